@@ -1,0 +1,1 @@
+"""The command line: ``stepwire dev | worker | gateway | tail | send``."""

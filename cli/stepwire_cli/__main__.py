@@ -1,0 +1,3 @@
+from stepwire_cli.main import main
+
+main()

@@ -1,0 +1,192 @@
+"""``stepwire dev``: server, worker and gateway as processes of one terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+import httpx
+from watchfiles import PythonFilter, watch
+
+from stepwire_cli.embedded import embedded_server
+from stepwire_core.connections import without_password
+from stepwire_core.errors import HandlerModuleError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+START_TIMEOUT_S: Final = 20.0
+STOP_TIMEOUT_S: Final = 5.0
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that this one has started, in a group of its own.
+
+    The terminal's Ctrl-C then reaches only us, and the processes stop in the order that we choose.
+    """
+
+    name: str
+    command: list[str]
+    env: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command, env=self.env, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self.process is None else self.process.poll()
+
+    def stop(self) -> None:
+        """Ask it to end, then end it; whatever it has started goes with it."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.process = None
+
+
+def run_dev(
+    app: str, *, host: str, port: int, redis_url: str | None, reload: bool, verbose: bool
+) -> int:
+    """Run until Ctrl-C or SIGTERM, then stop everything; the exit code.
+
+    Raises:
+        HandlerModuleError: there is no such file.
+        SettingsError: the port is taken, the host is not loopback, or there is no server to embed.
+    """
+    _check(app, host, port)
+    stopping = threading.Event()
+    _on_signals(stopping)
+    with ExitStack() as stack:
+        if redis_url is None:
+            redis_url = stack.enter_context(embedded_server()).url
+            click.echo(f"  server     {redis_url}  (embedded, empty again after you leave)")
+        else:
+            click.echo(f"  server     {without_password(redis_url)}")
+        env = os.environ | {
+            "STEPWIRE_REDIS_URL": redis_url,
+            # Who works on a handler does not want to wait for one that hangs.
+            "STEPWIRE_GRACE_S": os.environ.get("STEPWIRE_GRACE_S", "2"),
+        }
+        env.pop("STEPWIRE_QUEUE_URL", None)
+        stepwire = [sys.executable, "-m", "stepwire_cli"]
+        options = ["--verbose"] if verbose else []
+        gateway = Child(
+            "gateway", [*stepwire, "gateway", "--host", host, "--port", str(port), *options], env
+        )
+        worker = Child("worker", [*stepwire, "worker", app, *options], env)
+        for child in (gateway, worker):
+            child.start()
+            stack.callback(child.stop)
+        url = f"http://{host}:{port}"
+        if not _wait_until(lambda: _ready(url), stopping, gateway):
+            return 0 if stopping.is_set() else gateway.exit_code or 1
+        click.echo(f"  inspector  {url}")
+        click.echo(f"  try        stepwire send - 'Hello' --tail{_url_option(url)}")
+        click.echo("  stop       Ctrl-C\n")
+        return _supervise(gateway, worker, stopping, app if reload else None)
+
+
+def _check(app: str, host: str, port: int) -> None:
+    if host not in LOOPBACK:
+        raise SettingsError(
+            f"'stepwire dev' has no authentication and listens on loopback only, not on {host}; "
+            "run 'stepwire gateway --host' behind your own proxy for others to reach it"
+        )
+    if (app.endswith(".py") or "/" in app) and not Path(app).is_file():
+        raise HandlerModuleError(f"no file {app}: give the path of the module with your handlers")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"port {port} is taken ({error.strerror}); choose another with --port"
+            ) from error
+
+
+def _on_signals(stopping: threading.Event) -> None:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
+def _supervise(gateway: Child, worker: Child, stopping: threading.Event, app: str | None) -> int:
+    """Keep both running; a worker that fails waits for the next change of a file."""
+    told = False
+    for changed in _changes(app, stopping):
+        if gateway.exit_code is not None:
+            click.echo(f"the gateway has ended with exit code {gateway.exit_code}", err=True)
+            return 1
+        if changed:
+            click.echo(f"  reload     {', '.join(sorted(changed))}")
+            worker.stop()
+            worker.start()
+            told = False
+        elif worker.exit_code is not None and not told:
+            if app is None:
+                return worker.exit_code
+            click.echo("the worker has ended; it starts again when a file changes", err=True)
+            told = True
+    return 0
+
+
+def _changes(app: str | None, stopping: threading.Event) -> Iterator[set[str]]:
+    """The files that changed, as they do; nothing at least every second."""
+    if app is None:
+        while not stopping.wait(0.5):
+            yield set()
+        return
+    folder = Path(app).resolve().parent if app.endswith(".py") else Path.cwd()
+    for changes in watch(
+        folder,
+        watch_filter=PythonFilter(),
+        stop_event=stopping,
+        rust_timeout=500,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+    ):
+        yield {os.path.relpath(path) for _, path in changes}
+
+
+def _wait_until(ready: Callable[[], bool], stopping: threading.Event, child: Child) -> bool:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not stopping.wait(0.05):
+        if ready():
+            return True
+        if child.exit_code is not None or time.monotonic() > deadline:
+            return False
+    return False
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _url_option(url: str) -> str:
+    return "" if url == "http://127.0.0.1:8000" else f" --url {url}"

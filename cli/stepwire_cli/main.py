@@ -1,0 +1,159 @@
+"""The commands and their options; what they do is in the modules that they call."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from stepwire_cli.extras import needs
+from stepwire_cli.logs import configure_logs
+from stepwire_core.errors import StepwireError
+from stepwire_core.settings import Settings, load_settings
+
+_CONTEXT = {"show_default": True, "help_option_names": ["-h", "--help"]}
+
+
+def _default(name: str) -> object:
+    return Settings.model_fields[name].default
+
+
+class _Group(click.Group):
+    """Shows our own errors as what they are: a message, no traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except StepwireError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings=_CONTEXT)
+@click.version_option(package_name="stepwire")
+def main() -> None:
+    """Live, nested steps of LLM agents in background workers, streamed to any browser.
+
+    Every setting is an environment variable STEPWIRE_…, read from .env too; see docs/settings.md.
+    """
+
+
+redis_option = click.option(
+    "--redis-url",
+    help=f"Where the event log is.  [default: $STEPWIRE_REDIS_URL or {_default('redis_url')}]",
+)
+url_option = click.option(
+    "--url",
+    envvar="STEPWIRE_URL",
+    show_envvar=True,
+    default="http://127.0.0.1:8000",
+    help="Where the gateway is.",
+)
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
+
+
+@main.command()
+@click.argument("app", metavar="APP.PY")
+@click.option("--host", default=_default("host"), help="Address that the gateway listens on.")
+@click.option(
+    "--port", type=int, default=_default("port"), help="Port that the gateway listens on."
+)
+@click.option("--redis-url", help="Use this server instead of an embedded one.")
+@click.option("--reload/--no-reload", default=True, help="Restart the worker when a file changes.")
+@verbose_option
+def dev(app: str, host: str, port: int, redis_url: str | None, reload: bool, verbose: bool) -> None:
+    """Run everything on this machine: server, worker and gateway, reloading on change."""
+    configure_logs(verbose=verbose)
+    with needs("dev"):
+        from stepwire_cli.dev import run_dev
+
+    sys.exit(
+        run_dev(app, host=host, port=port, redis_url=redis_url, reload=reload, verbose=verbose)
+    )
+
+
+@main.command()
+@click.argument("app", metavar="APP.PY", required=False)
+@redis_option
+@click.option(
+    "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
+)
+@click.option("--max-jobs", type=int, help=f"Runs at a time.  [default: {_default('max_jobs')}]")
+@click.option("--check", is_flag=True, help="Exit 0 if a worker on this host is alive, else 1.")
+@verbose_option
+def worker(
+    app: str | None,
+    redis_url: str | None,
+    queue_url: str | None,
+    max_jobs: int | None,
+    check: bool,
+    verbose: bool,
+) -> None:
+    """Execute runs with the handlers of a file (app.py) or module (package.app)."""
+    configure_logs(verbose=verbose)
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
+    with needs("worker"):
+        from stepwire._handlers import load_handlers
+        from stepwire._worker import check_health, run_worker
+
+    if check:
+        sys.exit(0 if asyncio.run(check_health(settings)) else 1)
+    if app is None:
+        raise click.UsageError("name the file or module with your handlers: stepwire worker app.py")
+    run_worker(load_handlers(app), settings)
+
+
+@main.command()
+@click.option(
+    "--host", help=f"Address to listen on.  [default: $STEPWIRE_HOST or {_default('host')}]"
+)
+@click.option("--port", type=int, help=f"Port.  [default: $STEPWIRE_PORT or {_default('port')}]")
+@redis_option
+@click.option(
+    "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
+)
+@verbose_option
+def gateway(
+    host: str | None,
+    port: int | None,
+    redis_url: str | None,
+    queue_url: str | None,
+    verbose: bool,
+) -> None:
+    """Serve the HTTP API, the event streams and the inspector page."""
+    configure_logs(verbose=verbose)
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, host=host, port=port)
+    with needs("gateway"):
+        from stepwire_gateway.server import run_gateway
+
+    run_gateway(settings)
+
+
+@main.command()
+@click.argument("session")
+@url_option
+@click.option("--after", help="Go on behind this cursor instead of starting from the whole state.")
+@click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
+def tail(session: str, url: str, after: str | None, until_idle: bool) -> None:
+    """Draw the step tree of SESSION live in the terminal."""
+    with needs("dev"):
+        from stepwire_cli.tail import run_tail
+
+    run_tail(session, url=url, after=after, until_idle=until_idle)
+
+
+@main.command()
+@click.argument("session")
+@click.argument("text")
+@url_option
+@click.option("--tail", "follow", is_flag=True, help="Then draw the session until the run is over.")
+def send(session: str, text: str, url: str, follow: bool) -> None:
+    """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
+    with needs("dev"):
+        from stepwire_cli.client import send_message
+        from stepwire_cli.tail import run_tail
+
+    session_id = send_message(session, text, url=url)
+    click.echo(session_id)
+    if follow:
+        run_tail(session_id, url=url, after=None, until_idle=True)

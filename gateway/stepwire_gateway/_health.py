@@ -1,0 +1,28 @@
+"""Whether this process lives, and whether it can serve."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from stepwire_gateway._services import ServicesDep
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    status: str
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """200 while the process answers."""
+    return Health(status="ok")
+
+
+@router.get("/readyz")
+async def readyz(services: ServicesDep) -> Health:
+    """200 when the log's Redis and the queue's Redis answer; else 503."""
+    await services.log.ping()
+    await services.queue.ping()
+    return Health(status="ready")

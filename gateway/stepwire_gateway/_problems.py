@@ -1,0 +1,99 @@
+"""Errors as problem details (RFC 9457) with a stable ``code``."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from stepwire_core.errors import (
+    IdConflict,
+    InvalidCursor,
+    InvalidId,
+    RunNotFound,
+    SessionNotFound,
+    StepwireError,
+    StoreUnavailable,
+)
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+
+logger = logging.getLogger("stepwire.gateway")
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 2
+
+_OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
+    SessionNotFound: (404, "session_not_found"),
+    RunNotFound: (404, "run_not_found"),
+    InvalidCursor: (400, "invalid_cursor"),
+    InvalidId: (422, "invalid_request"),
+    IdConflict: (409, "id_conflict"),
+    StoreUnavailable: (503, "store_unavailable"),
+}
+_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457); ``code`` is what programs compare."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[dict[str, Any]] | None = None
+
+
+def problem_response(
+    status: int, code: str, detail: str, *, errors: list[dict[str, Any]] | None = None
+) -> JSONResponse:
+    problem = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=errors
+    )
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+    return JSONResponse(
+        problem.model_dump(exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this app with a problem."""
+    app.add_exception_handler(StepwireError, _on_stepwire_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def _on_stepwire_error(_request: Request, error: Exception) -> JSONResponse:
+    status, code = _OF_ERROR.get(type(error), (500, "internal_error"))  # type: ignore[arg-type]
+    if status == 500:
+        logger.error("request failed", exc_info=error)
+    return problem_response(status, code, str(error))
+
+
+def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    errors = [
+        {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
+        for problem in problems
+    ]
+    detail = "; ".join(f"{entry['where']}: {entry['what']}" for entry in errors)
+    return problem_response(422, "invalid_request", detail, errors=errors)
+
+
+def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else ""
+    return problem_response(status, _OF_STATUS.get(status, "http_error"), detail)
+
+
+def _on_unexpected(_request: Request, error: Exception) -> JSONResponse:
+    logger.error("request failed", exc_info=error)
+    return problem_response(500, "internal_error", "something went wrong here; it has been logged")

@@ -1,0 +1,69 @@
+"""What the routes work with: one set per process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from stepwire_core.connections import ServerId, connect
+from stepwire_core.errors import InvalidId, RunNotFound, SessionNotFound
+from stepwire_core.ids import check_id
+from stepwire_core.log import EventLog
+from stepwire_core.queue import RunQueue, open_queue
+from stepwire_core.settings import Settings
+from stepwire_gateway.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The log, the queue and the hub of this process."""
+
+    settings: Settings
+    log: EventLog
+    queue: RunQueue
+    hub: Hub
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Connected for as long as the block runs; starts without Redis, and serves when it is there."""
+    server_id = ServerId()
+    redis = connect(settings.redis_url, server_id)
+    try:
+        log = EventLog(redis, server_id, settings)
+        hub = Hub(log, settings)
+        async with open_queue(settings) as queue, hub.running():
+            yield Services(settings, log, queue, hub)
+    finally:
+        await redis.aclose()
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def _session_id(session_id: Annotated[str, Path()]) -> str:
+    try:
+        return check_id(session_id, "session")
+    except InvalidId:
+        # No session can have such an id.
+        raise SessionNotFound(session_id) from None
+
+
+def _run_id(
+    session_id: Annotated[str, Depends(_session_id)], run_id: Annotated[str, Path()]
+) -> str:
+    try:
+        return check_id(run_id, "run")
+    except InvalidId:
+        raise RunNotFound(session_id, run_id) from None
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+SessionId = Annotated[str, Depends(_session_id)]
+RunId = Annotated[str, Depends(_run_id)]

@@ -1,0 +1,251 @@
+"""The hub: fans the log of every watched session out to all its readers in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from stepwire_core.documents import Snapshot
+from stepwire_core.errors import SessionNotFound, StoreUnavailable
+from stepwire_core.keys import SessionKeys, session_of_channel
+from stepwire_core.log import LogTail, events_of_message
+from stepwire_gateway._feed import Feed, Subscriber
+from stepwire_gateway._frames import Frame, event_frame, snapshot_frame
+from stepwire_gateway._pubsub import PubSubLink
+
+if TYPE_CHECKING:
+    from stepwire_core.cursor import Cursor
+    from stepwire_core.log import EventLog
+    from stepwire_core.settings import Settings
+
+logger = logging.getLogger("stepwire.hub")
+
+_RETRY_S: Final = 0.5
+_TAILS_PER_CALL: Final = 500
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class HubCounts:
+    """What has happened since the process started."""
+
+    gaps: int = 0
+    """Messages that did not continue the feed, and made it read the log."""
+    fell_behind: int = 0
+    """Readers who were slower than the feed, and were made to read the log."""
+
+
+class Hub:
+    """Readers of one session share its feed; the log is the truth, pub/sub only the news.
+
+    A message that continues the feed is handed over as it is. Any other is just a bell: the feed reads
+    the log from its position. So a lost message costs a read, never an event.
+    """
+
+    def __init__(self, log: EventLog, settings: Settings) -> None:
+        self.log = log
+        self.subscriber_bytes = settings.subscriber_bytes
+        self._settings = settings
+        self._feeds: dict[str, Feed] = {}
+        self._link = PubSubLink(settings.redis_url, self._on_message, self._on_restored)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counts = HubCounts()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Connected, for as long as the block runs."""
+        side_tasks = [
+            asyncio.create_task(self._link.run(), name="stepwire-pubsub"),
+            asyncio.create_task(self._watch_tails(), name="stepwire-tails"),
+        ]
+        try:
+            yield
+        finally:
+            for feed in self._feeds.values():
+                feed.close()
+            for task in (*side_tasks, *self._tasks):
+                task.cancel()
+            await asyncio.gather(*side_tasks, *self._tasks, return_exceptions=True)
+
+    async def open(self, session_id: str, after: Cursor | None) -> Reading:
+        """Start reading a session; the caller must close what he gets.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            StoreUnavailable: Redis does not answer.
+        """
+        reading = Reading(self, self._feed(session_id))
+        try:
+            # Subscribed first, read second: what is appended in between comes as a message.
+            await self._link.subscribe(SessionKeys.of(session_id).channel.encode())
+            await reading.start(after)
+        except BaseException:
+            await reading.aclose()
+            raise
+        return reading
+
+    # -- feeds ----------------------------------------------------------------------------------
+
+    def _feed(self, session_id: str) -> Feed:
+        feed = self._feeds.get(session_id)
+        if feed is None or feed.gone:
+            feed = self._feeds[session_id] = Feed(session_id)
+        feed.readers += 1
+        return feed
+
+    async def release(self, feed: Feed) -> None:
+        """A reader is done with a feed; the last one unsubscribes."""
+        feed.readers -= 1
+        if feed.readers == 0 and self._feeds.get(feed.session_id) is feed:
+            del self._feeds[feed.session_id]
+            if feed.catching_up is not None:
+                feed.catching_up.cancel()
+            await self._link.unsubscribe(SessionKeys.of(feed.session_id).channel.encode())
+
+    def _on_message(self, channel: bytes, payload: bytes) -> None:
+        feed = self._feeds.get(session_of_channel(channel))
+        if feed is None:
+            return
+        events = events_of_message(payload)
+        if not feed.subscribers:
+            last = events[-1].cursor
+            if feed.position is None or last > feed.position:
+                feed.position = last
+        elif feed.follows(events[0].cursor):
+            feed.deliver([event_frame(event) for event in events])
+        elif feed.position is None or events[-1].cursor > feed.position:
+            self.counts.gaps += 1
+            self._catch_up(feed)
+
+    def _catch_up(self, feed: Feed) -> None:
+        if feed.catching_up is None or feed.catching_up.done():
+            feed.catching_up = asyncio.create_task(self._read_on(feed))
+            self._tasks.add(feed.catching_up)
+            feed.catching_up.add_done_callback(self._tasks.discard)
+
+    async def _read_on(self, feed: Feed) -> None:
+        """Bring a feed to the top of its log."""
+        while feed.subscribers:
+            position = feed.position
+            try:
+                read = await self.insist(partial(self.log.read, feed.session_id, position))
+            except SessionNotFound:
+                feed.close()
+                return
+            if feed.position != position:
+                # Messages have moved the feed while the log was read.
+                continue
+            if frames := frames_of(read):
+                feed.deliver(frames)
+            if isinstance(read, LogTail) and feed.position == read.top:
+                return
+
+    # -- what pub/sub cannot promise -------------------------------------------------------------
+
+    async def _on_restored(self) -> None:
+        """Messages were lost while the connection was away: look at every log."""
+        task = asyncio.create_task(self._check_tails(list(self._feeds.values())))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watch_tails(self) -> None:
+        """A lost last message has nothing after it that reveals it: look at the log now and then."""
+        while True:
+            await asyncio.sleep(self._settings.tail_check_s * random.uniform(0.8, 1.2))  # noqa: S311 - spread
+            await self._link.check()
+            await self._check_tails([feed for feed in self._feeds.values() if feed.worth_checking])
+
+    async def _check_tails(self, feeds: list[Feed]) -> None:
+        for start in range(0, len(feeds), _TAILS_PER_CALL):
+            chunk = feeds[start : start + _TAILS_PER_CALL]
+            session_ids = [feed.session_id for feed in chunk]
+            tops = await self.insist(partial(self.log.tops, session_ids))
+            for feed, top in zip(chunk, tops, strict=True):
+                feed.quiet_checks += 1
+                if top is None:
+                    feed.close()
+                elif feed.subscribers and feed.position is not None and feed.position < top:
+                    self._catch_up(feed)
+
+    async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What ``call`` returns, as soon as Redis answers."""
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                logger.warning("the log does not answer", extra={"error": str(error)})
+                await asyncio.sleep(_RETRY_S)
+
+
+class Reading:
+    """One reader's way through a session: iterate over :meth:`batches`, and close it in any case.
+
+    Every event from the cursor on comes exactly once and in order; where the log does not reach back, a
+    snapshot comes instead.
+    """
+
+    def __init__(self, hub: Hub, feed: Feed) -> None:
+        self._hub = hub
+        self._feed = feed
+        self._cursor: Cursor | None = None
+        self._first: LogTail | Snapshot | None = None
+        self._subscriber: Subscriber | None = None
+        self._closed = False
+
+    async def start(self, after: Cursor | None) -> None:
+        """The first read, from ``after``.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            StoreUnavailable: Redis does not answer.
+        """
+        self._cursor = after
+        self._first = await self._hub.log.read(self._feed.session_id, after)
+
+    async def batches(self) -> AsyncIterator[list[Frame]]:
+        """Frames as they come; ends when the session is gone. While Redis is away it waits."""
+        hub, feed = self._hub, self._feed
+        read, self._first = self._first, None
+        while not feed.gone:
+            if read is None:
+                try:
+                    read = await hub.insist(lambda: hub.log.read(feed.session_id, self._cursor))
+                except SessionNotFound:
+                    return
+            if frames := frames_of(read):
+                feed.note(frames)
+                self._cursor = frames[-1].cursor
+                yield frames
+            read = None
+            if self._cursor is None:
+                continue
+            subscriber = self._subscriber = Subscriber(self._cursor, hub.subscriber_bytes)
+            if not feed.join(subscriber):
+                continue
+            while frames := await subscriber.take():
+                self._cursor = frames[-1].cursor
+                yield frames
+            hub.counts.fell_behind += not feed.gone
+
+    async def aclose(self) -> None:
+        """Leave; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._subscriber is not None:
+            self._feed.leave(self._subscriber)
+        await self._hub.release(self._feed)
+
+
+def frames_of(read: LogTail | Snapshot) -> list[Frame]:
+    """What a read of the log looks like on the wire."""
+    if isinstance(read, Snapshot):
+        return [snapshot_frame(read)]
+    return [event_frame(event) for event in read.events]

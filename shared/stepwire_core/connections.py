@@ -1,0 +1,142 @@
+"""Connections to Redis, and the one place where its errors become ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis import Redis as SyncRedis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TimeoutError,
+    TryAgainError,
+)
+
+from stepwire_core.errors import SettingsError, StoreUnavailable
+
+SOCKET_TIMEOUT_S: Final = 10.0
+"""A call that Redis has not answered by then has failed."""
+
+CONNECT_TIMEOUT_S: Final = 3.0
+
+UNAVAILABLE: Final = (
+    ConnectionError,
+    TimeoutError,
+    BusyLoadingError,
+    ReadOnlyError,
+    ClusterDownError,
+    MasterDownError,
+    TryAgainError,
+    OutOfMemoryError,
+    OSError,
+)
+"""Errors that pass when Redis is back (or a replica promoted, or memory free) again."""
+
+
+class ServerId:
+    """The id of the server's process, as the last connection found it.
+
+    A restart or failover changes it; ``append.lua`` then begins a new epoch. It is asked for on every
+    new connection, since a pool reconnects silently.
+    """
+
+    def __init__(self) -> None:
+        self._value: str | None = None
+
+    async def on_connect(self, connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        self._value = _run_id(await connection.read_response())
+
+    def on_connect_sync(self, connection: Any) -> None:
+        connection.on_connect()
+        connection.send_command("INFO", "server")
+        self._value = _run_id(connection.read_response())
+
+    async def known(self, redis: Redis[bytes]) -> str:
+        """The id; connects first if nothing has connected yet."""
+        if self._value is None:
+            await redis.ping()
+        return self._value or ""
+
+    def known_sync(self, redis: SyncRedis[bytes]) -> str:
+        if self._value is None:
+            redis.ping()
+        return self._value or ""
+
+
+def _run_id(info: bytes | str) -> str:
+    text = info.decode() if isinstance(info, bytes) else info
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "run_id":
+            return value
+    return ""
+
+
+def connect(url: str, server_id: ServerId | None = None) -> Redis[bytes]:
+    """A client with a pool of its own for the current event loop; it connects on first use."""
+    pool = ConnectionPool.from_url(
+        url,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_keepalive=True,
+        redis_connect_func=server_id.on_connect if server_id else None,
+    )
+    return Redis.from_pool(pool)
+
+
+def connect_sync(url: str, server_id: ServerId) -> SyncRedis[bytes]:
+    """A blocking client; it connects on first use."""
+    return SyncRedis.from_url(
+        url,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_keepalive=True,
+        redis_connect_func=server_id.on_connect_sync,
+    )
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Turn Redis being away into :class:`StoreUnavailable`."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise StoreUnavailable(f"Redis does not answer: {error}") from error
+
+
+async def require(url: str, variable: str) -> None:
+    """Fail early, in one line that says what to start, when there is no server at ``url``.
+
+    Raises:
+        SettingsError: nothing answers there.
+    """
+    redis = connect(url)
+    try:
+        await asyncio.wait_for(redis.ping(), CONNECT_TIMEOUT_S)
+    except (*UNAVAILABLE, asyncio.TimeoutError) as error:
+        raise SettingsError(
+            f"no Redis answers at {without_password(url)} ({error}): start one there "
+            f"(redis-server, valkey-server), set {variable} to where it is, or run "
+            "'stepwire dev', which brings its own"
+        ) from error
+    finally:
+        await redis.aclose()
+
+
+def without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()

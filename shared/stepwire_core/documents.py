@@ -1,0 +1,109 @@
+"""The documents that events carry: steps, runs, the snapshot (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+PROTOCOL_VERSION: Final = 1
+
+StepStatus = Literal["running", "ok", "error", "cancelled", "interrupted"]
+"""``interrupted``: the process of the step died or was stopped before the step ended."""
+
+EndStatus = Literal["ok", "error", "cancelled", "interrupted"]
+
+TextField = Literal["output", "input"]
+
+USER_MESSAGE: Final = "user_message"
+ASSISTANT_MESSAGE: Final = "assistant_message"
+
+
+class _Document(BaseModel):
+    # Clients ignore what they do not know, and so do we: a newer worker may write more fields.
+    model_config = ConfigDict(extra="ignore")
+
+    def to_json(self) -> str:
+        """One line of JSON with every field."""
+        return self.model_dump_json()
+
+
+class ErrorInfo(_Document):
+    """What went wrong: the exception's class and text."""
+
+    type: str
+    message: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> ErrorInfo:
+        return cls(type=type(error).__name__, message=str(error))
+
+
+class StepDocument(_Document):
+    """A node in the tree of a session."""
+
+    id: str
+    session_id: str
+    run_id: str | None
+    attempt: int
+    parent_id: str | None
+    name: str
+    type: str
+    status: StepStatus
+    input: str = ""
+    output: str = ""
+    language: str | None = None
+    show_input: bool | str = False
+    disable_feedback: bool = True
+    default_open: bool = False
+    auto_collapse: bool = False
+    icon: str | None = None
+    tags: list[str] = Field(default_factory=list)
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    elements: list[str] = Field(default_factory=list)
+    started_at: str
+    ended_at: str | None = None
+    error: ErrorInfo | None = None
+    ts: str
+
+
+class RunDocument(_Document):
+    """One execution of a handler."""
+
+    run_id: str
+    handler: str
+    attempt: int
+    message_id: str | None
+    status: StepStatus
+    started_at: str
+    ended_at: str | None = None
+    error: ErrorInfo | None = None
+    will_retry: bool = False
+    ts: str
+    v: int = PROTOCOL_VERSION
+
+
+class Snapshot(_Document):
+    """Everything that a session shows, at one cursor."""
+
+    session_id: str
+    cursor: str
+    runs: list[RunDocument]
+    steps: list[StepDocument]
+    v: int = PROTOCOL_VERSION
+
+    def of_run(self, run_id: str) -> Snapshot:
+        """The part of it that belongs to one run."""
+        return self.model_copy(
+            update={
+                "runs": [run for run in self.runs if run.run_id == run_id],
+                "steps": [step for step in self.steps if step.run_id == run_id],
+            }
+        )
+
+    def run(self, run_id: str) -> RunDocument | None:
+        return next((run for run in self.runs if run.run_id == run_id), None)
+
+
+Document = dict[str, Any]
+"""A document as parsed JSON."""

@@ -1,0 +1,147 @@
+"""Every error that stepwire raises on purpose.
+
+::
+
+    StepwireError
+    ├── SettingsError           a setting is missing or has a wrong value
+    ├── HandlerModuleError      the user's module cannot be loaded
+    ├── HandlerNotFound         no handler of that name in this worker
+    ├── NoActiveSession         a step or message outside any session
+    ├── InvalidArgument         (also a ValueError) a value that the API cannot take
+    │   ├── InvalidId
+    │   └── InvalidCursor
+    ├── SessionNotFound         no such session: never created, expired, or deleted
+    ├── RunNotFound             no such run in the session
+    ├── IdConflict              an id was sent before with another content
+    ├── RunFenced               a newer attempt of the run has begun
+    ├── RunEnded                the run has its final ``run.end``
+    ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
+    └── StoreUnavailable        Redis does not answer
+"""
+
+from __future__ import annotations
+
+
+class StepwireError(Exception):
+    """Root of all errors that stepwire raises on purpose."""
+
+
+class SettingsError(StepwireError):
+    """A setting is missing or has a wrong value; the message names the variable and the value."""
+
+
+class HandlerModuleError(StepwireError):
+    """The module with the handlers cannot be loaded."""
+
+
+class HandlerNotFound(StepwireError):
+    """No handler of that name is registered in this worker."""
+
+    def __init__(self, handler: str, known: list[str]) -> None:
+        self.handler = handler
+        self.known = known
+        have = ", ".join(sorted(known)) or "none at all"
+        super().__init__(
+            f"no handler {handler!r} in this worker (it has: {have}); "
+            "define it in the module that the worker was started with"
+        )
+
+
+class NoActiveSession(StepwireError):
+    """A step or message was used outside any session."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} was used outside any session: use it inside a handler "
+            "(@cl.on_message, @cl.on_chat_start, @cl.task) or in a task that one has started"
+        )
+
+
+class InvalidArgument(StepwireError, ValueError):
+    """A value that the API cannot take; nothing was sent."""
+
+
+class InvalidId(InvalidArgument):
+    """An id has a form that keys and URLs cannot carry."""
+
+    def __init__(self, what: str, value: object) -> None:
+        self.value = value
+        super().__init__(
+            f"{what} id {value!r} is not usable: 1 to 128 characters of A-Z a-z 0-9 . _ : @ ~ -, "
+            "the first a letter or digit"
+        )
+
+
+class InvalidCursor(InvalidArgument):
+    """A cursor is not of the form ``<epoch>-<seq>``."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        super().__init__(
+            f"cursor {value!r} is not of the form <epoch>-<seq>; send back the id of an event "
+            "unchanged, or none to start from a snapshot"
+        )
+
+
+class SessionNotFound(StepwireError):
+    """The session was never created on this server, has expired, or was deleted."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        super().__init__(
+            f"no session {session_id!r} on this server: it was never created, or has expired; "
+            "create one with POST /v1/sessions"
+        )
+
+
+class RunNotFound(StepwireError):
+    """The session has no run of that id."""
+
+    def __init__(self, session_id: str, run_id: str) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        super().__init__(f"session {session_id!r} has no run {run_id!r}")
+
+
+class IdConflict(StepwireError):
+    """An id that makes a request repeatable was sent again with another content."""
+
+    def __init__(self, what: str, value: str) -> None:
+        self.value = value
+        super().__init__(
+            f"the {what} id {value!r} was used before for another content; send a fresh id"
+        )
+
+
+class RunFenced(StepwireError):
+    """A newer attempt of this run has begun; this one may write nothing more."""
+
+    def __init__(self, session_id: str, run_id: str, attempt: int, current: int) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        self.attempt = attempt
+        self.current = current
+        super().__init__(
+            f"attempt {attempt} of run {run_id!r} is stale: attempt {current} has begun "
+            "elsewhere; stop working on it"
+        )
+
+
+class RunEnded(StepwireError):
+    """The run has its final ``run.end``; nothing can follow it."""
+
+    def __init__(self, session_id: str, run_id: str) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} has ended; a step or message that belongs to it came too late "
+            "(await the tasks that a handler starts before it returns)"
+        )
+
+
+class ProtocolViolation(StepwireError):
+    """The log refused a call whose form or order is wrong: a fault in stepwire, please report."""
+
+
+class StoreUnavailable(StepwireError):
+    """Redis does not answer."""

@@ -1,0 +1,80 @@
+"""Events: as a producer writes them, and as the log returns them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from stepwire_core.cursor import Cursor
+from stepwire_core.documents import RunDocument, StepDocument, TextField
+
+Op = Literal["S", "D", "R", "X", "G", "T"]
+"""How the log folds an event into the state; the letters are those of ``append.lua``."""
+
+NO_PARENT: Final = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event on its way into the log.
+
+    ``payload`` is JSON, except for a delta: there it is text escaped as inside a JSON string. Escaped
+    pieces concatenate to an escaped whole, so the log can both store the event and extend the text
+    without parsing anything.
+    """
+
+    op: Op
+    type: str
+    id: str
+    parent: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that the log has stored; ``data`` is one line of JSON."""
+
+    cursor: Cursor
+    type: str
+    run_id: str
+    data: str
+
+
+def step_event(
+    type_: Literal["step.start", "step.update", "step.end"], step: StepDocument
+) -> NewEvent:
+    return NewEvent("S", type_, step.id, step.parent_id or NO_PARENT, step.to_json())
+
+
+def delta_event(
+    step_id: str, text: str, *, field: TextField = "output", replace: bool = False
+) -> NewEvent:
+    return NewEvent("R" if replace else "D", "step.delta", step_id, field, escape(text))
+
+
+def remove_event(step_id: str) -> NewEvent:
+    return NewEvent("X", "step.remove", step_id, NO_PARENT, f'{{"id":"{step_id}"}}')
+
+
+def run_start_event(run: RunDocument) -> NewEvent:
+    return NewEvent("G", "run.start", run.run_id, NO_PARENT, run.to_json())
+
+
+def run_end_event(run: RunDocument) -> NewEvent:
+    """The end of an attempt; without ``will_retry`` the run is over and the log takes no more of it."""
+    return NewEvent("G" if run.will_retry else "T", "run.end", run.run_id, NO_PARENT, run.to_json())
+
+
+def escape(text: str) -> str:
+    """``text`` as it stands between the quotes of a JSON string, in characters that UTF-8 can carry.
+
+    Half of a surrogate pair, as a tokenizer may cut it, is written as ``\\udXXX``: the other half
+    follows in a later piece, and both together are one character to any JSON parser.
+    """
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+    try:
+        escaped.encode()
+    except UnicodeEncodeError:
+        return json.dumps(text)[1:-1]
+    return escaped

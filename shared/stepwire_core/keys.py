@@ -1,0 +1,37 @@
+"""Names of everything that stepwire keeps in Redis.
+
+All keys of a session share the hash tag ``{session}``, so that a session lives in one slot of a
+Redis Cluster and a script may touch all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PREFIX = "stepwire:"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """The keys of one session; the scripts derive ``…:out:<field>:<step>`` from them."""
+
+    log: str
+    state: str
+    meta: str
+    open: str
+    channel: str
+
+    @classmethod
+    def of(cls, session_id: str) -> SessionKeys:
+        base = f"{PREFIX}{{{session_id}}}"
+        return cls(f"{base}:log", f"{base}:state", f"{base}:meta", f"{base}:open", base)
+
+    @property
+    def script_keys(self) -> tuple[str, str, str, str]:
+        """The KEYS of every script, in their order."""
+        return (self.log, self.state, self.meta, self.open)
+
+
+def session_of_channel(channel: bytes) -> str:
+    """The session whose events that channel carries."""
+    return channel[len(PREFIX) + 1 : -1].decode()

@@ -1,0 +1,316 @@
+"""The event log: one short stream and one folded state per session, kept by three Lua scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Final, Literal, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from stepwire_core.connections import ServerId, translated
+from stepwire_core.cursor import Cursor
+from stepwire_core.documents import Document, RunDocument, Snapshot, StepDocument
+from stepwire_core.errors import (
+    IdConflict,
+    ProtocolViolation,
+    RunEnded,
+    RunFenced,
+    RunNotFound,
+    SessionNotFound,
+    StepwireError,
+)
+from stepwire_core.events import Event, NewEvent
+from stepwire_core.keys import SessionKeys
+from stepwire_core.settings import Settings
+
+READ_EVENTS: Final = 500
+"""The most events that one read returns."""
+
+
+class Script:
+    """A Lua script of this package, called by its digest."""
+
+    def __init__(self, name: str) -> None:
+        self.source = files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
+        self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
+
+    async def __call__(self, redis: Redis[bytes], keys: SessionKeys, *args: str | int) -> list[Any]:
+        call = ("EVALSHA", self.sha, 4, *keys.script_keys, *args)
+        try:
+            reply = await redis.execute_command(*call)
+        except NoScriptError:
+            await redis.script_load(self.source)
+            reply = await redis.execute_command(*call)
+        return cast("list[Any]", reply)
+
+
+APPEND: Final = Script("append")
+READ: Final = Script("read")
+BEGIN: Final = Script("begin")
+REGISTER: Final = Script("register")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one producer for one session, appended together or not at all.
+
+    ``first`` is the sequence of the first event, dense per ``producer`` from 1: what the log has
+    stored already it drops. ``known_epoch`` is the epoch of the producer's last stored event. An
+    empty ``producer`` marks a call that may be repeated freely (it has no events).
+    """
+
+    session_id: str
+    events: Sequence[NewEvent]
+    producer: str = ""
+    first: int = 1
+    known_epoch: str = ""
+    run_id: str = ""
+    attempt: int = 0
+    create: bool = False
+
+    def script_args(self, settings: Settings, server: str) -> list[str | int]:
+        """The ARGV of ``append.lua``."""
+        args: list[str | int] = [
+            "create" if self.create else "append",
+            server,
+            settings.session_ttl_s * 1000,
+            settings.log_max_events,
+            "PUBLISH",
+            self.producer,
+            self.first,
+            self.known_epoch,
+            self.run_id,
+            self.attempt,
+        ]
+        for event in self.events:
+            args += (event.op, event.type, event.id, event.parent, event.payload)
+        return args
+
+    def result(self, reply: list[Any]) -> Appended | StepwireError:
+        """What the script's reply means for this batch."""
+        match reply[0]:
+            case b"ok":
+                return Appended(Cursor(int(reply[1]), int(reply[2])), int(reply[3]), reply[4] == 1)
+            case b"unknown":
+                return SessionNotFound(self.session_id)
+            case b"ended":
+                return RunEnded(self.session_id, self.run_id)
+            case b"fenced":
+                return RunFenced(self.session_id, self.run_id, self.attempt, int(reply[1]))
+            case _:
+                return ProtocolViolation(
+                    f"producer {self.producer!r} sent event {self.first} to session "
+                    f"{self.session_id!r}, which has {reply[1]} of it"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The log's top after a batch, how many events of it were new, whether it made the session."""
+
+    top: Cursor
+    stored: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """The events after a cursor, oldest first; ``top`` is the log's end at that instant."""
+
+    events: Sequence[Event]
+    top: Cursor
+
+
+class EventLog:
+    """Reads and appends, for one asyncio event loop.
+
+    Every method raises :class:`StoreUnavailable` when Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis[bytes], server_id: ServerId, settings: Settings) -> None:
+        self._redis = redis
+        self._server_id = server_id
+        self._settings = settings
+
+    async def append(self, batch: Batch) -> Appended:
+        """Store a batch, fold it into the state, tell the subscribers: atomically.
+
+        Raises:
+            SessionNotFound: and the batch does not create it.
+            RunEnded, RunFenced: the run takes no events of this attempt any more.
+        """
+        async with translated():
+            server = await self._server_id.known(self._redis)
+            keys = SessionKeys.of(batch.session_id)
+            args = batch.script_args(self._settings, server)
+            result = batch.result(await APPEND(self._redis, keys, *args))
+        if isinstance(result, StepwireError):
+            raise result
+        return result
+
+    async def create(self, session_id: str, first_run_id: str) -> bool:
+        """Make a session that knows one run; False if it was there."""
+        batch = Batch(session_id, (), run_id=first_run_id, create=True)
+        return (await self.append(batch)).created
+
+    async def register_run(self, session_id: str, run_id: str, work: str) -> None:
+        """Make a run known; the same again changes nothing.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            IdConflict: the id stands for other ``work``.
+        """
+        digest = sha1(work.encode(), usedforsecurity=False).hexdigest()
+        async with translated():
+            reply = await REGISTER(self._redis, SessionKeys.of(session_id), run_id, digest)
+        match reply:
+            case [b"conflict"]:
+                raise IdConflict("run", run_id)
+            case [b"unknown"]:
+                raise SessionNotFound(session_id)
+
+    async def ping(self) -> None:
+        """Return when Redis answers."""
+        async with translated():
+            await self._redis.ping()
+
+    async def read(self, session_id: str, after: Cursor | None) -> LogTail | Snapshot:
+        """The next events after a cursor, at most :data:`READ_EVENTS`; or a snapshot where the log
+        does not continue from there (no cursor, trimmed, another epoch, ahead of the top).
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        place: tuple[str | int, str | int] = ("", "") if after is None else after
+        async with translated():
+            reply = await READ(self._redis, SessionKeys.of(session_id), *place, READ_EVENTS)
+        match reply:
+            case [b"log", epoch, top, entries]:
+                events = [_event_of_entry(entry) for entry in entries]
+                return LogTail(events, Cursor(int(epoch), int(top)))
+            case [b"state", epoch, top, state, streams]:
+                return _snapshot(session_id, Cursor(int(epoch), int(top)), state, streams)
+            case _:
+                raise SessionNotFound(session_id)
+
+    async def snapshot(self, session_id: str) -> Snapshot:
+        """The folded state of the whole session.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        read = await self.read(session_id, None)
+        if not isinstance(read, Snapshot):
+            raise ProtocolViolation("the read script returned events to a reader without a cursor")
+        return read
+
+    async def tops(self, session_ids: Sequence[str]) -> list[Cursor | None]:
+        """The ends of many logs, in one round trip; None for a session that is not there."""
+        async with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            for session_id in session_ids:
+                pipe.hmget(SessionKeys.of(session_id).meta, "epoch", "seq")
+            replies = await pipe.execute()
+        return [None if epoch is None else Cursor(int(epoch), int(seq)) for epoch, seq in replies]
+
+    async def step(self, session_id: str, step_id: str) -> Document | None:
+        """One step as the state has it, without the text that is still streaming into it."""
+        async with translated():
+            value = await self._redis.hget(SessionKeys.of(session_id).state, f"s:{step_id}")
+        return None if value is None else cast(Document, json.loads(_document(value)))
+
+    async def run_ended_at(self, session_id: str, run_id: str) -> Cursor | None:
+        """The cursor of the run's last event, or None while it may still go on.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            RunNotFound: nobody has started that run.
+        """
+        async with translated():
+            epoch, run = await self._redis.hmget(
+                SessionKeys.of(session_id).meta, "epoch", f"r:{run_id}"
+            )
+        if epoch is None:
+            raise SessionNotFound(session_id)
+        if run is None:
+            raise RunNotFound(session_id, run_id)
+        _, ended, cursor = run.decode().partition("!")
+        return Cursor.parse(cursor) if ended else None
+
+    async def begin_run(self, session_id: str, run_id: str, token: str) -> int:
+        """Begin the next attempt of a run and fence off all earlier ones; its number, from 1.
+
+        ``token`` names this beginning: a call repeated after a lost answer returns the same number.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            RunEnded: the run is over.
+        """
+        async with translated():
+            reply = await BEGIN(self._redis, SessionKeys.of(session_id), run_id, token)
+        match reply:
+            case [b"ok", attempt]:
+                return int(attempt)
+            case [b"ended"]:
+                raise RunEnded(session_id, run_id)
+            case _:
+                raise SessionNotFound(session_id)
+
+
+def events_of_message(message: bytes) -> list[Event]:
+    """The entries that ``append.lua`` published in one message, oldest first."""
+    epoch_text, *lines = message.decode().split("\n")
+    epoch = int(epoch_text)
+    events = []
+    for line in lines:
+        seq, type_, run_id, data = line.split(" ", 3)
+        events.append(Event(Cursor(epoch, int(seq)), type_, run_id, data))
+    return events
+
+
+def _event_of_entry(entry: tuple[bytes, list[bytes]]) -> Event:
+    cursor, fields = entry
+    _, type_, _, run_id, _, data = fields
+    return Event(Cursor.parse(cursor.decode()), type_.decode(), run_id.decode(), data.decode())
+
+
+def _document(value: bytes) -> bytes:
+    """The JSON in a field of the state, which is ``<order> <parent> <json>``."""
+    return value.split(b" ", 2)[2]
+
+
+def _snapshot(
+    session_id: str, cursor: Cursor, state: list[bytes], streams: list[bytes]
+) -> Snapshot:
+    ordered = sorted(
+        zip(state[::2], state[1::2], strict=True),
+        key=lambda item: int(item[1].split(b" ", 1)[0]),
+    )
+    steps = {
+        field[2:]: StepDocument.model_validate_json(_document(value))
+        for field, value in ordered
+        if field.startswith(b"s:")
+    }
+    runs = [
+        RunDocument.model_validate_json(_document(value))
+        for field, value in ordered
+        if field.startswith(b"r:")
+    ]
+    for member, text in zip(streams[::2], streams[1::2], strict=True):
+        field_name, _, step_id = member.partition(b":")
+        if step := steps.get(step_id):
+            _continue(step, cast('Literal["output", "input"]', field_name.decode()), text)
+    return Snapshot(
+        session_id=session_id, cursor=str(cursor), runs=runs, steps=list(steps.values())
+    )
+
+
+def _continue(step: StepDocument, field: Literal["output", "input"], text: bytes) -> None:
+    """Put streamed text, ``+`` appended or ``=`` replacing, into its step."""
+    streamed: str = json.loads(b'"' + text[1:] + b'"')
+    setattr(step, field, streamed if text[:1] == b"=" else getattr(step, field) + streamed)

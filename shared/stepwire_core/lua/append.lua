@@ -1,0 +1,167 @@
+-- Appends a batch of events of one producer to one session: checks, stores, folds, publishes.
+--
+-- Lua has no rollback: everything is checked before the first write.
+--
+-- KEYS  log, state, meta, open (a set: the streams of text that are not folded in yet)
+-- ARGV  mode            'create': make the session if it is not there; 'append': it must be there
+--       server          id of the server's process as the caller's connection knows it, or ''
+--       ttl_ms, maxlen, publish command
+--       producer        '' when repeating the call does no harm
+--       first           the sequence of the first event; dense per producer, from 1
+--       known           the epoch of the producer's last stored event, or ''
+--       run, attempt    the run that the events belong to, or ''
+--       then per event: op, type, id, parent, payload
+--
+-- Ops   S  put the step `id`                       payload: the whole step, JSON
+--       D  append to, or R replace, a field        parent: 'output' | 'input', payload: text, JSON-escaped
+--       X  remove the step `id` and all below it   payload: JSON
+--       G  put the run `id`                        payload: the whole run, JSON
+--       T  the same, and the run has ended for good
+--
+-- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
+--         {'fenced', current attempt}, {'gap', last stored sequence}.
+
+local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local base = string.sub(log, 1, -4)
+local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local producer, first, known, run, attempt = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[10])
+local HEAD, WIDTH = 10, 5
+local count = (#ARGV - HEAD) / WIDTH
+
+local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run)
+local epoch, seq, home, expires = found[1], tonumber(found[2]), found[3], tonumber(found[4])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+if not epoch and mode ~= 'create' then return {'unknown'} end
+
+-- A new process behind the address has perhaps lost the tail that the old one acknowledged, and would
+-- give the same ids to other events. A new epoch makes every reader take a snapshot instead.
+local fresh = not epoch or (server ~= '' and home and home ~= '' and home ~= server)
+if fresh then
+  epoch = string.format('%.0f', math.max(now, (tonumber(epoch) or 0) + 1))
+  seq = 0
+end
+
+local skip = 0
+if producer ~= '' then
+  local last = tonumber(found[5]) or 0
+  -- The producer's own past may be in the lost tail; only within its epoch is a hole a fault.
+  if first > last + 1 and (known == '' or known == epoch) then return {'gap', last} end
+  skip = math.max(0, last - first + 1)
+end
+if skip < count and run ~= '' and found[6] then
+  if string.find(found[6], '!', 1, true) then return {'ended'} end
+  local current = tonumber(string.match(found[6], '^%d+'))
+  if current > attempt then return {'fenced', current} end
+end
+for i = skip, count - 1 do
+  local op = ARGV[HEAD + i * WIDTH + 1]
+  if not string.find('SDRXGT', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
+end
+
+local created = epoch and found[1] == false and 1 or 0
+if fresh then
+  redis.call('DEL', log)
+  redis.call('HSET', meta, 'epoch', epoch, 'seq', 0, 'server', server)
+elseif server ~= '' and (not home or home == '') then
+  redis.call('HSET', meta, 'server', server)
+end
+if run ~= '' and not found[6] then redis.call('HSET', meta, 'r:' .. run, attempt) end
+
+-- Expiry moves only now and then, all keys to the same instant: a session lives ttl to ttl * 17/16 from
+-- its last event.
+local touch = fresh or seq == 0 or not expires or expires - now < ttl_ms
+if touch then expires = now + ttl_ms + math.floor(ttl_ms / 16) end
+
+local function out(field, id) return base .. 'out:' .. field .. ':' .. id end
+
+local function close_streams(id)
+  for _, field in ipairs({'output', 'input'}) do
+    if redis.call('SREM', open, field .. ':' .. id) == 1 then redis.call('DEL', out(field, id)) end
+  end
+end
+
+local function put(prefix, id, parent, payload, order)
+  local old = redis.call('HGET', state, prefix .. id)
+  if old then
+    order = string.match(old, '^%d+')
+    if prefix == 's:' then close_streams(id) end
+  end
+  redis.call('HSET', state, prefix .. id, order .. ' ' .. parent .. ' ' .. payload)
+end
+
+-- A stream of text starts with '+' (it continues the field of the stored step) or '=' (it replaces it).
+local function stream(op, field, id, text)
+  local member = field .. ':' .. id
+  local key = out(field, id)
+  if redis.call('SADD', open, member) == 1 then
+    if redis.call('HEXISTS', state, 's:' .. id) == 0 then
+      redis.call('SREM', open, member)
+      return
+    end
+    redis.call('PEXPIREAT', open, expires)
+    redis.call('SET', key, (op == 'R' and '=' or '+') .. text, 'PXAT', expires)
+  elseif op == 'R' then
+    redis.call('SET', key, '=' .. text, 'PXAT', expires)
+  else
+    redis.call('APPEND', key, text)
+  end
+end
+
+local function remove(id)
+  local children = {}
+  local all = redis.call('HGETALL', state)
+  for i = 1, #all, 2 do
+    local parent = string.match(all[i + 1], '^%d+ (%S+) ')
+    if parent and string.sub(all[i], 1, 2) == 's:' then
+      children[parent] = children[parent] or {}
+      table.insert(children[parent], string.sub(all[i], 3))
+    end
+  end
+  local doomed, i = {id}, 1
+  while doomed[i] do
+    redis.call('HDEL', state, 's:' .. doomed[i])
+    close_streams(doomed[i])
+    for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
+    children[doomed[i]] = nil
+    i = i + 1
+  end
+  touch = true
+end
+
+local lines = {epoch}
+for i = skip, count - 1 do
+  local at = HEAD + i * WIDTH
+  local op, kind, id, parent, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  seq = seq + 1
+  if op == 'S' then
+    put('s:', id, parent, payload, seq)
+  elseif op == 'D' or op == 'R' then
+    stream(op, parent, id, payload)
+    payload = '{"id":"' .. id .. '","field":"' .. parent .. '","text":"' .. payload ..
+      (op == 'R' and '","replace":true}' or '"}')
+  elseif op == 'X' then
+    remove(id)
+  else
+    put('r:', id, '-', payload, seq)
+    if op == 'T' then redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq) end
+  end
+  redis.call('XADD', log, 'MAXLEN', '~', maxlen, epoch .. '-' .. seq, 't', kind, 'r', run, 'd', payload)
+  lines[#lines + 1] = seq .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
+end
+
+local stored = count - skip
+if stored > 0 then
+  redis.call('HSET', meta, 'seq', seq)
+  if producer ~= '' then redis.call('HSET', meta, 'p:' .. producer, first + count - 1) end
+end
+if touch then
+  redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
+  for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
+  for _, member in ipairs(redis.call('SMEMBERS', open)) do
+    redis.call('PEXPIREAT', base .. 'out:' .. member, expires)
+  end
+end
+if stored > 0 then redis.call(publish, string.sub(base, 1, -2), table.concat(lines, '\n')) end
+return {'ok', epoch, seq, stored, created}

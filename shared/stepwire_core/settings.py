@@ -1,0 +1,123 @@
+"""Settings: every one an environment variable with the prefix ``STEPWIRE_``, read from ``.env`` too."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stepwire_core.errors import SettingsError
+
+_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def _redis_url(value: str) -> str:
+    if not value.startswith(_SCHEMES):
+        raise ValueError(f"must begin with one of {', '.join(_SCHEMES)}")
+    return value
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+
+
+class Settings(BaseSettings):
+    """What both sides can be told from outside; :func:`load_settings` reads it.
+
+    Units are in the names: ``_s`` seconds, ``_bytes`` bytes of UTF-8.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="STEPWIRE_", env_file=".env", extra="ignore")
+
+    redis_url: RedisUrl = Field(
+        "redis://127.0.0.1:6379/0", description="The Redis (or Valkey) that holds the event log."
+    )
+    queue_url: RedisUrl | None = Field(
+        None, description="The Redis that holds arq's queue; by default the one of the log."
+    )
+    queue_name: str = Field(
+        "stepwire:queue",
+        min_length=1,
+        description="Name of the queue; workers and gateways share it.",
+    )
+
+    session_ttl_s: int = Field(
+        7 * 24 * 3600, ge=60, description="A session is deleted this long after its last event."
+    )
+    log_max_events: int = Field(
+        2_000,
+        ge=100,
+        description="Events kept per session for reconnecting clients; past them they get a snapshot.",
+    )
+
+    buffer_bytes: int = Field(
+        8 * 1024 * 1024,
+        ge=64 * 1024,
+        description="A worker process holds back its handlers when this much waits to be stored.",
+    )
+    publish_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="After this long without Redis the waiting events fail their handlers.",
+    )
+
+    max_jobs: int = Field(10, ge=1, description="Runs that one worker process executes at a time.")
+    run_timeout_s: float = Field(3600.0, gt=0, description="A run that takes longer is ended.")
+    max_attempts: int = Field(
+        1,
+        ge=1,
+        description="How often a run is tried when its worker dies; handlers run at least once.",
+    )
+    lease_s: float = Field(
+        15.0,
+        ge=2,
+        description="A worker silent for this long is dead, and its runs are taken over.",
+    )
+    grace_s: float = Field(
+        20.0, ge=0, description="Time to finish after SIGTERM: running handlers, open streams."
+    )
+    poll_s: float = Field(
+        0.5, gt=0, description="How often an idle worker looks for jobs that nobody woke it for."
+    )
+
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on.")
+    max_body_bytes: int = Field(
+        1024 * 1024, ge=1024, description="Larger request bodies are answered with 413."
+    )
+    subscriber_bytes: int = Field(
+        1024 * 1024,
+        ge=64 * 1024,
+        description="Frames that wait for one slow client; past it the client reads from the log.",
+    )
+    ping_s: float = Field(
+        15.0, gt=0, description="A comment line keeps idle streams open this often."
+    )
+    send_timeout_s: float = Field(
+        30.0, gt=0, description="A client that takes no byte for this long is cut off."
+    )
+    tail_check_s: float = Field(
+        3.0, gt=0, description="How often the gateway checks that it missed nothing."
+    )
+
+    @property
+    def effective_queue_url(self) -> str:
+        return self.queue_url or self.redis_url
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment and ``.env``; ``overrides`` that are not None win.
+
+    Raises:
+        SettingsError: a value is wrong; the message names the variable and the value.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"STEPWIRE_{'_'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: "
+            f"{problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise SettingsError("\n".join(lines)) from error

@@ -1,0 +1,115 @@
+"""Where a step is emitted to, and what it nests under."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stepwire_core.errors import NoActiveSession
+
+if TYPE_CHECKING:
+    from stepwire._node import Node
+    from stepwire._publisher import Producer
+    from stepwire._step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One attempt of a run in this process: what its steps have in common."""
+
+    producer: Producer
+    handler: str
+    message_id: str | None = None
+    open_nodes: dict[str, Node] = field(default_factory=dict)
+    """Started and not ended, in the order of their starts."""
+
+    @property
+    def session_id(self) -> str:
+        return self.producer.session_id
+
+    @property
+    def run_id(self) -> str:
+        return self.producer.run_id
+
+    @property
+    def attempt(self) -> int:
+        return self.producer.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An immutable place in the tree: a task or thread that copies the context keeps it."""
+
+    scope: Scope
+    step: Step | None = None
+
+    @property
+    def parent_id(self) -> str | None:
+        """The enclosing step, else the message that started the run."""
+        return self.step.id if self.step is not None else self.scope.message_id
+
+
+_frame: ContextVar[Frame | None] = ContextVar("stepwire_frame", default=None)
+
+
+def current_frame(what: str) -> Frame:
+    """The frame of the code that runs now.
+
+    Raises:
+        NoActiveSession: there is none.
+    """
+    frame = _frame.get()
+    if frame is None:
+        raise NoActiveSession(what)
+    return frame
+
+
+def enter_frame(frame: Frame) -> Token[Frame | None]:
+    return _frame.set(frame)
+
+
+def leave_frame(token: Token[Frame | None]) -> None:
+    try:
+        _frame.reset(token)
+    except ValueError:
+        # A generator may be closed in another context than the one it ran in; that one is gone.
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The session that the running code belongs to."""
+
+    id: str
+
+
+class Context:
+    """What runs now: ``cl.context``."""
+
+    @property
+    def session(self) -> Session:
+        """The current session.
+
+        Raises:
+            NoActiveSession: outside any handler.
+        """
+        return Session(current_frame("context.session").scope.session_id)
+
+    @property
+    def run_id(self) -> str:
+        """The current run.
+
+        Raises:
+            NoActiveSession: outside any handler.
+        """
+        return current_frame("context.run_id").scope.run_id
+
+    @property
+    def current_step(self) -> Step | None:
+        """The innermost step around the running code, or None."""
+        frame = _frame.get()
+        return None if frame is None else frame.step
+
+
+context = Context()

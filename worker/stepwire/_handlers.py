@@ -1,0 +1,176 @@
+"""The user's handlers, and how their module is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+ON_CHAT_START: Final = "on_chat_start"
+ON_MESSAGE: Final = "on_message"
+
+
+@dataclass(slots=True)
+class Handlers:
+    """The handlers of one module, by name."""
+
+    functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def add(self, name: str, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise InvalidArgument(f"{name} takes a function, not {type(function).__name__}")
+        self.functions[name] = function
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The handler of that name.
+
+        Raises:
+            HandlerNotFound: there is none.
+        """
+        try:
+            return self.functions[name]
+        except KeyError:
+            raise HandlerNotFound(name, list(self.functions)) from None
+
+
+_process_wide = Handlers()
+_collecting: ContextVar[Handlers] = ContextVar("stepwire_handlers")
+
+
+@contextmanager
+def collecting() -> Iterator[Handlers]:
+    """Handlers that are defined inside the block, apart from all others."""
+    handlers = Handlers()
+    token = _collecting.set(handlers)
+    try:
+        yield handlers
+    finally:
+        _collecting.reset(token)
+
+
+def on_chat_start(function: Handler) -> Handler:
+    """Run this when a session is created. It takes no parameter."""
+    return _register(ON_CHAT_START, function)
+
+
+def on_message(function: Handler) -> Handler:
+    """Run this for each message of a person; it may take the :class:`Message`, or nothing."""
+    return _register(ON_MESSAGE, function)
+
+
+@overload
+def task(function: Handler) -> Handler: ...
+
+
+@overload
+def task(*, name: str) -> Callable[[Handler], Handler]: ...
+
+
+def task(
+    function: Handler | None = None, *, name: str | None = None
+) -> Handler | Callable[[Handler], Handler]:
+    """Let clients run this by its name, without a chat: ``POST …/runs {"task": …, "args": {…}}``.
+
+    Its parameters come from ``args``, by name. Used bare, or with a name: ``@cl.task(name="index")``.
+
+    Raises:
+        InvalidArgument: the name is taken by a handler of ours.
+    """
+
+    def decorate(target: Handler) -> Handler:
+        own = getattr(target, "__name__", "") if name is None else name
+        if not own or own in (ON_CHAT_START, ON_MESSAGE):
+            raise InvalidArgument(f"a task cannot be called {own!r}; give it one: @cl.task(name=…)")
+        return _register(own, target)
+
+    return decorate if function is None else decorate(function)
+
+
+def _register(name: str, function: Handler) -> Handler:
+    _collecting.get(_process_wide).add(name, function)
+    return function
+
+
+def takes_message(function: Callable[..., Any]) -> bool:
+    """Whether an ``on_message`` handler wants the message."""
+    return bool(inspect.signature(function).parameters)
+
+
+def load_handlers(target: str) -> Handlers:
+    """Import a file (``app.py``, ``path/to/app.py``) or module (``package.app``) and collect its handlers.
+
+    The file's folder, or the working directory for a module, is put on the import path, as Python does
+    for a script.
+
+    Raises:
+        HandlerModuleError: there is no such file or module, it raises, or it defines no handler; the
+            message has the traceback, down to the user's line.
+    """
+    with collecting() as handlers:
+        if target.endswith(".py") or "/" in target:
+            _import_file(Path(target))
+        else:
+            _import_module(target)
+    if not handlers.functions:
+        raise HandlerModuleError(
+            f"{target} defines no handler: decorate a function with @cl.on_message, "
+            "@cl.on_chat_start or @cl.task"
+        )
+    return handlers
+
+
+def _import_file(path: Path) -> None:
+    if not path.is_file():
+        raise HandlerModuleError(f"no file {path}: give the path of the module with your handlers")
+    name = path.stem
+    sys.path.insert(0, str(path.parent.resolve()))
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise HandlerModuleError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Known under its name, so that pickles, dataclasses and tracebacks find it.
+    sys.modules[name] = module
+    with _explained(str(path)):
+        spec.loader.exec_module(module)
+
+
+def _import_module(name: str) -> None:
+    sys.path.insert(0, str(Path.cwd()))
+    with _explained(name):
+        importlib.import_module(name)
+
+
+@contextmanager
+def _explained(target: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise HandlerModuleError(
+            f"{target} cannot be imported:\n\n{_user_traceback(error)}"
+        ) from error
+
+
+def _user_traceback(error: Exception) -> str:
+    """The traceback without the frames of the import system and of this module."""
+    frames = traceback.TracebackException.from_exception(error)
+    frames.stack = traceback.StackSummary.from_list(
+        frame
+        for frame in frames.stack
+        if not frame.filename.startswith("<frozen") and frame.filename != __file__
+    )
+    return "".join(frames.format()).rstrip()

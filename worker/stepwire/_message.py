@@ -1,0 +1,120 @@
+"""Messages: the part of the tree that people read as a conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from stepwire._node import Node
+from stepwire_core.documents import ASSISTANT_MESSAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from stepwire._context import Scope
+    from stepwire_core.documents import StepDocument
+
+
+class Message(Node):
+    """A message: ``await cl.Message(content="Hello").send()``.
+
+    ``on_message`` handlers get the person's message as one of these. Streamed, it appears with its first
+    token and is complete with :meth:`send`.
+
+    Args:
+        content: The text; structures become JSON.
+        author: Who says it.
+        language: How to highlight the content.
+        type: ``assistant_message`` or ``user_message``.
+        metadata: JSON-able facts about it.
+        tags: Words to filter by.
+        id: Its id; by default a fresh one.
+        parent_id: What it nests under; by default the enclosing step, else the message that started the run.
+
+    Raises:
+        InvalidArgument: a parameter has a value that cannot be shown or stored.
+    """
+
+    _what: ClassVar[str] = "message"
+
+    def __init__(
+        self,
+        content: object = "",
+        author: str = "Assistant",
+        language: str | None = None,
+        type: str = ASSISTANT_MESSAGE,  # noqa: A002 - the name that users know
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        id: str | UUID | None = None,  # noqa: A002
+        parent_id: str | UUID | None = None,
+    ) -> None:
+        super().__init__(
+            name=author,
+            type=type,
+            id=id,
+            parent_id=parent_id,
+            metadata=metadata,
+            tags=tags,
+            language=language,
+        )
+        self.content = content
+
+    @classmethod
+    def _received(cls, document: StepDocument, scope: Scope) -> Self:
+        """The message that started a run; it is in the log already."""
+        message = cls(
+            content=document.output,
+            author=document.name,
+            language=document.language,
+            type=document.type,
+            metadata=document.metadata,
+            tags=document.tags,
+            id=document.id,
+            parent_id=document.parent_id,
+        )
+        message._scope = scope
+        message.status = document.status
+        message.started_at = document.started_at
+        message.ended_at = document.ended_at
+        return message
+
+    @property
+    def author(self) -> str:
+        return self.name
+
+    @author.setter
+    def author(self, value: str) -> None:
+        self.name = value
+
+    @property
+    def content(self) -> str:
+        """The text. Takes any value: structures become JSON, others their text."""
+        return self._get("output")
+
+    @content.setter
+    def content(self, value: object) -> None:
+        language = self._set("output", value)
+        self.language = self.language or language
+
+    async def stream_token(self, token: str, is_sequence: bool = False) -> None:
+        """Append a piece of text, or with ``is_sequence`` replace all; as :meth:`Step.stream_token`."""
+        await self._stream(token, "output", replace=is_sequence)
+
+    async def send(self) -> Self:
+        """Show it, complete; once, however often it is called."""
+        self._end("ok")
+        if self._scope is not None:
+            await self._scope.producer.room()
+        return self
+
+    async def update(self) -> None:
+        """Show its fields as they are now."""
+        if self._scope is None:
+            await self.send()
+        else:
+            self._update()
+
+    async def remove(self) -> None:
+        """Take it away from everywhere, and all steps below it."""
+        self._remove()

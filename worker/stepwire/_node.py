@@ -1,0 +1,160 @@
+"""What steps and messages have in common: a node in the tree of a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from stepwire._context import Frame, Scope, current_frame
+from stepwire._text import as_text, jsonable
+from stepwire_core.clock import now
+from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument, StepStatus, TextField
+from stepwire_core.errors import InvalidArgument
+from stepwire_core.events import remove_event, step_event
+from stepwire_core.ids import check_id, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Node:
+    """A node: made by hand, bound to the running session when it is first sent."""
+
+    _what: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        type: str,  # noqa: A002 - the name that users know
+        id: str | UUID | None,  # noqa: A002
+        parent_id: str | UUID | None,
+        metadata: Mapping[str, Any] | None,
+        tags: Sequence[str] | None,
+        language: str | None,
+    ) -> None:
+        self.name = _text(name, f"the name of a {self._what}")
+        self.type = _text(type, f"the type of a {self._what}")
+        self.id = new_id() if id is None else check_id(id, self._what)
+        self.parent_id = None if parent_id is None else check_id(parent_id, "parent")
+        self.metadata = dict(metadata or {})
+        self.tags = list(tags or ())
+        self.language = language
+        self.status: StepStatus = "running"
+        self.error: ErrorInfo | None = None
+        self.started_at: str | None = None
+        self.ended_at: str | None = None
+        self._scope: Scope | None = None
+        self._texts: dict[TextField, list[str]] = {"input": [], "output": []}
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that it was sent to, or None."""
+        return None if self._scope is None else self._scope.session_id
+
+    # -- text -----------------------------------------------------------------------------------
+
+    def _get(self, field: TextField) -> str:
+        parts = self._texts[field]
+        if len(parts) > 1:
+            parts[:] = ["".join(parts)]
+        return parts[0] if parts else ""
+
+    def _set(self, field: TextField, value: object) -> str | None:
+        text, language = as_text(value)
+        self._texts[field] = [text]
+        return language
+
+    async def _stream(self, token: str, field: TextField, *, replace: bool) -> None:
+        scope = self._add(token, field, replace=replace)
+        if scope is not None:
+            await scope.producer.room()
+
+    def _add(self, token: str, field: TextField, *, replace: bool) -> Scope | None:
+        if not token:
+            return None
+        if not isinstance(token, str):
+            raise InvalidArgument(
+                f"stream_token takes text, not {type(token).__name__}: pass str(token), or the text in it"
+            )
+        scope = self._started()
+        if replace:
+            self._texts[field] = [token]
+        else:
+            self._texts[field].append(token)
+        scope.producer.delta(self.id, token, field=field, replace=replace)
+        return scope
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def _default_parent(self, frame: Frame) -> str | None:
+        return frame.parent_id
+
+    def _started(self) -> Scope:
+        """Send it if it has not been sent; the session it belongs to."""
+        if self._scope is None:
+            frame = current_frame(f"{self._what} {self.name!r}")
+            if self.parent_id is None:
+                self.parent_id = self._default_parent(frame)
+            started_at = now()
+            frame.scope.producer.publish(
+                step_event("step.start", self._document(frame.scope, started_at, started_at))
+            )
+            self._scope = frame.scope
+            self.started_at = started_at
+            frame.scope.open_nodes[self.id] = self
+        return self._scope
+
+    def _end(self, status: EndStatus, error: BaseException | None = None) -> None:
+        """Send its end, once."""
+        scope = self._started()
+        if self.ended_at is not None:
+            return
+        self.status = status
+        self.error = None if error is None else ErrorInfo.of(error)
+        self.ended_at = now()
+        scope.open_nodes.pop(self.id, None)
+        scope.producer.publish(step_event("step.end", self._current(self.ended_at)))
+
+    def _update(self) -> None:
+        if self._scope is None:
+            self._started()
+            return
+        self._scope.producer.publish(step_event("step.update", self._current(now())))
+
+    def _remove(self) -> None:
+        if self._scope is None:
+            return
+        self._scope.open_nodes.pop(self.id, None)
+        self._scope.producer.publish(remove_event(self.id))
+
+    def _current(self, ts: str) -> StepDocument:
+        scope = self._started()
+        return self._document(scope, self.started_at or ts, ts)
+
+    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
+        return StepDocument(
+            id=self.id,
+            session_id=scope.session_id,
+            run_id=scope.run_id,
+            attempt=scope.attempt,
+            parent_id=self.parent_id,
+            name=self.name,
+            type=self.type,
+            status=self.status,
+            input=self._get("input"),
+            output=self._get("output"),
+            language=self.language,
+            tags=self.tags,
+            metadata=jsonable(self.metadata),
+            started_at=started_at,
+            ended_at=self.ended_at,
+            error=self.error,
+            ts=ts,
+        )
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{what} must be a string, not {type(value).__name__}")
+    return value

@@ -1,0 +1,397 @@
+"""The publisher: takes events from any thread, stores them in groups, loses none.
+
+One per process. It has a thread of its own, so that what a handler emits is on its way even while
+that handler blocks the event loop, and so that plain scripts and threads need no event loop at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from stepwire_core.connections import UNAVAILABLE, ServerId, connect_sync
+from stepwire_core.errors import (
+    ProtocolViolation,
+    RunEnded,
+    StepwireError,
+    StoreUnavailable,
+)
+from stepwire_core.events import NewEvent, delta_event
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import APPEND, Appended, Batch
+
+if TYPE_CHECKING:
+    from stepwire_core.documents import TextField
+    from stepwire_core.settings import Settings
+
+logger = logging.getLogger("stepwire.publisher")
+
+MAX_BATCH_EVENTS: Final = 200
+"""A script call holds up the server for everybody: about 7 µs an event."""
+
+MAX_BATCH_BYTES: Final = 256 * 1024
+"""A call that holds this much takes no further event."""
+
+MAX_DELTA_BYTES: Final = 16 * 1024
+"""Adjacent deltas of one step merge up to here."""
+
+EVENT_OVERHEAD_BYTES: Final = 400
+"""What an event costs in the buffer beside its text."""
+
+_BACKOFF_S: Final = (0.05, 2.0)
+_CLOSE_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Delta:
+    """Adjacent deltas of one step, merged while they wait."""
+
+    step_id: str
+    field: TextField
+    replace: bool
+    parts: list[str]
+    size: int
+
+    def event(self) -> NewEvent:
+        return delta_event(
+            self.step_id, "".join(self.parts), field=self.field, replace=self.replace
+        )
+
+
+@dataclass(slots=True)
+class _Call:
+    """Events of one producer that go to the log in one script call."""
+
+    producer: Producer
+    pending: list[NewEvent | _Delta] = field(default_factory=list)
+    size: int = 0
+    published: int = 0
+    batch: Batch | None = None
+
+    def prepared(self) -> Batch:
+        """The batch, built once: a repeated call carries the same sequence."""
+        if self.batch is None:
+            self.batch = self.producer._next_batch(
+                [item.event() if isinstance(item, _Delta) else item for item in self.pending]
+            )
+        return self.batch
+
+
+class Producer:
+    """One attempt of a run in this process: the source of an ordered sequence of events.
+
+    Its methods may be called from any thread. Events of one session are stored in the order of the
+    calls, whichever producer of this process they came from.
+    """
+
+    def __init__(
+        self, publisher: Publisher, name: str, session_id: str, run_id: str = "", attempt: int = 0
+    ) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        self.attempt = attempt
+        self._publisher = publisher
+        self._name = name
+        self._next = 1
+        self._epoch = ""
+        self._failure: StepwireError | None = None
+
+    @property
+    def failure(self) -> StepwireError | None:
+        """Why this producer can store nothing more, or None."""
+        return self._failure
+
+    def publish(self, *events: NewEvent) -> None:
+        """Take events; they are stored soon, in this order. Never blocks.
+
+        Raises:
+            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: this producer is cut off.
+        """
+        self._publisher._take(self, events)
+
+    def delta(self, step_id: str, text: str, *, field: TextField, replace: bool) -> None:
+        """Take a piece of text; pieces that wait side by side are stored as one event.
+
+        Raises: as :meth:`publish`.
+        """
+        self._publisher._take_delta(self, step_id, text, field, replace)
+
+    async def room(self) -> None:
+        """Wait until the process's buffer has room; at once in the common case."""
+        if self._publisher.full:
+            await asyncio.wrap_future(self._publisher._room())
+
+    def room_sync(self) -> None:
+        """The same, for code without an event loop."""
+        if self._publisher.full:
+            self._publisher._room().result()
+
+    async def flush(self) -> None:
+        """Wait until all that was taken so far is stored.
+
+        Raises:
+            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: some of it cannot be.
+        """
+        await asyncio.wrap_future(self._publisher._flushed(self))
+
+    def flush_sync(self) -> None:
+        """The same, for code without an event loop."""
+        self._publisher._flushed(self).result()
+
+    def _next_batch(self, events: list[NewEvent]) -> Batch:
+        batch = Batch(
+            self.session_id,
+            events,
+            producer=self._name,
+            first=self._next,
+            known_epoch=self._epoch,
+            run_id=self.run_id,
+            attempt=self.attempt,
+        )
+        self._next += len(events)
+        return batch
+
+    def _stored(self, appended: Appended) -> None:
+        self._epoch = str(appended.top.epoch)
+
+
+class Publisher:
+    """Group commit: while one round trip is under way, what comes is gathered for the next.
+
+    Memory is bounded by ``buffer_bytes``: past it :meth:`Producer.room` waits. With Redis away, events
+    wait and are sent again under the same sequence, so each is stored once; after
+    ``publish_timeout_s`` the producers that wait fail with :class:`StoreUnavailable`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._server_id = ServerId()
+        self._redis = connect_sync(settings.redis_url, self._server_id)
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._queue: deque[_Call] = deque()
+        self._last_of_session: dict[str, _Call] = {}
+        self._bytes = 0
+        self._taken = 0
+        self._settled = 0
+        self._flush_waiters: list[tuple[int, Producer, Future[None]]] = []
+        self._room_waiters: list[Future[None]] = []
+        self._closing = False
+        self._give_up_at = float("inf")
+        self._thread = threading.Thread(target=self._run, name="stepwire-publisher", daemon=True)
+        self._thread.start()
+
+    @property
+    def full(self) -> bool:
+        return self._bytes > self._settings.buffer_bytes
+
+    def producer(self, name: str, session_id: str, run_id: str = "", attempt: int = 0) -> Producer:
+        """A new source of events; ``name`` must be unique among all processes, for all time."""
+        return Producer(self, name, session_id, run_id, attempt)
+
+    def close(self) -> None:
+        """Store what waits, for a few seconds at most, and end the thread."""
+        with self._lock:
+            self._closing = True
+            self._give_up_at = time.monotonic() + _CLOSE_TIMEOUT_S
+            self._work.notify()
+        self._thread.join(_CLOSE_TIMEOUT_S * 2)
+        self._redis.close()
+
+    # -- taking ---------------------------------------------------------------------------------
+
+    def _take(self, producer: Producer, events: tuple[NewEvent, ...]) -> None:
+        with self._lock:
+            for event in events:
+                self._enter(producer, event, len(event.payload) + EVENT_OVERHEAD_BYTES)
+
+    def _take_delta(
+        self, producer: Producer, step_id: str, text: str, field: TextField, replace: bool
+    ) -> None:
+        size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+        with self._lock:
+            call = self._last_of_session.get(producer.session_id)
+            if call is not None and call.producer is producer and not replace:
+                last = call.pending[-1]
+                if (
+                    isinstance(last, _Delta)
+                    and last.step_id == step_id
+                    and last.field == field
+                    and last.size + size <= MAX_DELTA_BYTES
+                ):
+                    last.parts.append(text)
+                    last.size += size
+                    call.size += size
+                    self._bytes += size
+                    return
+            delta = _Delta(step_id, field, replace, [text], size)
+            self._enter(producer, delta, size + EVENT_OVERHEAD_BYTES)
+
+    def _enter(self, producer: Producer, item: NewEvent | _Delta, size: int) -> None:
+        if producer._failure is not None:
+            raise producer._failure
+        if self._closing:
+            raise StoreUnavailable("this process is shutting down; nothing more is stored")
+        call = self._last_of_session.get(producer.session_id)
+        if (
+            call is None
+            or call.producer is not producer
+            or len(call.pending) >= MAX_BATCH_EVENTS
+            or call.size >= MAX_BATCH_BYTES
+        ):
+            call = self._last_of_session[producer.session_id] = _Call(producer)
+            self._queue.append(call)
+        call.pending.append(item)
+        call.size += size
+        self._bytes += size
+        self._taken += 1
+        call.published += 1
+        self._work.notify()
+
+    def _flushed(self, producer: Producer) -> Future[None]:
+        done: Future[None] = Future()
+        with self._lock:
+            if producer._failure is not None:
+                done.set_exception(producer._failure)
+            elif self._settled >= self._taken:
+                done.set_result(None)
+            else:
+                self._flush_waiters.append((self._taken, producer, done))
+        return done
+
+    def _room(self) -> Future[None]:
+        room: Future[None] = Future()
+        with self._lock:
+            if self.full:
+                self._room_waiters.append(room)
+            else:
+                room.set_result(None)
+        return room
+
+    # -- storing --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                while not self._queue and not self._closing:
+                    self._work.wait()
+                if not self._queue:
+                    return
+                calls = list(self._queue)
+                self._queue.clear()
+                self._last_of_session.clear()
+            try:
+                self._commit(calls)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; those who wait are told
+                logger.exception("the publisher failed on a group of events")
+                self._fail(calls, ProtocolViolation(f"the publisher failed: {error!r}"))
+            self._settle(calls)
+
+    def _commit(self, calls: list[_Call]) -> None:
+        """Store the calls in order, repeating what Redis has not answered."""
+        give_up_at = time.monotonic() + self._settings.publish_timeout_s
+        delay_s, longest_s = _BACKOFF_S
+        while calls:
+            try:
+                calls = self._send(calls)
+                continue
+            except UNAVAILABLE as error:
+                if time.monotonic() > min(give_up_at, self._give_up_at):
+                    logger.error("giving up on Redis", extra={"error": str(error)})  # noqa: TRY400 - expected
+                    self._fail(
+                        calls,
+                        StoreUnavailable(
+                            f"Redis has not answered for {self._settings.publish_timeout_s:g} s "
+                            f"(STEPWIRE_PUBLISH_TIMEOUT_S): {error}"
+                        ),
+                    )
+                    return
+                logger.warning(
+                    "Redis does not answer, events wait",
+                    extra={"error": str(error), "retry_s": delay_s},
+                )
+            time.sleep(delay_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, hides nothing
+            delay_s = min(delay_s * 2, longest_s)
+
+    def _send(self, calls: list[_Call]) -> list[_Call]:
+        """One round trip; returns the calls that must be sent again.
+
+        After the first call that is to be repeated, the later ones of its producer fail as gaps, and are
+        repeated with it: the log takes a producer's events in order only.
+        """
+        server = self._server_id.known_sync(self._redis)
+        calls = [call for call in calls if call.producer._failure is None]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for call in calls:
+                batch = call.prepared()
+                keys = SessionKeys.of(batch.session_id).script_keys
+                args = batch.script_args(self._settings, server)
+                pipe.execute_command("EVALSHA", APPEND.sha, 4, *keys, *args)
+            replies = pipe.execute(raise_on_error=False)
+
+        again: list[_Call] = []
+        waiting: set[Producer] = set()
+        unavailable: RedisError | None = None
+        for call, reply in zip(calls, replies, strict=True):
+            if call.producer in waiting or isinstance(reply, (NoScriptError, *UNAVAILABLE)):
+                if isinstance(reply, UNAVAILABLE):
+                    unavailable = reply
+                waiting.add(call.producer)
+                again.append(call)
+            elif isinstance(reply, ResponseError):
+                self._fail([call], ProtocolViolation(f"the log refused an event: {reply}"))
+            else:
+                self._answered(call, reply)
+        if unavailable is not None:
+            # All of them are sent again: the log drops what it has.
+            raise unavailable
+        if again:
+            self._redis.script_load(APPEND.source)
+        return again
+
+    def _answered(self, call: _Call, reply: list[object]) -> None:
+        result = call.prepared().result(reply)
+        if isinstance(result, Appended):
+            call.producer._stored(result)
+        else:
+            if not isinstance(result, RunEnded):
+                logger.warning(
+                    "a producer is cut off",
+                    extra={"session_id": call.producer.session_id, "reason": str(result)},
+                )
+            self._fail([call], result)
+
+    def _fail(self, calls: list[_Call], error: StepwireError) -> None:
+        with self._lock:
+            for call in calls:
+                if call.producer._failure is None:
+                    call.producer._failure = error
+
+    def _settle(self, calls: list[_Call]) -> None:
+        with self._lock:
+            self._settled += sum(call.published for call in calls)
+            self._bytes -= sum(call.size for call in calls)
+            ready = [waiter for waiter in self._flush_waiters if waiter[0] <= self._settled]
+            self._flush_waiters = self._flush_waiters[len(ready) :]
+            room = [] if self.full else self._room_waiters
+            if room:
+                self._room_waiters = []
+        for _, producer, done in ready:
+            if not done.set_running_or_notify_cancel():
+                continue
+            if producer._failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(producer._failure)
+        for waiter in room:
+            if waiter.set_running_or_notify_cancel():
+                waiter.set_result(None)

@@ -1,0 +1,232 @@
+"""One execution of a handler: from its ``run.start`` to its ``run.end``."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from stepwire._context import Frame, Scope, enter_frame, leave_frame
+from stepwire._handlers import ON_CHAT_START, ON_MESSAGE, Handlers, takes_message
+from stepwire._message import Message
+from stepwire_core.clock import now
+from stepwire_core.documents import EndStatus, ErrorInfo, RunDocument, Snapshot, StepDocument
+from stepwire_core.errors import RunEnded, SessionNotFound, StepwireError
+from stepwire_core.events import NewEvent, run_end_event, run_start_event, step_event
+from stepwire_core.ids import new_id
+
+if TYPE_CHECKING:
+    from stepwire._publisher import Producer, Publisher
+    from stepwire_core.log import EventLog
+    from stepwire_core.queue import RunRequest
+    from stepwire_core.settings import Settings
+
+logger = logging.getLogger("stepwire.run")
+
+DEAD_WORKER: Final = ErrorInfo(
+    type="WorkerLost", message="the worker that ran this died or lost its connection"
+)
+
+STOPPED_WORKER: Final = ErrorInfo(
+    type="WorkerStopped", message="the worker was stopped before this ended"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended."""
+
+    status: EndStatus
+    error: ErrorInfo | None = None
+    stopped: asyncio.CancelledError | None = None
+    """The worker is stopping: another one may try again, and the cancellation has to go on."""
+
+
+class Runner:
+    """Executes runs: begins the attempt, calls the handler, sends every event up to the end."""
+
+    def __init__(
+        self, handlers: Handlers, log: EventLog, publisher: Publisher, settings: Settings
+    ) -> None:
+        self._handlers = handlers
+        self._log = log
+        self._publisher = publisher
+        self._settings = settings
+
+    async def execute(self, request: RunRequest) -> None:
+        """Execute one attempt of a run; when it returns, the end of the run is stored.
+
+        A run that is over already, or whose session is gone, is left alone.
+
+        Raises:
+            StoreUnavailable: the end could not be stored; the attempt counts as lost.
+            RunFenced: another worker has begun a newer attempt.
+            asyncio.CancelledError: the worker is stopping; the attempt has ended as ``interrupted``.
+        """
+        if request.handler == ON_CHAT_START and ON_CHAT_START not in self._handlers.functions:
+            return
+        try:
+            attempt = await self._log.begin_run(request.session_id, request.run_id, new_id())
+        except (RunEnded, SessionNotFound) as error:
+            logger.info("nothing to run", extra={"run_id": request.run_id, "reason": str(error)})
+            return
+        producer = self._publisher.producer(
+            f"{request.run_id}.{attempt}", request.session_id, request.run_id, attempt
+        )
+        if attempt == 1 or await self._close_earlier(request, producer):
+            await self._attempt(request, producer)
+
+    async def _close_earlier(self, request: RunRequest, producer: Producer) -> bool:
+        """End what a lost attempt left open; whether the run may be tried again."""
+        snapshot = await self._log.snapshot(request.session_id)
+        retry = producer.attempt <= self._settings.max_attempts
+        producer.publish(*closing_events(snapshot, request, producer.attempt - 1, retry=retry))
+        await producer.flush()
+        return retry
+
+    async def _attempt(self, request: RunRequest, producer: Producer) -> None:
+        message = request.message
+        run = RunDocument(
+            run_id=request.run_id,
+            handler=request.handler,
+            attempt=producer.attempt,
+            message_id=None if message is None else message.id,
+            status="running",
+            started_at=(ts := now()),
+            ts=ts,
+        )
+        scope = Scope(producer, request.handler, run.message_id)
+        producer.publish(run_start_event(run))
+        ending = await self._call(request, scope)
+        _close_open(scope, ending)
+        run.status, run.error = ending.status, ending.error
+        run.will_retry = bool(ending.stopped) and producer.attempt < self._settings.max_attempts
+        run.ended_at = run.ts = now()
+        producer.publish(run_end_event(run))
+        await producer.flush()
+        if ending.stopped is not None:
+            raise ending.stopped
+
+    async def _call(self, request: RunRequest, scope: Scope) -> Ending:
+        """Call the handler; every way it can end is an :class:`Ending`."""
+        fields = {"session_id": scope.session_id, "run_id": scope.run_id, "handler": scope.handler}
+        token = enter_frame(Frame(scope))
+        try:
+            async with asyncio.timeout(self._settings.run_timeout_s) as limit:
+                await self._handler(request, scope)
+        except asyncio.CancelledError as stopped:
+            logger.warning("run interrupted", extra=fields)
+            return Ending("interrupted", STOPPED_WORKER, stopped)
+        except TimeoutError as error:
+            if not limit.expired():
+                return _failed(error, fields)
+            logger.warning("run timed out", extra=fields)
+            return Ending(
+                "error",
+                ErrorInfo(
+                    type="RunTimeout",
+                    message=f"it took longer than {self._settings.run_timeout_s:g} s "
+                    "(STEPWIRE_RUN_TIMEOUT_S)",
+                ),
+            )
+        except Exception as error:  # noqa: BLE001 - the boundary to the user's code
+            return _failed(error, fields)
+        finally:
+            leave_frame(token)
+        return Ending("ok")
+
+    async def _handler(self, request: RunRequest, scope: Scope) -> None:
+        function = self._handlers.get(request.handler)
+        if request.handler == ON_MESSAGE and request.message is not None:
+            args = (Message._received(request.message, scope),) if takes_message(function) else ()
+            await _invoke(function, *args)
+        else:
+            await _invoke(function, **request.arguments)
+
+
+async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    if inspect.iscoroutinefunction(function):
+        await function(*args, **kwargs)
+        return
+    # A synchronous handler gets a thread, with the context, so that it blocks only itself.
+    result = await asyncio.to_thread(function, *args, **kwargs)
+    if isinstance(result, Awaitable):
+        await result
+
+
+def _failed(error: Exception, fields: dict[str, str]) -> Ending:
+    logger.error("handler failed", extra=fields, exc_info=error)
+    return Ending("error", ErrorInfo.of(error))
+
+
+def _close_open(scope: Scope, ending: Ending) -> None:
+    """End every step that the handler left open, the latest first."""
+    for node in reversed(list(scope.open_nodes.values())):
+        try:
+            node._end(*_fate(ending))
+        except StepwireError:
+            logger.exception("a step could not be ended", extra={"step_id": node.id})
+
+
+def _fate(ending: Ending) -> tuple[EndStatus, None]:
+    """How a step ends that was open when its run ended: sent by hand, or in a task nobody awaited."""
+    return ("ok" if ending.status == "ok" else "interrupted"), None
+
+
+def closing_events(
+    snapshot: Snapshot, request: RunRequest, lost_attempt: int, *, retry: bool
+) -> list[NewEvent]:
+    """What ends a lost attempt: its open steps, the deepest first, then the run."""
+    ts = now()
+    open_steps = [
+        step
+        for step in snapshot.steps
+        if step.run_id == request.run_id and step.status == "running"
+    ]
+    events = []
+    for step in sorted(open_steps, key=_depth(snapshot), reverse=True):
+        ended = step.model_copy(
+            update={"status": "interrupted", "error": DEAD_WORKER, "ended_at": ts, "ts": ts}
+        )
+        events.append(step_event("step.end", ended))
+    run = snapshot.run(request.run_id)
+    if run is None:
+        # It died between its beginning and its first event.
+        run = RunDocument(
+            run_id=request.run_id,
+            handler=request.handler,
+            attempt=lost_attempt,
+            message_id=None if request.message is None else request.message.id,
+            status="running",
+            started_at=ts,
+            ts=ts,
+        )
+        unfinished = not retry
+    else:
+        unfinished = run.status == "running" or (run.will_retry and not retry)
+    if unfinished:
+        end = {
+            "status": "interrupted",
+            "error": DEAD_WORKER,
+            "will_retry": retry,
+            "ended_at": ts,
+            "ts": ts,
+        }
+        events.append(run_end_event(run.model_copy(update=end)))
+    return events
+
+
+def _depth(snapshot: Snapshot) -> Callable[[StepDocument], int]:
+    parents = {step.id: step.parent_id for step in snapshot.steps}
+
+    def depth(step: StepDocument) -> int:
+        level, parent = 0, step.parent_id
+        # A parent that comes from a user may point in a circle.
+        while parent is not None and level <= len(parents):
+            level, parent = level + 1, parents.get(parent)
+        return level
+
+    return depth

@@ -1,0 +1,229 @@
+"""The step: a context manager that shows a piece of work, live."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from stepwire._context import Frame, Scope, enter_frame, leave_frame
+from stepwire._node import Node
+from stepwire_core.documents import EndStatus, StepDocument
+from stepwire_core.errors import StepwireError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextvars import Token
+    from types import TracebackType
+    from typing import Self
+
+logger = logging.getLogger("stepwire.step")
+
+
+class Step(Node):
+    """A piece of work that users see live: ``async with cl.Step(name="search", type="tool") as step:``.
+
+    It is sent when the block is entered and ended when the block is left: with status ``ok``, with
+    ``error`` if an exception leaves the block, with ``cancelled`` on a cancellation; the exception goes
+    on. What was streamed stays. It nests under the step around it, else under the message that started
+    the run. ``with`` works too, in synchronous code and in any thread that has the context.
+
+    Args:
+        name: What users see; by default the type.
+        type: ``undefined``, ``run``, ``tool``, ``llm``, ``embedding``, ``retrieval``, ``rerank``, or any
+            other word.
+        id: Its id; by default a fresh one.
+        parent_id: The id of the step to nest under, instead of the enclosing one.
+        metadata: JSON-able facts about it.
+        tags: Words to filter by.
+        language: How to highlight the output; by default ``json`` for structures.
+        icon: Name of an icon.
+        show_input: Whether users see the input, or the language to highlight it in.
+        default_open: Whether it is shown unfolded.
+        auto_collapse: Whether it folds when it ends.
+        root: Nest under nothing.
+        disable_feedback: Whether users cannot rate it.
+
+    Raises:
+        InvalidArgument: a parameter has a value that cannot be shown or stored.
+    """
+
+    _what: ClassVar[str] = "step"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        type: str = "undefined",  # noqa: A002 - the name that users know
+        id: str | UUID | None = None,  # noqa: A002
+        parent_id: str | UUID | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        language: str | None = None,
+        icon: str | None = None,
+        show_input: bool | str = False,
+        default_open: bool = False,
+        auto_collapse: bool = False,
+        root: bool = False,
+        disable_feedback: bool = True,
+    ) -> None:
+        super().__init__(
+            name=type if name is None else name,
+            type=type,
+            id=id,
+            parent_id=parent_id,
+            metadata=metadata,
+            tags=tags,
+            language=language,
+        )
+        self.icon = icon
+        self.show_input = show_input
+        self.default_open = default_open
+        self.auto_collapse = auto_collapse
+        self.root = root
+        self.disable_feedback = disable_feedback
+        self._token: Token[Frame | None] | None = None
+
+    @property
+    def input(self) -> str:
+        """What it works on. Takes any value: structures become JSON, others their text."""
+        return self._get("input")
+
+    @input.setter
+    def input(self, value: object) -> None:
+        self._set("input", value)
+
+    @property
+    def output(self) -> str:
+        """What came out. Takes any value: structures become JSON, others their text.
+
+        Users see a value that is set here when the step ends, or after :meth:`update`.
+        """
+        return self._get("output")
+
+    @output.setter
+    def output(self, value: object) -> None:
+        language = self._set("output", value)
+        self.language = self.language or language
+
+    async def stream_token(
+        self, token: str, is_sequence: bool = False, is_input: bool = False
+    ) -> None:
+        """Append a piece of text to the output; users see it at once.
+
+        Returns when the text is buffered, without a round trip; waits only while the process's buffer is
+        full. An empty token does nothing. Sends the step if it has not been sent.
+
+        Args:
+            token: The text.
+            is_sequence: The text is the whole so far and replaces what is there.
+            is_input: Stream into the input instead.
+
+        Raises:
+            InvalidArgument: ``token`` is no text.
+            NoActiveSession: outside any session.
+            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: nothing more can be stored.
+        """
+        await self._stream(token, "input" if is_input else "output", replace=is_sequence)
+
+    async def send(self) -> Self:
+        """Show it now, without a ``with`` block; once, however often it is called.
+
+        It ends with the run, or by :meth:`update` after its block.
+        """
+        scope = self._started()
+        await scope.producer.room()
+        return self
+
+    async def update(self) -> None:
+        """Show its fields as they are now; also after it has ended."""
+        self._update()
+        if self._scope is not None:
+            await self._scope.producer.room()
+
+    async def remove(self) -> None:
+        """Take it away from everywhere, and all steps below it."""
+        self._remove()
+
+    async def __aenter__(self) -> Self:
+        self.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(exc_type, exc, traceback)
+
+    def __enter__(self) -> Self:
+        self._started()
+        self._token = self._enter()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._token is not None:
+            leave_frame(self._token)
+            self._token = None
+        self._leave(exc)
+
+    def _enter(self) -> Token[Frame | None]:
+        return enter_frame(Frame(self._started(), self))
+
+    def _leave(self, exc: BaseException | None) -> None:
+        try:
+            self._end(*_outcome(exc))
+        except StepwireError:
+            # Raised from here it would hide the exception, or the cancellation, that is under way.
+            if exc is None:
+                raise
+            logger.warning(
+                "the end of a step could not be sent", extra={"step_id": self.id}, exc_info=True
+            )
+
+    @contextmanager
+    def _lifetime(self) -> Iterator[None]:
+        """Started now, ended with the block; code nests under it only inside :meth:`_resumed`."""
+        self._started()
+        try:
+            yield
+        except BaseException as exc:
+            self._leave(exc)
+            raise
+        self._leave(None)
+
+    @contextmanager
+    def _resumed(self) -> Iterator[None]:
+        """A stretch of a generator's code: its caller must not nest under the step between two items."""
+        token = self._enter()
+        try:
+            yield
+        finally:
+            leave_frame(token)
+
+    def _default_parent(self, frame: Frame) -> str | None:
+        return None if self.root else frame.parent_id
+
+    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
+        document = super()._document(scope, started_at, ts)
+        document.show_input = self.show_input
+        document.disable_feedback = self.disable_feedback
+        document.default_open = self.default_open
+        document.auto_collapse = self.auto_collapse
+        document.icon = self.icon
+        return document
+
+
+def _outcome(exc: BaseException | None) -> tuple[EndStatus, BaseException | None]:
+    if exc is None or isinstance(exc, GeneratorExit):
+        return "ok", None
+    if isinstance(exc, asyncio.CancelledError):
+        return "cancelled", None
+    return "error", exc
