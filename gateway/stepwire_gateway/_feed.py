@@ -19,8 +19,8 @@ SURE_AFTER: Final = 3
 class Subscriber:
     """A reader who has joined a feed: frames wait here until he takes them.
 
-    At most ``limit_bytes`` wait. Who falls further behind is dropped from the feed, takes what waits,
-    and goes on by reading the log.
+    At most ``limit_bytes`` wait. Who falls further behind is dropped from the feed, takes what
+    waits, and goes on by reading the log.
     """
 
     __slots__ = ("_frames", "_limit_bytes", "_ready", "_waiting_bytes", "cursor", "dropped")
@@ -65,8 +65,8 @@ class Subscriber:
 class Feed:
     """What a process knows of one session: where the channel is, who has joined.
 
-    ``position`` is the last event that came by, None before the first. Every subscriber's cursor is at
-    it or ahead of it, so frames that continue ``position`` continue everybody.
+    ``position`` is the last event that came by, None before the first. Every subscriber's cursor is
+    at it or ahead of it, so frames that continue ``position`` continue everybody.
     """
 
     def __init__(self, session_id: str) -> None:

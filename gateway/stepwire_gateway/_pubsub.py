@@ -26,9 +26,9 @@ _RECONNECT_S: Final = (0.05, 2.0)
 class PubSubLink:
     """Subscribes to channels and hands over their messages, in order, on the event loop.
 
-    redis-py's own ``PubSub`` costs ten times as much per message; reading replies from the connection is
-    all that is needed here. Messages are lost while the connection is down: ``on_restored`` is awaited
-    after each reconnect, when every channel is confirmed again.
+    redis-py's own ``PubSub`` costs ten times as much per message; reading replies from the
+    connection is all that is needed here. Messages are lost while the connection is down:
+    ``on_restored`` is awaited after each reconnect, when every channel is confirmed again.
     """
 
     def __init__(

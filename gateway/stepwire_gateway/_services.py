@@ -30,7 +30,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Connected for as long as the block runs; starts without Redis, and serves when it is there."""
+    """Connected for as long as the block runs; starts without Redis, too."""
     server_id = ServerId()
     redis = connect(settings.redis_url, server_id)
     try:

@@ -64,7 +64,7 @@ class AcceptedRun(BaseModel):
 async def create_session(
     services: ServicesDep, response: Response, body: NewSession | None = None
 ) -> CreatedSession:
-    """Create a session and run ``on_chat_start``; with an ``id`` that exists, 200 and nothing else."""
+    """Create a session and run ``on_chat_start``; 200 if the ``id`` exists already."""
     session_id = (body.id if body else None) or new_id()
     run_id = derived_id(session_id, ON_CHAT_START)
     # Repeating all of it is harmless: the run is queued once, and runs once.

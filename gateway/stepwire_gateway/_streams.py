@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -32,7 +32,9 @@ LastEventId = Annotated[
 ]
 After = Annotated[str | None, Query(description="The cursor to go on from, as `<epoch>-<seq>`.")]
 
-_SSE: Final = {200: {"content": {"text/event-stream": {}}, "description": "The stream."}}
+_SSE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "The stream."}
+}
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=_SSE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -45,8 +45,8 @@ class HubCounts:
 class Hub:
     """Readers of one session share its feed; the log is the truth, pub/sub only the news.
 
-    A message that continues the feed is handed over as it is. Any other is just a bell: the feed reads
-    the log from its position. So a lost message costs a read, never an event.
+    A message that continues the feed is handed over as it is. Any other is just a bell: the feed
+    reads the log from its position. So a lost message costs a read, never an event.
     """
 
     def __init__(self, log: EventLog, settings: Settings) -> None:
@@ -156,7 +156,7 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
 
     async def _watch_tails(self) -> None:
-        """A lost last message has nothing after it that reveals it: look at the log now and then."""
+        """A lost last message has nothing after it that reveals it: look now and then."""
         while True:
             await asyncio.sleep(self._settings.tail_check_s * random.uniform(0.8, 1.2))  # noqa: S311 - spread
             await self._link.check()
@@ -187,8 +187,8 @@ class Hub:
 class Reading:
     """One reader's way through a session: iterate over :meth:`batches`, and close it in any case.
 
-    Every event from the cursor on comes exactly once and in order; where the log does not reach back, a
-    snapshot comes instead.
+    Every event from the cursor on comes exactly once and in order; where the log does not reach
+    back, a snapshot comes instead.
     """
 
     def __init__(self, hub: Hub, feed: Feed) -> None:
@@ -209,7 +209,7 @@ class Reading:
         self._cursor = after
         self._first = await self._hub.log.read(self._feed.session_id, after)
 
-    async def batches(self) -> AsyncIterator[list[Frame]]:
+    async def batches(self) -> AsyncGenerator[list[Frame], None]:
         """Frames as they come; ends when the session is gone. While Redis is away it waits."""
         hub, feed = self._hub, self._feed
         read, self._first = self._first, None

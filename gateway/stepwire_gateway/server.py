@@ -30,6 +30,7 @@ def run_gateway(settings: Settings) -> None:
         timeout_graceful_shutdown=max(1, int(settings.grace_s)),
         access_log=False,
         log_config=None,
-        # Behind a proxy the client's address is in a header; who may set it is said by the deployment.
+        # Behind a proxy the client's address is in a header; who may set it is said by the
+        # deployment.
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -46,8 +47,8 @@ UNAVAILABLE: Final = (
 class ServerId:
     """The id of the server's process, as the last connection found it.
 
-    A restart or failover changes it; ``append.lua`` then begins a new epoch. It is asked for on every
-    new connection, since a pool reconnects silently.
+    A restart or failover changes it; ``append.lua`` then begins a new epoch. It is asked for on
+    every new connection, since a pool reconnects silently.
     """
 
     def __init__(self) -> None:
@@ -63,13 +64,13 @@ class ServerId:
         connection.send_command("INFO", "server")
         self._value = _run_id(connection.read_response())
 
-    async def known(self, redis: Redis[bytes]) -> str:
+    async def known(self, redis: Redis) -> str:
         """The id; connects first if nothing has connected yet."""
         if self._value is None:
             await redis.ping()
         return self._value or ""
 
-    def known_sync(self, redis: SyncRedis[bytes]) -> str:
+    def known_sync(self, redis: SyncRedis) -> str:
         if self._value is None:
             redis.ping()
         return self._value or ""
@@ -84,7 +85,7 @@ def _run_id(info: bytes | str) -> str:
     return ""
 
 
-def connect(url: str, server_id: ServerId | None = None) -> Redis[bytes]:
+def connect(url: str, server_id: ServerId | None = None) -> Redis:
     """A client with a pool of its own for the current event loop; it connects on first use."""
     pool = ConnectionPool.from_url(
         url,
@@ -96,7 +97,7 @@ def connect(url: str, server_id: ServerId | None = None) -> Redis[bytes]:
     return Redis.from_pool(pool)
 
 
-def connect_sync(url: str, server_id: ServerId) -> SyncRedis[bytes]:
+def connect_sync(url: str, server_id: ServerId) -> SyncRedis:
     """A blocking client; it connects on first use."""
     return SyncRedis.from_url(
         url,
@@ -125,7 +126,7 @@ async def require(url: str, variable: str) -> None:
     redis = connect(url)
     try:
         await asyncio.wait_for(redis.ping(), CONNECT_TIMEOUT_S)
-    except (*UNAVAILABLE, asyncio.TimeoutError) as error:
+    except (*UNAVAILABLE, builtins.TimeoutError) as error:
         raise SettingsError(
             f"no Redis answers at {without_password(url)} ({error}): start one there "
             f"(redis-server, valkey-server), set {variable} to where it is, or run "

@@ -19,9 +19,9 @@ NO_PARENT: Final = "-"
 class NewEvent:
     """An event on its way into the log.
 
-    ``payload`` is JSON, except for a delta: there it is text escaped as inside a JSON string. Escaped
-    pieces concatenate to an escaped whole, so the log can both store the event and extend the text
-    without parsing anything.
+    ``payload`` is JSON, except for a delta: there it is text escaped as inside a JSON string.
+    Escaped pieces concatenate to an escaped whole, so the log can both store the event and extend
+    the text without parsing anything.
     """
 
     op: Op
@@ -62,12 +62,13 @@ def run_start_event(run: RunDocument) -> NewEvent:
 
 
 def run_end_event(run: RunDocument) -> NewEvent:
-    """The end of an attempt; without ``will_retry`` the run is over and the log takes no more of it."""
+    """The end of an attempt; without ``will_retry`` the log takes no more of the run."""
     return NewEvent("G" if run.will_retry else "T", "run.end", run.run_id, NO_PARENT, run.to_json())
 
 
 def escape(text: str) -> str:
-    """``text`` as it stands between the quotes of a JSON string, in characters that UTF-8 can carry.
+    """``text`` as it stands between the quotes of a JSON string, in characters that UTF-8 can
+    carry.
 
     Half of a surrogate pair, as a tokenizer may cut it, is written as ``\\udXXX``: the other half
     follows in a later piece, and both together are one character to any JSON parser.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -39,7 +39,7 @@ class Script:
         self.source = files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
 
-    async def __call__(self, redis: Redis[bytes], keys: SessionKeys, *args: str | int) -> list[Any]:
+    async def __call__(self, redis: Redis, keys: SessionKeys, *args: str | int) -> list[Any]:
         call = ("EVALSHA", self.sha, 4, *keys.script_keys, *args)
         try:
             reply = await redis.execute_command(*call)
@@ -132,7 +132,7 @@ class EventLog:
     Every method raises :class:`StoreUnavailable` when Redis does not answer.
     """
 
-    def __init__(self, redis: Redis[bytes], server_id: ServerId, settings: Settings) -> None:
+    def __init__(self, redis: Redis, server_id: ServerId, settings: Settings) -> None:
         self._redis = redis
         self._server_id = server_id
         self._settings = settings
@@ -214,15 +214,17 @@ class EventLog:
         async with translated():
             pipe = self._redis.pipeline(transaction=False)
             for session_id in session_ids:
-                pipe.hmget(SessionKeys.of(session_id).meta, "epoch", "seq")
+                pipe.hmget(SessionKeys.of(session_id).meta, ["epoch", "seq"])
             replies = await pipe.execute()
         return [None if epoch is None else Cursor(int(epoch), int(seq)) for epoch, seq in replies]
 
     async def step(self, session_id: str, step_id: str) -> Document | None:
         """One step as the state has it, without the text that is still streaming into it."""
         async with translated():
-            value = await self._redis.hget(SessionKeys.of(session_id).state, f"s:{step_id}")
-        return None if value is None else cast(Document, json.loads(_document(value)))
+            reply = self._redis.hget(SessionKeys.of(session_id).state, f"s:{step_id}")
+            # redis-py types its commands for both of its clients at once.
+            value = await cast("Awaitable[bytes | None]", reply)
+        return None if value is None else cast("Document", json.loads(_document(value)))
 
     async def run_ended_at(self, session_id: str, run_id: str) -> Cursor | None:
         """The cursor of the run's last event, or None while it may still go on.
@@ -232,9 +234,8 @@ class EventLog:
             RunNotFound: nobody has started that run.
         """
         async with translated():
-            epoch, run = await self._redis.hmget(
-                SessionKeys.of(session_id).meta, "epoch", f"r:{run_id}"
-            )
+            reply = self._redis.hmget(SessionKeys.of(session_id).meta, ["epoch", f"r:{run_id}"])
+            epoch, run = await cast("Awaitable[list[bytes | None]]", reply)
         if epoch is None:
             raise SessionNotFound(session_id)
         if run is None:

@@ -1,4 +1,4 @@
-"""The queue of runs: arq's own format, JSON instead of pickle, and a list that wakes a worker at once."""
+"""The queue of runs: arq's own, with JSON instead of pickle and a list that wakes a worker."""
 
 from __future__ import annotations
 

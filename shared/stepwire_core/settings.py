@@ -1,4 +1,4 @@
-"""Settings: every one an environment variable with the prefix ``STEPWIRE_``, read from ``.env`` too."""
+"""Settings: environment variables with the prefix ``STEPWIRE_``, read from ``.env`` too."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     log_max_events: int = Field(
         2_000,
         ge=100,
-        description="Events kept per session for reconnecting clients; past them they get a snapshot.",
+        description="Events kept per session; a client that missed more gets a snapshot.",
     )
 
     buffer_bytes: int = Field(

@@ -86,7 +86,8 @@ def task(
 ) -> Handler | Callable[[Handler], Handler]:
     """Let clients run this by its name, without a chat: ``POST …/runs {"task": …, "args": {…}}``.
 
-    Its parameters come from ``args``, by name. Used bare, or with a name: ``@cl.task(name="index")``.
+    Its parameters come from ``args``, by name. Used bare, or with a name:
+    ``@cl.task(name="index")``.
 
     Raises:
         InvalidArgument: the name is taken by a handler of ours.
@@ -112,13 +113,15 @@ def takes_message(function: Callable[..., Any]) -> bool:
 
 
 def load_handlers(target: str) -> Handlers:
-    """Import a file (``app.py``, ``path/to/app.py``) or module (``package.app``) and collect its handlers.
+    """Import a file (``app.py``, ``path/to/app.py``) or module (``package.app``) and collect its
+    handlers.
 
-    The file's folder, or the working directory for a module, is put on the import path, as Python does
-    for a script.
+    The file's folder, or the working directory for a module, is put on the import path, as Python
+    does for a script.
 
     Raises:
-        HandlerModuleError: there is no such file or module, it raises, or it defines no handler; the
+        HandlerModuleError: there is no such file or module, it raises, or it defines no handler;
+            the
             message has the traceback, down to the user's line.
     """
     with collecting() as handlers:

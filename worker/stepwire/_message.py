@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Message(Node):
     """A message: ``await cl.Message(content="Hello").send()``.
 
-    ``on_message`` handlers get the person's message as one of these. Streamed, it appears with its first
-    token and is complete with :meth:`send`.
+    ``on_message`` handlers get the person's message as one of these. Streamed, it appears with its
+    first token and is complete with :meth:`send`.
 
     Args:
         content: The text; structures become JSON.
@@ -30,7 +30,8 @@ class Message(Node):
         metadata: JSON-able facts about it.
         tags: Words to filter by.
         id: Its id; by default a fresh one.
-        parent_id: What it nests under; by default the enclosing step, else the message that started the run.
+        parent_id: What it nests under; by default the enclosing step, else the message that started
+            the run.
 
     Raises:
         InvalidArgument: a parameter has a value that cannot be shown or stored.
@@ -43,10 +44,10 @@ class Message(Node):
         content: object = "",
         author: str = "Assistant",
         language: str | None = None,
-        type: str = ASSISTANT_MESSAGE,  # noqa: A002 - the name that users know
+        type: str = ASSISTANT_MESSAGE,
         metadata: Mapping[str, Any] | None = None,
         tags: Sequence[str] | None = None,
-        id: str | UUID | None = None,  # noqa: A002
+        id: str | UUID | None = None,
         parent_id: str | UUID | None = None,
     ) -> None:
         super().__init__(
@@ -98,7 +99,7 @@ class Message(Node):
         self.language = self.language or language
 
     async def stream_token(self, token: str, is_sequence: bool = False) -> None:
-        """Append a piece of text, or with ``is_sequence`` replace all; as :meth:`Step.stream_token`."""
+        """Append a piece of text, or replace all of it; as :meth:`Step.stream_token`."""
         await self._stream(token, "output", replace=is_sequence)
 
     async def send(self) -> Self:

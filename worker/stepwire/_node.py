@@ -26,8 +26,8 @@ class Node:
         self,
         *,
         name: str,
-        type: str,  # noqa: A002 - the name that users know
-        id: str | UUID | None,  # noqa: A002
+        type: str,
+        id: str | UUID | None,
         parent_id: str | UUID | None,
         metadata: Mapping[str, Any] | None,
         tags: Sequence[str] | None,
@@ -75,7 +75,7 @@ class Node:
             return None
         if not isinstance(token, str):
             raise InvalidArgument(
-                f"stream_token takes text, not {type(token).__name__}: pass str(token), or the text in it"
+                f"stream_token takes text, not {type(token).__name__}: pass the text in it"
             )
         scope = self._started()
         if replace:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from stepwire_core.connections import UNAVAILABLE, ServerId, connect_sync
 from stepwire_core.errors import (
@@ -167,8 +167,8 @@ class Producer:
 class Publisher:
     """Group commit: while one round trip is under way, what comes is gathered for the next.
 
-    Memory is bounded by ``buffer_bytes``: past it :meth:`Producer.room` waits. With Redis away, events
-    wait and are sent again under the same sequence, so each is stored once; after
+    Memory is bounded by ``buffer_bytes``: past it :meth:`Producer.room` waits. With Redis away,
+    events wait and are sent again under the same sequence, so each is stored once; after
     ``publish_timeout_s`` the producers that wait fail with :class:`StoreUnavailable`.
     """
 
@@ -291,7 +291,7 @@ class Publisher:
                 self._last_of_session.clear()
             try:
                 self._commit(calls)
-            except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; those who wait are told
+            except Exception as error:
                 logger.exception("the publisher failed on a group of events")
                 self._fail(calls, ProtocolViolation(f"the publisher failed: {error!r}"))
             self._settle(calls)
@@ -325,8 +325,8 @@ class Publisher:
     def _send(self, calls: list[_Call]) -> list[_Call]:
         """One round trip; returns the calls that must be sent again.
 
-        After the first call that is to be repeated, the later ones of its producer fail as gaps, and are
-        repeated with it: the log takes a producer's events in order only.
+        After the first call that is to be repeated, the later ones of its producer fail as gaps,
+        and are repeated with it: the log takes a producer's events in order only.
         """
         server = self._server_id.known_sync(self._redis)
         calls = [call for call in calls if call.producer._failure is None]
@@ -340,7 +340,7 @@ class Publisher:
 
         again: list[_Call] = []
         waiting: set[Producer] = set()
-        unavailable: RedisError | None = None
+        unavailable: Exception | None = None
         for call, reply in zip(calls, replies, strict=True):
             if call.producer in waiting or isinstance(reply, (NoScriptError, *UNAVAILABLE)):
                 if isinstance(reply, UNAVAILABLE):

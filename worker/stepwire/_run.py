@@ -64,7 +64,8 @@ class Runner:
         Raises:
             StoreUnavailable: the end could not be stored; the attempt counts as lost.
             RunFenced: another worker has begun a newer attempt.
-            asyncio.CancelledError: the worker is stopping; the attempt has ended as ``interrupted``.
+            asyncio.CancelledError: the worker is stopping; the attempt has ended as
+            ``interrupted``.
         """
         if request.handler == ON_CHAT_START and ON_CHAT_START not in self._handlers.functions:
             return
@@ -172,7 +173,7 @@ def _close_open(scope: Scope, ending: Ending) -> None:
 
 
 def _fate(ending: Ending) -> tuple[EndStatus, None]:
-    """How a step ends that was open when its run ended: sent by hand, or in a task nobody awaited."""
+    """How a step ends that outlives its run: sent by hand, or in a task nobody awaited."""
     return ("ok" if ending.status == "ok" else "interrupted"), None
 
 

@@ -23,16 +23,18 @@ logger = logging.getLogger("stepwire.step")
 
 
 class Step(Node):
-    """A piece of work that users see live: ``async with cl.Step(name="search", type="tool") as step:``.
+    """A piece of work that users see live: ``async with cl.Step(name="search", type="tool") as
+    step:``.
 
     It is sent when the block is entered and ended when the block is left: with status ``ok``, with
-    ``error`` if an exception leaves the block, with ``cancelled`` on a cancellation; the exception goes
-    on. What was streamed stays. It nests under the step around it, else under the message that started
-    the run. ``with`` works too, in synchronous code and in any thread that has the context.
+    ``error`` if an exception leaves the block, with ``cancelled`` on a cancellation; the exception
+    goes on. What was streamed stays. It nests under the step around it, else under the message that
+    started the run. ``with`` works too, in synchronous code and in any thread that has the context.
 
     Args:
         name: What users see; by default the type.
-        type: ``undefined``, ``run``, ``tool``, ``llm``, ``embedding``, ``retrieval``, ``rerank``, or any
+        type: ``undefined``, ``run``, ``tool``, ``llm``, ``embedding``, ``retrieval``, ``rerank``,
+            or any
             other word.
         id: Its id; by default a fresh one.
         parent_id: The id of the step to nest under, instead of the enclosing one.
@@ -55,8 +57,8 @@ class Step(Node):
     def __init__(
         self,
         name: str | None = None,
-        type: str = "undefined",  # noqa: A002 - the name that users know
-        id: str | UUID | None = None,  # noqa: A002
+        type: str = "undefined",
+        id: str | UUID | None = None,
         parent_id: str | UUID | None = None,
         metadata: Mapping[str, Any] | None = None,
         tags: Sequence[str] | None = None,
@@ -112,8 +114,8 @@ class Step(Node):
     ) -> None:
         """Append a piece of text to the output; users see it at once.
 
-        Returns when the text is buffered, without a round trip; waits only while the process's buffer is
-        full. An empty token does nothing. Sends the step if it has not been sent.
+        Returns when the text is buffered, without a round trip; waits only while the process's
+        buffer is full. An empty token does nothing. Sends the step if it has not been sent.
 
         Args:
             token: The text.
@@ -201,7 +203,7 @@ class Step(Node):
 
     @contextmanager
     def _resumed(self) -> Iterator[None]:
-        """A stretch of a generator's code: its caller must not nest under the step between two items."""
+        """A stretch of a generator's code; between two items its caller must not nest here."""
         token = self._enter()
         try:
             yield

@@ -16,10 +16,11 @@ MAX_DEPTH: Final = 50
 def as_text(value: object) -> tuple[str, str | None]:
     """``value`` as text, and the language of that text if it is not a plain string.
 
-    None is the empty text. Mappings, sequences, pydantic models and dataclasses become JSON indented
-    by 4, other values ``str(value)``. A value inside a structure that JSON cannot carry is replaced by
-    its own text, bytes by a mark with their length; the rest of the structure stays. Never raises:
-    what a value's ``str()`` raises is shown in its place.
+    None is the empty text. Mappings, sequences, pydantic models and dataclasses become JSON
+    indented by 4, other values ``str(value)``. A value inside a structure that JSON cannot carry is
+    replaced by its own text, bytes by a mark with their length; the rest of the structure stays.
+    Never
+    raises: what a value's ``str()`` raises is shown in its place.
     """
     if value is None:
         return "", None

@@ -1,8 +1,8 @@
 """The arq worker. The one module that knows arq's internals (0.28).
 
-What it adds to ``arq.Worker``: a lease instead of a fixed timeout, so that the runs of a dead worker are
-taken up within ``lease_s``; a list on which it blocks, so that a job starts at once instead of at the next
-poll; JSON instead of pickle; and a poll loop that outlives a Redis outage.
+What it adds to ``arq.Worker``: a lease instead of a fixed timeout, so that the runs of a dead
+worker are taken up within ``lease_s``; a list on which it blocks, so that a job starts at once
+instead of at the next poll; JSON instead of pickle; and a poll loop that outlives a Redis outage.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("stepwire.worker")
 
 _OUTAGE_DELAY_S: Final = 0.5
-_WAKE_BLOCK_S: Final = 5.0
+_WAKE_BLOCK_S: Final = 5
 
 
 def run_worker(handlers: Handlers, settings: Settings) -> None:
-    """Execute runs until SIGTERM or SIGINT; then take no more, and give running ones ``grace_s`` to end.
+    """Execute runs until SIGTERM or SIGINT; then take no more, and give running ones ``grace_s`` to
+    end.
 
     Raises:
         SettingsError: no Redis answers.
@@ -151,7 +153,8 @@ class StepwireWorker(Worker):
                     self._room.clear()
                     await self._room.wait()
                 try:
-                    if await redis.blpop([wake], timeout=_WAKE_BLOCK_S) is not None:
+                    popped = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
+                    if await cast("Awaitable[list[bytes] | None]", popped) is not None:
                         self._wake.set()
                         # One wake stands for one job: let the loop take it before asking for more.
                         await asyncio.sleep(0)
@@ -165,8 +168,8 @@ class StepwireWorker(Worker):
     async def _renew_leases(self) -> None:
         """Every third of a lease, say that the running jobs are alive.
 
-        The in-progress key keeps other workers away; the score, moved ahead, keeps the job out of their
-        sight, so that running jobs never hide waiting ones.
+        The in-progress key keeps other workers away; the score, moved ahead, keeps the job out of
+        their sight, so that running jobs never hide waiting ones.
         """
         lease_s = self._settings.lease_s
         while True:
@@ -202,7 +205,8 @@ class StepwireWorker(Worker):
             },
         )
 
-    async def _stop(self, _ctx: dict[Any, Any]) -> None:
+    async def _stop(self, ctx: dict[Any, Any]) -> None:
+        del ctx
         await self._resources.aclose()
 
 
