@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +15,7 @@ import click
 import httpx
 from watchfiles import PythonFilter, watch
 
+from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.connections import without_password
 from stepwire_core.errors import HandlerModuleError, SettingsError
@@ -26,43 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from stepwire_cli.processes import Child
+
 START_TIMEOUT_S: Final = 20.0
-STOP_TIMEOUT_S: Final = 5.0
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-@dataclass(slots=True)
-class Child:
-    """A process that this one has started, in a group of its own.
-
-    The terminal's Ctrl-C then reaches only us, and the processes stop in the order that we choose.
-    """
-
-    name: str
-    command: list[str]
-    env: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command, env=self.env, stdin=subprocess.DEVNULL, start_new_session=True
-        )
-
-    @property
-    def exit_code(self) -> int | None:
-        return None if self.process is None else self.process.poll()
-
-    def stop(self) -> None:
-        """Ask it to end, then end it; whatever it has started goes with it."""
-        if self.process is None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        self.process = None
 
 
 def run_dev(
@@ -89,13 +54,11 @@ def run_dev(
             "STEPWIRE_GRACE_S": os.environ.get("STEPWIRE_GRACE_S", "2"),
         }
         env.pop("STEPWIRE_QUEUE_URL", None)
-        stepwire = [sys.executable, "-m", "stepwire_cli"]
         options = ["--verbose"] if verbose else []
-        gateway = Child(
-            "gateway", [*stepwire, "gateway", "--host", host, "--port", str(port), *options], env
-        )
-        worker = Child("worker", [*stepwire, "worker", app, *options], env)
+        gateway = processes.gateway(env, host=host, port=port)
+        worker = processes.worker(app, env)
         for child in (gateway, worker):
+            child.arguments += options
             child.start()
             stack.callback(child.stop)
         url = f"http://{host}:{port}"

@@ -76,8 +76,8 @@ class ServerId:
         return self._value or ""
 
 
-def _run_id(info: bytes | str) -> str:
-    text = info.decode() if isinstance(info, bytes) else info
+def _run_id(info: object) -> str:
+    text = info.decode() if isinstance(info, bytes) else str(info)
     for line in text.splitlines():
         name, _, value = line.partition(":")
         if name == "run_id":

@@ -115,8 +115,9 @@ class Runner:
         """Call the handler; every way it can end is an :class:`Ending`."""
         fields = {"session_id": scope.session_id, "run_id": scope.run_id, "handler": scope.handler}
         token = enter_frame(Frame(scope))
+        limit = asyncio.timeout(self._settings.run_timeout_s)
         try:
-            async with asyncio.timeout(self._settings.run_timeout_s) as limit:
+            async with limit:
                 await self._handler(request, scope)
         except asyncio.CancelledError as stopped:
             logger.warning("run interrupted", extra=fields)

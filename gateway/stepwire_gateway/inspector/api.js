@@ -1,0 +1,58 @@
+/** JSON over HTTP, as docs/protocol.md has it. */
+
+/** An answer that is not 2xx, or none at all. `status` is 0 when nothing answered. */
+export class Problem extends Error {
+  /** @param {{status: number, title: string, detail?: string, code?: string}} document */
+  constructor({ status, title, detail, code }) {
+    super(detail || title);
+    this.name = "Problem";
+    this.status = status;
+    this.title = title;
+    this.code = code ?? "";
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @returns {Promise<any>} the answer's JSON
+ * @throws {Problem}
+ */
+async function request(method, path, body) {
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: { accept: "application/json", "content-type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new Problem({ status: 0, title: "The gateway does not answer." });
+  }
+  // A proxy in between may answer with something that is not JSON.
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  throw new Problem({
+    title: response.statusText || `Status ${response.status}`,
+    ...answer,
+    status: response.status,
+  });
+}
+
+const sessionPath = (sid) => `/v1/sessions/${encodeURIComponent(sid)}`;
+
+/** @param {string} sid @param {string | null} after the cursor to go on from */
+export const eventsUrl = (sid, after) =>
+  `${sessionPath(sid)}/events${after ? `?after=${encodeURIComponent(after)}` : ""}`;
+
+/** @returns {Promise<{session_id: string}>} */
+export const createSession = () => request("POST", "/v1/sessions", {});
+
+/** @param {string} sid */
+export const readSession = (sid) => request("GET", sessionPath(sid));
+
+/** @param {string} sid @param {{id: string, content: string}} message */
+export const sendMessage = (sid, message) =>
+  request("POST", `${sessionPath(sid)}/messages`, message);

@@ -1,0 +1,52 @@
+import { el } from "./dom.js";
+import { duration } from "./format.js";
+import { ErrorBox, StatusMark, tag } from "./outcome.js";
+
+/** The line of one run: which handler, how far, and what becomes of it after an error. */
+export class RunView {
+  element = el("li", { class: "run" });
+
+  #node;
+  #tree;
+  #status = new StatusMark();
+  #handler = el("span", { class: "run-handler" });
+  #facts = el("span", { class: "step-facts" });
+  #time = el("span", { class: "step-time" });
+  #error = new ErrorBox();
+
+  /** @param {import("./session.js").Node} node @param {import("./tree.js").Tree} tree */
+  constructor(node, tree) {
+    this.#node = node;
+    this.#tree = tree;
+    this.element.dataset.runId = node.id;
+    const line = el("div", { class: "run-line" },
+      this.#status.element, this.#handler, this.#facts, this.#time);
+    this.element.append(line, this.#error.element);
+  }
+
+  get running() {
+    return this.#node.doc.status === "running";
+  }
+
+  update() {
+    const { handler, status, attempt, will_retry, error } = this.#node.doc;
+    this.element.dataset.status = status;
+    this.#status.show(status);
+    this.#handler.textContent = handler;
+    const facts = [tag("run-status", status)];
+    if (attempt > 1) facts.push(tag("tag attempt", `attempt ${attempt}`));
+    if (will_retry) facts.push(tag("tag retry", "will retry"));
+    this.#facts.replaceChildren(...facts);
+    this.#error.show(error);
+    this.tick(this.#tree.clock.now());
+  }
+
+  /** @param {number} nowMs the server's clock */
+  tick(nowMs) {
+    const { started_at, ended_at } = this.#node.doc;
+    const text = duration(started_at, this.running ? null : ended_at ?? started_at, nowMs);
+    if (this.#time.textContent !== text) this.#time.textContent = text;
+  }
+
+  dispose() {}
+}
