@@ -1,8 +1,8 @@
 """Tokens a second from ``stream_token``, stored, beside pipelined XADD of the same tokens.
 
-One process each time, in turn, against the same server: a whole run from ``run.start`` to the stored
-``run.end``, and redis-py pipelines of 1,000 ``XADD``. Also counts what Redis was asked: round trips are
-script calls, and there are far fewer of them than tokens.
+One process each time, in turn, against the same server: a whole run from ``run.start`` to the
+stored ``run.end``, and redis-py pipelines of 1,000 ``XADD``. Also counts what Redis was asked:
+round trips are script calls, and there are far fewer of them than tokens.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import asyncio
 import sys
 import time
 
-import stepwire as cl
 from redis.asyncio import Redis
 from rounds import Row, table
+
+import stepwire as cl
 from stepwire._handlers import collecting
 from stepwire._publisher import Publisher
 from stepwire._run import Runner
-
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.connections import ServerId, connect
 from stepwire_core.ids import new_id

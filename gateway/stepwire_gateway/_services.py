@@ -42,12 +42,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await redis.aclose()
 
 
-def _services(request: Request) -> Services:
+# Coroutines, though nothing is awaited: FastAPI sends plain functions through a thread pool.
+
+
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _session_id(session_id: Annotated[str, Path()]) -> str:
+async def _session_id(session_id: Annotated[str, Path()]) -> str:
     try:
         return check_id(session_id, "session")
     except InvalidId:
@@ -55,7 +58,7 @@ def _session_id(session_id: Annotated[str, Path()]) -> str:
         raise SessionNotFound(session_id) from None
 
 
-def _run_id(
+async def _run_id(
     session_id: Annotated[str, Depends(_session_id)], run_id: Annotated[str, Path()]
 ) -> str:
     try:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any, Final
 
-from arq.connections import ArqRedis
+from arq.constants import job_key_prefix, result_key_prefix
+from arq.jobs import serialize_job
+from arq.utils import timestamp_ms
 from pydantic import BaseModel, JsonValue
-from redis.asyncio import ConnectionPool
+from redis.asyncio import Redis
 
-from stepwire_core.connections import CONNECT_TIMEOUT_S, translated
+from stepwire_core.connections import connect, translated
 from stepwire_core.documents import StepDocument
 from stepwire_core.settings import Settings
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
+
+JOB_TTL_MS: Final = 7 * 24 * 3600 * 1000
+"""A job that no worker takes for this long is gone."""
 
 WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
@@ -48,11 +54,17 @@ def deserialize(job: bytes) -> dict[str, Any]:
 
 
 class RunQueue:
-    """Puts runs into the queue. A run is queued once, however often it is enqueued."""
+    """Puts runs into the queue. A run is queued once, however often it is enqueued.
 
-    def __init__(self, redis: ArqRedis, queue_name: str) -> None:
+    What it writes is what ``ArqRedis.enqueue_job`` writes, in one round trip instead of three, with
+    the wake in the same step.
+    """
+
+    def __init__(self, redis: Redis, queue_name: str) -> None:
         self._redis = redis
         self._queue_name = queue_name
+        source = files("stepwire_core").joinpath("lua", "enqueue.lua").read_bytes()
+        self._script = redis.register_script(source)
 
     async def enqueue(self, request: RunRequest) -> None:
         """Queue a run and wake an idle worker.
@@ -60,17 +72,21 @@ class RunQueue:
         Raises:
             StoreUnavailable: the queue's Redis does not answer; enqueueing again is safe.
         """
+        run_id, now_ms = request.run_id, timestamp_ms()
+        job = serialize_job(
+            RUN_FUNCTION, (request.model_dump(),), {}, None, now_ms, serializer=serialize
+        )
+        keys = [
+            job_key_prefix + run_id,
+            result_key_prefix + run_id,
+            self._queue_name,
+            wake_key(self._queue_name),
+        ]
         async with translated():
-            await self._redis.enqueue_job(
-                RUN_FUNCTION, request.model_dump(), _job_id=request.run_id
-            )
-            wake = wake_key(self._queue_name)
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.lpush(wake, request.run_id)
-                pipe.ltrim(wake, 0, WAKE_MAX - 1)
-                await pipe.execute()
+            await self._script(keys=keys, args=[run_id, job, now_ms, JOB_TTL_MS, WAKE_MAX])
 
     async def ping(self) -> None:
+        """Return when the queue's Redis answers."""
         async with translated():
             await self._redis.ping()
 
@@ -78,19 +94,8 @@ class RunQueue:
 @asynccontextmanager
 async def open_queue(settings: Settings) -> AsyncIterator[RunQueue]:
     """The queue that the settings name, with connections of its own."""
-    pool = ConnectionPool.from_url(
-        settings.effective_queue_url,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_keepalive=True,
-    )
-    redis = ArqRedis(
-        pool,
-        job_serializer=serialize,
-        job_deserializer=deserialize,
-        default_queue_name=settings.queue_name,
-    )
+    redis = connect(settings.effective_queue_url)
     try:
         yield RunQueue(redis, settings.queue_name)
     finally:
         await redis.aclose()
-        await pool.disconnect()
