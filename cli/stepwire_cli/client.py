@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import quote
 
 import httpx
-from httpx_sse import ServerSentEvent, connect_sse
+from httpx_sse import ServerSentEvent, SSEError, connect_sse
 
 from stepwire_core.errors import StepwireError, StoreUnavailable
 
 NEW_SESSION: Final = "-"
 
-_TIMEOUT = httpx.Timeout(10.0, read=None)
+_TIMEOUT_S: Final = 10.0
+_SILENCE_S: Final = 60.0
+"""A stream without even a ping for this long is dead: the gateway sends one every 15 s."""
 
 
 class GatewayRefused(StepwireError):
@@ -35,12 +37,14 @@ def send_message(session: str, text: str, *, url: str) -> str:
     with _gateway(url) as client:
         if session == NEW_SESSION:
             session = _checked(client.post("/v1/sessions"))["session_id"]
-        _checked(client.post(f"/v1/sessions/{quote(session)}/messages", json={"content": text}))
+        _checked(client.post(f"{_path(session)}/messages", json={"content": text}))
     return session
 
 
-def read_events(session: str, *, url: str, after: str | None) -> Iterator[ServerSentEvent]:
-    """The session's events from a cursor on.
+def read_events(
+    session: str, *, url: str, after: str | None
+) -> Generator[ServerSentEvent, None, None]:
+    """The session's events from a cursor on. Close it: it holds a connection.
 
     Raises:
         StreamLost: it ended; open it again from the last event's id.
@@ -51,42 +55,68 @@ def read_events(session: str, *, url: str, after: str | None) -> Iterator[Server
         yield from _stream(client, session, after)
 
 
-def _stream(client: httpx.Client, session: str, after: str | None) -> Iterator[ServerSentEvent]:
+def _stream(
+    client: httpx.Client, session: str, after: str | None
+) -> Generator[ServerSentEvent, None, None]:
     headers = {"Last-Event-ID": after} if after else {}
-    path = f"/v1/sessions/{quote(session)}/events"
-    with connect_sse(client, "GET", path, headers=headers) as stream:
-        if stream.response.status_code != httpx.codes.OK:
-            stream.response.read()
-            _checked(stream.response)
-        try:
+    timeout = httpx.Timeout(_TIMEOUT_S, read=_SILENCE_S)
+    try:
+        with connect_sse(
+            client, "GET", f"{_path(session)}/events", headers=headers, timeout=timeout
+        ) as stream:
+            if stream.response.status_code != httpx.codes.OK:
+                stream.response.read()
+                _checked(stream.response)
             yield from stream.iter_sse()
-        except httpx.TransportError as error:
-            raise StreamLost from error
+    except (httpx.ConnectError, httpx.UnsupportedProtocol):
+        raise
+    except SSEError as error:
+        raise GatewayRefused(
+            f"{client.base_url} does not answer as a stepwire gateway does: {error}"
+        ) from error
+    except httpx.TransportError as error:
+        raise StreamLost from error
     raise StreamLost
+
+
+def _path(session: str) -> str:
+    return f"/v1/sessions/{quote(session, safe='')}"
 
 
 @contextmanager
 def _gateway(url: str) -> Iterator[httpx.Client]:
     try:
-        with httpx.Client(base_url=url, timeout=_TIMEOUT) as client:
+        with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as client:
             yield client
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise GatewayRefused(
+            f"--url {url!r} is not an address such as http://127.0.0.1:8000"
+        ) from error
     except httpx.ConnectError as error:
         raise StoreUnavailable(
             f"no gateway answers at {url}: start one with 'stepwire dev app.py' or "
             "'stepwire gateway', or give its address with --url"
         ) from error
-    except httpx.UnsupportedProtocol as error:
-        raise GatewayRefused(
-            f"--url {url!r} is not an address such as http://127.0.0.1:8000"
-        ) from error
+    except httpx.TransportError as error:
+        raise StoreUnavailable(f"the gateway at {url} did not answer in full: {error}") from error
 
 
 def _checked(response: httpx.Response) -> dict[str, str]:
-    if response.is_success:
-        body: dict[str, str] = response.json()
-        return body
+    """The answer's body.
+
+    Raises:
+        GatewayRefused: the gateway said no.
+        StoreUnavailable: it cannot at the moment, or a proxy in front of it cannot.
+    """
     try:
-        detail = response.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = f"HTTP {response.status_code}"
+        body = response.json()
+    except ValueError:
+        body = None
+    if response.is_success and isinstance(body, dict):
+        return body
+    detail = f"{response.url} answered HTTP {response.status_code}"
+    if isinstance(body, dict):
+        detail = str(body.get("detail", detail))
+    if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        raise StoreUnavailable(detail)
     raise GatewayRefused(detail)

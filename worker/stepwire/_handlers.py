@@ -93,13 +93,20 @@ def task(
         InvalidArgument: the name is taken by a handler of ours.
     """
 
+    if function is not None:
+        return _register(_task_name(getattr(function, "__name__", "")), function)
+    own = _task_name(name or "")
+
     def decorate(target: Handler) -> Handler:
-        own = getattr(target, "__name__", "") if name is None else name
-        if not own or own in (ON_CHAT_START, ON_MESSAGE):
-            raise InvalidArgument(f"a task cannot be called {own!r}; give it one: @cl.task(name=…)")
         return _register(own, target)
 
-    return decorate if function is None else decorate(function)
+    return decorate
+
+
+def _task_name(name: str) -> str:
+    if not name or name in (ON_CHAT_START, ON_MESSAGE):
+        raise InvalidArgument(f"a task cannot be called {name!r}: give it a name, @cl.task(name=…)")
+    return name
 
 
 def _register(name: str, function: Handler) -> Handler:

@@ -1,0 +1,87 @@
+"""What others wrote, and times, as they may stand in a terminal."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime
+from typing import Final
+
+# ECMA-48: CSI sequences; OSC, DCS, SOS, PM and APC strings with their end; other escapes.
+_ESCAPES: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_BREAKS: Final = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+# Controls, and the marks that turn the direction of what follows around.
+_INVISIBLE: Final = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """``text`` without anything that a terminal would obey; its lines stay."""
+    if _SURROGATES.search(text):
+        # A character that came in two halves becomes one; a half that is alone, a replacement mark.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if text.isprintable():
+        return text
+    text = _BREAKS.sub("\n", _ESCAPES.sub("", text))
+    return _INVISIBLE.sub("", text).expandtabs(4)
+
+
+def one_line(text: str) -> str:
+    """The same, in one line."""
+    return " ".join(printable(text).split())
+
+
+def duration(started_at: str, ended_at: str | None, now_s: float) -> str:
+    """``340 ms``, ``1.24 s``, ``12.3 s``, ``2 m 05 s``, ``1 h 02 m``; until now while it runs."""
+    start = _seconds(started_at)
+    end = now_s if ended_at is None else _seconds(ended_at)
+    if start is None or end is None:
+        return ""
+    seconds = max(0.0, end - start)
+    if seconds < 1 and ended_at is not None:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        # A running clock that shows hundredths only flickers.
+        return f"{seconds:.1f} s" if ended_at is None else f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours} h {minute:02} m" if hours else f"{minute} m {second:02} s"
+
+
+class ServerClock:
+    """The server's time, as far as the ``ts`` of its events tells it.
+
+    An event cannot come before it was made, so each one bounds how far our clock is ahead. Old
+    events, told again, bound loosely: until a snapshot they only prove that our clock is behind.
+    """
+
+    def __init__(self) -> None:
+        self._ahead_s = float("inf")
+        self._live = False
+
+    def caught_up(self) -> None:
+        """What comes from now on is made now."""
+        self._live = True
+
+    def observe(self, ts: str) -> None:
+        if (made_at := _seconds(ts)) is not None:
+            self._ahead_s = min(self._ahead_s, time.time() - made_at)
+
+    def now_s(self) -> float:
+        known = self._live and self._ahead_s != float("inf")
+        return time.time() - (self._ahead_s if known else min(self._ahead_s, 0))
+
+
+def _seconds(at: str) -> float | None:
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return None

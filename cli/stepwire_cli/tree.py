@@ -1,0 +1,290 @@
+"""A session as its events tell it: the fold of the stream into a tree; pure, no terminal."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, cast, get_args
+
+from stepwire_core.documents import (
+    ASSISTANT_MESSAGE,
+    USER_MESSAGE,
+    RunDocument,
+    Snapshot,
+    StepDocument,
+    TextField,
+)
+from stepwire_core.errors import StepwireError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class UnreadableEvent(StepwireError):
+    """An event has another form than the protocol says."""
+
+    def __init__(self, type_: str, reason: Exception) -> None:
+        self.type = type_
+        super().__init__(
+            f"the gateway sent a {type_!r} event that this version of stepwire cannot read, "
+            f"update the older of the two: {reason}"
+        )
+
+
+@dataclass(slots=True, eq=False)
+class StepNode:
+    """A step, and the text that has streamed into it."""
+
+    document: StepDocument
+    ordinal: int
+    """Rises in the order of arrival; siblings stand in it."""
+    _texts: dict[TextField, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_message(self) -> bool:
+        return self.document.type in (USER_MESSAGE, ASSISTANT_MESSAGE)
+
+    def put(self, document: StepDocument) -> None:
+        """Take the whole step in place of all that was known of it."""
+        self.document = document
+        self._texts.clear()
+
+    def append(self, name: TextField, text: str, *, replace: bool) -> None:
+        # Joined when somebody looks: a long text would be copied for every token otherwise.
+        if replace:
+            self._texts[name] = [text]
+        else:
+            self._texts.setdefault(name, [getattr(self.document, name)]).append(text)
+
+    def text(self, name: TextField) -> str:
+        parts = self._texts.get(name)
+        if parts is None:
+            return cast("str", getattr(self.document, name))
+        if len(parts) > 1:
+            parts[:] = ["".join(parts)]
+        return parts[0]
+
+
+@dataclass(slots=True, eq=False)
+class RunNode:
+    """A run, in its latest attempt."""
+
+    document: RunDocument
+    ordinal: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events of it are still to come, of this attempt or the next."""
+        return self.document.status == "running" or self.document.will_retry
+
+
+Node: TypeAlias = StepNode | RunNode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A node where it is shown."""
+
+    node: Node
+    parent: Row | None
+    is_last: bool
+    """Whether it is the last of its siblings."""
+    has_children: bool
+
+
+class SessionTree:
+    """The steps and runs of a session.
+
+    A run stands with the message that started it; without one it stands at the top, before its
+    steps.
+    """
+
+    def __init__(self) -> None:
+        self.steps: dict[str, StepNode] = {}
+        self.runs: dict[str, RunNode] = {}
+        self._ordinal = 0
+        self._rows: Sequence[Row] | None = None
+
+    def apply(self, type_: str, data: str) -> Sequence[Node]:
+        """Fold one event in; the nodes that it put, changed or removed.
+
+        Types that are not known change nothing.
+
+        Raises:
+            UnreadableEvent: the data is not what the protocol says.
+        """
+        try:
+            return self._fold(type_, data)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableEvent(type_, error) from error
+
+    @property
+    def open_runs(self) -> set[str]:
+        """The runs that have not ended, and those that messages wait for."""
+        waiting = {
+            step.document.run_id
+            for step in self.steps.values()
+            if step.document.type == USER_MESSAGE and step.document.run_id not in self.runs
+        }
+        running = {run_id for run_id, run in self.runs.items() if run.is_open}
+        return running | {run_id for run_id in waiting if run_id is not None}
+
+    @property
+    def idle(self) -> bool:
+        """Whether there were runs and all are over."""
+        # The latest run is the likeliest to be open, and spares the look at every step.
+        if not self.runs or any(run.is_open for run in reversed(self.runs.values())):
+            return False
+        return not self.open_runs
+
+    @property
+    def failed(self) -> bool:
+        """Whether a run ended in anything but ok."""
+        return any(not run.is_open and run.document.status != "ok" for run in self.runs.values())
+
+    def run_of(self, message: StepNode) -> RunNode | None:
+        """The run that a message has started; None until it begins."""
+        if message.document.type != USER_MESSAGE or message.document.run_id is None:
+            return None
+        run = self.runs.get(message.document.run_id)
+        return run if run and run.document.message_id == message.document.id else None
+
+    def awaits_run(self, message: StepNode) -> bool:
+        """Whether no worker has taken a message up yet."""
+        document = message.document
+        return (
+            document.type == USER_MESSAGE
+            and document.run_id is not None
+            and document.run_id not in self.runs
+        )
+
+    def parent_of(self, step: StepNode) -> StepNode | None:
+        """The step that it is shown below; None at the top, where its parent is not there."""
+        parent = self.steps.get(step.document.parent_id or "")
+        seen, at = set(), parent
+        # Data from outside may close a circle; its members are shown at the top.
+        while at is not None and at.document.id not in seen:
+            if at is step:
+                return None
+            seen.add(at.document.id)
+            at = self.steps.get(at.document.parent_id or "")
+        return parent
+
+    def rows(self) -> Sequence[Row]:
+        """The tree from top to bottom."""
+        if self._rows is None:
+            self._rows = _laid_out(self._children())
+        return self._rows
+
+    def _children(self) -> dict[str | None, list[Node]]:
+        children: dict[str | None, list[Node]] = defaultdict(list)
+        nodes: list[Node] = [*self.steps.values(), *self.runs.values()]
+        failures: list[RunNode] = []
+        for node in sorted(nodes, key=lambda node: node.ordinal):
+            if isinstance(node, StepNode):
+                parent = self.parent_of(node)
+                children[parent.document.id if parent else None].append(node)
+            elif node.document.message_id not in self.steps:
+                children[None].append(node)
+            elif node.document.error is not None:
+                failures.append(node)
+        # The head of a message tells how its run stands; why it failed is said last.
+        for run in failures:
+            children[run.document.message_id].append(run)
+        return children
+
+    # -- folding --------------------------------------------------------------------------------
+
+    def _fold(self, type_: str, data: str) -> Sequence[Node]:
+        if type_ == "step.delta":
+            return self._delta(**json.loads(data))
+        self._rows = None
+        match type_:
+            case "snapshot":
+                return self._replace_all(Snapshot.model_validate_json(data))
+            case "step.start" | "step.update" | "step.end":
+                return [self._put_step(StepDocument.model_validate_json(data))]
+            case "step.remove":
+                return self._remove(json.loads(data)["id"])
+            case "run.start" | "run.end":
+                return [self._put_run(RunDocument.model_validate_json(data))]
+            case _:
+                return ()
+
+    def _replace_all(self, snapshot: Snapshot) -> Sequence[Node]:
+        self.steps.clear()
+        self.runs.clear()
+        waiting = list(snapshot.runs)
+        for step in snapshot.steps:
+            # How runs and steps interleave it does not say: a run comes before its first step.
+            for run in [run for run in waiting if _began_before(run, step)]:
+                self._put_run(run)
+                waiting.remove(run)
+            self._put_step(step)
+        for run in waiting:
+            self._put_run(run)
+        nodes: list[Node] = [*self.steps.values(), *self.runs.values()]
+        return sorted(nodes, key=lambda node: node.ordinal)
+
+    def _put_step(self, document: StepDocument) -> StepNode:
+        known = self.steps.get(document.id)
+        if known is None:
+            known = self.steps[document.id] = StepNode(document, self._next_ordinal())
+        else:
+            known.put(document)
+        return known
+
+    def _put_run(self, document: RunDocument) -> RunNode:
+        known = self.runs.get(document.run_id)
+        if known is None:
+            known = self.runs[document.run_id] = RunNode(document, self._next_ordinal())
+        else:
+            known.document = document
+        return known
+
+    def _delta(
+        self, *, id: str, field: str, text: str, replace: bool = False, **_: object
+    ) -> Sequence[Node]:
+        step = self.steps.get(id)
+        if step is None or field not in get_args(TextField):
+            return ()
+        step.append(cast("TextField", field), text, replace=replace)
+        return (step,)
+
+    def _remove(self, step_id: str) -> Sequence[Node]:
+        below: dict[str | None, list[str]] = defaultdict(list)
+        for step in self.steps.values():
+            below[step.document.parent_id].append(step.document.id)
+        doomed, removed = [step_id], list[Node]()
+        for doomed_id in doomed:
+            # As the log does it: also below a step that is not there itself.
+            doomed += below.pop(doomed_id, ())
+            if node := self.steps.pop(doomed_id, None):
+                removed.append(node)
+        return removed
+
+    def _next_ordinal(self) -> int:
+        self._ordinal += 1
+        return self._ordinal
+
+
+def _began_before(run: RunDocument, step: StepDocument) -> bool:
+    if step.id == run.message_id:
+        return False
+    return step.run_id == run.run_id or run.started_at < step.started_at
+
+
+def _laid_out(children: dict[str | None, list[Node]]) -> Sequence[Row]:
+    rows: list[Row] = []
+    # No recursion: nothing bounds the depth of a tree.
+    stack: list[tuple[Row | None, Node, bool]] = [
+        (None, node, at == 0) for at, node in enumerate(reversed(children[None]))
+    ]
+    while stack:
+        parent, node, is_last = stack.pop()
+        below = children.get(node.document.id, []) if isinstance(node, StepNode) else []
+        row = Row(node, parent, is_last, bool(below))
+        rows.append(row)
+        stack += [(row, child, at == 0) for at, child in enumerate(reversed(below))]
+    return rows

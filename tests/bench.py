@@ -1,0 +1,77 @@
+"""A worker's inside in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stepwire._handlers import collecting
+from stepwire._publisher import Publisher
+from stepwire._run import Runner
+from stepwire_core.cursor import Cursor
+from stepwire_core.documents import RunDocument, Snapshot, StepDocument
+from stepwire_core.ids import new_id
+from stepwire_core.log import EventLog, LogTail
+from stepwire_core.queue import RunRequest
+from stepwire_core.settings import Settings
+
+
+@dataclass
+class Bench:
+    """Runs a handler as the worker does, and reads back what was stored."""
+
+    settings: Settings
+    log: EventLog
+    publisher: Publisher
+    session_id: str
+
+    async def run(
+        self,
+        function: Callable[..., Any],
+        *,
+        message: StepDocument | None = None,
+        run_id: str | None = None,
+        **arguments: Any,
+    ) -> RunDocument:
+        """Execute one attempt; the run as it stands in the state afterwards."""
+        name = "on_message" if message is not None else "task"
+        with collecting() as handlers:
+            handlers.add(name, function)
+        request = RunRequest(
+            session_id=self.session_id,
+            run_id=run_id or new_id(),
+            handler=name,
+            message=message,
+            arguments=arguments,
+        )
+        runner = Runner(handlers, self.log, self.publisher, self.settings)
+        await asyncio.wait_for(runner.execute(request), 30)
+        run = (await self.snapshot()).run(request.run_id)
+        assert run is not None
+        return run
+
+    async def snapshot(self) -> Snapshot:
+        return await self.log.snapshot(self.session_id)
+
+    async def steps(self) -> dict[str, StepDocument]:
+        """The steps by name, in order."""
+        return {step.name: step for step in (await self.snapshot()).steps}
+
+    async def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """All events, as type and data."""
+        top = Cursor.parse((await self.snapshot()).cursor)
+        read = await self.log.read(self.session_id, Cursor(top.epoch, 0))
+        assert isinstance(read, LogTail)
+        return [(event.type, json.loads(event.data)) for event in read.events]
+
+    async def types(self) -> list[str]:
+        return [type_ for type_, _ in await self.events()]
+
+    async def tree(self) -> dict[str, str | None]:
+        """Every step's name with the name of its parent."""
+        steps = (await self.snapshot()).steps
+        names = {step.id: step.name for step in steps}
+        return {step.name: names.get(step.parent_id or "") for step in steps}

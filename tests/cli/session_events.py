@@ -1,0 +1,79 @@
+"""Events as a gateway sends them: a type and one line of JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+AT = "2026-11-22T19:00:00.000Z"
+LATER = "2026-11-22T19:00:01.240Z"
+
+Event = tuple[str, str]
+
+
+def step(id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": id,
+        "session_id": "demo",
+        "run_id": "r1",
+        "attempt": 1,
+        "parent_id": None,
+        "name": id,
+        "type": "tool",
+        "status": "running",
+        "started_at": AT,
+        "ts": AT,
+        **fields,
+    }
+
+
+def message(id: str, text: str, **fields: Any) -> dict[str, Any]:
+    """A person's message, as the gateway writes it."""
+    known = {"type": "user_message", "name": "User", "attempt": 0, "output": text}
+    return step(id, **{**known, "status": "ok", "ended_at": AT, **fields})
+
+
+def run(id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "run_id": id,
+        "handler": "on_message",
+        "attempt": 1,
+        "message_id": None,
+        "status": "running",
+        "started_at": AT,
+        "ts": AT,
+        **fields,
+    }
+
+
+def start(id: str, **fields: Any) -> Event:
+    return "step.start", json.dumps(step(id, **fields))
+
+
+def end(id: str, **fields: Any) -> Event:
+    return "step.end", json.dumps(step(id, **{"status": "ok", "ended_at": LATER, **fields}))
+
+
+def delta(id: str, text: str, **fields: Any) -> Event:
+    return "step.delta", json.dumps({"id": id, "field": "output", "text": text, **fields})
+
+
+def remove(id: str) -> Event:
+    return "step.remove", json.dumps({"id": id})
+
+
+def said(id: str, text: str, **fields: Any) -> Event:
+    return "step.end", json.dumps(message(id, text, **fields))
+
+
+def run_start(id: str, **fields: Any) -> Event:
+    return "run.start", json.dumps(run(id, **fields))
+
+
+def run_end(id: str, **fields: Any) -> Event:
+    return "run.end", json.dumps(run(id, **{"status": "ok", "ended_at": LATER, **fields}))
+
+
+def snapshot(*, runs: list[dict[str, Any]], steps: list[dict[str, Any]]) -> Event:
+    whole = {"session_id": "demo", "cursor": "1-1", "runs": runs, "steps": steps}
+    return "snapshot", json.dumps(whole)

@@ -1,0 +1,119 @@
+"""``run_tail`` over a scripted stream."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator
+
+import pytest
+from httpx_sse import ServerSentEvent
+
+from cli.session_events import Event, run_end, run_start, said, snapshot, start
+from stepwire_cli import tail
+from stepwire_cli.client import GatewayRefused, StreamLost
+from stepwire_core.errors import StoreUnavailable
+
+Connection = list[Event | BaseException]
+URL = "http://gateway"
+
+HELLO: list[Event | BaseException] = [
+    snapshot(runs=[], steps=[]),
+    said("m1", "hi"),
+    run_start("r1", message_id="m1"),
+]
+DONE = run_end("r1", message_id="m1")
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str | None]]:
+    """Script one list of events and errors a connection; the cursors that were sent."""
+
+    def script(*connections: Connection) -> list[str | None]:
+        cursors: list[str | None] = []
+        waiting, seq = iter(connections), itertools.count(1)
+
+        def read_events(
+            session: str, *, url: str, after: str | None
+        ) -> Generator[ServerSentEvent, None, None]:
+            cursors.append(after)
+            for item in next(waiting):
+                if isinstance(item, BaseException):
+                    raise item
+                yield ServerSentEvent(event=item[0], data=item[1], id=f"1-{next(seq)}")
+            raise StreamLost
+
+        monkeypatch.setattr(tail, "read_events", read_events)
+        monkeypatch.setattr(tail, "_BACKOFF_S", (0.0, 0.0))
+        return cursors
+
+    return script
+
+
+def follow(*, after: str | None = None, until_idle: bool = True) -> bool:
+    return tail.run_tail("demo", url=URL, after=after, until_idle=until_idle)
+
+
+def test_it_leaves_when_the_run_of_the_message_is_over(
+    gateway: Callable[..., list[str | None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway([*HELLO, DONE, AssertionError("read on")])
+    assert follow()
+    assert capsys.readouterr().out.splitlines() == [
+        "User:",
+        "  hi",
+        "▸ on_message",
+        "✓ on_message 1.24 s",
+    ]
+
+
+def test_it_goes_on_from_the_last_cursor_after_the_stream_broke(
+    gateway: Callable[..., list[str | None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cursors = gateway(HELLO, [StoreUnavailable("gone")], [], [start("a"), DONE])
+    assert follow(after="1-0")
+    assert cursors == ["1-0", "1-3", "1-3", "1-3"]
+    assert capsys.readouterr().out.count("trying again") == 1
+
+
+def test_a_run_that_failed_makes_the_answer_false(
+    gateway: Callable[..., list[str | None]],
+) -> None:
+    gateway([*HELLO, run_end("r1", message_id="m1", status="error")])
+    assert not follow()
+
+
+def test_a_gateway_that_never_answered_and_one_that_refuses_go_up(
+    gateway: Callable[..., list[str | None]],
+) -> None:
+    gateway([StoreUnavailable("no gateway answers")])
+    with pytest.raises(StoreUnavailable):
+        follow()
+    gateway(HELLO, [GatewayRefused("no such session")])
+    with pytest.raises(GatewayRefused):
+        follow()
+
+
+def test_ctrl_c_is_the_normal_end_of_watching_and_130_before_the_session_is_idle(
+    gateway: Callable[..., list[str | None]],
+) -> None:
+    gateway([*HELLO, KeyboardInterrupt()])
+    assert follow(until_idle=False)
+    gateway([*HELLO, KeyboardInterrupt()])
+    with pytest.raises(SystemExit) as left:
+        follow()
+    assert left.value.code == 130
+
+
+def test_on_a_terminal_the_whole_tree_is_left_behind(
+    gateway: Callable[..., list[str | None]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("LINES", "10")
+    gateway([*HELLO, *[start(f"s{n}", parent_id="m1") for n in range(30)], DONE])
+    assert follow()
+    printed = capsys.readouterr().out
+    assert all(f"s{n}" in printed for n in range(30))
+    assert printed.rstrip().splitlines()[-1].count("─ ") == 1

@@ -1,0 +1,42 @@
+"""What all tests share: one real server, and settings that keep tests apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stack import Stack
+
+from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire_core.ids import new_id
+from stepwire_core.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """A real server for the whole test run; every test uses sessions and queues of its own."""
+    with embedded_server() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(server: EmbeddedServer) -> Settings:
+    return Settings(redis_url=server.url, queue_name=f"queue:{new_id()}", tail_check_s=0.5)
+
+
+@pytest.fixture
+def session_id() -> str:
+    return new_id()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, server: EmbeddedServer) -> Iterator[Stack]:
+    """Workers and gateways as processes of their own."""
+    with Stack(tmp_path, server.url) as running:
+        yield running

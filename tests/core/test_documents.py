@@ -1,0 +1,115 @@
+"""Ids, cursors, settings, times: small things that all else stands on."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+
+import stepwire_core.errors
+from stepwire_core.clock import now
+from stepwire_core.connections import require, without_password
+from stepwire_core.cursor import Cursor
+from stepwire_core.errors import InvalidCursor, InvalidId, SettingsError, StepwireError
+from stepwire_core.events import escape
+from stepwire_core.ids import check_id, derived_id, new_id
+from stepwire_core.settings import Settings, load_settings
+
+
+@pytest.mark.parametrize("text", ["", "1", "-1", "1-", "a-1", "1-2-3", " 1-2", "1-2\n", "1-2 ", "²-1"])
+def test_a_cursor_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(InvalidCursor, match="<epoch>-<seq>"):
+        Cursor.parse(text)
+
+
+def test_a_cursor_reads_what_it_writes() -> None:
+    assert Cursor.parse(str(Cursor(1763837100123, 42))) == (1763837100123, 42)
+
+
+@pytest.mark.parametrize("value", ["", "a b", "a\n", "-a", "a{b}", 'a"', "ä", "a/b", "x" * 129, 7, None])
+def test_an_id_that_keys_or_urls_cannot_carry_is_refused(value: object) -> None:
+    with pytest.raises(InvalidId, match="step id"):
+        check_id(value, "step")
+
+
+def test_uuids_are_ids() -> None:
+    value = uuid.uuid4()
+    assert check_id(value, "step") == str(value)
+
+
+def test_new_ids_differ_and_derived_ids_do_not() -> None:
+    assert new_id() != new_id()
+    assert derived_id("a", "b") == derived_id("a", "b") != derived_id("ab", "")
+    assert check_id(derived_id("a"), "run")
+
+
+def test_times_are_rfc_3339_in_utc_with_milliseconds() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", now())
+
+
+@pytest.mark.parametrize("text", ["", "plain", 'quote " back \\', "\n\t\x00\x1f", "héé 😀", "\u2028"])
+def test_escaped_text_stands_between_quotes(text: str) -> None:
+    assert json.loads(f'"{escape(text)}"') == text
+    assert "\n" not in escape(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("STEPWIRE_PORT", "http", "valid integer"),
+        ("STEPWIRE_LEASE_S", "0.5", "greater than or equal to 2"),
+        ("STEPWIRE_REDIS_URL", "localhost:6379", "must begin with one of redis://"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert f"{name}='{value}'" in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_settings_are_read_from_a_dot_env_file_and_given_values_win(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("STEPWIRE_PORT=8123\nSTEPWIRE_MAX_JOBS=3\nOTHER=1\n")
+    settings = load_settings(port=8124, host=None)
+    assert (settings.port, settings.max_jobs, settings.host) == (8124, 3, "127.0.0.1")
+
+
+def test_every_setting_has_a_description_and_a_default() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert not field.is_required(), name
+
+
+def test_the_error_tree_in_the_docstring_is_complete() -> None:
+    tree = stepwire_core.errors.__doc__ or ""
+    defined = [
+        name
+        for name, value in vars(stepwire_core.errors).items()
+        if isinstance(value, type) and issubclass(value, StepwireError)
+    ]
+    assert [name for name in defined if not re.search(rf"\b{name}\b", tree)] == []
+
+
+def test_a_password_is_not_shown() -> None:
+    assert without_password("redis://me:secret@host:1/0") == "redis://me:***@host:1/0"
+    assert without_password("redis://host:1/0") == "redis://host:1/0"
+
+
+@pytest.mark.anyio
+async def test_a_missing_server_is_one_line_that_says_what_to_start() -> None:
+    with pytest.raises(SettingsError) as raised:
+        await require("redis://:secret@127.0.0.1:1/0", "STEPWIRE_REDIS_URL")
+    message = str(raised.value)
+    assert "\n" not in message
+    assert "secret" not in message
+    for word in ("127.0.0.1:1", "redis-server", "STEPWIRE_REDIS_URL", "stepwire dev"):
+        assert word in message

@@ -1,0 +1,398 @@
+"""The event log: guarantees 1, 2 and 3 of the README, on a real server and on fakeredis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from redis.asyncio import Redis
+
+from stepwire_cli.embedded import EmbeddedServer
+from stepwire_core.clock import now
+from stepwire_core.connections import ServerId, connect
+from stepwire_core.cursor import Cursor
+from stepwire_core.documents import RunDocument, Snapshot, StepDocument
+from stepwire_core.errors import (
+    IdConflict,
+    ProtocolViolation,
+    RunEnded,
+    RunFenced,
+    RunNotFound,
+    SessionNotFound,
+)
+from stepwire_core.events import (
+    NewEvent,
+    delta_event,
+    remove_event,
+    run_end_event,
+    run_start_event,
+    step_event,
+)
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import Appended, Batch, EventLog, LogTail, events_of_message
+from stepwire_core.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+class FixedServer(ServerId):
+    """A server whose process id a test can change."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__()
+        self._value = value
+
+
+class Log:
+    """An event log with one session, and one producer that numbers its events."""
+
+    def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
+        self.redis = redis
+        self.settings = settings
+        self.session_id = session_id
+        self.server = FixedServer("server-1")
+        self.log = EventLog(redis, self.server, settings)
+        self.next = 1
+        self.known_epoch = ""
+
+    async def put(self, *events: NewEvent, attempt: int = 1, run_id: str = "run") -> Appended:
+        batch = self.batch(*events, attempt=attempt, run_id=run_id)
+        appended = await self.log.append(batch)
+        self.next += len(events)
+        self.known_epoch = str(appended.top.epoch)
+        return appended
+
+    def batch(self, *events: NewEvent, attempt: int = 1, run_id: str = "run") -> Batch:
+        return Batch(
+            self.session_id,
+            events,
+            producer="producer",
+            first=self.next,
+            known_epoch=self.known_epoch,
+            run_id=run_id,
+            attempt=attempt,
+        )
+
+    def step(self, step_id: str, parent: str | None = None, **fields: object) -> StepDocument:
+        values: dict[str, object] = {
+            "id": step_id,
+            "session_id": self.session_id,
+            "run_id": "run",
+            "attempt": 1,
+            "parent_id": parent,
+            "name": step_id,
+            "type": "tool",
+            "status": "running",
+            "started_at": now(),
+            "ts": now(),
+        }
+        return StepDocument.model_validate(values | fields)
+
+    def start(self, step_id: str, parent: str | None = None, **fields: object) -> NewEvent:
+        return step_event("step.start", self.step(step_id, parent, **fields))
+
+    def run(self, status: str, *, attempt: int = 1, will_retry: bool = False) -> RunDocument:
+        return RunDocument.model_validate(
+            {
+                "run_id": "run",
+                "handler": "on_message",
+                "attempt": attempt,
+                "message_id": None,
+                "status": status,
+                "started_at": now(),
+                "ts": now(),
+                "will_retry": will_retry,
+            }
+        )
+
+    async def snapshot(self) -> Snapshot:
+        return await self.log.snapshot(self.session_id)
+
+    async def outputs(self) -> dict[str, str]:
+        return {step.id: step.output for step in (await self.snapshot()).steps}
+
+    async def keys(self) -> set[str]:
+        found = await self.redis.keys(f"*{self.session_id}*")
+        return {key.decode().rpartition("}:")[2] for key in found}
+
+
+@pytest.fixture(params=["server", "fakeredis"])
+async def log(
+    request: pytest.FixtureRequest, server: EmbeddedServer, settings: Settings, session_id: str
+) -> AsyncIterator[Log]:
+    redis = connect(server.url) if request.param == "server" else FakeAsyncRedis()
+    log = Log(redis, settings.model_copy(update={"log_max_events": 100}), session_id)
+    await log.log.create(session_id, "run")
+    yield log
+    await redis.aclose()
+
+
+async def test_ids_are_dense_from_one_within_an_epoch(log: Log) -> None:
+    await log.put(log.start("a"))
+    await log.put(log.start("b"), delta_event("b", "x"))
+    tail = await log.log.read(log.session_id, Cursor((await log.put()).top.epoch, 0))
+    assert isinstance(tail, LogTail)
+    assert [event.cursor.seq for event in tail.events] == [1, 2, 3]
+    assert tail.top == tail.events[-1].cursor
+
+
+async def test_a_repeated_batch_is_stored_once(log: Log) -> None:
+    batch = log.batch(log.start("a"), delta_event("a", "x"))
+    first = await log.log.append(batch)
+    again = await log.log.append(batch)
+    assert (first.stored, again.stored) == (2, 0)
+    assert first.top == again.top
+    assert await log.outputs() == {"a": "x"}
+
+
+async def test_of_a_batch_that_overlaps_only_the_new_part_is_stored(log: Log) -> None:
+    await log.put(log.start("a"))
+    log.next = 1
+    appended = await log.put(log.start("a"), delta_event("a", "x"))
+    assert appended.stored == 1
+    assert await log.outputs() == {"a": "x"}
+
+
+async def test_a_hole_in_a_producers_sequence_is_refused_and_nothing_is_written(log: Log) -> None:
+    await log.put(log.start("a"))
+    before = await log.snapshot()
+    log.next += 1
+    with pytest.raises(ProtocolViolation, match="which has"):
+        await log.put(delta_event("a", "lost the one before"))
+    assert await log.snapshot() == before
+
+
+async def test_a_batch_with_an_unknown_operation_writes_nothing(log: Log) -> None:
+    before = await log.snapshot()
+    bad = NewEvent("?", "step.start", "b", "-", "{}")  # type: ignore[arg-type]
+    with pytest.raises(Exception, match="unknown op"):
+        await log.put(log.start("a"), bad)
+    assert await log.snapshot() == before
+
+
+async def test_an_append_does_not_bring_a_session_back(log: Log) -> None:
+    await log.redis.delete(*await log.redis.keys(f"*{log.session_id}*"))
+    with pytest.raises(SessionNotFound, match=log.session_id):
+        await log.put(log.start("a"))
+    assert await log.keys() == set()
+
+
+async def test_a_session_is_made_once(log: Log) -> None:
+    await log.put(log.start("a"))
+    assert await log.log.create(log.session_id, "run") is False
+    assert list(await log.outputs()) == ["a"]
+
+
+async def test_streamed_text_is_in_the_snapshot_before_its_step_has_ended(log: Log) -> None:
+    await log.put(log.start("a", output="so far: "), delta_event("a", 'hé"l\n'), delta_event("a", "lo"))
+    assert await log.outputs() == {"a": 'so far: hé"l\nlo'}
+
+
+async def test_a_delta_can_replace_the_text_of_its_step(log: Log) -> None:
+    await log.put(log.start("a", output="base"), delta_event("a", "draft"))
+    await log.put(delta_event("a", "final", replace=True), delta_event("a", "!"))
+    assert await log.outputs() == {"a": "final!"}
+
+
+async def test_input_and_output_stream_side_by_side(log: Log) -> None:
+    await log.put(log.start("a"), delta_event("a", "q", field="input"), delta_event("a", "r"))
+    [step] = (await log.snapshot()).steps
+    assert (step.input, step.output) == ("q", "r")
+
+
+async def test_the_halves_of_a_surrogate_pair_meet_in_the_state(log: Log) -> None:
+    first, second = "\ud83d", "\ude00"
+    await log.put(log.start("a"), delta_event("a", first), delta_event("a", second))
+    assert await log.outputs() == {"a": "😀"}
+
+
+async def test_the_end_of_a_step_folds_its_streams_in(log: Log) -> None:
+    await log.put(log.start("a"), delta_event("a", "x"), delta_event("a", "y", field="input"))
+    assert {"out:output:a", "out:input:a"} <= await log.keys()
+    await log.put(step_event("step.end", log.step("a", output="x", input="y", status="ok")))
+    assert not {key for key in await log.keys() if key.startswith(("out:", "open"))}
+    assert await log.outputs() == {"a": "x"}
+
+
+async def test_text_after_the_end_of_a_step_is_appended_to_it(log: Log) -> None:
+    await log.put(log.start("a"), step_event("step.end", log.step("a", output="x", status="ok")))
+    await log.put(delta_event("a", " more"))
+    assert await log.outputs() == {"a": "x more"}
+
+
+async def test_text_for_a_removed_step_leaves_nothing_behind(log: Log) -> None:
+    await log.put(log.start("a"), remove_event("a"))
+    await log.put(delta_event("a", "late"))
+    assert await log.keys() == {"log", "meta"}
+
+
+async def test_removing_a_step_removes_all_below_it(log: Log) -> None:
+    await log.put(
+        log.start("a"),
+        log.start("b", "a"),
+        log.start("c", "b"),
+        log.start("d"),
+        delta_event("c", "streaming"),
+    )
+    await log.put(remove_event("a"))
+    assert await log.outputs() == {"d": ""}
+    assert not {key for key in await log.keys() if key.startswith("out:")}
+
+
+async def test_removing_steps_whose_parents_form_a_circle_ends(log: Log) -> None:
+    await log.put(log.start("a", "b"), log.start("b", "a"), log.start("c", "c"))
+    await log.put(remove_event("a"), remove_event("c"))
+    assert await log.outputs() == {}
+
+
+async def test_steps_keep_the_order_of_their_starts(log: Log) -> None:
+    names = [f"s{number}" for number in range(200)]
+    await log.put(*[log.start(name) for name in names])
+    await log.put(step_event("step.end", log.step("s0", status="ok")))
+    assert list(await log.outputs()) == names
+
+
+async def test_a_new_attempt_fences_off_the_earlier_ones(log: Log) -> None:
+    assert await log.log.begin_run(log.session_id, "run", "token-1") == 1
+    await log.put(log.start("a"), attempt=1)
+    assert await log.log.begin_run(log.session_id, "run", "token-2") == 2
+    before = await log.snapshot()
+    with pytest.raises(RunFenced) as raised:
+        await log.put(log.start("b"), attempt=1)
+    assert (raised.value.attempt, raised.value.current) == (1, 2)
+    assert await log.snapshot() == before
+
+
+async def test_beginning_a_run_again_with_the_same_token_is_the_same_attempt(log: Log) -> None:
+    assert await log.log.begin_run(log.session_id, "run", "token") == 1
+    assert await log.log.begin_run(log.session_id, "run", "token") == 1
+    assert await log.log.begin_run(log.session_id, "run", "other") == 2
+
+
+async def test_nothing_follows_the_last_end_of_a_run(log: Log) -> None:
+    await log.put(run_start_event(log.run("running")), run_end_event(log.run("ok")))
+    before = await log.snapshot()
+    with pytest.raises(RunEnded):
+        await log.put(log.start("late"))
+    with pytest.raises(RunEnded):
+        await log.log.begin_run(log.session_id, "run", "token")
+    assert await log.snapshot() == before
+    assert before.runs[0].status == "ok"
+
+
+async def test_repeating_the_end_of_a_run_is_no_error(log: Log) -> None:
+    batch = log.batch(run_end_event(log.run("ok")))
+    await log.log.append(batch)
+    assert (await log.log.append(batch)).stored == 0
+
+
+async def test_a_run_that_will_be_retried_goes_on(log: Log) -> None:
+    await log.put(run_end_event(log.run("interrupted", will_retry=True)))
+    await log.put(run_start_event(log.run("running", attempt=2)), attempt=2)
+    assert await log.log.run_ended_at(log.session_id, "run") is None
+    appended = await log.put(run_end_event(log.run("ok", attempt=2)), attempt=2)
+    assert await log.log.run_ended_at(log.session_id, "run") == appended.top
+
+
+async def test_a_run_that_nobody_has_started_is_unknown(log: Log) -> None:
+    with pytest.raises(RunNotFound, match="nope"):
+        await log.log.run_ended_at(log.session_id, "nope")
+
+
+async def test_a_run_id_stands_for_one_piece_of_work(log: Log) -> None:
+    await log.log.register_run(log.session_id, "task-run", "work")
+    await log.log.register_run(log.session_id, "task-run", "work")
+    with pytest.raises(IdConflict):
+        await log.log.register_run(log.session_id, "task-run", "other work")
+    with pytest.raises(IdConflict):
+        await log.log.register_run(log.session_id, "run", "work")
+
+
+@pytest.mark.parametrize("back", [0, 1, 7, 60])
+async def test_a_cursor_in_the_log_gets_exactly_what_follows_it(log: Log, back: int) -> None:
+    await log.put(log.start("a"), *[delta_event("a", f"{n} ") for n in range(60)])
+    top = (await log.put()).top
+    tail = await log.log.read(log.session_id, Cursor(top.epoch, top.seq - back))
+    assert isinstance(tail, LogTail)
+    assert [event.cursor.seq for event in tail.events] == list(range(top.seq - back + 1, top.seq + 1))
+
+
+async def test_a_trimmed_cursor_gets_a_snapshot_and_the_log_stays_short(log: Log) -> None:
+    await log.put(log.start("a"))
+    for number in range(50):
+        await log.put(*[delta_event("a", f"{number} ") for _ in range(20)])
+    top = (await log.put()).top
+    assert await log.redis.xlen(SessionKeys.of(log.session_id).log) <= 200
+    read = await log.log.read(log.session_id, Cursor(top.epoch, 1))
+    assert isinstance(read, Snapshot)
+    assert read.cursor == str(top)
+    assert read.steps[0].output == "".join(f"{number} " * 20 for number in range(50))
+
+
+async def test_a_cursor_that_cannot_be_continued_gets_a_snapshot(log: Log) -> None:
+    top = (await log.put(log.start("a"))).top
+    for cursor in (None, Cursor(top.epoch - 1, 1), Cursor(top.epoch, 2), Cursor(top.epoch + 1, 1)):
+        assert isinstance(await log.log.read(log.session_id, cursor), Snapshot), cursor
+
+
+async def test_a_lost_log_is_replaced_by_the_state(log: Log) -> None:
+    top = (await log.put(log.start("a"), log.start("b"))).top
+    await log.redis.delete(SessionKeys.of(log.session_id).log)
+    read = await log.log.read(log.session_id, Cursor(top.epoch, 1))
+    assert isinstance(read, Snapshot)
+    after = (await log.put(log.start("c"))).top
+    assert after == (top.epoch, 3)
+    assert isinstance(await log.log.read(log.session_id, top), LogTail)
+
+
+async def test_another_server_process_begins_a_new_epoch(log: Log) -> None:
+    """An acknowledged tail may be lost at failover; its ids must not come again."""
+    old = (await log.put(log.start("a"), log.start("b"))).top
+    log.server._value = "server-2"
+    new = (await log.put(log.start("c"))).top
+    assert new.epoch > old.epoch
+    assert new.seq == old.seq + 1
+    read = await log.log.read(log.session_id, old)
+    assert isinstance(read, Snapshot)
+    assert [step.id for step in read.steps] == ["a", "b", "c"]
+
+
+async def test_a_producer_goes_on_after_a_failover_that_lost_its_tail(log: Log) -> None:
+    await log.put(log.start("a"))
+    keys = SessionKeys.of(log.session_id)
+    saved = await log.redis.hgetall(keys.meta)
+    await log.put(log.start("b"), log.start("c"))
+    await log.redis.hset(keys.meta, mapping=saved)
+    log.server._value = "server-2"
+    appended = await log.put(log.start("d"))
+    assert appended.stored == 1
+
+
+async def test_all_keys_of_a_session_expire_at_one_instant(log: Log) -> None:
+    await log.put(log.start("a"), delta_event("a", "x"), delta_event("a", "y", field="input"))
+    expiries = {
+        key: await log.redis.pexpiretime(key) for key in await log.redis.keys(f"*{log.session_id}*")
+    }
+    assert len(expiries) == 6
+    assert len(set(expiries.values())) == 1
+    [at] = set(expiries.values())
+    ttl_ms = log.settings.session_ttl_s * 1000
+    left = at - (await log.redis.time())[0] * 1000
+    assert ttl_ms <= left + 2000
+    assert left <= ttl_ms * 17 / 16 + 2000
+
+
+async def test_what_is_published_is_what_is_stored(log: Log) -> None:
+    pubsub = log.redis.pubsub()
+    await pubsub.subscribe(SessionKeys.of(log.session_id).channel)
+    assert await pubsub.get_message(timeout=5) is not None
+    top = (await log.put(log.start("a"), delta_event("a", "x\ny z"))).top
+    message = await pubsub.get_message(timeout=5, ignore_subscribe_messages=True)
+    assert message is not None
+    tail = await log.log.read(log.session_id, Cursor(top.epoch, 0))
+    assert isinstance(tail, LogTail)
+    assert events_of_message(message["data"]) == tail.events
+    assert json.loads(tail.events[1].data) == {"id": "a", "field": "output", "text": "x\ny z"}
+    await pubsub.aclose()

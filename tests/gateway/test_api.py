@@ -1,0 +1,248 @@
+"""The HTTP API over a real connection: answers, and every wrong input of docs/protocol.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stack import Gateway, Stack
+
+from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire_core.ids import new_id
+
+APP = """
+    import stepwire as cl
+
+    @cl.on_message
+    async def main(message):
+        async with cl.Step("echo") as step:
+            step.output = message.content
+
+    @cl.task
+    async def add(a, b):
+        async with cl.Step("sum") as step:
+            step.output = a + b
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Gateway]:
+    with Stack(tmp_path_factory.mktemp("api"), server.url) as stack:
+        stack.worker(APP)
+        yield stack.gateway(STEPWIRE_MAX_BODY_BYTES="2048")
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["type"] == "about:blank"
+    return problem
+
+
+def test_a_session_is_created_with_a_fresh_id(gateway: Gateway) -> None:
+    response = gateway.client.post("/v1/sessions")
+    assert response.status_code == 201
+    snapshot = gateway.snapshot(response.json()["session_id"])
+    assert (snapshot["steps"], snapshot["runs"], snapshot["v"]) == ([], [], 1)
+
+
+def test_a_session_with_a_given_id_is_created_once(gateway: Gateway) -> None:
+    body = {"id": new_id()}
+    first = gateway.client.post("/v1/sessions", json=body)
+    again = gateway.client.post("/v1/sessions", json=body)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json() == {"session_id": body["id"]}
+
+
+def test_a_message_is_in_the_log_before_its_run_has_begun(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    accepted = gateway.send(session, "hello", author="Ada", metadata={"page": 1})
+    [message, *_] = gateway.snapshot(session)["steps"]
+    assert message["id"] == accepted["message_id"]
+    assert message["run_id"] == accepted["run_id"]
+    assert (message["type"], message["name"], message["output"], message["status"]) == (
+        "user_message",
+        "Ada",
+        "hello",
+        "ok",
+    )
+    assert message["metadata"] == {"page": 1}
+    assert gateway.wait_for_end(session, accepted["run_id"])["status"] == "ok"
+    echo = gateway.snapshot(session)["steps"][1]
+    assert (echo["name"], echo["output"], echo["parent_id"]) == ("echo", "hello", message["id"])
+
+
+def test_the_same_message_again_is_taken_once_and_answered_alike(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    first = gateway.send(session, "hello", id="m-1")
+    gateway.wait_for_end(session, first["run_id"])
+    assert gateway.send(session, "hello", id="m-1") == first
+    second = gateway.send(session, "next", id="m-2")
+    gateway.wait_for_end(session, second["run_id"])
+    names = [step["name"] for step in gateway.snapshot(session)["steps"]]
+    assert names == ["User", "echo", "User", "echo"]
+
+
+def test_the_same_id_with_another_content_is_a_conflict(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    gateway.send(session, "hello", id="m-1")
+    path = f"/v1/sessions/{session}/messages"
+    response = gateway.client.post(path, json={"content": "other", "id": "m-1"})
+    assert_problem(response, 409, "id_conflict")
+
+
+def test_a_task_runs_with_its_arguments_and_once(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    path = f"/v1/sessions/{session}/runs"
+    body = {"task": "add", "args": {"a": 1, "b": 2}, "id": "run-1"}
+    for _ in range(2):
+        response = gateway.client.post(path, json=body)
+        assert (response.status_code, response.json()) == (202, {"run_id": "run-1"})
+    assert gateway.wait_for_end(session, "run-1")["handler"] == "add"
+    assert [step["output"] for step in gateway.snapshot(session)["steps"]] == ["3"]
+    response = gateway.client.post(path, json=body | {"args": {"a": 1, "b": 3}})
+    assert_problem(response, 409, "id_conflict")
+
+
+def test_an_unknown_task_ends_its_run_and_says_what_there_is(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    response = gateway.client.post(f"/v1/sessions/{session}/runs", json={"task": "nope"})
+    run = gateway.wait_for_end(session, response.json()["run_id"])
+    assert run["error"]["type"] == "HandlerNotFound"
+    assert "it has: add, on_message" in run["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/sessions/{sid}"),
+        ("GET", "/v1/sessions/{sid}/events"),
+        ("GET", "/v1/sessions/{sid}/runs/r/events"),
+        ("POST", "/v1/sessions/{sid}/messages"),
+        ("POST", "/v1/sessions/{sid}/runs"),
+    ],
+)
+@pytest.mark.parametrize("session", ["never-created", "%7Bx%7D", "a b", "%00", "x" * 200])
+def test_an_unknown_session_is_not_found(
+    gateway: Gateway, method: str, path: str, session: str
+) -> None:
+    body = {"content": "x"} if path.endswith("messages") else {"task": "x"}
+    response = gateway.client.request(
+        method, path.format(sid=session), json=body if method == "POST" else None
+    )
+    assert_problem(response, 404, "session_not_found")
+
+
+@pytest.mark.parametrize("run", ["never-started", "%7Bx%7D"])
+def test_an_unknown_run_is_not_found(gateway: Gateway, run: str) -> None:
+    session = gateway.create_session()
+    response = gateway.client.get(f"/v1/sessions/{session}/runs/{run}/events")
+    assert_problem(response, 404, "run_not_found")
+
+
+@pytest.mark.parametrize("cursor", ["7", "a-b", "1-", "-1", "1-2-3", "1 2"])
+def test_a_malformed_cursor_is_refused(gateway: Gateway, cursor: str) -> None:
+    session = gateway.create_session()
+    path = f"/v1/sessions/{session}/events"
+    for response in (
+        gateway.client.get(path, headers={"Last-Event-ID": cursor}),
+        gateway.client.get(path, params={"after": cursor}),
+    ):
+        assert "<epoch>-<seq>" in assert_problem(response, 400, "invalid_cursor")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({}, "body.content"),
+        ({"content": ""}, "body.content"),
+        ({"content": 7}, "body.content"),
+        ({"content": "x", "id": "no spaces"}, "body.id"),
+        ({"content": "x", "contnet": "typo"}, "body.contnet"),
+        ([], "body"),
+    ],
+)
+def test_a_body_of_another_shape_is_refused_and_says_where(
+    gateway: Gateway, body: object, where: str
+) -> None:
+    session = gateway.create_session()
+    response = gateway.client.post(f"/v1/sessions/{session}/messages", json=body)
+    problem = assert_problem(response, 422, "invalid_request")
+    assert where in [error["where"] for error in problem["errors"]]
+    assert gateway.snapshot(session)["steps"] == []
+
+
+def test_a_body_that_is_no_json_is_refused(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    for content in (b"{", b"\xff\xfe", b""):
+        response = gateway.client.post(
+            f"/v1/sessions/{session}/messages",
+            content=content,
+            headers={"Content-Type": "application/json"},
+        )
+        assert_problem(response, 422, "invalid_request")
+
+
+def test_an_oversized_body_is_refused_whether_or_not_it_says_so(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    path = f"/v1/sessions/{session}/messages"
+    response = gateway.client.post(path, json={"content": "x" * 3000})
+    assert "STEPWIRE_MAX_BODY_BYTES" in assert_problem(response, 413, "body_too_large")["detail"]
+
+    def chunks() -> Iterator[bytes]:
+        yield b'{"content": "'
+        for _ in range(30):
+            yield b"x" * 100
+        yield b'"}'
+
+    headers = {"Content-Type": "application/json"}
+    response = gateway.client.post(path, content=chunks(), headers=headers)
+    assert_problem(response, 413, "body_too_large")
+    assert gateway.snapshot(session)["steps"] == []
+
+
+def test_unknown_paths_and_methods_are_problems_too(gateway: Gateway) -> None:
+    assert_problem(gateway.client.get("/v2/nothing"), 404, "not_found")
+    assert_problem(gateway.client.delete("/healthz"), 405, "method_not_allowed")
+
+
+def test_health_and_the_api_document_are_served(gateway: Gateway) -> None:
+    assert gateway.client.get("/healthz").json() == {"status": "ok"}
+    assert gateway.client.get("/readyz").json() == {"status": "ready"}
+    document = gateway.client.get("/openapi.json").json()
+    assert "/v1/sessions/{session_id}/events" in document["paths"]
+
+
+def test_the_inspector_is_served_with_a_policy_that_allows_only_itself(gateway: Gateway) -> None:
+    page = gateway.client.get("/")
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    script = gateway.client.get("/inspector/main.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+
+
+def test_without_redis_calls_get_503_and_streams_a_retry(tmp_path: Path) -> None:
+    with embedded_server() as server, Stack(tmp_path, server.url) as stack:
+        gateway = stack.gateway()
+        session = gateway.create_session()
+        server.kill()
+        for response in (
+            gateway.client.get("/readyz"),
+            gateway.client.get(f"/v1/sessions/{session}"),
+            gateway.client.post(f"/v1/sessions/{session}/messages", json={"content": "x"}),
+        ):
+            assert_problem(response, 503, "store_unavailable")
+            assert int(response.headers["retry-after"]) > 0
+        assert gateway.client.get("/healthz").is_success
+        stream = gateway.client.get(f"/v1/sessions/{session}/events")
+        assert (stream.status_code, stream.text) == (200, "retry: 3000\n\n")
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        server.start()
+        assert gateway.ready()

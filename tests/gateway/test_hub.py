@@ -1,0 +1,342 @@
+"""The hub: every reader gets every event once and in order, whatever happens to the connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from stepwire_cli.embedded import embedded_server
+from stepwire_core.clock import now
+from stepwire_core.connections import ServerId, connect
+from stepwire_core.cursor import Cursor
+from stepwire_core.documents import StepDocument
+from stepwire_core.errors import SessionNotFound
+from stepwire_core.events import delta_event, step_event
+from stepwire_core.ids import new_id
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import Batch, EventLog
+from stepwire_core.settings import Settings
+from stepwire_gateway._frames import Frame
+from stepwire_gateway.hub import Hub
+
+pytestmark = pytest.mark.anyio
+
+LIMIT_S = 30
+
+
+class Session:
+    """A session that a test writes to, and the log it is in."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.id = new_id()
+        self.redis = redis
+        self.log = EventLog(redis, ServerId(), settings)
+        self.written = 0
+
+    async def write(self, count: int, text: str = "x") -> Cursor:
+        """Append that many events, one by one; the last one's cursor."""
+        cursor = None
+        for _ in range(count):
+            event = delta_event("step", text) if self.written else step_event("step.start", self._step())
+            batch = Batch(self.id, [event], producer="p", first=self.written + 1)
+            cursor = (await self.log.append(batch)).top
+            self.written += 1
+        assert cursor is not None
+        return cursor
+
+    def _step(self) -> StepDocument:
+        return StepDocument(
+            id="step",
+            session_id=self.id,
+            run_id=None,
+            attempt=0,
+            parent_id=None,
+            name="s",
+            type="llm",
+            status="running",
+            started_at=now(),
+            ts=now(),
+        )
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[Hub, Session]]:
+    redis = connect(settings.redis_url)
+    session = Session(redis, settings)
+    await session.log.create(session.id, new_id())
+    hub = Hub(EventLog(redis, ServerId(), settings), settings)
+    async with hub.running():
+        yield hub, session
+    await redis.aclose()
+
+
+class Reader:
+    """A client: opens a session and notes what it gets."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.more = asyncio.Event()
+        self.reading = asyncio.Event()
+
+    async def read(self, hub: Hub, session_id: str, after: Cursor | None = None) -> None:
+        reading = await hub.open(session_id, after)
+        self.reading.set()
+        try:
+            async with aclosing(reading.batches()) as batches:
+                async for frames in batches:
+                    self.frames += frames
+                    self.more.set()
+        finally:
+            await reading.aclose()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            while not true():
+                self.more.clear()
+                await self.more.wait()
+
+    async def until_cursor(self, cursor: Cursor) -> None:
+        await self.until(lambda: bool(self.frames) and self.frames[-1].cursor >= cursor)
+
+    def assert_whole(self, first_seq: int = 1) -> None:
+        """Dense from the first to the last; a snapshot may stand for what came before it."""
+        expected = first_seq
+        for frame in self.frames:
+            if frame.snapshot is None:
+                assert frame.cursor.seq == expected
+            else:
+                assert frame.cursor.seq >= expected - 1
+            expected = frame.cursor.seq + 1
+
+
+@asynccontextmanager
+async def reading(
+    hub: Hub, session_id: str, after: Cursor | None = None, count: int = 1
+) -> AsyncIterator[list[Reader]]:
+    readers = [Reader() for _ in range(count)]
+    tasks = [asyncio.create_task(reader.read(hub, session_id, after)) for reader in readers]
+    try:
+        for reader in readers:
+            await asyncio.wait_for(reader.reading.wait(), LIMIT_S)
+        yield readers
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_reader_gets_the_state_then_what_comes(settings: Settings) -> None:
+    async with running(settings) as (hub, session):
+        before = await session.write(3)
+        async with reading(hub, session.id) as [reader]:
+            await reader.until_cursor(before)
+            last = await session.write(5)
+            await reader.until_cursor(last)
+        assert [frame.type for frame in reader.frames] == ["snapshot"] + ["step.delta"] * 5
+        assert [frame.cursor.seq for frame in reader.frames] == [3, 4, 5, 6, 7, 8]
+
+
+async def test_readers_of_one_session_share_frames(settings: Settings) -> None:
+    async with running(settings) as (hub, session), reading(hub, session.id, count=5) as readers:
+        for reader in readers:
+            await reader.until(lambda reader=reader: bool(reader.frames))  # type: ignore[misc]
+        last = await session.write(20)
+        for reader in readers:
+            await reader.until_cursor(last)
+        first = readers[0].frames[1:]
+        for reader in readers[1:]:
+            assert all(a is b for a, b in zip(reader.frames[1:], first, strict=True))
+
+
+async def test_an_event_between_subscribing_and_reading_is_neither_lost_nor_doubled(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(settings) as (hub, session):
+        await session.write(1)
+        read = hub.log.read
+
+        async def busy_read(session_id: str, after: Cursor | None) -> object:
+            await session.write(2)
+            result = await read(session_id, after)
+            await session.write(2)
+            # Lets the messages of all four arrive before the reader joins the feed.
+            await asyncio.sleep(0.01)
+            return result
+
+        monkeypatch.setattr(hub.log, "read", busy_read)
+        async with reading(hub, session.id, Cursor(0, 0)) as [reader]:
+            await reader.until(lambda: len(reader.frames) >= 2)
+            monkeypatch.setattr(hub.log, "read", read)
+            last = await session.write(3)
+            await reader.until_cursor(last)
+        reader.assert_whole()
+
+
+async def test_a_reconnecting_reader_misses_nothing_wherever_it_was(settings: Settings) -> None:
+    async with running(settings) as (hub, session):
+        last = await session.write(30)
+        for seq in range(1, 31):
+            async with reading(hub, session.id, Cursor(last.epoch, seq)) as [reader]:
+                await reader.until(lambda: seq == 30 or bool(reader.frames))  # noqa: B023
+                if seq == 30:
+                    last = await session.write(1)
+                await reader.until_cursor(last)
+            assert [frame.cursor.seq for frame in reader.frames] == list(range(seq + 1, last.seq + 1))
+
+
+async def test_an_unknown_session_is_refused_and_leaves_nothing(settings: Settings) -> None:
+    async with running(settings) as (hub, session):
+        with pytest.raises(SessionNotFound):
+            await hub.open("never-created", None)
+        assert hub._feeds == {}
+        assert await session.redis.pubsub_channels("*never-created*") == []
+
+
+async def test_the_last_reader_to_leave_unsubscribes(settings: Settings) -> None:
+    async with running(settings) as (hub, session):
+        channel = SessionKeys.of(session.id).channel
+        async with reading(hub, session.id, count=2):
+            assert await session.redis.pubsub_numsub(channel) == [(channel.encode(), 1)]
+        assert hub._feeds == {}
+        async with asyncio.timeout(LIMIT_S):
+            while await session.redis.pubsub_numsub(channel) != [(channel.encode(), 0)]:
+                await asyncio.sleep(0.01)
+
+
+async def test_lost_messages_are_read_from_the_log(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """README: never a silent gap. Here every third message never arrives."""
+    async with running(settings) as (hub, session), reading(hub, session.id) as [reader]:
+        deliver, heard = hub._on_message, 0
+
+        def lossy(channel: bytes, payload: bytes) -> None:
+            nonlocal heard
+            heard += 1
+            if heard % 3:
+                deliver(channel, payload)
+
+        monkeypatch.setattr(hub._link, "_on_message", lossy)
+        last = await session.write(100)
+        await reader.until_cursor(last)
+        reader.assert_whole()
+        assert hub.counts.gaps > 10
+
+
+async def test_a_lost_last_message_is_found_by_the_tail_check(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(settings) as (hub, session), reading(hub, session.id) as [reader]:
+        monkeypatch.setattr(hub._link, "_on_message", lambda channel, payload: None)
+        last = await session.write(1)
+        await reader.until_cursor(last)
+        reader.assert_whole()
+
+
+async def test_doubled_and_stale_messages_change_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(settings) as (hub, session), reading(hub, session.id) as [reader]:
+        deliver, old = hub._on_message, list[tuple[bytes, bytes]]()
+
+        def repeating(channel: bytes, payload: bytes) -> None:
+            old.append((channel, payload))
+            deliver(channel, payload)
+            deliver(*old[0])
+            deliver(channel, payload)
+
+        monkeypatch.setattr(hub._link, "_on_message", repeating)
+        last = await session.write(20)
+        await reader.until_cursor(last)
+        reader.assert_whole()
+
+
+async def test_killed_connections_lose_nothing_and_double_nothing(settings: Settings) -> None:
+    """README: pub/sub is the news, the log is the truth."""
+    settings = settings.model_copy(update={"log_max_events": 100_000})
+    async with running(settings) as (hub, session), reading(hub, session.id, count=3) as readers:
+        for kill in range(10):
+            await session.write(50)
+            await session.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            if kill % 2:
+                await session.write(50)
+        last = await session.write(1)
+        for reader in readers:
+            await reader.until_cursor(last)
+            reader.assert_whole()
+        assert hub._link.reconnects > 3
+
+
+async def test_a_slow_reader_costs_a_bounded_buffer_and_misses_nothing(settings: Settings) -> None:
+    settings = settings.model_copy(update={"subscriber_bytes": 64 * 1024, "log_max_events": 100_000})
+    async with running(settings) as (hub, session):
+        await session.write(1)
+        slow = await hub.open(session.id, Cursor(0, 0))
+        batches = slow.batches()
+        got = list(await anext(batches))
+        following = asyncio.create_task(anext(batches))
+        async with reading(hub, session.id) as [quick]:
+            last = await session.write(300, "y" * 1000)
+            await quick.until_cursor(last)
+            quick.assert_whole()
+        got += await asyncio.wait_for(following, LIMIT_S)
+        largest = 0
+        while got[-1].cursor < last:
+            frames = await asyncio.wait_for(anext(batches), LIMIT_S)
+            largest = max(largest, sum(len(frame.encoded) for frame in frames))
+            got += frames
+        assert hub.counts.fell_behind == 1
+        assert [frame.cursor.seq for frame in got] == list(range(1, last.seq + 1))
+        await batches.aclose()
+        await slow.aclose()
+
+
+async def test_past_the_log_a_slow_reader_gets_a_snapshot_and_goes_on(settings: Settings) -> None:
+    settings = settings.model_copy(update={"subscriber_bytes": 64 * 1024, "log_max_events": 100})
+    async with running(settings) as (hub, session):
+        await session.write(1)
+        slow = await hub.open(session.id, None)
+        batches = slow.batches()
+        got = list(await anext(batches))
+        following = asyncio.create_task(anext(batches))
+        last = await session.write(600, "y" * 1000)
+        got += await asyncio.wait_for(following, LIMIT_S)
+        while got[-1].cursor < last:
+            got += await asyncio.wait_for(anext(batches), LIMIT_S)
+        snapshots = [frame.snapshot for frame in got if frame.snapshot is not None]
+        assert len(snapshots) == 2
+        assert snapshots[-1].steps[0].output == "y" * 1000 * 600
+        reader = Reader()
+        reader.frames = got
+        reader.assert_whole()
+        await batches.aclose()
+        await slow.aclose()
+
+
+async def test_a_restart_of_redis_is_survived_by_every_reader() -> None:
+    with embedded_server(append_only=True) as server:
+        settings = Settings(redis_url=server.url, tail_check_s=0.3)
+        async with running(settings) as (hub, session), AsyncExitStack() as stack:
+            readers = await stack.enter_async_context(reading(hub, session.id, count=2))
+            await session.write(10)
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            last = await session.write(10)
+            for reader in readers:
+                await reader.until_cursor(last)
+                reader.assert_whole()
+                assert reader.frames[-1].cursor == last
+
+
+async def test_readers_of_a_session_that_is_gone_are_let_go(settings: Settings) -> None:
+    async with running(settings) as (hub, session):
+        await session.write(1)
+        reader = Reader()
+        task = asyncio.create_task(reader.read(hub, session.id))
+        await reader.until(lambda: bool(reader.frames))
+        await session.redis.delete(*SessionKeys.of(session.id).script_keys)
+        await asyncio.wait_for(task, LIMIT_S)

@@ -1,0 +1,100 @@
+"""A strict reader of Server-Sent Events, and the fold that every client does (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from stepwire_core.cursor import Cursor
+
+LIMIT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event as it came over the wire."""
+
+    cursor: Cursor
+    type: str
+    data: dict[str, Any]
+    raw: str
+
+
+async def events(
+    client: httpx.AsyncClient, path: str, *, after: str | None = None
+) -> AsyncIterator[Received]:
+    """Events until the server closes the stream."""
+    headers = {"Last-Event-ID": after} if after else {}
+    async with client.stream("GET", path, headers=headers) as response:
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        waiting = ""
+        async for text in response.aiter_text():
+            assert "\r" not in text
+            waiting += text
+            *blocks, waiting = waiting.split("\n\n")
+            for block in blocks:
+                if (received := _event(block)) is not None:
+                    yield received
+        assert waiting == "", "the stream ended inside a frame"
+
+
+def _event(block: str) -> Received | None:
+    """An event, or None for a comment or a retry hint."""
+    fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
+    if "data" not in fields:
+        assert set(fields) <= {"retry"}, block
+        return None
+    assert list(fields) == ["id", "event", "data"], block
+    return Received(
+        Cursor.parse(fields["id"]), fields["event"], json.loads(fields["data"]), block
+    )
+
+
+@dataclass
+class View:
+    """What a client shows, folded from events."""
+
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cursor: Cursor | None = None
+
+    def fold(self, event: Received) -> None:
+        data = event.data
+        if event.type == "snapshot":
+            self.steps = {step["id"]: step for step in data["steps"]}
+            self.runs = {run["run_id"]: run for run in data["runs"]}
+        elif event.type in ("step.start", "step.update", "step.end"):
+            self.steps[data["id"]] = data
+        elif event.type == "step.delta":
+            if step := self.steps.get(data["id"]):
+                old = "" if data.get("replace") else step[data["field"]]
+                step[data["field"]] = old + data["text"]
+        elif event.type == "step.remove":
+            self._remove(data["id"])
+        elif event.type in ("run.start", "run.end"):
+            self.runs[data["run_id"]] = data
+        self.cursor = event.cursor
+
+    def _remove(self, step_id: str) -> None:
+        self.steps.pop(step_id, None)
+        for child in [s["id"] for s in self.steps.values() if s["parent_id"] == step_id]:
+            self._remove(child)
+
+    def same_as(self, snapshot: dict[str, Any]) -> bool:
+        """Whether this is what a fresh client is shown."""
+        return list(self.steps.values()) == snapshot["steps"] and list(
+            self.runs.values()
+        ) == snapshot["runs"]
+
+
+def assert_dense(received: list[Received]) -> None:
+    """Ids rise by one; an epoch begins with a snapshot."""
+    for before, after in zip(received, received[1:], strict=False):
+        if after.type == "snapshot":
+            continue
+        assert after.cursor == (before.cursor.epoch, before.cursor.seq + 1)

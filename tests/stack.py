@@ -1,0 +1,143 @@
+"""The product as its users run it: workers and gateways as processes, clients over HTTP."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from stepwire_cli import processes
+from stepwire_cli.embedded import free_port
+from stepwire_cli.processes import Child
+from stepwire_core.ids import new_id
+
+START_LIMIT_S = 30
+
+
+def wait_until(true: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
+    """Return as soon as it is true; the one place where a test looks again and again."""
+    deadline = time.monotonic() + limit_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        time.sleep(0.02)
+
+
+class Gateway:
+    """A gateway process and a client of it."""
+
+    def __init__(self, child: Child, port: int) -> None:
+        self.child = child
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, timeout=15)
+
+    def ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    def create_session(self, session_id: str | None = None) -> str:
+        body = {} if session_id is None else {"id": session_id}
+        response = self.client.post("/v1/sessions", json=body)
+        assert response.status_code in (200, 201), response.text
+        created: str = response.json()["session_id"]
+        return created
+
+    def send(self, session_id: str, content: str, **fields: object) -> dict[str, str]:
+        path = f"/v1/sessions/{session_id}/messages"
+        response = self.client.post(path, json={"content": content, **fields})
+        assert response.status_code == 202, response.text
+        accepted: dict[str, str] = response.json()
+        return accepted
+
+    def snapshot(self, session_id: str) -> dict[str, Any]:
+        response = self.client.get(f"/v1/sessions/{session_id}")
+        assert response.status_code == 200, response.text
+        snapshot: dict[str, Any] = response.json()
+        return snapshot
+
+    def run(self, session_id: str, run_id: str) -> dict[str, Any] | None:
+        runs = self.snapshot(session_id)["runs"]
+        return next((run for run in runs if run["run_id"] == run_id), None)
+
+    def wait_for_end(self, session_id: str, run_id: str) -> dict[str, Any]:
+        """The run, once its last ``run.end`` is there."""
+        ended: list[dict[str, Any]] = []
+
+        def over() -> bool:
+            run = self.run(session_id, run_id)
+            if run is not None and run["status"] != "running" and not run["will_retry"]:
+                ended.append(run)
+            return bool(ended)
+
+        wait_until(over, f"the end of run {run_id}")
+        return ended[0]
+
+
+class Stack:
+    """Starts processes against one server and ends them all."""
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self._folder = folder
+        self._exit = ExitStack()
+        self.env = os.environ | {
+            "STEPWIRE_REDIS_URL": redis_url,
+            "STEPWIRE_QUEUE_NAME": f"queue:{new_id()}",
+            "STEPWIRE_GRACE_S": "2",
+            "STEPWIRE_TAIL_CHECK_S": "0.5",
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._exit.close()
+        if exc is not None:
+            for log in sorted(self._folder.glob("*.log")):
+                print(f"--- {log.name}\n{log.read_text()[-4000:]}")
+
+    def worker(self, app: str | Path, **env: str) -> Child:
+        """A worker that is ready; ``app`` is a file, or the text of one."""
+        path = app if isinstance(app, Path) else self._write(app)
+        child = processes.worker(path, self.env | env, log=self._log("worker"))
+        self._start(child)
+        wait_until(lambda: "worker ready" in child.output or child.exit_code is not None, "worker")
+        assert child.exit_code is None, child.output
+        return child
+
+    def gateway(self, *, port: int | None = None, **env: str) -> Gateway:
+        """A gateway that is ready."""
+        port = port or free_port()
+        child = processes.gateway(self.env | env, port=port, log=self._log("gateway"))
+        gateway = Gateway(child, port)
+        self._exit.callback(gateway.client.close)
+        self._start(child)
+        wait_until(lambda: gateway.ready() or child.exit_code is not None, "gateway")
+        assert child.exit_code is None, child.output
+        return gateway
+
+    def _start(self, child: Child) -> None:
+        child.start()
+        self._exit.callback(child.stop)
+
+    def _write(self, text: str) -> Path:
+        path = self._folder / f"app_{new_id()}.py"
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}-{new_id()}.log"

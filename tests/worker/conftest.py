@@ -1,0 +1,27 @@
+"""A worker's inside in this process, against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from bench import Bench
+
+from stepwire._publisher import Publisher
+from stepwire_core.connections import ServerId, connect
+from stepwire_core.ids import new_id
+from stepwire_core.log import EventLog
+from stepwire_core.settings import Settings
+
+
+@pytest.fixture
+async def bench(settings: Settings, session_id: str) -> AsyncIterator[Bench]:
+    server_id = ServerId()
+    redis = connect(settings.redis_url, server_id)
+    log = EventLog(redis, server_id, settings)
+    publisher = Publisher(settings)
+    await log.create(session_id, new_id())
+    yield Bench(settings, log, publisher, session_id)
+    await asyncio.to_thread(publisher.close)
+    await redis.aclose()

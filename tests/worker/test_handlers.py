@@ -1,0 +1,115 @@
+"""How the user's module is found and loaded, and what is said when it is not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import stepwire as cl
+from stepwire._handlers import collecting, load_handlers, takes_message
+
+from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
+
+
+@pytest.fixture(autouse=True)
+def _restored_imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in [name for name in sys.modules if name.startswith("user_app")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.chdir(tmp_path)
+
+
+def _write(name: str, text: str) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+APP = """
+import stepwire as cl
+{more}
+
+@cl.on_chat_start
+async def hello(): ...
+
+@cl.on_message
+async def main(message): ...
+
+@cl.task
+def index(path): ...
+
+@cl.task(name="re-index")
+def again(): ...
+"""
+
+
+def test_a_file_is_loaded_with_its_neighbours() -> None:
+    _write("folder/user_app_helper.py", "VALUE = 1")
+    path = _write("folder/user_app.py", APP.format(more="from user_app_helper import VALUE"))
+    handlers = load_handlers(str(path))
+    assert sorted(handlers.functions) == ["index", "on_chat_start", "on_message", "re-index"]
+    with pytest.raises(HandlerNotFound, match="it has: index, on_chat_start, on_message, re-index"):
+        handlers.get("nope")
+
+
+def test_a_module_is_loaded_by_its_name() -> None:
+    _write("user_app_pkg/__init__.py", "")
+    _write("user_app_pkg/bot.py", APP.format(more="from . import __name__ as x"))
+    assert "on_message" in load_handlers("user_app_pkg.bot").functions
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\n1 / 0\n", ["user_app.py", "line 2", "1 / 0", "ZeroDivisionError"]),
+        ("def f(:\n", ["user_app.py", "line 1", "SyntaxError"]),
+        ("import nowhere_to_be_found\n", ["No module named 'nowhere_to_be_found'", "line 1"]),
+        ("x = 1\n", ["defines no handler", "@cl.on_message"]),
+    ],
+)
+def test_a_module_that_cannot_be_used_says_where(text: str, said: list[str]) -> None:
+    path = _write("user_app.py", text)
+    with pytest.raises(HandlerModuleError) as raised:
+        load_handlers(str(path))
+    for part in said:
+        assert part in str(raised.value)
+    assert "_handlers.py" not in str(raised.value)
+    assert "frozen" not in str(raised.value)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(HandlerModuleError, match=r"no file missing\.py"):
+        load_handlers("missing.py")
+
+
+def test_handlers_of_two_modules_do_not_mix() -> None:
+    with collecting() as first:
+        cl.on_message(lambda: None)
+    with collecting() as second:
+        cl.task(name="x")(lambda: None)
+    assert (list(first.functions), list(second.functions)) == (["on_message"], ["x"])
+
+
+def test_a_task_cannot_take_the_name_of_a_handler() -> None:
+    with collecting(), pytest.raises(InvalidArgument, match="cannot be called 'on_message'"):
+        cl.task(name="on_message")
+
+
+def test_decorating_something_else_than_a_function_is_refused() -> None:
+    with collecting(), pytest.raises(InvalidArgument, match="takes a function, not int"):
+        cl.on_message(7)  # type: ignore[type-var]
+
+
+def test_whether_the_message_is_wanted_is_read_from_the_signature() -> None:
+    assert takes_message(lambda message: None)
+    assert not takes_message(lambda: None)
+
+
+def test_the_public_names_are_complete_and_documented() -> None:
+    public = {name for name in vars(cl) if not name.startswith("_")}
+    assert public == set(cl.__all__)
+    assert list(cl.__all__) == sorted(cl.__all__)
+    for name in cl.__all__:
+        assert getattr(cl, name).__doc__, name

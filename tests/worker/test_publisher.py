@@ -1,0 +1,211 @@
+"""The publisher: groups what comes, loses nothing while Redis is away, is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from stepwire._publisher import MAX_DELTA_BYTES, Producer, Publisher
+from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire_core.clock import now
+from stepwire_core.connections import ServerId, connect
+from stepwire_core.documents import StepDocument
+from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
+from stepwire_core.events import step_event
+from stepwire_core.ids import new_id
+from stepwire_core.log import EventLog
+from stepwire_core.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+LIMIT_S = 30
+
+
+@pytest.fixture
+def own_server() -> Iterator[EmbeddedServer]:
+    """A server that a test may take away; it comes back with its data."""
+    with embedded_server(append_only=True) as running:
+        yield running
+
+
+@asynccontextmanager
+async def publishing(settings: Settings, session_id: str) -> AsyncIterator[tuple[Publisher, EventLog]]:
+    server_id = ServerId()
+    redis = connect(settings.redis_url, server_id)
+    log = EventLog(redis, server_id, settings)
+    await log.create(session_id, new_id())
+    publisher = Publisher(settings)
+    try:
+        yield publisher, log
+    finally:
+        await asyncio.to_thread(publisher.close)
+        await redis.aclose()
+
+
+def start(producer: Producer, step_id: str) -> None:
+    step = StepDocument(
+        id=step_id,
+        session_id=producer.session_id,
+        run_id=producer.run_id,
+        attempt=producer.attempt,
+        parent_id=None,
+        name=step_id,
+        type="llm",
+        status="running",
+        started_at=now(),
+        ts=now(),
+    )
+    producer.publish(step_event("step.start", step))
+
+
+async def outputs(log: EventLog, session_id: str) -> dict[str, str]:
+    return {step.id: step.output for step in (await log.snapshot(session_id)).steps}
+
+
+async def test_tokens_merge_while_a_round_trip_is_under_way(settings: Settings, session_id: str) -> None:
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id, "run", 1)
+        start(producer, "a")
+        for number in range(20_000):
+            producer.delta("a", f"{number} ", field="output", replace=False)
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        stored = int((await log.snapshot(session_id)).cursor.partition("-")[2])
+        assert stored < 2_000
+        assert await outputs(log, session_id) == {"a": "".join(f"{n} " for n in range(20_000))}
+
+
+async def test_a_merged_delta_stays_small(settings: Settings, session_id: str) -> None:
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id, "run", 1)
+        start(producer, "a")
+        for _ in range(40):
+            producer.delta("a", "é" * 1000, field="output", replace=False)
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        cursor = (await log.snapshot(session_id)).cursor
+        assert int(cursor.partition("-")[2]) >= 1 + 40 * 2000 / MAX_DELTA_BYTES
+        assert await outputs(log, session_id) == {"a": "é" * 40_000}
+
+
+async def test_threads_may_publish_side_by_side(settings: Settings, session_id: str) -> None:
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id, "run", 1)
+
+        def work(name: str) -> None:
+            start(producer, name)
+            for number in range(500):
+                producer.delta(name, f"{number} ", field="output", replace=False)
+
+        threads = [threading.Thread(target=work, args=(f"t{n}",)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        expected = "".join(f"{number} " for number in range(500))
+        assert dict(await outputs(log, session_id)) == {f"t{n}": expected for n in range(4)}
+
+
+async def test_an_outage_of_redis_costs_no_event_and_repeats_none(
+    own_server: EmbeddedServer, session_id: str
+) -> None:
+    """README: a retried publish is stored once; Redis away means waiting, not losing."""
+    settings = Settings(redis_url=own_server.url, log_max_events=100_000)
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id, "run", 1)
+        start(producer, "a")
+        for number in range(3_000):
+            producer.delta("a", f"{number} ", field="output", replace=False)
+            if number in (700, 1_900):
+                await asyncio.to_thread(own_server.stop)
+            if number in (1_200, 2_500):
+                await asyncio.to_thread(own_server.start)
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        assert await outputs(log, session_id) == {"a": "".join(f"{n} " for n in range(3_000))}
+
+
+async def test_without_redis_for_too_long_the_producer_fails_and_says_why(
+    own_server: EmbeddedServer, session_id: str
+) -> None:
+    settings = Settings(redis_url=own_server.url, publish_timeout_s=0.3)
+    async with publishing(settings, session_id) as (publisher, _):
+        producer = publisher.producer("p", session_id, "run", 1)
+        own_server.kill()
+        start(producer, "a")
+        with pytest.raises(StoreUnavailable, match="STEPWIRE_PUBLISH_TIMEOUT_S"):
+            await asyncio.wait_for(producer.flush(), LIMIT_S)
+        with pytest.raises(StoreUnavailable):
+            start(producer, "b")
+
+
+async def test_a_full_buffer_holds_the_producer_back_until_there_is_room(
+    own_server: EmbeddedServer, session_id: str
+) -> None:
+    settings = Settings(redis_url=own_server.url, buffer_bytes=64 * 1024)
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id, "run", 1)
+        start(producer, "a")
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        own_server.stop()
+        sent = 0
+        while not publisher.full:
+            producer.delta("a", "x" * 1000, field="output", replace=False)
+            sent += 1
+        assert sent <= 100
+        waiting = asyncio.create_task(producer.room())
+        in_thread = asyncio.create_task(asyncio.to_thread(producer.room_sync))
+        done, _ = await asyncio.wait([waiting, in_thread], timeout=0.2)
+        assert not done
+        own_server.start()
+        await asyncio.wait_for(asyncio.gather(waiting, in_thread), LIMIT_S)
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        assert await outputs(log, session_id) == {"a": "x" * 1000 * sent}
+
+
+async def test_one_fenced_producer_does_not_hold_up_the_others(
+    settings: Settings, session_id: str
+) -> None:
+    async with publishing(settings, session_id) as (publisher, log):
+        stale = publisher.producer("old", session_id, "run", 1)
+        await log.begin_run(session_id, "run", "a")
+        await log.begin_run(session_id, "run", "b")
+        fresh = publisher.producer("new", session_id, "run", 2)
+        nowhere = publisher.producer("nowhere", new_id(), "run", 1)
+        for producer in (stale, nowhere, fresh):
+            start(producer, f"of-{producer.attempt}")
+        await asyncio.wait_for(fresh.flush(), LIMIT_S)
+        with pytest.raises(RunFenced):
+            await stale.flush()
+        with pytest.raises(SessionNotFound):
+            await nowhere.flush()
+        assert list(await outputs(log, session_id)) == ["of-2"]
+
+
+async def test_scripts_that_the_server_has_forgotten_are_loaded_again(
+    settings: Settings, session_id: str
+) -> None:
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id, "run", 1)
+        start(producer, "a")
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        redis = connect(settings.redis_url)
+        await redis.script_flush()
+        await redis.aclose()
+        start(producer, "b")
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        assert list(await outputs(log, session_id)) == ["a", "b"]
+
+
+async def test_closing_stores_what_waits_and_takes_nothing_more(
+    settings: Settings, session_id: str
+) -> None:
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id, "run", 1)
+        start(producer, "a")
+        await asyncio.to_thread(publisher.close)
+        assert list(await outputs(log, session_id)) == ["a"]
+        with pytest.raises(StoreUnavailable, match="shutting down"):
+            start(producer, "b")

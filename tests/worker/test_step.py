@@ -1,0 +1,471 @@
+"""Steps and messages through the public API: what is stored for what a handler does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import stepwire as cl
+from bench import Bench
+
+from stepwire_core.clock import now
+from stepwire_core.documents import StepDocument
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_step_starts_streams_and_ends(bench: Bench) -> None:
+    async def handler() -> None:
+        async with cl.Step(name="gpt4", type="llm", tags=["a"], show_input=True) as step:
+            step.input = "question"
+            await step.stream_token("Hel")
+            await step.stream_token("lo")
+
+    run = await bench.run(handler)
+    events = await bench.events()
+    assert [type_ for type_, _ in events if type_ != "step.delta"] == [
+        "run.start",
+        "step.start",
+        "step.end",
+        "run.end",
+    ]
+    deltas = [data["text"] for type_, data in events if type_ == "step.delta"]
+    assert "".join(deltas) == "Hello"
+    [step] = (await bench.snapshot()).steps
+    assert step.model_dump(exclude={"id", "ts", "started_at", "ended_at"}) == {
+        "session_id": bench.session_id,
+        "run_id": run.run_id,
+        "attempt": 1,
+        "parent_id": None,
+        "name": "gpt4",
+        "type": "llm",
+        "status": "ok",
+        "input": "question",
+        "output": "Hello",
+        "language": None,
+        "show_input": True,
+        "disable_feedback": True,
+        "default_open": False,
+        "auto_collapse": False,
+        "icon": None,
+        "tags": ["a"],
+        "metadata": {},
+        "elements": [],
+        "error": None,
+    }
+    assert step.started_at <= (step.ended_at or "")
+    assert run.status == "ok"
+
+
+async def test_steps_nest_where_they_are_opened(bench: Bench) -> None:
+    async def branch(name: str) -> None:
+        async with cl.Step(name):
+            await asyncio.sleep(0)
+            async with cl.Step(f"{name}.leaf"):
+                pass
+
+    async def handler() -> None:
+        async with cl.Step("outer"):
+            async with cl.Step("root", root=True):
+                async with cl.Step("below root"):
+                    pass
+            await asyncio.gather(branch("a"), branch("b"))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(branch("c"))
+            with cl.Step("sync"):
+                await asyncio.to_thread(in_thread)
+        async with cl.Step("after"):
+            pass
+
+    def in_thread() -> None:
+        with cl.Step("thread"):
+            pass
+
+    await bench.run(handler)
+    assert await bench.tree() == {
+        "outer": None,
+        "root": None,
+        "below root": "root",
+        "a": "outer",
+        "b": "outer",
+        "a.leaf": "a",
+        "b.leaf": "b",
+        "c": "outer",
+        "c.leaf": "c",
+        "sync": "outer",
+        "thread": "sync",
+        "after": None,
+    }
+
+
+async def test_a_task_that_outlives_its_step_still_nests_under_it(bench: Bench) -> None:
+    async def handler() -> None:
+        left = asyncio.Event()
+
+        async def late() -> None:
+            await left.wait()
+            async with cl.Step("late"):
+                pass
+
+        async with cl.Step("first"):
+            task = asyncio.create_task(late())
+        left.set()
+        await task
+
+    await bench.run(handler)
+    assert (await bench.tree())["late"] == "first"
+
+
+async def test_the_message_that_started_the_run_is_the_default_parent(bench: Bench) -> None:
+    message = StepDocument.model_validate(
+        {
+            "id": "question",
+            "session_id": bench.session_id,
+            "run_id": "r",
+            "attempt": 0,
+            "parent_id": None,
+            "name": "User",
+            "type": "user_message",
+            "status": "ok",
+            "output": "hi",
+            "metadata": {"from": "test"},
+            "started_at": now(),
+            "ts": now(),
+        }
+    )
+    seen: list[tuple[str, str, str, dict[str, Any]]] = []
+
+    async def handler(message: cl.Message) -> None:
+        seen.append((message.content, message.author, message.id, message.metadata))
+        async with cl.Step("step"):
+            pass
+        await cl.Message("answer").send()
+        async with cl.Step("explicit", parent_id="elsewhere"):
+            pass
+
+    run = await bench.run(handler, message=message)
+    steps = await bench.steps()
+    assert seen == [("hi", "User", "question", {"from": "test"})]
+    assert run.message_id == "question"
+    assert steps["step"].parent_id == "question"
+    assert steps["Assistant"].parent_id == "question"
+    assert steps["explicit"].parent_id == "elsewhere"
+
+
+async def test_an_exception_ends_the_step_as_an_error_and_keeps_what_was_streamed(
+    bench: Bench,
+) -> None:
+    async def handler() -> None:
+        async with cl.Step("outer"):
+            async with cl.Step("inner") as step:
+                await step.stream_token("so far")
+                raise ValueError("boom")
+
+    run = await bench.run(handler)
+    steps = await bench.steps()
+    for name in ("inner", "outer"):
+        assert steps[name].status == "error"
+        assert steps[name].error is not None
+        assert steps[name].error.model_dump() == {"type": "ValueError", "message": "boom"}
+    assert steps["inner"].output == "so far"
+    assert (run.status, run.will_retry) == ("error", False)
+
+
+async def test_a_cancellation_ends_the_step_as_cancelled_and_goes_on(bench: Bench) -> None:
+    async def handler() -> None:
+        entered = asyncio.Event()
+
+        async def work() -> None:
+            async with cl.Step("work") as step:
+                await step.stream_token("half")
+                entered.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(work())
+        await entered.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run = await bench.run(handler)
+    step = (await bench.steps())["work"]
+    assert (step.status, step.output, step.error) == ("cancelled", "half", None)
+    assert run.status == "ok"
+
+
+async def test_a_step_can_be_updated_after_it_has_ended(bench: Bench) -> None:
+    async def handler() -> None:
+        async with cl.Step("parent") as step:
+            step.output = "first"
+        step.output = "second"
+        await step.update()
+
+    await bench.run(handler)
+    assert await bench.types() == ["run.start", "step.start", "step.end", "step.update", "run.end"]
+    step = (await bench.steps())["parent"]
+    assert (step.output, step.status) == ("second", "ok")
+
+
+async def test_a_removed_step_takes_its_children_with_it(bench: Bench) -> None:
+    async def handler() -> None:
+        async with cl.Step("parent") as step, cl.Step("child"):
+            pass
+        await step.remove()
+
+    await bench.run(handler)
+    assert await bench.steps() == {}
+    assert (await bench.types())[-2:] == ["step.remove", "run.end"]
+
+
+async def test_sending_twice_sends_once(bench: Bench) -> None:
+    async def handler() -> None:
+        step = cl.Step("by hand")
+        await step.send()
+        await step.send()
+        message = cl.Message("hello", author="Bot")
+        await message.send()
+        await message.send()
+
+    await bench.run(handler)
+    assert (await bench.types()).count("step.start") == 2
+    assert (await bench.types()).count("step.end") == 2
+    steps = await bench.steps()
+    assert steps["by hand"].status == "ok"
+    assert (steps["Bot"].type, steps["Bot"].output) == ("assistant_message", "hello")
+
+
+async def test_a_message_streams_and_is_complete_when_sent(bench: Bench) -> None:
+    async def handler() -> None:
+        message = cl.Message()
+        for token in ("a", "", "b"):
+            await message.stream_token(token)
+        await message.stream_token("abc", is_sequence=True)
+        await message.send()
+        message.content = {"changed": True}
+        await message.update()
+
+    await bench.run(handler)
+    message = (await bench.steps())["Assistant"]
+    assert (message.status, message.language) == ("ok", "json")
+    assert message.output == '{\n    "changed": true\n}'
+
+
+async def test_tokens_stream_into_the_input_too_and_replace(bench: Bench) -> None:
+    async def handler() -> None:
+        step = cl.Step("s")
+        await step.stream_token("question", is_input=True)
+        await step.stream_token("draft")
+        await step.stream_token("final", is_sequence=True)
+
+    await bench.run(handler)
+    step = (await bench.steps())["s"]
+    assert (step.input, step.output) == ("question", "final")
+
+
+async def test_a_step_left_open_is_interrupted_when_its_run_fails(bench: Bench) -> None:
+    async def handler() -> None:
+        await cl.Step("outer").send()
+        await cl.Step("later").send()
+        raise RuntimeError
+
+    await bench.run(handler)
+    ended = [data["name"] for type_, data in await bench.events() if type_ == "step.end"]
+    assert ended == ["later", "outer"]
+    assert {step.status for step in (await bench.snapshot()).steps} == {"interrupted"}
+
+
+async def test_a_step_after_the_end_of_its_run_is_an_error_and_changes_nothing(
+    bench: Bench,
+) -> None:
+    go, failures = asyncio.Event(), []
+    tasks = []
+
+    async def stray() -> None:
+        await go.wait()
+        step = cl.Step("too late")
+        await step.send()
+        try:
+            await bench.publisher.producer("x", bench.session_id).flush()
+            await step.update()
+        except cl.RunEnded as error:
+            failures.append(error)
+
+    async def handler() -> None:
+        tasks.append(asyncio.create_task(stray()))
+
+    await bench.run(handler)
+    before = await bench.snapshot()
+    go.set()
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    assert len(failures) == 1
+    assert "await the tasks" in str(failures[0])
+    assert await bench.snapshot() == before
+
+
+async def test_the_context_names_session_run_and_step(bench: Bench) -> None:
+    seen: list[Any] = []
+
+    async def handler() -> None:
+        seen.append((cl.context.session.id, cl.context.run_id, cl.context.current_step))
+        async with cl.Step("s") as step:
+            seen.append(cl.context.current_step is step)
+
+    run = await bench.run(handler)
+    assert seen == [(bench.session_id, run.run_id, None), True]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: cl.context.session,
+        lambda: cl.Step("s").__enter__(),
+        lambda: asyncio.run(cl.Message("m").send()),
+        lambda: asyncio.run(cl.Step("s").stream_token("t")),
+    ],
+)
+def test_outside_any_session_the_error_says_what_to_do(use: Any) -> None:
+    with pytest.raises(cl.NoActiveSession, match="use it inside a handler"):
+        use()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: cl.Step(name=7), "the name of a step must be a string, not int"),
+        (lambda: cl.Step("s", id="no spaces"), "step id 'no spaces' is not usable"),
+        (lambda: cl.Step("s", parent_id="{x}"), "parent id '{x}' is not usable"),
+        (lambda: cl.Step("s", type=None), "the type of a step must be a string"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_when_the_step_is_made(make: Any, said: str) -> None:
+    with pytest.raises(cl.InvalidArgument) as raised:
+        make()
+    assert said in str(raised.value)
+
+
+async def test_a_token_that_is_no_text_is_refused_and_costs_nothing(bench: Bench) -> None:
+    async def handler() -> None:
+        async with cl.Step("s") as step:
+            with pytest.raises(cl.InvalidArgument, match="takes text, not int"):
+                await step.stream_token(7)  # type: ignore[arg-type]
+            await step.stream_token("fine")
+
+    assert (await bench.run(handler)).status == "ok"
+    assert (await bench.steps())["s"].output == "fine"
+
+
+# -- the decorator ------------------------------------------------------------------------------
+
+
+async def test_a_decorated_coroutine_is_a_step_with_its_arguments_and_result(bench: Bench) -> None:
+    @cl.step
+    async def add(a: int, b: int = 2) -> int:
+        """Adds."""
+        return a + b
+
+    @cl.step(name="zero", type="tool")
+    async def nothing() -> int:
+        return 0
+
+    async def handler() -> None:
+        assert await add(1, b=3) == 4
+        assert await nothing() == 0
+
+    assert (add.__name__, add.__doc__) == ("add", "Adds.")
+    assert (await bench.run(handler)).status == "ok"
+    steps = await bench.steps()
+    assert steps["add"].input == '{\n    "a": 1,\n    "b": 3\n}'
+    assert (steps["add"].output, steps["zero"].output) == ("4", "0")
+    assert steps["zero"].type == "tool"
+
+
+async def test_a_decorated_function_works_in_its_own_thread(bench: Bench) -> None:
+    @cl.step
+    def work(x: int) -> dict[str, int]:
+        return {"x": x}
+
+    async def handler() -> None:
+        async with cl.Step("outer"):
+            await asyncio.to_thread(work, 5)
+            work(6)
+
+    await bench.run(handler)
+    assert (await bench.tree())["work"] == "outer"
+    assert (await bench.steps())["work"].language == "json"
+
+
+async def test_a_decorated_generator_streams_and_its_caller_stays_outside(bench: Bench) -> None:
+    @cl.step
+    def count(n: int) -> Iterator[int]:
+        for number in range(n):
+            with cl.Step(f"inside {number}"):
+                pass
+            yield number
+
+    async def handler() -> None:
+        for number in count(2):
+            async with cl.Step(f"caller {number}"):
+                pass
+
+    assert (await bench.run(handler)).status == "ok"
+    tree = await bench.tree()
+    assert tree["inside 0"] == tree["inside 1"] == "count"
+    assert tree["caller 0"] == tree["caller 1"] is None
+    assert (await bench.steps())["count"].output == "01"
+
+
+async def test_a_decorated_async_generator_ends_when_it_is_closed(bench: Bench) -> None:
+    closed = []
+
+    @cl.step
+    async def tokens() -> AsyncIterator[str]:
+        try:
+            for token in ("a", "b", "c"):
+                yield token
+        finally:
+            closed.append(True)
+
+    async def handler() -> None:
+        stream = tokens()
+        async for token in stream:
+            async with cl.Step(f"caller {token}"):
+                pass
+            if token == "b":
+                break
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    assert (await bench.run(handler)).status == "ok"
+    assert closed == [True]
+    step = (await bench.steps())["tokens"]
+    assert (step.status, step.output) == ("ok", "ab")
+    assert (await bench.tree())["caller a"] is None
+
+
+async def test_an_error_inside_a_decorated_generator_is_its_steps_error(bench: Bench) -> None:
+    @cl.step
+    async def tokens() -> AsyncIterator[str]:
+        yield "a"
+        raise ValueError("inside")
+
+    async def handler() -> None:
+        with pytest.raises(ValueError, match="inside"):
+            async for _ in tokens():
+                pass
+
+    assert (await bench.run(handler)).status == "ok"
+    step = (await bench.steps())["tokens"]
+    assert (step.status, step.output) == ("error", "a")
+
+
+async def test_a_call_with_wrong_arguments_fails_as_it_would_undecorated(bench: Bench) -> None:
+    @cl.step
+    async def f(a: int) -> None: ...
+
+    async def handler() -> None:
+        with pytest.raises(TypeError, match="missing 1 required"):
+            await f()  # type: ignore[call-arg]
+
+    await bench.run(handler)
+    assert (await bench.steps())["f"].status == "error"
