@@ -50,9 +50,7 @@ def _event(block: str) -> Received | None:
         assert set(fields) <= {"retry"}, block
         return None
     assert list(fields) == ["id", "event", "data"], block
-    return Received(
-        Cursor.parse(fields["id"]), fields["event"], json.loads(fields["data"]), block
-    )
+    return Received(Cursor.parse(fields["id"]), fields["event"], json.loads(fields["data"]), block)
 
 
 @dataclass
@@ -87,9 +85,10 @@ class View:
 
     def same_as(self, snapshot: dict[str, Any]) -> bool:
         """Whether this is what a fresh client is shown."""
-        return list(self.steps.values()) == snapshot["steps"] and list(
-            self.runs.values()
-        ) == snapshot["runs"]
+        return (
+            list(self.steps.values()) == snapshot["steps"]
+            and list(self.runs.values()) == snapshot["runs"]
+        )
 
 
 def assert_dense(received: list[Received]) -> None:

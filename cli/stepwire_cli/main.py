@@ -139,7 +139,7 @@ def tail(session: str, url: str, after: str | None, until_idle: bool) -> None:
     with needs("dev"):
         from stepwire_cli.tail import run_tail
 
-    run_tail(session, url=url, after=after, until_idle=until_idle)
+    sys.exit(0 if run_tail(session, url=url, after=after, until_idle=until_idle) else 1)
 
 
 @main.command()
@@ -156,4 +156,4 @@ def send(session: str, text: str, url: str, follow: bool) -> None:
     session_id = send_message(session, text, url=url)
     click.echo(session_id)
     if follow:
-        run_tail(session_id, url=url, after=None, until_idle=True)
+        sys.exit(0 if run_tail(session_id, url=url, after=None, until_idle=True) else 1)

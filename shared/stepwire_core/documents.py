@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from stepwire_core.text import whole
 
 PROTOCOL_VERSION: Final = 1
 
@@ -19,6 +21,10 @@ USER_MESSAGE: Final = "user_message"
 ASSISTANT_MESSAGE: Final = "assistant_message"
 
 
+Text = Annotated[str, AfterValidator(whole)]
+"""A string of whole characters, whatever it was made from."""
+
+
 class _Document(BaseModel):
     # Clients ignore what they do not know, and so do we: a newer worker may write more fields.
     model_config = ConfigDict(extra="ignore")
@@ -31,12 +37,16 @@ class _Document(BaseModel):
 class ErrorInfo(_Document):
     """What went wrong: the exception's class and text."""
 
-    type: str
-    message: str
+    type: Text
+    message: Text
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorInfo:
-        return cls(type=type(error).__name__, message=str(error))
+        try:
+            message = str(error)
+        except Exception as unreadable:  # noqa: BLE001 - a user's __str__ may raise anything
+            message = f"<its text raised {type(unreadable).__name__}>"
+        return cls(type=type(error).__name__, message=message)
 
 
 class StepDocument(_Document):
@@ -47,18 +57,18 @@ class StepDocument(_Document):
     run_id: str | None
     attempt: int
     parent_id: str | None
-    name: str
-    type: str
+    name: Text
+    type: Text
     status: StepStatus
-    input: str = ""
-    output: str = ""
-    language: str | None = None
-    show_input: bool | str = False
+    input: Text = ""
+    output: Text = ""
+    language: Text | None = None
+    show_input: bool | Text = False
     disable_feedback: bool = True
     default_open: bool = False
     auto_collapse: bool = False
-    icon: str | None = None
-    tags: list[str] = Field(default_factory=list)
+    icon: Text | None = None
+    tags: list[Text] = Field(default_factory=list)
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     elements: list[str] = Field(default_factory=list)
     started_at: str

@@ -27,6 +27,7 @@ from stepwire_core.errors import (
 from stepwire_core.events import Event, NewEvent
 from stepwire_core.keys import SessionKeys
 from stepwire_core.settings import Settings
+from stepwire_core.text import whole
 
 READ_EVENTS: Final = 500
 """The most events that one read returns."""
@@ -313,5 +314,6 @@ def _snapshot(
 
 def _continue(step: StepDocument, field: Literal["output", "input"], text: bytes) -> None:
     """Put streamed text, ``+`` appended or ``=`` replacing, into its step."""
-    streamed: str = json.loads(b'"' + text[1:] + b'"')
+    # A half of a surrogate pair may be at the end: the other half is still on its way.
+    streamed = whole(json.loads(b'"' + text[1:] + b'"'))
     setattr(step, field, streamed if text[:1] == b"=" else getattr(step, field) + streamed)

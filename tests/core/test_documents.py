@@ -19,7 +19,9 @@ from stepwire_core.ids import check_id, derived_id, new_id
 from stepwire_core.settings import Settings, load_settings
 
 
-@pytest.mark.parametrize("text", ["", "1", "-1", "1-", "a-1", "1-2-3", " 1-2", "1-2\n", "1-2 ", "²-1"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "-1", "1-", "a-1", "1-2-3", " 1-2", "1-2\n", "1-2 ", "²-1"]
+)
 def test_a_cursor_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(InvalidCursor, match="<epoch>-<seq>"):
         Cursor.parse(text)
@@ -29,7 +31,9 @@ def test_a_cursor_reads_what_it_writes() -> None:
     assert Cursor.parse(str(Cursor(1763837100123, 42))) == (1763837100123, 42)
 
 
-@pytest.mark.parametrize("value", ["", "a b", "a\n", "-a", "a{b}", 'a"', "ä", "a/b", "x" * 129, 7, None])
+@pytest.mark.parametrize(
+    "value", ["", "a b", "a\n", "-a", "a{b}", 'a"', "ä", "a/b", "x" * 129, 7, None]
+)
 def test_an_id_that_keys_or_urls_cannot_carry_is_refused(value: object) -> None:
     with pytest.raises(InvalidId, match="step id"):
         check_id(value, "step")
@@ -50,7 +54,9 @@ def test_times_are_rfc_3339_in_utc_with_milliseconds() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", now())
 
 
-@pytest.mark.parametrize("text", ["", "plain", 'quote " back \\', "\n\t\x00\x1f", "héé 😀", "\u2028"])
+@pytest.mark.parametrize(
+    "text", ["", "plain", 'quote " back \\', "\n\t\x00\x1f", "héé 😀", "\u2028"]
+)
 def test_escaped_text_stands_between_quotes(text: str) -> None:
     assert json.loads(f'"{escape(text)}"') == text
     assert "\n" not in escape(text)

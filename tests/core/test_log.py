@@ -186,7 +186,9 @@ async def test_a_session_is_made_once(log: Log) -> None:
 
 
 async def test_streamed_text_is_in_the_snapshot_before_its_step_has_ended(log: Log) -> None:
-    await log.put(log.start("a", output="so far: "), delta_event("a", 'hé"l\n'), delta_event("a", "lo"))
+    await log.put(
+        log.start("a", output="so far: "), delta_event("a", 'hé"l\n'), delta_event("a", "lo")
+    )
     assert await log.outputs() == {"a": 'so far: hé"l\nlo'}
 
 
@@ -226,6 +228,19 @@ async def test_text_for_a_removed_step_leaves_nothing_behind(log: Log) -> None:
     await log.put(log.start("a"), remove_event("a"))
     await log.put(delta_event("a", "late"))
     assert await log.keys() == {"log", "meta"}
+
+
+async def test_a_removed_step_does_not_come_back_with_its_own_end(log: Log) -> None:
+    await log.put(log.start("a"), log.start("b", "a"), remove_event("a"))
+    appended = await log.put(
+        step_event("step.end", log.step("b", "a", status="ok")),
+        step_event("step.end", log.step("a", status="ok")),
+        delta_event("b", "late"),
+    )
+    assert appended.stored == 0
+    assert await log.outputs() == {}
+    assert (await log.put(log.start("a"))).stored == 1
+    assert await log.outputs() == {"a": ""}
 
 
 async def test_removing_a_step_removes_all_below_it(log: Log) -> None:
@@ -316,7 +331,9 @@ async def test_a_cursor_in_the_log_gets_exactly_what_follows_it(log: Log, back: 
     top = (await log.put()).top
     tail = await log.log.read(log.session_id, Cursor(top.epoch, top.seq - back))
     assert isinstance(tail, LogTail)
-    assert [event.cursor.seq for event in tail.events] == list(range(top.seq - back + 1, top.seq + 1))
+    assert [event.cursor.seq for event in tail.events] == list(
+        range(top.seq - back + 1, top.seq + 1)
+    )
 
 
 async def test_a_trimmed_cursor_gets_a_snapshot_and_the_log_stays_short(log: Log) -> None:

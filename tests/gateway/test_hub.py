@@ -36,12 +36,21 @@ class Session:
         self.redis = redis
         self.log = EventLog(redis, ServerId(), settings)
         self.written = 0
+        self._writing = asyncio.Lock()
 
     async def write(self, count: int, text: str = "x") -> Cursor:
         """Append that many events, one by one; the last one's cursor."""
+        async with self._writing:
+            return await self._write(count, text)
+
+    async def _write(self, count: int, text: str) -> Cursor:
         cursor = None
         for _ in range(count):
-            event = delta_event("step", text) if self.written else step_event("step.start", self._step())
+            event = (
+                delta_event("step", text)
+                if self.written
+                else step_event("step.start", self._step())
+            )
             batch = Batch(self.id, [event], producer="p", first=self.written + 1)
             cursor = (await self.log.append(batch)).top
             self.written += 1
@@ -185,7 +194,9 @@ async def test_a_reconnecting_reader_misses_nothing_wherever_it_was(settings: Se
                 if seq == 30:
                     last = await session.write(1)
                 await reader.until_cursor(last)
-            assert [frame.cursor.seq for frame in reader.frames] == list(range(seq + 1, last.seq + 1))
+            assert [frame.cursor.seq for frame in reader.frames] == list(
+                range(seq + 1, last.seq + 1)
+            )
 
 
 async def test_an_unknown_session_is_refused_and_leaves_nothing(settings: Settings) -> None:
@@ -272,7 +283,9 @@ async def test_killed_connections_lose_nothing_and_double_nothing(settings: Sett
 
 
 async def test_a_slow_reader_costs_a_bounded_buffer_and_misses_nothing(settings: Settings) -> None:
-    settings = settings.model_copy(update={"subscriber_bytes": 64 * 1024, "log_max_events": 100_000})
+    settings = settings.model_copy(
+        update={"subscriber_bytes": 64 * 1024, "log_max_events": 100_000}
+    )
     async with running(settings) as (hub, session):
         await session.write(1)
         slow = await hub.open(session.id, Cursor(0, 0))

@@ -33,7 +33,9 @@ def own_server() -> Iterator[EmbeddedServer]:
 
 
 @asynccontextmanager
-async def publishing(settings: Settings, session_id: str) -> AsyncIterator[tuple[Publisher, EventLog]]:
+async def publishing(
+    settings: Settings, session_id: str
+) -> AsyncIterator[tuple[Publisher, EventLog]]:
     server_id = ServerId()
     redis = connect(settings.redis_url, server_id)
     log = EventLog(redis, server_id, settings)
@@ -66,7 +68,9 @@ async def outputs(log: EventLog, session_id: str) -> dict[str, str]:
     return {step.id: step.output for step in (await log.snapshot(session_id)).steps}
 
 
-async def test_tokens_merge_while_a_round_trip_is_under_way(settings: Settings, session_id: str) -> None:
+async def test_tokens_merge_while_a_round_trip_is_under_way(
+    settings: Settings, session_id: str
+) -> None:
     async with publishing(settings, session_id) as (publisher, log):
         producer = publisher.producer("p", session_id, "run", 1)
         start(producer, "a")

@@ -219,6 +219,30 @@ async def test_a_removed_step_takes_its_children_with_it(bench: Bench) -> None:
     assert (await bench.types())[-2:] == ["step.remove", "run.end"]
 
 
+async def test_a_step_can_be_removed_from_inside_its_block(bench: Bench) -> None:
+    async def handler() -> None:
+        async with cl.Step("parent") as step, cl.Step("child") as child:
+            await step.remove()
+            await child.stream_token("unseen")
+
+    assert (await bench.run(handler)).status == "ok"
+    assert await bench.steps() == {}
+    assert (await bench.types())[-2:] == ["step.remove", "run.end"]
+
+
+async def test_a_character_that_is_cut_in_two_is_whole_in_the_end(bench: Bench) -> None:
+    async def handler() -> None:
+        async with cl.Step("s", metadata={"k\ud83d": "\ude00"}) as step:
+            await step.stream_token("half \ud83d")
+            await step.stream_token("\ude00 whole, lone \ud83d")
+            step.input = ["\ud83d"]
+
+    assert (await bench.run(handler)).status == "ok"
+    step = (await bench.steps())["s"]
+    assert step.output == "half 😀 whole, lone \ufffd"
+    assert step.metadata == {"k\ufffd": "\ufffd"}
+
+
 async def test_sending_twice_sends_once(bench: Bench) -> None:
     async def handler() -> None:
         step = cl.Step("by hand")

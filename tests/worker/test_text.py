@@ -64,7 +64,9 @@ def test_structures_of_all_kinds_are_json() -> None:
 
 def test_a_bad_value_costs_only_itself() -> None:
     lock = threading.Lock()
-    shown = json.loads(as_text({"good": 1, "lock": lock, "rude": Rude(), "m": Model(name="n", lock=lock)})[0])
+    shown = json.loads(
+        as_text({"good": 1, "lock": lock, "rude": Rude(), "m": Model(name="n", lock=lock)})[0]
+    )
     assert shown["good"] == 1
     assert shown["lock"] == str(lock)
     assert shown["rude"] == "<Rude: its text raised RuntimeError>"

@@ -9,6 +9,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from stepwire_core.text import whole
+
 MAX_DEPTH: Final = 50
 """Deeper structures, and those that contain themselves, are shown as text from there on."""
 
@@ -33,7 +35,9 @@ def as_text(value: object) -> tuple[str, str | None]:
 
 def jsonable(value: Any, *, depth: int = 0) -> Any:
     """``value`` in JSON's own types; unlike a plain dump, one bad value costs only itself."""
-    if value is None or isinstance(value, (str, bool, int, float)):
+    if isinstance(value, str):
+        return whole(value)
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     if depth >= MAX_DEPTH or isinstance(value, (bytes, bytearray, memoryview)):
         return _shown(value)
@@ -59,7 +63,7 @@ def _fields(value: object) -> list[str] | None:
 
 
 def _key(key: object) -> str:
-    return key if isinstance(key, str) else _shown(key)
+    return whole(key if isinstance(key, str) else _shown(key))
 
 
 def _shown(value: object) -> str:

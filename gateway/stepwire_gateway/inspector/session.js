@@ -156,7 +156,8 @@ export class Session {
   /** @returns {Change[]} */
   #remove(id) {
     const top = this.steps.get(id);
-    if (!top) return [];
+    // The log removes what hangs under an id, whether or not that step was ever there.
+    if (!top) return [...(this.#orphans.get(id) ?? [])].flatMap((node) => this.#remove(node.id));
     this.#displace(top);
     this.#forget(top);
     /** @type {Change[]} */

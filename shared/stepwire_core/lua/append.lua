@@ -36,11 +36,12 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if not epoch and mode ~= 'create' then return {'unknown'} end
 
 -- A new process behind the address has perhaps lost the tail that the old one acknowledged, and would
--- give the same ids to other events. A new epoch makes every reader take a snapshot instead.
+-- give the same ids to other events. A new epoch makes every reader take a snapshot instead. The sequence
+-- goes on, since the order of the steps in the state hangs on it.
 local fresh = not epoch or (server ~= '' and home and home ~= '' and home ~= server)
 if fresh then
   epoch = string.format('%.0f', math.max(now, (tonumber(epoch) or 0) + 1))
-  seq = 0
+  seq = seq or 0
 end
 
 local skip = 0
@@ -63,7 +64,7 @@ end
 local created = epoch and found[1] == false and 1 or 0
 if fresh then
   redis.call('DEL', log)
-  redis.call('HSET', meta, 'epoch', epoch, 'seq', 0, 'server', server)
+  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'server', server)
 elseif server ~= '' and (not home or home == '') then
   redis.call('HSET', meta, 'server', server)
 end
@@ -82,13 +83,23 @@ local function close_streams(id)
   end
 end
 
-local function put(prefix, id, parent, payload, order)
-  local old = redis.call('HGET', state, prefix .. id)
+-- The folds return whether the event counts: of a step that has been removed, nothing does but a new start.
+
+local function put_step(kind, id, parent, payload, order)
+  local old = redis.call('HGET', state, 's:' .. id)
   if old then
     order = string.match(old, '^%d+')
-    if prefix == 's:' then close_streams(id) end
+    close_streams(id)
+  elseif kind ~= 'step.start' and redis.call('HEXISTS', meta, 'x:' .. id) == 1 then
+    return false
   end
-  redis.call('HSET', state, prefix .. id, order .. ' ' .. parent .. ' ' .. payload)
+  redis.call('HSET', state, 's:' .. id, order .. ' ' .. parent .. ' ' .. payload)
+  return true
+end
+
+local function put_run(id, payload, order)
+  local old = redis.call('HGET', state, 'r:' .. id)
+  redis.call('HSET', state, 'r:' .. id, (old and string.match(old, '^%d+') or order) .. ' - ' .. payload)
 end
 
 -- A stream of text starts with '+' (it continues the field of the stored step) or '=' (it replaces it).
@@ -98,7 +109,7 @@ local function stream(op, field, id, text)
   if redis.call('SADD', open, member) == 1 then
     if redis.call('HEXISTS', state, 's:' .. id) == 0 then
       redis.call('SREM', open, member)
-      return
+      return false
     end
     redis.call('PEXPIREAT', open, expires)
     redis.call('SET', key, (op == 'R' and '=' or '+') .. text, 'PXAT', expires)
@@ -107,6 +118,7 @@ local function stream(op, field, id, text)
   else
     redis.call('APPEND', key, text)
   end
+  return true
 end
 
 local function remove(id)
@@ -122,6 +134,7 @@ local function remove(id)
   local doomed, i = {id}, 1
   while doomed[i] do
     redis.call('HDEL', state, 's:' .. doomed[i])
+    redis.call('HSET', meta, 'x:' .. doomed[i], '')
     close_streams(doomed[i])
     for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
     children[doomed[i]] = nil
@@ -130,32 +143,32 @@ local function remove(id)
   touch = true
 end
 
-local lines = {epoch}
+local lines, stored = {epoch}, 0
 for i = skip, count - 1 do
   local at = HEAD + i * WIDTH
   local op, kind, id, parent, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-  seq = seq + 1
+  local counts = true
   if op == 'S' then
-    put('s:', id, parent, payload, seq)
+    counts = put_step(kind, id, parent, payload, seq + 1)
   elseif op == 'D' or op == 'R' then
-    stream(op, parent, id, payload)
+    counts = stream(op, parent, id, payload)
     payload = '{"id":"' .. id .. '","field":"' .. parent .. '","text":"' .. payload ..
       (op == 'R' and '","replace":true}' or '"}')
   elseif op == 'X' then
     remove(id)
   else
-    put('r:', id, '-', payload, seq)
-    if op == 'T' then redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq) end
+    put_run(id, payload, seq + 1)
+    if op == 'T' then redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1) end
   end
-  redis.call('XADD', log, 'MAXLEN', '~', maxlen, epoch .. '-' .. seq, 't', kind, 'r', run, 'd', payload)
-  lines[#lines + 1] = seq .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
+  if counts then
+    seq, stored = seq + 1, stored + 1
+    redis.call('XADD', log, 'MAXLEN', '~', maxlen, epoch .. '-' .. seq, 't', kind, 'r', run, 'd', payload)
+    lines[#lines + 1] = seq .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
+  end
 end
 
-local stored = count - skip
-if stored > 0 then
-  redis.call('HSET', meta, 'seq', seq)
-  if producer ~= '' then redis.call('HSET', meta, 'p:' .. producer, first + count - 1) end
-end
+if stored > 0 then redis.call('HSET', meta, 'seq', seq) end
+if skip < count and producer ~= '' then redis.call('HSET', meta, 'p:' .. producer, first + count - 1) end
 if touch then
   redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
