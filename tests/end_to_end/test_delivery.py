@@ -1,0 +1,203 @@
+"""Several gateways, many clients, one order: the README's first two guarantees, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack, aclosing
+
+import httpx
+import pytest
+from sse import Received, View, assert_dense, events
+from stack import Gateway, Stack
+
+pytestmark = pytest.mark.anyio
+
+LIMIT_S = 60
+
+APP = """
+    import asyncio
+    import stepwire as cl
+
+    async def branch(name, tokens):
+        async with cl.Step(name, type="llm") as step:
+            for number in range(tokens):
+                await step.stream_token(f"{name}{number} ")
+                await asyncio.sleep(0.002)
+
+    @cl.on_message
+    async def main(message):
+        async with cl.Step("agent", type="run") as agent:
+            await asyncio.gather(*(branch(f"b{number}-", 60) for number in range(4)))
+            async with cl.Step("scratch") as scratch:
+                async with cl.Step("below"):
+                    pass
+            await scratch.remove()
+        agent.output = "updated"
+        await agent.update()
+        await cl.Message("done").send()
+"""
+
+
+class Client:
+    """A browser's worth of client: reads, folds, reconnects with the last id."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.received: list[Received] = []
+        self.view = View()
+        self.connected = asyncio.Event()
+
+    async def read(
+        self, http: httpx.AsyncClient, path: str, enough: Callable[[Received], bool]
+    ) -> None:
+        """Read until an event is enough, or the stream ends."""
+        after = str(self.view.cursor) if self.view.cursor else None
+        async with aclosing(events(http, path, after=after)) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                self.received.append(event)
+                self.view.fold(event)
+                self.connected.set()
+                if enough(event):
+                    return
+
+
+def ends_run(event: Received) -> bool:
+    return event.type == "run.end" and event.data["handler"] == "on_message"
+
+
+async def _clients(stack: AsyncExitStack, gateway: Gateway) -> httpx.AsyncClient:
+    return await stack.enter_async_context(
+        httpx.AsyncClient(
+            base_url=gateway.url, timeout=LIMIT_S, limits=httpx.Limits(max_connections=50)
+        )
+    )
+
+
+async def test_ten_clients_on_each_of_two_gateways_see_one_sequence(stack: Stack) -> None:
+    stack.worker(APP)
+    gateways = [stack.gateway(), stack.gateway()]
+    session = gateways[0].create_session()
+    path = f"/v1/sessions/{session}/events"
+    async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
+        https = [await _clients(resources, gateway) for gateway in gateways]
+        clients = [(Client(f"{n}"), https[n % 2]) for n in range(20)]
+        async with asyncio.TaskGroup() as group:
+            for client, http in clients:
+                group.create_task(client.read(http, path, ends_run))
+            for client, _ in clients:
+                await client.connected.wait()
+            await asyncio.to_thread(gateways[1].send, session, "go")
+    snapshot = gateways[1].snapshot(session)
+    first = [event.raw for event in clients[0][0].received[1:]]
+    assert len(first) > 100
+    for client, _ in clients:
+        assert_dense(client.received)
+        assert [event.raw for event in client.received[1:]] == first
+        assert client.view.same_as(snapshot)
+    assert "scratch" not in [step["name"] for step in snapshot["steps"]]
+
+
+async def test_a_client_that_reconnects_anywhere_misses_nothing(stack: Stack) -> None:
+    """Cut after every event, taken up by the other gateway: the whole is as if never cut."""
+    stack.worker(APP)
+    gateways = [stack.gateway(), stack.gateway()]
+    session = gateways[0].create_session()
+    path = f"/v1/sessions/{session}/events"
+    async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
+        https = [await _clients(resources, gateway) for gateway in gateways]
+        steady, cut = Client("steady"), Client("cut")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(steady.read(https[0], path, ends_run))
+            await steady.connected.wait()
+            await cut.read(https[1], path, lambda _: True)
+            await asyncio.to_thread(gateways[0].send, session, "go")
+            turn = 0
+            while not ends_run(cut.received[-1]):
+                turn += 1
+                await cut.read(https[turn % 2], path, lambda _: True)
+    assert turn > 100
+    assert [event.raw for event in cut.received] == [event.raw for event in steady.received]
+    assert cut.view.same_as(gateways[0].snapshot(session))
+    # And once more from every place, after all is over.
+    async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
+        http = await _clients(resources, gateways[1])
+        whole = steady.received
+        for index in range(0, len(whole) - 1, 7):
+            late = Client("late")
+            late.view.cursor = whole[index].cursor
+            await late.read(http, path, ends_run)
+            assert [event.raw for event in late.received] == [e.raw for e in whole[index + 1 :]]
+
+
+async def test_a_gateway_that_is_killed_costs_its_clients_nothing(stack: Stack) -> None:
+    stack.worker(APP)
+    doomed, other = stack.gateway(), stack.gateway()
+    session = other.create_session()
+    path = f"/v1/sessions/{session}/events"
+    async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
+        https = [await _clients(resources, gateway) for gateway in (doomed, other)]
+        client = Client("client")
+
+        async def reconnecting() -> None:
+            try:
+                await client.read(https[0], path, ends_run)
+            except httpx.TransportError:
+                await client.read(https[1], path, ends_run)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reconnecting())
+            await client.connected.wait()
+            await asyncio.to_thread(other.send, session, "go")
+            while len(client.received) < 40:
+                await asyncio.sleep(0.01)
+            doomed.child.kill()
+    assert_dense(client.received)
+    assert client.view.same_as(other.snapshot(session))
+
+
+async def test_the_stream_of_a_run_has_its_events_alone_and_ends_with_it(stack: Stack) -> None:
+    stack.worker(APP)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    run = gateway.send(session, "one")["run_id"]
+    other = gateway.send(session, "two")["run_id"]
+    path = f"/v1/sessions/{session}/runs/{run}/events"
+    async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
+        http = await _clients(resources, gateway)
+        client = Client("run")
+        await client.read(http, path, lambda _: False)
+        await asyncio.to_thread(gateway.wait_for_end, session, other)
+        last = client.received[-1]
+        assert (last.type, last.data["run_id"], last.data["will_retry"]) == ("run.end", run, False)
+        assert {step["run_id"] for step in client.view.steps.values()} == {run}
+        cursors = [event.cursor for event in client.received]
+        assert cursors == sorted(set(cursors))
+
+        over = await http.get(path, headers={"Last-Event-ID": str(last.cursor)})
+        assert (over.status_code, over.content) == (204, b"")
+        assert (await http.get(path, params={"after": str(last.cursor)})).status_code == 204
+
+        late = Client("late")
+        await late.read(http, path, lambda _: False)
+        assert [event.type for event in late.received] == ["snapshot"]
+        assert list(late.view.steps) == list(client.view.steps)
+        again = await http.get(path, headers={"Last-Event-ID": str(late.view.cursor)})
+        assert again.status_code == 204
+
+
+async def test_a_stream_opened_by_hand_has_the_headers_that_proxies_need(stack: Stack) -> None:
+    gateway = stack.gateway(STEPWIRE_PING_S="0.1")
+    session = gateway.create_session()
+    async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
+        http = await _clients(resources, gateway)
+        async with http.stream("GET", f"/v1/sessions/{session}/events") as response:
+            assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+            assert response.headers["x-accel-buffering"] == "no"
+            assert response.headers["cache-control"] == "no-store"
+            text = ""
+            async for piece in response.aiter_text():
+                text += piece
+                if ": ping\n\n" in text:
+                    break
+    assert text.startswith("retry: 1000\n\nid: ")
