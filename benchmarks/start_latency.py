@@ -20,8 +20,8 @@ from pathlib import Path
 
 import httpx
 from arq.connections import RedisSettings, create_pool
-from rounds import Row, table
 
+from rounds import Row, table
 from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server, free_port
 

@@ -12,9 +12,9 @@ import sys
 import time
 
 from redis.asyncio import Redis
-from rounds import Row, table
 
 import stepwire as cl
+from rounds import Row, table
 from stepwire._handlers import collecting
 from stepwire._publisher import Publisher
 from stepwire._run import Runner

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stack import Stack
 
+from stack import Stack
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.ids import new_id
 from stepwire_core.settings import Settings

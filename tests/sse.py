@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -85,15 +86,14 @@ class View:
 
     def same_as(self, snapshot: dict[str, Any]) -> bool:
         """Whether this is what a fresh client is shown."""
-        return (
-            list(self.steps.values()) == snapshot["steps"]
-            and list(self.runs.values()) == snapshot["runs"]
-        )
+        steps: list[dict[str, Any]] = snapshot["steps"]
+        runs: list[dict[str, Any]] = snapshot["runs"]
+        return list(self.steps.values()) == steps and list(self.runs.values()) == runs
 
 
 def assert_dense(received: list[Received]) -> None:
     """Ids rise by one; an epoch begins with a snapshot."""
-    for before, after in zip(received, received[1:], strict=False):
+    for before, after in pairwise(received):
         if after.type == "snapshot":
             continue
         assert after.cursor == (before.cursor.epoch, before.cursor.seq + 1)

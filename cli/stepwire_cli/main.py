@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import click
@@ -27,6 +28,11 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except StepwireError as error:
             raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            # The reader of our output (`| head`) has had enough; what is still buffered is for
+            # nobody.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
 
 
 @click.group(cls=_Group, context_settings=_CONTEXT)

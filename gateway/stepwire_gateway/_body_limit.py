@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stepwire_gateway._problems import problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+DRAIN_BYTES: Final = 8 * 1024 * 1024
+"""What is read and dropped of a body that is too large, before it is answered."""
 
 
 class _TooLarge(Exception):
@@ -51,6 +55,12 @@ class BodyLimit:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Closed with unread bytes, the connection would be reset, and the answer lost with it.
+        drained, more = 0, True
+        while more and drained < DRAIN_BYTES:
+            message = await receive()
+            drained += len(message.get("body", b""))
+            more = message.get("more_body", False)
         response = problem_response(
             413,
             "body_too_large",

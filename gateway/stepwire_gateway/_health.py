@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from stepwire_core.errors import StoreUnavailable
 from stepwire_gateway._services import ServicesDep
 
 router = APIRouter(tags=["health"])
@@ -22,7 +23,10 @@ async def healthz() -> Health:
 
 @router.get("/readyz")
 async def readyz(services: ServicesDep) -> Health:
-    """200 when the log's Redis and the queue's Redis answer; else 503."""
+    """200 when both Redis answer, that of the log and that of the queue; 503 while shutting
+    down."""
+    if services.hub.draining:
+        raise StoreUnavailable("this gateway is shutting down; others take its clients")
     await services.log.ping()
     await services.queue.ping()
     return Health(status="ready")

@@ -31,7 +31,7 @@ class _Body(BaseModel):
 
 
 class NewSession(_Body):
-    id: Id | None = Field(None, description="Taken once; by default a fresh one.")
+    id: Id | None = Field(default=None, description="Taken once; by default a fresh one.")
 
 
 class CreatedSession(BaseModel):
@@ -40,7 +40,9 @@ class CreatedSession(BaseModel):
 
 class NewMessage(_Body):
     content: str = Field(min_length=1)
-    id: Id | None = Field(None, description="Makes the request repeatable; by default a fresh one.")
+    id: Id | None = Field(
+        default=None, description="Makes the request repeatable; by default a fresh one."
+    )
     author: str = "User"
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
 
@@ -53,7 +55,7 @@ class AcceptedMessage(BaseModel):
 class NewRun(_Body):
     task: str = Field(min_length=1, max_length=128)
     args: dict[str, JsonValue] = Field(default_factory=dict)
-    id: Id | None = Field(None, description="The run's id; makes the request repeatable.")
+    id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
 
 
 class AcceptedRun(BaseModel):

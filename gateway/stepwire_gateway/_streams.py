@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -138,5 +139,8 @@ async def _encoded(reading: Reading, projection: _RunProjection | None) -> Async
                     yield b"".join(passed)
                 if projection.over:
                     return
+        if reading.stopped:
+            # This process is leaving; what it served comes back to the others, not all at once.
+            yield f"retry: {random.randint(RETRY_MS // 2, 2 * RETRY_MS)}\n\n".encode()  # noqa: S311
     finally:
         await reading.aclose()

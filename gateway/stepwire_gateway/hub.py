@@ -55,7 +55,9 @@ class Hub:
         self._settings = settings
         self._feeds: dict[str, Feed] = {}
         self._link = PubSubLink(settings.redis_url, self._on_message, self._on_restored)
+        self._readings: set[Reading] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.draining = False
         self.counts = HubCounts()
 
     @asynccontextmanager
@@ -82,6 +84,7 @@ class Hub:
             StoreUnavailable: Redis does not answer.
         """
         reading = Reading(self, self._feed(session_id))
+        self._readings.add(reading)
         try:
             # Subscribed first, read second: what is appended in between comes as a message.
             await self._link.subscribe(SessionKeys.of(session_id).channel.encode())
@@ -90,6 +93,13 @@ class Hub:
             await reading.aclose()
             raise
         return reading
+
+    def drain(self, spread_s: float) -> None:
+        """End every reading, spread over some seconds: clients must not all come back at once."""
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        for reading in self._readings:
+            loop.call_later(random.uniform(0, spread_s), reading.stop)  # noqa: S311 - spread
 
     # -- feeds ----------------------------------------------------------------------------------
 
@@ -100,8 +110,10 @@ class Hub:
         feed.readers += 1
         return feed
 
-    async def release(self, feed: Feed) -> None:
-        """A reader is done with a feed; the last one unsubscribes."""
+    async def release(self, reading: Reading) -> None:
+        """A reader is done with his feed; the last one unsubscribes."""
+        self._readings.discard(reading)
+        feed = reading.feed
         feed.readers -= 1
         if feed.readers == 0 and self._feeds.get(feed.session_id) is feed:
             del self._feeds[feed.session_id]
@@ -193,7 +205,8 @@ class Reading:
 
     def __init__(self, hub: Hub, feed: Feed) -> None:
         self._hub = hub
-        self._feed = feed
+        self.feed = feed
+        self.stopped = False
         self._cursor: Cursor | None = None
         self._first: LogTail | Snapshot | None = None
         self._subscriber: Subscriber | None = None
@@ -207,13 +220,16 @@ class Reading:
             StoreUnavailable: Redis does not answer.
         """
         self._cursor = after
-        self._first = await self._hub.log.read(self._feed.session_id, after)
+        self._first = await self._hub.log.read(self.feed.session_id, after)
 
     async def batches(self) -> AsyncGenerator[list[Frame], None]:
-        """Frames as they come; ends when the session is gone. While Redis is away it waits."""
-        hub, feed = self._hub, self._feed
+        """Frames as they come, until the session is gone or the process stops.
+
+        While Redis is away it waits.
+        """
+        hub, feed = self._hub, self.feed
         read, self._first = self._first, None
-        while not feed.gone:
+        while not (feed.gone or self.stopped):
             if read is None:
                 try:
                     read = await hub.insist(lambda: hub.log.read(feed.session_id, self._cursor))
@@ -232,7 +248,14 @@ class Reading:
             while frames := await subscriber.take():
                 self._cursor = frames[-1].cursor
                 yield frames
-            hub.counts.fell_behind += not feed.gone
+            hub.counts.fell_behind += not (feed.gone or self.stopped)
+
+    def stop(self) -> None:
+        """End the iteration after the frames that wait."""
+        self.stopped = True
+        if self._subscriber is not None:
+            self.feed.leave(self._subscriber)
+            self._subscriber.drop()
 
     async def aclose(self) -> None:
         """Leave; safe to call twice."""
@@ -240,8 +263,8 @@ class Reading:
             return
         self._closed = True
         if self._subscriber is not None:
-            self._feed.leave(self._subscriber)
-        await self._hub.release(self._feed)
+            self.feed.leave(self._subscriber)
+        await self._hub.release(self)
 
 
 def frames_of(read: LogTail | Snapshot) -> list[Frame]:

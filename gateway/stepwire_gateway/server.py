@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+import signal
+import socket
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from stepwire_core.connections import require
 from stepwire_gateway.app import create_app
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    from fastapi import FastAPI
+
     from stepwire_core.settings import Settings
+
+DRAIN_SHARE: Final = 0.5
+"""The part of the grace time over which open streams are closed."""
 
 
 def run_gateway(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; open streams are then closed, and clients reconnect elsewhere.
+    """Serve until SIGTERM or SIGINT; open streams are then ended, spread over the grace time.
 
     Raises:
         SettingsError: no Redis answers.
     """
     asyncio.run(require(settings.redis_url, "STEPWIRE_REDIS_URL"))
     asyncio.run(require(settings.effective_queue_url, "STEPWIRE_QUEUE_URL"))
-    uvicorn.run(
-        create_app(settings),
+    # The library would cancel every stream half a second after the signal, in the middle of its
+    # response.
+    AppStatus.enable_automatic_graceful_drain = False
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again once it has shut down in order: that is no failure.
+        signal.signal(number, _ignore)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         timeout_graceful_shutdown=max(1, int(settings.grace_s)),
@@ -34,3 +51,21 @@ def run_gateway(settings: Settings) -> None:
         # deployment.
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS"),
     )
+    _Server(config, app, settings.grace_s * DRAIN_SHARE).run()
+
+
+class _Server(uvicorn.Server):
+    """Drains its streams when it shuts down."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, spread_s: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._spread_s = spread_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.services.hub.drain(self._spread_s)
+        await super().shutdown(sockets)
+
+
+def _ignore(_signal: int, _frame: FrameType | None) -> None:
+    return

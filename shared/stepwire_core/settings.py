@@ -30,74 +30,85 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STEPWIRE_", env_file=".env", extra="ignore")
 
     redis_url: RedisUrl = Field(
-        "redis://127.0.0.1:6379/0", description="The Redis (or Valkey) that holds the event log."
+        default="redis://127.0.0.1:6379/0",
+        description="The Redis (or Valkey) that holds the event log.",
     )
     queue_url: RedisUrl | None = Field(
-        None, description="The Redis that holds arq's queue; by default the one of the log."
+        default=None, description="The Redis that holds arq's queue; by default the one of the log."
     )
     queue_name: str = Field(
-        "stepwire:queue",
+        default="stepwire:queue",
         min_length=1,
         description="Name of the queue; workers and gateways share it.",
     )
 
     session_ttl_s: int = Field(
-        7 * 24 * 3600, ge=60, description="A session is deleted this long after its last event."
+        default=7 * 24 * 3600,
+        ge=60,
+        description="A session is deleted this long after its last event.",
     )
     log_max_events: int = Field(
-        2_000,
+        default=2_000,
         ge=100,
         description="Events kept per session; a client that missed more gets a snapshot.",
     )
 
     buffer_bytes: int = Field(
-        8 * 1024 * 1024,
+        default=8 * 1024 * 1024,
         ge=64 * 1024,
         description="A worker process holds back its handlers when this much waits to be stored.",
     )
     publish_timeout_s: float = Field(
-        60.0,
+        default=60.0,
         gt=0,
         description="After this long without Redis the waiting events fail their handlers.",
     )
 
-    max_jobs: int = Field(10, ge=1, description="Runs that one worker process executes at a time.")
-    run_timeout_s: float = Field(3600.0, gt=0, description="A run that takes longer is ended.")
+    max_jobs: int = Field(
+        default=10, ge=1, description="Runs that one worker process executes at a time."
+    )
+    run_timeout_s: float = Field(
+        default=3600.0, gt=0, description="A run that takes longer is ended."
+    )
     max_attempts: int = Field(
-        1,
+        default=1,
         ge=1,
         description="How often a run is tried when its worker dies; handlers run at least once.",
     )
     lease_s: float = Field(
-        15.0,
+        default=15.0,
         ge=2,
         description="A worker silent for this long is dead, and its runs are taken over.",
     )
     grace_s: float = Field(
-        20.0, ge=0, description="Time to finish after SIGTERM: running handlers, open streams."
+        default=20.0,
+        ge=0,
+        description="Time to finish after SIGTERM: running handlers, open streams.",
     )
     poll_s: float = Field(
-        0.5, gt=0, description="How often an idle worker looks for jobs that nobody woke it for."
+        default=0.5,
+        gt=0,
+        description="How often an idle worker looks for jobs that nobody woke it for.",
     )
 
-    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on.")
+    host: str = Field(default="127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port that the gateway listens on.")
     max_body_bytes: int = Field(
-        1024 * 1024, ge=1024, description="Larger request bodies are answered with 413."
+        default=1024 * 1024, ge=1024, description="Larger request bodies are answered with 413."
     )
     subscriber_bytes: int = Field(
-        1024 * 1024,
+        default=1024 * 1024,
         ge=64 * 1024,
         description="Frames that wait for one slow client; past it the client reads from the log.",
     )
     ping_s: float = Field(
-        15.0, gt=0, description="A comment line keeps idle streams open this often."
+        default=15.0, gt=0, description="A comment line keeps idle streams open this often."
     )
     send_timeout_s: float = Field(
-        30.0, gt=0, description="A client that takes no byte for this long is cut off."
+        default=30.0, gt=0, description="A client that takes no byte for this long is cut off."
     )
     tail_check_s: float = Field(
-        3.0, gt=0, description="How often the gateway checks that it missed nothing."
+        default=3.0, gt=0, description="How often the gateway checks that it missed nothing."
     )
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, cast
 
 import pytest
 from fakeredis import FakeAsyncRedis
@@ -379,9 +380,9 @@ async def test_another_server_process_begins_a_new_epoch(log: Log) -> None:
 async def test_a_producer_goes_on_after_a_failover_that_lost_its_tail(log: Log) -> None:
     await log.put(log.start("a"))
     keys = SessionKeys.of(log.session_id)
-    saved = await log.redis.hgetall(keys.meta)
+    saved = await cast("Awaitable[dict[bytes, bytes]]", log.redis.hgetall(keys.meta))
     await log.put(log.start("b"), log.start("c"))
-    await log.redis.hset(keys.meta, mapping=saved)
+    await cast("Awaitable[int]", log.redis.hset(keys.meta, mapping=cast("Any", saved)))
     log.server._value = "server-2"
     appended = await log.put(log.start("d"))
     assert appended.stored == 1
@@ -390,7 +391,8 @@ async def test_a_producer_goes_on_after_a_failover_that_lost_its_tail(log: Log) 
 async def test_all_keys_of_a_session_expire_at_one_instant(log: Log) -> None:
     await log.put(log.start("a"), delta_event("a", "x"), delta_event("a", "y", field="input"))
     expiries = {
-        key: await log.redis.pexpiretime(key) for key in await log.redis.keys(f"*{log.session_id}*")
+        key: await log.redis.execute_command("PEXPIRETIME", key)
+        for key in await log.redis.keys(f"*{log.session_id}*")
     }
     assert len(expiries) == 6
     assert len(set(expiries.values())) == 1

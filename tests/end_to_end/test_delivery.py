@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack, aclosing
 
 import httpx
 import pytest
+
 from sse import Received, View, assert_dense, events
-from stack import Gateway, Stack
+from stack import Gateway, Stack, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -19,16 +21,17 @@ APP = """
     import asyncio
     import stepwire as cl
 
-    async def branch(name, tokens):
+    async def branch(name, tokens, pause):
         async with cl.Step(name, type="llm") as step:
             for number in range(tokens):
                 await step.stream_token(f"{name}{number} ")
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(pause)
 
     @cl.on_message
     async def main(message):
         async with cl.Step("agent", type="run") as agent:
-            await asyncio.gather(*(branch(f"b{number}-", 60) for number in range(4)))
+            pause = 0.03 if message.content == "slowly" else 0.002
+            await asyncio.gather(*(branch(f"b{number}-", 60, pause) for number in range(4)))
             async with cl.Step("scratch") as scratch:
                 async with cl.Step("below"):
                     pass
@@ -47,6 +50,7 @@ class Client:
         self.received: list[Received] = []
         self.view = View()
         self.connected = asyncio.Event()
+        self.underway = asyncio.Event()
 
     async def read(
         self, http: httpx.AsyncClient, path: str, enough: Callable[[Received], bool]
@@ -58,6 +62,8 @@ class Client:
                 self.received.append(event)
                 self.view.fold(event)
                 self.connected.set()
+                if event.type == "step.delta":
+                    self.underway.set()
                 if enough(event):
                     return
 
@@ -149,11 +155,43 @@ async def test_a_gateway_that_is_killed_costs_its_clients_nothing(stack: Stack) 
             group.create_task(reconnecting())
             await client.connected.wait()
             await asyncio.to_thread(other.send, session, "go")
-            while len(client.received) < 40:
-                await asyncio.sleep(0.01)
+            await client.underway.wait()
             doomed.child.kill()
     assert_dense(client.received)
     assert client.view.same_as(other.snapshot(session))
+
+
+async def test_a_gateway_that_is_told_to_stop_hands_its_clients_over_in_order(stack: Stack) -> None:
+    stack.worker(APP)
+    leaving, other = stack.gateway(STEPWIRE_GRACE_S="2"), stack.gateway()
+    session = other.create_session()
+    path = f"/v1/sessions/{session}/events"
+    async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
+        https = [await _clients(resources, gateway) for gateway in (leaving, other)]
+        clients = [Client(f"{number}") for number in range(10)]
+
+        async def handed_over(client: Client) -> None:
+            # Ends by itself, with whole frames: the reader is strict.
+            await client.read(https[0], path, ends_run)
+            assert not ends_run(client.received[-1]), "the run was over before the gateway left"
+            await client.read(https[1], path, ends_run)
+
+        async with asyncio.TaskGroup() as group:
+            for client in clients:
+                group.create_task(handed_over(client))
+            for client in clients:
+                await client.connected.wait()
+            await asyncio.to_thread(other.send, session, "slowly")
+            for client in clients:
+                await client.underway.wait()
+            leaving.child.signal(signal.SIGTERM)
+    for client in clients:
+        assert_dense(client.received)
+        assert client.view.same_as(other.snapshot(session))
+    await asyncio.to_thread(wait_until, lambda: leaving.child.exit_code is not None, "it ends")
+    assert leaving.child.exit_code == 0
+    for word in ("Traceback", "ERROR"):
+        assert word not in leaving.child.output
 
 
 async def test_the_stream_of_a_run_has_its_events_alone_and_ends_with_it(stack: Stack) -> None:

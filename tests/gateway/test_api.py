@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from stack import Gateway, Stack
 
+from stack import Gateway, Stack
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.ids import new_id
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from bench import Bench
 
+from bench import Bench
 from stepwire._publisher import Publisher
 from stepwire_core.connections import ServerId, connect
 from stepwire_core.ids import new_id

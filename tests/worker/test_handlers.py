@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import stepwire as cl
 from stepwire._handlers import collecting, load_handlers, takes_message
-
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
 
@@ -103,7 +103,7 @@ def test_decorating_something_else_than_a_function_is_refused() -> None:
 
 
 def test_whether_the_message_is_wanted_is_read_from_the_signature() -> None:
-    assert takes_message(lambda message: None)
+    assert takes_message(lambda _message: None)
     assert not takes_message(lambda: None)
 
 

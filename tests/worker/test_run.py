@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 import stepwire as cl
 from bench import Bench
-
 from stepwire._handlers import collecting
 from stepwire._run import Runner
 from stepwire_core.clock import now

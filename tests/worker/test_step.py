@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+
 import stepwire as cl
 from bench import Bench
-
 from stepwire_core.clock import now
-from stepwire_core.documents import StepDocument
+from stepwire_core.documents import ErrorInfo, StepDocument
 
 pytestmark = pytest.mark.anyio
 
@@ -68,9 +68,8 @@ async def test_steps_nest_where_they_are_opened(bench: Bench) -> None:
 
     async def handler() -> None:
         async with cl.Step("outer"):
-            async with cl.Step("root", root=True):
-                async with cl.Step("below root"):
-                    pass
+            async with cl.Step("root", root=True), cl.Step("below root"):
+                pass
             await asyncio.gather(branch("a"), branch("b"))
             async with asyncio.TaskGroup() as group:
                 group.create_task(branch("c"))
@@ -158,17 +157,15 @@ async def test_an_exception_ends_the_step_as_an_error_and_keeps_what_was_streame
     bench: Bench,
 ) -> None:
     async def handler() -> None:
-        async with cl.Step("outer"):
-            async with cl.Step("inner") as step:
-                await step.stream_token("so far")
-                raise ValueError("boom")
+        async with cl.Step("outer"), cl.Step("inner") as step:
+            await step.stream_token("so far")
+            raise ValueError("boom")
 
     run = await bench.run(handler)
     steps = await bench.steps()
     for name in ("inner", "outer"):
         assert steps[name].status == "error"
-        assert steps[name].error is not None
-        assert steps[name].error.model_dump() == {"type": "ValueError", "message": "boom"}
+        assert steps[name].error == ErrorInfo(type="ValueError", message="boom")
     assert steps["inner"].output == "so far"
     assert (run.status, run.will_retry) == ("error", False)
 
@@ -357,10 +354,10 @@ def test_outside_any_session_the_error_says_what_to_do(use: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: cl.Step(name=7), "the name of a step must be a string, not int"),
+        (lambda: cl.Step(name=cast("Any", 7)), "the name of a step must be a string, not int"),
         (lambda: cl.Step("s", id="no spaces"), "step id 'no spaces' is not usable"),
         (lambda: cl.Step("s", parent_id="{x}"), "parent id '{x}' is not usable"),
-        (lambda: cl.Step("s", type=None), "the type of a step must be a string"),
+        (lambda: cl.Step("s", type=cast("Any", None)), "the type of a step must be a string"),
     ],
 )
 def test_a_wrong_parameter_is_refused_when_the_step_is_made(make: Any, said: str) -> None:

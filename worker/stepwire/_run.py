@@ -14,7 +14,7 @@ from stepwire._handlers import ON_CHAT_START, ON_MESSAGE, Handlers, takes_messag
 from stepwire._message import Message
 from stepwire_core.clock import now
 from stepwire_core.documents import EndStatus, ErrorInfo, RunDocument, Snapshot, StepDocument
-from stepwire_core.errors import RunEnded, SessionNotFound, StepwireError
+from stepwire_core.errors import HandlerNotFound, RunEnded, SessionNotFound, StepwireError
 from stepwire_core.events import NewEvent, run_end_event, run_start_event, step_event
 from stepwire_core.ids import new_id
 
@@ -160,7 +160,9 @@ async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> No
 
 
 def _failed(error: Exception, fields: dict[str, str]) -> Ending:
-    logger.error("handler failed", extra=fields, exc_info=error)
+    # Our own errors say what to do; a traceback helps with those of the handler.
+    detail = error if not isinstance(error, HandlerNotFound) else None
+    logger.error("handler failed", extra=fields | {"error": str(error)}, exc_info=detail)
     return Ending("error", ErrorInfo.of(error))
 
 

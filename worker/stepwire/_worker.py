@@ -153,10 +153,11 @@ class StepwireWorker(Worker):
         try:
             now_ms = int(time.time() * 1000)
             lease_ms = int(self._settings.lease_s * 1000)
-            taken = await self._claim(
+            reply = await self._claim(
                 keys=[self.queue_name],
                 args=[now_ms, lease_ms, in_progress_key_prefix, *job_ids[:asked]],
             )
+            taken = cast("list[bytes]", reply)
         finally:
             self.job_counter -= asked - len(taken) // 2
         for job_id_bytes, due_ms in zip(taken[::2], taken[1::2], strict=True):

@@ -1,0 +1,167 @@
+"""``make demo``: the demo agent answers a question, live in this terminal.
+
+    python examples/demo.py ["a question"] [--keep]
+
+It starts what ``stepwire dev`` starts (a server, a gateway and a worker, on loopback), asks, draws
+the tree of steps while they happen, and stops everything again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+import httpx
+
+from stepwire_cli.client import send_message
+from stepwire_cli.embedded import embedded_server, free_port
+from stepwire_cli.processes import Child, gateway, worker
+from stepwire_cli.tail import run_tail
+from stepwire_core.errors import StepwireError
+
+AGENT = Path(__file__).with_name("agent.py")
+QUESTION = "How do I resume an event stream after a reconnect?"
+START_TIMEOUT_S = 20.0
+RUN_TIMEOUT_S = 120
+
+
+class DemoFailed(Exception):
+    """Something that the demo needs did not come up, or took too long; the message says what."""
+
+
+def main() -> int:
+    """Run the demo; the exit code."""
+    options = parse_arguments()
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        with running_stepwire() as url:
+            return show(url, options.question, keep=options.keep)
+    except (DemoFailed, StepwireError) as error:
+        print(f"The demo failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="An agent answers a question, live.")
+    parser.add_argument("question", nargs="?", default=QUESTION, help="default: %(default)s")
+    parser.add_argument("--keep", action="store_true", help="keep it running until Ctrl-C")
+    return parser.parse_args()
+
+
+def show(url: str, question: str, *, keep: bool) -> int:
+    """Ask the agent and draw what it does; the exit code."""
+    session = greeted_session(url)
+    page = f"{url}/?session={session}"
+    print(f"In a browser: {page}\n", flush=True)
+    with time_limit(RUN_TIMEOUT_S):
+        send_message(session, question, url=url)
+        went_well = run_tail(session, url=url, after=None, until_idle=True)
+    if keep:
+        print(f"\nAsk it more at {page}\nCtrl-C stops it.", flush=True)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+    else:
+        print("\nTo look at it in a browser and to ask more: python examples/demo.py --keep")
+    return 0 if went_well else 1
+
+
+def greeted_session(url: str) -> str:
+    """A new session in which the agent has said hello."""
+    with httpx.Client(base_url=url) as client:
+        session: str = client.post("/v1/sessions").raise_for_status().json()["session_id"]
+
+        def greeted() -> bool:
+            runs = client.get(f"/v1/sessions/{session}").raise_for_status().json()["runs"]
+            return bool(runs) and all(run["ended_at"] for run in runs)
+
+        wait_until(greeted, "the agent's greeting")
+    return session
+
+
+@contextmanager
+def running_stepwire() -> Iterator[str]:
+    """A server, a gateway and a worker with the agent, while the block runs; yields their URL.
+
+    Raises:
+        DemoFailed: one of them did not start; the message has its log.
+    """
+    with ExitStack() as stack:
+        logs = Path(stack.enter_context(TemporaryDirectory(prefix="stepwire-demo-")))
+        server = stack.enter_context(embedded_server())
+        # A run that is under way at Ctrl-C gets a second to end.
+        env = os.environ | {"STEPWIRE_REDIS_URL": server.url, "STEPWIRE_GRACE_S": "1"}
+        env.pop("STEPWIRE_QUEUE_URL", None)
+        port = free_port()
+        children = [
+            gateway(env, port=port, log=logs / "gateway.log"),
+            worker(AGENT, env, log=logs / "worker.log"),
+        ]
+        for child in children:
+            stack.callback(child.stop)
+            child.start()
+        # Stopping takes a moment; another Ctrl-C in it must not leave anything behind.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.SIG_IGN)
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: is_ready(url), "the gateway", children)
+        wait_until(lambda: "worker ready" in children[1].output, "the worker", children)
+        yield url
+
+
+def wait_until(condition: Callable[[], bool], what: str, children: Sequence[Child] = ()) -> None:
+    """Wait until something is there.
+
+    Raises:
+        DemoFailed: it took too long, or a process has ended that it needs.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not condition():
+        for child in children:
+            if child.exit_code is not None:
+                raise DemoFailed(f"'stepwire {child.arguments[0]}' ended:\n{child.output}")
+        if time.monotonic() > deadline:
+            logs = "\n".join(child.output for child in children)
+            raise DemoFailed(f"{what} is not there after {START_TIMEOUT_S:g} s:\n{logs}")
+        time.sleep(0.02)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Raise DemoFailed in a block that takes longer."""
+
+    def too_long(_signal: int, _frame: FrameType | None) -> None:
+        raise DemoFailed(f"the run is not over after {seconds} s")
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def leave(_signal: int, _frame: FrameType | None) -> None:
+    """End on SIGTERM as on Ctrl-C: through every cleanup on the way."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+import stepwire as cl
+
+
+@cl.on_chat_start
+async def main():
+    async with cl.Step(name="Parent step") as step:
+        step.input = "Parent step input"
+        step.output = "Parent step output"
+
+    await cl.sleep(2)
+
+    await step.remove()
