@@ -1,0 +1,222 @@
+"""``stepwire dev``, ``make demo`` and the other commands, as a person at a terminal meets them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from stack import wait_until
+from stepwire_cli.embedded import free_port
+
+ROOT = Path(__file__).parents[2]
+STEPWIRE = [sys.executable, "-m", "stepwire_cli"]
+
+APP = """
+import stepwire as cl
+
+@cl.on_message
+async def main(message):
+    await cl.Message("{answer}").send()
+"""
+
+
+def stepwire(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*STEPWIRE, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+class Dev:
+    """A running ``stepwire dev``."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.log = log
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def answer(self) -> str:
+        """What a new session is answered, or nothing while nobody is there."""
+        with httpx.Client(base_url=self.url, timeout=10) as client:
+            session = client.post("/v1/sessions").json()["session_id"]
+            client.post(f"/v1/sessions/{session}/messages", json={"content": "hi"})
+            for _ in range(100):
+                steps = client.get(f"/v1/sessions/{session}").json()["steps"]
+                if len(steps) == 2 and steps[1]["status"] == "ok":
+                    return str(steps[1]["output"])
+                time.sleep(0.05)
+        return ""
+
+
+def _group_members(marker: str) -> list[str]:
+    """Processes whose environment names this test's marker."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if marker.encode() in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def _address(output: str) -> tuple[str, int]:
+    """Where the embedded server listens; its own process hides its environment."""
+    match = re.search(r"redis://(127\.0\.0\.1):(\d+)", output)
+    assert match is not None
+    return match[1], int(match[2])
+
+
+@contextmanager
+def dev(tmp_path: Path, *options: str) -> Iterator[Dev]:
+    port, log = free_port(), tmp_path / "dev.log"
+    env = os.environ | {"STEPWIRE_TEST_MARKER": str(tmp_path)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*STEPWIRE, "dev", "app.py", "--port", str(port), *options],
+            cwd=tmp_path,
+            env=env,
+            stdout=output,
+            stderr=output,
+        )
+    running = Dev(process, f"http://127.0.0.1:{port}", log)
+    try:
+        wait_until(lambda: "inspector" in running.output or process.poll() is not None, "dev is up")
+        assert process.poll() is None, running.output
+        yield running
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for leftovers in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_dev_runs_everything_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "app.py").write_text(APP.format(answer="one"))
+    with dev(tmp_path) as running:
+        assert running.answer() == "one"
+        server = _address(running.output)
+        assert len(_group_members(str(tmp_path))) == 3
+        socket.create_connection(server, timeout=5).close()
+        running.process.send_signal(number)
+        assert running.process.wait(30) == 0
+    assert _group_members(str(tmp_path)) == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(server, timeout=5)
+    assert "Traceback" not in running.output
+
+
+def test_dev_restarts_the_worker_when_a_file_changes_and_survives_a_broken_one(
+    tmp_path: Path,
+) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(APP.format(answer="one"))
+    with dev(tmp_path) as running:
+        assert running.answer() == "one"
+        app.write_text("import stepwire as cl\n\nthis is no Python\n")
+        wait_until(lambda: "SyntaxError" in running.output, "the error is shown")
+        assert 'app.py", line 3' in running.output
+        wait_until(lambda: "starts again when a file changes" in running.output, "it waits")
+        app.write_text(APP.format(answer="two"))
+        wait_until(lambda: running.output.count("worker ready") == 2, "the worker is back")
+        assert running.answer() == "two"
+
+
+def test_dev_without_reload_ends_with_its_worker(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("1 / 0\n")
+    result = stepwire("dev", "app.py", "--no-reload", "--port", str(free_port()), cwd=tmp_path)
+    assert result.returncode == 1
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_dev_refuses_to_listen_where_others_could_reach_it(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    result = stepwire("dev", "app.py", "--host", "0.0.0.0", cwd=tmp_path)  # noqa: S104
+    assert result.returncode == 1
+    assert "no authentication" in result.stderr
+
+
+def test_dev_names_a_port_that_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP.format(answer="one"))
+    with dev(tmp_path) as running:
+        result = stepwire("dev", "app.py", "--port", running.url.rpartition(":")[2], cwd=tmp_path)
+    assert result.returncode == 1
+    assert "is taken" in result.stderr
+    assert "--port" in result.stderr
+
+
+def test_dev_names_a_file_that_is_not_there(tmp_path: Path) -> None:
+    result = stepwire("dev", "nope.py", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: no file nope.py")
+
+
+def test_send_and_tail_show_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP.format(answer="the answer"))
+    with dev(tmp_path) as running:
+        sent = stepwire("send", "-", "hello", "--tail", "--url", running.url)
+        assert sent.returncode == 0, sent.stderr
+        session = sent.stdout.splitlines()[0]
+        assert re.fullmatch("[0-9a-f]{32}", session)
+        assert "the answer" in sent.stdout
+        tailed = stepwire("tail", session, "--until-idle", "--url", running.url)
+        assert tailed.returncode == 0, tailed.stderr
+        assert "hello" in tailed.stdout
+        assert "the answer" in tailed.stdout
+        unknown = stepwire("tail", "never-created", "--url", running.url)
+        assert unknown.returncode == 1
+        assert "no session 'never-created'" in unknown.stderr
+
+
+@pytest.mark.parametrize("command", [["tail", "s"], ["send", "s", "text"]])
+def test_without_a_gateway_the_command_says_what_to_start(command: list[str]) -> None:
+    result = stepwire(*command, "--url", "http://127.0.0.1:1")
+    assert result.returncode == 1
+    assert "no gateway answers at http://127.0.0.1:1" in result.stderr
+    assert "stepwire dev" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STEPWIRE_PORT=http\n")
+    result = stepwire("gateway", cwd=tmp_path)
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert "STEPWIRE_PORT='http'" in line
+
+
+def test_help_names_every_command_and_shows_defaults() -> None:
+    listed = stepwire("--help").stdout
+    for command in ("dev", "worker", "gateway", "tail", "send"):
+        assert re.search(rf"^  {command} ", listed, re.MULTILINE)
+        text = " ".join(stepwire(command, "--help").stdout.split())
+        assert "[default: " in text or "[env var:" in text, command
+
+
+def test_the_demo_answers_with_what_it_found() -> None:
+    result = subprocess.run(
+        [sys.executable, "examples/demo.py", "What does a cursor look like?"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert result.returncode == 0, result.stderr
+    for part in ("http://127.0.0.1:", "retrieve", "rank", "read", "extract", "answer", "[1]"):
+        assert part in result.stdout
+    assert "docs/protocol.md" in result.stdout
