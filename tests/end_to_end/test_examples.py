@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 import httpx
 
+from openai_stub import openai_stub
 from sse import Received, View, events
 from stack import Gateway, Stack
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-sys.path.insert(0, str(EXAMPLES))
-
-from openai_stub import openai_stub  # noqa: E402
 
 LIMIT_S = 30
 

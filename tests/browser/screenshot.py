@@ -1,0 +1,92 @@
+"""The picture in the README: the demo agent in the middle of a run.
+
+    python tests/browser/screenshot.py docs/inspector.png
+
+Needs Chromium. The text is in the fonts below that are installed (on Debian: ``apt install
+fonts-inter fonts-jetbrains-mono``), else in whatever the machine has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from browser import chromium
+from stack import Gateway, Stack
+from stepwire_cli.embedded import embedded_server
+
+AGENT = Path(__file__).parents[2] / "examples" / "agent.py"
+QUESTION = "How does a server-sent event stream keep its connection alive?"
+# All four documents are being read, and of each there is a line to see.
+STREAMING = ".step[data-status=running] > .step-body > .field > .step-output"
+A_LINE = re.compile(".{50}")
+SETTLED = ("retrieve", "rank")
+LIMIT_MS = 30_000
+
+FONTS = """\
+<fontconfig>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+  <alias binding="same"><family>system-ui</family>
+    <prefer><family>Inter</family><family>Liberation Sans</family></prefer></alias>
+  <alias binding="same"><family>monospace</family>
+    <prefer><family>JetBrains Mono</family><family>DejaVu Sans Mono</family></prefer></alias>
+</fontconfig>
+"""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description="Take the README's picture of the inspector.")
+    arguments.add_argument("file", type=Path)
+    file = arguments.parse_args().file
+    path = chromium.find()
+    if path is None:
+        sys.exit(chromium.MISSING)
+    with TemporaryDirectory(prefix="stepwire-screenshot-") as name:
+        folder = Path(name)
+        (folder / "fonts.conf").write_text(FONTS)
+        os.environ["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
+        with demo(folder) as gateway, sync_playwright() as playwright:
+            browser = chromium.launch(playwright, path)
+            page = browser.new_page(
+                viewport={"width": 1280, "height": 860}, device_scale_factor=2, color_scheme="light"
+            )
+            page.set_default_timeout(LIMIT_MS)
+            ask(page, f"{gateway.url}/?session={gateway.create_session('demo')}")
+            page.screenshot(path=file)
+            browser.close()
+    print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
+
+
+@contextmanager
+def demo(folder: Path) -> Iterator[Gateway]:
+    """The demo agent behind a gateway, while the block runs."""
+    with embedded_server() as server, Stack(folder, server.url) as stack:
+        stack.worker(AGENT)
+        yield stack.gateway()
+
+
+def ask(page: Page, url: str) -> None:
+    """Ask the agent and return at the moment to be seen."""
+    page.goto(url)
+    page.locator(".run[data-status=ok]").wait_for()
+    page.get_by_label("Message", exact=True).fill(QUESTION)
+    page.keyboard.press("Enter")
+    for name in SETTLED:
+        line = page.locator(".step-toggle", has_text=name)
+        page.locator(".step[data-status=ok] > .step-toggle", has_text=name).wait_for()
+        line.click()
+    page.locator(STREAMING, has_text=A_LINE).nth(3).wait_for()
+
+
+if __name__ == "__main__":
+    main()

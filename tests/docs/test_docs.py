@@ -1,0 +1,102 @@
+"""What the documents say is true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stack import Stack
+
+from stepwire_core.documents import RunDocument, StepDocument
+from stepwire_core.settings import Settings
+from stepwire_gateway import _problems, create_app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_handler_in_the_readme_answers(stack: Stack) -> None:
+    [handler] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    stack.worker(handler)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    run = gateway.send(session, "Hello")["run_id"]
+    assert gateway.wait_for_end(session, run)["status"] == "ok"
+    steps = {step["name"]: step for step in gateway.snapshot(session)["steps"]}
+    assert steps["Assistant"]["output"] == "You said: Hello "
+    assert steps["search"]["parent_id"] == steps["agent"]["id"]
+    assert steps["agent"]["output"] == "answered"
+
+
+def test_the_curl_lines_in_the_readme_work(stack: Stack) -> None:
+    gateway = stack.gateway()
+    lines = re.findall(r"^\$ (curl -X POST .*)$", README, re.MULTILINE)
+    assert len(lines) == 2
+    answers = []
+    for line in lines:
+        command = line.replace("localhost:8000", f"127.0.0.1:{gateway.port}")
+        result = subprocess.run(  # noqa: S602 - the line as a reader would paste it
+            command, shell=True, capture_output=True, text=True, check=True, timeout=30
+        )
+        answers.append(result.stdout)
+    assert answers[0] == '{"session_id":"demo"}'
+    assert '"message_id"' in answers[1]
+
+
+def test_the_commands_in_the_readme_exist() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "stepwire_cli", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    makefile = (ROOT / "Makefile").read_text()
+    for command in re.findall(r"stepwire (dev|worker|gateway|tail|send)\b", README):
+        assert f"  {command} " in listed
+    for target in re.findall(r"make (\w+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE) or target in {"help", "lock"}
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    expected = ["| variable | default | |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        expected.append(f"| `STEPWIRE_{name.upper()}` | {default} | {field.description} |")
+    table = "\n".join(expected)
+    assert table in (ROOT / "docs/settings.md").read_text(), f"put this there:\n{table}"
+
+
+def test_every_error_code_is_in_the_protocol_with_its_status() -> None:
+    codes = {code: status for status, code in _problems._OF_ERROR.values()}
+    codes |= {code: status for status, code in _problems._OF_STATUS.items()}
+    for code, status in codes.items():
+        assert f"| `{code}` | {status} |" in PROTOCOL
+
+
+def test_every_route_is_in_the_protocol() -> None:
+    for path in create_app(Settings()).openapi()["paths"]:
+        short = path.replace("{session_id}", "{sid}").replace("{run_id}", "{rid}")
+        assert short in PROTOCOL, short
+
+
+@pytest.mark.parametrize("model", [StepDocument, RunDocument])
+def test_every_field_of_a_document_is_in_the_protocol(
+    model: type[StepDocument] | type[RunDocument],
+) -> None:
+    examples = "".join(re.findall(r"```json\n(.*?)```", PROTOCOL, re.DOTALL))
+    for name in model.model_fields:
+        assert f'"{name}":' in examples, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_files_that_a_document_names_are_there(document: Path) -> None:
+    text = document.read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+    for path in re.findall(
+        r"`((?:tests|worker|gateway|shared|cli|examples|benchmarks)/[\w/.]+)`", text
+    ):
+        assert (ROOT / path).exists(), path
