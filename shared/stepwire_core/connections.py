@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from redis import Redis as SyncRedis
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
     BusyLoadingError,
@@ -29,6 +29,9 @@ SOCKET_TIMEOUT_S: Final = 10.0
 """A call that Redis has not answered by then has failed."""
 
 CONNECT_TIMEOUT_S: Final = 3.0
+
+MAX_CONNECTIONS: Final = 32
+"""Of one client; whoever comes when all are busy waits for one."""
 
 UNAVAILABLE: Final = (
     ConnectionError,
@@ -87,8 +90,10 @@ def _run_id(info: object) -> str:
 
 def connect(url: str, server_id: ServerId | None = None) -> Redis:
     """A client with a pool of its own for the current event loop; it connects on first use."""
-    pool = ConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=SOCKET_TIMEOUT_S,
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_keepalive=True,

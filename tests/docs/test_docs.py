@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from stack import Stack
 
+from stack import Stack
 from stepwire_core.documents import RunDocument, StepDocument
 from stepwire_core.settings import Settings
 from stepwire_gateway import _problems, create_app

@@ -63,6 +63,38 @@ def test_a_running_job_keeps_its_lease_however_long_it_takes(stack: Stack) -> No
     assert (ended["status"], ended["attempt"]) == ("ok", 1)
 
 
+def test_a_handler_that_blocks_for_longer_than_its_lease_keeps_its_run(stack: Stack) -> None:
+    app = """
+        import time
+        import stepwire as cl
+
+        @cl.on_message
+        async def main():
+            with cl.Step("blocking"):
+                time.sleep(5)
+    """
+    workers = [stack.worker(app, STEPWIRE_LEASE_S="2") for _ in range(2)]
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    ended = gateway.wait_for_end(session, gateway.send(session, "go")["run_id"])
+    assert (ended["status"], ended["attempt"]) == ("ok", 1)
+    assert [("blocks the event loop" in w.output) for w in workers].count(True) == 1
+
+
+def test_a_run_that_its_worker_gives_up_is_taken_up_at_once(stack: Stack) -> None:
+    """Deploys do not wait for leases: the lease here is longer than the test may take."""
+    env = {"STEPWIRE_LEASE_S": "600", "STEPWIRE_MAX_ATTEMPTS": "2", "STEPWIRE_GRACE_S": "1"}
+    first = stack.worker(SLOW, **env)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    run = gateway.send(session, "2")["run_id"]
+    wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 3, "it runs")
+    stack.worker(SLOW, **env)
+    first.signal(signal.SIGTERM)
+    ended = gateway.wait_for_end(session, run)
+    assert (ended["status"], ended["attempt"]) == ("ok", 2)
+
+
 def test_a_worker_that_is_told_to_stop_lets_its_run_finish(stack: Stack) -> None:
     worker = stack.worker(SLOW, STEPWIRE_GRACE_S="10")
     gateway = stack.gateway()

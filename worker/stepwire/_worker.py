@@ -21,6 +21,7 @@ from arq.constants import in_progress_key_prefix
 from arq.worker import Retry, Worker, func
 from redis.asyncio import ConnectionPool
 
+from stepwire._lease import LeaseKeeper
 from stepwire._publisher import Publisher
 from stepwire._run import Runner
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE, ServerId, connect, require
@@ -67,6 +68,7 @@ class StepwireWorker(Worker):
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._not_ours: set[str] = set()
+        self._deferred_s: dict[str, float] = {}
         super().__init__(
             functions=[func(self._run, name=RUN_FUNCTION)],
             queue_name=settings.queue_name,
@@ -99,17 +101,49 @@ class StepwireWorker(Worker):
                 "a run is lost and will be closed",
                 extra={"run_id": run.run_id, "error": str(error)},
             )
-            raise Retry(defer=self._settings.lease_s) from error
+            self._deferred_s[ctx["job_id"]] = self._settings.lease_s
+            raise Retry from error
         except RunFenced:
             logger.warning("a run went on elsewhere", extra={"run_id": run.run_id})
             self._not_ours.add(ctx["job_id"])
 
-    async def finish_job(self, job_id: str, *args: Any, **kwargs: Any) -> None:
+    async def finish_job(
+        self,
+        job_id: str,
+        finish: bool,
+        result_data: bytes | None,
+        result_timeout_s: float | None,
+        keep_result_forever: bool,
+        incr_score: int | None,
+        keep_in_progress: float | None,
+    ) -> None:
+        """Take the job off the queue, or give it back with the time at which it is due.
+
+        Instead of arq's ``incr_score``, which counts from where the score was when the job started:
+        the lease has moved it since.
+        """
+        del incr_score
         if job_id in self._not_ours:
             # Another worker has the job now; deleting it would take it away from that one.
             self._not_ours.discard(job_id)
             return
-        await super().finish_job(job_id, *args, **kwargs)
+        await super().finish_job(
+            job_id,
+            finish,
+            result_data,
+            result_timeout_s,
+            keep_result_forever,
+            None,
+            keep_in_progress,
+        )
+        if not finish:
+            defer_s = self._deferred_s.pop(job_id, 0.0)
+            async with self.pool.pipeline(transaction=True) as pipe:
+                due_ms = int((time.time() + defer_s) * 1000)
+                pipe.zadd(self.queue_name, {job_id: due_ms}, xx=True)
+                if not defer_s:
+                    pipe.lpush(wake_key(self.queue_name), job_id)
+                await pipe.execute()
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -117,10 +151,7 @@ class StepwireWorker(Worker):
         """Instead of arq's loop: poll when woken, at least every ``poll_s``."""
         self.ctx["redis"] = self.pool
         await self._start()
-        side_tasks = [
-            self.loop.create_task(self._listen(), name="stepwire-wake"),
-            self.loop.create_task(self._renew_leases(), name="stepwire-lease"),
-        ]
+        listening = self.loop.create_task(self._listen(), name="stepwire-wake")
         try:
             while True:
                 self._wake.clear()
@@ -131,13 +162,11 @@ class StepwireWorker(Worker):
                     await asyncio.sleep(_OUTAGE_DELAY_S)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self.poll_delay_s)
-                for task in side_tasks:
-                    if task.done():
-                        task.result()
+                if listening.done():
+                    listening.result()
         finally:
-            for task in side_tasks:
-                task.cancel()
-            await asyncio.gather(*side_tasks, return_exceptions=True)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Claim and start as many of these jobs as there is room for, in one round trip.
@@ -191,30 +220,6 @@ class StepwireWorker(Worker):
         finally:
             await redis.aclose(close_connection_pool=True)
 
-    # -- leases ---------------------------------------------------------------------------------
-
-    async def _renew_leases(self) -> None:
-        """Every third of a lease, say that the running jobs are alive.
-
-        The in-progress key keeps other workers away; the score, moved ahead, keeps the job out of
-        their sight, so that running jobs never hide waiting ones.
-        """
-        lease_s = self._settings.lease_s
-        while True:
-            await asyncio.sleep(lease_s / 3)
-            running = list(self.job_tasks)
-            if not running:
-                continue
-            until_ms = int((time.time() + lease_s) * 1000)
-            try:
-                async with self.pool.pipeline(transaction=False) as pipe:
-                    for job_id in running:
-                        pipe.psetex(in_progress_key_prefix + job_id, int(lease_s * 1000), b"1")
-                        pipe.zadd(self.queue_name, {job_id: until_ms}, xx=True)
-                    await pipe.execute()
-            except UNAVAILABLE as error:
-                logger.warning("leases could not be renewed", extra={"error": str(error)})
-
     # -- resources ------------------------------------------------------------------------------
 
     async def _start(self) -> None:
@@ -223,6 +228,13 @@ class StepwireWorker(Worker):
         self._resources.push_async_callback(redis.aclose)
         publisher = Publisher(self._settings)
         self._resources.push_async_callback(asyncio.to_thread, publisher.close)
+        keeper = LeaseKeeper(
+            self._settings,
+            # Copied at once: the loop changes it meanwhile.
+            running=lambda: list(self.job_tasks),
+            poke_loop=lambda: self.loop.call_soon_threadsafe(keeper.loop_answers),
+        )
+        self._resources.enter_context(keeper)
         log = EventLog(redis, server_id, self._settings)
         self._runner = Runner(self._handlers, log, publisher, self._settings)
         logger.info(

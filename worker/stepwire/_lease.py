@@ -1,0 +1,93 @@
+"""Leases: how the other workers know that the runs of this one are alive."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from arq.constants import in_progress_key_prefix
+from redis import Redis
+
+from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from stepwire_core.settings import Settings
+
+logger = logging.getLogger("stepwire.lease")
+
+
+class LeaseKeeper:
+    """Renews the leases of the running jobs every third of a lease, while the block runs.
+
+    The in-progress key keeps other workers away; the score, moved ahead, keeps the job out of their
+    sight, so that running jobs never hide waiting ones.
+
+    From a thread of its own: a handler that blocks the event loop holds up its worker, but it is
+    not dead. A loop that has not answered for a whole lease is reported in the log.
+    """
+
+    def __init__(
+        self, settings: Settings, running: Callable[[], list[str]], poke_loop: Callable[[], object]
+    ) -> None:
+        self._settings = settings
+        self._running = running
+        self._poke_loop = poke_loop
+        self._answered_at = time.monotonic()
+        self._stopping = threading.Event()
+        self._redis = Redis.from_url(
+            settings.effective_queue_url,
+            socket_timeout=settings.lease_s / 3,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+        )
+        self._thread = threading.Thread(target=self._run, name="stepwire-lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._redis.close()
+
+    def loop_answers(self) -> None:
+        """Called on the event loop, as proof that it turns."""
+        self._answered_at = time.monotonic()
+
+    def _run(self) -> None:
+        reported = False
+        while not self._stopping.wait(self._settings.lease_s / 3):
+            try:
+                self._renew(self._running())
+            except UNAVAILABLE as error:
+                logger.warning("leases could not be renewed", extra={"error": str(error)})
+            blocked_s = time.monotonic() - self._answered_at
+            if blocked_s > self._settings.lease_s and not reported:
+                logger.warning(
+                    "a handler blocks the event loop: no other run of this worker goes on",
+                    extra={"blocked_s": round(blocked_s, 1)},
+                )
+            reported = blocked_s > self._settings.lease_s
+            self._poke_loop()
+
+    def _renew(self, job_ids: list[str]) -> None:
+        if not job_ids:
+            return
+        lease_ms = int(self._settings.lease_s * 1000)
+        until_ms = int(time.time() * 1000) + lease_ms
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.psetex(in_progress_key_prefix + job_id, lease_ms, b"1")
+                pipe.zadd(self._settings.queue_name, {job_id: until_ms}, xx=True)
+            pipe.execute()
