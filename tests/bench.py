@@ -48,7 +48,9 @@ class Bench:
             arguments=arguments,
         )
         runner = Runner(handlers, self.log, self.publisher, self.settings)
-        await asyncio.wait_for(runner.execute(request), 30)
+        # Not wait_for: a cancellation from outside has to come back out of the runner itself.
+        async with asyncio.timeout(30):
+            await runner.execute(request)
         run = (await self.snapshot()).run(request.run_id)
         assert run is not None
         return run

@@ -389,7 +389,8 @@ async def test_a_producer_goes_on_after_a_failover_that_lost_its_tail(log: Log) 
 
 
 async def test_all_keys_of_a_session_expire_at_one_instant(log: Log) -> None:
-    await log.put(log.start("a"), delta_event("a", "x"), delta_event("a", "y", field="input"))
+    await log.put(log.start("a"))
+    await log.put(delta_event("a", "x"), delta_event("a", "y", field="input"))
     expiries = {
         key: await log.redis.execute_command("PEXPIRETIME", key)
         for key in await log.redis.keys(f"*{log.session_id}*")

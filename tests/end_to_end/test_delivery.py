@@ -198,8 +198,8 @@ async def test_the_stream_of_a_run_has_its_events_alone_and_ends_with_it(stack: 
     stack.worker(APP)
     gateway = stack.gateway()
     session = gateway.create_session()
-    run = gateway.send(session, "one")["run_id"]
-    other = gateway.send(session, "two")["run_id"]
+    run = gateway.send(session, "slowly")["run_id"]
+    other = gateway.send(session, "slowly")["run_id"]
     path = f"/v1/sessions/{session}/runs/{run}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
         http = await _clients(resources, gateway)
@@ -209,6 +209,9 @@ async def test_the_stream_of_a_run_has_its_events_alone_and_ends_with_it(stack: 
         last = client.received[-1]
         assert (last.type, last.data["run_id"], last.data["will_retry"]) == ("run.end", run, False)
         assert {step["run_id"] for step in client.view.steps.values()} == {run}
+        own = [event for event in client.received if event.type == "step.delta"]
+        assert len(own) > 20
+        assert {event.data["id"] for event in own} <= set(client.view.steps)
         cursors = [event.cursor for event in client.received]
         assert cursors == sorted(set(cursors))
 

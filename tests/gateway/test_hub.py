@@ -266,15 +266,36 @@ async def test_doubled_and_stale_messages_change_nothing(
         reader.assert_whole()
 
 
+async def test_a_reader_who_is_ahead_of_the_news_does_not_get_it_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(settings) as (hub, session), reading(hub, session.id) as [first]:
+        await first.until_cursor(await session.write(1))
+        deliver, held = hub._on_message, list[tuple[bytes, bytes]]()
+        monkeypatch.setattr(hub._link, "_on_message", lambda *message: held.append(message))
+        read_up_to = await session.write(5)
+        async with reading(hub, session.id, Cursor(read_up_to.epoch, 1)) as [second]:
+            await second.until_cursor(read_up_to)
+            monkeypatch.setattr(hub._link, "_on_message", deliver)
+            for message in held:
+                deliver(*message)
+            last = await session.write(1)
+            for reader, first_seq in ((first, 1), (second, 2)):
+                await reader.until_cursor(last)
+                reader.assert_whole(first_seq)
+
+
 async def test_killed_connections_lose_nothing_and_double_nothing(settings: Settings) -> None:
     """README: pub/sub is the news, the log is the truth."""
-    settings = settings.model_copy(update={"log_max_events": 100_000})
+    # Without the tail check: what a lost connection has cost is made good when it is back.
+    settings = settings.model_copy(update={"log_max_events": 100_000, "tail_check_s": 1_000})
     async with running(settings) as (hub, session), reading(hub, session.id, count=3) as readers:
         for kill in range(10):
             await session.write(50)
             await session.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             if kill % 2:
                 await session.write(50)
+        await session.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         last = await session.write(1)
         for reader in readers:
             await reader.until_cursor(last)

@@ -12,7 +12,7 @@ local epoch, top = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq'))
 if not epoch then return {'unknown'} end
 
 local seq = tonumber(ARGV[2])
-if ARGV[1] == epoch and seq <= tonumber(top) then
+if ARGV[1] == epoch then
   if seq == tonumber(top) then return {'log', epoch, top, {}} end
   local from = epoch .. '-' .. string.format('%.0f', seq + 1)
   local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])
