@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from stepwire_core.clock import now
-from stepwire_core.documents import USER_MESSAGE, Snapshot, StepDocument
+from stepwire_core.documents import (
+    ON_CHAT_START,
+    ON_MESSAGE,
+    USER_MESSAGE,
+    Snapshot,
+    StepDocument,
+)
 from stepwire_core.errors import IdConflict
 from stepwire_core.events import step_event
 from stepwire_core.ids import ID_PATTERN, derived_id, new_id
@@ -18,9 +24,6 @@ from stepwire_core.queue import RunRequest
 from stepwire_gateway._services import ServicesDep, SessionId
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
-
-ON_CHAT_START: Final = "on_chat_start"
-ON_MESSAGE: Final = "on_message"
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 

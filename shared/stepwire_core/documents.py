@@ -17,6 +17,10 @@ EndStatus = Literal["ok", "error", "cancelled", "interrupted"]
 
 TextField = Literal["output", "input"]
 
+ON_CHAT_START: Final = "on_chat_start"
+ON_MESSAGE: Final = "on_message"
+"""Handlers that the gateway asks for by name; any other name is that of a task."""
+
 USER_MESSAGE: Final = "user_message"
 ASSISTANT_MESSAGE: Final = "assistant_message"
 

@@ -9,7 +9,6 @@ fonts-inter fonts-jetbrains-mono``), else in whatever the machine has.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,17 +43,10 @@ MOMENT = """() => new Promise((resolve) => {
   };
   look();
 })"""
+# The page takes the font of the system, which on a server is none that was made for reading.
+FONT = "document.documentElement.style.setProperty('--sans', 'Inter, system-ui, sans-serif')"
 SETTLED = ("retrieve", "rank")
 LIMIT_MS = 30_000
-
-# The page asks for the font of the system: what is preferred here comes before its own rules.
-FONTS = """\
-<fontconfig>
-  <alias binding="same"><family>sans</family>
-    <prefer><family>Inter</family><family>Liberation Sans</family></prefer></alias>
-  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-</fontconfig>
-"""
 
 
 def main() -> None:
@@ -65,10 +57,7 @@ def main() -> None:
     if path is None:
         sys.exit(chromium.MISSING)
     with TemporaryDirectory(prefix="stepwire-screenshot-") as name:
-        folder = Path(name)
-        (folder / "fonts.conf").write_text(FONTS)
-        os.environ["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
-        with demo(folder) as gateway, sync_playwright() as playwright:
+        with demo(Path(name)) as gateway, sync_playwright() as playwright:
             browser = chromium.launch(playwright, path)
             page = browser.new_page(
                 viewport={"width": 1280, "height": 960}, device_scale_factor=2, color_scheme="light"
@@ -92,6 +81,7 @@ def demo(folder: Path) -> Iterator[Gateway]:
 def ask(page: Page, url: str) -> None:
     """Ask the agent and return at the moment to be seen."""
     page.goto(url)
+    page.evaluate(FONT)
     page.locator(".run[data-status=ok]").wait_for()
     page.get_by_label("Message", exact=True).fill(QUESTION)
     page.keyboard.press("Enter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -117,7 +118,8 @@ def stack(image: Path, tmp_path: Path) -> Iterator[Stack]:
 @pytest.fixture
 def proxied(image: Path, tmp_path: Path) -> Iterator[Stack]:
     if nginx() is None:
-        pytest.skip("there is no nginx on this machine (Debian: apt-get install nginx-light)")
+        why = "there is no nginx on this machine (Debian: apt-get install nginx-light)"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
     with started(image, tmp_path, proxy=True) as it:
         yield it
 

@@ -12,17 +12,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from stepwire_core.documents import ON_CHAT_START, ON_MESSAGE
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-
-ON_CHAT_START: Final = "on_chat_start"
-ON_MESSAGE: Final = "on_message"
 
 
 @dataclass(slots=True)

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
-from stepwire._handlers import ON_CHAT_START, ON_MESSAGE, Handlers, takes_message
+from stepwire._handlers import Handlers, takes_message
 from stepwire._message import Message
 from stepwire_core.clock import now
-from stepwire_core.documents import EndStatus, ErrorInfo, RunDocument, Snapshot, StepDocument
+from stepwire_core.documents import (
+    ON_CHAT_START,
+    ON_MESSAGE,
+    EndStatus,
+    ErrorInfo,
+    RunDocument,
+    Snapshot,
+    StepDocument,
+)
 from stepwire_core.errors import HandlerNotFound, RunEnded, SessionNotFound, StepwireError
 from stepwire_core.events import NewEvent, run_end_event, run_start_event, step_event
 from stepwire_core.ids import new_id
