@@ -7,6 +7,7 @@
     ├── HandlerModuleError      the user's module cannot be loaded
     ├── HandlerNotFound         no handler of that name in this worker
     ├── NoActiveSession         a step or message outside any session
+    ├── ForkedProcess           a step of the parent process in a forked child
     ├── InvalidArgument         (also a ValueError) a value that the API cannot take
     │   ├── InvalidId
     │   └── InvalidCursor
@@ -52,8 +53,19 @@ class NoActiveSession(StepwireError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"{what} was used outside any session: use it inside a handler "
-            "(@cl.on_message, @cl.on_chat_start, @cl.task) or in a task that one has started"
+            f"{what} was used outside any session: use it inside a handler (@cl.on_message, "
+            "@cl.on_chat_start, @cl.task), in a task that one has started, or open a session "
+            "around it: with cl.session(id)"
+        )
+
+
+class ForkedProcess(StepwireError):
+    """A step of the parent process was used in a forked child."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this process was forked inside a session, which stays with its parent: give the child "
+            "cl.current().export(), and use 'with cl.attach(context):' there"
         )
 
 

@@ -4,9 +4,11 @@ from stepwire._context import context
 from stepwire._decorator import step
 from stepwire._handlers import on_chat_start, on_message, task
 from stepwire._message import Message
+from stepwire._session import Current, attach, current, session
 from stepwire._step import Step
 from stepwire._time import sleep
 from stepwire_core.errors import (
+    ForkedProcess,
     HandlerModuleError,
     HandlerNotFound,
     IdConflict,
@@ -25,6 +27,8 @@ from stepwire_core.errors import (
 )
 
 __all__ = [
+    "Current",
+    "ForkedProcess",
     "HandlerModuleError",
     "HandlerNotFound",
     "IdConflict",
@@ -42,9 +46,12 @@ __all__ = [
     "Step",
     "StepwireError",
     "StoreUnavailable",
+    "attach",
     "context",
+    "current",
     "on_chat_start",
     "on_message",
+    "session",
     "sleep",
     "step",
     "task",

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stepwire_core.errors import NoActiveSession
+from stepwire_core.errors import NoActiveSession, StepwireError
 
 if TYPE_CHECKING:
     from stepwire._node import Node
     from stepwire._publisher import Producer
     from stepwire._step import Step
+    from stepwire_core.documents import EndStatus
+
+logger = logging.getLogger("stepwire.context")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One attempt of a run in this process: what its steps have in common."""
+    """One attempt of a run, or one emitter, in this process: what its steps have in common."""
 
     producer: Producer
     handler: str
-    message_id: str | None = None
+    default_parent_id: str | None = None
+    """What steps nest under that no other step is around: the message that started the run."""
     open_nodes: dict[str, Node] = field(default_factory=dict)
     """Started and not ended, in the order of their starts."""
 
@@ -36,6 +41,14 @@ class Scope:
     def attempt(self) -> int:
         return self.producer.attempt
 
+    def end_open_nodes(self, status: EndStatus) -> None:
+        """End what was left open (sent by hand, or in a task nobody awaited), the latest first."""
+        for node in reversed(list(self.open_nodes.values())):
+            try:
+                node._end(status)
+            except StepwireError:
+                logger.exception("a step could not be ended", extra={"step_id": node.id})
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -46,8 +59,8 @@ class Frame:
 
     @property
     def parent_id(self) -> str | None:
-        """The enclosing step, else the message that started the run."""
-        return self.step.id if self.step is not None else self.scope.message_id
+        """The enclosing step, else what the scope names."""
+        return self.step.id if self.step is not None else self.scope.default_parent_id
 
 
 _frame: ContextVar[Frame | None] = ContextVar("stepwire_frame", default=None)
@@ -97,13 +110,13 @@ class Context:
         return Session(current_frame("context.session").scope.session_id)
 
     @property
-    def run_id(self) -> str:
-        """The current run.
+    def run_id(self) -> str | None:
+        """The current run; None for code that emits into a session without one.
 
         Raises:
             NoActiveSession: outside any handler.
         """
-        return current_frame("context.run_id").scope.run_id
+        return current_frame("context.run_id").scope.run_id or None
 
     @property
     def current_step(self) -> Step | None:

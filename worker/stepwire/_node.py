@@ -136,7 +136,7 @@ class Node:
         return StepDocument(
             id=self.id,
             session_id=scope.session_id,
-            run_id=scope.run_id,
+            run_id=scope.run_id or None,
             attempt=scope.attempt,
             parent_id=self.parent_id,
             name=self.name,

@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from stepwire_core.connections import UNAVAILABLE, ServerId, connect_sync
 from stepwire_core.errors import (
+    ForkedProcess,
     ProtocolViolation,
     RunEnded,
     StepwireError,
@@ -94,13 +95,21 @@ class Producer:
     """
 
     def __init__(
-        self, publisher: Publisher, name: str, session_id: str, run_id: str = "", attempt: int = 0
+        self,
+        publisher: Publisher,
+        name: str,
+        session_id: str,
+        *,
+        run_id: str,
+        attempt: int,
+        create: bool,
     ) -> None:
         self.session_id = session_id
         self.run_id = run_id
         self.attempt = attempt
         self._publisher = publisher
         self._name = name
+        self._create = create
         self._next = 1
         self._epoch = ""
         self._failure: StepwireError | None = None
@@ -156,7 +165,9 @@ class Producer:
             known_epoch=self._epoch,
             run_id=self.run_id,
             attempt=self.attempt,
+            create=self._create,
         )
+        self._create = False
         self._next += len(events)
         return batch
 
@@ -186,6 +197,7 @@ class Publisher:
         self._flush_waiters: list[tuple[int, Producer, Future[None]]] = []
         self._room_waiters: list[Future[None]] = []
         self._closing = False
+        self._orphaned = False
         self._give_up_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="stepwire-publisher", daemon=True)
         self._thread.start()
@@ -194,9 +206,28 @@ class Publisher:
     def full(self) -> bool:
         return self._bytes > self._settings.buffer_bytes
 
-    def producer(self, name: str, session_id: str, run_id: str = "", attempt: int = 0) -> Producer:
-        """A new source of events; ``name`` must be unique among all processes, for all time."""
-        return Producer(self, name, session_id, run_id, attempt)
+    def producer(
+        self,
+        name: str,
+        session_id: str,
+        run_id: str = "",
+        attempt: int = 0,
+        *,
+        create: bool = False,
+    ) -> Producer:
+        """A new source of events; ``name`` must be unique among all processes, for all time.
+
+        With ``create``, its first event makes the session if it is not there.
+        """
+        return Producer(self, name, session_id, run_id=run_id, attempt=attempt, create=create)
+
+    def orphan(self) -> None:
+        """In a forked child: thread and connection are the parent's, and its lock may be held."""
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._queue.clear()
+        self._last_of_session.clear()
+        self._orphaned = True
 
     def close(self) -> None:
         """Store what waits, for a few seconds at most, and end the thread."""
@@ -239,6 +270,8 @@ class Publisher:
     def _enter(self, producer: Producer, item: NewEvent | _Delta, size: int) -> None:
         if producer._failure is not None:
             raise producer._failure
+        if self._orphaned:
+            raise ForkedProcess
         if self._closing:
             raise StoreUnavailable("this process is shutting down; nothing more is stored")
         call = self._last_of_session.get(producer.session_id)
@@ -260,7 +293,9 @@ class Publisher:
     def _flushed(self, producer: Producer) -> Future[None]:
         done: Future[None] = Future()
         with self._lock:
-            if producer._failure is not None:
+            if self._orphaned:
+                done.set_exception(ForkedProcess())
+            elif producer._failure is not None:
                 done.set_exception(producer._failure)
             elif self._settled >= self._taken:
                 done.set_result(None)

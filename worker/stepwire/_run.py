@@ -22,7 +22,7 @@ from stepwire_core.documents import (
     Snapshot,
     StepDocument,
 )
-from stepwire_core.errors import HandlerNotFound, RunEnded, SessionNotFound, StepwireError
+from stepwire_core.errors import HandlerNotFound, RunEnded, SessionNotFound
 from stepwire_core.events import NewEvent, run_end_event, run_start_event, step_event
 from stepwire_core.ids import new_id
 
@@ -110,7 +110,7 @@ class Runner:
         scope = Scope(producer, request.handler, run.message_id)
         producer.publish(run_start_event(run))
         ending = await self._call(request, scope)
-        _close_open(scope, ending)
+        scope.end_open_nodes("ok" if ending.status == "ok" else "interrupted")
         run.status, run.error = ending.status, ending.error
         run.will_retry = bool(ending.stopped) and producer.attempt < self._settings.max_attempts
         run.ended_at = run.ts = now()
@@ -172,20 +172,6 @@ def _failed(error: Exception, fields: dict[str, str]) -> Ending:
     detail = error if not isinstance(error, HandlerNotFound) else None
     logger.error("handler failed", extra=fields | {"error": str(error)}, exc_info=detail)
     return Ending("error", ErrorInfo.of(error))
-
-
-def _close_open(scope: Scope, ending: Ending) -> None:
-    """End every step that the handler left open, the latest first."""
-    for node in reversed(list(scope.open_nodes.values())):
-        try:
-            node._end(*_fate(ending))
-        except StepwireError:
-            logger.exception("a step could not be ended", extra={"step_id": node.id})
-
-
-def _fate(ending: Ending) -> tuple[EndStatus, None]:
-    """How a step ends that outlives its run: sent by hand, or in a task nobody awaited."""
-    return ("ok" if ending.status == "ok" else "interrupted"), None
 
 
 def closing_events(

@@ -22,6 +22,7 @@ from arq.worker import Retry, Worker, func
 from redis.asyncio import ConnectionPool
 
 from stepwire._lease import LeaseKeeper
+from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
 from stepwire._run import Runner
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE, ServerId, connect, require
@@ -228,6 +229,7 @@ class StepwireWorker(Worker):
         self._resources.push_async_callback(redis.aclose)
         publisher = Publisher(self._settings)
         self._resources.push_async_callback(asyncio.to_thread, publisher.close)
+        self._resources.enter_context(used_as_process_publisher(publisher))
         keeper = LeaseKeeper(
             self._settings,
             # Copied at once: the loop changes it meanwhile.

@@ -1,0 +1,186 @@
+"""Emitting from anywhere: scripts, threads, tasks, forked and spawned processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+import stepwire as cl
+from bench import Bench
+from stepwire._process import used_as_process_publisher
+from stepwire_core.ids import new_id
+
+pytestmark = pytest.mark.anyio
+
+LIMIT_S = 60
+
+
+@pytest.fixture
+async def here(bench: Bench) -> AsyncIterator[Bench]:
+    """This process emits as the bench does."""
+    with used_as_process_publisher(bench.publisher):
+        yield bench
+
+
+async def test_a_session_block_emits_without_any_handler(here: Bench) -> None:
+    async with cl.session(here.session_id):
+        async with cl.Step("outer"):
+            await cl.Message("hello").send()
+        assert cl.current() == cl.Current(here.session_id, None, None)
+    assert await here.tree() == {"outer": None, "Assistant": "outer"}
+    assert {step.run_id for step in (await here.snapshot()).steps} == {None}
+
+
+async def test_what_a_block_has_emitted_is_stored_when_it_is_left(here: Bench) -> None:
+    with cl.session(here.session_id):
+        step = cl.Step("by hand")
+        await step.send()
+        await step.stream_token("half")
+    stored = (await here.steps())["by hand"]
+    assert (stored.status, stored.output) == ("ok", "half")
+
+
+async def test_a_session_is_made_by_its_first_step(here: Bench) -> None:
+    fresh = new_id()
+    with cl.session(fresh), cl.Step("first"):
+        pass
+    assert [step.name for step in (await here.log.snapshot(fresh)).steps] == ["first"]
+
+
+async def test_blocks_in_threads_stand_side_by_side(here: Bench) -> None:
+    def work(name: str) -> None:
+        with cl.session(here.session_id), cl.Step(name), cl.Step(f"{name}.leaf"):
+            pass
+
+    threads = [threading.Thread(target=work, args=(f"t{n}",)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    tree = await here.tree()
+    assert len(tree) == 6
+    assert all(tree[f"t{n}.leaf"] == f"t{n}" for n in range(3))
+
+
+async def test_an_exception_in_the_block_goes_on_and_open_steps_are_interrupted(
+    here: Bench,
+) -> None:
+    async def emit() -> None:
+        async with cl.session(here.session_id):
+            await cl.Step("open").send()
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await emit()
+    assert (await here.steps())["open"].status == "interrupted"
+
+
+async def test_a_context_travels_as_json_and_its_steps_nest_where_it_was_taken(
+    here: Bench,
+) -> None:
+    travelled: list[str] = []
+
+    async def handler() -> None:
+        async with cl.Step("asks"):
+            travelled.append(json.dumps(cl.current().export()))
+
+    await here.run(handler)
+    async with cl.attach(json.loads(travelled[0])), cl.Step("elsewhere"):
+        pass
+    assert await here.tree() == {"asks": None, "elsewhere": "asks"}
+    assert (await here.steps())["elsewhere"].run_id is None
+
+
+@pytest.mark.parametrize(
+    "context", [None, "x", {}, {"v": 1}, {"v": 2, "session_id": "s", "parent_id": None}]
+)
+def test_attaching_to_something_else_is_refused(context: object) -> None:
+    with pytest.raises(cl.InvalidArgument, match="export"):
+        cl.attach(context)  # type: ignore[arg-type]
+
+
+async def test_attaching_to_a_session_that_is_gone_does_not_bring_it_back(here: Bench) -> None:
+    gone = {"v": 1, "session_id": new_id(), "parent_id": None}
+    with pytest.raises(cl.SessionNotFound), cl.attach(gone), cl.Step("late"):
+        pass
+
+
+def test_a_session_id_that_cannot_be_is_refused() -> None:
+    with pytest.raises(cl.InvalidId):
+        cl.session("no spaces")
+
+
+async def test_a_block_is_used_once_at_a_time(here: Bench) -> None:
+    block = cl.session(here.session_id)
+    with block, pytest.raises(cl.InvalidArgument, match="in use"), block:
+        pass
+    with block, cl.Step("again"):
+        pass
+    assert list(await here.steps()) == ["again"]
+
+
+SCRIPT = """
+import json, sys
+import stepwire as cl
+
+with cl.attach(json.loads(sys.argv[1])):
+    with cl.Step("in another process", type="tool") as step:
+        step.output = "done"
+"""
+
+
+async def test_a_plain_script_continues_the_tree(
+    here: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPWIRE_REDIS_URL", here.settings.redis_url)
+
+    async def handler() -> None:
+        async with cl.Step("starts a script"):
+            context = json.dumps(cl.current().export())
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", SCRIPT, context, stdin=subprocess.DEVNULL
+            )
+            assert await asyncio.wait_for(process.wait(), LIMIT_S) == 0
+
+    assert (await here.run(handler)).status == "ok"
+    assert await here.tree() == {"starts a script": None, "in another process": "starts a script"}
+
+
+def _in_pool(context: dict[str, object], name: str) -> str:
+    """What a worker of a bare multiprocessing pool does."""
+    try:
+        with cl.Step("of the parent"):
+            pass
+    except cl.StepwireError as error:
+        seen = type(error).__name__
+    with cl.attach(context), cl.Step(name):
+        pass
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("method", "parents_step"), [("fork", "ForkedProcess"), ("spawn", "NoActiveSession")]
+)
+async def test_a_multiprocessing_pool_continues_the_tree(
+    here: Bench, monkeypatch: pytest.MonkeyPatch, method: str, parents_step: str
+) -> None:
+    monkeypatch.setenv("STEPWIRE_REDIS_URL", here.settings.redis_url)
+    seen: list[str] = []
+
+    async def handler() -> None:
+        async with cl.Step("fans out"):
+            with multiprocessing.get_context(method).Pool(2) as pool:
+                jobs = [(cl.current().export(), f"part {n}") for n in range(4)]
+                seen.extend(await asyncio.to_thread(pool.starmap, _in_pool, jobs))
+
+    run = await here.run(handler)
+    assert run.error is None
+    assert await here.tree() == {"fans out": None} | {f"part {n}": "fans out" for n in range(4)}
+    assert set(seen) == {parents_step}
