@@ -9,7 +9,7 @@ from typing import Final, Literal
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import RunDocument, StepDocument, TextField
 
-Op = Literal["S", "D", "R", "X", "G", "T"]
+Op = Literal["S", "D", "R", "X", "G", "T", "U"]
 """How the log folds an event into the state; the letters are those of ``append.lua``."""
 
 NO_PARENT: Final = "-"
@@ -64,6 +64,11 @@ def run_start_event(run: RunDocument) -> NewEvent:
 def run_end_event(run: RunDocument) -> NewEvent:
     """The end of an attempt; without ``will_retry`` the log takes no more of the run."""
     return NewEvent("G" if run.will_retry else "T", "run.end", run.run_id, NO_PARENT, run.to_json())
+
+
+def user_value_event(name: str, value: str) -> NewEvent:
+    """Keep a value of the user session, as JSON; it reaches no client. Empty: forget it."""
+    return NewEvent("U", "", name, NO_PARENT, value)
 
 
 def escape(text: str) -> str:

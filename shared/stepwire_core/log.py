@@ -120,6 +120,14 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt, counted from 1, and the user session that it begins with."""
+
+    attempt: int
+    user: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class LogTail:
     """The events after a cursor, oldest first; ``top`` is the log's end at that instant."""
 
@@ -244,8 +252,8 @@ class EventLog:
         _, ended, cursor = run.decode().partition("!")
         return Cursor.parse(cursor) if ended else None
 
-    async def begin_run(self, session_id: str, run_id: str, token: str) -> int:
-        """Begin the next attempt of a run and fence off all earlier ones; its number, from 1.
+    async def begin_run(self, session_id: str, run_id: str, token: str) -> Begun:
+        """Begin the next attempt of a run and fence off all earlier ones.
 
         ``token`` names this beginning: a call repeated after a lost answer returns the same number.
 
@@ -256,8 +264,10 @@ class EventLog:
         async with translated():
             reply = await BEGIN(self._redis, SessionKeys.of(session_id), run_id, token)
         match reply:
-            case [b"ok", attempt]:
-                return int(attempt)
+            case [b"ok", attempt, values]:
+                names = [name.decode() for name in values[::2]]
+                user = dict(zip(names, map(json.loads, values[1::2]), strict=True))
+                return Begun(int(attempt), user)
             case [b"ended"]:
                 raise RunEnded(session_id, run_id)
             case _:

@@ -58,6 +58,11 @@ class Settings(BaseSettings):
         ge=64 * 1024,
         description="A worker process holds back its handlers when this much waits to be stored.",
     )
+    max_text_chars: int = Field(
+        default=1_000_000,
+        ge=1_000,
+        description="Characters of one input or output; more is cut off, with a mark.",
+    )
     publish_timeout_s: float = Field(
         default=60.0,
         gt=0,

@@ -271,9 +271,9 @@ async def test_steps_keep_the_order_of_their_starts(log: Log) -> None:
 
 
 async def test_a_new_attempt_fences_off_the_earlier_ones(log: Log) -> None:
-    assert await log.log.begin_run(log.session_id, "run", "token-1") == 1
+    assert (await log.log.begin_run(log.session_id, "run", "token-1")).attempt == 1
     await log.put(log.start("a"), attempt=1)
-    assert await log.log.begin_run(log.session_id, "run", "token-2") == 2
+    assert (await log.log.begin_run(log.session_id, "run", "token-2")).attempt == 2
     before = await log.snapshot()
     with pytest.raises(RunFenced) as raised:
         await log.put(log.start("b"), attempt=1)
@@ -282,9 +282,9 @@ async def test_a_new_attempt_fences_off_the_earlier_ones(log: Log) -> None:
 
 
 async def test_beginning_a_run_again_with_the_same_token_is_the_same_attempt(log: Log) -> None:
-    assert await log.log.begin_run(log.session_id, "run", "token") == 1
-    assert await log.log.begin_run(log.session_id, "run", "token") == 1
-    assert await log.log.begin_run(log.session_id, "run", "other") == 2
+    assert (await log.log.begin_run(log.session_id, "run", "token")).attempt == 1
+    assert (await log.log.begin_run(log.session_id, "run", "token")).attempt == 1
+    assert (await log.log.begin_run(log.session_id, "run", "other")).attempt == 2
 
 
 async def test_nothing_follows_the_last_end_of_a_run(log: Log) -> None:

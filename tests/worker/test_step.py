@@ -273,6 +273,64 @@ async def test_a_message_streams_and_is_complete_when_sent(bench: Bench) -> None
     assert message.output == '{\n    "changed": true\n}'
 
 
+async def test_a_handler_that_raises_leaves_an_error_message(bench: Bench) -> None:
+    async def handler() -> None:
+        async with cl.Step("work"):
+            raise ValueError("no such order")
+
+    await bench.run(handler)
+    message = (await bench.steps())["Error"]
+    assert (message.type, message.status, message.output) == (
+        "assistant_message",
+        "error",
+        "no such order",
+    )
+    assert message.error == ErrorInfo(type="ValueError", message="no such order")
+    assert message.parent_id is None
+
+
+async def test_an_error_message_can_be_sent_by_hand(bench: Bench) -> None:
+    async def handler() -> None:
+        await cl.ErrorMessage(content="sold out", author="Shop").send()
+
+    assert (await bench.run(handler)).status == "ok"
+    message = (await bench.steps())["Shop"]
+    assert (message.status, message.output) == ("error", "sold out")
+
+
+@pytest.mark.parametrize("piece", ["x" * 300, "é" * 300])
+async def test_text_beyond_the_limit_is_cut_off_with_a_mark(bench: Bench, piece: str) -> None:
+    bench.publisher.max_text_chars = 1000
+
+    async def handler() -> None:
+        async with cl.Step("set") as step:
+            step.input = piece * 4
+            step.output = piece * 4
+        async with cl.Step("streamed") as step:
+            for _ in range(40):
+                await step.stream_token(piece)
+        async with cl.Step("short") as step:
+            step.output = piece * 3
+        async with cl.Step("replaced") as step:
+            await step.stream_token(piece * 4)
+            await step.stream_token("new", is_sequence=True)
+
+    assert (await bench.run(handler)).status == "ok"
+    steps = await bench.steps()
+    cut = (piece * 4)[:1000]
+    assert steps["set"].output == f"{cut}\n… [cut off after 1000 characters]"
+    assert steps["set"].input == steps["set"].output
+    assert steps["streamed"].output == f"{cut}\n… [cut off after 1000 characters]"
+    assert steps["short"].output == piece * 3
+    assert steps["replaced"].output == "new"
+    streamed = [
+        data["text"]
+        for type_, data in await bench.events()
+        if type_ == "step.delta" and data["id"] == steps["streamed"].id
+    ]
+    assert "".join(streamed) == steps["streamed"].output
+
+
 async def test_tokens_stream_into_the_input_too_and_replace(bench: Bench) -> None:
     async def handler() -> None:
         step = cl.Step("s")
@@ -293,8 +351,9 @@ async def test_a_step_left_open_is_interrupted_when_its_run_fails(bench: Bench) 
 
     await bench.run(handler)
     ended = [data["name"] for type_, data in await bench.events() if type_ == "step.end"]
-    assert ended == ["later", "outer"]
-    assert {step.status for step in (await bench.snapshot()).steps} == {"interrupted"}
+    assert ended == ["later", "outer", "Error"]
+    steps = await bench.steps()
+    assert (steps["outer"].status, steps["later"].status) == ("interrupted", "interrupted")
 
 
 async def test_a_step_after_the_end_of_its_run_is_an_error_and_changes_nothing(

@@ -1,12 +1,13 @@
 """Live, nested steps of LLM agents in background workers: ``import stepwire as cl``."""
 
+from stepwire._async import make_async, run_sync, sleep
 from stepwire._context import context
 from stepwire._decorator import step
 from stepwire._handlers import on_chat_start, on_message, task
-from stepwire._message import Message
+from stepwire._message import ErrorMessage, Message
 from stepwire._session import Current, attach, current, session
 from stepwire._step import Step
-from stepwire._time import sleep
+from stepwire._user_session import user_session
 from stepwire_core.errors import (
     ForkedProcess,
     HandlerModuleError,
@@ -28,6 +29,7 @@ from stepwire_core.errors import (
 
 __all__ = [
     "Current",
+    "ErrorMessage",
     "ForkedProcess",
     "HandlerModuleError",
     "HandlerNotFound",
@@ -49,10 +51,13 @@ __all__ = [
     "attach",
     "context",
     "current",
+    "make_async",
     "on_chat_start",
     "on_message",
+    "run_sync",
     "session",
     "sleep",
     "step",
     "task",
+    "user_session",
 ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepwire_core.errors import NoActiveSession, StepwireError
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from stepwire._node import Node
     from stepwire._publisher import Producer
     from stepwire._step import Step
@@ -26,6 +28,10 @@ class Scope:
     handler: str
     default_parent_id: str | None = None
     """What steps nest under that no other step is around: the message that started the run."""
+    user: dict[str, Any] | None = None
+    """The user session of a run; None outside runs."""
+    loop: AbstractEventLoop | None = None
+    """Where the handler runs."""
     open_nodes: dict[str, Node] = field(default_factory=dict)
     """Started and not ended, in the order of their starts."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from stepwire._node import Node
-from stepwire_core.documents import ASSISTANT_MESSAGE
+from stepwire_core.documents import ASSISTANT_MESSAGE, ErrorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,3 +119,21 @@ class Message(Node):
     async def remove(self) -> None:
         """Take it away from everywhere, and all steps below it."""
         self._remove()
+
+
+class ErrorMessage(Message):
+    """A message that says what went wrong: ``await cl.ErrorMessage(content="No such
+    order").send()``.
+
+    A message whose ``status`` is ``error``. A handler that raises sends one by itself.
+    """
+
+    def __init__(self, content: object = "", author: str = "Error", **options: Any) -> None:
+        super().__init__(content, author, **options)
+
+    async def send(self) -> Self:
+        """Show it, complete; once, however often it is called."""
+        self._end("error", ErrorInfo(type="ErrorMessage", message=self.content))
+        if self._scope is not None:
+            await self._scope.producer.room()
+        return self

@@ -46,6 +46,8 @@ class Node:
         self.ended_at: str | None = None
         self._scope: Scope | None = None
         self._texts: dict[TextField, list[str]] = {"input": [], "output": []}
+        self._length: dict[TextField, int] = {"input": 0, "output": 0}
+        self._cut: set[TextField] = set()
 
     @property
     def session_id(self) -> str | None:
@@ -62,7 +64,7 @@ class Node:
 
     def _set(self, field: TextField, value: object) -> str | None:
         text, language = as_text(value)
-        self._texts[field] = [text]
+        self._put(field, text)
         return language
 
     async def _stream(self, token: str, field: TextField, *, replace: bool) -> None:
@@ -78,12 +80,32 @@ class Node:
                 f"stream_token takes text, not {type(token).__name__}: pass the text in it"
             )
         scope = self._started()
+        limit = scope.producer.max_text_chars
         if replace:
-            self._texts[field] = [token]
-        else:
-            self._texts[field].append(token)
+            self._put(field, "")
+        if field in self._cut:
+            return scope
+        before = self._length[field]
+        self._length[field] += len(token)
+        if self._length[field] > limit:
+            self._cut.add(field)
+            self._texts[field] = [self._get(field)[:limit]]
+            token = token[: max(0, limit - before)] + _cut_off(limit)
+        self._texts[field].append(token)
         scope.producer.delta(self.id, token, field=field, replace=replace)
         return scope
+
+    def _put(self, field: TextField, text: str) -> None:
+        self._texts[field] = [text]
+        self._length[field] = len(text)
+        self._cut.discard(field)
+
+    def _shown(self, field: TextField, limit: int) -> str:
+        """The text as clients get it: bounded, with a mark where it was cut off."""
+        text = self._get(field)
+        if field in self._cut or len(text) <= limit:
+            return text
+        return text[:limit] + _cut_off(limit)
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -105,13 +127,13 @@ class Node:
             frame.scope.open_nodes[self.id] = self
         return self._scope
 
-    def _end(self, status: EndStatus, error: BaseException | None = None) -> None:
+    def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
         """Send its end, once."""
         scope = self._started()
         if self.ended_at is not None:
             return
         self.status = status
-        self.error = None if error is None else ErrorInfo.of(error)
+        self.error = error
         self.ended_at = now()
         scope.open_nodes.pop(self.id, None)
         scope.producer.publish(step_event("step.end", self._current(self.ended_at)))
@@ -142,8 +164,8 @@ class Node:
             name=self.name,
             type=self.type,
             status=self.status,
-            input=self._get("input"),
-            output=self._get("output"),
+            input=self._shown("input", scope.producer.max_text_chars),
+            output=self._shown("output", scope.producer.max_text_chars),
             language=self.language,
             tags=self.tags,
             metadata=jsonable(self.metadata),
@@ -152,6 +174,11 @@ class Node:
             error=self.error,
             ts=ts,
         )
+
+
+def _cut_off(limit: int) -> str:
+    """What stands where a text was cut off."""
+    return f"\n… [cut off after {limit} characters]"
 
 
 def _text(value: object, what: str) -> str:

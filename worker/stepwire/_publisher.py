@@ -134,6 +134,11 @@ class Producer:
         """
         self._publisher._take_delta(self, step_id, text, field, replace)
 
+    @property
+    def max_text_chars(self) -> int:
+        """Characters of one input or output of a step."""
+        return self._publisher.max_text_chars
+
     async def room(self) -> None:
         """Wait until the process's buffer has room; at once in the common case."""
         if self._publisher.full:
@@ -185,6 +190,7 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.max_text_chars = settings.max_text_chars
         self._server_id = ServerId()
         self._redis = connect_sync(settings.redis_url, self._server_id)
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._handlers import Handlers, takes_message
-from stepwire._message import Message
+from stepwire._message import ErrorMessage, Message
 from stepwire_core.clock import now
 from stepwire_core.documents import (
     ON_CHAT_START,
@@ -22,7 +22,7 @@ from stepwire_core.documents import (
     Snapshot,
     StepDocument,
 )
-from stepwire_core.errors import HandlerNotFound, RunEnded, SessionNotFound
+from stepwire_core.errors import HandlerNotFound, RunEnded, SessionNotFound, StepwireError
 from stepwire_core.events import NewEvent, run_end_event, run_start_event, step_event
 from stepwire_core.ids import new_id
 
@@ -78,15 +78,16 @@ class Runner:
         if request.handler == ON_CHAT_START and ON_CHAT_START not in self._handlers.functions:
             return
         try:
-            attempt = await self._log.begin_run(request.session_id, request.run_id, new_id())
+            begun = await self._log.begin_run(request.session_id, request.run_id, new_id())
         except (RunEnded, SessionNotFound) as error:
             logger.info("nothing to run", extra={"run_id": request.run_id, "reason": str(error)})
             return
+        attempt = begun.attempt
         producer = self._publisher.producer(
             f"{request.run_id}.{attempt}", request.session_id, request.run_id, attempt
         )
         if attempt == 1 or await self._close_earlier(request, producer):
-            await self._attempt(request, producer)
+            await self._attempt(request, producer, begun.user)
 
     async def _close_earlier(self, request: RunRequest, producer: Producer) -> bool:
         """End what a lost attempt left open; whether the run may be tried again."""
@@ -96,7 +97,7 @@ class Runner:
         await producer.flush()
         return retry
 
-    async def _attempt(self, request: RunRequest, producer: Producer) -> None:
+    async def _attempt(self, request: RunRequest, producer: Producer, user: dict[str, Any]) -> None:
         message = request.message
         run = RunDocument(
             run_id=request.run_id,
@@ -107,10 +108,12 @@ class Runner:
             started_at=(ts := now()),
             ts=ts,
         )
-        scope = Scope(producer, request.handler, run.message_id)
+        scope = Scope(producer, request.handler, run.message_id, user, asyncio.get_running_loop())
         producer.publish(run_start_event(run))
         ending = await self._call(request, scope)
         scope.end_open_nodes("ok" if ending.status == "ok" else "interrupted")
+        if ending.status == "error" and ending.error is not None:
+            self._show(ending.error, scope)
         run.status, run.error = ending.status, ending.error
         run.will_retry = bool(ending.stopped) and producer.attempt < self._settings.max_attempts
         run.ended_at = run.ts = now()
@@ -147,6 +150,17 @@ class Runner:
         finally:
             leave_frame(token)
         return Ending("ok")
+
+    def _show(self, error: ErrorInfo, scope: Scope) -> None:
+        """Tell the person, too, that a handler has failed."""
+        token = enter_frame(Frame(scope))
+        try:
+            ErrorMessage(error.message or error.type)._end("error", error)
+        except StepwireError:
+            # The producer is cut off: the end of the run will say so.
+            logger.debug("an error message could not be sent", exc_info=True)
+        finally:
+            leave_frame(token)
 
     async def _handler(self, request: RunRequest, scope: Scope) -> None:
         function = self._handlers.get(request.handler)

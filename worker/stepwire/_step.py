@@ -10,7 +10,7 @@ from uuid import UUID
 
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._node import Node
-from stepwire_core.documents import EndStatus, StepDocument
+from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument
 from stepwire_core.errors import StepwireError
 
 if TYPE_CHECKING:
@@ -223,9 +223,9 @@ class Step(Node):
         return document
 
 
-def _outcome(exc: BaseException | None) -> tuple[EndStatus, BaseException | None]:
+def _outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:
     if exc is None or isinstance(exc, GeneratorExit):
         return "ok", None
     if isinstance(exc, asyncio.CancelledError):
         return "cancelled", None
-    return "error", exc
+    return "error", ErrorInfo.of(exc)

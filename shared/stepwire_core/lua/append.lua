@@ -17,12 +17,14 @@
 --       X  remove the step `id` and all below it   payload: JSON
 --       G  put the run `id`                        payload: the whole run, JSON
 --       T  the same, and the run has ended for good
+--        U  keep the value `id` of the user session    payload: JSON, or '' to forget it; makes no event
 --
 -- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
 --         {'fenced', current attempt}, {'gap', last stored sequence}.
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
+local user = base .. 'user'
 local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local producer, first, known, run, attempt = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[10])
 local HEAD, WIDTH = 10, 5
@@ -58,7 +60,7 @@ if skip < count and run ~= '' and found[6] then
 end
 for i = skip, count - 1 do
   local op = ARGV[HEAD + i * WIDTH + 1]
-  if not string.find('SDRXGT', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
+  if not string.find('SDRXGTU', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
 end
 
 local created = epoch and found[1] == false and 1 or 0
@@ -156,6 +158,10 @@ for i = skip, count - 1 do
       (op == 'R' and '","replace":true}' or '"}')
   elseif op == 'X' then
     remove(id)
+  elseif op == 'U' then
+    counts = false
+    if payload == '' then redis.call('HDEL', user, id) else redis.call('HSET', user, id, payload) end
+    redis.call('PEXPIREAT', user, expires)
   else
     put_run(id, payload, seq + 1)
     if op == 'T' then redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1) end
@@ -172,6 +178,7 @@ if skip < count and producer ~= '' then redis.call('HSET', meta, 'p:' .. produce
 if touch then
   redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
+  redis.call('PEXPIREAT', user, expires)
   for _, member in ipairs(redis.call('SMEMBERS', open)) do
     redis.call('PEXPIREAT', base .. 'out:' .. member, expires)
   end
