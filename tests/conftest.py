@@ -12,6 +12,8 @@ from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.ids import new_id
 from stepwire_core.settings import Settings
 
+pytest_plugins = ["stepwire.testing"]
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from redis import Redis as SyncRedis
@@ -56,6 +56,13 @@ class ServerId:
 
     def __init__(self) -> None:
         self._value: str | None = None
+
+    @classmethod
+    def of(cls, value: str) -> Self:
+        """An id that is known, for a client that does not report one."""
+        server_id = cls()
+        server_id._value = value
+        return server_id
 
     async def on_connect(self, connection: AbstractConnection) -> None:
         await connection.on_connect()

@@ -46,7 +46,9 @@ class Handlers:
             raise HandlerNotFound(name, list(self.functions)) from None
 
 
-_process_wide = Handlers()
+process_wide = Handlers()
+"""What is defined outside :func:`collecting`, as by a test that imports the user's module."""
+
 _collecting: ContextVar[Handlers] = ContextVar("stepwire_handlers")
 
 
@@ -108,7 +110,7 @@ def _task_name(name: str) -> str:
 
 
 def _register(name: str, function: Handler) -> Handler:
-    _collecting.get(_process_wide).add(name, function)
+    _collecting.get(process_wide).add(name, function)
     return function
 
 

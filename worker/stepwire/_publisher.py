@@ -31,6 +31,8 @@ from stepwire_core.keys import SessionKeys
 from stepwire_core.log import APPEND, Appended, Batch
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from stepwire_core.documents import TextField
     from stepwire_core.settings import Settings
 
@@ -188,11 +190,12 @@ class Publisher:
     ``publish_timeout_s`` the producers that wait fail with :class:`StoreUnavailable`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, redis: Redis | None = None) -> None:
+        """``redis`` is a client to use instead of one that the settings describe."""
         self._settings = settings
         self.max_text_chars = settings.max_text_chars
-        self._server_id = ServerId()
-        self._redis = connect_sync(settings.redis_url, self._server_id)
+        self._server_id = ServerId() if redis is None else ServerId.of("given")
+        self._redis = redis or connect_sync(settings.redis_url, self._server_id)
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._queue: deque[_Call] = deque()
