@@ -14,16 +14,10 @@ import time
 from redis.asyncio import Redis
 
 import stepwire as cl
+from in_process import running
 from rounds import Row, table
-from stepwire._handlers import collecting
-from stepwire._publisher import Publisher
-from stepwire._run import Runner
 from stepwire_cli.embedded import embedded_server
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
-from stepwire_core.queue import RunRequest
-from stepwire_core.settings import Settings
 
 PIPELINE = 1_000
 
@@ -34,36 +28,20 @@ def _token(number: int) -> str:
 
 async def _ours(url: str, tokens: int) -> tuple[float, float]:
     """Tokens a second, and tokens a script call."""
-    settings = Settings(redis_url=url)
-    server_id = ServerId()
-    redis = connect(url, server_id)
-    log = EventLog(redis, server_id, settings)
-    publisher = Publisher(settings)
-    with collecting() as handlers:
 
-        @cl.on_message
-        async def main() -> None:
-            async with cl.Step(name="stream", type="llm") as step:
-                for number in range(tokens):
-                    await step.stream_token(_token(number))
+    async def handler() -> None:
+        async with cl.Step(name="stream", type="llm") as step:
+            for number in range(tokens):
+                await step.stream_token(_token(number))
 
-    session_id = new_id()
-    await log.create(session_id, new_id())
-    await redis.config_resetstat()
-    try:
-        started = time.perf_counter()
-        request = RunRequest(session_id=session_id, run_id=new_id(), handler="on_message")
-        await Runner(handlers, log, publisher, settings).execute(request)
-        took = time.perf_counter() - started
-        stats = await redis.info("commandstats")
-        calls = stats["cmdstat_evalsha"]["calls"]
-        output = (await log.snapshot(session_id)).steps[0].output
-        if output != "".join(map(_token, range(tokens))):
-            raise RuntimeError("tokens were lost")
-    finally:
-        await asyncio.to_thread(publisher.close)
-        await redis.aclose()
-    return tokens / took, tokens / calls
+    async with running(url, handler) as run:
+        await run.redis.config_resetstat()
+        took = await run.seconds()
+        stats = await run.redis.info("commandstats")
+        output = (await run.log.snapshot(run.session_id)).steps[0].output
+    if output != "".join(map(_token, range(tokens))):
+        raise RuntimeError("tokens were lost")
+    return tokens / took, tokens / stats["cmdstat_evalsha"]["calls"]
 
 
 async def _theirs(url: str, tokens: int) -> float:

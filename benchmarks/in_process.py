@@ -1,0 +1,55 @@
+"""A worker's inside in this process: a whole run of one handler, against a server that is given."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from stepwire._handlers import Handlers
+from stepwire._publisher import Publisher
+from stepwire._run import Runner
+from stepwire_core.connections import ServerId, connect
+from stepwire_core.ids import new_id
+from stepwire_core.log import EventLog
+from stepwire_core.queue import RunRequest
+from stepwire_core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """One session, and a run in it that has not begun."""
+
+    redis: Redis
+    log: EventLog
+    runner: Runner
+    session_id: str
+
+    async def seconds(self) -> float:
+        """Execute the run; the time from its beginning to its stored end."""
+        request = RunRequest(session_id=self.session_id, run_id=new_id(), handler="on_message")
+        started = time.perf_counter()
+        await self.runner.execute(request)
+        return time.perf_counter() - started
+
+
+@asynccontextmanager
+async def running(url: str, handler: Callable[[], Awaitable[None]]) -> AsyncIterator[InProcess]:
+    """Everything that one run of this handler needs."""
+    settings = Settings(redis_url=url, max_text_chars=100_000_000)
+    server_id = ServerId()
+    redis = connect(url, server_id)
+    log = EventLog(redis, server_id, settings)
+    publisher = Publisher(settings)
+    handlers = Handlers({"on_message": handler})
+    session_id = new_id()
+    await log.create(session_id, new_id())
+    try:
+        yield InProcess(redis, log, Runner(handlers, log, publisher, settings), session_id)
+    finally:
+        await asyncio.to_thread(publisher.close)
+        await redis.aclose()
