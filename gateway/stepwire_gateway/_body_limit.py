@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
 
 DRAIN_BYTES: Final = 8 * 1024 * 1024
-"""What is read and dropped of a body that is too large, before it is answered."""
+DRAIN_S: Final = 5.0
+"""What is read and dropped of a body that is too large, and for how long, before it is answered."""
 
 
 class _TooLarge(Exception):
@@ -32,14 +34,15 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._max_bytes:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, receive, send, more=True)
             return
-        received = 0
+        received, more = 0, True
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, more
             message = await receive()
             received += len(message.get("body", b""))
+            more = message.get("more_body", False)
             if received > self._max_bytes:
                 raise _TooLarge
             return message
@@ -52,15 +55,17 @@ class BodyLimit:
         with suppress(_TooLarge):
             await self._app(scope, counted, unless_refused)
         if received > self._max_bytes:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, receive, send, more=more)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, more: bool) -> None:
         # Closed with unread bytes, the connection would be reset, and the answer lost with it.
-        drained, more = 0, True
-        while more and drained < DRAIN_BYTES:
-            message = await receive()
-            drained += len(message.get("body", b""))
-            more = message.get("more_body", False)
+        drained = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while more and drained < DRAIN_BYTES:
+                    message = await receive()
+                    drained += len(message.get("body", b""))
+                    more = message.get("more_body", False)
         response = problem_response(
             413,
             "body_too_large",

@@ -196,14 +196,18 @@ def test_an_oversized_body_is_refused_whether_or_not_it_says_so(gateway: Gateway
     response = gateway.client.post(path, json={"content": "x" * 3000})
     assert "STEPWIRE_MAX_BODY_BYTES" in assert_problem(response, 413, "body_too_large")["detail"]
 
-    def chunks() -> Iterator[bytes]:
+    def chunks(count: int) -> Iterator[bytes]:
         yield b'{"content": "'
-        for _ in range(30):
+        for _ in range(count):
             yield b"x" * 100
         yield b'"}'
 
     headers = {"Content-Type": "application/json"}
-    response = gateway.client.post(path, content=chunks(), headers=headers)
+    # With much to come, with a little, and with nothing after the byte that is too many.
+    for count in (20_000, 30, 21):
+        response = gateway.client.post(path, content=chunks(count), headers=headers)
+        assert_problem(response, 413, "body_too_large")
+    response = gateway.client.post(path, content=iter([b"x" * 3000]), headers=headers)
     assert_problem(response, 413, "body_too_large")
     assert gateway.snapshot(session)["steps"] == []
 
