@@ -33,12 +33,12 @@ agent.TOKEN_S = 0.07
 """
 QUESTION = "How do I resume an event stream after a reconnect?"
 # Three documents are being read at once, and of each there are some words to see.
-MOMENT = """() => new Promise((resolve) => {
+MOMENT = """(limitMs) => new Promise((resolve, reject) => {
+  setTimeout(() => reject(new Error("the moment did not come")), limitMs);
   const look = () => {
-    const streaming = document.querySelectorAll(
+    const outputs = document.querySelectorAll(
       ".step[data-status=running] > .step-body > .field > .step-output");
-    const seen = [...streaming].filter((output) => output.textContent.length > 30);
-    if (seen.length === 3) resolve();
+    if ([...outputs].filter((output) => output.textContent.length > 35).length >= 3) resolve();
     else requestAnimationFrame(look);
   };
   look();
@@ -56,17 +56,19 @@ def main() -> None:
     path = chromium.find()
     if path is None:
         sys.exit(chromium.MISSING)
-    with TemporaryDirectory(prefix="stepwire-screenshot-") as name:
-        with demo(Path(name)) as gateway, sync_playwright() as playwright:
-            browser = chromium.launch(playwright, path)
-            page = browser.new_page(
-                viewport={"width": 1280, "height": 960}, device_scale_factor=2, color_scheme="light"
-            )
-            page.set_default_timeout(LIMIT_MS)
-            ask(page, f"{gateway.url}/?session={gateway.create_session('demo')}")
-            # A caret that blinks could be at its faintest.
-            page.screenshot(path=file, animations="disabled")
-            browser.close()
+    with (
+        TemporaryDirectory(prefix="stepwire-screenshot-") as folder,
+        demo(Path(folder)) as gateway,
+        sync_playwright() as playwright,
+        chromium.launch(playwright, path) as browser,
+    ):
+        page = browser.new_page(
+            viewport={"width": 1280, "height": 970}, device_scale_factor=2, color_scheme="light"
+        )
+        page.set_default_timeout(LIMIT_MS)
+        ask(page, f"{gateway.url}/?session={gateway.create_session('demo')}")
+        # A caret that blinks could be at its faintest.
+        page.screenshot(path=file, animations="disabled")
     print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
 
 
@@ -90,7 +92,7 @@ def ask(page: Page, url: str) -> None:
         page.locator(".step[data-status=ok] > .step-toggle", has_text=name).wait_for()
         line.click()
     page.mouse.move(0, 0)
-    page.evaluate(MOMENT)
+    page.evaluate(MOMENT, LIMIT_MS)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-// The inspector's fold, cursor check and clock. Run: node --test tests/inspector/
+// The inspector's fold, cursor check and clock. Run: node --test tests/inspector/*.mjs
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const inspector = "../../gateway/stepwire_gateway/inspector";
 const { Session } = await import(`${inspector}/session.js`);
 const { CursorCheck } = await import(`${inspector}/cursor.js`);
-const { ServerClock, duration } = await import(`${inspector}/format.js`);
+const { ServerClock, duration, gist } = await import(`${inspector}/format.js`);
 
 const step = (id, more = {}) => ({
   id, run_id: "r1", attempt: 1, parent_id: null, name: id, type: "tool", status: "running",
@@ -263,4 +263,11 @@ test("durations are short, steady while they run, and never negative", () => {
   assert.equal(duration(start, null, t0 + 125_000), "2 m 05 s");
   assert.equal(duration(start, null, t0 + 3_720_000), "1 h 02 m");
   assert.equal(duration(null, null, t0), "");
+});
+
+test("a gist is the start of a text on one line, and of JSON the words without the marks", () => {
+  assert.equal(gist("  Two\n\nlines, {not} JSON "), "Two lines, {not} JSON");
+  assert.equal(gist('[\n  {"name": "a", "hits": 2},\n  {"name": "b"}\n]'), "name: a, hits: 2, name: b");
+  assert.equal(gist("{}"), "");
+  assert.equal(gist("x".repeat(5000)).length, 160);
 });

@@ -17,9 +17,11 @@ export class Field {
   #label = el("span", { class: "language" });
   #hasTools = false;
   #following = true;
+  /** What comes whole is read from its start; only what is added to is followed. */
+  #growing = false;
   #dropColours = () => {};
 
-  /** @param {"input" | "output"} name @param {() => string} source what its button copies */
+  /** @param {"input" | "output"} name @param {() => string} source the text as it is now */
   constructor(name, source) {
     this.#name = name;
     this.#source = source;
@@ -30,21 +32,27 @@ export class Field {
     this.#box.addEventListener("scroll", () => this.#look(), { passive: true });
   }
 
-  /** @param {string} text @param {boolean} replace */
-  write(text, replace) {
-    if (replace) {
+  /**
+   * Shows what has been added to the text; called twice, it changes nothing.
+   *
+   * @param {boolean} replaced what was shown is no longer how the text begins
+   */
+  write(replaced) {
+    const text = this.#source();
+    if (replaced) {
       this.#dropColours();
       this.#text.replace(text);
-    } else {
-      this.#text.append(text);
+    } else if (text.length > this.#text.length) {
+      this.#growing = this.#text.length > 0;
+      this.#text.append(text.slice(this.#text.length));
     }
-    this.element.hidden = this.#text.length === 0;
+    this.element.hidden = text === "";
     if (!this.element.hidden) this.#addTools();
   }
 
   /** Apart from `write`: to scroll needs a layout, and one a frame is enough for all steps. */
   follow() {
-    if (this.#following) this.#box.scrollTop = this.#box.scrollHeight;
+    if (this.#growing && this.#following) this.#box.scrollTop = this.#box.scrollHeight;
   }
 
   /** @param {string | null} language @param {boolean} complete nothing more is streamed into it */

@@ -73,6 +73,16 @@ export function timeOfDay(time) {
   return Number.isNaN(date.getTime()) ? "" : date.toLocaleTimeString();
 }
 
+/** How much of a text stands on the one line that tells what it is about. */
+const GIST_CHARS = 160;
+
+/** @param {string} text @returns {string} its start on one line; of JSON, the words without the marks */
+export function gist(text) {
+  const start = text.slice(0, 2 * GIST_CHARS);
+  const bare = /^\s*[[{]/.test(start) ? start.replace(/["{}[\]]/g, "") : start;
+  return bare.replace(/\s+/g, " ").replace(/ ,/g, ",").trim().slice(0, GIST_CHARS);
+}
+
 /** @param {number} n @param {string} noun @returns {string} `1 step`, `2 steps` */
 export function count(n, noun) {
   return `${n.toLocaleString()} ${noun}${n === 1 ? "" : "s"}`;

@@ -1,11 +1,10 @@
+import { Content } from "./content.js";
 import { el, icon, setIcon } from "./dom.js";
-import { Field } from "./field.js";
-import { count, duration, timeOfDay } from "./format.js";
-import { ErrorBox, StatusMark, tag } from "./outcome.js";
+import { count, duration, gist, timeOfDay } from "./format.js";
+import { StatusMark, tag } from "./outcome.js";
 
 const MESSAGES = new Set(["user_message", "assistant_message"]);
 const TYPE_ICONS = new Set(["llm", "tool", "retrieval", "rerank", "embedding", "run"]);
-const PREVIEW_CHARS = 160;
 
 let lastId = 0;
 
@@ -28,13 +27,9 @@ export class StepView {
   #status = new StatusMark();
   #time = el("span", { class: "step-time" });
   #body = el("div", { class: "step-body" });
-  #output = new Field("output", () => this.#node.doc.output);
-  #error = new ErrorBox();
-  /** Made when there is something to show: most steps have neither. */
-  /** @type {{fold: HTMLDetailsElement, field: Field} | null} */
-  #input = null;
-  /** @type {{fold: HTMLDetailsElement, text: HTMLElement} | null} */
-  #metadata = null;
+  /** Made when it is first to be seen: in a long session, most of it never is. */
+  /** @type {Content | null} */
+  #content = null;
   #open = true;
 
   /**
@@ -47,12 +42,12 @@ export class StepView {
     this.#message = isMessage(node.doc);
     this.element.dataset.stepId = node.id;
     this.element.className = this.#message ? "message" : "step";
-    this.#body.append(this.#output.element, this.#error.element);
     if (this.#message) this.#buildMessage();
     else this.#buildStep(tree.opensAtFirst(node));
   }
 
   #buildMessage() {
+    this.#content = new Content(this.#node, this.#body);
     const head = el("div", { class: "message-head" },
       this.#icon, this.#name, this.#facts, this.#status.element, this.#time);
     this.element.append(el("div", { class: "message-card" }, head, this.#body), this.list);
@@ -85,6 +80,10 @@ export class StepView {
     this.#open = open;
     this.#toggle.setAttribute("aria-expanded", String(open));
     this.#body.hidden = !open;
+    if (open && !this.#content) {
+      this.#content = new Content(this.#node, this.#body);
+      this.#content.update();
+    }
     this.#showPreview();
   }
 
@@ -97,27 +96,22 @@ export class StepView {
     this.#name.textContent = step.name || step.type;
     setIcon(this.#icon, iconOf(step));
     this.#status.show(step.status);
-    this.#error.show(step.error);
     this.#showFacts(step);
-    this.#showMetadata(step.metadata ?? {});
-    this.#output.showAs(step.language, !this.running);
-    this.#showInput(step);
+    this.#content?.update();
     if (justEnded && step.auto_collapse) this.#tree.collapseByItself(this);
     this.#showPreview();
     this.tick(this.#tree.clock.now());
   }
 
-  /** @param {"input" | "output"} field @param {string} text @param {boolean} replace */
-  write(field, text, replace) {
-    if (field === "output") this.#output.write(text, replace);
-    else this.#inputParts().field.write(text, replace);
+  /** @param {"input" | "output"} field @param {boolean} replaced */
+  write(field, replaced) {
+    this.#content?.write(field, replaced);
     this.#showPreview();
   }
 
   /** Scrolls along with what has been appended in this frame. */
   follow() {
-    this.#output.follow();
-    this.#input?.field.follow();
+    this.#content?.follow();
   }
 
   /** @param {number} nowMs the server's clock */
@@ -130,8 +124,7 @@ export class StepView {
   }
 
   dispose() {
-    this.#output.dispose();
-    this.#input?.field.dispose();
+    this.#content?.dispose();
   }
 
   #showFacts({ type, attempt, tags }) {
@@ -141,43 +134,12 @@ export class StepView {
     this.#facts.replaceChildren(...facts);
   }
 
-  #inputParts() {
-    if (!this.#input) {
-      const field = new Field("input", () => this.#node.doc.input);
-      const fold = el("details", {}, el("summary", {}, "Input"), field.element);
-      fold.open = Boolean(this.#node.doc.show_input);
-      this.#body.prepend(fold);
-      this.#input = { fold, field };
-    }
-    return this.#input;
-  }
-
-  #showInput({ input, show_input }) {
-    if (!this.#input) return;
-    const language = typeof show_input === "string" && show_input !== "text" ? show_input : null;
-    this.#input.field.showAs(language, !this.running);
-    this.#input.fold.hidden = input === "";
-  }
-
-  #showMetadata(metadata) {
-    const empty = Object.keys(metadata).length === 0;
-    if (!this.#metadata && !empty) {
-      const text = el("pre", { class: "text" });
-      const fold = el("details", {}, el("summary", {}, "Metadata"), text);
-      this.#error.element.after(fold);
-      this.#metadata = { fold, text };
-    }
-    if (!this.#metadata) return;
-    this.#metadata.fold.hidden = empty;
-    this.#metadata.text.textContent = JSON.stringify(metadata, null, 2);
-  }
-
   /** What a closed step is about, on its line. */
   #showPreview() {
     if (this.#open) return;
     const { output, error } = this.#node.doc;
     const children = this.#node.children.length;
-    const line = error ? error.message : output.slice(0, PREVIEW_CHARS).replace(/\s+/g, " ");
+    const line = gist(error ? error.message : output);
     this.#preview.textContent = line || (children ? count(children, "step") : "");
   }
 }

@@ -13,7 +13,7 @@ const MANY_STEPS = 200;
  * @typedef {object} Pending
  * @property {boolean} place
  * @property {boolean} doc
- * @property {Record<"input" | "output", {text: string, replace: boolean} | null>} texts
+ * @property {Map<"input" | "output", boolean>} texts what has changed; true: not only at its end
  */
 
 /**
@@ -66,7 +66,10 @@ export class Tree {
       this.#pending.clear();
       this.#removed.clear();
       this.#reset = true;
-      for (const node of descendants({ children: this.#session.roots })) this.#noteWhole(node);
+      for (const node of descendants({ children: this.#session.roots })) {
+        const pending = this.#pendingOf(node);
+        pending.place = pending.doc = true;
+      }
       return;
     }
     const { node } = change;
@@ -77,27 +80,17 @@ export class Tree {
     }
     const pending = this.#pendingOf(node);
     if (change.kind === "text") {
-      const text = (pending.texts[change.field] ??= { text: "", replace: false });
-      text.replace ||= change.replace;
-      text.text = change.replace ? change.text : text.text + change.text;
+      const { field, replace } = change;
+      pending.texts.set(field, replace || Boolean(pending.texts.get(field)));
     } else {
       pending[change.kind] = true;
-    }
-  }
-
-  #noteWhole(node) {
-    const pending = this.#pendingOf(node);
-    pending.place = pending.doc = true;
-    if (node.kind === "run") return;
-    for (const field of /** @type {const} */ (["input", "output"])) {
-      if (node.doc[field]) pending.texts[field] = { text: node.doc[field], replace: true };
     }
   }
 
   #pendingOf(node) {
     let pending = this.#pending.get(node);
     if (!pending) {
-      pending = { place: false, doc: false, texts: { input: null, output: null } };
+      pending = { place: false, doc: false, texts: new Map() };
       this.#pending.set(node, pending);
     }
     return pending;
@@ -114,11 +107,9 @@ export class Tree {
     for (const [node, pending] of this.#pending) {
       const view = this.#view(node);
       if (pending.place) this.#attach(node, view);
-      for (const field of /** @type {const} */ (["input", "output"])) {
-        const text = pending.texts[field];
-        if (!text) continue;
-        view.write(field, text.text, text.replace);
-        if (!text.replace) grown.add(view);
+      for (const [field, replaced] of pending.texts) {
+        view.write(field, replaced);
+        if (!replaced) grown.add(view);
       }
       // A text that changes after the end needs its colours anew.
       if (pending.doc || !view.running) this.#update(view);

@@ -1,0 +1,33 @@
+"""A browser, and a tab for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from browser import chromium
+from browser.inspector import Inspector
+
+
+# Not for the whole session: as long as it is open, no other event loop can run in this thread.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium.find()
+    if path is None and os.environ.get("CI"):
+        pytest.fail(chromium.MISSING)
+    if path is None:
+        pytest.skip(chromium.MISSING)
+    with sync_playwright() as playwright, chromium.launch(playwright, path) as running:
+        yield running
+
+
+@pytest.fixture
+def inspector(browser: Browser) -> Iterator[Inspector]:
+    """A new tab that shares nothing with others; in the end its console must be clean."""
+    with browser.new_context() as context:
+        inspector = Inspector(context.new_page())
+        yield inspector
+        assert inspector.complaints == []

