@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench fmt lock clean
+.PHONY: help demo dev test check docs bench fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ check: $(INSTALLED) ## what CI runs: lint, types, import boundaries, tests with 
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+docs: $(INSTALLED) ## the API reference, from the docstrings, in build/api
+	$(BIN)/pdoc --docformat google --no-show-source --output-directory build/api \
+	  stepwire stepwire.testing stepwire_gateway
 
 bench: $(INSTALLED) ## measure; prints ratios within one run
 	$(BIN)/python benchmarks/run.py
