@@ -1,0 +1,1 @@
+"""Other people's code, shown as steps without touching it: one module a library, each an extra."""

@@ -1,0 +1,195 @@
+"""One call of a model through the OpenAI client, as a step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from stepwire.integrations._foreign import Guard, begin, end
+from stepwire_core.documents import ErrorInfo
+
+if TYPE_CHECKING:
+    from stepwire._publisher import Producer
+    from stepwire._step import Step
+
+_RAW_STREAM: Final = ("X-Stainless-Raw-Response", "stream")
+
+guard = Guard("openai")
+
+
+def begin_call(options: Any) -> Call | None:
+    """The step of a request, if it asks a model, and inside a session."""
+    with guard:
+        kind = _KINDS.get(options.url)
+        headers = options.headers if isinstance(options.headers, dict) else {}
+        # Under `with_streaming_response` this header says `stream`: reading it is the caller's.
+        if kind is None or options.method.lower() != "post" or _RAW_STREAM in headers.items():
+            return None
+        body = options.json_data
+        step = begin(
+            None, name=str(body.get("model") or "llm"), type="llm", input=kind.question(body)
+        )
+        return None if step is None else kind(step)
+    return None
+
+
+class Call:
+    """A call and what has come back so far. What a caller of the client runs here never raises."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._facts: dict[str, Any] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._text: str | None = None
+        self._error: ErrorInfo | None = None
+        self._pulling = False
+        self._over = False
+        """It has ended, as far as anybody knows."""
+
+    @property
+    def producer(self) -> Producer:
+        return self._step._started().producer
+
+    @staticmethod
+    def question(body: dict[str, Any]) -> Any:
+        """What a request asks."""
+        raise NotImplementedError
+
+    def whole(self, answer: Any) -> None:
+        """Take a whole answer."""
+        raise NotImplementedError
+
+    def _piece(self, item: Any) -> str:
+        """Take one item of a stream; the text in it."""
+        raise NotImplementedError
+
+    def streamed(self, item: Any) -> None:
+        """Show one item of a stream."""
+        with guard:
+            self._step._add(self._piece(item), "output", replace=False)
+
+    @contextmanager
+    def pulling(self) -> Iterator[None]:
+        """While the client reads, it closes its own response: nobody has left."""
+        self._pulling = True
+        try:
+            yield
+        finally:
+            self._pulling = False
+
+    def left(self) -> None:
+        """The caller does not read on; who does after all makes the step whole again."""
+        if self._over or self._pulling:
+            return
+        with guard:
+            # This may be a finaliser, which runs anywhere: also where its thread holds the
+            # publisher's lock.
+            threading.Thread(target=self.end, kwargs={"complete": False}, daemon=True).start()
+
+    def end(self, error: BaseException | None = None, *, complete: bool = True) -> None:
+        """End the step; if it has ended as left, make it whole."""
+        with guard:
+            if self._over and not complete:
+                return
+            self._over = True
+            calls = list(self._calls.values())
+            self._step.metadata.pop("complete", None)
+            end(
+                self._step,
+                output=self._text or calls or None,
+                metadata=self._facts
+                | {"tool_calls": calls, "complete": None if complete else False},
+                error=error or self._error,
+            )
+
+
+class ChatCall(Call):
+    """``/chat/completions``."""
+
+    @staticmethod
+    def question(body: dict[str, Any]) -> Any:
+        return body.get("messages")
+
+    def whole(self, answer: Any) -> None:
+        self._take(answer)
+        for choice in answer.choices:
+            message = choice.message
+            text = message.content or message.refusal or ""
+            self._text = text if self._text is None else f"{self._text}\n\n{text}"
+            self._facts["finish_reason"] = choice.finish_reason
+            for call in message.tool_calls or ():
+                # A custom tool has its input where a function has its arguments.
+                tool = getattr(call, call.type)
+                self._called(len(self._calls), call.id, tool.name, _arguments(tool))
+
+    def _piece(self, item: Any) -> str:
+        self._take(item)
+        text = ""
+        for choice in item.choices:
+            if choice.index != 0 or choice.delta is None:
+                continue
+            if choice.finish_reason:
+                self._facts["finish_reason"] = choice.finish_reason
+            delta = choice.delta
+            text += delta.content or delta.refusal or ""
+            for call in delta.tool_calls or ():
+                tool = call.function
+                if tool is not None:
+                    self._called(call.index, call.id, tool.name, tool.arguments)
+        return text
+
+    def _called(self, index: int, id: str | None, name: str | None, arguments: str | None) -> None:
+        """Tool calls come whole or in pieces."""
+        call = self._calls.setdefault(index, {"id": id, "name": name, "arguments": ""})
+        call["arguments"] += arguments or ""
+
+    def _take(self, answer: Any) -> None:
+        self._facts |= {"model": answer.model, "response_id": answer.id}
+        if answer.usage is not None:
+            self._facts["usage"] = answer.usage.model_dump(exclude_none=True)
+
+
+class ResponseCall(Call):
+    """``/responses``."""
+
+    @staticmethod
+    def question(body: dict[str, Any]) -> Any:
+        asked, instructions = body.get("input"), body.get("instructions")
+        return {"instructions": instructions, "input": asked} if instructions else asked
+
+    def whole(self, answer: Any) -> None:
+        self._text = answer.output_text
+        self._facts |= {
+            "model": answer.model,
+            "response_id": answer.id,
+            "usage": answer.usage and answer.usage.model_dump(exclude_none=True),
+            "finish_reason": (answer.incomplete_details and answer.incomplete_details.reason)
+            or answer.status,
+        }
+        for index, item in enumerate(answer.output):
+            if item.type.endswith("_call"):
+                self._calls[index] = {
+                    "id": getattr(item, "call_id", None) or item.id,
+                    "name": getattr(item, "name", None) or item.type.removesuffix("_call"),
+                    "arguments": _arguments(item),
+                }
+        if answer.error is not None:
+            self._error = ErrorInfo(type=answer.error.code, message=answer.error.message)
+
+    def _piece(self, item: Any) -> str:
+        if item.type in ("response.output_text.delta", "response.refusal.delta"):
+            return str(item.delta)
+        if item.type in ("response.completed", "response.incomplete", "response.failed"):
+            self.whole(item.response)
+        elif item.type == "error":
+            self._error = ErrorInfo(type=item.code or "APIError", message=item.message)
+        return ""
+
+
+def _arguments(tool: Any) -> Any:
+    return getattr(tool, "arguments", None) or getattr(tool, "input", None)
+
+
+_KINDS: Final[dict[str, type[Call]]] = {"/chat/completions": ChatCall, "/responses": ResponseCall}

@@ -1,0 +1,209 @@
+"""The OpenAI client: every call of a model is a step of type ``llm``.
+
+::
+
+    from stepwire.integrations import openai
+    openai.instrument()
+
+From then on ``chat.completions`` and ``responses`` of every client of this process, ``OpenAI``,
+``AsyncOpenAI`` and what derives from them (Azure), whether made before or after, show what they do:
+``create``, ``parse`` and ``stream``, streamed or whole, ``with_raw_response`` too.
+
+Shown are the model as name, the messages as input, the answer as output, streamed while the caller
+iterates, or the tool calls if there is no text; ``tool_calls``, ``model``, ``usage``,
+``finish_reason`` and ``response_id`` in the metadata. An error of the API, before or in the middle
+of a stream, is the step's error. A stream that its caller leaves ends the step with what had come;
+``complete: false`` in the metadata says so. Of several choices the first is streamed.
+
+What a call returns and raises is untouched, object by object: a stream stays the client's own.
+Not shown: ``with_streaming_response``, whose body belongs to the caller, and websockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
+
+from stepwire.integrations._foreign import Switch
+from stepwire.integrations._openai_call import Call, begin_call, guard
+
+
+def instrument() -> Callable[[], None]:
+    """Show the calls of every client from now on; once, however often it is called.
+
+    Returns what takes it back: :func:`uninstrument`.
+    """
+    return _switch.on()
+
+
+def uninstrument() -> None:
+    """Leave the clients as they were before :func:`instrument`; open streams still end."""
+    _switch.off()
+
+
+def _patch() -> Callable[[], None]:
+    # Every endpoint, `parse` and `stream` of every version of the client end in this public method;
+    # it has the request as JSON.
+    undo_sync = _override(OpenAI, _sync(OpenAI.request))
+    undo_async = _override(AsyncOpenAI, _async(AsyncOpenAI.request))
+
+    def undo() -> None:
+        undo_sync()
+        undo_async()
+
+    return undo
+
+
+def _override(client: type[Any], method: Callable[..., Any]) -> Callable[[], None]:
+    own = vars(client).get("request")
+    client.request = method
+    return lambda: delattr(client, "request") if own is None else setattr(client, "request", own)
+
+
+def _sync(original: Callable[..., Any]) -> Callable[..., Any]:
+    def request(self: OpenAI, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        call = begin_call(options)
+        if call is None:
+            return original(self, cast_to, options, *args, **kwargs)
+        try:
+            answer = original(self, cast_to, options, *args, **kwargs)
+        except BaseException as error:
+            call.end(error)
+            raise
+        _show(answer, call)
+        return answer
+
+    return request
+
+
+def _async(original: Callable[..., Any]) -> Callable[..., Any]:
+    async def request(
+        self: AsyncOpenAI, cast_to: Any, options: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        call = begin_call(options)
+        if call is None:
+            return await original(self, cast_to, options, *args, **kwargs)
+        try:
+            answer = await original(self, cast_to, options, *args, **kwargs)
+        except BaseException as error:
+            call.end(error)
+            raise
+        _show(answer, call)
+        return answer
+
+    return request
+
+
+_switch = Switch(_patch)
+
+
+def _show(answer: Any, call: Call) -> None:
+    """Show what the client is about to return; of a stream, every item as it passes."""
+    with guard:
+        if hasattr(answer, "http_response"):
+            # A raw response keeps what it has parsed: the caller gets this same object.
+            answer = answer.parse()
+        if isinstance(answer, Stream):
+            _watch_closing(answer.response, "close", call)
+            answer._iterator = _Watched(answer._iterator, call)
+            return
+        if isinstance(answer, AsyncStream):
+            _watch_closing(answer.response, "aclose", call)
+            answer._iterator = _AsyncWatched(answer._iterator, call)
+            return
+        call.whole(answer)
+    call.end()
+
+
+class _Watched:
+    """The iterator inside a stream; every item passes the step."""
+
+    def __init__(self, inner: Iterator[Any], call: Call) -> None:
+        self._inner = inner
+        self._call = call
+
+    def __iter__(self) -> Iterator[Any]:
+        return _Loop(self, self._call)
+
+    def __next__(self) -> Any:
+        try:
+            with self._call.pulling():
+                item = next(self._inner)
+        except StopIteration:
+            self._call.end()
+            raise
+        except BaseException as error:
+            self._call.end(error)
+            raise
+        self._call.streamed(item)
+        with guard:
+            self._call.producer.room_sync()
+        return item
+
+
+class _AsyncWatched:
+    """The same for an asynchronous stream."""
+
+    def __init__(self, inner: AsyncIterator[Any], call: Call) -> None:
+        self._inner = inner
+        self._call = call
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return _AsyncLoop(self, self._call)
+
+    async def __anext__(self) -> Any:
+        try:
+            with self._call.pulling():
+                item = await anext(self._inner)
+        except StopAsyncIteration:
+            self._call.end()
+            raise
+        except BaseException as error:
+            self._call.end(error)
+            raise
+        self._call.streamed(item)
+        with guard:
+            await self._call.producer.room()
+        return item
+
+
+class _Reader:
+    """One loop over a stream: when the loop is left, so is the stream."""
+
+    def __init__(self, stream: Any, call: Call) -> None:
+        self._stream = stream
+        self._call = call
+
+    def __del__(self) -> None:
+        self._call.left()
+
+
+class _Loop(_Reader):
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._stream)
+
+
+class _AsyncLoop(_Reader):
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await anext(self._stream)
+
+
+def _watch_closing(response: Any, name: str, call: Call) -> None:
+    """See it when the caller closes a stream that has more to come."""
+    close = getattr(response, name)
+
+    def closed() -> Any:
+        # No cycle stays behind that would hold the connection until the next collection.
+        delattr(response, name)
+        call.left()
+        return close()
+
+    setattr(response, name, closed)

@@ -1,0 +1,199 @@
+"""The OpenAI Agents SDK: every trace and span of a run is a step.
+
+::
+
+    from stepwire.integrations import openai_agents
+    openai_agents.instrument()
+
+Shown are the workflow (type ``run``), agents (``agent``), model calls (``llm``, named after the
+model), function tools and MCP (``tool``), handoffs, guardrails and custom spans, nested as the SDK
+nests them; the outermost nests under the stepwire step around ``Runner.run``. A step's id is its
+span's. Tasks and turns, which the SDK puts between, are left out. Contents follow the SDK's own
+switch: with ``RunConfig(trace_include_sensitive_data=False)`` names, usage and errors remain.
+
+The SDK's tracing carries no tokens, so answers appear whole; ``openai.instrument()`` beside this
+shows them live, as steps of their own. What else the SDK does with traces goes on: by default it
+sends them to OpenAI where a key is set (``agents.set_trace_processors`` changes that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from agents.tracing import TracingProcessor, add_trace_processor
+
+from stepwire.integrations._foreign import Guard, OpenSteps, Switch, end, show_input
+from stepwire_core.documents import ErrorInfo
+from stepwire_core.errors import InvalidId
+from stepwire_core.ids import check_id, derived_id
+
+if TYPE_CHECKING:
+    from agents.tracing import Span, Trace
+
+    from stepwire._step import Step
+
+_guard = Guard("openai-agents")
+
+_TYPES: Final = {
+    "agent": "agent",
+    "function": "tool",
+    "mcp_tools": "tool",
+    "generation": "llm",
+    "response": "llm",
+    "custom": "undefined",
+}
+_BETWEEN: Final = {"task", "turn"}
+
+
+def instrument() -> Callable[[], None]:
+    """Show every run inside a session from now on; once, however often it is called.
+
+    Returns what takes it back: :func:`uninstrument`. The SDK has no way to remove a processor: it
+    stays, and does nothing.
+    """
+    return _switch.on()
+
+
+def uninstrument() -> None:
+    """Show no further runs; those that are under way still end."""
+    _switch.off()
+
+
+class StepTracingProcessor(TracingProcessor):
+    """Shows traces and spans that start inside a session as steps. Never raises, never blocks."""
+
+    def __init__(self) -> None:
+        self._steps: OpenSteps[str] = OpenSteps()
+        self._closed = False
+
+    @_guard
+    def on_trace_start(self, trace: Trace) -> None:
+        if not self._closed:
+            self._begin(trace.trace_id, None, trace.name, "run")
+
+    @_guard
+    def on_trace_end(self, trace: Trace) -> None:
+        step = self._ended(trace.trace_id)
+        if step is not None:
+            end(step)
+
+    @_guard
+    def on_span_start(self, span: Span[Any]) -> None:
+        if self._closed:
+            return
+        data = span.span_data
+        parent = span.parent_id or span.trace_id
+        if data.type in _BETWEEN:
+            self._steps.skip(span.span_id, parent)
+        else:
+            self._begin(span.span_id, parent, _name(data), _TYPES.get(data.type, str(data.type)))
+
+    @_guard
+    def on_span_end(self, span: Span[Any]) -> None:
+        step = self._ended(span.span_id)
+        if step is None:
+            return
+        # The SDK fills in a span while it lasts.
+        step.name = _name(span.span_data)
+        show_input(step, _asked(span.span_data))
+        end(
+            step,
+            output=_said(span.span_data),
+            metadata=_facts(span.span_data),
+            error=_error(span.error),
+        )
+
+    def shutdown(self) -> None:
+        """Show no further spans; those that are open still end."""
+        self._closed = True
+
+    def force_flush(self) -> None:
+        """Nothing to do: steps are on their way at once, and a run waits for them at its end."""
+
+    def _begin(self, key: str, parent: str | None, name: str, type: str) -> None:
+        self._steps.begin(key, parent, name=name, type=type, id=_id(key))
+
+    def _ended(self, key: str) -> Step | None:
+        step = self._steps.pop(key)
+        # What a span that is not shown points to is its ancestor, which goes on.
+        return step if step is not None and step.id == _id(key) else None
+
+
+def _put() -> Callable[[], None]:
+    processor = StepTracingProcessor()
+    add_trace_processor(processor)
+    return processor.shutdown
+
+
+_switch = Switch(_put)
+
+
+def _id(key: str) -> str:
+    """The SDK's id, which users may choose, as a step's."""
+    try:
+        return check_id(key, "span")
+    except InvalidId:
+        return derived_id("openai-agents", key)
+
+
+def _name(data: Any) -> str:
+    if data.type == "handoff":
+        return f"{data.from_agent} → {data.to_agent}"
+    if data.type == "mcp_tools":
+        return f"tools of {data.server}"
+    model = getattr(data, "model", None) or getattr(getattr(data, "response", None), "model", None)
+    return str(model or getattr(data, "name", None) or data.type)
+
+
+def _asked(data: Any) -> Any:
+    asked = getattr(data, "input", None)
+    instructions = getattr(getattr(data, "response", None), "instructions", None)
+    return {"instructions": instructions, "input": asked} if instructions and asked else asked
+
+
+def _said(data: Any) -> Any:
+    if data.type == "response" and data.response is not None:
+        return data.response.output_text or data.response.output
+    if data.type == "generation":
+        return _generated(data.output or [])
+    if data.type == "custom":
+        return data.data
+    if data.type == "guardrail":
+        return {"triggered": data.triggered}
+    return getattr(data, "output", None) or getattr(data, "result", None)
+
+
+def _generated(messages: list[dict[str, Any]]) -> Any:
+    """Messages that are nothing but text, as that text."""
+    # Messages of chat completions; of a stream, one response, whose messages have parts.
+    items = messages[0]["output"] if messages and "output" in messages[0] else messages
+    texts = [_joined(item.get("content")) for item in items]
+    return "\n\n".join(texts) if texts and all(texts) else items
+
+
+def _joined(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in content)
+    return content or ""
+
+
+def _facts(data: Any) -> dict[str, Any]:
+    response = getattr(data, "response", None)
+    return {
+        "model": getattr(data, "model", None) or getattr(response, "model", None),
+        "usage": getattr(data, "usage", None),
+        "response_id": getattr(response, "id", None),
+        "tools": getattr(data, "tools", None),
+        "handoffs": getattr(data, "handoffs", None),
+        "mcp": getattr(data, "mcp_data", None),
+    }
+
+
+def _error(error: Any) -> ErrorInfo | None:
+    if not error:
+        return None
+    details = error.get("data") or {}
+    said = details.get("error") if isinstance(details, dict) else details
+    message = f"{error['message']}: {said}" if said else error["message"]
+    return ErrorInfo(type="SpanError", message=message)
