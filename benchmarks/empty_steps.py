@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -33,7 +34,7 @@ async def _ours(url: str, steps: int) -> float:
 async def _theirs(url: str, steps: int) -> float:
     redis = Redis.from_url(url)
     key = new_id()
-    document = {"data": "x" * 480}
+    document: dict[Any, Any] = {"data": "x" * 480}
     try:
         started = time.perf_counter()
         pipe = redis.pipeline(transaction=False)

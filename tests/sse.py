@@ -60,6 +60,7 @@ class View:
 
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    elements: dict[str, dict[str, Any]] = field(default_factory=dict)
     cursor: Cursor | None = None
 
     def fold(self, event: Received) -> None:
@@ -67,6 +68,7 @@ class View:
         if event.type == "snapshot":
             self.steps = {step["id"]: step for step in data["steps"]}
             self.runs = {run["run_id"]: run for run in data["runs"]}
+            self.elements = {element["id"]: element for element in data["elements"]}
         elif event.type in ("step.start", "step.update", "step.end"):
             self.steps[data["id"]] = data
         elif event.type == "step.delta":
@@ -75,12 +77,18 @@ class View:
                 step[data["field"]] = old + data["text"]
         elif event.type == "step.remove":
             self._remove(data["id"])
+        elif event.type == "element.add":
+            self.elements[data["id"]] = data
+        elif event.type == "element.remove":
+            self.elements.pop(data["id"], None)
         elif event.type in ("run.start", "run.end"):
             self.runs[data["run_id"]] = data
         self.cursor = event.cursor
 
     def _remove(self, step_id: str) -> None:
         self.steps.pop(step_id, None)
+        for element in [e["id"] for e in self.elements.values() if e["step_id"] == step_id]:
+            del self.elements[element]
         for child in [s["id"] for s in self.steps.values() if s["parent_id"] == step_id]:
             self._remove(child)
 
@@ -88,7 +96,11 @@ class View:
         """Whether this is what a fresh client is shown."""
         steps: list[dict[str, Any]] = snapshot["steps"]
         runs: list[dict[str, Any]] = snapshot["runs"]
-        return list(self.steps.values()) == steps and list(self.runs.values()) == runs
+        return (
+            list(self.steps.values()) == steps
+            and list(self.runs.values()) == runs
+            and list(self.elements.values()) == snapshot["elements"]
+        )
 
 
 def assert_dense(received: list[Received]) -> None:

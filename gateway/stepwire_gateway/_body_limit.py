@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stepwire_gateway._problems import problem_response
@@ -11,10 +13,35 @@ from stepwire_gateway._problems import problem_response
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from stepwire_core.settings import Settings
+
 
 DRAIN_BYTES: Final = 8 * 1024 * 1024
 DRAIN_S: Final = 5.0
 """What is read and dropped of a body that is too large, and for how long, before it is answered."""
+
+
+_UPLOAD: Final = re.compile(r"/v1/sessions/[^/]+/elements")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How large a body may be, and the settings that say so."""
+
+    max_bytes: int
+    settings: str
+
+
+def _limit_of_uploads(settings: Settings) -> Limit:
+    if (
+        settings.elements_url is None
+        and settings.elements_redis_bytes < settings.elements_max_bytes
+    ):
+        return Limit(
+            settings.elements_redis_bytes,
+            "STEPWIRE_ELEMENTS_REDIS_BYTES; STEPWIRE_ELEMENTS_URL is where larger ones could go",
+        )
+    return Limit(settings.elements_max_bytes, "STEPWIRE_ELEMENTS_MAX_BYTES")
 
 
 class _TooLarge(Exception):
@@ -22,19 +49,24 @@ class _TooLarge(Exception):
 
 
 class BodyLimit:
-    """Answers 413 to a body of more than ``max_bytes``, before it is held in memory."""
+    """Answers 413 to a body that is too large, before it is held in memory.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Files that are uploaded have a limit of their own.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._max_bytes = max_bytes
+        self._usual = Limit(settings.max_body_bytes, "STEPWIRE_MAX_BODY_BYTES")
+        self._uploads = _limit_of_uploads(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._uploads if _UPLOAD.fullmatch(scope["path"]) else self._usual
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            await self._refuse(scope, receive, send, more=True)
+        if declared.isdigit() and int(declared) > limit.max_bytes:
+            await self._refuse(limit, scope, receive, send, more=True)
             return
         received, more = 0, True
 
@@ -43,21 +75,23 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             more = message.get("more_body", False)
-            if received > self._max_bytes:
+            if received > limit.max_bytes:
                 raise _TooLarge
             return message
 
         async def unless_refused(message: Message) -> None:
             # FastAPI answers an error while reading the body by itself, with a 400.
-            if received <= self._max_bytes:
+            if received <= limit.max_bytes:
                 await send(message)
 
         with suppress(_TooLarge):
             await self._app(scope, counted, unless_refused)
-        if received > self._max_bytes:
-            await self._refuse(scope, receive, send, more=more)
+        if received > limit.max_bytes:
+            await self._refuse(limit, scope, receive, send, more=more)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, more: bool) -> None:
+    async def _refuse(
+        self, limit: Limit, scope: Scope, receive: Receive, send: Send, *, more: bool
+    ) -> None:
         # Closed with unread bytes, the connection would be reset, and the answer lost with it.
         drained = 0
         with suppress(TimeoutError):
@@ -69,7 +103,7 @@ class BodyLimit:
         response = problem_response(
             413,
             "body_too_large",
-            f"the body is larger than {self._max_bytes} bytes (STEPWIRE_MAX_BODY_BYTES)",
+            f"the body is larger than {limit.max_bytes} bytes ({limit.settings})",
         )
         response.headers["Connection"] = "close"
         await response(scope, receive, send)

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from stepwire_core.errors import (
+    ElementNotFound,
     IdConflict,
+    InvalidArgument,
     InvalidCursor,
     InvalidId,
     RunNotFound,
@@ -32,7 +34,9 @@ RETRY_AFTER_S: Final = 2
 _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     SessionNotFound: (404, "session_not_found"),
     RunNotFound: (404, "run_not_found"),
+    ElementNotFound: (404, "element_not_found"),
     InvalidCursor: (400, "invalid_cursor"),
+    InvalidArgument: (422, "invalid_request"),
     InvalidId: (422, "invalid_request"),
     IdConflict: (409, "id_conflict"),
     StoreUnavailable: (503, "store_unavailable"),

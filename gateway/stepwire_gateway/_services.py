@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,9 +10,11 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from stepwire_core.connections import ServerId, connect
+from stepwire_core.contents import Contents, Files
 from stepwire_core.errors import InvalidId, RunNotFound, SessionNotFound
 from stepwire_core.ids import check_id
 from stepwire_core.log import EventLog
+from stepwire_core.objects import Objects
 from stepwire_core.queue import RunQueue, open_queue
 from stepwire_core.settings import Settings
 from stepwire_gateway.hub import Hub
@@ -26,10 +28,17 @@ class Services:
     log: EventLog
     queue: RunQueue
     hub: Hub
+    files: Files
+    objects: Objects | None
+
+    @property
+    def contents(self) -> Sequence[Contents]:
+        """Where the bytes of elements may be, the quickest first."""
+        return (self.files,) if self.objects is None else (self.files, self.objects)
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, objects: Objects | None) -> AsyncIterator[Services]:
     """Connected for as long as the block runs; starts without Redis, too."""
     server_id = ServerId()
     redis = connect(settings.redis_url, server_id)
@@ -37,7 +46,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         log = EventLog(redis, server_id, settings)
         hub = Hub(log, settings)
         async with open_queue(settings) as queue, hub.running():
-            yield Services(settings, log, queue, hub)
+            yield Services(settings, log, queue, hub, Files(redis), objects)
     finally:
         await redis.aclose()
 

@@ -21,7 +21,7 @@ from stepwire_core.events import step_event
 from stepwire_core.ids import ID_PATTERN, derived_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.queue import RunRequest
-from stepwire_gateway._services import ServicesDep, SessionId
+from stepwire_gateway._services import RunId, ServicesDep, SessionId
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -134,6 +134,16 @@ async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) 
             session_id=session_id, run_id=run_id, handler=body.task, arguments=dict(body.args)
         )
     )
+    return AcceptedRun(run_id=run_id)
+
+
+@router.post("/{session_id}/runs/{run_id}/cancel", status_code=202)
+async def cancel_run(services: ServicesDep, session_id: SessionId, run_id: RunId) -> AcceptedRun:
+    """Stop a run: its handler is cancelled, and its open steps end as ``cancelled``.
+
+    A run that waits for a worker is cancelled when one begins it; one that is over stays as it is.
+    """
+    await services.log.cancel_run(session_id, run_id)
     return AcceptedRun(run_id=run_id)
 
 

@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
+from stepwire_core.objects import Objects
 from stepwire_core.settings import Settings, load_settings
-from stepwire_gateway import _health, _problems, _sessions, _streams
+from stepwire_gateway import _elements, _health, _problems, _sessions, _streams
 from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
@@ -22,7 +23,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
         400: "The cursor is malformed.",
-        404: "There is no such session or run.",
+        404: "There is no such session, run or element.",
         409: "The id stands for something else.",
         413: "The body is too large.",
         422: "The request does not have the shape asked for.",
@@ -38,10 +39,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SettingsError: a setting has a wrong value.
     """
     settings = settings or load_settings()
+    objects = Objects.open(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings, objects) as services:
             app.state.services = services
             yield
 
@@ -54,9 +56,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         responses=_PROBLEMS,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, settings=settings)
     _problems.install(app)
-    for router in (_sessions.router, _streams.router, _health.router):
+    for router in (_sessions.router, _elements.router, _streams.router, _health.router):
         app.include_router(router)
     _add_inspector(app)
     return app

@@ -15,9 +15,9 @@ from stepwire_core.documents import Snapshot
 from stepwire_core.errors import SessionNotFound, StoreUnavailable
 from stepwire_core.keys import SessionKeys, session_of_channel
 from stepwire_core.log import LogTail, events_of_message
+from stepwire_core.pubsub import PubSubLink
 from stepwire_gateway._feed import Feed, Subscriber
 from stepwire_gateway._frames import Frame, event_frame, snapshot_frame
-from stepwire_gateway._pubsub import PubSubLink
 
 if TYPE_CHECKING:
     from stepwire_core.cursor import Cursor

@@ -17,8 +17,12 @@ EndStatus = Literal["ok", "error", "cancelled", "interrupted"]
 
 TextField = Literal["output", "input"]
 
+ElementDisplay = Literal["inline", "side", "page"]
+"""Where an element is shown: in its step, beside the conversation, or on a page of its own."""
+
 ON_CHAT_START: Final = "on_chat_start"
 ON_MESSAGE: Final = "on_message"
+ON_STOP: Final = "on_stop"
 """Handlers that the gateway asks for by name; any other name is that of a task."""
 
 USER_MESSAGE: Final = "user_message"
@@ -81,6 +85,25 @@ class StepDocument(_Document):
     ts: str
 
 
+class ElementDocument(_Document):
+    """Something that is shown with a step: an image, a file, a table. Its bytes are at ``url``."""
+
+    id: str
+    session_id: str
+    run_id: str | None
+    step_id: str | None
+    type: Text
+    name: Text
+    mime: str
+    display: ElementDisplay
+    size: int | None
+    """In bytes; None for what lies elsewhere."""
+    sha256: str | None
+    url: str
+    props: dict[str, JsonValue] = Field(default_factory=dict)
+    ts: str
+
+
 class RunDocument(_Document):
     """One execution of a handler."""
 
@@ -104,6 +127,7 @@ class Snapshot(_Document):
     cursor: str
     runs: list[RunDocument]
     steps: list[StepDocument]
+    elements: list[ElementDocument] = Field(default_factory=list)
     v: int = PROTOCOL_VERSION
 
     def of_run(self, run_id: str) -> Snapshot:
@@ -112,6 +136,7 @@ class Snapshot(_Document):
             update={
                 "runs": [run for run in self.runs if run.run_id == run_id],
                 "steps": [step for step in self.steps if step.run_id == run_id],
+                "elements": [item for item in self.elements if item.run_id == run_id],
             }
         )
 

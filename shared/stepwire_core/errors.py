@@ -10,14 +10,16 @@
     ├── ForkedProcess           a step of the parent process in a forked child
     ├── InvalidArgument         (also a ValueError) a value that the API cannot take
     │   ├── InvalidId
-    │   └── InvalidCursor
+    │   ├── InvalidCursor
+    │   └── ElementTooLarge     the bytes of an element are more than can be kept
     ├── SessionNotFound         no such session: never created, expired, or deleted
     ├── RunNotFound             no such run in the session
+    ├── ElementNotFound         no such element in the session, or its bytes are gone
     ├── IdConflict              an id was sent before with another content
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
-    └── StoreUnavailable        Redis does not answer
+    └── StoreUnavailable        Redis, or the storage of large elements, does not answer
 """
 
 from __future__ import annotations
@@ -95,6 +97,15 @@ class InvalidCursor(InvalidArgument):
         )
 
 
+class ElementTooLarge(InvalidArgument):
+    """The bytes of an element are more than the settings allow."""
+
+    def __init__(self, what: str, size: int, limit: int, remedy: str) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(f"{what} has {size} bytes, {limit} can be kept: {remedy}")
+
+
 class SessionNotFound(StepwireError):
     """The session was never created on this server, has expired, or was deleted."""
 
@@ -113,6 +124,18 @@ class RunNotFound(StepwireError):
         self.session_id = session_id
         self.run_id = run_id
         super().__init__(f"session {session_id!r} has no run {run_id!r}")
+
+
+class ElementNotFound(StepwireError):
+    """The session has no element of that id, or its bytes are not there."""
+
+    def __init__(self, session_id: str, element_id: str) -> None:
+        self.session_id = session_id
+        self.element_id = element_id
+        super().__init__(
+            f"session {session_id!r} has no content of an element {element_id!r}: it was never "
+            "added, was removed with its step, or lies at a url of its own"
+        )
 
 
 class IdConflict(StepwireError):
@@ -156,4 +179,4 @@ class ProtocolViolation(StepwireError):
 
 
 class StoreUnavailable(StepwireError):
-    """Redis does not answer."""
+    """Redis, or the storage of large elements, does not answer."""

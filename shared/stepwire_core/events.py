@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import RunDocument, StepDocument, TextField
+from stepwire_core.documents import ElementDocument, RunDocument, StepDocument, TextField
 
-Op = Literal["S", "D", "R", "X", "G", "T", "U"]
+Op = Literal["S", "D", "R", "X", "G", "T", "U", "A", "B"]
 """How the log folds an event into the state; the letters are those of ``append.lua``."""
 
 NO_PARENT: Final = "-"
@@ -55,6 +55,16 @@ def delta_event(
 
 def remove_event(step_id: str) -> NewEvent:
     return NewEvent("X", "step.remove", step_id, NO_PARENT, f'{{"id":"{step_id}"}}')
+
+
+def element_event(element: ElementDocument) -> NewEvent:
+    """Its bytes must be in place already: who reads this asks for them at once."""
+    parent = element.step_id or NO_PARENT
+    return NewEvent("A", "element.add", element.id, parent, element.to_json())
+
+
+def element_remove_event(element_id: str) -> NewEvent:
+    return NewEvent("B", "element.remove", element_id, NO_PARENT, f'{{"id":"{element_id}"}}')
 
 
 def run_start_event(run: RunDocument) -> NewEvent:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 PREFIX = "stepwire:"
 
+CANCEL_CHANNEL = b"stepwire:cancel"
+"""Carries ``<session> <run>`` for every run that somebody wants cancelled."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
@@ -19,12 +22,20 @@ class SessionKeys:
     state: str
     meta: str
     open: str
+    files: str
     channel: str
 
     @classmethod
     def of(cls, session_id: str) -> SessionKeys:
         base = f"{PREFIX}{{{session_id}}}"
-        return cls(f"{base}:log", f"{base}:state", f"{base}:meta", f"{base}:open", base)
+        return cls(
+            log=f"{base}:log",
+            state=f"{base}:state",
+            meta=f"{base}:meta",
+            open=f"{base}:open",
+            files=f"{base}:files",
+            channel=base,
+        )
 
     @property
     def script_keys(self) -> tuple[str, str, str, str]:

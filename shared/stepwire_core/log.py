@@ -9,13 +9,21 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final, Literal, cast
 
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from stepwire_core.connections import ServerId, translated
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Document, RunDocument, Snapshot, StepDocument
+from stepwire_core.documents import (
+    Document,
+    ElementDocument,
+    RunDocument,
+    Snapshot,
+    StepDocument,
+)
 from stepwire_core.errors import (
+    ElementNotFound,
     IdConflict,
     ProtocolViolation,
     RunEnded,
@@ -25,7 +33,7 @@ from stepwire_core.errors import (
     StepwireError,
 )
 from stepwire_core.events import Event, NewEvent
-from stepwire_core.keys import SessionKeys
+from stepwire_core.keys import CANCEL_CHANNEL, SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.text import whole
 
@@ -40,7 +48,9 @@ class Script:
         self.source = files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
 
-    async def __call__(self, redis: Redis, keys: SessionKeys, *args: str | int) -> list[Any]:
+    async def __call__(
+        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
+    ) -> list[Any]:
         call = ("EVALSHA", self.sha, 4, *keys.script_keys, *args)
         try:
             reply = await redis.execute_command(*call)
@@ -49,11 +59,23 @@ class Script:
             reply = await redis.execute_command(*call)
         return cast("list[Any]", reply)
 
+    def sync(self, redis: SyncRedis, keys: SessionKeys, *args: str | int | bytes) -> list[Any]:
+        """The same, for code without an event loop."""
+        call = ("EVALSHA", self.sha, 4, *keys.script_keys, *args)
+        try:
+            reply = redis.execute_command(*call)
+        except NoScriptError:
+            redis.script_load(self.source)
+            reply = redis.execute_command(*call)
+        return cast("list[Any]", reply)
+
 
 APPEND: Final = Script("append")
 READ: Final = Script("read")
 BEGIN: Final = Script("begin")
 REGISTER: Final = Script("register")
+CANCEL: Final = Script("cancel")
+KEEP: Final = Script("keep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +143,11 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An attempt, counted from 1, and the user session that it begins with."""
+    """An attempt, counted from 1, the user session it begins with, and whether to cancel it."""
 
     attempt: int
     user: dict[str, Any]
+    cancelled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +206,31 @@ class EventLog:
             case [b"unknown"]:
                 raise SessionNotFound(session_id)
 
+    async def cancel_run(self, session_id: str, run_id: str) -> bool:
+        """Ask for a run to be cancelled; False if it is over. Again changes nothing.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            RunNotFound: nobody has started that run.
+        """
+        args = (run_id, CANCEL_CHANNEL.decode(), "PUBLISH", session_id)
+        async with translated():
+            reply = await CANCEL(self._redis, SessionKeys.of(session_id), *args)
+        match reply:
+            case [b"unknown"]:
+                raise SessionNotFound(session_id)
+            case [b"norun"]:
+                raise RunNotFound(session_id, run_id)
+            case [outcome]:
+                return bool(outcome == b"ok")
+        raise ProtocolViolation(f"the cancel script returned {reply!r}")
+
+    async def is_cancelled(self, session_id: str, run_id: str) -> bool:
+        """Whether somebody has asked for a run to be cancelled."""
+        async with translated():
+            reply = self._redis.hexists(SessionKeys.of(session_id).meta, f"c:{run_id}")
+            return await cast("Awaitable[bool]", reply)
+
     async def ping(self) -> None:
         """Return when Redis answers."""
         async with translated():
@@ -235,6 +283,34 @@ class EventLog:
             value = await cast("Awaitable[bytes | None]", reply)
         return None if value is None else cast("Document", json.loads(_document(value)))
 
+    async def element(self, session_id: str, element_id: str) -> ElementDocument:
+        """One element as the state has it.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            ElementNotFound: it has no such element, or not any more.
+        """
+        keys = SessionKeys.of(session_id)
+        async with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.exists(keys.meta)
+            pipe.hget(keys.state, f"e:{element_id}")
+            there, value = await pipe.execute()
+        if not there:
+            raise SessionNotFound(session_id)
+        if value is None:
+            raise ElementNotFound(session_id, element_id)
+        return ElementDocument.model_validate_json(_document(value))
+
+    async def require(self, session_id: str) -> None:
+        """Return when the session is there.
+
+        Raises:
+            SessionNotFound: it is not.
+        """
+        if (await self.tops([session_id]))[0] is None:
+            raise SessionNotFound(session_id)
+
     async def run_ended_at(self, session_id: str, run_id: str) -> Cursor | None:
         """The cursor of the run's last event, or None while it may still go on.
 
@@ -264,10 +340,10 @@ class EventLog:
         async with translated():
             reply = await BEGIN(self._redis, SessionKeys.of(session_id), run_id, token)
         match reply:
-            case [b"ok", attempt, values]:
+            case [b"ok", attempt, values, cancelled]:
                 names = [name.decode() for name in values[::2]]
                 user = dict(zip(names, map(json.loads, values[1::2]), strict=True))
-                return Begun(int(attempt), user)
+                return Begun(int(attempt), user, bool(cancelled))
             case [b"ended"]:
                 raise RunEnded(session_id, run_id)
             case _:
@@ -313,12 +389,21 @@ def _snapshot(
         for field, value in ordered
         if field.startswith(b"r:")
     ]
+    elements = [
+        ElementDocument.model_validate_json(_document(value))
+        for field, value in ordered
+        if field.startswith(b"e:")
+    ]
     for member, text in zip(streams[::2], streams[1::2], strict=True):
         field_name, _, step_id = member.partition(b":")
         if step := steps.get(step_id):
             _continue(step, cast('Literal["output", "input"]', field_name.decode()), text)
     return Snapshot(
-        session_id=session_id, cursor=str(cursor), runs=runs, steps=list(steps.values())
+        session_id=session_id,
+        cursor=str(cursor),
+        runs=runs,
+        steps=list(steps.values()),
+        elements=elements,
     )
 
 

@@ -1,4 +1,4 @@
-"""One pub/sub connection for all the sessions that a gateway watches."""
+"""One pub/sub connection for all that a process listens to."""
 
 from __future__ import annotations
 

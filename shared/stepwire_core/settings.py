@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -18,6 +19,13 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _elements_url(value: str) -> str:
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[\w./-]*)?", value, re.ASCII):
+        raise ValueError("must have the form s3://bucket or s3://bucket/prefix")
+    return value
+
+
+ElementsUrl = Annotated[str, AfterValidator(_elements_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 
 
@@ -67,6 +75,22 @@ class Settings(BaseSettings):
         default=60.0,
         gt=0,
         description="After this long without Redis the waiting events fail their handlers.",
+    )
+
+    elements_redis_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=0,
+        le=256 * 1024 * 1024,
+        description="Elements up to this size are kept in Redis.",
+    )
+    elements_url: ElementsUrl | None = Field(
+        default=None,
+        description="Where larger ones are kept: `s3://bucket/prefix`; the rest is in `AWS_…`.",
+    )
+    elements_max_bytes: int = Field(
+        default=100 * 1024 * 1024,
+        ge=1024,
+        description="Larger elements are refused.",
     )
 
     max_jobs: int = Field(

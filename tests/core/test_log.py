@@ -13,9 +13,11 @@ from redis.asyncio import Redis
 from stepwire_cli.embedded import EmbeddedServer
 from stepwire_core.clock import now
 from stepwire_core.connections import ServerId, connect
+from stepwire_core.contents import Files
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import RunDocument, Snapshot, StepDocument
+from stepwire_core.documents import ElementDocument, RunDocument, Snapshot, StepDocument
 from stepwire_core.errors import (
+    ElementNotFound,
     IdConflict,
     ProtocolViolation,
     RunEnded,
@@ -26,6 +28,8 @@ from stepwire_core.errors import (
 from stepwire_core.events import (
     NewEvent,
     delta_event,
+    element_event,
+    element_remove_event,
     remove_event,
     run_end_event,
     run_start_event,
@@ -107,6 +111,27 @@ class Log:
                 "will_retry": will_retry,
             }
         )
+
+    def element(self, element_id: str, step: str | None) -> NewEvent:
+        return element_event(
+            ElementDocument(
+                id=element_id,
+                session_id=self.session_id,
+                run_id="run",
+                step_id=step,
+                type="file",
+                name=element_id,
+                mime="text/plain",
+                display="inline",
+                size=5,
+                sha256="0",
+                url="/",
+                ts=now(),
+            )
+        )
+
+    async def elements(self) -> list[str]:
+        return [element.id for element in (await self.snapshot()).elements]
 
     async def snapshot(self) -> Snapshot:
         return await self.log.snapshot(self.session_id)
@@ -402,6 +427,60 @@ async def test_all_keys_of_a_session_expire_at_one_instant(log: Log) -> None:
     left = at - (await log.redis.time())[0] * 1000
     assert ttl_ms <= left + 2000
     assert left <= ttl_ms * 17 / 16 + 2000
+
+
+async def test_an_element_is_in_the_snapshot_until_it_is_removed(log: Log) -> None:
+    await log.put(log.start("a"), log.element("one", "a"), log.element("two", None))
+    assert await log.elements() == ["one", "two"]
+    assert (await log.log.element(log.session_id, "one")).step_id == "a"
+    assert (await log.put(element_remove_event("one"), element_remove_event("one"))).stored == 1
+    assert await log.elements() == ["two"]
+    with pytest.raises(ElementNotFound, match="one"):
+        await log.log.element(log.session_id, "one")
+    with pytest.raises(SessionNotFound):
+        await log.log.element("nope", "one")
+
+
+async def test_removing_a_step_removes_the_elements_below_it_and_their_bytes(log: Log) -> None:
+    files = Files(log.redis)
+    await log.put(log.start("a"), log.start("b", "a"), log.start("c"))
+    for name in ("in-a", "in-b", "in-c"):
+        await files.put(log.session_id, name, b"bytes")
+        await log.put(log.element(name, name[-1]))
+    await log.put(remove_event("a"))
+    assert await log.elements() == ["in-c"]
+    assert await files.read(log.session_id, "in-b", 0, 5) is None
+    assert await log.redis.hlen(SessionKeys.of(log.session_id).files) == 1  # type: ignore[misc]
+
+
+async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(log: Log) -> None:
+    await log.put(log.start("a"), remove_event("a"))
+    await Files(log.redis).put(log.session_id, "late", b"bytes")
+    assert (await log.put(log.element("late", "a"))).stored == 0
+    assert await log.keys() == {"log", "meta"}
+    assert (await log.put(log.start("a"), log.element("again", "a"))).stored == 2
+
+
+async def test_no_bytes_are_kept_for_a_session_that_is_not_there(log: Log) -> None:
+    with pytest.raises(SessionNotFound):
+        await Files(log.redis).put("nope", "one", b"bytes")
+    assert await log.redis.keys("*{nope}*") == []
+
+
+async def test_the_bytes_of_elements_live_on_with_their_session(log: Log) -> None:
+    keys = SessionKeys.of(log.session_id)
+    await log.put(log.start("a"))
+    await Files(log.redis).put(log.session_id, "one", b"bytes")
+    soon = (await log.redis.time())[0] * 1000 + 60_000
+    for key in await log.redis.keys(f"*{log.session_id}*"):
+        await log.redis.pexpireat(key, soon)
+    await log.redis.hset(keys.meta, "expires", str(soon))  # type: ignore[misc]
+    await log.put(delta_event("a", "x"))
+    found = await log.redis.keys(f"*{log.session_id}*")
+    assert keys.files.encode() in found
+    expiries = {await log.redis.execute_command("PEXPIRETIME", key) for key in found}
+    assert len(expiries) == 1
+    assert expiries.pop() > soon
 
 
 async def test_what_is_published_is_what_is_stored(log: Log) -> None:

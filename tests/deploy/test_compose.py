@@ -82,10 +82,11 @@ def test_the_default_grace_is_that_of_the_settings(services: dict[str, Service])
 
 
 def test_the_proxy_and_the_gateway_refuse_bodies_of_the_same_size() -> None:
-    default = Settings.model_fields["max_body_bytes"].default
-    for given, bytes_ in ({}, default), ({"STEPWIRE_MAX_BODY_BYTES": "4096"}, 4096):
-        environment = load_compose(**given)["services"]["proxy"]["environment"]
-        assert int(environment["STEPWIRE_MAX_BODY_BYTES"]) == bytes_
+    for name in ("max_body_bytes", "elements_max_bytes"):
+        variable, default = f"STEPWIRE_{name.upper()}", Settings.model_fields[name].default
+        for given, bytes_ in ({}, default), ({variable: "4096"}, 4096):
+            environment = load_compose(**given)["services"]["proxy"]["environment"]
+            assert int(environment[variable]) == bytes_
 
 
 def test_every_setting_can_be_given_from_outside(services: dict[str, Service]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stack import Stack
-from stepwire_core.documents import RunDocument, StepDocument
+from stepwire_core.documents import ElementDocument, RunDocument, StepDocument
 from stepwire_core.settings import Settings
 from stepwire_gateway import _problems, create_app
 
@@ -81,9 +81,9 @@ def test_every_route_is_in_the_protocol() -> None:
         assert short in PROTOCOL, short
 
 
-@pytest.mark.parametrize("model", [StepDocument, RunDocument])
+@pytest.mark.parametrize("model", [StepDocument, RunDocument, ElementDocument])
 def test_every_field_of_a_document_is_in_the_protocol(
-    model: type[StepDocument] | type[RunDocument],
+    model: type[StepDocument] | type[RunDocument] | type[ElementDocument],
 ) -> None:
     examples = "".join(re.findall(r"```json\n(.*?)```", PROTOCOL, re.DOTALL))
     for name in model.model_fields:
@@ -100,3 +100,14 @@ def test_links_and_files_that_a_document_names_are_there(document: Path) -> None
         r"`((?:tests|worker|gateway|shared|cli|examples|benchmarks)/[\w/.]+)`", text
     ):
         assert (ROOT / path).exists(), path
+
+
+def test_every_test_that_the_step_document_names_is_there() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "tests/worker").glob("test_*.py"))
+    text = (ROOT / "docs/step.md").read_text()
+    names = re.findall(r"`(test_\w+)`", text)
+    assert len(names) > 15
+    for name in names:
+        assert f"def {name}(" in sources, name
+    for name in re.findall(r"`(test_\w+\.py)`", text):
+        assert (ROOT / "tests/worker" / name).exists(), name

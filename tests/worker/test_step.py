@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
@@ -521,6 +522,37 @@ async def test_a_decorated_async_generator_ends_when_it_is_closed(bench: Bench) 
     step = (await bench.steps())["tokens"]
     assert (step.status, step.output) == ("ok", "ab")
     assert (await bench.tree())["caller a"] is None
+
+
+async def test_the_step_of_a_generator_that_is_dropped_ends_when_it_is_collected(
+    bench: Bench,
+) -> None:
+    @cl.step
+    def sync_tokens() -> Iterator[str]:
+        yield "a"
+        yield "b"
+
+    @cl.step
+    async def async_tokens() -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    async def handler() -> None:
+        next(iter(sync_tokens()))
+        async for _ in async_tokens():
+            break
+        gc.collect()
+        # The event loop closes a dropped async generator in a task of its own.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        async with cl.Step("after"):
+            pass
+
+    run = await bench.run(handler)
+    assert run.error is None
+    ends = [data["name"] for type_, data in await bench.events() if type_ == "step.end"]
+    assert ends == ["sync_tokens", "async_tokens", "after"]
+    assert {step.status for step in (await bench.snapshot()).steps} == {"ok"}
 
 
 async def test_an_error_inside_a_decorated_generator_is_its_steps_error(bench: Bench) -> None:

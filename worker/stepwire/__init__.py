@@ -3,12 +3,26 @@
 from stepwire._async import make_async, run_sync, sleep
 from stepwire._context import context
 from stepwire._decorator import step
-from stepwire._handlers import on_chat_start, on_message, task
+from stepwire._element import Element
+from stepwire._elements import (
+    Audio,
+    Dataframe,
+    File,
+    Image,
+    Json,
+    Pdf,
+    Plotly,
+    Text,
+    Video,
+)
+from stepwire._handlers import on_chat_start, on_message, on_stop, task
 from stepwire._message import ErrorMessage, Message
 from stepwire._session import Current, attach, current, session
 from stepwire._step import Step
 from stepwire._user_session import user_session
 from stepwire_core.errors import (
+    ElementNotFound,
+    ElementTooLarge,
     ForkedProcess,
     HandlerModuleError,
     HandlerNotFound,
@@ -28,17 +42,27 @@ from stepwire_core.errors import (
 )
 
 __all__ = [
+    "Audio",
     "Current",
+    "Dataframe",
+    "Element",
+    "ElementNotFound",
+    "ElementTooLarge",
     "ErrorMessage",
+    "File",
     "ForkedProcess",
     "HandlerModuleError",
     "HandlerNotFound",
     "IdConflict",
+    "Image",
     "InvalidArgument",
     "InvalidCursor",
     "InvalidId",
+    "Json",
     "Message",
     "NoActiveSession",
+    "Pdf",
+    "Plotly",
     "ProtocolViolation",
     "RunEnded",
     "RunFenced",
@@ -48,12 +72,15 @@ __all__ = [
     "Step",
     "StepwireError",
     "StoreUnavailable",
+    "Text",
+    "Video",
     "attach",
     "context",
     "current",
     "make_async",
     "on_chat_start",
     "on_message",
+    "on_stop",
     "run_sync",
     "session",
     "sleep",

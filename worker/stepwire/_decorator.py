@@ -8,10 +8,13 @@ from collections.abc import Callable
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from stepwire._node import checked_elements
 from stepwire._step import Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+
+    from stepwire._element import Element
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +32,7 @@ def step(
     type: str = "undefined",
     id: str | None = None,
     parent_id: str | None = None,
+    elements: Sequence[Element] | None = None,
     metadata: Mapping[str, Any] | None = None,
     tags: Sequence[str] | None = None,
     language: str | None = None,
@@ -78,6 +82,9 @@ class _Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
+        # Every call shows elements of its own.
+        given = checked_elements(options.get("elements") or (), "step")
+        options = options | {"elements": [element._again() for element in given]}
         self.step = Step(name=name, **options)
         try:
             arguments = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
@@ -126,6 +133,7 @@ def _generator(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         step = make(args, kwargs).step
+        step._store_elements_sync()
         with step._lifetime(), closing(function(*args, **kwargs)) as inner:
             resume = functools.partial(next, inner)
             while True:
@@ -133,6 +141,7 @@ def _generator(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
                     with step._resumed():
                         item = resume()
                 except StopIteration as end:
+                    step._store_elements_sync()
                     return end.value
                 step._add(str(item), "output", replace=False)
                 try:
@@ -149,6 +158,7 @@ def _async_generator(function: Callable[..., Any], make: _Make) -> Callable[...,
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         step = make(args, kwargs).step
+        await step._store_elements()
         with step._lifetime():
             async with aclosing(function(*args, **kwargs)) as inner:
                 resume = functools.partial(anext, inner)
@@ -157,6 +167,7 @@ def _async_generator(function: Callable[..., Any], make: _Make) -> Callable[...,
                         with step._resumed():
                             item = await resume()
                     except StopAsyncIteration:
+                        await step._store_elements()
                         return
                     await step.stream_token(str(item))
                     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from stepwire_core.documents import ON_CHAT_START, ON_MESSAGE
+from stepwire_core.documents import ON_CHAT_START, ON_MESSAGE, ON_STOP
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
 if TYPE_CHECKING:
@@ -73,6 +73,14 @@ def on_message(function: Handler) -> Handler:
     return _register(ON_MESSAGE, function)
 
 
+def on_stop(function: Handler) -> Handler:
+    """Run this when a person has stopped a run, after its handler was cancelled. No parameter.
+
+    It has ten seconds; what it shows belongs to the run that was stopped.
+    """
+    return _register(ON_STOP, function)
+
+
 @overload
 def task(function: Handler) -> Handler: ...
 
@@ -104,7 +112,7 @@ def task(
 
 
 def _task_name(name: str) -> str:
-    if not name or name in (ON_CHAT_START, ON_MESSAGE):
+    if not name or name in (ON_CHAT_START, ON_MESSAGE, ON_STOP):
         raise InvalidArgument(f"a task cannot be called {name!r}: give it a name, @cl.task(name=…)")
     return name
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stepwire._context import Scope
+    from stepwire._element import Element
     from stepwire_core.documents import StepDocument
 
 
@@ -26,6 +27,7 @@ class Message(Node):
         content: The text; structures become JSON.
         author: Who says it.
         language: How to highlight the content.
+        elements: What is shown with it: images, files; see :class:`Element`.
         type: ``assistant_message`` or ``user_message``.
         metadata: JSON-able facts about it.
         tags: Words to filter by.
@@ -44,6 +46,7 @@ class Message(Node):
         content: object = "",
         author: str = "Assistant",
         language: str | None = None,
+        elements: Sequence[Element] | None = None,
         type: str = ASSISTANT_MESSAGE,
         metadata: Mapping[str, Any] | None = None,
         tags: Sequence[str] | None = None,
@@ -58,6 +61,7 @@ class Message(Node):
             metadata=metadata,
             tags=tags,
             language=language,
+            elements=elements,
         )
         self.content = content
 
@@ -104,6 +108,7 @@ class Message(Node):
 
     async def send(self) -> Self:
         """Show it, complete; once, however often it is called."""
+        await self._store_elements()
         self._end("ok")
         if self._scope is not None:
             await self._scope.producer.room()
@@ -114,11 +119,12 @@ class Message(Node):
         if self._scope is None:
             await self.send()
         else:
+            await self._store_elements()
             self._update()
 
     async def remove(self) -> None:
-        """Take it away from everywhere, and all steps below it."""
-        self._remove()
+        """Take it away from everywhere, with its elements and all steps below it."""
+        await self._remove_with_objects()
 
 
 class ErrorMessage(Message):
@@ -133,6 +139,7 @@ class ErrorMessage(Message):
 
     async def send(self) -> Self:
         """Show it, complete; once, however often it is called."""
+        await self._store_elements()
         self._end("error", ErrorInfo(type="ErrorMessage", message=self.content))
         if self._scope is not None:
             await self._scope.producer.room()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from stepwire._contents import content_writer
 from stepwire._context import Frame, Scope, current_frame
+from stepwire._element import Element
 from stepwire._text import as_text, jsonable
 from stepwire_core.clock import now
 from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument, StepStatus, TextField
@@ -15,6 +18,8 @@ from stepwire_core.ids import check_id, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from stepwire_core.events import NewEvent
 
 
 class Node:
@@ -32,6 +37,7 @@ class Node:
         metadata: Mapping[str, Any] | None,
         tags: Sequence[str] | None,
         language: str | None,
+        elements: Sequence[Element] | None,
     ) -> None:
         self.name = _text(name, f"the name of a {self._what}")
         self.type = _text(type, f"the type of a {self._what}")
@@ -39,6 +45,7 @@ class Node:
         self.parent_id = None if parent_id is None else check_id(parent_id, "parent")
         self.metadata = dict(metadata or {})
         self.tags = list(tags or ())
+        self.elements = checked_elements(elements or (), self._what)
         self.language = language
         self.status: StepStatus = "running"
         self.error: ErrorInfo | None = None
@@ -120,7 +127,8 @@ class Node:
                 self.parent_id = self._default_parent(frame)
             started_at = now()
             frame.scope.producer.publish(
-                step_event("step.start", self._document(frame.scope, started_at, started_at))
+                step_event("step.start", self._document(frame.scope, started_at, started_at)),
+                *self._announcements(),
             )
             self._scope = frame.scope
             self.started_at = started_at
@@ -136,19 +144,64 @@ class Node:
         self.error = error
         self.ended_at = now()
         scope.open_nodes.pop(self.id, None)
-        scope.producer.publish(step_event("step.end", self._current(self.ended_at)))
+        scope.producer.publish(
+            *self._announcements(), step_event("step.end", self._current(self.ended_at))
+        )
 
     def _update(self) -> None:
         if self._scope is None:
             self._started()
             return
-        self._scope.producer.publish(step_event("step.update", self._current(now())))
+        self._scope.producer.publish(
+            *self._announcements(), step_event("step.update", self._current(now()))
+        )
 
     def _remove(self) -> None:
         if self._scope is None:
             return
         self._scope.open_nodes.pop(self.id, None)
         self._scope.producer.publish(remove_event(self.id))
+
+    async def _remove_with_objects(self) -> None:
+        """Remove it, and what Redis does not drop by itself: bytes in object storage."""
+        scope = self._scope
+        if scope is None or not (writer := content_writer(scope.producer)).has_objects:
+            self._remove()
+            return
+        await scope.producer.flush()
+        objects = await asyncio.to_thread(writer.objects_below, scope.session_id, self.id)
+        self._remove()
+        # After the event is stored: nobody is to be shown what is not there.
+        await scope.producer.flush()
+        await asyncio.to_thread(writer.remove_objects, scope.session_id, objects)
+
+    # -- elements -------------------------------------------------------------------------------
+
+    async def _store_elements(self) -> None:
+        """Put the bytes of its elements in place; what is sent of it next shows them."""
+        if waiting := self._unstored():
+            await asyncio.to_thread(self._store, waiting)
+
+    def _store_elements_sync(self) -> None:
+        """The same, for code without an event loop."""
+        if waiting := self._unstored():
+            self._store(waiting)
+
+    def _unstored(self) -> list[Element]:
+        # One that was sent with another step is sent with this one, too.
+        self.elements = [
+            element if element.for_id in (None, self.id) else element._again()
+            for element in checked_elements(self.elements, self._what)
+        ]
+        return [element for element in self.elements if element._state == "new"]
+
+    def _store(self, elements: Sequence[Element]) -> None:
+        scope = self._scope or current_frame(f"{self._what} {self.name!r}").scope
+        for element in elements:
+            element._store(scope, self.id)
+
+    def _announcements(self) -> list[NewEvent]:
+        return [event for element in self.elements for event in element._announcement()]
 
     def _current(self, ts: str) -> StepDocument:
         scope = self._started()
@@ -169,11 +222,23 @@ class Node:
             language=self.language,
             tags=self.tags,
             metadata=jsonable(self.metadata),
+            elements=[element.id for element in self.elements if element._is_with(self.id)],
             started_at=started_at,
             ended_at=self.ended_at,
             error=self.error,
             ts=ts,
         )
+
+
+def checked_elements(elements: Sequence[Element], what: str) -> list[Element]:
+    """``elements``, when they are some."""
+    for element in elements:
+        if not isinstance(element, Element):
+            raise InvalidArgument(
+                f"the elements of a {what} are cl.Image, cl.File and so on, "
+                f"not {type(element).__name__}"
+            )
+    return list(elements)
 
 
 def _cut_off(limit: int) -> str:

@@ -196,7 +196,8 @@ class Publisher:
         self.max_text_chars = settings.max_text_chars
         self._server_id = ServerId() if redis is None else ServerId.of("given")
         self._redis = redis or connect_sync(settings.redis_url, self._server_id)
-        self._lock = threading.Lock()
+        # Reentrant: a dropped generator's end may be collected in the thread that holds it.
+        self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
         self._queue: deque[_Call] = deque()
         self._last_of_session: dict[str, _Call] = {}
@@ -232,7 +233,7 @@ class Publisher:
 
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
         self._queue.clear()
         self._last_of_session.clear()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from stepwire._cancel import Cancellable, Cancellations
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._handlers import Handlers, takes_message
 from stepwire._message import ErrorMessage, Message
@@ -16,6 +17,7 @@ from stepwire_core.clock import now
 from stepwire_core.documents import (
     ON_CHAT_START,
     ON_MESSAGE,
+    ON_STOP,
     EndStatus,
     ErrorInfo,
     RunDocument,
@@ -28,7 +30,7 @@ from stepwire_core.ids import new_id
 
 if TYPE_CHECKING:
     from stepwire._publisher import Producer, Publisher
-    from stepwire_core.log import EventLog
+    from stepwire_core.log import Begun, EventLog
     from stepwire_core.queue import RunRequest
     from stepwire_core.settings import Settings
 
@@ -37,6 +39,8 @@ logger = logging.getLogger("stepwire.run")
 DEAD_WORKER: Final = ErrorInfo(
     type="WorkerLost", message="the worker that ran this died or lost its connection"
 )
+
+ON_STOP_TIMEOUT_S: Final = 10.0
 
 STOPPED_WORKER: Final = ErrorInfo(
     type="WorkerStopped", message="the worker was stopped before this ended"
@@ -57,10 +61,16 @@ class Runner:
     """Executes runs: begins the attempt, calls the handler, sends every event up to the end."""
 
     def __init__(
-        self, handlers: Handlers, log: EventLog, publisher: Publisher, settings: Settings
+        self,
+        handlers: Handlers,
+        log: EventLog,
+        publisher: Publisher,
+        settings: Settings,
+        cancellations: Cancellations | None = None,
     ) -> None:
         self._handlers = handlers
         self._log = log
+        self._cancellations = cancellations or Cancellations(log, settings)
         self._publisher = publisher
         self._settings = settings
 
@@ -87,7 +97,7 @@ class Runner:
             f"{request.run_id}.{attempt}", request.session_id, request.run_id, attempt
         )
         if attempt == 1 or await self._close_earlier(request, producer):
-            await self._attempt(request, producer, begun.user)
+            await self._attempt(request, producer, begun)
 
     async def _close_earlier(self, request: RunRequest, producer: Producer) -> bool:
         """End what a lost attempt left open; whether the run may be tried again."""
@@ -97,7 +107,7 @@ class Runner:
         await producer.flush()
         return retry
 
-    async def _attempt(self, request: RunRequest, producer: Producer, user: dict[str, Any]) -> None:
+    async def _attempt(self, request: RunRequest, producer: Producer, begun: Begun) -> None:
         message = request.message
         run = RunDocument(
             run_id=request.run_id,
@@ -108,10 +118,14 @@ class Runner:
             started_at=(ts := now()),
             ts=ts,
         )
-        scope = Scope(producer, request.handler, run.message_id, user, asyncio.get_running_loop())
+        scope = Scope(
+            producer, request.handler, run.message_id, begun.user, asyncio.get_running_loop()
+        )
         producer.publish(run_start_event(run))
-        ending = await self._call(request, scope)
-        scope.end_open_nodes("ok" if ending.status == "ok" else "interrupted")
+        ending = Ending("cancelled") if begun.cancelled else await self._call(request, scope)
+        scope.end_open_nodes("interrupted" if ending.status == "error" else ending.status)
+        if ending.status == "cancelled":
+            await self._on_stop(scope)
         if ending.status == "error" and ending.error is not None:
             self._show(ending.error, scope)
         run.status, run.error = ending.status, ending.error
@@ -127,10 +141,16 @@ class Runner:
         fields = {"session_id": scope.session_id, "run_id": scope.run_id, "handler": scope.handler}
         token = enter_frame(Frame(scope))
         limit = asyncio.timeout(self._settings.run_timeout_s)
+        # A task of its own, so that what is cancelled is the handler and not the worker's own task.
+        task = asyncio.create_task(self._handler(request, scope))
+        asked = Cancellable(scope.session_id, scope.run_id, task)
         try:
-            async with limit:
-                await self._handler(request, scope)
+            with self._cancellations.watching(asked):
+                async with limit:
+                    await task
         except asyncio.CancelledError as stopped:
+            if asked.requested and not _cancelling():
+                return Ending("cancelled")
             logger.warning("run interrupted", extra=fields)
             return Ending("interrupted", STOPPED_WORKER, stopped)
         except TimeoutError as error:
@@ -149,7 +169,22 @@ class Runner:
             return _failed(error, fields)
         finally:
             leave_frame(token)
-        return Ending("ok")
+        return Ending("cancelled" if asked.requested else "ok")
+
+    async def _on_stop(self, scope: Scope) -> None:
+        """Let the user's ``on_stop`` clean up; it may show steps, which still belong to the run."""
+        function = self._handlers.functions.get(ON_STOP)
+        if function is None:
+            return
+        token = enter_frame(Frame(scope))
+        try:
+            async with asyncio.timeout(ON_STOP_TIMEOUT_S):
+                await _invoke(function)
+        except Exception:
+            logger.exception("on_stop failed", extra={"run_id": scope.run_id})
+        finally:
+            leave_frame(token)
+        scope.end_open_nodes("cancelled")
 
     def _show(self, error: ErrorInfo, scope: Scope) -> None:
         """Tell the person, too, that a handler has failed."""
@@ -169,6 +204,12 @@ class Runner:
             await _invoke(function, *args)
         else:
             await _invoke(function, **request.arguments)
+
+
+def _cancelling() -> bool:
+    """Whether the running task itself is being cancelled, as by a worker that stops."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:

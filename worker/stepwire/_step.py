@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from stepwire._element import Element
+
 logger = logging.getLogger("stepwire.step")
 
 
@@ -38,6 +40,9 @@ class Step(Node):
             other word.
         id: Its id; by default a fresh one.
         parent_id: The id of the step to nest under, instead of the enclosing one.
+        elements: What is shown with it: images, files; see :class:`Element`. Those that are
+            appended to ``step.elements`` later are shown when the step ends, or after
+            :meth:`update`.
         metadata: JSON-able facts about it.
         tags: Words to filter by.
         language: How to highlight the output; by default ``json`` for structures.
@@ -60,6 +65,7 @@ class Step(Node):
         type: str = "undefined",
         id: str | UUID | None = None,
         parent_id: str | UUID | None = None,
+        elements: Sequence[Element] | None = None,
         metadata: Mapping[str, Any] | None = None,
         tags: Sequence[str] | None = None,
         language: str | None = None,
@@ -78,6 +84,7 @@ class Step(Node):
             metadata=metadata,
             tags=tags,
             language=language,
+            elements=elements,
         )
         self.icon = icon
         self.show_input = show_input
@@ -134,22 +141,25 @@ class Step(Node):
 
         It ends with the run, or by :meth:`update` after its block.
         """
+        await self._store_elements()
         scope = self._started()
         await scope.producer.room()
         return self
 
     async def update(self) -> None:
         """Show its fields as they are now; also after it has ended."""
+        await self._store_elements()
         self._update()
         if self._scope is not None:
             await self._scope.producer.room()
 
     async def remove(self) -> None:
-        """Take it away from everywhere, and all steps below it."""
-        self._remove()
+        """Take it away from everywhere, with its elements and all steps below it."""
+        await self._remove_with_objects()
 
     async def __aenter__(self) -> Self:
-        self.__enter__()
+        await self._store_elements()
+        self._token = self._enter()
         return self
 
     async def __aexit__(
@@ -158,10 +168,12 @@ class Step(Node):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.__exit__(exc_type, exc, traceback)
+        with self._leaving(exc) as complete:
+            if complete:
+                await self._store_elements()
 
     def __enter__(self) -> Self:
-        self._started()
+        self._store_elements_sync()
         self._token = self._enter()
         return self
 
@@ -171,10 +183,28 @@ class Step(Node):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        with self._leaving(exc) as complete:
+            if complete:
+                self._store_elements_sync()
+
+    @contextmanager
+    def _leaving(self, exc: BaseException | None) -> Iterator[bool]:
+        """Ends the step when what was attached in the block is stored, or cannot be."""
         if self._token is not None:
             leave_frame(self._token)
             self._token = None
-        self._leave(exc)
+        try:
+            yield exc is None or isinstance(exc, Exception)
+        except BaseException as error:
+            self._leave(exc or error)
+            if exc is None or not isinstance(error, Exception):
+                raise
+            # Raised from here it would hide the exception that is under way.
+            logger.warning(
+                "an element could not be stored", extra={"step_id": self.id}, exc_info=True
+            )
+        else:
+            self._leave(exc)
 
     def _enter(self) -> Token[Frame | None]:
         return enter_frame(Frame(self._started(), self))

@@ -21,6 +21,7 @@ from arq.constants import in_progress_key_prefix
 from arq.worker import Retry, Worker, func
 from redis.asyncio import ConnectionPool
 
+from stepwire._cancel import Cancellations
 from stepwire._lease import LeaseKeeper
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
@@ -238,7 +239,9 @@ class StepwireWorker(Worker):
         )
         self._resources.enter_context(keeper)
         log = EventLog(redis, server_id, self._settings)
-        self._runner = Runner(self._handlers, log, publisher, self._settings)
+        cancellations = Cancellations(log, self._settings)
+        await self._resources.enter_async_context(cancellations.listening())
+        self._runner = Runner(self._handlers, log, publisher, self._settings, cancellations)
         logger.info(
             "worker ready",
             extra={

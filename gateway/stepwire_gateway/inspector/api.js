@@ -53,6 +53,10 @@ export const createSession = () => request("POST", "/v1/sessions", {});
 /** @param {string} sid */
 export const readSession = (sid) => request("GET", sessionPath(sid));
 
+/** @param {string} sid @param {string} runId */
+export const cancelRun = (sid, runId) =>
+  request("POST", `${sessionPath(sid)}/runs/${encodeURIComponent(runId)}/cancel`);
+
 /** @param {string} sid @param {{id: string, content: string}} message */
 export const sendMessage = (sid, message) =>
   request("POST", `${sessionPath(sid)}/messages`, message);

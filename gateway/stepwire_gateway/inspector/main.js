@@ -27,7 +27,7 @@ function openSession(sid) {
   const clock = new ServerClock();
   const follow = new Follow(find("#scroller"), find("#jump"));
   const status = new StatusBar(find("#status"), find("#gap-warning"), find("#announcer"));
-  const tree = new Tree(find("#timeline"), session, clock, () => {
+  const tree = new Tree(find("#timeline"), sid, session, clock, () => {
     find("#empty").hidden = session.roots.length > 0;
     status.show(stream, session);
     follow.grown();

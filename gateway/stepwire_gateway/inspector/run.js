@@ -1,3 +1,4 @@
+import { Problem, cancelRun } from "./api.js";
 import { el } from "./dom.js";
 import { duration } from "./format.js";
 import { ErrorBox, StatusMark, tag } from "./outcome.js";
@@ -12,6 +13,7 @@ export class RunView {
   #handler = el("span", { class: "run-handler" });
   #facts = el("span", { class: "step-facts" });
   #time = el("span", { class: "step-time" });
+  #stop = el("button", { type: "button", class: "stop" }, "Stop");
   #error = new ErrorBox();
 
   /** @param {import("./session.js").Node} node @param {import("./tree.js").Tree} tree */
@@ -20,8 +22,20 @@ export class RunView {
     this.#tree = tree;
     this.element.dataset.runId = node.id;
     const line = el("div", { class: "run-line" },
-      this.#status.element, this.#handler, this.#facts, this.#time);
+      this.#status.element, this.#handler, this.#facts, this.#stop, this.#time);
     this.element.append(line, this.#error.element);
+    this.#stop.addEventListener("click", () => this.#cancel());
+  }
+
+  async #cancel() {
+    this.#stop.disabled = true;
+    try {
+      await cancelRun(this.#tree.sid, this.#node.id);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.#error.show({ type: error.title, message: error.message });
+      this.#stop.disabled = false;
+    }
   }
 
   get running() {
@@ -32,6 +46,8 @@ export class RunView {
     const { handler, status, attempt, will_retry, error } = this.#node.doc;
     this.element.dataset.status = status;
     this.#status.show(status);
+    this.#stop.hidden = !this.running;
+    this.#stop.setAttribute("aria-label", `Stop ${handler}`);
     this.#handler.textContent = handler;
     const facts = [tag("run-status", status)];
     if (attempt > 1) facts.push(tag("tag attempt", `attempt ${attempt}`));

@@ -22,6 +22,7 @@ const MANY_STEPS = 200;
  */
 export class Tree {
   clock;
+  sid;
   #session;
   #root;
   #afterFlush;
@@ -40,12 +41,14 @@ export class Tree {
 
   /**
    * @param {HTMLElement} root an `ol`
+   * @param {string} sid
    * @param {import("./session.js").Session} session
    * @param {import("./format.js").ServerClock} clock
    * @param {() => void} afterFlush called when what is shown has changed
    */
-  constructor(root, session, clock, afterFlush) {
+  constructor(root, sid, session, clock, afterFlush) {
     this.clock = clock;
+    this.sid = sid;
     this.#root = root;
     this.#session = session;
     this.#afterFlush = afterFlush;

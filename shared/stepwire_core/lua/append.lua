@@ -14,9 +14,12 @@
 --
 -- Ops   S  put the step `id`                       payload: the whole step, JSON
 --       D  append to, or R replace, a field        parent: 'output' | 'input', payload: text, JSON-escaped
---       X  remove the step `id` and all below it   payload: JSON
+--       X  remove the step `id`, all below it,     payload: JSON
+--          and their elements
 --       G  put the run `id`                        payload: the whole run, JSON
 --       T  the same, and the run has ended for good
+--       A  put the element `id` of a step          payload: the whole element, JSON
+--       B  remove the element `id` and its bytes   payload: JSON
 --        U  keep the value `id` of the user session    payload: JSON, or '' to forget it; makes no event
 --
 -- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
@@ -24,7 +27,7 @@
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
-local user = base .. 'user'
+local user, files = base .. 'user', base .. 'files'
 local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local producer, first, known, run, attempt = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[10])
 local HEAD, WIDTH = 10, 5
@@ -60,7 +63,7 @@ if skip < count and run ~= '' and found[6] then
 end
 for i = skip, count - 1 do
   local op = ARGV[HEAD + i * WIDTH + 1]
-  if not string.find('SDRXGTU', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
+  if not string.find('SDRXGTUAB', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
 end
 
 local created = epoch and found[1] == false and 1 or 0
@@ -123,14 +126,32 @@ local function stream(op, field, id, text)
   return true
 end
 
+-- An element that comes after its step was removed is gone with it, and so are the bytes kept for it.
+local function put_element(id, parent, payload, order)
+  if redis.call('HEXISTS', meta, 'x:' .. parent) == 1 and redis.call('HEXISTS', state, 's:' .. parent) == 0 then
+    redis.call('HDEL', files, id)
+    return false
+  end
+  local old = redis.call('HGET', state, 'e:' .. id)
+  redis.call('HSET', state, 'e:' .. id, (old and string.match(old, '^%d+') or order) .. ' ' .. parent .. ' ' .. payload)
+  return true
+end
+
+local function remove_element(id)
+  redis.call('HDEL', files, id)
+  return redis.call('HDEL', state, 'e:' .. id) == 1
+end
+
 local function remove(id)
-  local children = {}
+  local children, elements = {}, {}
   local all = redis.call('HGETALL', state)
   for i = 1, #all, 2 do
     local parent = string.match(all[i + 1], '^%d+ (%S+) ')
-    if parent and string.sub(all[i], 1, 2) == 's:' then
-      children[parent] = children[parent] or {}
-      table.insert(children[parent], string.sub(all[i], 3))
+    local kind = string.sub(all[i], 1, 2)
+    local below = kind == 's:' and children or kind == 'e:' and elements
+    if parent and below then
+      below[parent] = below[parent] or {}
+      table.insert(below[parent], string.sub(all[i], 3))
     end
   end
   local doomed, i = {id}, 1
@@ -138,6 +159,7 @@ local function remove(id)
     redis.call('HDEL', state, 's:' .. doomed[i])
     redis.call('HSET', meta, 'x:' .. doomed[i], '')
     close_streams(doomed[i])
+    for _, element in ipairs(elements[doomed[i]] or {}) do remove_element(element) end
     for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
     children[doomed[i]] = nil
     i = i + 1
@@ -158,6 +180,10 @@ for i = skip, count - 1 do
       (op == 'R' and '","replace":true}' or '"}')
   elseif op == 'X' then
     remove(id)
+  elseif op == 'A' then
+    counts = put_element(id, parent, payload, seq + 1)
+  elseif op == 'B' then
+    counts = remove_element(id)
   elseif op == 'U' then
     counts = false
     if payload == '' then redis.call('HDEL', user, id) else redis.call('HSET', user, id, payload) end
@@ -179,6 +205,7 @@ if touch then
   redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
   redis.call('PEXPIREAT', user, expires)
+  redis.call('PEXPIREAT', files, expires)
   for _, member in ipairs(redis.call('SMEMBERS', open)) do
     redis.call('PEXPIREAT', base .. 'out:' .. member, expires)
   end

@@ -3,7 +3,8 @@
 -- KEYS  log, state, meta, open
 -- ARGV  run, token (of this beginning: repeating the call with the same token changes nothing)
 --
--- Returns {'ok', attempt, {name, value … of the user session}}, {'ended'}, or {'unknown'}.
+-- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled}, {'ended'},
+--         or {'unknown'}.
 
 local meta, run, token = KEYS[3], ARGV[1], ARGV[2]
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
@@ -16,4 +17,4 @@ if owner ~= token then
   attempt = attempt + 1
   redis.call('HSET', meta, 'r:' .. run, attempt .. ':' .. token)
 end
-return {'ok', attempt, redis.call('HGETALL', string.sub(KEYS[1], 1, -4) .. 'user')}
+return {'ok', attempt, redis.call('HGETALL', string.sub(KEYS[1], 1, -4) .. 'user'), redis.call('HEXISTS', meta, 'c:' .. run)}

@@ -1,0 +1,60 @@
+"""The bytes of elements: small ones in Redis, with the session, others in object storage."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Protocol, cast
+
+from redis.asyncio import Redis
+
+from stepwire_core.connections import translated
+from stepwire_core.errors import SessionNotFound
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import KEEP
+
+
+class Contents(Protocol):
+    """A place where bytes of elements are; :class:`Files` and ``Objects`` are the two."""
+
+    async def read(
+        self, session_id: str, element_id: str, start: int, stop: int
+    ) -> AsyncIterator[bytes] | None:
+        """The bytes from ``start`` up to ``stop`` in pieces, or None when they are not here.
+
+        Raises:
+            StoreUnavailable: the place does not answer; also while the pieces are read.
+        """
+        ...
+
+
+class Files:
+    """In Redis: one hash beside the log of the session, which expires with it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def put(self, session_id: str, element_id: str, content: bytes) -> None:
+        """Keep the bytes for as long as the session lives.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            StoreUnavailable: Redis does not answer.
+        """
+        async with translated():
+            reply = await KEEP(self._redis, SessionKeys.of(session_id), element_id, content)
+        if reply == [b"unknown"]:
+            raise SessionNotFound(session_id)
+
+    async def read(
+        self, session_id: str, element_id: str, start: int, stop: int
+    ) -> AsyncIterator[bytes] | None:
+        """As :meth:`Contents.read`; Redis has no partial read of a hash field, so one piece."""
+        async with translated():
+            reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
+            # redis-py types its commands for both of its clients at once.
+            content = await cast("Awaitable[bytes | None]", reply)
+        return None if content is None else _one(content[start:stop])
+
+
+async def _one(piece: bytes) -> AsyncIterator[bytes]:
+    yield piece

@@ -1,0 +1,94 @@
+"""What a user's type checker says of an app that uses the API."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+USERS_APP = """
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import stepwire as cl
+
+
+@cl.on_chat_start
+async def hello() -> None:
+    cl.user_session.set("greeted", True)
+    await cl.Message(content="Hello", author="Bot", tags=["a"], metadata={"a": 1}).send()
+
+
+@cl.on_message
+async def main(message: cl.Message) -> None:
+    async with cl.Step(name="outer", type="run", show_input="json", root=True) as step:
+        step.input = {"asked": message.content}
+        with cl.Step("inner") as inner:
+            inner.output = [1, 2]
+        total: int = await add(1, b=2)
+        text: str = await cl.make_async(slow)("x")
+        async for token in tokens(text):
+            await step.stream_token(token, is_sequence=False, is_input=False)
+        for number in numbers(total):
+            step.output = number
+    await step.update()
+    await step.remove()
+    current: cl.Step | None = cl.context.current_step
+    session: str = cl.context.session.id
+    print(current, session)
+    await cl.sleep(0.1)
+
+
+@cl.on_stop
+async def stopped() -> None:
+    await cl.ErrorMessage(content="stopped").send()
+
+
+@cl.task(name="index")
+async def index(path: str) -> None:
+    with cl.attach(cl.current().export()):
+        pass
+    async with cl.session("other", parent_id=None):
+        pass
+
+
+@cl.step(type="tool", name="sum")
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
+@cl.step
+def slow(text: str) -> str:
+    return cl.run_sync(later(text))
+
+
+async def later(text: str) -> str:
+    return text
+
+
+@cl.step(name="tokens")
+async def tokens(text: str) -> AsyncIterator[str]:
+    yield text
+
+
+@cl.step
+def numbers(count: int) -> Iterator[int]:
+    yield from range(count)
+"""
+
+
+def test_an_app_that_uses_the_api_is_clean_under_mypy_strict(tmp_path: Path) -> None:
+    app = tmp_path / "users_app.py"
+    app.write_text(USERS_APP)
+    wrong = tmp_path / "wrong_app.py"
+    wrong.write_text("import stepwire as cl\n\ncl.Step(nme='typo')\ncl.Message().send(1)\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-incremental"]
+    clean = subprocess.run(
+        [*command, app], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert clean.returncode == 0, clean.stdout
+    typos = subprocess.run(
+        [*command, wrong], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert 'Unexpected keyword argument "nme"' in typos.stdout
+    assert "Too many arguments" in typos.stdout

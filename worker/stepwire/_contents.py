@@ -1,0 +1,174 @@
+"""Where this process puts the bytes of the elements that it sends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections import defaultdict
+from typing import IO, TYPE_CHECKING, Final, cast
+from weakref import WeakKeyDictionary
+
+from stepwire_core.connections import UNAVAILABLE
+from stepwire_core.errors import (
+    ElementTooLarge,
+    SessionNotFound,
+    StepwireError,
+    StoreUnavailable,
+)
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import APPEND, KEEP, Batch
+from stepwire_core.objects import Objects
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepwire._publisher import Producer, Publisher
+
+logger = logging.getLogger("stepwire.elements")
+
+_BACKOFF_S: Final = (0.05, 2.0)
+
+
+class ContentWriter:
+    """Puts bytes where every gateway can serve them. Blocking, and safe from any thread.
+
+    The bytes take no part in the event log: an event that names them is published once they are in
+    their place.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._settings = publisher._settings
+        self._redis = publisher._redis
+        self._server_id = publisher._server_id
+        self._objects = Objects.open(self._settings)
+
+    def check(self, what: str, size: int) -> None:
+        """Say early that something is too large.
+
+        Raises:
+            ElementTooLarge: it cannot be stored; the message says which setting is in the way.
+        """
+        settings = self._settings
+        if size > settings.elements_max_bytes:
+            raise ElementTooLarge(
+                what,
+                size,
+                settings.elements_max_bytes,
+                "raise STEPWIRE_ELEMENTS_MAX_BYTES, or give the url of a place that has it",
+            )
+        if size > settings.elements_redis_bytes and self._objects is None:
+            raise ElementTooLarge(
+                what,
+                size,
+                settings.elements_redis_bytes,
+                "set STEPWIRE_ELEMENTS_URL (s3://bucket/prefix) for larger ones, raise "
+                "STEPWIRE_ELEMENTS_REDIS_BYTES, or give the url of a place that has it",
+            )
+
+    def put(self, producer: Producer, element_id: str, file: IO[bytes], size: int) -> None:
+        """Store ``size`` bytes, which :meth:`check` has let pass.
+
+        Raises:
+            SessionNotFound: the session is not there, and the producer does not make it.
+            StoreUnavailable: not stored within ``STEPWIRE_PUBLISH_TIMEOUT_S``.
+        """
+        if self._objects is not None and size > self._settings.elements_redis_bytes:
+            self._objects.put(producer.session_id, element_id, file)
+        else:
+            self._keep(producer, element_id, file.read())
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether there may be bytes that Redis does not let go by itself."""
+        return self._objects is not None
+
+    def objects_below(self, session_id: str, step_id: str) -> list[str]:
+        """The elements of a step, and of all below it, that are too large for Redis."""
+        state = self._redis.hgetall(SessionKeys.of(session_id).state)
+        # redis-py types its commands for both of its clients at once.
+        return _elements_below(
+            cast("dict[bytes, bytes]", state), step_id, self._settings.elements_redis_bytes
+        )
+
+    def remove_objects(self, session_id: str, element_ids: Sequence[str]) -> None:
+        """Delete what of these is in object storage. Redis drops its part with the event.
+
+        They are served no more already, so a failure is logged and left to the bucket's rules.
+        """
+        if self._objects is None:
+            return
+        try:
+            self._objects.remove(session_id, element_ids)
+        except StoreUnavailable:
+            logger.warning(
+                "removed elements are left in object storage",
+                extra={"session_id": session_id, "element_ids": list(element_ids)},
+            )
+
+    def _keep(self, producer: Producer, element_id: str, content: bytes) -> None:
+        give_up_at = time.monotonic() + self._settings.publish_timeout_s
+        delay_s, longest_s = _BACKOFF_S
+        while True:
+            try:
+                return self._keep_once(producer, element_id, content)
+            except UNAVAILABLE as error:
+                if time.monotonic() > give_up_at:
+                    raise StoreUnavailable(
+                        f"Redis has not answered for {self._settings.publish_timeout_s:g} s "
+                        f"(STEPWIRE_PUBLISH_TIMEOUT_S): {error}"
+                    ) from error
+                logger.warning("Redis does not answer", extra={"element_id": element_id})
+            time.sleep(delay_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, hides nothing
+            delay_s = min(delay_s * 2, longest_s)
+
+    def _keep_once(self, producer: Producer, element_id: str, content: bytes) -> None:
+        keys = SessionKeys.of(producer.session_id)
+        if KEEP.sync(self._redis, keys, element_id, content) != [b"unknown"]:
+            return
+        if not producer._create:
+            raise SessionNotFound(producer.session_id)
+        # The element is the first thing that is emitted into a new session.
+        batch = Batch(producer.session_id, (), create=True)
+        server = self._server_id.known_sync(self._redis)
+        reply = APPEND.sync(self._redis, keys, *batch.script_args(self._settings, server))
+        if isinstance(result := batch.result(reply), StepwireError):
+            raise result
+        KEEP.sync(self._redis, keys, element_id, content)
+
+
+def _elements_below(state: dict[bytes, bytes], step_id: str, larger_than: int) -> list[str]:
+    steps: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    elements: defaultdict[bytes, list[str]] = defaultdict(list)
+    for field, value in state.items():
+        _, parent, document = value.split(b" ", 2)
+        if field.startswith(b"s:"):
+            steps[parent].append(field[2:])
+        elif field.startswith(b"e:") and (json.loads(document)["size"] or 0) > larger_than:
+            elements[parent].append(field[2:].decode())
+    found, waiting, seen = [], [step_id.encode()], set()
+    while waiting:
+        step = waiting.pop()
+        # A parent that comes from a user may point in a circle.
+        if step not in seen:
+            seen.add(step)
+            found += elements[step]
+            waiting += steps[step]
+    return found
+
+
+_writers: WeakKeyDictionary[Publisher, ContentWriter] = WeakKeyDictionary()
+
+
+def content_writer(producer: Producer) -> ContentWriter:
+    """The one that goes with the producer's publisher.
+
+    Raises:
+        SettingsError: STEPWIRE_ELEMENTS_URL cannot be used.
+    """
+    publisher = producer._publisher
+    writer = _writers.get(publisher)
+    if writer is None:
+        writer = _writers.setdefault(publisher, ContentWriter(publisher))
+    return writer
