@@ -33,7 +33,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && wheel=$(ls /dist/*.whl) \
     && hash=$(sha256sum "$wheel" | cut -d ' ' -f 1) \
     && for extra in worker gateway; do \
-        echo "stepwire[$extra] @ file://$wheel --hash=sha256:$hash" > "/dist/$extra.txt" \
+        echo "stepwire[$extra,s3] @ file://$wheel --hash=sha256:$hash" > "/dist/$extra.txt" \
         && python -m venv --without-pip "/opt/$extra" \
         && python -m pip --python "/opt/$extra/bin/python" install \
             --constraint requirements.lock -r "/dist/$extra.txt" || exit 1; \

@@ -96,12 +96,16 @@ def _run_id(info: object) -> str:
 
 
 def connect(url: str, server_id: ServerId | None = None) -> Redis:
-    """A client with a pool of its own for the current event loop; it connects on first use."""
+    """A client with a pool of its own for the current event loop; it connects on first use.
+
+    It has no read timeout of its own, :func:`translated` has: with ``socket_timeout`` redis-py
+    wraps every write in ``asyncio.wait_for``, which up to Python 3.11 swallows a cancellation that
+    arrives together with the result.
+    """
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
         timeout=SOCKET_TIMEOUT_S,
-        socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_keepalive=True,
         redis_connect_func=server_id.on_connect if server_id else None,
@@ -122,11 +126,13 @@ def connect_sync(url: str, server_id: ServerId) -> SyncRedis:
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn Redis being away into :class:`StoreUnavailable`."""
+    """Turn Redis being away, or not answering in time, into :class:`StoreUnavailable`."""
     try:
-        yield
+        async with asyncio.timeout(SOCKET_TIMEOUT_S):
+            yield
     except UNAVAILABLE as error:
-        raise StoreUnavailable(f"Redis does not answer: {error}") from error
+        why = str(error) or f"nothing for {SOCKET_TIMEOUT_S:g} s"
+        raise StoreUnavailable(f"Redis does not answer: {why}") from error
 
 
 async def require(url: str, variable: str) -> None:
@@ -137,7 +143,8 @@ async def require(url: str, variable: str) -> None:
     """
     redis = connect(url)
     try:
-        await asyncio.wait_for(redis.ping(), CONNECT_TIMEOUT_S)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await redis.ping()
     except (*UNAVAILABLE, builtins.TimeoutError) as error:
         raise SettingsError(
             f"no Redis answers at {without_password(url)} ({error}): start one there "

@@ -67,7 +67,8 @@ class PubSubLink:
             await self._send(b"SUBSCRIBE", channel)
         try:
             # Shielded: others may wait for the same confirmation.
-            await asyncio.wait_for(asyncio.shield(confirmed), CONFIRM_TIMEOUT_S)
+            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                await asyncio.shield(confirmed)
         except TimeoutError as error:
             raise StoreUnavailable("Redis does not confirm a subscription") from error
 

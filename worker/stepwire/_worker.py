@@ -163,7 +163,9 @@ class StepwireWorker(Worker):
                     logger.warning("the queue does not answer", extra={"error": str(error)})
                     await asyncio.sleep(_OUTAGE_DELAY_S)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self.poll_delay_s)
+                    # Not wait_for: up to Python 3.11 it may swallow the cancellation that stops us.
+                    async with asyncio.timeout(self.poll_delay_s):
+                        await self._wake.wait()
                 if listening.done():
                     listening.result()
         finally:
