@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from bench import Bench
 from stack import Stack
+from stepwire._publisher import Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire_core.connections import ServerId, connect
 from stepwire_core.ids import new_id
+from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
 
 pytest_plugins = ["stepwire.testing"]
@@ -42,3 +47,16 @@ def stack(tmp_path: Path, server: EmbeddedServer) -> Iterator[Stack]:
     """Workers and gateways as processes of their own."""
     with Stack(tmp_path, server.url) as running:
         yield running
+
+
+@pytest.fixture
+async def bench(settings: Settings, session_id: str) -> AsyncIterator[Bench]:
+    """A worker's inside in this process."""
+    server_id = ServerId()
+    redis = connect(settings.redis_url, server_id)
+    log = EventLog(redis, server_id, settings)
+    publisher = Publisher(settings)
+    await log.create(session_id, new_id())
+    yield Bench(settings, log, publisher, session_id)
+    await asyncio.to_thread(publisher.close)
+    await redis.aclose()
