@@ -87,6 +87,27 @@ STOPPABLE = """
 """
 
 
+ELEMENTS = """
+    import base64
+    import stepwire as cl
+
+    DOT = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4"
+        "z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+    )
+
+    @cl.on_message
+    async def main():
+        elements = [
+            cl.Image(name="dot.png", content=DOT),
+            cl.Text(name="notes", content="<b>only text</b>"),
+            cl.Pdf(name="elsewhere", url="https://example.com/x.pdf"),
+        ]
+        async with cl.Step("shows", elements=elements):
+            pass
+"""
+
+
 def history(seen: list[list[Shown]], step_id: str, key: str) -> list[str]:
     """What a step has shown there, one after another."""
     values = [step[key] for steps in seen for step in steps if step["id"] == step_id]
@@ -316,4 +337,26 @@ def test_the_stop_button_cancels_the_run(stack: Stack, inspector: Inspector) -> 
     expect(page.get_by_role("button", name="Stop on_message")).to_be_hidden()
     statuses = {step["name"]: step["status"] for step in gateway.snapshot(session)["steps"]}
     assert statuses["endless"] == "cancelled"
+    assert inspector.complaints == []
+
+
+def test_elements_are_shown_with_their_step(stack: Stack, inspector: Inspector) -> None:
+    stack.worker(ELEMENTS)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    inspector.send("go")
+    page = inspector.page
+    image = page.get_by_role("img", name="dot.png")
+    expect(image).to_be_visible()
+    wait_until(lambda: bool(image.evaluate("(it) => it.naturalWidth === 1")), "it is loaded")
+    page.locator("summary", has_text="notes").click()
+    expect(page.get_by_text("<b>only text</b>")).to_be_visible()
+    expect(page.get_by_role("link", name="elsewhere")).to_have_attribute(
+        "href", "https://example.com/x.pdf"
+    )
+
+    inspector.reload()
+
+    expect(page.get_by_role("img", name="dot.png")).to_be_visible()
     assert inspector.complaints == []

@@ -185,7 +185,7 @@ test("live events and the snapshot of the same session give the same tree", () =
 
 test("events that are not known change nothing", () => {
   const session = sessionOf(start("a"));
-  assert.deepEqual(session.apply("element.add", { id: "e", step_id: "a" }), []);
+  assert.deepEqual(session.apply("element.unheard-of", { id: "e", step_id: "a" }), []);
   assert.deepEqual(shape(session.roots), ["a"]);
 });
 
@@ -270,4 +270,18 @@ test("a gist is the start of a text on one line, and of JSON the words without t
   assert.equal(gist('[\n  {"name": "a", "hits": 2},\n  {"name": "b"}\n]'), "name: a, hits: 2, name: b");
   assert.equal(gist("{}"), "");
   assert.equal(gist("x".repeat(5000)).length, 160);
+});
+
+test("an element hangs on its step, also in a snapshot, and goes when it is removed", () => {
+  const element = (id, step_id) => ({ id, step_id, type: "image", name: id, url: `/v1/${id}` });
+  const session = sessionOf(start("a"), ["element.add", element("e1", "a")]);
+  const changes = session.apply("element.add", element("e2", "a"));
+  assert.deepEqual(changes.map(({ kind, node }) => [kind, node.id]), [["doc", "a"]]);
+  assert.deepEqual([...session.steps.get("a").elements.keys()], ["e1", "e2"]);
+  assert.deepEqual(session.apply("element.add", element("e3", null)), []);
+  session.apply("element.remove", { id: "e1" });
+  assert.deepEqual([...session.steps.get("a").elements.keys()], ["e2"]);
+
+  session.apply("snapshot", { runs: [], steps: [step("b")], elements: [element("e4", "b")] });
+  assert.deepEqual([...session.steps.get("b").elements.keys()], ["e4"]);
 });

@@ -1,3 +1,4 @@
+import { Attachments } from "./attachments.js";
 import { el } from "./dom.js";
 import { Field } from "./field.js";
 import { Fold } from "./fold.js";
@@ -10,6 +11,7 @@ export class Content {
   #body;
   #output = new Field("output", () => this.#node.doc.output);
   #error = new ErrorBox();
+  #attachments = new Attachments();
   /** Made when there is something to show: most steps have neither. */
   /** @type {{fold: Fold, field: Field} | null} */
   #input = null;
@@ -20,7 +22,7 @@ export class Content {
   constructor(node, body) {
     this.#node = node;
     this.#body = body;
-    body.prepend(this.#output.element, this.#error.element);
+    body.prepend(this.#output.element, this.#error.element, this.#attachments.element);
     this.write("input", true);
     this.write("output", true);
   }
@@ -37,6 +39,7 @@ export class Content {
       this.#input.fold.show(gist(input));
     }
     this.#showMetadata(metadata ?? {});
+    this.#attachments.show(this.#node.elements);
   }
 
   /** @param {"input" | "output"} field @param {boolean} replaced */

@@ -87,3 +87,10 @@ export function gist(text) {
 export function count(n, noun) {
   return `${n.toLocaleString()} ${noun}${n === 1 ? "" : "s"}`;
 }
+
+/** @param {number} size @returns {string} as in `47.1 kB` */
+export function bytes(size) {
+  const units = ["B", "kB", "MB", "GB"];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(size || 1) / 3)));
+  return `${(size / 1000 ** power).toFixed(power && 1)} ${units[power]}`;
+}

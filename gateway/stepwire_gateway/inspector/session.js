@@ -37,6 +37,15 @@
  * @property {boolean} will_retry
  * @property {string} ts
  *
+ * @typedef {object} Element
+ * @property {string} id
+ * @property {string | null} step_id
+ * @property {string} type
+ * @property {string} name
+ * @property {string} mime
+ * @property {number | null} size in bytes; null for what the gateway does not serve
+ * @property {string} url
+ *
  * A place in the displayed tree. `doc` is replaced by every event that carries the whole.
  * @typedef {object} Node
  * @property {"step" | "run"} kind
@@ -45,6 +54,7 @@
  * @property {number} ordinal rises in the order of arrival; siblings stand in it
  * @property {Node | null} parent where it is displayed, null at the top
  * @property {Node[]} children
+ * @property {Map<string, Element>} elements what is attached to a step
  *
  * What an event changed; `text` is what to append to the field, or to put in its place.
  * @typedef {{kind: "reset"}
@@ -87,6 +97,10 @@ export class Session {
         return this.#appendText(data);
       case "step.remove":
         return this.#remove(data.id);
+      case "element.add":
+        return this.#attach(data);
+      case "element.remove":
+        return this.#detach(data.id);
       case "run.start":
       case "run.end":
         return this.#put("run", data.run_id, data);
@@ -96,7 +110,7 @@ export class Session {
   }
 
   /** @returns {Change[]} */
-  #replaceAll({ runs, steps }) {
+  #replaceAll({ runs, steps, elements = [] }) {
     this.steps.clear();
     this.runs.clear();
     this.roots = [];
@@ -111,6 +125,7 @@ export class Session {
       this.#put("step", step.id, withTexts(step));
     }
     for (const run of waiting) this.#put("run", run.run_id, run);
+    for (const element of elements) this.#attach(element);
     return [{ kind: "reset" }];
   }
 
@@ -120,7 +135,8 @@ export class Session {
     const known = nodes.get(id);
     if (known) return this.#replace(known, doc);
 
-    const node = { kind, id, doc, ordinal: ++this.#ordinal, parent: null, children: [] };
+    const node = { kind, id, doc, ordinal: ++this.#ordinal, parent: null, children: [],
+      elements: new Map() };
     nodes.set(id, node);
     this.#place(node);
     /** @type {Change[]} */
@@ -151,6 +167,22 @@ export class Session {
     if (!node || !TEXT_FIELDS.includes(field)) return [];
     node.doc[field] = replace ? text : node.doc[field] + text;
     return [{ kind: "text", node, field, text, replace }];
+  }
+
+  /** @returns {Change[]} uploads, which belong to no step, are not shown */
+  #attach(element) {
+    const node = this.steps.get(element.step_id);
+    if (!node) return [];
+    node.elements.set(element.id, element);
+    return [{ kind: "doc", node }];
+  }
+
+  /** @returns {Change[]} */
+  #detach(id) {
+    for (const node of this.steps.values()) {
+      if (node.elements.delete(id)) return [{ kind: "doc", node }];
+    }
+    return [];
   }
 
   /** @returns {Change[]} */

@@ -1,0 +1,70 @@
+import { el } from "./dom.js";
+import { bytes } from "./format.js";
+
+const TEXTUAL = new Set(["text", "json", "dataframe", "plotly"]);
+
+/** Larger texts are offered for download only. */
+const SHOWN_BYTES = 256 * 1024;
+
+/** The elements of one step: pictures and sounds in place, texts on demand, the rest as links. */
+export class Attachments {
+  element = el("ul", { class: "attachments" });
+  /** @type {Map<string, HTMLElement>} */
+  #shown = new Map();
+
+  constructor() {
+    this.element.hidden = true;
+  }
+
+  /** @param {Map<string, import("./session.js").Element>} elements */
+  show(elements) {
+    for (const [id, item] of this.#shown) {
+      if (elements.has(id)) continue;
+      item.remove();
+      this.#shown.delete(id);
+    }
+    for (const [id, element] of elements) {
+      if (this.#shown.has(id)) continue;
+      const item = el("li", { "data-element-id": id }, ...parts(element));
+      this.#shown.set(id, item);
+      this.element.append(item);
+    }
+    this.element.hidden = this.#shown.size === 0;
+  }
+}
+
+/** @param {import("./session.js").Element} element @returns {HTMLElement[]} */
+function parts(element) {
+  const { type, name, url } = element;
+  // What our gateway serves; our own policy lets the page load nothing from elsewhere.
+  const ours = url.startsWith("/v1/");
+  const caption = link(element);
+  if (!ours) return [caption];
+  if (type === "image") return [el("img", { src: url, alt: name, loading: "lazy" }), caption];
+  if (type === "audio" || type === "video") {
+    return [el(type, { src: url, controls: "", preload: "metadata" }), caption];
+  }
+  if (TEXTUAL.has(type) && element.size <= SHOWN_BYTES) return [textOf(element), caption];
+  return [caption];
+}
+
+/** @param {import("./session.js").Element} element */
+function link({ name, mime, size, url }) {
+  const facts = [mime, size === null ? null : bytes(size)].filter(Boolean).join(", ");
+  const label = el("span", { class: "attachment-facts" }, facts);
+  // Whoever wrote the step chose the address: a `javascript:` one must not run here.
+  if (!/^https?:$/.test(new URL(url, location.href).protocol)) return el("span", {}, name, label);
+  return el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, name, label);
+}
+
+/** @param {import("./session.js").Element} element fetched when it is unfolded */
+function textOf({ name, url }) {
+  const pre = el("pre", { class: "text" });
+  const fold = el("details", {}, el("summary", {}, name), pre);
+  fold.addEventListener("toggle", async () => {
+    if (!fold.open || pre.textContent) return;
+    const response = await fetch(url).catch(() => null);
+    pre.textContent = response?.ok ? await response.text() : "It could not be loaded.";
+  });
+  return fold;
+}
