@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from redis import Redis
 
 from stack import Gateway, Stack, wait_until
+from stepwire_core.keys import SessionKeys
 
 APP = """
     import asyncio
@@ -95,3 +97,15 @@ def test_an_unknown_run_cannot_be_cancelled(stack: Stack) -> None:
     ):
         response = gateway.client.post(path)
         assert (response.status_code, response.json()["code"]) == (404, code)
+
+
+def test_a_wish_that_was_lost_on_its_way_is_found_after_the_reconnect(stack: Stack) -> None:
+    stack.worker(APP)
+    gateway = stack.gateway()
+    session, run = start(gateway)
+    with Redis.from_url(stack.env["STEPWIRE_REDIS_URL"]) as redis:
+        redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        # The wish alone, without the message that a worker would hear.
+        redis.hset(SessionKeys.of(session).meta, f"c:{run}", "")
+        redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    assert gateway.wait_for_end(session, run)["status"] == "cancelled"

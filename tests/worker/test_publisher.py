@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from stepwire._publisher import MAX_DELTA_BYTES, Producer, Publisher
+from stepwire._producer import Producer
+from stepwire._publisher import MAX_DELTA_BYTES, Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.clock import now
 from stepwire_core.connections import ServerId, connect

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.keys import CANCEL_CHANNEL
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.cancel")
+
+CHECK_S: Final = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -52,13 +54,23 @@ class Cancellations:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Hear of cancellations for as long as the block runs."""
-        task = asyncio.create_task(self._link.run(), name="stepwire-cancel")
+        tasks = [
+            asyncio.create_task(self._link.run(), name="stepwire-cancel"),
+            asyncio.create_task(self._check(), name="stepwire-cancel-check"),
+        ]
         try:
             await self._link.subscribe(CANCEL_CHANNEL)
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _check(self) -> None:
+        """A connection that died without a word is dropped, and what it has lost is looked for."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            await self._link.check()
 
     @contextmanager
     def watching(self, cancellable: Cancellable) -> Iterator[None]:

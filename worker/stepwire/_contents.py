@@ -24,7 +24,8 @@ from stepwire_core.objects import Objects
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stepwire._publisher import Producer, Publisher
+    from stepwire._producer import Producer
+    from stepwire._publisher import Publisher
 
 logger = logging.getLogger("stepwire.elements")
 

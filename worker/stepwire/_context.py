@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from stepwire._node import Node
-    from stepwire._publisher import Producer
+    from stepwire._producer import Producer
     from stepwire._step import Step
     from stepwire_core.documents import EndStatus
 

@@ -6,18 +6,17 @@ that handler blocks the event loop, and so that plain scripts and threads need n
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from stepwire._producer import PendingCall, PendingDelta, Producer
 from stepwire_core.connections import UNAVAILABLE, ServerId, connect_sync
 from stepwire_core.errors import (
     ForkedProcess,
@@ -26,9 +25,9 @@ from stepwire_core.errors import (
     StepwireError,
     StoreUnavailable,
 )
-from stepwire_core.events import NewEvent, delta_event
+from stepwire_core.events import NewEvent
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import APPEND, Appended, Batch
+from stepwire_core.log import APPEND, Appended
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -54,134 +53,6 @@ _BACKOFF_S: Final = (0.05, 2.0)
 _CLOSE_TIMEOUT_S: Final = 5.0
 
 
-@dataclass(slots=True)
-class _Delta:
-    """Adjacent deltas of one step, merged while they wait."""
-
-    step_id: str
-    field: TextField
-    replace: bool
-    parts: list[str]
-    size: int
-
-    def event(self) -> NewEvent:
-        return delta_event(
-            self.step_id, "".join(self.parts), field=self.field, replace=self.replace
-        )
-
-
-@dataclass(slots=True)
-class _Call:
-    """Events of one producer that go to the log in one script call."""
-
-    producer: Producer
-    pending: list[NewEvent | _Delta] = field(default_factory=list)
-    size: int = 0
-    published: int = 0
-    batch: Batch | None = None
-
-    def prepared(self) -> Batch:
-        """The batch, built once: a repeated call carries the same sequence."""
-        if self.batch is None:
-            self.batch = self.producer._next_batch(
-                [item.event() if isinstance(item, _Delta) else item for item in self.pending]
-            )
-        return self.batch
-
-
-class Producer:
-    """One attempt of a run in this process: the source of an ordered sequence of events.
-
-    Its methods may be called from any thread. Events of one session are stored in the order of the
-    calls, whichever producer of this process they came from.
-    """
-
-    def __init__(
-        self,
-        publisher: Publisher,
-        name: str,
-        session_id: str,
-        *,
-        run_id: str,
-        attempt: int,
-        create: bool,
-    ) -> None:
-        self.session_id = session_id
-        self.run_id = run_id
-        self.attempt = attempt
-        self._publisher = publisher
-        self._name = name
-        self._create = create
-        self._next = 1
-        self._epoch = ""
-        self._failure: StepwireError | None = None
-
-    @property
-    def failure(self) -> StepwireError | None:
-        """Why this producer can store nothing more, or None."""
-        return self._failure
-
-    def publish(self, *events: NewEvent) -> None:
-        """Take events; they are stored soon, in this order. Never blocks.
-
-        Raises:
-            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: this producer is cut off.
-        """
-        self._publisher._take(self, events)
-
-    def delta(self, step_id: str, text: str, *, field: TextField, replace: bool) -> None:
-        """Take a piece of text; pieces that wait side by side are stored as one event.
-
-        Raises: as :meth:`publish`.
-        """
-        self._publisher._take_delta(self, step_id, text, field, replace)
-
-    @property
-    def max_text_chars(self) -> int:
-        """Characters of one input or output of a step."""
-        return self._publisher.max_text_chars
-
-    async def room(self) -> None:
-        """Wait until the process's buffer has room; at once in the common case."""
-        if self._publisher.full:
-            await asyncio.wrap_future(self._publisher._room())
-
-    def room_sync(self) -> None:
-        """The same, for code without an event loop."""
-        if self._publisher.full:
-            self._publisher._room().result()
-
-    async def flush(self) -> None:
-        """Wait until all that was taken so far is stored.
-
-        Raises:
-            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: some of it cannot be.
-        """
-        await asyncio.wrap_future(self._publisher._flushed(self))
-
-    def flush_sync(self) -> None:
-        """The same, for code without an event loop."""
-        self._publisher._flushed(self).result()
-
-    def _next_batch(self, events: list[NewEvent]) -> Batch:
-        batch = Batch(
-            self.session_id,
-            events,
-            producer=self._name,
-            first=self._next,
-            known_epoch=self._epoch,
-            run_id=self.run_id,
-            attempt=self.attempt,
-            create=self._create,
-        )
-        self._create = False
-        self._next += len(events)
-        return batch
-
-    def _stored(self, appended: Appended) -> None:
-        self._epoch = str(appended.top.epoch)
-
-
 class Publisher:
     """Group commit: while one round trip is under way, what comes is gathered for the next.
 
@@ -199,8 +70,8 @@ class Publisher:
         # Reentrant: a dropped generator's end may be collected in the thread that holds it.
         self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
-        self._queue: deque[_Call] = deque()
-        self._last_of_session: dict[str, _Call] = {}
+        self._queue: deque[PendingCall] = deque()
+        self._last_of_session: dict[str, PendingCall] = {}
         self._bytes = 0
         self._taken = 0
         self._settled = 0
@@ -264,7 +135,7 @@ class Publisher:
             if call is not None and call.producer is producer and not replace:
                 last = call.pending[-1]
                 if (
-                    isinstance(last, _Delta)
+                    isinstance(last, PendingDelta)
                     and last.step_id == step_id
                     and last.field == field
                     and last.size + size <= MAX_DELTA_BYTES
@@ -274,10 +145,10 @@ class Publisher:
                     call.size += size
                     self._bytes += size
                     return
-            delta = _Delta(step_id, field, replace, [text], size)
+            delta = PendingDelta(step_id, field, replace, [text], size)
             self._enter(producer, delta, size + EVENT_OVERHEAD_BYTES)
 
-    def _enter(self, producer: Producer, item: NewEvent | _Delta, size: int) -> None:
+    def _enter(self, producer: Producer, item: NewEvent | PendingDelta, size: int) -> None:
         if producer._failure is not None:
             raise producer._failure
         if self._orphaned:
@@ -291,7 +162,7 @@ class Publisher:
             or len(call.pending) >= MAX_BATCH_EVENTS
             or call.size >= MAX_BATCH_BYTES
         ):
-            call = self._last_of_session[producer.session_id] = _Call(producer)
+            call = self._last_of_session[producer.session_id] = PendingCall(producer)
             self._queue.append(call)
         call.pending.append(item)
         call.size += size
@@ -341,7 +212,7 @@ class Publisher:
                 self._fail(calls, ProtocolViolation(f"the publisher failed: {error!r}"))
             self._settle(calls)
 
-    def _commit(self, calls: list[_Call]) -> None:
+    def _commit(self, calls: list[PendingCall]) -> None:
         """Store the calls in order, repeating what Redis has not answered."""
         give_up_at = time.monotonic() + self._settings.publish_timeout_s
         delay_s, longest_s = _BACKOFF_S
@@ -367,7 +238,7 @@ class Publisher:
             time.sleep(delay_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, hides nothing
             delay_s = min(delay_s * 2, longest_s)
 
-    def _send(self, calls: list[_Call]) -> list[_Call]:
+    def _send(self, calls: list[PendingCall]) -> list[PendingCall]:
         """One round trip; returns the calls that must be sent again.
 
         After the first call that is to be repeated, the later ones of its producer fail as gaps,
@@ -383,7 +254,7 @@ class Publisher:
                 pipe.execute_command("EVALSHA", APPEND.sha, 4, *keys, *args)
             replies = pipe.execute(raise_on_error=False)
 
-        again: list[_Call] = []
+        again: list[PendingCall] = []
         waiting: set[Producer] = set()
         unavailable: Exception | None = None
         for call, reply in zip(calls, replies, strict=True):
@@ -403,7 +274,7 @@ class Publisher:
             self._redis.script_load(APPEND.source)
         return again
 
-    def _answered(self, call: _Call, reply: list[object]) -> None:
+    def _answered(self, call: PendingCall, reply: list[object]) -> None:
         result = call.prepared().result(reply)
         if isinstance(result, Appended):
             call.producer._stored(result)
@@ -415,13 +286,13 @@ class Publisher:
                 )
             self._fail([call], result)
 
-    def _fail(self, calls: list[_Call], error: StepwireError) -> None:
+    def _fail(self, calls: list[PendingCall], error: StepwireError) -> None:
         with self._lock:
             for call in calls:
                 if call.producer._failure is None:
                     call.producer._failure = error
 
-    def _settle(self, calls: list[_Call]) -> None:
+    def _settle(self, calls: list[PendingCall]) -> None:
         with self._lock:
             self._settled += sum(call.published for call in calls)
             self._bytes -= sum(call.size for call in calls)

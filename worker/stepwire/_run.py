@@ -29,7 +29,8 @@ from stepwire_core.events import NewEvent, run_end_event, run_start_event, step_
 from stepwire_core.ids import new_id
 
 if TYPE_CHECKING:
-    from stepwire._publisher import Producer, Publisher
+    from stepwire._producer import Producer
+    from stepwire._publisher import Publisher
     from stepwire_core.log import Begun, EventLog
     from stepwire_core.queue import RunRequest
     from stepwire_core.settings import Settings

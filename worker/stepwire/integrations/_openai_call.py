@@ -11,7 +11,7 @@ from stepwire.integrations._foreign import Guard, begin, end
 from stepwire_core.documents import ErrorInfo
 
 if TYPE_CHECKING:
-    from stepwire._publisher import Producer
+    from stepwire._producer import Producer
     from stepwire._step import Step
 
 _RAW_STREAM: Final = ("X-Stainless-Raw-Response", "stream")

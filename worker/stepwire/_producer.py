@@ -1,0 +1,143 @@
+"""A producer: one ordered source of events, and what it has waiting in the publisher."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stepwire_core.events import NewEvent, delta_event
+from stepwire_core.log import Appended, Batch
+
+if TYPE_CHECKING:
+    from stepwire._publisher import Publisher
+    from stepwire_core.documents import TextField
+    from stepwire_core.errors import StepwireError
+
+
+@dataclass(slots=True)
+class PendingDelta:
+    """Adjacent deltas of one step, merged while they wait."""
+
+    step_id: str
+    field: TextField
+    replace: bool
+    parts: list[str]
+    size: int
+
+    def event(self) -> NewEvent:
+        return delta_event(
+            self.step_id, "".join(self.parts), field=self.field, replace=self.replace
+        )
+
+
+@dataclass(slots=True)
+class PendingCall:
+    """Events of one producer that go to the log in one script call."""
+
+    producer: Producer
+    pending: list[NewEvent | PendingDelta] = field(default_factory=list)
+    size: int = 0
+    published: int = 0
+    batch: Batch | None = None
+
+    def prepared(self) -> Batch:
+        """The batch, built once: a repeated call carries the same sequence."""
+        if self.batch is None:
+            self.batch = self.producer._next_batch(
+                [item.event() if isinstance(item, PendingDelta) else item for item in self.pending]
+            )
+        return self.batch
+
+
+class Producer:
+    """One attempt of a run in this process: the source of an ordered sequence of events.
+
+    Its methods may be called from any thread. Events of one session are stored in the order of the
+    calls, whichever producer of this process they came from.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        name: str,
+        session_id: str,
+        *,
+        run_id: str,
+        attempt: int,
+        create: bool,
+    ) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        self.attempt = attempt
+        self._publisher = publisher
+        self._name = name
+        self._create = create
+        self._next = 1
+        self._epoch = ""
+        self._failure: StepwireError | None = None
+
+    @property
+    def failure(self) -> StepwireError | None:
+        """Why this producer can store nothing more, or None."""
+        return self._failure
+
+    def publish(self, *events: NewEvent) -> None:
+        """Take events; they are stored soon, in this order. Never blocks.
+
+        Raises:
+            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: this producer is cut off.
+        """
+        self._publisher._take(self, events)
+
+    def delta(self, step_id: str, text: str, *, field: TextField, replace: bool) -> None:
+        """Take a piece of text; pieces that wait side by side are stored as one event.
+
+        Raises: as :meth:`publish`.
+        """
+        self._publisher._take_delta(self, step_id, text, field, replace)
+
+    @property
+    def max_text_chars(self) -> int:
+        """Characters of one input or output of a step."""
+        return self._publisher.max_text_chars
+
+    async def room(self) -> None:
+        """Wait until the process's buffer has room; at once in the common case."""
+        if self._publisher.full:
+            await asyncio.wrap_future(self._publisher._room())
+
+    def room_sync(self) -> None:
+        """The same, for code without an event loop."""
+        if self._publisher.full:
+            self._publisher._room().result()
+
+    async def flush(self) -> None:
+        """Wait until all that was taken so far is stored.
+
+        Raises:
+            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: some of it cannot be.
+        """
+        await asyncio.wrap_future(self._publisher._flushed(self))
+
+    def flush_sync(self) -> None:
+        """The same, for code without an event loop."""
+        self._publisher._flushed(self).result()
+
+    def _next_batch(self, events: list[NewEvent]) -> Batch:
+        batch = Batch(
+            self.session_id,
+            events,
+            producer=self._name,
+            first=self._next,
+            known_epoch=self._epoch,
+            run_id=self.run_id,
+            attempt=self.attempt,
+            create=self._create,
+        )
+        self._create = False
+        self._next += len(events)
+        return batch
+
+    def _stored(self, appended: Appended) -> None:
+        self._epoch = str(appended.top.epoch)
