@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
@@ -150,6 +150,26 @@ async def read_element(
         return Response(status_code=status, headers=headers)
     pieces = await _pieces(services, element, span)
     return StreamingResponse(pieces, status, headers)
+
+
+async def uploads(
+    services: Services, session_id: str, element_ids: Sequence[str], *, for_step: str
+) -> list[ElementDocument]:
+    """Files that a person has uploaded and now sends with something.
+
+    Raises:
+        ElementNotFound: there is no such element.
+        InvalidArgument: one is listed twice, or was sent with something else.
+    """
+    if len(set(element_ids)) < len(element_ids):
+        raise InvalidArgument("an element is listed twice: name each file once")
+    elements = await services.log.elements(session_id, element_ids)
+    for element in elements:
+        if element.step_id not in (None, for_step):
+            raise InvalidArgument(
+                f"element {element.id!r} belongs to step {element.step_id!r}: upload the file again"
+            )
+    return elements
 
 
 async def _element(services: Services, session_id: str, element_id: str) -> ElementDocument:

@@ -12,13 +12,17 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from stepwire_core.errors import (
+    AskEnded,
+    AskNotFound,
     ElementNotFound,
+    FeedbackDisabled,
     IdConflict,
     InvalidArgument,
     InvalidCursor,
     InvalidId,
     RunNotFound,
     SessionNotFound,
+    StepNotFound,
     StepwireError,
     StoreUnavailable,
 )
@@ -34,7 +38,11 @@ RETRY_AFTER_S: Final = 2
 _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     SessionNotFound: (404, "session_not_found"),
     RunNotFound: (404, "run_not_found"),
+    StepNotFound: (404, "step_not_found"),
     ElementNotFound: (404, "element_not_found"),
+    AskNotFound: (404, "ask_not_found"),
+    AskEnded: (409, "ask_ended"),
+    FeedbackDisabled: (409, "feedback_disabled"),
     InvalidCursor: (400, "invalid_cursor"),
     InvalidArgument: (422, "invalid_request"),
     InvalidId: (422, "invalid_request"),

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Self
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, model_validator
 
-from stepwire_core.clock import now
 from stepwire_core.documents import (
+    ON_CHAT_END,
+    ON_CHAT_RESUME,
     ON_CHAT_START,
     ON_MESSAGE,
-    USER_MESSAGE,
     Snapshot,
-    StepDocument,
 )
 from stepwire_core.errors import IdConflict
-from stepwire_core.events import step_event
-from stepwire_core.ids import ID_PATTERN, derived_id, new_id
+from stepwire_core.ids import derived_id, new_id
 from stepwire_core.log import Batch
+from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
+from stepwire_gateway._bodies import Body, Id
+from stepwire_gateway._elements import uploads
 from stepwire_gateway._services import RunId, ServicesDep, SessionId
+
+if TYPE_CHECKING:
+    from stepwire_core.documents import StepDocument
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
-Id = Annotated[str, Field(pattern=ID_PATTERN)]
 
-
-class _Body(BaseModel):
-    # A misspelt field that is silently dropped costs somebody an afternoon.
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewSession(_Body):
+class NewSession(Body):
     id: Id | None = Field(default=None, description="Taken once; by default a fresh one.")
 
 
@@ -41,13 +39,24 @@ class CreatedSession(BaseModel):
     session_id: str
 
 
-class NewMessage(_Body):
-    content: str = Field(min_length=1)
+class NewMessage(Body):
+    content: str = Field(default="", description="May be empty when there are elements.")
     id: Id | None = Field(
         default=None, description="Makes the request repeatable; by default a fresh one."
     )
     author: str = "User"
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    elements: list[Id] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Ids of files that were uploaded before: the handler gets them.",
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.content and not self.elements:
+            raise ValueError("a message has a content, or elements, or both")
+        return self
 
 
 class AcceptedMessage(BaseModel):
@@ -55,9 +64,13 @@ class AcceptedMessage(BaseModel):
     message_id: str
 
 
-class NewRun(_Body):
+class NewRun(Body):
     task: str = Field(min_length=1, max_length=128)
     args: dict[str, JsonValue] = Field(default_factory=dict)
+    id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
+
+
+class Resumption(Body):
     id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
 
 
@@ -88,6 +101,36 @@ async def read_session(services: ServicesDep, session_id: SessionId) -> Snapshot
     return await services.log.snapshot(session_id)
 
 
+@router.delete("/{session_id}", status_code=204)
+async def delete_session(services: ServicesDep, session_id: SessionId) -> None:
+    """Delete a session with everything in it, and run ``on_chat_end``.
+
+    Its runs are cancelled, its streams end, and nobody can read it or write to it any more. A
+    request that was cut off can be repeated; once all is done the answer is 404.
+    """
+    deleted = await services.log.delete(session_id)
+    run_id = derived_id(session_id, ON_CHAT_END, deleted.epoch)
+    await services.queue.enqueue(
+        RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_END, user=deleted.user)
+    )
+    if services.objects is not None:
+        await asyncio.to_thread(services.objects.remove_session, session_id)
+    await services.log.forget_deleted(session_id)
+
+
+@router.post("/{session_id}/resume", status_code=202)
+async def resume_session(
+    services: ServicesDep, session_id: SessionId, body: Resumption | None = None
+) -> AcceptedRun:
+    """A person comes back to a conversation: run ``on_chat_resume``."""
+    run_id = (body.id if body else None) or new_id()
+    await services.log.register_run(session_id, run_id, ON_CHAT_RESUME)
+    await services.queue.enqueue(
+        RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME)
+    )
+    return AcceptedRun(run_id=run_id)
+
+
 @router.post("/{session_id}/messages", status_code=202)
 async def post_message(
     services: ServicesDep, session_id: SessionId, body: NewMessage
@@ -95,30 +138,32 @@ async def post_message(
     """Put a person's message into the log, for all to see, and run ``on_message``."""
     message_id = body.id or new_id()
     run_id = derived_id(session_id, ON_MESSAGE, message_id)
-    ts = now()
-    started = StepDocument(
-        id=message_id,
-        session_id=session_id,
-        run_id=run_id,
-        attempt=0,
-        parent_id=None,
-        name=body.author,
-        type=USER_MESSAGE,
-        status="running",
-        output=body.content,
-        metadata=body.metadata,
-        started_at=ts,
-        ts=ts,
+    elements = attached(
+        await uploads(services, session_id, body.elements, for_step=message_id), message_id, run_id
     )
-    message = started.model_copy(update={"status": "ok", "ended_at": ts})
-    events = [step_event("step.start", started), step_event("step.end", message)]
+    message = user_message(
+        session_id,
+        message_id,
+        body.content,
+        run_id=run_id,
+        author=body.author,
+        metadata=body.metadata,
+        element_ids=body.elements,
+    )
+    events = message_events(message, elements)
     appended = await services.log.append(
         Batch(session_id, events, producer=f"m.{message_id}", run_id=run_id)
     )
     if not appended.stored:
         await _same_message(services, session_id, message)
     await services.queue.enqueue(
-        RunRequest(session_id=session_id, run_id=run_id, handler=ON_MESSAGE, message=message)
+        RunRequest(
+            session_id=session_id,
+            run_id=run_id,
+            handler=ON_MESSAGE,
+            message=message,
+            elements=elements,
+        )
     )
     return AcceptedMessage(run_id=run_id, message_id=message_id)
 
@@ -149,5 +194,8 @@ async def cancel_run(services: ServicesDep, session_id: SessionId, run_id: RunId
 
 async def _same_message(services: ServicesDep, session_id: str, message: StepDocument) -> None:
     known = await services.log.step(session_id, message.id)
-    if known is not None and known["output"] != message.output:
+    if known is not None and (known["output"], known["elements"]) != (
+        message.output,
+        message.elements,
+    ):
         raise IdConflict("message", message.id)

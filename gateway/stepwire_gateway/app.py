@@ -14,7 +14,15 @@ from starlette.staticfiles import StaticFiles
 
 from stepwire_core.objects import Objects
 from stepwire_core.settings import Settings, load_settings
-from stepwire_gateway import _elements, _health, _problems, _sessions, _streams
+from stepwire_gateway import (
+    _asks,
+    _elements,
+    _feedback,
+    _health,
+    _problems,
+    _sessions,
+    _streams,
+)
 from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
@@ -23,8 +31,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
         400: "The cursor is malformed.",
-        404: "There is no such session, run or element.",
-        409: "The id stands for something else.",
+        404: "There is no such session, run, step, element or ask.",
+        409: "The id stands for something else, or what is asked for is over.",
         413: "The body is too large.",
         422: "The request does not have the shape asked for.",
         503: "Redis does not answer.",
@@ -58,8 +66,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, settings=settings)
     _problems.install(app)
-    for router in (_sessions.router, _elements.router, _streams.router, _health.router):
-        app.include_router(router)
+    for part in (_sessions, _elements, _asks, _feedback, _streams, _health):
+        app.include_router(part.router)
     _add_inspector(app)
     return app
 

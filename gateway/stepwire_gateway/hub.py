@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from stepwire_core.documents import Snapshot
 from stepwire_core.errors import SessionNotFound, StoreUnavailable
-from stepwire_core.keys import SessionKeys, session_of_channel
+from stepwire_core.keys import GONE, SessionKeys, session_of_channel
 from stepwire_core.log import LogTail, events_of_message
 from stepwire_core.pubsub import PubSubLink
 from stepwire_gateway._feed import Feed, Subscriber
@@ -124,6 +124,9 @@ class Hub:
     def _on_message(self, channel: bytes, payload: bytes) -> None:
         feed = self._feeds.get(session_of_channel(channel))
         if feed is None:
+            return
+        if payload == GONE:
+            feed.close()
             return
         events = events_of_message(payload)
         if not feed.subscribers:

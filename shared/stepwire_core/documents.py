@@ -20,10 +20,23 @@ TextField = Literal["output", "input"]
 ElementDisplay = Literal["inline", "side", "page"]
 """Where an element is shown: in its step, beside the conversation, or on a page of its own."""
 
+AskKind = Literal["text", "action", "file"]
+
+AskStatus = Literal["open", "answered", "timeout", "cancelled", "interrupted"]
+
 ON_CHAT_START: Final = "on_chat_start"
+ON_CHAT_RESUME: Final = "on_chat_resume"
+ON_CHAT_END: Final = "on_chat_end"
 ON_MESSAGE: Final = "on_message"
 ON_STOP: Final = "on_stop"
-"""Handlers that the gateway asks for by name; any other name is that of a task."""
+ON_FEEDBACK: Final = "on_feedback"
+EVENT_HANDLERS: Final = frozenset(
+    {ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_MESSAGE, ON_STOP, ON_FEEDBACK}
+)
+"""Handlers that are called for what happens in a session; any other name is that of a task."""
+
+OPTIONAL_HANDLERS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_FEEDBACK})
+"""Those that an application need not have: without one, nothing is to be done."""
 
 USER_MESSAGE: Final = "user_message"
 ASSISTANT_MESSAGE: Final = "assistant_message"
@@ -104,6 +117,59 @@ class ElementDocument(_Document):
     ts: str
 
 
+class FeedbackDocument(_Document):
+    """What a person thinks of a step."""
+
+    step_id: str
+    value: Literal[0, 1] | None
+    """1 good, 0 bad; None: taken back."""
+    comment: Text | None = None
+    ts: str
+
+
+class ActionDocument(_Document):
+    """One of the answers that an ask offers."""
+
+    id: str
+    name: Text
+    label: Text
+    tooltip: Text = ""
+    icon: Text | None = None
+    payload: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class AnswerDocument(_Document):
+    """A person's answer to an ask, by the ask's kind: a message, an action, or files."""
+
+    id: str
+    message_id: str | None = None
+    action_id: str | None = None
+    elements: list[str] = Field(default_factory=list)
+
+
+class AskDocument(_Document):
+    """A question to the person, shown with the step ``step_id``; a handler waits for the answer."""
+
+    id: str
+    session_id: str
+    run_id: str | None
+    attempt: int
+    step_id: str
+    kind: AskKind
+    actions: list[ActionDocument] = Field(default_factory=list)
+    accept: list[Text] = Field(default_factory=list)
+    """Media types and file extensions, as in the ``accept`` of an HTML file input."""
+    max_files: int | None = None
+    max_bytes: int | None = None
+    """Of each file."""
+    status: AskStatus = "open"
+    answer: AnswerDocument | None = None
+    expires_at: str
+    started_at: str
+    ended_at: str | None = None
+    ts: str
+
+
 class RunDocument(_Document):
     """One execution of a handler."""
 
@@ -128,15 +194,21 @@ class Snapshot(_Document):
     runs: list[RunDocument]
     steps: list[StepDocument]
     elements: list[ElementDocument] = Field(default_factory=list)
+    asks: list[AskDocument] = Field(default_factory=list)
+    feedback: list[FeedbackDocument] = Field(default_factory=list)
     v: int = PROTOCOL_VERSION
 
     def of_run(self, run_id: str) -> Snapshot:
         """The part of it that belongs to one run."""
+        steps = [step for step in self.steps if step.run_id == run_id]
+        ids = {step.id for step in steps}
         return self.model_copy(
             update={
                 "runs": [run for run in self.runs if run.run_id == run_id],
-                "steps": [step for step in self.steps if step.run_id == run_id],
+                "steps": steps,
                 "elements": [item for item in self.elements if item.run_id == run_id],
+                "asks": [ask for ask in self.asks if ask.run_id == run_id],
+                "feedback": [item for item in self.feedback if item.step_id in ids],
             }
         )
 

@@ -14,7 +14,11 @@
     │   └── ElementTooLarge     the bytes of an element are more than can be kept
     ├── SessionNotFound         no such session: never created, expired, or deleted
     ├── RunNotFound             no such run in the session
+    ├── StepNotFound            no such step in the session
     ├── ElementNotFound         no such element in the session, or its bytes are gone
+    ├── AskNotFound             no such ask in the session
+    ├── AskEnded                the ask was answered before, or nobody waits for it any more
+    ├── FeedbackDisabled        the step does not want to be rated
     ├── IdConflict              an id was sent before with another content
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
@@ -126,6 +130,15 @@ class RunNotFound(StepwireError):
         super().__init__(f"session {session_id!r} has no run {run_id!r}")
 
 
+class StepNotFound(StepwireError):
+    """The session has no step of that id."""
+
+    def __init__(self, session_id: str, step_id: str) -> None:
+        self.session_id = session_id
+        self.step_id = step_id
+        super().__init__(f"session {session_id!r} has no step {step_id!r}, or not any more")
+
+
 class ElementNotFound(StepwireError):
     """The session has no element of that id, or its bytes are not there."""
 
@@ -135,6 +148,38 @@ class ElementNotFound(StepwireError):
         super().__init__(
             f"session {session_id!r} has no content of an element {element_id!r}: it was never "
             "added, was removed with its step, or lies at a url of its own"
+        )
+
+
+class AskNotFound(StepwireError):
+    """The session has no ask of that id."""
+
+    def __init__(self, session_id: str, ask_id: str) -> None:
+        self.session_id = session_id
+        self.ask_id = ask_id
+        super().__init__(f"session {session_id!r} has no ask {ask_id!r}")
+
+
+class AskEnded(StepwireError):
+    """The ask was answered before, or nobody waits for it any more."""
+
+    def __init__(self, session_id: str, ask_id: str) -> None:
+        self.session_id = session_id
+        self.ask_id = ask_id
+        super().__init__(
+            f"ask {ask_id!r} has ended: it was answered before, ran out of time, or its run is "
+            "over; its status is in the session's snapshot"
+        )
+
+
+class FeedbackDisabled(StepwireError):
+    """The step does not want to be rated."""
+
+    def __init__(self, session_id: str, step_id: str) -> None:
+        self.session_id = session_id
+        self.step_id = step_id
+        super().__init__(
+            f"step {step_id!r} takes no feedback: it was made with disable_feedback=True"
         )
 
 

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import ElementDocument, RunDocument, StepDocument, TextField
+from stepwire_core.documents import (
+    AskDocument,
+    ElementDocument,
+    FeedbackDocument,
+    RunDocument,
+    StepDocument,
+    TextField,
+)
 
-Op = Literal["S", "D", "R", "X", "G", "T", "U", "A", "B"]
+Op = Literal["S", "N", "D", "R", "X", "G", "T", "U", "A", "B", "Q", "E"]
 """How the log folds an event into the state; the letters are those of ``append.lua``."""
 
 NO_PARENT: Final = "-"
@@ -47,6 +54,11 @@ def step_event(
     return NewEvent("S", type_, step.id, step.parent_id or NO_PARENT, step.to_json())
 
 
+def new_step_event(step: StepDocument) -> NewEvent:
+    """The start of a step whose id a client has chosen: it must not replace another."""
+    return NewEvent("N", "step.start", step.id, step.parent_id or NO_PARENT, step.to_json())
+
+
 def delta_event(
     step_id: str, text: str, *, field: TextField = "output", replace: bool = False
 ) -> NewEvent:
@@ -60,11 +72,27 @@ def remove_event(step_id: str) -> NewEvent:
 def element_event(element: ElementDocument) -> NewEvent:
     """Its bytes must be in place already: who reads this asks for them at once."""
     parent = element.step_id or NO_PARENT
-    return NewEvent("A", "element.add", element.id, parent, element.to_json())
+    return NewEvent("A", "element.add", f"e:{element.id}", parent, element.to_json())
 
 
 def element_remove_event(element_id: str) -> NewEvent:
-    return NewEvent("B", "element.remove", element_id, NO_PARENT, f'{{"id":"{element_id}"}}')
+    payload = f'{{"id":"{element_id}"}}'
+    return NewEvent("B", "element.remove", f"e:{element_id}", NO_PARENT, payload)
+
+
+def feedback_event(feedback: FeedbackDocument) -> NewEvent:
+    step_id = feedback.step_id
+    op: Op = "B" if feedback.value is None else "A"
+    return NewEvent(op, "feedback", f"f:{step_id}", step_id, feedback.to_json())
+
+
+def ask_event(ask: AskDocument) -> NewEvent:
+    return NewEvent("Q", "ask", f"a:{ask.id}", ask.step_id, ask.to_json())
+
+
+def ask_end_event(ask: AskDocument) -> NewEvent:
+    """Counts only while the ask is open: it ends once."""
+    return NewEvent("E", "ask.end", f"a:{ask.id}", ask.step_id, ask.to_json())
 
 
 def run_start_event(run: RunDocument) -> NewEvent:

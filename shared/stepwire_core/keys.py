@@ -13,6 +13,12 @@ PREFIX = "stepwire:"
 CANCEL_CHANNEL = b"stepwire:cancel"
 """Carries ``<session> <run>`` for every run that somebody wants cancelled."""
 
+ANSWER_CHANNEL = b"stepwire:answer"
+"""Carries ``<session> <ask>`` for every ask that somebody has answered."""
+
+GONE = b"gone"
+"""What a session's channel carries last, when the session is deleted."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
@@ -23,6 +29,7 @@ class SessionKeys:
     meta: str
     open: str
     files: str
+    ending: str
     channel: str
 
     @classmethod
@@ -34,6 +41,7 @@ class SessionKeys:
             meta=f"{base}:meta",
             open=f"{base}:open",
             files=f"{base}:files",
+            ending=f"{base}:ending",
             channel=base,
         )
 

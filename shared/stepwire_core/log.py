@@ -1,4 +1,4 @@
-"""The event log: one short stream and one folded state per session, kept by three Lua scripts."""
+"""The event log: one short stream and one folded state per session, kept by Lua scripts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
+from pydantic import BaseModel
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
@@ -16,13 +17,17 @@ from redis.exceptions import NoScriptError
 from stepwire_core.connections import ServerId, translated
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import (
+    AskDocument,
     Document,
     ElementDocument,
+    FeedbackDocument,
     RunDocument,
     Snapshot,
     StepDocument,
 )
 from stepwire_core.errors import (
+    AskEnded,
+    AskNotFound,
     ElementNotFound,
     IdConflict,
     ProtocolViolation,
@@ -33,12 +38,17 @@ from stepwire_core.errors import (
     StepwireError,
 )
 from stepwire_core.events import Event, NewEvent
-from stepwire_core.keys import CANCEL_CHANNEL, SessionKeys
+from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL, SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.text import whole
 
+D = TypeVar("D", bound=BaseModel)
+
 READ_EVENTS: Final = 500
 """The most events that one read returns."""
+
+ENDING_TTL_MS: Final = 24 * 3600 * 1000
+"""How long a deletion that was cut off can be taken up again."""
 
 
 class Script:
@@ -76,6 +86,7 @@ BEGIN: Final = Script("begin")
 REGISTER: Final = Script("register")
 CANCEL: Final = Script("cancel")
 KEEP: Final = Script("keep")
+DELETE: Final = Script("delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,8 @@ class Batch:
 
     ``first`` is the sequence of the first event, dense per ``producer`` from 1: what the log has
     stored already it drops. ``known_epoch`` is the epoch of the producer's last stored event. An
-    empty ``producer`` marks a call that may be repeated freely (it has no events).
+    empty ``producer`` marks a call that may be repeated freely. With ``answers`` the batch is
+    stored only while that ask is open.
     """
 
     session_id: str
@@ -95,6 +107,7 @@ class Batch:
     run_id: str = ""
     attempt: int = 0
     create: bool = False
+    answers: str = ""
 
     def script_args(self, settings: Settings, server: str) -> list[str | int]:
         """The ARGV of ``append.lua``."""
@@ -109,6 +122,7 @@ class Batch:
             self.known_epoch,
             self.run_id,
             self.attempt,
+            self.answers,
         ]
         for event in self.events:
             args += (event.op, event.type, event.id, event.parent, event.payload)
@@ -125,6 +139,10 @@ class Batch:
                 return RunEnded(self.session_id, self.run_id)
             case b"fenced":
                 return RunFenced(self.session_id, self.run_id, self.attempt, int(reply[1]))
+            case b"taken":
+                return IdConflict("message", reply[1].decode())
+            case b"closed":
+                return AskEnded(self.session_id, self.answers)
             case _:
                 return ProtocolViolation(
                     f"producer {self.producer!r} sent event {self.first} to session "
@@ -148,6 +166,14 @@ class Begun:
     attempt: int
     user: dict[str, Any]
     cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What is left of a session that was deleted: for ``on_chat_end``."""
+
+    epoch: str
+    user: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +201,8 @@ class EventLog:
         Raises:
             SessionNotFound: and the batch does not create it.
             RunEnded, RunFenced: the run takes no events of this attempt any more.
+            AskEnded: the ask that the batch answers is not open any more.
+            IdConflict: a step that must be new is there already.
         """
         async with translated():
             server = await self._server_id.known(self._redis)
@@ -224,6 +252,41 @@ class EventLog:
             case [outcome]:
                 return bool(outcome == b"ok")
         raise ProtocolViolation(f"the cancel script returned {reply!r}")
+
+    async def answer(self, batch: Batch) -> Appended:
+        """Store the events that answer ``batch.answers``, and tell the workers.
+
+        Raises: as :meth:`append`.
+        """
+        appended = await self.append(batch)
+        async with translated():
+            # A worker that does not hear of it looks for itself, a little later.
+            await self._redis.publish(ANSWER_CHANNEL, f"{batch.session_id} {batch.answers}")
+        return appended
+
+    async def delete(self, session_id: str) -> Deleted:
+        """Delete a session, cancel its runs, and tell its readers: nobody can read it or write to
+        it from here on.
+
+        What this returns is kept until :meth:`forget_deleted`: a deletion that was cut off in
+        between is taken up again by the same call.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        args = (CANCEL_CHANNEL.decode(), "PUBLISH", session_id, ENDING_TTL_MS)
+        async with translated():
+            reply = await DELETE(self._redis, SessionKeys.of(session_id), *args)
+        match reply:
+            case [b"ok", epoch, values]:
+                return Deleted(epoch.decode(), _user_values(values))
+            case _:
+                raise SessionNotFound(session_id)
+
+    async def forget_deleted(self, session_id: str) -> None:
+        """The last step of a deletion: nothing is left of the session."""
+        async with translated():
+            await self._redis.delete(SessionKeys.of(session_id).ending)
 
     async def is_cancelled(self, session_id: str, run_id: str) -> bool:
         """Whether somebody has asked for a run to be cancelled."""
@@ -290,17 +353,43 @@ class EventLog:
             SessionNotFound: the session is not there.
             ElementNotFound: it has no such element, or not any more.
         """
+        [element] = await self.elements(session_id, [element_id])
+        return element
+
+    async def elements(self, session_id: str, element_ids: Sequence[str]) -> list[ElementDocument]:
+        """Some elements as the state has them, in one round trip.
+
+        Raises: as :meth:`element`.
+        """
+        values = await self._state(session_id, [f"e:{element_id}" for element_id in element_ids])
+        for element_id, value in zip(element_ids, values, strict=True):
+            if value is None:
+                raise ElementNotFound(session_id, element_id)
+        return [ElementDocument.model_validate_json(_document(value)) for value in values if value]
+
+    async def ask(self, session_id: str, ask_id: str) -> AskDocument:
+        """One ask as the state has it.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            AskNotFound: it has no such ask, or not any more.
+        """
+        [value] = await self._state(session_id, [f"a:{ask_id}"])
+        if value is None:
+            raise AskNotFound(session_id, ask_id)
+        return AskDocument.model_validate_json(_document(value))
+
+    async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         keys = SessionKeys.of(session_id)
         async with translated():
             pipe = self._redis.pipeline(transaction=False)
             pipe.exists(keys.meta)
-            pipe.hget(keys.state, f"e:{element_id}")
-            there, value = await pipe.execute()
+            if fields:
+                pipe.hmget(keys.state, list(fields))
+            there, *values = await pipe.execute()
         if not there:
             raise SessionNotFound(session_id)
-        if value is None:
-            raise ElementNotFound(session_id, element_id)
-        return ElementDocument.model_validate_json(_document(value))
+        return values[0] if values else []
 
     async def require(self, session_id: str) -> None:
         """Return when the session is there.
@@ -341,13 +430,16 @@ class EventLog:
             reply = await BEGIN(self._redis, SessionKeys.of(session_id), run_id, token)
         match reply:
             case [b"ok", attempt, values, cancelled]:
-                names = [name.decode() for name in values[::2]]
-                user = dict(zip(names, map(json.loads, values[1::2]), strict=True))
-                return Begun(int(attempt), user, bool(cancelled))
+                return Begun(int(attempt), _user_values(values), bool(cancelled))
             case [b"ended"]:
                 raise RunEnded(session_id, run_id)
             case _:
                 raise SessionNotFound(session_id)
+
+
+def _user_values(values: list[bytes]) -> dict[str, Any]:
+    names = [name.decode() for name in values[::2]]
+    return dict(zip(names, map(json.loads, values[1::2]), strict=True))
 
 
 def events_of_message(message: bytes) -> list[Event]:
@@ -379,21 +471,15 @@ def _snapshot(
         zip(state[::2], state[1::2], strict=True),
         key=lambda item: int(item[1].split(b" ", 1)[0]),
     )
-    steps = {
-        field[2:]: StepDocument.model_validate_json(_document(value))
-        for field, value in ordered
-        if field.startswith(b"s:")
-    }
-    runs = [
-        RunDocument.model_validate_json(_document(value))
-        for field, value in ordered
-        if field.startswith(b"r:")
-    ]
-    elements = [
-        ElementDocument.model_validate_json(_document(value))
-        for field, value in ordered
-        if field.startswith(b"e:")
-    ]
+
+    def documents(kind: bytes, model: type[D]) -> dict[bytes, D]:
+        return {
+            field[2:]: model.model_validate_json(_document(value))
+            for field, value in ordered
+            if field.startswith(kind)
+        }
+
+    steps = documents(b"s:", StepDocument)
     for member, text in zip(streams[::2], streams[1::2], strict=True):
         field_name, _, step_id = member.partition(b":")
         if step := steps.get(step_id):
@@ -401,9 +487,11 @@ def _snapshot(
     return Snapshot(
         session_id=session_id,
         cursor=str(cursor),
-        runs=runs,
+        runs=list(documents(b"r:", RunDocument).values()),
         steps=list(steps.values()),
-        elements=elements,
+        elements=list(documents(b"e:", ElementDocument).values()),
+        asks=list(documents(b"a:", AskDocument).values()),
+        feedback=list(documents(b"f:", FeedbackDocument).values()),
     )
 
 

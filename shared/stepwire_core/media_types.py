@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from collections.abc import Sequence
 from typing import Final
 
 UNKNOWN: Final = "application/octet-stream"
@@ -62,3 +63,15 @@ def by_head(head: bytes) -> str | None:
         if head[offset:].startswith(signature):
             return type_
     return None
+
+
+def accepts(wanted: Sequence[str], mime: str, name: str) -> bool:
+    """Whether a file is among what is asked for: media types, ``image/*``, or ``.py``; nothing
+    stands for everything. (WHATWG HTML, 4.10.5.1.17, the ``accept`` attribute.)
+    """
+    type_ = mime.partition(";")[0].strip().lower()
+    family = f"{type_.partition('/')[0]}/*"
+    return not wanted or any(
+        name.lower().endswith(item) if item.startswith(".") else item in (type_, family, "*/*")
+        for item in map(str.lower, wanted)
+    )

@@ -141,6 +141,14 @@ class Objects:
             with _translated():
                 obstore.delete(self._store, [_path(session_id, id_) for id_ in element_ids])
 
+    def remove_session(self, session_id: str) -> None:
+        """Delete all objects of a session."""
+        import obstore
+
+        with _translated():
+            for objects in obstore.list(self._store, f"{session_id}/"):
+                obstore.delete(self._store, [item["path"] for item in objects])
+
 
 def _path(session_id: str, element_id: str) -> str:
     return f"{session_id}/{element_id}"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue
 from redis.asyncio import Redis
 
 from stepwire_core.connections import connect, translated
-from stepwire_core.documents import StepDocument
+from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.settings import Settings
 
 RUN_FUNCTION: Final = "stepwire.run"
@@ -35,7 +35,11 @@ class RunRequest(BaseModel):
     run_id: str
     handler: str
     message: StepDocument | None = None
+    elements: list[ElementDocument] = []
+    """The files that came with the message."""
     arguments: dict[str, JsonValue] = {}
+    user: dict[str, JsonValue] = {}
+    """For ``on_chat_end``: what the session, which is gone by then, remembered."""
 
 
 def wake_key(queue_name: str) -> str:

@@ -161,8 +161,8 @@ def test_a_malformed_cursor_is_refused(gateway: Gateway, cursor: str) -> None:
 @pytest.mark.parametrize(
     ("body", "where"),
     [
-        ({}, "body.content"),
-        ({"content": ""}, "body.content"),
+        ({}, "body"),
+        ({"content": ""}, "body"),
         ({"content": 7}, "body.content"),
         ({"content": "x", "id": "no spaces"}, "body.id"),
         ({"content": "x", "contnet": "typo"}, "body.contnet"),

@@ -10,27 +10,33 @@
 --       first           the sequence of the first event; dense per producer, from 1
 --       known           the epoch of the producer's last stored event, or ''
 --       run, attempt    the run that the events belong to, or ''
+--       answers         the ask that the events answer and that must still be open, or ''
 --       then per event: op, type, id, parent, payload
 --
 -- Ops   S  put the step `id`                       payload: the whole step, JSON
+--       N  the same, if there is none of that id   payload: the whole step, JSON
 --       D  append to, or R replace, a field        parent: 'output' | 'input', payload: text, JSON-escaped
 --       X  remove the step `id`, all below it,     payload: JSON
 --          and their elements
 --       G  put the run `id`                        payload: the whole run, JSON
 --       T  the same, and the run has ended for good
---       A  put the element `id` of a step          payload: the whole element, JSON
---       B  remove the element `id` and its bytes   payload: JSON
---        U  keep the value `id` of the user session    payload: JSON, or '' to forget it; makes no event
+--       A  put what belongs to the step `parent`:  payload: the whole of it, JSON
+--          `id` is e:<element> or f:<step> (its feedback)
+--       B  remove it, and the bytes of an element  payload: JSON
+--       Q  put the open ask `id` of a step         payload: the whole ask, JSON
+--       E  the ask `id` has ended, if it is open   payload: the whole ask, JSON
+--       U  keep the value `id` of the user session payload: JSON, or '' to forget it; makes no event
 --
 -- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
---         {'fenced', current attempt}, {'gap', last stored sequence}.
+--         {'fenced', current attempt}, {'closed'} (the ask), {'taken', id}, {'gap', last stored sequence}.
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
 local user, files = base .. 'user', base .. 'files'
 local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local producer, first, known, run, attempt = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[10])
-local HEAD, WIDTH = 10, 5
+local answers = ARGV[11]
+local HEAD, WIDTH = 11, 5
 local count = (#ARGV - HEAD) / WIDTH
 
 local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run)
@@ -61,9 +67,11 @@ if skip < count and run ~= '' and found[6] then
   local current = tonumber(string.match(found[6], '^%d+'))
   if current > attempt then return {'fenced', current} end
 end
+if skip < count and answers ~= '' and redis.call('HGET', meta, 'a:' .. answers) ~= 'open' then return {'closed'} end
 for i = skip, count - 1 do
-  local op = ARGV[HEAD + i * WIDTH + 1]
-  if not string.find('SDRXGTUAB', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
+  local op, id = ARGV[HEAD + i * WIDTH + 1], ARGV[HEAD + i * WIDTH + 3]
+  if not string.find('SNDRXGTUABQE', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
+  if op == 'N' and redis.call('HEXISTS', state, 's:' .. id) == 1 then return {'taken', id} end
 end
 
 local created = epoch and found[1] == false and 1 or 0
@@ -126,40 +134,51 @@ local function stream(op, field, id, text)
   return true
 end
 
--- An element that comes after its step was removed is gone with it, and so are the bytes kept for it.
-local function put_element(id, parent, payload, order)
+-- What belongs to a step: its elements (e:), its feedback (f:), what it asks (a:). One that comes after its step
+-- was removed is gone with it, and so are the bytes kept for it.
+
+local function forget(id)
+  if string.sub(id, 1, 2) == 'e:' then redis.call('HDEL', files, string.sub(id, 3)) end
+  if string.sub(id, 1, 2) == 'a:' then redis.call('HSET', meta, id, 'ended') end
+end
+
+local function put_belonging(id, parent, payload, order)
   if redis.call('HEXISTS', meta, 'x:' .. parent) == 1 and redis.call('HEXISTS', state, 's:' .. parent) == 0 then
-    redis.call('HDEL', files, id)
+    forget(id)
     return false
   end
-  local old = redis.call('HGET', state, 'e:' .. id)
-  redis.call('HSET', state, 'e:' .. id, (old and string.match(old, '^%d+') or order) .. ' ' .. parent .. ' ' .. payload)
+  local old = redis.call('HGET', state, id)
+  redis.call('HSET', state, id, (old and string.match(old, '^%d+') or order) .. ' ' .. parent .. ' ' .. payload)
   return true
 end
 
-local function remove_element(id)
-  redis.call('HDEL', files, id)
-  return redis.call('HDEL', state, 'e:' .. id) == 1
+local function remove_belonging(id)
+  forget(id)
+  return redis.call('HDEL', state, id) == 1
+end
+
+local function put_ask(op, id, parent, payload, order)
+  if op == 'E' and redis.call('HGET', meta, id) ~= 'open' then return false end
+  redis.call('HSET', meta, id, op == 'E' and 'ended' or 'open')
+  return put_belonging(id, parent, payload, order)
 end
 
 local function remove(id)
-  local children, elements = {}, {}
+  local children, belongings = {}, {}
   local all = redis.call('HGETALL', state)
   for i = 1, #all, 2 do
-    local parent = string.match(all[i + 1], '^%d+ (%S+) ')
-    local kind = string.sub(all[i], 1, 2)
-    local below = kind == 's:' and children or kind == 'e:' and elements
-    if parent and below then
-      below[parent] = below[parent] or {}
-      table.insert(below[parent], string.sub(all[i], 3))
-    end
+    local field, parent = all[i], string.match(all[i + 1], '^%d+ (%S+) ')
+    local is_step = string.sub(field, 1, 2) == 's:'
+    local below = is_step and children or belongings
+    below[parent] = below[parent] or {}
+    table.insert(below[parent], is_step and string.sub(field, 3) or field)
   end
   local doomed, i = {id}, 1
   while doomed[i] do
     redis.call('HDEL', state, 's:' .. doomed[i])
     redis.call('HSET', meta, 'x:' .. doomed[i], '')
     close_streams(doomed[i])
-    for _, element in ipairs(elements[doomed[i]] or {}) do remove_element(element) end
+    for _, belonging in ipairs(belongings[doomed[i]] or {}) do remove_belonging(belonging) end
     for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
     children[doomed[i]] = nil
     i = i + 1
@@ -172,7 +191,7 @@ for i = skip, count - 1 do
   local at = HEAD + i * WIDTH
   local op, kind, id, parent, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local counts = true
-  if op == 'S' then
+  if op == 'S' or op == 'N' then
     counts = put_step(kind, id, parent, payload, seq + 1)
   elseif op == 'D' or op == 'R' then
     counts = stream(op, parent, id, payload)
@@ -181,9 +200,11 @@ for i = skip, count - 1 do
   elseif op == 'X' then
     remove(id)
   elseif op == 'A' then
-    counts = put_element(id, parent, payload, seq + 1)
+    counts = put_belonging(id, parent, payload, seq + 1)
   elseif op == 'B' then
-    counts = remove_element(id)
+    counts = remove_belonging(id)
+  elseif op == 'Q' or op == 'E' then
+    counts = put_ask(op, id, parent, payload, seq + 1)
   elseif op == 'U' then
     counts = false
     if payload == '' then redis.call('HDEL', user, id) else redis.call('HSET', user, id, payload) end

@@ -1,0 +1,77 @@
+"""What people think of steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from stepwire_core.clock import now
+from stepwire_core.documents import ON_FEEDBACK, FeedbackDocument
+from stepwire_core.errors import FeedbackDisabled, InvalidId, StepNotFound
+from stepwire_core.events import feedback_event
+from stepwire_core.ids import check_id, new_id
+from stepwire_core.log import Batch
+from stepwire_core.queue import RunRequest
+from stepwire_gateway._bodies import Body
+from stepwire_gateway._services import ServicesDep, SessionId
+
+if TYPE_CHECKING:
+    from stepwire_gateway._services import Services
+
+router = APIRouter(prefix="/v1/sessions/{session_id}/steps/{id}/feedback", tags=["feedback"])
+
+StepIdPath = Annotated[str, Path(alias="id")]
+
+
+class NewFeedback(Body):
+    value: Literal[0, 1] = Field(description="1 good, 0 bad.")
+    comment: str | None = Field(default=None, max_length=10_000)
+
+
+@router.put("")
+async def give_feedback(
+    services: ServicesDep, session_id: SessionId, step_id: StepIdPath, body: NewFeedback
+) -> FeedbackDocument:
+    """Rate a step, for all to see, and run ``on_feedback``; replaces what was said before."""
+    step = await _step(services, session_id, step_id)
+    if step["disable_feedback"]:
+        raise FeedbackDisabled(session_id, step_id)
+    feedback = FeedbackDocument(step_id=step_id, value=body.value, comment=body.comment, ts=now())
+    await _give(services, session_id, feedback)
+    return feedback
+
+
+@router.delete("", status_code=204)
+async def withdraw_feedback(
+    services: ServicesDep, session_id: SessionId, step_id: StepIdPath
+) -> None:
+    """Take back what was said of a step, and run ``on_feedback`` with the value None."""
+    await _step(services, session_id, step_id)
+    await _give(services, session_id, FeedbackDocument(step_id=step_id, value=None, ts=now()))
+
+
+async def _step(services: Services, session_id: str, step_id: str) -> dict[str, object]:
+    await services.log.require(session_id)
+    try:
+        check_id(step_id, "step")
+    except InvalidId:
+        raise StepNotFound(session_id, step_id) from None
+    step = await services.log.step(session_id, step_id)
+    if step is None:
+        raise StepNotFound(session_id, step_id)
+    return step
+
+
+async def _give(services: Services, session_id: str, feedback: FeedbackDocument) -> None:
+    appended = await services.log.append(Batch(session_id, [feedback_event(feedback)]))
+    if appended.stored:
+        await services.queue.enqueue(
+            RunRequest(
+                session_id=session_id,
+                run_id=new_id(),
+                handler=ON_FEEDBACK,
+                arguments=feedback.model_dump(mode="json"),
+            )
+        )

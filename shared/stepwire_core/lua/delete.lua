@@ -1,0 +1,42 @@
+-- Deletes a session: from now on nobody can read it or write to it. What the rest of its end needs is kept in
+-- `ending` until that is done, so that a call which was cut off can be repeated.
+--
+-- KEYS  log, state, meta, open
+-- ARGV  channel of the cancellations, publish command, session, time to keep `ending` (milliseconds)
+--
+-- Returns {'ok', epoch, {name, value … of the user session}}, or {'unknown'}.
+
+local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local base = string.sub(log, 1, -4)
+local user, files, ending = base .. 'user', base .. 'files', base .. 'ending'
+
+local epoch = redis.call('HGET', meta, 'epoch')
+if epoch then
+  for _, member in ipairs(redis.call('SMEMBERS', open)) do redis.call('UNLINK', base .. 'out:' .. member) end
+  local fields = redis.call('HGETALL', meta)
+  for i = 1, #fields, 2 do
+    local run = string.match(fields[i], '^r:(.+)$')
+    if run and not string.find(fields[i + 1], '!', 1, true) then
+      redis.call(ARGV[2], ARGV[1], ARGV[3] .. ' ' .. run)
+    end
+  end
+  redis.call('UNLINK', ending)
+  if redis.call('EXISTS', user) == 1 then redis.call('RENAME', user, ending) end
+  redis.call('HSET', ending, '', epoch)
+  redis.call('PEXPIRE', ending, ARGV[4])
+  redis.call('UNLINK', log, state, meta, open, files)
+  redis.call(ARGV[2], string.sub(base, 1, -2), 'gone')
+end
+
+local kept = redis.call('HGETALL', ending)
+if #kept == 0 then return {'unknown'} end
+local values = {}
+for i = 1, #kept, 2 do
+  if kept[i] == '' then
+    epoch = kept[i + 1]
+  else
+    values[#values + 1] = kept[i]
+    values[#values + 1] = kept[i + 1]
+  end
+end
+return {'ok', epoch, values}
