@@ -13,12 +13,12 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from stepwire_core import media_types
-from stepwire_core.clock import now
 from stepwire_core.documents import ElementDocument
 from stepwire_core.errors import ElementNotFound, InvalidArgument, InvalidId, SessionNotFound
 from stepwire_core.events import element_event
 from stepwire_core.ids import check_id, new_id
 from stepwire_core.log import Batch
+from stepwire_core.messages import uploaded
 from stepwire_gateway._problems import problem_response
 from stepwire_gateway._ranges import Unsatisfiable, etag_matches, requested_span
 from stepwire_gateway._services import ServicesDep, SessionId
@@ -44,14 +44,6 @@ SANDBOX: Final = (
     "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 )
 """What is opened by itself gets an origin of its own, no scripts, and nothing from elsewhere."""
-
-_KIND_OF_FAMILY: Final = {"image": "image", "audio": "audio", "video": "video"}
-_KIND_OF_TYPE: Final = {
-    "application/pdf": "pdf",
-    "application/json": "json",
-    "text/plain": "text",
-    "image/svg+xml": "file",
-}
 
 _RAW_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -80,20 +72,7 @@ async def upload_element(
     except ClientDisconnect:
         # Nothing of it is kept, and nobody reads this.
         return Response(status_code=400)
-    element = ElementDocument(
-        id=element_id,
-        session_id=session_id,
-        run_id=None,
-        step_id=None,
-        type=_kind(mime),
-        name=name,
-        mime=mime,
-        display="inline",
-        size=size,
-        sha256=sha256,
-        url=f"/v1/sessions/{session_id}/elements/{element_id}",
-        ts=now(),
-    )
+    element = uploaded(session_id, element_id, name, mime, size=size, sha256=sha256)
     batch = Batch(session_id, [element_event(element)], producer=f"u.{element_id}")
     try:
         await services.log.append(batch)
@@ -226,12 +205,6 @@ def _media_type(content_type: str | None, name: str) -> str:
             "not in a form"
         )
     return content_type
-
-
-def _kind(mime: str) -> str:
-    """What an element of that media type is shown as."""
-    type_ = mime.partition(";")[0].strip().lower()
-    return _KIND_OF_TYPE.get(type_) or _KIND_OF_FAMILY.get(type_.partition("/")[0], "file")
 
 
 async def _store(

@@ -1,4 +1,4 @@
-"""Times as the protocol writes them."""
+"""Times as the protocol writes them: RFC 3339, UTC, milliseconds, ``2026-11-22T19:00:00.123Z``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import time
 
 
 def now() -> str:
-    """The time now: RFC 3339, UTC, milliseconds, as in ``2026-11-22T19:00:00.123Z``."""
-    seconds, ms = divmod(time.time_ns() // 1_000_000, 1000)
+    """The time now."""
+    return _written(time.time_ns() // 1_000_000)
+
+
+def after(seconds: float) -> str:
+    """The time that many seconds from now."""
+    return _written(time.time_ns() // 1_000_000 + int(seconds * 1000))
+
+
+def _written(time_ms: int) -> str:
+    seconds, ms = divmod(time_ms, 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"

@@ -289,10 +289,14 @@ class EventLog:
             await self._redis.delete(SessionKeys.of(session_id).ending)
 
     async def is_cancelled(self, session_id: str, run_id: str) -> bool:
-        """Whether somebody has asked for a run to be cancelled."""
+        """Whether somebody has asked for a run to be cancelled, or has deleted its session."""
         async with translated():
-            reply = self._redis.hexists(SessionKeys.of(session_id).meta, f"c:{run_id}")
-            return await cast("Awaitable[bool]", reply)
+            pipe = self._redis.pipeline(transaction=False)
+            meta = SessionKeys.of(session_id).meta
+            pipe.exists(meta)
+            pipe.hexists(meta, f"c:{run_id}")
+            there, asked = await pipe.execute()
+        return asked or not there
 
     async def ping(self) -> None:
         """Return when Redis answers."""
@@ -344,7 +348,7 @@ class EventLog:
             reply = self._redis.hget(SessionKeys.of(session_id).state, f"s:{step_id}")
             # redis-py types its commands for both of its clients at once.
             value = await cast("Awaitable[bytes | None]", reply)
-        return None if value is None else cast("Document", json.loads(_document(value)))
+        return None if value is None else cast("Document", json.loads(document_of(value)))
 
     async def element(self, session_id: str, element_id: str) -> ElementDocument:
         """One element as the state has it.
@@ -365,7 +369,9 @@ class EventLog:
         for element_id, value in zip(element_ids, values, strict=True):
             if value is None:
                 raise ElementNotFound(session_id, element_id)
-        return [ElementDocument.model_validate_json(_document(value)) for value in values if value]
+        return [
+            ElementDocument.model_validate_json(document_of(value)) for value in values if value
+        ]
 
     async def ask(self, session_id: str, ask_id: str) -> AskDocument:
         """One ask as the state has it.
@@ -377,7 +383,7 @@ class EventLog:
         [value] = await self._state(session_id, [f"a:{ask_id}"])
         if value is None:
             raise AskNotFound(session_id, ask_id)
-        return AskDocument.model_validate_json(_document(value))
+        return AskDocument.model_validate_json(document_of(value))
 
     async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         keys = SessionKeys.of(session_id)
@@ -459,7 +465,7 @@ def _event_of_entry(entry: tuple[bytes, list[bytes]]) -> Event:
     return Event(Cursor.parse(cursor.decode()), type_.decode(), run_id.decode(), data.decode())
 
 
-def _document(value: bytes) -> bytes:
+def document_of(value: bytes) -> bytes:
     """The JSON in a field of the state, which is ``<order> <parent> <json>``."""
     return value.split(b" ", 2)[2]
 
@@ -474,7 +480,7 @@ def _snapshot(
 
     def documents(kind: bytes, model: type[D]) -> dict[bytes, D]:
         return {
-            field[2:]: model.model_validate_json(_document(value))
+            field[2:]: model.model_validate_json(document_of(value))
             for field, value in ordered
             if field.startswith(kind)
         }

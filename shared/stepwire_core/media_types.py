@@ -65,6 +65,21 @@ def by_head(head: bytes) -> str | None:
     return None
 
 
+_KIND_OF_FAMILY: Final = {"image": "image", "audio": "audio", "video": "video"}
+_KIND_OF_TYPE: Final = {
+    "application/pdf": "pdf",
+    "application/json": "json",
+    "text/plain": "text",
+    "image/svg+xml": "file",
+}
+
+
+def kind(mime: str) -> str:
+    """What an element of that media type is shown as."""
+    type_ = mime.partition(";")[0].strip().lower()
+    return _KIND_OF_TYPE.get(type_) or _KIND_OF_FAMILY.get(type_.partition("/")[0], "file")
+
+
 def accepts(wanted: Sequence[str], mime: str, name: str) -> bool:
     """Whether a file is among what is asked for: media types, ``image/*``, or ``.py``; nothing
     stands for everything. (WHATWG HTML, 4.10.5.1.17, the ``accept`` attribute.)

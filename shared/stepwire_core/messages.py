@@ -1,4 +1,4 @@
-"""A person's message: a step that is complete from the start."""
+"""What a person sends: messages, which are steps that are complete from the start, and files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from stepwire_core.clock import now
 from stepwire_core.documents import USER_MESSAGE, ElementDocument, StepDocument
 from stepwire_core.events import NewEvent, element_event, new_step_event, step_event
+from stepwire_core.media_types import kind
 
 
 def user_message(
@@ -40,6 +41,26 @@ def user_message(
         started_at=ts,
         ended_at=ts,
         ts=ts,
+    )
+
+
+def uploaded(
+    session_id: str, element_id: str, name: str, mime: str, *, size: int, sha256: str
+) -> ElementDocument:
+    """A person's file, which belongs to no step yet; its bytes are in place."""
+    return ElementDocument(
+        id=element_id,
+        session_id=session_id,
+        run_id=None,
+        step_id=None,
+        type=kind(mime),
+        name=name,
+        mime=mime,
+        display="inline",
+        size=size,
+        sha256=sha256,
+        url=f"/v1/sessions/{session_id}/elements/{element_id}",
+        ts=now(),
     )
 
 

@@ -133,6 +133,18 @@ class Objects:
             )
         return bytes(piece)
 
+    def save(self, session_id: str, element_id: str, file: IO[bytes]) -> bool:
+        """Write an object into a file; False when there is no such object."""
+        import obstore
+
+        try:
+            with _translated(missing=FileNotFoundError):
+                for piece in obstore.get(self._store, _path(session_id, element_id)):
+                    file.write(piece)
+        except FileNotFoundError:
+            return False
+        return True
+
     def remove(self, session_id: str, element_ids: Sequence[str]) -> None:
         """Delete objects; those that are not there are no error."""
         import obstore

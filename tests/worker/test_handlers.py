@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import stepwire as cl
-from stepwire._handlers import collecting, load_handlers, takes_message
+from stepwire._handlers import collecting, load_handlers, takes_argument
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
 
@@ -104,8 +104,8 @@ def test_decorating_something_else_than_a_function_is_refused() -> None:
 
 
 def test_whether_the_message_is_wanted_is_read_from_the_signature() -> None:
-    assert takes_message(lambda _message: None)
-    assert not takes_message(lambda: None)
+    assert takes_argument(lambda _message: None)
+    assert not takes_argument(lambda: None)
 
 
 def test_the_public_names_are_complete_and_documented() -> None:

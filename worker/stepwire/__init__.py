@@ -1,5 +1,12 @@
 """Live, nested steps of LLM agents in background workers: ``import stepwire as cl``."""
 
+from stepwire._ask import (
+    Action,
+    AskActionMessage,
+    AskFileMessage,
+    AskFileResponse,
+    AskUserMessage,
+)
 from stepwire._async import make_async, run_sync, sleep
 from stepwire._context import context
 from stepwire._decorator import step
@@ -15,14 +22,26 @@ from stepwire._elements import (
     Text,
     Video,
 )
-from stepwire._handlers import on_chat_start, on_message, on_stop, task
+from stepwire._handlers import (
+    Feedback,
+    on_chat_end,
+    on_chat_resume,
+    on_chat_start,
+    on_feedback,
+    on_message,
+    on_stop,
+    task,
+)
 from stepwire._message import ErrorMessage, Message
 from stepwire._session import Current, attach, current, session
 from stepwire._step import Step
 from stepwire._user_session import user_session
 from stepwire_core.errors import (
+    AskEnded,
+    AskNotFound,
     ElementNotFound,
     ElementTooLarge,
+    FeedbackDisabled,
     ForkedProcess,
     HandlerModuleError,
     HandlerNotFound,
@@ -37,11 +56,19 @@ from stepwire_core.errors import (
     RunNotFound,
     SessionNotFound,
     SettingsError,
+    StepNotFound,
     StepwireError,
     StoreUnavailable,
 )
 
 __all__ = [
+    "Action",
+    "AskActionMessage",
+    "AskEnded",
+    "AskFileMessage",
+    "AskFileResponse",
+    "AskNotFound",
+    "AskUserMessage",
     "Audio",
     "Current",
     "Dataframe",
@@ -49,6 +76,8 @@ __all__ = [
     "ElementNotFound",
     "ElementTooLarge",
     "ErrorMessage",
+    "Feedback",
+    "FeedbackDisabled",
     "File",
     "ForkedProcess",
     "HandlerModuleError",
@@ -70,6 +99,7 @@ __all__ = [
     "SessionNotFound",
     "SettingsError",
     "Step",
+    "StepNotFound",
     "StepwireError",
     "StoreUnavailable",
     "Text",
@@ -78,7 +108,10 @@ __all__ = [
     "context",
     "current",
     "make_async",
+    "on_chat_end",
+    "on_chat_resume",
     "on_chat_start",
+    "on_feedback",
     "on_message",
     "on_stop",
     "run_sync",

@@ -1,4 +1,4 @@
-"""Where this process puts the bytes of the elements that it sends."""
+"""Where this process puts the bytes of the elements that it sends, and finds those of others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from collections import defaultdict
 from typing import IO, TYPE_CHECKING, Final, cast
 from weakref import WeakKeyDictionary
 
+from stepwire._producer import Producer, Silent
 from stepwire_core.connections import UNAVAILABLE
 from stepwire_core.errors import (
+    ElementNotFound,
     ElementTooLarge,
     SessionNotFound,
     StepwireError,
@@ -24,7 +26,6 @@ from stepwire_core.objects import Objects
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stepwire._producer import Producer
     from stepwire._publisher import Publisher
 
 logger = logging.getLogger("stepwire.elements")
@@ -32,17 +33,17 @@ logger = logging.getLogger("stepwire.elements")
 _BACKOFF_S: Final = (0.05, 2.0)
 
 
-class ContentWriter:
-    """Puts bytes where every gateway can serve them. Blocking, and safe from any thread.
+class ContentStore:
+    """Puts bytes where every process can have them. Blocking, and safe from any thread.
 
     The bytes take no part in the event log: an event that names them is published once they are in
     their place.
     """
 
     def __init__(self, publisher: Publisher) -> None:
-        self._settings = publisher._settings
-        self._redis = publisher._redis
-        self._server_id = publisher._server_id
+        self._settings = publisher.settings
+        self._redis = publisher.redis
+        self._server_id = publisher.server_id
         self._objects = Objects.open(self._settings)
 
     def check(self, what: str, size: int) -> None:
@@ -75,10 +76,30 @@ class ContentWriter:
             SessionNotFound: the session is not there, and the producer does not make it.
             StoreUnavailable: not stored within ``STEPWIRE_PUBLISH_TIMEOUT_S``.
         """
+        if isinstance(producer, Silent):
+            return
         if self._objects is not None and size > self._settings.elements_redis_bytes:
             self._objects.put(producer.session_id, element_id, file)
         else:
             self._keep(producer, element_id, file.read())
+
+    def save(self, session_id: str, element_id: str, file: IO[bytes]) -> None:
+        """Write the bytes of an element into a file.
+
+        Raises:
+            ElementNotFound: they are not there, or not any more.
+            StoreUnavailable: Redis, or the object storage, does not answer.
+        """
+        try:
+            reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
+        except UNAVAILABLE as error:
+            raise StoreUnavailable(f"Redis does not answer: {error}") from error
+        # redis-py types its commands for both of its clients at once.
+        content = cast("bytes | None", reply)
+        if content is not None:
+            file.write(content)
+        elif self._objects is None or not self._objects.save(session_id, element_id, file):
+            raise ElementNotFound(session_id, element_id)
 
     @property
     def has_objects(self) -> bool:
@@ -128,7 +149,7 @@ class ContentWriter:
         keys = SessionKeys.of(producer.session_id)
         if KEEP.sync(self._redis, keys, element_id, content) != [b"unknown"]:
             return
-        if not producer._create:
+        if not producer.creates:
             raise SessionNotFound(producer.session_id)
         # The element is the first thing that is emitted into a new session.
         batch = Batch(producer.session_id, (), create=True)
@@ -159,17 +180,17 @@ def _elements_below(state: dict[bytes, bytes], step_id: str, larger_than: int) -
     return found
 
 
-_writers: WeakKeyDictionary[Publisher, ContentWriter] = WeakKeyDictionary()
+_stores: WeakKeyDictionary[Publisher, ContentStore] = WeakKeyDictionary()
 
 
-def content_writer(producer: Producer) -> ContentWriter:
+def content_store(producer: Producer) -> ContentStore:
     """The one that goes with the producer's publisher.
 
     Raises:
         SettingsError: STEPWIRE_ELEMENTS_URL cannot be used.
     """
-    publisher = producer._publisher
-    writer = _writers.get(publisher)
-    if writer is None:
-        writer = _writers.setdefault(publisher, ContentWriter(publisher))
-    return writer
+    publisher = producer.publisher
+    store = _stores.get(publisher)
+    if store is None:
+        store = _stores.setdefault(publisher, ContentStore(publisher))
+    return store

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stepwire_core.errors import NoActiveSession, StepwireError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from stepwire._node import Node
+    from stepwire._downloads import Downloads
     from stepwire._producer import Producer
+    from stepwire._signals import Signals
     from stepwire._step import Step
     from stepwire_core.documents import EndStatus
 
 logger = logging.getLogger("stepwire.context")
+
+
+class Open(Protocol):
+    """Something that was begun and has to be ended: a step, a message, a question."""
+
+    def _end(self, status: EndStatus) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +35,20 @@ class Scope:
 
     producer: Producer
     handler: str
+    downloads: Downloads
+    """The files that people have sent."""
     default_parent_id: str | None = None
     """What steps nest under that no other step is around: the message that started the run."""
     user: dict[str, Any] | None = None
     """The user session of a run; None outside runs."""
     loop: AbstractEventLoop | None = None
     """Where the handler runs."""
-    open_nodes: dict[str, Node] = field(default_factory=dict)
-    """Started and not ended, in the order of their starts."""
+    signals: Signals | None = None
+    """How the handler hears of a person's answer; None: it has to look."""
+    resting: Callable[[], AbstractContextManager[None]] = nullcontext
+    """While the block runs, the handler waits for a person and takes no place in the worker."""
+    open: dict[str, Open] = field(default_factory=dict)
+    """Begun and not ended, in the order of their beginnings."""
 
     @property
     def session_id(self) -> str:
@@ -47,13 +62,16 @@ class Scope:
     def attempt(self) -> int:
         return self.producer.attempt
 
-    def end_open_nodes(self, status: EndStatus) -> None:
+    def end_open(self, status: EndStatus) -> None:
         """End what was left open (sent by hand, or in a task nobody awaited), the latest first."""
-        for node in reversed(list(self.open_nodes.values())):
+        if self.producer.failure is not None:
+            # Nothing more can be stored: whoever took over, or deleted the session, has seen to it.
+            self.open.clear()
+        for id_, item in reversed(list(self.open.items())):
             try:
-                node._end(status)
+                item._end(status)
             except StepwireError:
-                logger.exception("a step could not be ended", extra={"step_id": node.id})
+                logger.exception("something could not be ended", extra={"id": id_})
 
 
 @dataclass(frozen=True, slots=True)

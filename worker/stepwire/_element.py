@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, ge
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from stepwire._contents import content_writer
+from stepwire._contents import content_store
 from stepwire._context import current_frame
 from stepwire._text import jsonable
 from stepwire_core import media_types
@@ -98,6 +98,20 @@ class Element:
         self._document: ElementDocument | None = None
         self._state: Literal["new", "stored", "shown", "removed"] = "new"
 
+    @classmethod
+    def _received(cls, document: ElementDocument, scope: Scope, path: Path) -> Self:
+        """A file that a person has sent; it is in the session already."""
+        element = cls(
+            name=document.name,
+            path=path,
+            display=document.display,
+            mime=document.mime,
+            id=document.id,
+        )
+        element.for_id = document.step_id
+        element._scope, element._document, element._state = scope, document, "shown"
+        return element
+
     async def send(self, for_id: str | UUID | None = None) -> Self:
         """Show it with a step or message; once, however often it is called.
 
@@ -133,7 +147,7 @@ class Element:
             # After the event is stored: nobody is to be shown what is not there.
             await scope.producer.flush()
             await asyncio.to_thread(
-                content_writer(scope.producer).remove_objects, scope.session_id, [self.id]
+                content_store(scope.producer).remove_objects, scope.session_id, [self.id]
             )
 
     # -- sending, for steps and messages --------------------------------------------------------
@@ -179,14 +193,14 @@ class Element:
 
     def _store_bytes(self, scope: Scope) -> tuple[int, str, bytes]:
         what = f"element {self.name!r}"
-        writer = content_writer(scope.producer)
+        store = content_store(scope.producer)
         with self._opened(what) as (file, size):
-            writer.check(what, size)
+            store.check(what, size)
             head = file.read(media_types.HEAD_BYTES)
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            writer.put(scope.producer, self.id, file, size)
+            store.put(scope.producer, self.id, file, size)
         return size, sha256, head
 
     def _guessed(self, head: bytes) -> str:

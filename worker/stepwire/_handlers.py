@@ -14,13 +14,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from stepwire_core.documents import ON_CHAT_START, ON_MESSAGE, ON_STOP
+from stepwire_core.documents import (
+    EVENT_HANDLERS,
+    ON_CHAT_END,
+    ON_CHAT_RESUME,
+    ON_CHAT_START,
+    ON_FEEDBACK,
+    ON_MESSAGE,
+    ON_STOP,
+    FeedbackDocument,
+)
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a person thinks of a step or message."""
+
+    session_id: str
+    step_id: str
+    value: int | None
+    """1 good, 0 bad, None: taken back."""
+    comment: str | None
+
+    @property
+    def forId(self) -> str:  # noqa: N802 - the original's name
+        return self.step_id
+
+    @property
+    def threadId(self) -> str:  # noqa: N802 - the original's name
+        return self.session_id
+
+    @classmethod
+    def _of(cls, session_id: str, arguments: dict[str, Any]) -> Feedback:
+        document = FeedbackDocument.model_validate(arguments)
+        return cls(session_id, document.step_id, document.value, document.comment)
 
 
 @dataclass(slots=True)
@@ -68,6 +101,30 @@ def on_chat_start(function: Handler) -> Handler:
     return _register(ON_CHAT_START, function)
 
 
+def on_chat_resume(function: Handler) -> Handler:
+    """Run this when a person comes back to a conversation: ``POST …/resume``.
+
+    It may take the conversation, a dict: ``id``, ``steps`` (oldest first, with the fields of the
+    protocol: ``type``, ``output``, ``parent_id`` …), ``elements``, ``feedback``, and ``metadata``,
+    which is the user session. What the user session holds is there anyway.
+    """
+    return _register(ON_CHAT_RESUME, function)
+
+
+def on_chat_end(function: Handler) -> Handler:
+    """Run this when a session has been deleted: ``DELETE …``. No parameter.
+
+    ``user_session`` has its last values; the rest of the session is gone already, so nobody sees
+    what is sent from here. It does not run when a client disconnects, nor when a session expires.
+    """
+    return _register(ON_CHAT_END, function)
+
+
+def on_feedback(function: Handler) -> Handler:
+    """Run this when a person has rated a step or message; it may take the :class:`Feedback`."""
+    return _register(ON_FEEDBACK, function)
+
+
 def on_message(function: Handler) -> Handler:
     """Run this for each message of a person; it may take the :class:`Message`, or nothing."""
     return _register(ON_MESSAGE, function)
@@ -112,7 +169,7 @@ def task(
 
 
 def _task_name(name: str) -> str:
-    if not name or name in (ON_CHAT_START, ON_MESSAGE, ON_STOP):
+    if not name or name in EVENT_HANDLERS:
         raise InvalidArgument(f"a task cannot be called {name!r}: give it a name, @cl.task(name=…)")
     return name
 
@@ -122,8 +179,8 @@ def _register(name: str, function: Handler) -> Handler:
     return function
 
 
-def takes_message(function: Callable[..., Any]) -> bool:
-    """Whether an ``on_message`` handler wants the message."""
+def takes_argument(function: Callable[..., Any]) -> bool:
+    """Whether a handler that may take one thing, or nothing, wants it."""
     return bool(inspect.signature(function).parameters)
 
 

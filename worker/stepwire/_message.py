@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from stepwire._node import Node
-from stepwire_core.documents import ASSISTANT_MESSAGE, ErrorInfo
+from stepwire_core.documents import ASSISTANT_MESSAGE, USER_MESSAGE, ErrorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,30 +14,11 @@ if TYPE_CHECKING:
 
     from stepwire._context import Scope
     from stepwire._element import Element
-    from stepwire_core.documents import StepDocument
+    from stepwire_core.documents import EndStatus, StepDocument
 
 
-class Message(Node):
-    """A message: ``await cl.Message(content="Hello").send()``.
-
-    ``on_message`` handlers get the person's message as one of these. Streamed, it appears with its
-    first token and is complete with :meth:`send`.
-
-    Args:
-        content: The text; structures become JSON.
-        author: Who says it.
-        language: How to highlight the content.
-        elements: What is shown with it: images, files; see :class:`Element`.
-        type: ``assistant_message`` or ``user_message``.
-        metadata: JSON-able facts about it.
-        tags: Words to filter by.
-        id: Its id; by default a fresh one.
-        parent_id: What it nests under; by default the enclosing step, else the message that started
-            the run.
-
-    Raises:
-        InvalidArgument: a parameter has a value that cannot be shown or stored.
-    """
+class Said(Node):
+    """What somebody says: the part that messages and questions have in common."""
 
     _what: ClassVar[str] = "message"
 
@@ -52,6 +33,7 @@ class Message(Node):
         tags: Sequence[str] | None = None,
         id: str | UUID | None = None,
         parent_id: str | UUID | None = None,
+        disable_feedback: bool | None = None,
     ) -> None:
         super().__init__(
             name=author,
@@ -64,25 +46,9 @@ class Message(Node):
             elements=elements,
         )
         self.content = content
-
-    @classmethod
-    def _received(cls, document: StepDocument, scope: Scope) -> Self:
-        """The message that started a run; it is in the log already."""
-        message = cls(
-            content=document.output,
-            author=document.name,
-            language=document.language,
-            type=document.type,
-            metadata=document.metadata,
-            tags=document.tags,
-            id=document.id,
-            parent_id=document.parent_id,
+        self.disable_feedback = (
+            type == USER_MESSAGE if disable_feedback is None else disable_feedback
         )
-        message._scope = scope
-        message.status = document.status
-        message.started_at = document.started_at
-        message.ended_at = document.ended_at
-        return message
 
     @property
     def author(self) -> str:
@@ -106,12 +72,74 @@ class Message(Node):
         """Append a piece of text, or replace all of it; as :meth:`Step.stream_token`."""
         await self._stream(token, "output", replace=is_sequence)
 
+    async def remove(self) -> None:
+        """Take it away from everywhere, with its elements and all steps below it."""
+        await self._remove_with_objects()
+
+    async def _say(self, status: EndStatus = "ok", error: ErrorInfo | None = None) -> Scope:
+        """Show it, complete, once; the session it belongs to."""
+        await self._store_elements()
+        self._end(status, error)
+        scope = self._started()
+        await scope.producer.room()
+        return scope
+
+    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
+        document = super()._document(scope, started_at, ts)
+        document.disable_feedback = self.disable_feedback
+        return document
+
+
+class Message(Said):
+    """A message: ``await cl.Message(content="Hello").send()``.
+
+    ``on_message`` handlers get the person's message as one of these; the files that came with it
+    are its ``elements``, each with a ``path`` that can be opened until the run ends. Streamed, it
+    appears with its first token and is complete with :meth:`send`.
+
+    Args:
+        content: The text; structures become JSON.
+        author: Who says it.
+        language: How to highlight the content.
+        elements: What is shown with it: images, files; see :class:`Element`.
+        type: ``assistant_message`` or ``user_message``.
+        metadata: JSON-able facts about it.
+        tags: Words to filter by.
+        id: Its id; by default a fresh one.
+        parent_id: What it nests under; by default the enclosing step, else the message that started
+            the run.
+        disable_feedback: Whether users cannot rate it; by default they can, unless a person said
+            it.
+
+    Raises:
+        InvalidArgument: a parameter has a value that cannot be shown or stored.
+    """
+
+    @classmethod
+    def _received(
+        cls, document: StepDocument, scope: Scope, elements: Sequence[Element] = ()
+    ) -> Self:
+        """The message that started a run; it is in the log already."""
+        message = cls(
+            content=document.output,
+            author=document.name,
+            language=document.language,
+            elements=elements,
+            type=document.type,
+            metadata=document.metadata,
+            tags=document.tags,
+            id=document.id,
+            parent_id=document.parent_id,
+        )
+        message._scope = scope
+        message.status = document.status
+        message.started_at = document.started_at
+        message.ended_at = document.ended_at
+        return message
+
     async def send(self) -> Self:
         """Show it, complete; once, however often it is called."""
-        await self._store_elements()
-        self._end("ok")
-        if self._scope is not None:
-            await self._scope.producer.room()
+        await self._say()
         return self
 
     async def update(self) -> None:
@@ -121,10 +149,6 @@ class Message(Node):
         else:
             await self._store_elements()
             self._update()
-
-    async def remove(self) -> None:
-        """Take it away from everywhere, with its elements and all steps below it."""
-        await self._remove_with_objects()
 
 
 class ErrorMessage(Message):
@@ -139,8 +163,5 @@ class ErrorMessage(Message):
 
     async def send(self) -> Self:
         """Show it, complete; once, however often it is called."""
-        await self._store_elements()
-        self._end("error", ErrorInfo(type="ErrorMessage", message=self.content))
-        if self._scope is not None:
-            await self._scope.producer.room()
+        await self._say("error", ErrorInfo(type="ErrorMessage", message=self.content))
         return self

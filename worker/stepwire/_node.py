@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from stepwire._contents import content_writer
+from stepwire._contents import content_store
 from stepwire._context import Frame, Scope, current_frame
 from stepwire._element import Element
 from stepwire._text import as_text, jsonable
@@ -132,7 +132,7 @@ class Node:
             )
             self._scope = frame.scope
             self.started_at = started_at
-            frame.scope.open_nodes[self.id] = self
+            frame.scope.open[self.id] = self
         return self._scope
 
     def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
@@ -143,7 +143,7 @@ class Node:
         self.status = status
         self.error = error
         self.ended_at = now()
-        scope.open_nodes.pop(self.id, None)
+        scope.open.pop(self.id, None)
         scope.producer.publish(
             *self._announcements(), step_event("step.end", self._current(self.ended_at))
         )
@@ -159,21 +159,21 @@ class Node:
     def _remove(self) -> None:
         if self._scope is None:
             return
-        self._scope.open_nodes.pop(self.id, None)
+        self._scope.open.pop(self.id, None)
         self._scope.producer.publish(remove_event(self.id))
 
     async def _remove_with_objects(self) -> None:
         """Remove it, and what Redis does not drop by itself: bytes in object storage."""
         scope = self._scope
-        if scope is None or not (writer := content_writer(scope.producer)).has_objects:
+        if scope is None or not (store := content_store(scope.producer)).has_objects:
             self._remove()
             return
         await scope.producer.flush()
-        objects = await asyncio.to_thread(writer.objects_below, scope.session_id, self.id)
+        objects = await asyncio.to_thread(store.objects_below, scope.session_id, self.id)
         self._remove()
         # After the event is stored: nobody is to be shown what is not there.
         await scope.producer.flush()
-        await asyncio.to_thread(writer.remove_objects, scope.session_id, objects)
+        await asyncio.to_thread(store.remove_objects, scope.session_id, objects)
 
     # -- elements -------------------------------------------------------------------------------
 

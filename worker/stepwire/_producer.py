@@ -10,6 +10,8 @@ from stepwire_core.events import NewEvent, delta_event
 from stepwire_core.log import Appended, Batch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stepwire._publisher import Publisher
     from stepwire_core.documents import TextField
     from stepwire_core.errors import StepwireError
@@ -70,9 +72,9 @@ class Producer:
         self.session_id = session_id
         self.run_id = run_id
         self.attempt = attempt
-        self._publisher = publisher
+        self.publisher = publisher
         self._name = name
-        self._create = create
+        self.creates = create
         self._next = 1
         self._epoch = ""
         self._failure: StepwireError | None = None
@@ -88,29 +90,29 @@ class Producer:
         Raises:
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: this producer is cut off.
         """
-        self._publisher._take(self, events)
+        self.publisher._take(self, events)
 
     def delta(self, step_id: str, text: str, *, field: TextField, replace: bool) -> None:
         """Take a piece of text; pieces that wait side by side are stored as one event.
 
         Raises: as :meth:`publish`.
         """
-        self._publisher._take_delta(self, step_id, text, field, replace)
+        self.publisher._take_delta(self, step_id, text, field, replace)
 
     @property
     def max_text_chars(self) -> int:
         """Characters of one input or output of a step."""
-        return self._publisher.max_text_chars
+        return self.publisher.max_text_chars
 
     async def room(self) -> None:
         """Wait until the process's buffer has room; at once in the common case."""
-        if self._publisher.full:
-            await asyncio.wrap_future(self._publisher._room())
+        if self.publisher.full:
+            await asyncio.wrap_future(self.publisher._room())
 
     def room_sync(self) -> None:
         """The same, for code without an event loop."""
-        if self._publisher.full:
-            self._publisher._room().result()
+        if self.publisher.full:
+            self.publisher._room().result()
 
     async def flush(self) -> None:
         """Wait until all that was taken so far is stored.
@@ -118,11 +120,19 @@ class Producer:
         Raises:
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: some of it cannot be.
         """
-        await asyncio.wrap_future(self._publisher._flushed(self))
+        await asyncio.wrap_future(self.publisher._flushed(self))
 
     def flush_sync(self) -> None:
         """The same, for code without an event loop."""
-        self._publisher._flushed(self).result()
+        self.publisher._flushed(self).result()
+
+    async def state(self, fields: Sequence[str]) -> list[bytes | None]:
+        """Documents of the session's state as JSON, by their fields in it; None: not there.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        return await asyncio.to_thread(self.publisher.state, self.session_id, fields)
 
     def _next_batch(self, events: list[NewEvent]) -> Batch:
         batch = Batch(
@@ -133,11 +143,24 @@ class Producer:
             known_epoch=self._epoch,
             run_id=self.run_id,
             attempt=self.attempt,
-            create=self._create,
+            create=self.creates,
         )
-        self._create = False
+        self.creates = False
         self._next += len(events)
         return batch
 
     def _stored(self, appended: Appended) -> None:
         self._epoch = str(appended.top.epoch)
+
+
+class Silent(Producer):
+    """What belongs to a session that is gone: nobody is left to see it, so nothing is stored."""
+
+    def __init__(self, publisher: Publisher, session_id: str) -> None:
+        super().__init__(publisher, "", session_id, run_id="", attempt=0, create=False)
+
+    def publish(self, *events: NewEvent) -> None:
+        """Let go of the events."""
+
+    def delta(self, step_id: str, text: str, *, field: TextField, replace: bool) -> None:
+        """Let go of the text."""

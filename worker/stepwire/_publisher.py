@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -27,9 +27,11 @@ from stepwire_core.errors import (
 )
 from stepwire_core.events import NewEvent
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import APPEND, Appended
+from stepwire_core.log import APPEND, Appended, document_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from redis import Redis
 
     from stepwire_core.documents import TextField
@@ -63,10 +65,10 @@ class Publisher:
 
     def __init__(self, settings: Settings, *, redis: Redis | None = None) -> None:
         """``redis`` is a client to use instead of one that the settings describe."""
-        self._settings = settings
+        self.settings = settings
         self.max_text_chars = settings.max_text_chars
-        self._server_id = ServerId() if redis is None else ServerId.of("given")
-        self._redis = redis or connect_sync(settings.redis_url, self._server_id)
+        self.server_id = ServerId() if redis is None else ServerId.of("given")
+        self.redis = redis or connect_sync(settings.redis_url, self.server_id)
         # Reentrant: a dropped generator's end may be collected in the thread that holds it.
         self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
@@ -85,7 +87,7 @@ class Publisher:
 
     @property
     def full(self) -> bool:
-        return self._bytes > self._settings.buffer_bytes
+        return self._bytes > self.settings.buffer_bytes
 
     def producer(
         self,
@@ -102,6 +104,21 @@ class Publisher:
         """
         return Producer(self, name, session_id, run_id=run_id, attempt=attempt, create=create)
 
+    def state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
+        """Documents of a session's state, by their fields in it; blocking.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        if not fields:
+            return []
+        try:
+            values = self.redis.hmget(SessionKeys.of(session_id).state, list(fields))
+        except UNAVAILABLE as error:
+            raise StoreUnavailable(f"Redis does not answer: {error}") from error
+        # redis-py types its commands for both of its clients at once.
+        return [value and document_of(value) for value in cast("list[bytes | None]", values)]
+
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""
         self._lock = threading.RLock()
@@ -117,7 +134,7 @@ class Publisher:
             self._give_up_at = time.monotonic() + _CLOSE_TIMEOUT_S
             self._work.notify()
         self._thread.join(_CLOSE_TIMEOUT_S * 2)
-        self._redis.close()
+        self.redis.close()
 
     # -- taking ---------------------------------------------------------------------------------
 
@@ -214,7 +231,7 @@ class Publisher:
 
     def _commit(self, calls: list[PendingCall]) -> None:
         """Store the calls in order, repeating what Redis has not answered."""
-        give_up_at = time.monotonic() + self._settings.publish_timeout_s
+        give_up_at = time.monotonic() + self.settings.publish_timeout_s
         delay_s, longest_s = _BACKOFF_S
         while calls:
             try:
@@ -226,7 +243,7 @@ class Publisher:
                     self._fail(
                         calls,
                         StoreUnavailable(
-                            f"Redis has not answered for {self._settings.publish_timeout_s:g} s "
+                            f"Redis has not answered for {self.settings.publish_timeout_s:g} s "
                             f"(STEPWIRE_PUBLISH_TIMEOUT_S): {error}"
                         ),
                     )
@@ -244,13 +261,13 @@ class Publisher:
         After the first call that is to be repeated, the later ones of its producer fail as gaps,
         and are repeated with it: the log takes a producer's events in order only.
         """
-        server = self._server_id.known_sync(self._redis)
+        server = self.server_id.known_sync(self.redis)
         calls = [call for call in calls if call.producer._failure is None]
-        with self._redis.pipeline(transaction=False) as pipe:
+        with self.redis.pipeline(transaction=False) as pipe:
             for call in calls:
                 batch = call.prepared()
                 keys = SessionKeys.of(batch.session_id).script_keys
-                args = batch.script_args(self._settings, server)
+                args = batch.script_args(self.settings, server)
                 pipe.execute_command("EVALSHA", APPEND.sha, 4, *keys, *args)
             replies = pipe.execute(raise_on_error=False)
 
@@ -271,7 +288,7 @@ class Publisher:
             # All of them are sent again: the log drops what it has.
             raise unavailable
         if again:
-            self._redis.script_load(APPEND.source)
+            self.redis.script_load(APPEND.source)
         return again
 
     def _answered(self, call: PendingCall, reply: list[object]) -> None:

@@ -6,40 +6,41 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._cancel import Cancellable, Cancellations
+from stepwire._closing import closing_events
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
-from stepwire._handlers import Handlers, takes_message
+from stepwire._downloads import Downloads
+from stepwire._handlers import Feedback, Handlers, takes_argument
 from stepwire._message import ErrorMessage, Message
+from stepwire._producer import Silent
+from stepwire._signals import Cancellable, Signals
 from stepwire_core.clock import now
 from stepwire_core.documents import (
-    ON_CHAT_START,
+    ON_CHAT_END,
+    ON_CHAT_RESUME,
+    ON_FEEDBACK,
     ON_MESSAGE,
     ON_STOP,
+    OPTIONAL_HANDLERS,
     EndStatus,
     ErrorInfo,
     RunDocument,
-    Snapshot,
-    StepDocument,
 )
 from stepwire_core.errors import HandlerNotFound, RunEnded, SessionNotFound, StepwireError
-from stepwire_core.events import NewEvent, run_end_event, run_start_event, step_event
+from stepwire_core.events import run_end_event, run_start_event
 from stepwire_core.ids import new_id
 
 if TYPE_CHECKING:
     from stepwire._producer import Producer
     from stepwire._publisher import Publisher
-    from stepwire_core.log import Begun, EventLog
+    from stepwire_core.log import EventLog
     from stepwire_core.queue import RunRequest
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.run")
-
-DEAD_WORKER: Final = ErrorInfo(
-    type="WorkerLost", message="the worker that ran this died or lost its connection"
-)
 
 ON_STOP_TIMEOUT_S: Final = 10.0
 
@@ -67,18 +68,24 @@ class Runner:
         log: EventLog,
         publisher: Publisher,
         settings: Settings,
-        cancellations: Cancellations | None = None,
+        *,
+        signals: Signals | None = None,
+        resting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """Without ``signals`` nobody can cancel a run. ``resting`` gives a run's place to others
+        while it waits for a person."""
         self._handlers = handlers
         self._log = log
-        self._cancellations = cancellations or Cancellations(log, settings)
+        self._signals = signals
+        self._resting = resting
         self._publisher = publisher
         self._settings = settings
 
-    async def execute(self, request: RunRequest) -> None:
+    async def execute(self, request: RunRequest, *, tried: int = 0) -> None:
         """Execute one attempt of a run; when it returns, the end of the run is stored.
 
-        A run that is over already, or whose session is gone, is left alone.
+        A run that is over already, or whose session is gone, is left alone. ``tried`` counts
+        attempts of which the log knows nothing, since their session is gone.
 
         Raises:
             StoreUnavailable: the end could not be stored; the attempt counts as lost.
@@ -86,19 +93,54 @@ class Runner:
             asyncio.CancelledError: the worker is stopping; the attempt has ended as
             ``interrupted``.
         """
-        if request.handler == ON_CHAT_START and ON_CHAT_START not in self._handlers.functions:
+        missing = request.handler not in self._handlers.functions
+        if request.handler == ON_CHAT_END:
+            if not missing and tried < self._settings.max_attempts:
+                await self._farewell(request)
+            return
+        if missing and request.handler in OPTIONAL_HANDLERS - {ON_CHAT_RESUME}:
             return
         try:
-            begun = await self._log.begin_run(request.session_id, request.run_id, new_id())
+            await self._execute(request)
         except (RunEnded, SessionNotFound) as error:
             logger.info("nothing to run", extra={"run_id": request.run_id, "reason": str(error)})
-            return
+
+    async def _execute(self, request: RunRequest) -> None:
+        begun = await self._log.begin_run(request.session_id, request.run_id, new_id())
         attempt = begun.attempt
         producer = self._publisher.producer(
             f"{request.run_id}.{attempt}", request.session_id, request.run_id, attempt
         )
-        if attempt == 1 or await self._close_earlier(request, producer):
-            await self._attempt(request, producer, begun)
+        if attempt > 1 and not await self._close_earlier(request, producer):
+            return
+        scope = self._scope(request, producer, begun.user)
+        try:
+            await self._attempt(request, scope, cancelled=begun.cancelled)
+        finally:
+            scope.downloads.close()
+
+    async def _farewell(self, request: RunRequest) -> None:
+        """Let the user's ``on_chat_end`` do what is to be done when a session is gone."""
+        producer = Silent(self._publisher, request.session_id)
+        scope = self._scope(request, producer, dict(request.user))
+        try:
+            ending = await self._call(request, scope)
+        finally:
+            scope.downloads.close()
+        if ending.stopped is not None:
+            raise ending.stopped
+
+    def _scope(self, request: RunRequest, producer: Producer, user: dict[str, Any]) -> Scope:
+        return Scope(
+            producer,
+            request.handler,
+            Downloads(),
+            default_parent_id=None if request.message is None else request.message.id,
+            user=user,
+            loop=asyncio.get_running_loop(),
+            signals=self._signals,
+            resting=self._resting,
+        )
 
     async def _close_earlier(self, request: RunRequest, producer: Producer) -> bool:
         """End what a lost attempt left open; whether the run may be tried again."""
@@ -108,23 +150,20 @@ class Runner:
         await producer.flush()
         return retry
 
-    async def _attempt(self, request: RunRequest, producer: Producer, begun: Begun) -> None:
-        message = request.message
+    async def _attempt(self, request: RunRequest, scope: Scope, *, cancelled: bool) -> None:
+        producer = scope.producer
         run = RunDocument(
             run_id=request.run_id,
             handler=request.handler,
             attempt=producer.attempt,
-            message_id=None if message is None else message.id,
+            message_id=None if request.message is None else request.message.id,
             status="running",
             started_at=(ts := now()),
             ts=ts,
         )
-        scope = Scope(
-            producer, request.handler, run.message_id, begun.user, asyncio.get_running_loop()
-        )
         producer.publish(run_start_event(run))
-        ending = Ending("cancelled") if begun.cancelled else await self._call(request, scope)
-        scope.end_open_nodes("interrupted" if ending.status == "error" else ending.status)
+        ending = Ending("cancelled") if cancelled else await self._call(request, scope)
+        scope.end_open("interrupted" if ending.status == "error" else ending.status)
         if ending.status == "cancelled":
             await self._on_stop(scope)
         if ending.status == "error" and ending.error is not None:
@@ -146,7 +185,7 @@ class Runner:
         task = asyncio.create_task(self._handler(request, scope))
         asked = Cancellable(scope.session_id, scope.run_id, task)
         try:
-            with self._cancellations.watching(asked):
+            with self._watching(asked):
                 async with limit:
                     await task
         except asyncio.CancelledError as stopped:
@@ -172,6 +211,9 @@ class Runner:
             leave_frame(token)
         return Ending("cancelled" if asked.requested else "ok")
 
+    def _watching(self, asked: Cancellable) -> AbstractContextManager[None]:
+        return nullcontext() if self._signals is None else self._signals.watching(asked)
+
     async def _on_stop(self, scope: Scope) -> None:
         """Let the user's ``on_stop`` clean up; it may show steps, which still belong to the run."""
         function = self._handlers.functions.get(ON_STOP)
@@ -185,7 +227,7 @@ class Runner:
             logger.exception("on_stop failed", extra={"run_id": scope.run_id})
         finally:
             leave_frame(token)
-        scope.end_open_nodes("cancelled")
+        scope.end_open("cancelled")
 
     def _show(self, error: ErrorInfo, scope: Scope) -> None:
         """Tell the person, too, that a handler has failed."""
@@ -199,12 +241,28 @@ class Runner:
             leave_frame(token)
 
     async def _handler(self, request: RunRequest, scope: Scope) -> None:
+        if request.handler == ON_CHAT_RESUME and ON_CHAT_RESUME not in self._handlers.functions:
+            return
         function = self._handlers.get(request.handler)
-        if request.handler == ON_MESSAGE and request.message is not None:
-            args = (Message._received(request.message, scope),) if takes_message(function) else ()
-            await _invoke(function, *args)
+        if request.handler in _GIVES_ARGUMENT:
+            given = (await self._argument(request, scope),) if takes_argument(function) else ()
+            await _invoke(function, *given)
         else:
             await _invoke(function, **request.arguments)
+
+    async def _argument(self, request: RunRequest, scope: Scope) -> object:
+        """What a handler gets that may take one thing, or nothing."""
+        if request.message is not None:
+            elements = await asyncio.to_thread(scope.downloads.fetch, scope, request.elements)
+            return Message._received(request.message, scope, elements)
+        if request.handler == ON_FEEDBACK:
+            return Feedback._of(request.session_id, request.arguments)
+        snapshot = await self._log.snapshot(request.session_id)
+        thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
+        return {"id": request.session_id, "metadata": dict(scope.user or {}), **thread}
+
+
+_GIVES_ARGUMENT: Final = frozenset({ON_MESSAGE, ON_CHAT_RESUME, ON_FEEDBACK})
 
 
 def _cancelling() -> bool:
@@ -228,59 +286,3 @@ def _failed(error: Exception, fields: dict[str, str]) -> Ending:
     detail = error if not isinstance(error, HandlerNotFound) else None
     logger.error("handler failed", extra=fields | {"error": str(error)}, exc_info=detail)
     return Ending("error", ErrorInfo.of(error))
-
-
-def closing_events(
-    snapshot: Snapshot, request: RunRequest, lost_attempt: int, *, retry: bool
-) -> list[NewEvent]:
-    """What ends a lost attempt: its open steps, the deepest first, then the run."""
-    ts = now()
-    open_steps = [
-        step
-        for step in snapshot.steps
-        if step.run_id == request.run_id and step.status == "running"
-    ]
-    events = []
-    for step in sorted(open_steps, key=_depth(snapshot), reverse=True):
-        ended = step.model_copy(
-            update={"status": "interrupted", "error": DEAD_WORKER, "ended_at": ts, "ts": ts}
-        )
-        events.append(step_event("step.end", ended))
-    run = snapshot.run(request.run_id)
-    if run is None:
-        # It died between its beginning and its first event.
-        run = RunDocument(
-            run_id=request.run_id,
-            handler=request.handler,
-            attempt=lost_attempt,
-            message_id=None if request.message is None else request.message.id,
-            status="running",
-            started_at=ts,
-            ts=ts,
-        )
-        unfinished = not retry
-    else:
-        unfinished = run.status == "running" or (run.will_retry and not retry)
-    if unfinished:
-        end = {
-            "status": "interrupted",
-            "error": DEAD_WORKER,
-            "will_retry": retry,
-            "ended_at": ts,
-            "ts": ts,
-        }
-        events.append(run_end_event(run.model_copy(update=end)))
-    return events
-
-
-def _depth(snapshot: Snapshot) -> Callable[[StepDocument], int]:
-    parents = {step.id: step.parent_id for step in snapshot.steps}
-
-    def depth(step: StepDocument) -> int:
-        level, parent = 0, step.parent_id
-        # A parent that comes from a user may point in a circle.
-        while parent is not None and level <= len(parents):
-            level, parent = level + 1, parents.get(parent)
-        return level
-
-    return depth

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._context import Frame, Scope, current_frame, enter_frame, leave_frame
+from stepwire._downloads import Downloads
 from stepwire._process import process_publisher
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.ids import check_id, new_id
@@ -81,7 +82,9 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
         producer = process_publisher().producer(
             f"e.{new_id()}", self._session_id, create=self._create
         )
-        self._scope = Scope(producer, handler="", default_parent_id=self._parent_id)
+        self._scope = Scope(
+            producer, handler="", downloads=Downloads(), default_parent_id=self._parent_id
+        )
         self._token = enter_frame(Frame(self._scope))
         return self
 
@@ -117,7 +120,8 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
             raise InvalidArgument("this session block was left without having been entered")
         leave_frame(self._token)
         scope, self._scope, self._token = self._scope, None, None
-        scope.end_open_nodes("ok" if exc is None else "interrupted")
+        scope.end_open("ok" if exc is None else "interrupted")
+        scope.downloads.close()
         return scope
 
     def _raise_or_report(self, error: StepwireError, exc: BaseException | None) -> None:

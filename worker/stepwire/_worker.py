@@ -11,8 +11,8 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -21,11 +21,11 @@ from arq.constants import in_progress_key_prefix
 from arq.worker import Retry, Worker, func
 from redis.asyncio import ConnectionPool
 
-from stepwire._cancel import Cancellations
 from stepwire._lease import LeaseKeeper
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
 from stepwire._run import Runner
+from stepwire._signals import Signals
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE, ServerId, connect, require
 from stepwire_core.errors import RunFenced, StoreUnavailable
 from stepwire_core.log import EventLog
@@ -82,7 +82,8 @@ class StepwireWorker(Worker):
             # We count attempts and time runs ourselves; arq's limits must never cut in before.
             max_tries=1_000_000,
             job_timeout=settings.run_timeout_s * 2 + 60,
-            keep_result=60,
+            # The log knows how a run ended.
+            keep_result=0,
             health_check_key=health_key(settings),
             health_check_interval=max(1, int(settings.lease_s)),
             log_results=False,
@@ -97,7 +98,7 @@ class StepwireWorker(Worker):
     async def _run(self, ctx: dict[str, Any], request: dict[str, Any]) -> None:
         run = RunRequest.model_validate(request)
         try:
-            await self._runner.execute(run)
+            await self._runner.execute(run, tried=ctx["job_try"] - 1)
         except StoreUnavailable as error:
             logger.error(  # noqa: TRY400 - expected while Redis is away
                 "a run is lost and will be closed",
@@ -204,6 +205,15 @@ class StepwireWorker(Worker):
         self._wake.set()
         self._room.set()
 
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """Somebody else's job may have the place of one that waits for a person."""
+        self._job_done()
+        try:
+            yield
+        finally:
+            self.job_counter += 1
+
     async def _listen(self) -> None:
         """Block on the wake list while there is room, and start the job that it names."""
         redis = _pool(self._settings)
@@ -241,9 +251,16 @@ class StepwireWorker(Worker):
         )
         self._resources.enter_context(keeper)
         log = EventLog(redis, server_id, self._settings)
-        cancellations = Cancellations(log, self._settings)
-        await self._resources.enter_async_context(cancellations.listening())
-        self._runner = Runner(self._handlers, log, publisher, self._settings, cancellations)
+        signals = Signals(log, self._settings)
+        await self._resources.enter_async_context(signals.listening())
+        self._runner = Runner(
+            self._handlers,
+            log,
+            publisher,
+            self._settings,
+            signals=signals,
+            resting=self._resting,
+        )
         logger.info(
             "worker ready",
             extra={

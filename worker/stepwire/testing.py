@@ -15,15 +15,24 @@ In a test (with anyio's or asyncio's pytest plugin)::
         assert [step.name for step in agent.children] == ["search", "answer"]
         assert agent["search"].output == "2 hits"
 
+What your handlers ask is answered by what the test has put down before::
+
+    stepwire_app.reply("Ada")  # a text, the name of an action, or paths of files
+    await stepwire_app.message("Hello")
+
 Everything is real but Redis, which is fakeredis here (``pip install 'stepwire[testing]'``): what is
 tested is what your handlers do, not crashes, blocking or order between processes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import sys
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
@@ -32,19 +41,28 @@ from stepwire._handlers import Handlers, load_handlers, process_wide
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
 from stepwire._run import Runner
+from stepwire._tree import Branch, grown
+from stepwire_core import asks, media_types
 from stepwire_core.clock import now
 from stepwire_core.connections import ServerId
+from stepwire_core.contents import Files
 from stepwire_core.documents import (
+    ON_CHAT_END,
+    ON_CHAT_RESUME,
     ON_CHAT_START,
+    ON_FEEDBACK,
     ON_MESSAGE,
-    USER_MESSAGE,
+    AskDocument,
+    ElementDocument,
+    FeedbackDocument,
     RunDocument,
     StepDocument,
 )
-from stepwire_core.errors import HandlerNotFound
-from stepwire_core.events import step_event
+from stepwire_core.errors import FeedbackDisabled, HandlerNotFound, StepNotFound
+from stepwire_core.events import element_event, feedback_event
 from stepwire_core.ids import new_id
 from stepwire_core.log import Batch, EventLog
+from stepwire_core.messages import attached, message_events, uploaded, user_message
 from stepwire_core.queue import RunRequest
 from stepwire_core.settings import Settings
 
@@ -52,49 +70,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass(frozen=True)
-class Branch:
-    """A step of the tree, and those below it in the order of their starts.
-
-    It has the fields of the step (``name``, ``type``, ``status``, ``input``, ``output``, …);
-    ``branch["name"]`` is the first step of that name below it, at any depth.
-    """
-
-    step: StepDocument | None
-    children: list[Branch] = field(default_factory=list)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or self.step is None:
-            raise AttributeError(name)
-        return getattr(self.step, name)
-
-    def __getitem__(self, name: str) -> Branch:
-        for branch in self.walk():
-            if branch.step is not None and branch.step.name == name and branch is not self:
-                return branch
-        raise KeyError(f"no step {name!r} in\n{self}")
-
-    def __contains__(self, name: object) -> bool:
-        return any(branch.step is not None and branch.step.name == name for branch in self.walk())
-
-    def walk(self) -> Iterator[Branch]:
-        """This branch and all below it, each before those below it."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
-
-    def __str__(self) -> str:
-        """An outline, for a test that fails: name, status and the beginning of the output."""
-        return "\n".join(self._lines(0)) or "(no steps)"
-
-    def _lines(self, depth: int) -> Iterator[str]:
-        if self.step is not None:
-            step = self.step
-            line = f"{'  ' * depth}{step.name} ({step.type}) {step.status}"
-            yield f"{line}  {step.output[:60]}".replace("\n", " ").rstrip()
-            depth += 1
-        for child in self.children:
-            yield from child._lines(depth)
+_LOOK_S: Final = 0.01
 
 
 class App:
@@ -112,6 +88,7 @@ class App:
         self._handlers: Handlers = process_wide
         self._publisher = Publisher(settings, redis=FakeRedis(server=server))
         self._branches = Branch(None)
+        self._replies: deque[str | Sequence[Path]] = deque()
         self.session_id = new_id()
 
     @property
@@ -131,29 +108,73 @@ class App:
         """Run ``on_chat_start``; the run as it ended."""
         return await self._run(ON_CHAT_START)
 
-    async def message(self, content: str, *, author: str = "User", **metadata: Any) -> RunDocument:
+    async def message(
+        self, content: str, *, author: str = "User", files: Sequence[Path] = (), **metadata: Any
+    ) -> RunDocument:
         """Send a person's message and run ``on_message``; the run as it ended."""
-        run_id, ts = new_id(), now()
-        message = StepDocument(
-            id=new_id(),
-            session_id=self.session_id,
+        self._require(ON_MESSAGE)
+        run_id, message_id = new_id(), new_id()
+        await self._log.create(self.session_id, run_id)
+        elements = attached([await self._upload(file) for file in files], message_id, run_id)
+        message = user_message(
+            self.session_id,
+            message_id,
+            content,
             run_id=run_id,
-            attempt=0,
-            parent_id=None,
-            name=author,
-            type=USER_MESSAGE,
-            status="ok",
-            output=content,
+            author=author,
             metadata=metadata,
-            started_at=ts,
-            ended_at=ts,
-            ts=ts,
+            element_ids=[element.id for element in elements],
         )
-        return await self._run(ON_MESSAGE, run_id=run_id, message=message)
+        events = message_events(message, elements)
+        await self._log.append(
+            Batch(self.session_id, events, producer=f"m.{message_id}", run_id=run_id)
+        )
+        return await self._run(ON_MESSAGE, run_id=run_id, message=message, elements=elements)
 
     async def task(self, task: str, **arguments: Any) -> RunDocument:
         """Run a ``@cl.task`` by its name; the run as it ended."""
         return await self._run(task, arguments=arguments)
+
+    async def resume(self) -> RunDocument:
+        """Run ``on_chat_resume``, as when a person comes back; the run as it ended."""
+        return await self._run(ON_CHAT_RESUME)
+
+    async def feedback(
+        self, branch: Branch, value: Literal[0, 1], comment: str | None = None
+    ) -> RunDocument:
+        """Rate a step or message of the tree and run ``on_feedback``; the run as it ended.
+
+        Raises:
+            FeedbackDisabled: the step takes no feedback.
+        """
+        if branch.step is None:
+            raise StepNotFound(self.session_id, "")
+        if branch.step.disable_feedback:
+            raise FeedbackDisabled(self.session_id, branch.step.id)
+        feedback = FeedbackDocument(step_id=branch.step.id, value=value, comment=comment, ts=now())
+        await self._log.append(Batch(self.session_id, [feedback_event(feedback)]))
+        return await self._run(ON_FEEDBACK, arguments=feedback.model_dump(mode="json"))
+
+    async def end(self) -> None:
+        """Delete the session and run ``on_chat_end``; a new session begins with the next call."""
+        self._require(ON_CHAT_END)
+        await self._log.create(self.session_id, new_id())
+        deleted = await self._log.delete(self.session_id)
+        await self._log.forget_deleted(self.session_id)
+        await self._execute(
+            RunRequest(
+                session_id=self.session_id,
+                run_id=new_id(),
+                handler=ON_CHAT_END,
+                user=deleted.user,
+            )
+        )
+        self._branches = Branch(None)
+
+    def reply(self, *answers: str | Sequence[Path]) -> None:
+        """Put down what the person answers to the next asks: a text, the name of an action, or the
+        paths of files."""
+        self._replies.extend(answers)
 
     async def _run(
         self,
@@ -161,44 +182,84 @@ class App:
         *,
         run_id: str | None = None,
         message: StepDocument | None = None,
+        elements: Sequence[ElementDocument] = (),
         arguments: dict[str, Any] | None = None,
     ) -> RunDocument:
-        if handler not in self._handlers.functions:
-            raise HandlerNotFound(handler, list(self._handlers.functions))
+        self._require(handler)
         run_id = run_id or new_id()
         await self._log.create(self.session_id, run_id)
-        if message is not None:
-            events = [step_event("step.start", message), step_event("step.end", message)]
-            batch = Batch(self.session_id, events, producer=f"m.{message.id}", run_id=run_id)
-            await self._log.append(batch)
         request = RunRequest(
             session_id=self.session_id,
             run_id=run_id,
             handler=handler,
             message=message,
+            elements=list(elements),
             arguments=arguments or {},
         )
-        runner = Runner(self._handlers, self._log, self._publisher, self._settings)
-        with used_as_process_publisher(self._publisher):
-            await runner.execute(request)
+        running = asyncio.create_task(self._execute(request))
+        try:
+            await self._answer_asks(running)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+        running.result()
         snapshot = await self._log.snapshot(self.session_id)
-        self._branches = _grown(snapshot.steps)
+        self._branches = grown(snapshot.steps)
         run = snapshot.run(run_id)
         if run is None:
             raise LookupError(f"run {run_id} has left no trace")
         return run
 
+    def _require(self, handler: str) -> None:
+        if handler not in self._handlers.functions:
+            raise HandlerNotFound(handler, list(self._handlers.functions))
+
+    async def _execute(self, request: RunRequest) -> None:
+        runner = Runner(self._handlers, self._log, self._publisher, self._settings)
+        with used_as_process_publisher(self._publisher):
+            await runner.execute(request)
+
+    async def _answer_asks(self, running: asyncio.Task[None]) -> None:
+        while not (await asyncio.wait([running], timeout=_LOOK_S))[0]:
+            for ask in (await self._log.snapshot(self.session_id)).asks:
+                if ask.status == "open":
+                    await self._answer(ask)
+
+    async def _answer(self, ask: AskDocument) -> None:
+        if not self._replies:
+            raise LookupError(
+                f"the handler asks for {ask.kind}, and no answer is left: "
+                "stepwire_app.reply(…) before the call"
+            )
+        given = self._replies.popleft()
+        content = action = files = None
+        if not isinstance(given, str):
+            files = [await self._upload(Path(path)) for path in given]
+        elif ask.kind == "action":
+            action = next((item.id for item in ask.actions if item.name == given), given)
+        else:
+            content = given
+        answer = asks.Answer(id=new_id(), content=content, action=action, files=files)
+        await self._log.answer(asks.answer_batch(ask, answer, asks.ended(ask, answer)))
+
+    async def _upload(self, path: Path) -> ElementDocument:
+        content, element_id = await asyncio.to_thread(path.read_bytes), new_id()
+        await Files(self._redis).put(self.session_id, element_id, content)
+        element = uploaded(
+            self.session_id,
+            element_id,
+            path.name,
+            media_types.by_name(path.name) or media_types.UNKNOWN,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+        await self._log.append(
+            Batch(self.session_id, [element_event(element)], producer=f"u.{element_id}")
+        )
+        return element
+
     def close(self) -> None:
         self._publisher.close()
-
-
-def _grown(steps: list[StepDocument]) -> Branch:
-    root = Branch(None)
-    branches = {step.id: Branch(step) for step in steps}
-    for branch in branches.values():
-        parent = branches.get(branch.parent_id or "", root)
-        parent.children.append(branch)
-    return root
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Cancellations: a person presses stop, and the worker that has the run hears of it."""
+"""Signals: what people tell handlers that are running: to stop, and what they answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import StoreUnavailable
-from stepwire_core.keys import CANCEL_CHANNEL
+from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL
 from stepwire_core.pubsub import PubSubLink
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stepwire_core.log import EventLog
     from stepwire_core.settings import Settings
 
-logger = logging.getLogger("stepwire.cancel")
+logger = logging.getLogger("stepwire.signals")
 
 CHECK_S: Final = 5.0
 
@@ -39,27 +39,29 @@ class Cancellable:
             self.task.cancel()
 
 
-class Cancellations:
-    """The runs of this process, each of which a message may cancel.
+class Signals:
+    """The runs of this process, each of which a message may cancel, and the asks that wait in it.
 
-    The news comes over pub/sub. What is lost with a connection is made good when it is back: the
-    wish is kept in the session, too.
+    One pub/sub connection for all of them. What is lost with it is made good when it is back: both
+    kinds of wishes are kept in the session, too.
     """
 
     def __init__(self, log: EventLog, settings: Settings) -> None:
         self._log = log
         self._running: dict[str, Cancellable] = {}
+        self._waiting: dict[str, asyncio.Event] = {}
         self._link = PubSubLink(settings.redis_url, self._on_message, self._on_restored)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Hear of cancellations for as long as the block runs."""
+        """Hear of them for as long as the block runs."""
         tasks = [
-            asyncio.create_task(self._link.run(), name="stepwire-cancel"),
-            asyncio.create_task(self._check(), name="stepwire-cancel-check"),
+            asyncio.create_task(self._link.run(), name="stepwire-signals"),
+            asyncio.create_task(self._check(), name="stepwire-signals-check"),
         ]
         try:
-            await self._link.subscribe(CANCEL_CHANNEL)
+            for channel in (CANCEL_CHANNEL, ANSWER_CHANNEL):
+                await self._link.subscribe(channel)
             yield
         finally:
             for task in tasks:
@@ -74,18 +76,33 @@ class Cancellations:
 
     @contextmanager
     def watching(self, cancellable: Cancellable) -> Iterator[None]:
+        """The handler may be cancelled while the block runs."""
         self._running[cancellable.run_id] = cancellable
         try:
             yield
         finally:
             del self._running[cancellable.run_id]
 
-    def _on_message(self, _channel: bytes, payload: bytes) -> None:
-        _, _, run_id = payload.decode().partition(" ")
-        if cancellable := self._running.get(run_id):
-            cancellable.cancel()
+    @contextmanager
+    def waiting(self, ask_id: str) -> Iterator[asyncio.Event]:
+        """Set when there is news of that ask, or may have been."""
+        news = self._waiting[ask_id] = asyncio.Event()
+        try:
+            yield news
+        finally:
+            del self._waiting[ask_id]
+
+    def _on_message(self, channel: bytes, payload: bytes) -> None:
+        _, _, name = payload.decode().partition(" ")
+        if channel == CANCEL_CHANNEL:
+            if cancellable := self._running.get(name):
+                cancellable.cancel()
+        elif news := self._waiting.get(name):
+            news.set()
 
     async def _on_restored(self) -> None:
+        for news in self._waiting.values():
+            news.set()
         for cancellable in list(self._running.values()):
             try:
                 if await self._log.is_cancelled(cancellable.session_id, cancellable.run_id):

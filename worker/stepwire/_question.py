@@ -1,0 +1,96 @@
+"""A question in the log, and the wait for its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Final
+
+from stepwire._signals import CHECK_S
+from stepwire_core.clock import now
+from stepwire_core.documents import AskDocument, AskStatus
+from stepwire_core.errors import StepwireError, StoreUnavailable
+from stepwire_core.events import ask_end_event, ask_event
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from stepwire._context import Scope
+    from stepwire_core.documents import EndStatus
+
+logger = logging.getLogger("stepwire.ask")
+
+LOOK_S: Final = 0.25
+"""Where no signal of an answer comes, one looks for it this often."""
+
+
+class Question:
+    """An open ask. It ends once: with an answer, with its time, or with its run."""
+
+    def __init__(self, scope: Scope, document: AskDocument) -> None:
+        self._scope = scope
+        self._document = document
+        scope.producer.publish(ask_event(document))
+        scope.open[document.id] = self
+
+    async def answered(self, timeout_s: float) -> AskDocument | None:
+        """The ask as it was answered; None when nobody did, or nobody can any more.
+
+        Raises:
+            SessionNotFound, RunFenced, RunEnded, StoreUnavailable: it cannot be asked.
+        """
+        try:
+            await self._scope.producer.flush()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    ask = await self._ended()
+            except TimeoutError:
+                self._close("timeout")
+                await self._scope.producer.flush()
+                # Somebody may have answered in the last moment: what the log says counts.
+                ask = await self._look()
+        finally:
+            # Still open: an exception is under way, which an error from here would hide.
+            with suppress(StepwireError):
+                self._close("cancelled")
+        return None if ask is None or ask.answer is None else ask
+
+    def _end(self, status: EndStatus) -> None:
+        """Its run is over: nobody waits any more."""
+        self._close("interrupted" if status == "interrupted" else "cancelled")
+
+    def _close(self, status: AskStatus) -> None:
+        if self._scope.open.pop(self._document.id, None) is not None:
+            ts = now()
+            ended = self._document.model_copy(update={"status": status, "ended_at": ts, "ts": ts})
+            self._scope.producer.publish(ask_end_event(ended))
+
+    async def _ended(self) -> AskDocument | None:
+        # On another loop than the worker's (sync code under asyncio.run) no signal can reach us.
+        signals = self._scope.signals
+        if self._scope.loop is not asyncio.get_running_loop():
+            signals = None
+        waiting: AbstractContextManager[asyncio.Event] = (
+            nullcontext(asyncio.Event()) if signals is None else signals.waiting(self._document.id)
+        )
+        with self._scope.resting(), waiting as news:
+            while True:
+                news.clear()
+                try:
+                    ask = await self._look()
+                except StoreUnavailable as error:
+                    logger.warning("cannot look for an answer", extra={"error": str(error)})
+                else:
+                    if ask is None or ask.status != "open":
+                        self._scope.open.pop(self._document.id, None)
+                        return ask
+                try:
+                    async with asyncio.timeout(LOOK_S if signals is None else CHECK_S):
+                        await news.wait()
+                except TimeoutError:
+                    continue
+
+    async def _look(self) -> AskDocument | None:
+        state = await self._scope.producer.state([f"a:{self._document.id}"])
+        return None if state[0] is None else AskDocument.model_validate_json(state[0])
