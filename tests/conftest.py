@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import Bench
+from object_storage import ObjectStorage, running_object_storage
 from stack import Stack
 from stepwire._publisher import Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
@@ -30,6 +31,12 @@ def server() -> Iterator[EmbeddedServer]:
     """A real server for the whole test run; every test uses sessions and queues of its own."""
     with embedded_server() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[ObjectStorage]:
+    with running_object_storage() as storage:
+        yield storage
 
 
 @pytest.fixture

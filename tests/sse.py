@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -27,7 +27,7 @@ class Received:
 
 async def events(
     client: httpx.AsyncClient, path: str, *, after: str | None = None
-) -> AsyncIterator[Received]:
+) -> AsyncGenerator[Received, None]:
     """Events until the server closes the stream."""
     headers = {"Last-Event-ID": after} if after else {}
     async with client.stream("GET", path, headers=headers) as response:
@@ -54,6 +54,26 @@ def _event(block: str) -> Received | None:
     return Received(Cursor.parse(fields["id"]), fields["event"], json.loads(fields["data"]), block)
 
 
+_KEYS = {
+    "steps": "id",
+    "runs": "run_id",
+    "elements": "id",
+    "asks": "id",
+    "feedback": "step_id",
+}
+_PUTS = {
+    "step.start": "steps",
+    "step.update": "steps",
+    "step.end": "steps",
+    "run.start": "runs",
+    "run.end": "runs",
+    "element.add": "elements",
+    "ask": "asks",
+    "ask.end": "asks",
+    "feedback": "feedback",
+}
+
+
 @dataclass
 class View:
     """What a client shows, folded from events."""
@@ -61,46 +81,41 @@ class View:
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     elements: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    feedback: dict[str, dict[str, Any]] = field(default_factory=dict)
     cursor: Cursor | None = None
 
     def fold(self, event: Received) -> None:
         data = event.data
         if event.type == "snapshot":
-            self.steps = {step["id"]: step for step in data["steps"]}
-            self.runs = {run["run_id"]: run for run in data["runs"]}
-            self.elements = {element["id"]: element for element in data["elements"]}
-        elif event.type in ("step.start", "step.update", "step.end"):
-            self.steps[data["id"]] = data
+            for name, key in _KEYS.items():
+                setattr(self, name, {item[key]: item for item in data[name]})
         elif event.type == "step.delta":
             if step := self.steps.get(data["id"]):
                 old = "" if data.get("replace") else step[data["field"]]
                 step[data["field"]] = old + data["text"]
         elif event.type == "step.remove":
             self._remove(data["id"])
-        elif event.type == "element.add":
-            self.elements[data["id"]] = data
         elif event.type == "element.remove":
             self.elements.pop(data["id"], None)
-        elif event.type in ("run.start", "run.end"):
-            self.runs[data["run_id"]] = data
+        elif event.type in _PUTS:
+            name = _PUTS[event.type]
+            getattr(self, name)[data[_KEYS[name]]] = data
+            if event.type == "feedback" and data["value"] is None:
+                del self.feedback[data["step_id"]]
         self.cursor = event.cursor
 
     def _remove(self, step_id: str) -> None:
         self.steps.pop(step_id, None)
-        for element in [e["id"] for e in self.elements.values() if e["step_id"] == step_id]:
-            del self.elements[element]
+        for belongings in (self.elements, self.asks, self.feedback):
+            for key in [k for k, v in belongings.items() if v["step_id"] == step_id]:
+                del belongings[key]
         for child in [s["id"] for s in self.steps.values() if s["parent_id"] == step_id]:
             self._remove(child)
 
     def same_as(self, snapshot: dict[str, Any]) -> bool:
         """Whether this is what a fresh client is shown."""
-        steps: list[dict[str, Any]] = snapshot["steps"]
-        runs: list[dict[str, Any]] = snapshot["runs"]
-        return (
-            list(self.steps.values()) == steps
-            and list(self.runs.values()) == runs
-            and list(self.elements.values()) == snapshot["elements"]
-        )
+        return all(list(getattr(self, name).values()) == snapshot[name] for name in _KEYS)
 
 
 def assert_dense(received: list[Received]) -> None:

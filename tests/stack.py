@@ -65,6 +65,29 @@ class Gateway:
         snapshot: dict[str, Any] = response.json()
         return snapshot
 
+    def upload(self, session_id: str, name: str, content: bytes, mime: str = "text/plain") -> str:
+        """The id of a file that a person has put into the session."""
+        path = f"/v1/sessions/{session_id}/elements"
+        headers = {"content-type": mime}
+        response = self.client.post(path, params={"name": name}, content=content, headers=headers)
+        assert response.status_code == 201, response.text
+        element_id: str = response.json()["id"]
+        return element_id
+
+    def open_ask(self, session_id: str) -> dict[str, Any]:
+        """What a handler asks, once it does."""
+        asks: list[dict[str, Any]] = []
+
+        def asked() -> bool:
+            asks[:] = [a for a in self.snapshot(session_id)["asks"] if a["status"] == "open"]
+            return bool(asks)
+
+        wait_until(asked, "a handler asks")
+        return asks[0]
+
+    def answer(self, session_id: str, ask_id: str, **answer: object) -> httpx.Response:
+        return self.client.post(f"/v1/sessions/{session_id}/asks/{ask_id}", json=answer)
+
     def run(self, session_id: str, run_id: str) -> dict[str, Any] | None:
         runs = self.snapshot(session_id)["runs"]
         return next((run for run in runs if run["run_id"] == run_id), None)

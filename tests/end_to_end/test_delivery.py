@@ -57,7 +57,7 @@ class Client:
     ) -> None:
         """Read until an event is enough, or the stream ends."""
         after = str(self.view.cursor) if self.view.cursor else None
-        async with aclosing(events(http, path, after=after)) as stream:  # type: ignore[type-var]
+        async with aclosing(events(http, path, after=after)) as stream:
             async for event in stream:
                 self.received.append(event)
                 self.view.fold(event)

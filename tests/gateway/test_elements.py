@@ -13,7 +13,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from object_storage import URL, ObjectStorage, running_object_storage
+from object_storage import URL, ObjectStorage
 from sse import View, assert_dense, events
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
@@ -43,12 +43,6 @@ APP = """
         await step.send()
         await step.remove()
 """
-
-
-@pytest.fixture(scope="module")
-def storage() -> Iterator[ObjectStorage]:
-    with running_object_storage() as storage:
-        yield storage
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from redis import Redis
 
 import stepwire as cl
 from bench import Bench
-from object_storage import URL, ObjectStorage, running_object_storage
+from object_storage import URL, ObjectStorage
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
 from stepwire_cli.embedded import embedded_server
@@ -42,12 +42,6 @@ REDIS_BYTES = 1000
 def settings(settings: Settings) -> Settings:
     limits = {"elements_redis_bytes": REDIS_BYTES, "elements_max_bytes": 100_000}
     return settings.model_copy(update=limits)
-
-
-@pytest.fixture(scope="module")
-def storage() -> Iterator[ObjectStorage]:
-    with running_object_storage() as storage:
-        yield storage
 
 
 @asynccontextmanager

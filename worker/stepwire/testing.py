@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+__all__ = ["App", "Branch", "stepwire_app"]
+
 _LOOK_S: Final = 0.01
 
 
