@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from stack import Stack
-from stepwire_core.documents import ElementDocument, RunDocument, StepDocument
+from stepwire_core.documents import AskDocument, ElementDocument, RunDocument, StepDocument
 from stepwire_core.settings import Settings
 from stepwire_gateway import _problems, create_app
 
@@ -81,9 +82,9 @@ def test_every_route_is_in_the_protocol() -> None:
         assert short in PROTOCOL, short
 
 
-@pytest.mark.parametrize("model", [StepDocument, RunDocument, ElementDocument])
+@pytest.mark.parametrize("model", [StepDocument, RunDocument, ElementDocument, AskDocument])
 def test_every_field_of_a_document_is_in_the_protocol(
-    model: type[StepDocument] | type[RunDocument] | type[ElementDocument],
+    model: type[BaseModel],
 ) -> None:
     examples = "".join(re.findall(r"```json\n(.*?)```", PROTOCOL, re.DOTALL))
     for name in model.model_fields:

@@ -90,3 +90,80 @@ async def test_a_missing_step_is_named_beside_what_there_is(app: App) -> None:
 async def test_a_missing_handler_is_an_error_of_the_test(app: App) -> None:
     with pytest.raises(cl.HandlerNotFound, match="it has: add, on_chat_start, on_message"):
         await app.task("nope")
+
+
+PERSONAL = """
+import stepwire as cl
+
+ENDED = []
+
+@cl.on_message
+async def main(message):
+    cl.user_session.set("name", "nobody")
+    for element in message.elements:
+        await cl.Message(element.path.read_text(), author="file").send()
+    answer = await cl.AskUserMessage("Your name?").send()
+    cl.user_session.set("name", answer["output"])
+    chosen = await cl.AskActionMessage("Sure?", actions=[cl.Action("yes"), cl.Action("no")]).send()
+    [file] = await cl.AskFileMessage("Text?", accept=["text/plain"]).send()
+    await cl.Message(f"{answer['output']} {chosen['name']} {file.path.read_text()}").send()
+
+@cl.on_feedback
+async def rated(feedback):
+    await cl.Message(f"{feedback.value} {feedback.comment}", author="rated").send()
+
+@cl.on_chat_resume
+async def back(thread):
+    await cl.Message(f"{len(thread['steps'])} {thread['metadata']}", author="back").send()
+
+@cl.on_chat_end
+async def end():
+    ENDED.append(cl.user_session.get("name"))
+"""
+
+
+@pytest.fixture
+def personal(stepwire_app: App, tmp_path: Path) -> App:
+    path = tmp_path / "personal_handlers.py"
+    path.write_text(PERSONAL)
+    stepwire_app.load(str(path))
+    return stepwire_app
+
+
+async def test_a_test_answers_what_the_handler_asks(personal: App, tmp_path: Path) -> None:
+    (tmp_path / "sent.txt").write_text("sent")
+    (tmp_path / "later.txt").write_text("later")
+    personal.reply("Ada", "yes", [tmp_path / "later.txt"])
+    run = await personal.message("hello", files=[tmp_path / "sent.txt"])
+    assert (run.status, run.error) == ("ok", None)
+    assert personal.tree["file"].output == "sent"
+    outputs = [branch.output for branch in personal.tree["User"].children]
+    assert outputs == ["sent", "Your name?", "Sure?", "Text?", "Ada yes later"]
+
+
+async def test_a_question_without_an_answer_is_an_error_of_the_test(personal: App) -> None:
+    with pytest.raises(LookupError, match=r"asks for text, and no answer is left: stepwire_app"):
+        await personal.message("hello")
+
+
+async def test_an_answer_that_does_not_fit_is_an_error_of_the_test(personal: App) -> None:
+    personal.reply("Ada", "maybe")
+    with pytest.raises(cl.InvalidArgument, match="has no action 'maybe'"):
+        await personal.message("hello")
+
+
+async def test_feedback_return_and_end_have_their_handlers(personal: App, tmp_path: Path) -> None:
+    (tmp_path / "later.txt").write_text("later")
+    personal.reply("Ada", "yes", [tmp_path / "later.txt"])
+    await personal.message("hello")
+    assert (await personal.feedback(personal.tree["Assistant"], 1, "nice")).status == "ok"
+    assert personal.tree["rated"].output == "1 nice"
+    with pytest.raises(cl.FeedbackDisabled):
+        await personal.feedback(personal.tree["User"], 1)
+    await personal.resume()
+    assert personal.tree["back"].output == "7 {'name': 'Ada'}"
+    await personal.end()
+    import sys
+
+    assert sys.modules["personal_handlers"].ENDED == ["Ada"]
+    assert personal.tree.children == []
