@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+import stepwire
 from stack import Stack
 from stepwire_core.documents import AskDocument, ElementDocument, RunDocument, StepDocument
 from stepwire_core.settings import Settings
@@ -112,3 +113,16 @@ def test_every_test_that_the_step_document_names_is_there() -> None:
         assert f"def {name}(" in sources, name
     for name in re.findall(r"`(test_\w+\.py)`", text):
         assert (ROOT / "tests/worker" / name).exists(), name
+
+
+def test_the_api_reference_is_made_from_docstrings_and_names_everything(tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    [command] = re.findall(r"^docs:.*?\n(.*?)\n\n", makefile, re.MULTILINE | re.DOTALL)
+    arguments = command.replace("\\\n", " ").replace("build/api", str(tmp_path)).split()[1:]
+    subprocess.run([sys.executable, "-m", "pdoc", *arguments], cwd=ROOT, check=True, timeout=100)
+    page = (tmp_path / "stepwire.html").read_text()
+    for name in stepwire.__all__:
+        assert f'id="{name}"' in page, name
+        assert getattr(stepwire, name).__doc__, name
+    for module in ("stepwire/testing.html", "stepwire_gateway.html"):
+        assert (tmp_path / module).exists()

@@ -39,6 +39,40 @@ async def main(message: cl.Message) -> None:
     await cl.sleep(0.1)
 
 
+    await ask()
+
+
+async def ask() -> None:
+    answer = await cl.AskUserMessage(content="Name?", timeout=10, raise_on_timeout=False).send()
+    if answer is not None:
+        print(answer["output"])
+    actions = [cl.Action(name="yes", payload={"value": 1}, label="Yes"), cl.Action("no")]
+    chosen = await cl.AskActionMessage(content="Sure?", actions=actions).send()
+    if chosen is not None and chosen["payload"].get("value"):
+        print(chosen["name"])
+    files = await cl.AskFileMessage(content="File?", accept=["text/*", ".py"], max_files=2).send()
+    for file in files or []:
+        print(file.path.read_text(), file.name, file.size + 1, file.type)
+
+
+@cl.on_feedback
+async def rated(feedback: cl.Feedback) -> None:
+    value: int | None = feedback.value
+    print(feedback.step_id, feedback.forId, value, feedback.comment)
+
+
+@cl.on_chat_resume
+async def back(thread: dict[str, object]) -> None:
+    print(thread["steps"])
+
+
+@cl.on_chat_end
+async def ended() -> None:
+    picture = cl.Image("cat", path="cat.png", display="side")
+    await cl.Message("bye", elements=[picture, cl.Pdf("p", url="/p.pdf", page=2)]).send()
+    await picture.remove()
+
+
 @cl.on_stop
 async def stopped() -> None:
     await cl.ErrorMessage(content="stopped").send()
