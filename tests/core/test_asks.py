@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 from redis.asyncio import Redis
@@ -135,7 +136,9 @@ async def test_a_removed_step_takes_ask_and_feedback_with_it(
 async def test_feedback_replaces_what_was_said_and_can_be_taken_back(
     log: EventLog, session_id: str
 ) -> None:
-    for value, expected in ((1, [1]), (0, [0]), (None, []), (None, [])):
+    said: list[tuple[Literal[0, 1] | None, list[int]]]
+    said = [(1, [1]), (0, [0]), (None, []), (None, [])]
+    for value, expected in said:
         feedback = FeedbackDocument(step_id="question", value=value, ts=now())
         await log.append(Batch(session_id, [feedback_event(feedback)]))
         assert [item.value for item in (await log.snapshot(session_id)).feedback] == expected

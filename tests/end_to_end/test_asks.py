@@ -245,9 +245,9 @@ def test_handlers_that_wait_hold_no_place_and_no_connection(stack: Stack) -> Non
     gateway = stack.gateway()
     ask(gateway, "text")
     with Redis.from_url(stack.env["STEPWIRE_REDIS_URL"]) as redis:
-        before = redis.info("clients")["connected_clients"]
+        before = redis.execute_command("INFO", "clients")["connected_clients"]
         waiting = [ask(gateway, "text") for _ in range(20)]
-        assert redis.info("clients")["connected_clients"] <= before + 2
+        assert redis.execute_command("INFO", "clients")["connected_clients"] <= before + 2
     session = gateway.create_session()
     quick = gateway.send(session, "quick")["run_id"]
     assert gateway.wait_for_end(session, quick)["status"] == "ok"
