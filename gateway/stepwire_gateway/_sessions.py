@@ -86,7 +86,7 @@ async def create_session(
     session_id = (body.id if body else None) or new_id()
     run_id = derived_id(session_id, ON_CHAT_START)
     # Repeating all of it is harmless: the run is queued once, and runs once.
-    created = await services.log.create(session_id, run_id)
+    created = await services.log.create(session_id, run_id, turn=ON_CHAT_START)
     if not created:
         response.status_code = 200
     await services.queue.enqueue(
@@ -124,7 +124,7 @@ async def resume_session(
 ) -> AcceptedRun:
     """A person comes back to a conversation: run ``on_chat_resume``."""
     run_id = (body.id if body else None) or new_id()
-    await services.log.register_run(session_id, run_id, ON_CHAT_RESUME)
+    await services.log.register_run(session_id, run_id, ON_CHAT_RESUME, turn=ON_CHAT_RESUME)
     await services.queue.enqueue(
         RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME)
     )
@@ -152,7 +152,7 @@ async def post_message(
     )
     events = message_events(message, elements)
     appended = await services.log.append(
-        Batch(session_id, events, producer=f"m.{message_id}", run_id=run_id)
+        Batch(session_id, events, producer=f"m.{message_id}", run_id=run_id, turn=ON_MESSAGE)
     )
     if not appended.stored:
         await _same_message(services, session_id, message)

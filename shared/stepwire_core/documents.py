@@ -35,6 +35,9 @@ EVENT_HANDLERS: Final = frozenset(
 )
 """Handlers that are called for what happens in a session; any other name is that of a task."""
 
+IN_TURN: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_MESSAGE})
+"""Those that wait for each other, in the order in which they were asked for."""
+
 OPTIONAL_HANDLERS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_FEEDBACK})
 """Those that an application need not have: without one, nothing is to be done."""
 
@@ -182,6 +185,8 @@ class RunDocument(_Document):
     ended_at: str | None = None
     error: ErrorInfo | None = None
     will_retry: bool = False
+    parent_run_id: str | None = None
+    """The run that has started it with ``cl.enqueue``."""
     ts: str
     v: int = PROTOCOL_VERSION
 

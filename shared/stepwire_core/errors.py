@@ -20,6 +20,9 @@
     ├── AskEnded                the ask was answered before, or nobody waits for it any more
     ├── FeedbackDisabled        the step does not want to be rated
     ├── IdConflict              an id was sent before with another content
+    ├── RunWaits                other runs of the session come before this one
+    ├── QueueFull               more runs wait than the settings allow
+    ├── TaskFailed              a task that was awaited with ``cl.enqueue`` did not end well
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
@@ -205,6 +208,44 @@ class RunFenced(StepwireError):
             f"attempt {attempt} of run {run_id!r} is stale: attempt {current} has begun "
             "elsewhere; stop working on it"
         )
+
+
+class RunWaits(StepwireError):
+    """Other runs of the session come before this one."""
+
+    def __init__(self, session_id: str, run_id: str, before: list[tuple[str, str]]) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        self.before = before
+        """Those runs in their order: handler and id."""
+        super().__init__(f"run {run_id!r} waits for {len(before)} others")
+
+
+class QueueFull(StepwireError):
+    """More runs wait for a worker than ``STEPWIRE_QUEUE_MAX`` allows."""
+
+    def __init__(self, waiting: int, limit: int) -> None:
+        self.waiting = waiting
+        self.limit = limit
+        super().__init__(
+            f"{waiting} runs wait for a worker, at most {limit} may (STEPWIRE_QUEUE_MAX): "
+            "try again later, or start more workers"
+        )
+
+
+class TaskFailed(StepwireError):
+    """A task that was awaited with ``cl.enqueue`` did not end well."""
+
+    def __init__(self, task: str, run_id: str, status: str, type: str, message: str) -> None:
+        self.task = task
+        self.run_id = run_id
+        self.status = status
+        """``error``, ``cancelled`` or ``interrupted``, as of a run."""
+        self.type = type
+        """Of an error: the class of what was raised there."""
+        self.message = message
+        detail = f": {type}: {message}" if type else ""
+        super().__init__(f"task {task!r} ended with status {status}{detail}")
 
 
 class RunEnded(StepwireError):

@@ -15,8 +15,9 @@ from stepwire_core.documents import (
     StepDocument,
     TextField,
 )
+from stepwire_core.keys import ANSWER_CHANNEL
 
-Op = Literal["S", "N", "D", "R", "X", "G", "T", "U", "A", "B", "Q", "E"]
+Op = Literal["S", "N", "D", "R", "X", "G", "T", "U", "A", "B", "Q", "E", "V"]
 """How the log folds an event into the state; the letters are those of ``append.lua``."""
 
 NO_PARENT: Final = "-"
@@ -107,6 +108,11 @@ def run_end_event(run: RunDocument) -> NewEvent:
 def user_value_event(name: str, value: str) -> NewEvent:
     """Keep a value of the user session, as JSON; it reaches no client. Empty: forget it."""
     return NewEvent("U", "", name, NO_PARENT, value)
+
+
+def result_event(run_id: str, result: str) -> NewEvent:
+    """Keep what a run has come to, as JSON, for whoever awaits it; it reaches no client."""
+    return NewEvent("V", "", run_id, ANSWER_CHANNEL.decode(), result)
 
 
 def escape(text: str) -> str:

@@ -14,7 +14,8 @@ CANCEL_CHANNEL = b"stepwire:cancel"
 """Carries ``<session> <run>`` for every run that somebody wants cancelled."""
 
 ANSWER_CHANNEL = b"stepwire:answer"
-"""Carries ``<session> <ask>`` for every ask that somebody has answered."""
+"""Carries ``<session> <ask>`` for every ask that somebody has answered, and ``<session> <run>`` for
+every result that somebody awaits."""
 
 GONE = b"gone"
 """What a session's channel carries last, when the session is deleted."""
@@ -30,6 +31,7 @@ class SessionKeys:
     open: str
     files: str
     ending: str
+    results: str
     channel: str
 
     @classmethod
@@ -42,6 +44,7 @@ class SessionKeys:
             open=f"{base}:open",
             files=f"{base}:files",
             ending=f"{base}:ending",
+            results=f"{base}:results",
             channel=base,
         )
 

@@ -34,6 +34,7 @@ from stepwire_core.errors import (
     RunEnded,
     RunFenced,
     RunNotFound,
+    RunWaits,
     SessionNotFound,
     StepwireError,
 )
@@ -87,6 +88,7 @@ REGISTER: Final = Script("register")
 CANCEL: Final = Script("cancel")
 KEEP: Final = Script("keep")
 DELETE: Final = Script("delete")
+LEAVE: Final = Script("leave")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class Batch:
     ``first`` is the sequence of the first event, dense per ``producer`` from 1: what the log has
     stored already it drops. ``known_epoch`` is the epoch of the producer's last stored event. An
     empty ``producer`` marks a call that may be repeated freely. With ``answers`` the batch is
-    stored only while that ask is open.
+    stored only while that ask is open. ``turn`` is the handler of a run that this call makes known
+    and that may have to wait for those before it.
     """
 
     session_id: str
@@ -108,6 +111,7 @@ class Batch:
     attempt: int = 0
     create: bool = False
     answers: str = ""
+    turn: str = ""
 
     def script_args(self, settings: Settings, server: str) -> list[str | int]:
         """The ARGV of ``append.lua``."""
@@ -123,6 +127,7 @@ class Batch:
             self.run_id,
             self.attempt,
             self.answers,
+            self.turn,
         ]
         for event in self.events:
             args += (event.op, event.type, event.id, event.parent, event.payload)
@@ -148,6 +153,57 @@ class Batch:
                     f"producer {self.producer!r} sent event {self.first} to session "
                     f"{self.session_id!r}, which has {reply[1]} of it"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A run that is to be known before a worker begins it.
+
+    ``work`` says what it is to do; ``parent_run_id`` and ``parent_attempt``, who has started it.
+    """
+
+    session_id: str
+    run_id: str
+    work: str
+    turn: str = ""
+    parent_run_id: str = ""
+    parent_attempt: int = 0
+
+    def script_args(self) -> tuple[SessionKeys, str, str, str, str, int]:
+        """The arguments of ``register.lua``."""
+        digest = sha1(self.work.encode(), usedforsecurity=False).hexdigest()
+        return (
+            SessionKeys.of(self.session_id),
+            self.run_id,
+            digest,
+            self.turn,
+            self.parent_run_id,
+            self.parent_attempt,
+        )
+
+    def check(self, reply: list[Any]) -> None:
+        """What the script's reply means.
+
+        Raises:
+            SessionNotFound, IdConflict, RunFenced: it was not registered.
+        """
+        match reply:
+            case [b"conflict"]:
+                raise IdConflict("run", self.run_id)
+            case [b"unknown"]:
+                raise SessionNotFound(self.session_id)
+            case [b"fenced", current]:
+                raise RunFenced(
+                    self.session_id, self.parent_run_id, self.parent_attempt, int(current)
+                )
+
+
+def cancel_args(
+    session_id: str, run_id: str, *, children_only: bool = False
+) -> tuple[SessionKeys, str, str, str, str, str]:
+    """The arguments of ``cancel.lua``."""
+    keys, channel = SessionKeys.of(session_id), CANCEL_CHANNEL.decode()
+    return keys, run_id, channel, "PUBLISH", session_id, "1" if children_only else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,37 +269,37 @@ class EventLog:
             raise result
         return result
 
-    async def create(self, session_id: str, first_run_id: str) -> bool:
+    async def create(self, session_id: str, first_run_id: str, turn: str = "") -> bool:
         """Make a session that knows one run; False if it was there."""
-        batch = Batch(session_id, (), run_id=first_run_id, create=True)
+        batch = Batch(session_id, (), run_id=first_run_id, create=True, turn=turn)
         return (await self.append(batch)).created
 
-    async def register_run(self, session_id: str, run_id: str, work: str) -> None:
-        """Make a run known; the same again changes nothing.
+    async def register_run(
+        self, session_id: str, run_id: str, work: str, *, turn: str = ""
+    ) -> None:
+        """Make a run known; the same again changes nothing. ``turn`` as in :class:`Batch`.
 
         Raises:
             SessionNotFound: the session is not there.
             IdConflict: the id stands for other ``work``.
         """
-        digest = sha1(work.encode(), usedforsecurity=False).hexdigest()
+        registration = Registration(session_id, run_id, work, turn=turn)
         async with translated():
-            reply = await REGISTER(self._redis, SessionKeys.of(session_id), run_id, digest)
-        match reply:
-            case [b"conflict"]:
-                raise IdConflict("run", run_id)
-            case [b"unknown"]:
-                raise SessionNotFound(session_id)
+            registration.check(await REGISTER(self._redis, *registration.script_args()))
+
+    async def cancel_children(self, session_id: str, run_id: str) -> None:
+        """Ask for all that a run has started to be cancelled."""
+        await self._cancel(session_id, run_id, children_only=True)
 
     async def cancel_run(self, session_id: str, run_id: str) -> bool:
-        """Ask for a run to be cancelled; False if it is over. Again changes nothing.
+        """Ask for a run to be cancelled, with all that it has started; False if it is over. Again
+        changes nothing.
 
         Raises:
             SessionNotFound: the session is not there.
             RunNotFound: nobody has started that run.
         """
-        args = (run_id, CANCEL_CHANNEL.decode(), "PUBLISH", session_id)
-        async with translated():
-            reply = await CANCEL(self._redis, SessionKeys.of(session_id), *args)
+        reply = await self._cancel(session_id, run_id)
         match reply:
             case [b"unknown"]:
                 raise SessionNotFound(session_id)
@@ -252,6 +308,13 @@ class EventLog:
             case [outcome]:
                 return bool(outcome == b"ok")
         raise ProtocolViolation(f"the cancel script returned {reply!r}")
+
+    async def _cancel(
+        self, session_id: str, run_id: str, *, children_only: bool = False
+    ) -> list[Any]:
+        async with translated():
+            keys, *args = cancel_args(session_id, run_id, children_only=children_only)
+            return await CANCEL(self._redis, keys, *args)
 
     async def answer(self, batch: Batch) -> Appended:
         """Store the events that answer ``batch.answers``, and tell the workers.
@@ -423,24 +486,47 @@ class EventLog:
         _, ended, cursor = run.decode().partition("!")
         return Cursor.parse(cursor) if ended else None
 
-    async def begin_run(self, session_id: str, run_id: str, token: str) -> Begun:
+    async def begin_run(
+        self, session_id: str, run_id: str, token: str, *, in_turn: bool = False
+    ) -> Begun:
         """Begin the next attempt of a run and fence off all earlier ones.
 
         ``token`` names this beginning: a call repeated after a lost answer returns the same number.
+        With ``in_turn`` it begins only when no other run comes before it.
 
         Raises:
             SessionNotFound: the session is not there.
             RunEnded: the run is over.
+            RunWaits: other runs come before it; nothing was begun.
         """
+        args = (run_id, token, "1" if in_turn else "")
         async with translated():
-            reply = await BEGIN(self._redis, SessionKeys.of(session_id), run_id, token)
+            reply = await BEGIN(self._redis, SessionKeys.of(session_id), *args)
         match reply:
             case [b"ok", attempt, values, cancelled]:
                 return Begun(int(attempt), _user_values(values), bool(cancelled))
+            case [b"waits", before]:
+                pairs = [entry.decode().split(" ") for entry in before]
+                raise RunWaits(session_id, run_id, [(handler, run) for handler, run in pairs])
             case [b"ended"]:
                 raise RunEnded(session_id, run_id)
             case _:
                 raise SessionNotFound(session_id)
+
+    async def leave_turn(self, session_id: str, run_id: str) -> str | None:
+        """Let nobody wait for a run; the run whose turn it is now, or None."""
+        async with translated():
+            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), run_id)
+        return following.decode() or None
+
+    async def run(self, session_id: str, run_id: str) -> RunDocument | None:
+        """A run as the state has it, None before its first attempt.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        [value] = await self._state(session_id, [f"r:{run_id}"])
+        return None if value is None else RunDocument.model_validate_json(document_of(value))
 
 
 def _user_values(values: list[bytes]) -> dict[str, Any]:

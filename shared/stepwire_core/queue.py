@@ -6,9 +6,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from arq.constants import job_key_prefix, result_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
 from pydantic import BaseModel, JsonValue
@@ -38,6 +38,12 @@ class RunRequest(BaseModel):
     elements: list[ElementDocument] = []
     """The files that came with the message."""
     arguments: dict[str, JsonValue] = {}
+    parent_id: str | None = None
+    """The step under which its own nest, if no message has started it."""
+    parent_run_id: str | None = None
+    """The run that has started it."""
+    awaited: bool = False
+    """Whether somebody waits for its result."""
     user: dict[str, JsonValue] = {}
     """For ``on_chat_end``: what the session, which is gone by then, remembered."""
 
@@ -57,6 +63,10 @@ def deserialize(job: bytes) -> dict[str, Any]:
     return decoded
 
 
+def _lua(name: str) -> bytes:
+    return files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
+
+
 class RunQueue:
     """Puts runs into the queue. A run is queued once, however often it is enqueued.
 
@@ -67,11 +77,11 @@ class RunQueue:
     def __init__(self, redis: Redis, queue_name: str) -> None:
         self._redis = redis
         self._queue_name = queue_name
-        source = files("stepwire_core").joinpath("lua", "enqueue.lua").read_bytes()
-        self._script = redis.register_script(source)
+        self._enqueue = redis.register_script(_lua("enqueue"))
+        self._take = redis.register_script(_lua("take"))
 
-    async def enqueue(self, request: RunRequest) -> None:
-        """Queue a run and wake an idle worker.
+    async def enqueue(self, request: RunRequest, *, defer_s: float = 0.0) -> None:
+        """Queue a run, due now or later, and wake an idle worker.
 
         Raises:
             StoreUnavailable: the queue's Redis does not answer; enqueueing again is safe.
@@ -80,14 +90,45 @@ class RunQueue:
         job = serialize_job(
             RUN_FUNCTION, (request.model_dump(),), {}, None, now_ms, serializer=serialize
         )
-        keys = [
-            job_key_prefix + run_id,
-            result_key_prefix + run_id,
-            self._queue_name,
-            wake_key(self._queue_name),
-        ]
+        due_ms = now_ms + int(defer_s * 1000)
+        wake = "1" if due_ms == now_ms else ""
+        keys = [job_key_prefix + run_id, self._queue_name, wake_key(self._queue_name)]
         async with translated():
-            await self._script(keys=keys, args=[run_id, job, now_ms, JOB_TTL_MS, WAKE_MAX])
+            args: list[str | bytes | int] = [run_id, job, due_ms, JOB_TTL_MS, WAKE_MAX, wake]
+            await self._enqueue(keys=keys, args=args)
+
+    async def hurry(self, run_id: str) -> None:
+        """Make a waiting run due now, and wake an idle worker; no such run is no error."""
+        async with translated():
+            pipe = self._redis.pipeline(transaction=True)
+            # One that is running has a score ahead of now, which is its lease.
+            pipe.zadd(self._queue_name, {run_id: timestamp_ms()}, xx=True)
+            pipe.lpush(wake_key(self._queue_name), run_id)
+            pipe.ltrim(wake_key(self._queue_name), 0, WAKE_MAX - 1)
+            await pipe.execute()
+
+    async def has(self, run_id: str) -> bool:
+        """Whether the run is queued or running."""
+        async with translated():
+            return bool(await self._redis.exists(job_key_prefix + run_id))
+
+    async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
+        """A run that no worker has, taken for the length of a lease; else None."""
+        keys = [job_key_prefix + run_id, in_progress_key_prefix + run_id, self._queue_name]
+        async with translated():
+            job = await self._take(keys=keys, args=[run_id, timestamp_ms(), int(lease_s * 1000)])
+        if job is None:
+            return None
+        [request] = deserialize(cast("bytes", job))["a"]
+        return RunRequest.model_validate(request)
+
+    async def finish(self, run_id: str) -> None:
+        """Take a run that was taken off the queue: it is over."""
+        async with translated():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zrem(self._queue_name, run_id)
+            pipe.delete(job_key_prefix + run_id, in_progress_key_prefix + run_id)
+            await pipe.execute()
 
     async def ping(self) -> None:
         """Return when the queue's Redis answers."""

@@ -100,7 +100,7 @@ def test_a_task_cannot_take_the_name_of_a_handler() -> None:
 
 def test_decorating_something_else_than_a_function_is_refused() -> None:
     with collecting(), pytest.raises(InvalidArgument, match="takes a function, not int"):
-        cl.on_message(7)  # type: ignore[type-var]
+        cl.on_message(7)  # type: ignore[call-overload]
 
 
 def test_whether_the_message_is_wanted_is_read_from_the_signature() -> None:

@@ -22,6 +22,7 @@ from stepwire._elements import (
     Text,
     Video,
 )
+from stepwire._enqueue import enqueue
 from stepwire._handlers import (
     Feedback,
     on_chat_end,
@@ -33,6 +34,7 @@ from stepwire._handlers import (
     task,
 )
 from stepwire._message import ErrorMessage, Message
+from stepwire._policy import Retry
 from stepwire._session import Current, attach, current, session
 from stepwire._step import Step
 from stepwire._user_session import user_session
@@ -51,14 +53,17 @@ from stepwire_core.errors import (
     InvalidId,
     NoActiveSession,
     ProtocolViolation,
+    QueueFull,
     RunEnded,
     RunFenced,
     RunNotFound,
+    RunWaits,
     SessionNotFound,
     SettingsError,
     StepNotFound,
     StepwireError,
     StoreUnavailable,
+    TaskFailed,
 )
 
 __all__ = [
@@ -93,20 +98,25 @@ __all__ = [
     "Pdf",
     "Plotly",
     "ProtocolViolation",
+    "QueueFull",
+    "Retry",
     "RunEnded",
     "RunFenced",
     "RunNotFound",
+    "RunWaits",
     "SessionNotFound",
     "SettingsError",
     "Step",
     "StepNotFound",
     "StepwireError",
     "StoreUnavailable",
+    "TaskFailed",
     "Text",
     "Video",
     "attach",
     "context",
     "current",
+    "enqueue",
     "make_async",
     "on_chat_end",
     "on_chat_resume",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.clock import now
-from stepwire_core.documents import ErrorInfo, RunDocument, Snapshot, StepDocument
-from stepwire_core.events import NewEvent, ask_end_event, run_end_event, step_event
+from stepwire_core.documents import ErrorInfo, Snapshot, StepDocument
+from stepwire_core.events import NewEvent, ask_end_event, step_event
+from stepwire_core.runs import end_events, first_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,15 +42,7 @@ def closing_events(
     run = snapshot.run(request.run_id)
     if run is None:
         # It died between its beginning and its first event.
-        run = RunDocument(
-            run_id=request.run_id,
-            handler=request.handler,
-            attempt=lost_attempt,
-            message_id=None if request.message is None else request.message.id,
-            status="running",
-            started_at=ts,
-            ts=ts,
-        )
+        run = first_document(request, lost_attempt)
         unfinished = not retry
     else:
         unfinished = run.status == "running" or (run.will_retry and not retry)
@@ -61,7 +54,7 @@ def closing_events(
             "ended_at": ts,
             "ts": ts,
         }
-        events.append(run_end_event(run.model_copy(update=end)))
+        events += end_events(run.model_copy(update=end), request)
     return events
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stepwire._signals import Signals
     from stepwire._step import Step
     from stepwire_core.documents import EndStatus
+    from stepwire_core.queue import RunRequest
 
 logger = logging.getLogger("stepwire.context")
 
@@ -27,6 +28,12 @@ class Open(Protocol):
     """Something that was begun and has to be ended: a step, a message, a question."""
 
     def _end(self, status: EndStatus) -> None: ...
+
+
+class Enqueues(Protocol):
+    """Hands runs to workers; ``RunQueue`` is the real one."""
+
+    async def enqueue(self, request: RunRequest, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class Scope:
     """How the handler hears of a person's answer; None: it has to look."""
     resting: Callable[[], AbstractContextManager[None]] = nullcontext
     """While the block runs, the handler waits for a person and takes no place in the worker."""
+    queue: Enqueues | None = None
+    """Where tasks go that the handler awaits; None: it has to connect."""
     open: dict[str, Open] = field(default_factory=dict)
     """Begun and not ended, in the order of their beginnings."""
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
+from stepwire._policy import Concurrency, Policy, RetryOptions
 from stepwire_core.documents import (
     EVENT_HANDLERS,
     ON_CHAT_END,
@@ -61,11 +62,17 @@ class Handlers:
     """The handlers of one module, by name."""
 
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
 
-    def add(self, name: str, function: Callable[..., Any]) -> None:
+    def add(self, name: str, function: Callable[..., Any], policy: Policy | None = None) -> None:
         if not callable(function):
             raise InvalidArgument(f"{name} takes a function, not {type(function).__name__}")
         self.functions[name] = function
+        self.policies[name] = policy or Policy()
+
+    def policy(self, name: str) -> Policy:
+        """How the runs of that handler are treated, known or not."""
+        return self.policies.get(name, _DEFAULT)
 
     def get(self, name: str) -> Callable[..., Any]:
         """The handler of that name.
@@ -78,6 +85,9 @@ class Handlers:
         except KeyError:
             raise HandlerNotFound(name, list(self.functions)) from None
 
+
+_DEFAULT: Final = Policy()
+_TASK_NAME: Final = "__stepwire_task__"
 
 process_wide = Handlers()
 """What is defined outside :func:`collecting`, as by a test that imports the user's module."""
@@ -96,9 +106,25 @@ def collecting() -> Iterator[Handlers]:
         _collecting.reset(token)
 
 
-def on_chat_start(function: Handler) -> Handler:
-    """Run this when a session is created. It takes no parameter."""
-    return _register(ON_CHAT_START, function)
+@overload
+def on_chat_start(function: Handler) -> Handler: ...
+
+
+@overload
+def on_chat_start(**options: Unpack[RetryOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_chat_start(
+    function: Handler | None = None, **options: Unpack[RetryOptions]
+) -> Handler | Callable[[Handler], Handler]:
+    """Run this when a session is created. It takes no parameter.
+
+    The first message waits until it has ended. Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+    """
+    return _registered(ON_CHAT_START, function, Policy.of(options))
 
 
 def on_chat_resume(function: Handler) -> Handler:
@@ -125,9 +151,38 @@ def on_feedback(function: Handler) -> Handler:
     return _register(ON_FEEDBACK, function)
 
 
-def on_message(function: Handler) -> Handler:
-    """Run this for each message of a person; it may take the :class:`Message`, or nothing."""
-    return _register(ON_MESSAGE, function)
+@overload
+def on_message(function: Handler) -> Handler: ...
+
+
+@overload
+def on_message(
+    *, concurrency: Concurrency = "queue", **options: Unpack[RetryOptions]
+) -> Callable[[Handler], Handler]: ...
+
+
+def on_message(
+    function: Handler | None = None,
+    *,
+    concurrency: Concurrency = "queue",
+    **options: Unpack[RetryOptions],
+) -> Handler | Callable[[Handler], Handler]:
+    """Run this for each message of a person; it may take the :class:`Message`, or nothing.
+
+    Used bare, or with options: ``@cl.on_message(concurrency="interrupt", max_attempts=3,
+    retry_on=TimeoutError)``.
+
+    Args:
+        concurrency: What happens to a message that comes while another of the same session is
+            under way, on whatever worker. ``queue``: it waits, and messages are answered in their
+            order. ``parallel``: it is answered at once. ``reject``: its run ends with the error
+            ``Busy``. ``interrupt``: what is under way is cancelled, then it is answered.
+        **options: As of :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+    """
+    return _registered(ON_MESSAGE, function, Policy.of(options, concurrency))
 
 
 def on_stop(function: Handler) -> Handler:
@@ -143,29 +198,52 @@ def task(function: Handler) -> Handler: ...
 
 
 @overload
-def task(*, name: str) -> Callable[[Handler], Handler]: ...
+def task(
+    *, name: str | None = None, **options: Unpack[RetryOptions]
+) -> Callable[[Handler], Handler]: ...
 
 
 def task(
-    function: Handler | None = None, *, name: str | None = None
+    function: Handler | None = None,
+    *,
+    name: str | None = None,
+    **options: Unpack[RetryOptions],
 ) -> Handler | Callable[[Handler], Handler]:
-    """Let clients run this by its name, without a chat: ``POST …/runs {"task": …, "args": {…}}``.
+    """Let clients run this by its name, without a chat: ``POST …/runs {"task": …, "args": {…}}``;
+    and other handlers with ``await cl.enqueue(…)``.
 
-    Its parameters come from ``args``, by name. Used bare, or with a name:
-    ``@cl.task(name="index")``.
+    Its parameters come from ``args``, by name. Used bare, or with options:
+    ``@cl.task(name="index", max_attempts=3, retry_on=(ConnectionError, TimeoutError))``.
+
+    Args:
+        name: What it is called by; by default the function's name.
+        max_attempts: How often it is tried, whether it fails or its worker dies; by default
+            ``STEPWIRE_MAX_ATTEMPTS``.
+        retry_on: Errors that are worth another attempt; ``TimeoutError`` stands for ``timeout_s``,
+            too. :class:`Retry` always is.
+        backoff_s: Seconds before the second attempt; twice as long before each one after it, at
+            most five minutes.
+        timeout_s: Seconds that an attempt may take; by default ``STEPWIRE_RUN_TIMEOUT_S``.
 
     Raises:
-        InvalidArgument: the name is taken by a handler of ours.
+        InvalidArgument: the name is taken by a handler of ours, or an option makes no sense.
     """
-
+    policy = Policy.of(options)
     if function is not None:
-        return _register(_task_name(getattr(function, "__name__", "")), function)
-    own = _task_name(name or "")
+        return _registered(_task_name(getattr(function, "__name__", "")), function, policy)
+    if name is not None:
+        return _registered(_task_name(name), None, policy)
 
     def decorate(target: Handler) -> Handler:
-        return _register(own, target)
+        return _register(_task_name(getattr(target, "__name__", "")), target, policy)
 
     return decorate
+
+
+def name_of_task(function: object) -> str | None:
+    """The name under which a function was registered as a task."""
+    name = getattr(function, _TASK_NAME, None)
+    return name if isinstance(name, str) else None
 
 
 def _task_name(name: str) -> str:
@@ -174,8 +252,23 @@ def _task_name(name: str) -> str:
     return name
 
 
-def _register(name: str, function: Handler) -> Handler:
-    _collecting.get(process_wide).add(name, function)
+def _registered(
+    name: str, function: Handler | None, policy: Policy
+) -> Handler | Callable[[Handler], Handler]:
+    """The function, registered; or, without one, what registers it."""
+    if function is not None:
+        return _register(name, function, policy)
+
+    def decorate(target: Handler) -> Handler:
+        return _register(name, target, policy)
+
+    return decorate
+
+
+def _register(name: str, function: Handler, policy: Policy | None = None) -> Handler:
+    _collecting.get(process_wide).add(name, function, policy)
+    if name not in EVENT_HANDLERS:
+        setattr(function, _TASK_NAME, name)
     return function
 
 

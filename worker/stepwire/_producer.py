@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepwire_core.events import NewEvent, delta_event
-from stepwire_core.log import Appended, Batch
+from stepwire_core.log import Appended, Batch, Registration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,6 +133,39 @@ class Producer:
             StoreUnavailable: Redis does not answer.
         """
         return await asyncio.to_thread(self.publisher.state, self.session_id, fields)
+
+    async def result(self, run_id: str) -> dict[str, Any] | None:
+        """What an awaited run has come to; None: it has not. It is handed over once.
+
+        Raises:
+            SessionNotFound: the session is gone.
+            StoreUnavailable: Redis does not answer.
+        """
+        return await asyncio.to_thread(self.publisher.result, self.session_id, run_id)
+
+    async def register(self, run_id: str, work: str) -> None:
+        """Make a run known that this one starts.
+
+        Raises:
+            SessionNotFound, RunFenced: nothing can be started from here any more.
+            StoreUnavailable: Redis does not answer.
+        """
+        registration = Registration(
+            self.session_id,
+            run_id,
+            work,
+            parent_run_id=self.run_id,
+            parent_attempt=self.attempt,
+        )
+        await asyncio.to_thread(self.publisher.register, registration)
+
+    async def cancel(self, run_id: str) -> None:
+        """Ask for a run of the session to be cancelled.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        await asyncio.to_thread(self.publisher.cancel, self.session_id, run_id)
 
     def _next_batch(self, events: list[NewEvent]) -> Batch:
         batch = Batch(

@@ -6,13 +6,15 @@ that handler blocks the event loop, and so that plain scripts and threads need n
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final, cast
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -22,15 +24,24 @@ from stepwire_core.errors import (
     ForkedProcess,
     ProtocolViolation,
     RunEnded,
+    SessionNotFound,
     StepwireError,
     StoreUnavailable,
 )
 from stepwire_core.events import NewEvent
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import APPEND, Appended, document_of
+from stepwire_core.log import (
+    APPEND,
+    CANCEL,
+    REGISTER,
+    Appended,
+    Registration,
+    cancel_args,
+    document_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from redis import Redis
 
@@ -112,12 +123,46 @@ class Publisher:
         """
         if not fields:
             return []
-        try:
+        with _translated():
             values = self.redis.hmget(SessionKeys.of(session_id).state, list(fields))
-        except UNAVAILABLE as error:
-            raise StoreUnavailable(f"Redis does not answer: {error}") from error
         # redis-py types its commands for both of its clients at once.
         return [value and document_of(value) for value in cast("list[bytes | None]", values)]
+
+    def result(self, session_id: str, run_id: str) -> dict[str, Any] | None:
+        """Take what an awaited run has come to; blocking.
+
+        Raises: as :meth:`Producer.result`.
+        """
+        keys = SessionKeys.of(session_id)
+        with _translated(), self.redis.pipeline(transaction=False) as pipe:
+            pipe.exists(keys.meta)
+            pipe.hget(keys.results, run_id)
+            there, result = pipe.execute()
+        if not there:
+            raise SessionNotFound(session_id)
+        if result is None:
+            return None
+        # Left behind, it goes with the session.
+        with suppress(*UNAVAILABLE):
+            self.redis.hdel(keys.results, run_id)
+        return cast("dict[str, Any]", json.loads(result))
+
+    def register(self, registration: Registration) -> None:
+        """Make a run known; blocking.
+
+        Raises: as :meth:`Producer.register`.
+        """
+        with _translated():
+            registration.check(REGISTER.sync(self.redis, *registration.script_args()))
+
+    def cancel(self, session_id: str, run_id: str) -> None:
+        """Ask for a run to be cancelled; blocking.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        with _translated():
+            CANCEL.sync(self.redis, *cancel_args(session_id, run_id))
 
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""
@@ -328,3 +373,11 @@ class Publisher:
         for waiter in room:
             if waiter.set_running_or_notify_cancel():
                 waiter.set_result(None)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise StoreUnavailable(f"Redis does not answer: {error}") from error

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from stepwire._signals import CHECK_S
+from stepwire._waiting import waited_for
 from stepwire_core.clock import now
 from stepwire_core.documents import AskDocument, AskStatus
-from stepwire_core.errors import StepwireError, StoreUnavailable
+from stepwire_core.errors import StepwireError
 from stepwire_core.events import ask_end_event, ask_event
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from stepwire._context import Scope
     from stepwire_core.documents import EndStatus
-
-logger = logging.getLogger("stepwire.ask")
-
-LOOK_S: Final = 0.25
-"""Where no signal of an answer comes, one looks for it this often."""
 
 
 class Question:
@@ -67,29 +59,13 @@ class Question:
             self._scope.producer.publish(ask_end_event(ended))
 
     async def _ended(self) -> AskDocument | None:
-        # On another loop than the worker's (sync code under asyncio.run) no signal can reach us.
-        signals = self._scope.signals
-        if self._scope.loop is not asyncio.get_running_loop():
-            signals = None
-        waiting: AbstractContextManager[asyncio.Event] = (
-            nullcontext(asyncio.Event()) if signals is None else signals.waiting(self._document.id)
-        )
-        with self._scope.resting(), waiting as news:
-            while True:
-                news.clear()
-                try:
-                    ask = await self._look()
-                except StoreUnavailable as error:
-                    logger.warning("cannot look for an answer", extra={"error": str(error)})
-                else:
-                    if ask is None or ask.status != "open":
-                        self._scope.open.pop(self._document.id, None)
-                        return ask
-                try:
-                    async with asyncio.timeout(LOOK_S if signals is None else CHECK_S):
-                        await news.wait()
-                except TimeoutError:
-                    continue
+        async def look() -> tuple[AskDocument | None] | None:
+            ask = await self._look()
+            return None if ask is not None and ask.status == "open" else (ask,)
+
+        [ask] = await waited_for(self._scope, self._document.id, look)
+        self._scope.open.pop(self._document.id, None)
+        return ask
 
     async def _look(self) -> AskDocument | None:
         state = await self._scope.producer.state([f"a:{self._document.id}"])

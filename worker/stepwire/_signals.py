@@ -29,7 +29,7 @@ class Cancellable:
 
     session_id: str
     run_id: str
-    task: asyncio.Task[None]
+    task: asyncio.Task[object]
     requested: bool = field(default=False)
 
     def cancel(self) -> None:

@@ -19,17 +19,26 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.worker import Retry, Worker, func
+from pydantic import ValidationError
 from redis.asyncio import ConnectionPool
 
 from stepwire._lease import LeaseKeeper
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
-from stepwire._run import Runner
+from stepwire._run import RetryLater, Runner
 from stepwire._signals import Signals
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE, ServerId, connect, require
-from stepwire_core.errors import RunFenced, StoreUnavailable
+from stepwire_core.documents import ErrorInfo
+from stepwire_core.errors import RunFenced, RunWaits, StoreUnavailable
 from stepwire_core.log import EventLog
-from stepwire_core.queue import RUN_FUNCTION, RunRequest, deserialize, serialize, wake_key
+from stepwire_core.queue import (
+    RUN_FUNCTION,
+    RunQueue,
+    RunRequest,
+    deserialize,
+    serialize,
+    wake_key,
+)
 
 if TYPE_CHECKING:
     from stepwire._handlers import Handlers
@@ -39,6 +48,8 @@ logger = logging.getLogger("stepwire.worker")
 
 _OUTAGE_DELAY_S: Final = 0.5
 _WAKE_BLOCK_S: Final = 5
+_FIRST_TURN_S: Final = 0.25
+_TURN_S: Final = 5.0
 
 
 def run_worker(handlers: Handlers, settings: Settings) -> None:
@@ -96,19 +107,40 @@ class StepwireWorker(Worker):
     # -- one run --------------------------------------------------------------------------------
 
     async def _run(self, ctx: dict[str, Any], request: dict[str, Any]) -> None:
-        run = RunRequest.model_validate(request)
+        job_id, tried = ctx["job_id"], ctx["job_try"] - 1
         try:
-            await self._runner.execute(run, tried=ctx["job_try"] - 1)
+            run = RunRequest.model_validate(request)
+        except ValidationError as error:
+            await self._refuse(job_id, request, error)
+            return
+        try:
+            await self._runner.execute(run, tried=tried)
+        except RunWaits as waits:
+            # Whoever ends the run before it hurries it; this is for those that die over that.
+            self._deferred_s[job_id] = min(_FIRST_TURN_S * 2.0 ** min(tried, 16), _TURN_S)
+            raise Retry from waits
+        except RetryLater as later:
+            self._deferred_s[job_id] = later.after_s
+            raise Retry from later
         except StoreUnavailable as error:
             logger.error(  # noqa: TRY400 - expected while Redis is away
                 "a run is lost and will be closed",
                 extra={"run_id": run.run_id, "error": str(error)},
             )
-            self._deferred_s[ctx["job_id"]] = self._settings.lease_s
+            self._deferred_s[job_id] = self._settings.lease_s
             raise Retry from error
         except RunFenced:
             logger.warning("a run went on elsewhere", extra={"run_id": run.run_id})
-            self._not_ours.add(ctx["job_id"])
+            self._not_ours.add(job_id)
+
+    async def _refuse(self, job_id: str, request: dict[str, Any], error: ValidationError) -> None:
+        """End the run of a job that another version has queued, if it says which."""
+        logger.error("a job cannot be understood", extra={"job_id": job_id, "error": str(error)})
+        session_id, run_id = request.get("session_id"), request.get("run_id")
+        if isinstance(session_id, str) and isinstance(run_id, str):
+            message = f"this worker does not understand the request: {error.errors()[0]['msg']}"
+            reason = ErrorInfo(type="InvalidRequest", message=message)
+            await self._runner.refuse(session_id, run_id, reason)
 
     async def finish_job(
         self,
@@ -259,6 +291,7 @@ class StepwireWorker(Worker):
             publisher,
             self._settings,
             signals=signals,
+            queue=RunQueue(self.pool, self.queue_name),
             resting=self._resting,
         )
         logger.info(

@@ -27,6 +27,7 @@ tested is what your handlers do, not crashes, blocking or order between processe
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 import sys
 from collections import deque
@@ -40,7 +41,7 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from stepwire._handlers import Handlers, load_handlers, process_wide
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
-from stepwire._run import Runner
+from stepwire._run import RetryLater, Runner
 from stepwire._tree import Branch, grown
 from stepwire_core import asks, media_types
 from stepwire_core.clock import now
@@ -90,6 +91,7 @@ class App:
         self._handlers: Handlers = process_wide
         self._publisher = Publisher(settings, redis=FakeRedis(server=server))
         self._branches = Branch(None)
+        self._sub_tasks: set[asyncio.Task[None]] = set()
         self._replies: deque[str | Sequence[Path]] = deque()
         self.session_id = new_id()
 
@@ -202,8 +204,9 @@ class App:
         try:
             await self._answer_asks(running)
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            for task in (running, *self._sub_tasks):
+                task.cancel()
+            await asyncio.wait([running, *self._sub_tasks])
         running.result()
         snapshot = await self._log.snapshot(self.session_id)
         self._branches = grown(snapshot.steps)
@@ -217,9 +220,20 @@ class App:
             raise HandlerNotFound(handler, list(self._handlers.functions))
 
     async def _execute(self, request: RunRequest) -> None:
-        runner = Runner(self._handlers, self._log, self._publisher, self._settings)
+        runner = Runner(self._handlers, self._log, self._publisher, self._settings, sub_tasks=self)
         with used_as_process_publisher(self._publisher):
-            await runner.execute(request)
+            while True:
+                try:
+                    return await runner.execute(request)
+                except RetryLater:
+                    # A test does not wait for a backoff.
+                    continue
+
+    async def enqueue(self, request: RunRequest, /) -> None:
+        """Run what a handler gives to ``cl.enqueue`` here, beside it."""
+        task = asyncio.create_task(self._execute(request), context=contextvars.Context())
+        self._sub_tasks.add(task)
+        task.add_done_callback(self._sub_tasks.discard)
 
     async def _answer_asks(self, running: asyncio.Task[None]) -> None:
         while not (await asyncio.wait([running], timeout=_LOOK_S))[0]:

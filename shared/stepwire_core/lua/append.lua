@@ -11,6 +11,7 @@
 --       known           the epoch of the producer's last stored event, or ''
 --       run, attempt    the run that the events belong to, or ''
 --       answers         the ask that the events answer and that must still be open, or ''
+--       turn            the handler, if the run is new and is to wait for those before it, or ''
 --       then per event: op, type, id, parent, payload
 --
 -- Ops   S  put the step `id`                       payload: the whole step, JSON
@@ -25,6 +26,7 @@
 --       B  remove it, and the bytes of an element  payload: JSON
 --       Q  put the open ask `id` of a step         payload: the whole ask, JSON
 --       E  the ask `id` has ended, if it is open   payload: the whole ask, JSON
+--       V  keep the result of the run `id`         payload: JSON; makes no event; `parent` is the channel to tell
 --       U  keep the value `id` of the user session payload: JSON, or '' to forget it; makes no event
 --
 -- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
@@ -32,11 +34,11 @@
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
-local user, files = base .. 'user', base .. 'files'
+local user, files, turns, results = base .. 'user', base .. 'files', base .. 'turns', base .. 'results'
 local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local producer, first, known, run, attempt = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[10])
-local answers = ARGV[11]
-local HEAD, WIDTH = 11, 5
+local answers, turn = ARGV[11], ARGV[12]
+local HEAD, WIDTH = 12, 5
 local count = (#ARGV - HEAD) / WIDTH
 
 local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run)
@@ -70,7 +72,7 @@ end
 if skip < count and answers ~= '' and redis.call('HGET', meta, 'a:' .. answers) ~= 'open' then return {'closed'} end
 for i = skip, count - 1 do
   local op, id = ARGV[HEAD + i * WIDTH + 1], ARGV[HEAD + i * WIDTH + 3]
-  if not string.find('SNDRXGTUABQE', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
+  if not string.find('SNDRXGTUABQEV', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
   if op == 'N' and redis.call('HEXISTS', state, 's:' .. id) == 1 then return {'taken', id} end
 end
 
@@ -81,11 +83,14 @@ if fresh then
 elseif server ~= '' and (not home or home == '') then
   redis.call('HSET', meta, 'server', server)
 end
-if run ~= '' and not found[6] then redis.call('HSET', meta, 'r:' .. run, attempt) end
+if run ~= '' and not found[6] then
+  redis.call('HSET', meta, 'r:' .. run, attempt)
+  if turn ~= '' then redis.call('RPUSH', turns, turn .. ' ' .. run) end
+end
 
 -- Expiry moves only now and then, all keys to the same instant: a session lives ttl to ttl * 17/16 from
 -- its last event.
-local touch = fresh or seq == 0 or not expires or expires - now < ttl_ms
+local touch = fresh or seq == 0 or turn ~= '' or not expires or expires - now < ttl_ms
 if touch then expires = now + ttl_ms + math.floor(ttl_ms / 16) end
 
 local function out(field, id) return base .. 'out:' .. field .. ':' .. id end
@@ -113,6 +118,13 @@ end
 local function put_run(id, payload, order)
   local old = redis.call('HGET', state, 'r:' .. id)
   redis.call('HSET', state, 'r:' .. id, (old and string.match(old, '^%d+') or order) .. ' - ' .. payload)
+end
+
+-- The next one may begin.
+local function leave_turn(id)
+  for _, entry in ipairs(redis.call('LRANGE', turns, 0, -1)) do
+    if string.match(entry, ' (%S+)$') == id then redis.call('LREM', turns, 1, entry) end
+  end
 end
 
 -- A stream of text starts with '+' (it continues the field of the stored step) or '=' (it replaces it).
@@ -205,13 +217,21 @@ for i = skip, count - 1 do
     counts = remove_belonging(id)
   elseif op == 'Q' or op == 'E' then
     counts = put_ask(op, id, parent, payload, seq + 1)
+  elseif op == 'V' then
+    counts = false
+    redis.call('HSET', results, id, payload)
+    redis.call('PEXPIREAT', results, expires)
+    redis.call(publish, parent, string.match(base, '{(.*)}') .. ' ' .. id)
   elseif op == 'U' then
     counts = false
     if payload == '' then redis.call('HDEL', user, id) else redis.call('HSET', user, id, payload) end
     redis.call('PEXPIREAT', user, expires)
   else
     put_run(id, payload, seq + 1)
-    if op == 'T' then redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1) end
+    if op == 'T' then
+      redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1)
+      leave_turn(id)
+    end
   end
   if counts then
     seq, stored = seq + 1, stored + 1
@@ -227,6 +247,8 @@ if touch then
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
   redis.call('PEXPIREAT', user, expires)
   redis.call('PEXPIREAT', files, expires)
+  redis.call('PEXPIREAT', turns, expires)
+  redis.call('PEXPIREAT', results, expires)
   for _, member in ipairs(redis.call('SMEMBERS', open)) do
     redis.call('PEXPIREAT', base .. 'out:' .. member, expires)
   end

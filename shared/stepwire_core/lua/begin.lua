@@ -1,20 +1,35 @@
 -- Begins the next attempt of a run: raises its fence, so that no earlier attempt writes anything more.
 --
 -- KEYS  log, state, meta, open
--- ARGV  run, token (of this beginning: repeating the call with the same token changes nothing)
+-- ARGV  run, token (of this beginning: repeating the call with the same token changes nothing),
+--       '1' if it is to wait for the runs before it, or ''
 --
--- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled}, {'ended'},
---         or {'unknown'}.
+-- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled}, {'ended'}, {'unknown'},
+--         or, with nothing changed, {'waits', {<handler> <run> … that come before it}}.
 
 local meta, run, token = KEYS[3], ARGV[1], ARGV[2]
+local base = string.sub(KEYS[1], 1, -4)
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
 local current = redis.call('HGET', meta, 'r:' .. run) or '0'
 if string.find(current, '!', 1, true) then return {'ended'} end
+local cancelled = redis.call('HEXISTS', meta, 'c:' .. run)
+
+if ARGV[3] == '1' and cancelled == 0 then
+  local before = {}
+  for _, entry in ipairs(redis.call('LRANGE', base .. 'turns', 0, -1)) do
+    if string.match(entry, ' (%S+)$') == run then
+      if before[1] then return {'waits', before} end
+      break
+    end
+    before[#before + 1] = entry
+  end
+end
+
 local attempt, owner = string.match(current, '^(%d+):?(.*)$')
 attempt = tonumber(attempt)
 if owner ~= token then
   attempt = attempt + 1
   redis.call('HSET', meta, 'r:' .. run, attempt .. ':' .. token)
 end
-return {'ok', attempt, redis.call('HGETALL', string.sub(KEYS[1], 1, -4) .. 'user'), redis.call('HEXISTS', meta, 'c:' .. run)}
+return {'ok', attempt, redis.call('HGETALL', base .. 'user'), cancelled}

@@ -24,7 +24,7 @@ if epoch then
   if redis.call('EXISTS', user) == 1 then redis.call('RENAME', user, ending) end
   redis.call('HSET', ending, '', epoch)
   redis.call('PEXPIRE', ending, ARGV[4])
-  redis.call('UNLINK', log, state, meta, open, files)
+  redis.call('UNLINK', log, state, meta, open, files, base .. 'turns', base .. 'results')
   redis.call(ARGV[2], string.sub(base, 1, -2), 'gone')
 end
 

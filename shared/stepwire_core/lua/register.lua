@@ -1,12 +1,20 @@
 -- Makes a run known before a worker begins it.
 --
 -- KEYS  log, state, meta, open
--- ARGV  run, digest of what it is to do
+-- ARGV  run, digest of what it is to do, the handler if it is to wait for the runs before it, or '',
+--       the run that starts it, or '', and that run's attempt
 --
--- Returns {'ok'}, {'conflict'} if the id stands for something else, or {'unknown'}.
+-- Returns {'ok'}, {'conflict'} if the id stands for something else, {'fenced', current attempt} if the run that starts
+-- it is over or has a newer attempt, or {'unknown'}.
 
-local meta, run, digest = KEYS[3], ARGV[1], ARGV[2]
+local meta, run, digest, parent = KEYS[3], ARGV[1], ARGV[2], ARGV[4]
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
+
+if parent ~= '' then
+  local fence = redis.call('HGET', meta, 'r:' .. parent)
+  local current = fence and string.match(fence, '^%d+')
+  if current and (current ~= ARGV[5] or string.find(fence, '!', 1, true)) then return {'fenced', current} end
+end
 
 local known = redis.call('HGET', meta, 'q:' .. run)
 if known and known ~= digest then return {'conflict'} end
@@ -14,5 +22,14 @@ if not known then
   -- The run of a message has no digest: its id is not free either.
   if redis.call('HSETNX', meta, 'r:' .. run, 0) == 0 then return {'conflict'} end
   redis.call('HSET', meta, 'q:' .. run, digest)
+  if ARGV[3] ~= '' then
+    local turns = string.sub(KEYS[1], 1, -4) .. 'turns'
+    redis.call('RPUSH', turns, ARGV[3] .. ' ' .. run)
+    redis.call('PEXPIREAT', turns, redis.call('HGET', meta, 'expires'))
+  end
+  if parent ~= '' then
+    redis.call('HSET', meta, 'k:' .. run, parent)
+    if redis.call('HEXISTS', meta, 'c:' .. parent) == 1 then redis.call('HSET', meta, 'c:' .. run, '') end
+  end
 end
 return {'ok'}

@@ -1,0 +1,143 @@
+"""Sub-tasks: work that a handler hands to any worker, and awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
+
+from stepwire._context import current_frame
+from stepwire._handlers import name_of_task
+from stepwire._waiting import waited_for
+from stepwire_core.errors import InvalidArgument, StepwireError, TaskFailed
+from stepwire_core.ids import new_id
+from stepwire_core.queue import RunRequest, open_queue
+
+if TYPE_CHECKING:
+    from stepwire._context import Scope
+
+logger = logging.getLogger("stepwire.enqueue")
+
+CANCEL_TIMEOUT_S: Final = 5.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@overload
+async def enqueue(task: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+@overload
+async def enqueue(task: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+@overload
+async def enqueue(task: str, /, **kwargs: Any) -> Any: ...
+
+
+async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
+    """Run a ``@cl.task`` on any worker and await its result: ``await cl.enqueue(add, 1, 2)``.
+
+    It is a run of its own, with the attempts and the time that the task's decorator says; its steps
+    nest under the step around this call. While it is awaited, the calling handler takes no place in
+    its worker, so any number may be under way: ``await asyncio.gather(*(cl.enqueue(part, i) for i
+    in range(100)))``. Cancelling the caller, or the run that it belongs to, cancels the task; a
+    caller whose worker dies takes its tasks along.
+
+    Args:
+        task: The decorated function, or the name of a task that only the workers know.
+        *args: Its arguments; they must be JSON. By name alone (``**kwargs``) for a name.
+
+    Returns:
+        What the task returned, as JSON: a tuple is a list.
+
+    Raises:
+        TaskFailed: it raised, was cancelled, or was lost with its worker for the last time.
+        InvalidArgument: no task, or arguments that it does not take or that are not JSON.
+        NoActiveSession: outside any session.
+        RunFenced: the calling run is over, or has a newer attempt elsewhere.
+        SessionNotFound, StoreUnavailable: it cannot be queued.
+    """
+    frame = current_frame("cl.enqueue")
+    name, arguments = _work(task, args, kwargs)
+    scope = frame.scope
+    request = RunRequest(
+        session_id=scope.session_id,
+        run_id=new_id(),
+        handler=name,
+        arguments=arguments,
+        parent_id=frame.parent_id,
+        parent_run_id=scope.run_id or None,
+        awaited=True,
+    )
+    # What it nests under is there before it.
+    await scope.producer.flush()
+    await scope.producer.register(request.run_id, json.dumps([name, arguments], sort_keys=True))
+    try:
+        await _queue(scope, request)
+        outcome = await waited_for(
+            scope, request.run_id, lambda: scope.producer.result(request.run_id)
+        )
+    except asyncio.CancelledError:
+        await _cancel(scope, request.run_id)
+        raise
+    if outcome["status"] != "ok":
+        error = outcome["error"] or {"type": "", "message": ""}
+        raise TaskFailed(name, request.run_id, outcome["status"], error["type"], error["message"])
+    return outcome["value"]
+
+
+def _work(
+    task: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    name = task if isinstance(task, str) else name_of_task(task)
+    if not name:
+        what = getattr(task, "__qualname__", None) or repr(task)
+        raise InvalidArgument(f"cl.enqueue takes a @cl.task, or the name of one; {what} is none")
+    if callable(task):
+        try:
+            arguments = inspect.signature(task).bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise InvalidArgument(f"task {name!r}: {error}") from error
+        for parameter in inspect.signature(task).parameters.values():
+            if parameter.kind == parameter.VAR_KEYWORD:
+                arguments |= arguments.pop(parameter.name, {})
+            elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+                raise InvalidArgument(
+                    f"task {name!r} takes {parameter.name!r} by position: the arguments of a task "
+                    "travel by name"
+                )
+    elif args:
+        raise InvalidArgument(f"give the arguments of {name!r} by name: cl.enqueue({name!r}, a=…)")
+    else:
+        arguments = kwargs
+    try:
+        return name, json.loads(json.dumps(arguments, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(
+            f"the arguments of task {name!r} have to reach another process: {error}; pass what is "
+            "JSON"
+        ) from error
+
+
+async def _queue(scope: Scope, request: RunRequest) -> None:
+    if scope.queue is not None and scope.loop is asyncio.get_running_loop():
+        await scope.queue.enqueue(request)
+        return
+    # A script, or a loop of its own: this is no place to keep connections.
+    async with open_queue(scope.producer.publisher.settings) as queue:
+        await queue.enqueue(request)
+
+
+async def _cancel(scope: Scope, run_id: str) -> None:
+    try:
+        async with asyncio.timeout(CANCEL_TIMEOUT_S):
+            await asyncio.shield(scope.producer.cancel(run_id))
+    except (StepwireError, TimeoutError) as error:
+        logger.warning(
+            "a task could not be cancelled", extra={"run_id": run_id, "error": str(error)}
+        )

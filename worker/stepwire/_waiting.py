@@ -1,0 +1,52 @@
+"""Waiting for news from elsewhere: a person's answer, another worker's result."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from stepwire._signals import CHECK_S
+from stepwire_core.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from stepwire._context import Scope
+
+logger = logging.getLogger("stepwire.waiting")
+
+LOOK_S: Final = 0.25
+"""Where no signal comes, one looks this often."""
+
+T = TypeVar("T")
+
+
+async def waited_for(scope: Scope, name: str, look: Callable[[], Awaitable[T | None]]) -> T:
+    """What ``look`` finds, as soon as it finds something.
+
+    It is called when a signal says that there is news of ``name``, and now and then, since signals
+    may be lost. While it waits, the handler takes no place in its worker.
+    """
+    # On another loop than the worker's (sync code under asyncio.run) no signal can reach us.
+    signals = scope.signals if scope.loop is asyncio.get_running_loop() else None
+    waiting: AbstractContextManager[asyncio.Event] = (
+        nullcontext(asyncio.Event()) if signals is None else signals.waiting(name)
+    )
+    with scope.resting(), waiting as news:
+        while True:
+            news.clear()
+            try:
+                found = await look()
+            except StoreUnavailable as error:
+                logger.warning("cannot look for news", extra={"error": str(error)})
+            else:
+                if found is not None:
+                    return found
+            try:
+                async with asyncio.timeout(LOOK_S if signals is None else CHECK_S):
+                    await news.wait()
+            except TimeoutError:
+                continue
