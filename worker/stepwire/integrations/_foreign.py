@@ -1,196 +1,245 @@
-"""What the integrations share: steps that somebody else's code begins and ends.
+"""Steps that somebody else's code begins and ends.
 
 A ``with`` block is not to be had there: a callback begins a step and another one ends it, maybe in
-another task or thread. And it is their call that our code sits in, so nothing of ours may break it.
+another task or thread.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+import itertools
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from stepwire._context import Frame, _frame, enter_frame, leave_frame
-from stepwire._step import Step, _outcome
+from stepwire._step import Step, outcome
 from stepwire._text import jsonable
 from stepwire_core.documents import ErrorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Mapping, Sequence
 
-logger = logging.getLogger("stepwire.integrations")
-
-MAX_OPEN: Final = 10_000
-"""Steps of one library that are open at once; past it the oldest is left to the end of its run."""
+    from stepwire._context import Frame
+    from stepwire._producer import Producer
 
 MAX_SOLID_CHARS: Final = 2_000
 """A longer text without a space is a file in base64; users see its size instead."""
 
-K = TypeVar("K", bound="Hashable")
+_numbers = itertools.count()
 
 
-class Guard(ContextDecorator):
-    """``with guard:`` or ``@guard`` around our code in somebody else's call: failures stay inside.
-
-    One is logged with its traceback, the first time of each kind. Cancellations go on.
-    """
-
-    def __init__(self, library: str) -> None:
-        self._library = library
-        self._said: set[type[BaseException]] = set()
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if not isinstance(exc, Exception):
-            return False
-        if type(exc) not in self._said:
-            self._said.add(type(exc))
-            logger.warning(
-                "a step could not be shown; more of this kind are not logged",
-                extra={"library": self._library},
-                exc_info=exc,
-            )
-        return True
-
-
-class Switch:
-    """Something that is put in place once, however often it is asked for, and taken back once.
+class ForeignStep(Step):
+    """A step that a library's calls begin and end; it starts when it is made.
 
     Args:
-        put: Puts it in place; returns what takes it back.
+        place: Where it starts.
+        frame: The frame of ours that is around the code which begins it.
+        source: Who shows it.
+        model: Of a model's call, the model. None is any.
     """
 
-    def __init__(self, put: Callable[[], Callable[[], None]]) -> None:
-        self._put = put
-        self._undo: Callable[[], None] | None = None
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        place: Frame,
+        *,
+        frame: Frame | None,
+        source: str,
+        name: str,
+        type: str,
+        model: str | None = None,
+        id: str | None = None,
+        asked: object = None,
+        tags: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(name, type, id=id, tags=tags)
+        self.number = next(_numbers)
+        self._around = None if frame is None else frame.step
+        self._source = source
+        self._model = model
+        self._streamer: object = None
+        self._joined: Joined | None = None
+        self._show_input(asked)
+        self._started(place)
 
-    def on(self) -> Callable[[], None]:
-        """Put it in place; returns :meth:`off`."""
-        with self._lock:
-            if self._undo is None:
-                self._undo = self._put()
-        return self.off
+    @property
+    def step(self) -> ForeignStep:
+        return self
 
-    def off(self) -> None:
-        """Take it back; does nothing if it is not in place."""
-        with self._lock:
-            undo, self._undo = self._undo, None
-        if undo is not None:
-            undo()
+    @property
+    def producer(self) -> Producer:
+        return self._started().producer
+
+    def began_in(self, frame: Frame) -> bool:
+        """Whether no frame of ours was entered between that one and this step."""
+        # Not the frame itself: a generator's step has one for each stretch of its code.
+        return self._around is frame.step and self._scope is frame.scope
+
+    def is_call_of(self, source: str, model: str | None) -> bool:
+        """Whether a model's call that ``source`` sees inside this step is this very call.
+
+        A source that shows one call inside another means two. And a second call inside this one
+        is another: a retry, or what somebody does between the pieces of a stream.
+        """
+        return (
+            self.type == "llm"
+            and self.ended_at is None
+            and self._source != source
+            and self._joined is None
+            and (self._model is None or self._model == model)
+        )
+
+    def stream(self, text: str, *, by: object) -> None:
+        """Append to the output. What several see passing is taken from the first of them."""
+        if not text:
+            return
+        self._streamer = self._streamer or by
+        if self._streamer is by:
+            self._add(text, "output", replace=False)
+
+    def finish(
+        self,
+        *,
+        name: str | None = None,
+        asked: object = None,
+        output: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        error: BaseException | ErrorInfo | None = None,
+    ) -> None:
+        """End it; once it has ended, show what has come to be known.
+
+        What has been streamed stays its output. Of what is told late or in words (``error`` as an
+        :class:`ErrorInfo`), what is empty changes nothing.
+        """
+        self.name = name or self.name
+        self._show_input(asked)
+        joined = self._joined
+        if joined is not None:
+            failed = error is not None or self.error is not None
+            self.metadata = joined.facts(failed=failed) | self.metadata
+            if output is None:
+                output = joined.output
+            elif joined.error is not None:
+                # What it has streamed is the beginning of an answer that never came.
+                self.output = ""
+        if output is not None and not self.output:
+            self.output = concise(output)
+        self.metadata |= _told(metadata)
+        if self.ended_at is not None:
+            self._update()
+        elif isinstance(error, ErrorInfo):
+            self._end("error", error)
+        else:
+            self._end(*outcome(error))
+
+    def _show_input(self, value: object) -> None:
+        if value is not None:
+            self.show_input = self._set("input", concise(value)) or True
 
 
-class OpenSteps(Generic[K]):
-    """The open steps of one library, by its own ids, from any thread.
+class Joined:
+    """A model's call that a :class:`ForeignStep` shows already, seen by another integration too.
 
-    A step nests under the one that the library names as its parent, in that one's session, else
-    under the stepwire step around the running code. Outside any session there is none.
+    One call is one step, that of the outer integration, which knows more. This one adds what the
+    outer one does not tell: tokens as they come, facts, what was asked and answered, an error that
+    the outer one has survived.
+    """
+
+    def __init__(self, step: ForeignStep, *, asked: object = None) -> None:
+        self._step = step
+        self._facts: dict[str, Any] = {}
+        self.output: object = None
+        self.error: ErrorInfo | None = None
+        step._joined = self
+        if asked is not None and not step.input:
+            step._show_input(asked)
+            step._update()
+
+    @property
+    def step(self) -> ForeignStep:
+        return self._step
+
+    @property
+    def producer(self) -> Producer:
+        return self._step.producer
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self._step.metadata
+
+    def stream(self, text: str, *, by: object) -> None:
+        self._step.stream(text, by=by)
+
+    def finish(
+        self,
+        *,
+        name: str | None = None,  # noqa: ARG002 - the outer one has named it
+        asked: object = None,
+        output: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        error: BaseException | ErrorInfo | None = None,
+    ) -> None:
+        self.output = output
+        self._facts = _told(metadata)
+        self.error = error if isinstance(error, ErrorInfo) else outcome(error)[1]
+        if asked is not None and not self._step.input:
+            self._step._show_input(asked)
+        if self._step.ended_at is not None:
+            self._step.finish()
+
+    def facts(self, *, failed: bool) -> dict[str, Any]:
+        """What it has told; its error too, if the step's own end does not tell of any."""
+        if self.error is None or failed:
+            return self._facts
+        return self._facts | {"errors": [self.error.model_dump()]}
+
+
+Shown: TypeAlias = ForeignStep | Joined
+"""How a call shows: as a step of its own, or in one that is there."""
+
+
+class ModelCalls:
+    """What a library has begun of models' calls since it was last about to, in one context.
+
+    For a library whose own context does not tell that the running code is inside such a call.
     """
 
     def __init__(self) -> None:
-        self._steps: dict[K, Step] = {}
-        self._lock = threading.Lock()
+        self._steps: list[ForeignStep] = []
 
-    def begin(
-        self,
-        key: K,
-        parent: K | None,
-        *,
-        name: str,
-        type: str,
-        id: str | None = None,
-        **fields: Any,
-    ) -> Step | None:
-        """Start the step of ``key`` (fields: see :func:`begin`); None outside any session."""
-        step = begin(self.get(parent), name=name, type=type, id=id, **fields)
-        self._keep(key, step)
-        return step
+    @classmethod
+    def expected(cls) -> None:
+        """A call may be about to begin here, from here or from a copy of this context."""
+        _model_calls.set(cls())
 
-    def skip(self, key: K, parent: K | None) -> None:
-        """``key`` is not shown: what nests under it nests under its parent."""
-        self._keep(key, self.get(parent))
+    @staticmethod
+    def begun(step: Shown | None) -> None:
+        calls = _model_calls.get()
+        if calls is not None and isinstance(step, ForeignStep):
+            calls._steps.append(step)
 
-    def get(self, key: K | None) -> Step | None:
-        return None if key is None else self._steps.get(key)
-
-    def pop(self, key: K) -> Step | None:
-        """The step of ``key``, which is over; None if it was not shown."""
-        with self._lock:
-            return self._steps.pop(key, None)
-
-    def _keep(self, key: K, step: Step | None) -> None:
-        if step is None:
-            return
-        with self._lock:
-            self._steps[key] = step
-            if len(self._steps) > MAX_OPEN:
-                del self._steps[next(iter(self._steps))]
+    @staticmethod
+    def only() -> ForeignStep | None:
+        """The call, unless there were several: which one of them runs now, nobody knows."""
+        calls = _model_calls.get()
+        return calls._steps[0] if calls is not None and len(calls._steps) == 1 else None
 
 
-def begin(
-    parent: Step | None,
-    *,
-    name: str,
-    type: str,
-    id: str | None = None,
-    input: object = None,
-    metadata: Mapping[str, Any] | None = None,
-    tags: Sequence[str] | None = None,
-) -> Step | None:
-    """A step that has started, under ``parent`` or else the step around the running code.
-
-    None outside any session: there is nobody to show it to.
-    """
-    frame = _frame.get()
-    if parent is not None and parent._scope is not None:
-        frame = Frame(parent._scope, parent)
-    if frame is None:
-        return None
-    step = Step(name=name, type=type, id=id, metadata=metadata, tags=tags)
-    show_input(step, input)
-    token = enter_frame(frame)
-    try:
-        step._started()
-    finally:
-        leave_frame(token)
-    return step
+_model_calls: ContextVar[ModelCalls | None] = ContextVar("stepwire_model_calls", default=None)
 
 
-def show_input(step: Step, value: object) -> None:
-    """Set the input of a step, visibly; None leaves it."""
-    if value is not None:
-        step.show_input = step._set("input", concise(value)) or True
-
-
-def end(
-    step: Step,
-    *,
-    output: object = None,
-    metadata: Mapping[str, Any] | None = None,
-    error: BaseException | ErrorInfo | None = None,
-) -> None:
-    """End a step, once; what has been streamed into it stays its output.
-
-    Libraries that tell an error in words give an :class:`ErrorInfo`.
-    """
-    if output is not None and not step.output:
-        step.output = concise(output)
-    step.metadata |= {k: v for k, v in (metadata or {}).items() if v not in (None, "", [], {})}
-    if step.ended_at is not None:
-        step._update()
-    elif isinstance(error, ErrorInfo):
-        step._end("error", error)
-    else:
-        step._end(*_outcome(error))
+def begin(place: Frame, *, frame: Frame | None, source: str, type: str, **fields: Any) -> Shown:
+    """Show what begins at ``place``; see :class:`ForeignStep` for the fields."""
+    if type == "llm":
+        model = fields.get("model")
+        if isinstance(place.step, ForeignStep) and place.step.is_call_of(source, model):
+            return Joined(place.step, asked=fields.get("asked"))
+        call = ModelCalls.only()
+        if (
+            call is not None
+            and frame is not None
+            and call.began_in(frame)
+            and call.is_call_of(source, model)
+        ):
+            return Joined(call, asked=fields.get("asked"))
+    return ForeignStep(place, frame=frame, source=source, type=type, **fields)
 
 
 def concise(value: object) -> Any:
@@ -208,3 +257,7 @@ def _without_files(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_files(item) for item in value]
     return value
+
+
+def _told(facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (facts or {}).items() if value not in (None, "", [], {})}

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from pydantic_ai import Agent, InstrumentationSettings
 
 from stepwire.integrations import opentelemetry
-from stepwire.integrations._foreign import Switch
+from stepwire.integrations._guest import Switch
 
 
 def instrument() -> Callable[[], None]:
