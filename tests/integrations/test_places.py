@@ -408,7 +408,8 @@ async def test_spans_inside_a_tool_and_tools_inside_a_span_nest_in_each_other(
     async def work(x: int) -> int:
         with tracer.start_as_current_span("inner span", attributes=TOOL):
             async with cl.Step("step"):
-                return await RunnableLambda(lambda x: x, name="leaf").ainvoke(x)
+                await RunnableLambda(lambda x: x, name="leaf").ainvoke(x)
+                return x
 
     async def handler() -> None:
         with tracer.start_as_current_span("outer span", attributes=TOOL):

@@ -55,7 +55,7 @@ class ForeignStep(Step):
         self._source = source
         self._model = model
         self._streamer: object = None
-        self._joined: Joined | None = None
+        self._joined: dict[str, Joined] = {}
         self._show_input(asked)
         self._started(place)
 
@@ -75,14 +75,14 @@ class ForeignStep(Step):
     def is_call_of(self, source: str, model: str | None) -> bool:
         """Whether a model's call that ``source`` sees inside this step is this very call.
 
-        A source that shows one call inside another means two. And a second call inside this one
-        is another: a retry, or what somebody does between the pieces of a stream.
+        A source that sees one call inside another means two. So does one that sees a second call
+        inside this one: a retry, or what somebody does between the pieces of a stream.
         """
         return (
             self.type == "llm"
             and self.ended_at is None
             and self._source != source
-            and self._joined is None
+            and source not in self._joined
             and (self._model is None or self._model == model)
         )
 
@@ -110,15 +110,16 @@ class ForeignStep(Step):
         """
         self.name = name or self.name
         self._show_input(asked)
-        joined = self._joined
-        if joined is not None:
-            failed = error is not None or self.error is not None
-            self.metadata = joined.facts(failed=failed) | self.metadata
-            if output is None:
-                output = joined.output
-            elif joined.error is not None:
-                # What it has streamed is the beginning of an answer that never came.
-                self.output = ""
+        joined = self._joined.values()
+        failures = [other.error.model_dump() for other in joined if other.error is not None]
+        if output is not None and failures:
+            # What has been streamed is the beginning of an answer that never came.
+            self.output = ""
+        if error is None and self.error is None:
+            self.metadata |= _told({"errors": failures[:1]})
+        for other in joined:
+            self.metadata = other.facts | self.metadata
+            output = other.output if output is None else output
         if output is not None and not self.output:
             self.output = concise(output)
         self.metadata |= _told(metadata)
@@ -142,12 +143,12 @@ class Joined:
     the outer one has survived.
     """
 
-    def __init__(self, step: ForeignStep, *, asked: object = None) -> None:
+    def __init__(self, step: ForeignStep, source: str, *, asked: object = None) -> None:
         self._step = step
-        self._facts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
         self.output: object = None
         self.error: ErrorInfo | None = None
-        step._joined = self
+        step._joined[source] = self
         if asked is not None and not step.input:
             step._show_input(asked)
             step._update()
@@ -177,18 +178,12 @@ class Joined:
         error: BaseException | ErrorInfo | None = None,
     ) -> None:
         self.output = output
-        self._facts = _told(metadata)
+        self.facts = _told(metadata)
         self.error = error if isinstance(error, ErrorInfo) else outcome(error)[1]
         if asked is not None and not self._step.input:
             self._step._show_input(asked)
         if self._step.ended_at is not None:
             self._step.finish()
-
-    def facts(self, *, failed: bool) -> dict[str, Any]:
-        """What it has told; its error too, if the step's own end does not tell of any."""
-        if self.error is None or failed:
-            return self._facts
-        return self._facts | {"errors": [self.error.model_dump()]}
 
 
 Shown: TypeAlias = ForeignStep | Joined
@@ -230,7 +225,7 @@ def begin(place: Frame, *, frame: Frame | None, source: str, type: str, **fields
     if type == "llm":
         model = fields.get("model")
         if isinstance(place.step, ForeignStep) and place.step.is_call_of(source, model):
-            return Joined(place.step, asked=fields.get("asked"))
+            return Joined(place.step, source, asked=fields.get("asked"))
         call = ModelCalls.only()
         if (
             call is not None
@@ -238,7 +233,7 @@ def begin(place: Frame, *, frame: Frame | None, source: str, type: str, **fields
             and call.began_in(frame)
             and call.is_call_of(source, model)
         ):
-            return Joined(call, asked=fields.get("asked"))
+            return Joined(call, source, asked=fields.get("asked"))
     return ForeignStep(place, frame=frame, source=source, type=type, **fields)
 
 

@@ -26,13 +26,14 @@ def begin_call(options: Any) -> Call | None:
     with guard:
         kind = _KINDS.get(options.url)
         headers = options.headers if isinstance(options.headers, dict) else {}
-        # Under `with_streaming_response` this header says `stream`: reading it is the caller's.
-        if kind is None or options.method.lower() != "post" or _RAW_STREAM in headers.items():
-            return None
         frame = own_frame()
-        if frame is None:
+        if kind is None or frame is None or options.method.lower() != "post":
             return None
         body = options.json_data
+        # Under `with_streaming_response` this header says `stream`: reading is the caller's. But
+        # who asks for a stream of events most likely has it parsed.
+        if _RAW_STREAM in headers.items() and not body.get("stream"):
+            return None
         model = str(body.get("model") or "llm")
         return kind(
             begin(

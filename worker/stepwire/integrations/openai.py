@@ -16,7 +16,8 @@ of a stream, is the step's error. A stream that its caller leaves ends the step 
 ``complete: false`` in the metadata says so. Of several choices the first is streamed.
 
 What a call returns and raises is untouched, object by object: a stream stays the client's own.
-Not shown: ``with_streaming_response``, whose body belongs to the caller, and websockets.
+Not shown: a body that the caller reads by hand (``with_streaming_response``; of a stream of events
+what is parsed is shown), and websockets.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
+from openai import APIResponse, AsyncAPIResponse, AsyncOpenAI, AsyncStream, OpenAI, Stream
 
 from stepwire.integrations._guest import Switch
 from stepwire.integrations._openai_call import Call, begin_call, guard
@@ -96,16 +97,53 @@ _switch = Switch(_patch)
 def _show(answer: Any, call: Call) -> None:
     """Show what the client is about to return; of a stream, every item as it passes."""
     with guard:
+        if isinstance(answer, (APIResponse, AsyncAPIResponse)):
+            _watch_closing(answer.http_response, answer, call)
+            _watch_parsing(answer, call)
+            return
         if hasattr(answer, "http_response"):
             # A raw response keeps what it has parsed: the caller gets this same object.
             answer = answer.parse()
         if isinstance(answer, (Stream, AsyncStream)):
-            close = "close" if isinstance(answer, Stream) else "aclose"
-            _watch_closing(answer.response, close, call)
-            answer._iterator = _Watched(answer._iterator, call)
+            _watch_closing(answer.response, answer, call)
+            _watch_items(answer, call)
             return
         call.whole(answer)
     call.end()
+
+
+def _watch_closing(response: Any, answer: Any, call: Call) -> None:
+    """See it when the caller closes a stream that has more to come."""
+    name = "aclose" if isinstance(answer, (AsyncStream, AsyncAPIResponse)) else "close"
+    close = getattr(response, name)
+
+    def closed() -> Any:
+        # No cycle stays behind that would hold the connection until the next collection.
+        delattr(response, name)
+        call.left()
+        return close()
+
+    setattr(response, name, closed)
+
+
+def _watch_parsing(answer: Any, call: Call) -> None:
+    """See the stream that the caller has a body parsed into; a body read otherwise stays his."""
+    parse = answer.parse
+
+    def parsed(*args: Any, **kwargs: Any) -> Any:
+        return _watch_items(parse(*args, **kwargs), call)
+
+    async def async_parsed(*args: Any, **kwargs: Any) -> Any:
+        return _watch_items(await parse(*args, **kwargs), call)
+
+    answer.parse = async_parsed if isinstance(answer, AsyncAPIResponse) else parsed
+
+
+def _watch_items(stream: Any, call: Call) -> Any:
+    # What is parsed twice is the same stream.
+    if isinstance(stream, (Stream, AsyncStream)) and not isinstance(stream._iterator, _Watched):
+        stream._iterator = _Watched(stream._iterator, call)
+    return stream
 
 
 class _Watched:
@@ -157,16 +195,3 @@ class _Loop:
 
     def __del__(self) -> None:
         self._call.left()
-
-
-def _watch_closing(response: Any, name: str, call: Call) -> None:
-    """See it when the caller closes a stream that has more to come."""
-    close = getattr(response, name)
-
-    def closed() -> Any:
-        # No cycle stays behind that would hold the connection until the next collection.
-        delattr(response, name)
-        call.left()
-        return close()
-
-    setattr(response, name, closed)

@@ -49,6 +49,7 @@ _steps: OpenSteps[str] = OpenSteps(
 _switches: WeakKeyDictionary[TracerProvider, Switch] = WeakKeyDictionary()
 
 OPERATION: Final = "gen_ai.operation.name"
+MODEL: Final = "gen_ai.request.model"
 
 _TYPES: Final = {
     "chat": "llm",
@@ -81,7 +82,7 @@ _OUTPUTS: Final = (
     "final_result",
 )
 _FACTS: Final = {
-    "model": ("gen_ai.response.model", "gen_ai.request.model"),
+    "model": ("gen_ai.response.model", MODEL),
     "provider": ("gen_ai.provider.name", "gen_ai.system"),
     "response_id": ("gen_ai.response.id",),
     "finish_reason": ("gen_ai.response.finish_reasons",),
@@ -143,7 +144,8 @@ class StepSpanProcessor(SpanProcessor):
             source=f"opentelemetry {scope.name if scope else ''}",
             name=str(_first(facts, _NAMES.get(type_, ())) or span.name),
             type=type_,
-            model=str(facts.get("gen_ai.request.model") or span.name),
+            # It may be set only later; in the conventions it is in the name.
+            model=str(facts.get(MODEL) or span.name.removeprefix(f"{operation} ")),
             id=key,
             asked=_first(facts, _INPUTS),
         )
