@@ -18,6 +18,7 @@ pytest.importorskip("pydantic_ai")
 from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, RunConfig, Runner
 from agents.tracing import get_trace_provider, set_trace_provider
 from agents.tracing.provider import DefaultTraceProvider
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAIError
@@ -178,6 +179,16 @@ async def test_models_that_run_at_once_are_one_step_each(
     for step in steps:
         said = json.loads(step.input)[0]["content"]
         assert step.output == f"You said: {said}"
+
+
+async def test_prompts_of_one_call_that_nobody_can_tell_apart_are_shown_by_both(
+    bench: Bench, chat: Chat, chains: None
+) -> None:
+    async def handler() -> None:
+        await chat().agenerate([[HumanMessage("one")], [HumanMessage("two")]])
+
+    steps = await calls(bench, handler)
+    assert sorted(step.output for step in steps) == ["You said: one"] * 2 + ["You said: two"] * 2
 
 
 async def test_a_call_between_the_pieces_of_a_stream_is_another_step(
@@ -381,6 +392,7 @@ async def test_a_stream_that_is_left_says_so_in_the_one_step(
 
     [step] = await calls(bench, handler)
     assert step.output == "You"
+    assert step.metadata["complete"] is False
 
 
 async def test_spans_of_two_sources_for_one_call_are_one_step(

@@ -213,6 +213,21 @@ async def test_instrumenting_twice_shows_once_and_is_taken_back(
     assert [(step.name, step.status) for step in steps] == [("first", "ok"), ("third", "ok")]
 
 
+async def test_two_processors_of_one_provider_show_a_span_once(
+    bench: Bench, provider: TracerProvider, tracer: Tracer
+) -> None:
+    provider.add_span_processor(integration.StepSpanProcessor())
+
+    async def handler() -> None:
+        with tracer.start_as_current_span("chat", attributes=gen_ai("chat")):
+            pass
+
+    await bench.run(handler)
+    types = await bench.types()
+    assert (types.count("step.start"), types.count("step.end")) == (1, 1)
+    assert "step.update" not in types
+
+
 def test_without_a_provider_it_says_what_to_do() -> None:
     with pytest.raises(cl.InvalidArgument, match="set_tracer_provider"):
         integration.instrument()

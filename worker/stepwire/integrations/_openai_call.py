@@ -110,6 +110,9 @@ class Call:
         """The caller does not read on; who does after all makes the step whole again."""
         if self._over or self._pulling:
             return
+        if not self._shown.publishes:
+            self.end(complete=False)
+            return
         with guard:
             # This may be a finaliser, which runs anywhere: also where its thread holds the
             # publisher's lock.
