@@ -223,6 +223,27 @@ async def test_a_step_of_the_users_own_in_between_keeps_both(
     assert (mine.parent_id, inner.parent_id) == (outer.id, mine.id)
 
 
+async def test_a_step_in_the_own_code_of_a_model_of_langchain_keeps_both(
+    bench: Bench, model: ModelServer, client: AsyncOpenAI, chains: None
+) -> None:
+    class Mine(ChatOpenAI):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            async with cl.Step("mine"):
+                return await super()._agenerate(*args, **kwargs)
+
+    async def handler() -> None:
+        llm = Mine(
+            model="plain",
+            base_url=model.url,
+            api_key=SecretStr("any"),
+            async_client=client.chat.completions,
+        )
+        await llm.ainvoke("hello")
+
+    _, inner = await calls(bench, handler)
+    assert inner.parent_id == (await bench.steps())["mine"].id
+
+
 async def test_a_model_that_is_refused_is_one_step_with_the_error(
     bench: Bench, chat: Chat, chains: None
 ) -> None:
@@ -393,6 +414,29 @@ async def test_a_stream_that_is_left_says_so_in_the_one_step(
     [step] = await calls(bench, handler)
     assert step.output == "You"
     assert step.metadata["complete"] is False
+    # That of the input, which the span did not tell; the rest was known when the span ended.
+    assert (await bench.types()).count("step.update") == 1
+
+
+async def test_what_comes_after_the_end_of_the_outer_step_is_shown_in_it(
+    bench: Bench, client: AsyncOpenAI
+) -> None:
+    provider = TracerProvider()
+    opentelemetry.instrument(provider)
+    tracer = provider.get_tracer("test")
+
+    async def handler() -> None:
+        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "plain"}
+        with tracer.start_as_current_span("short", attributes=attributes):
+            stream = await client.chat.completions.create(
+                model="plain", messages=ask(), stream=True
+            )
+        async for _ in stream:
+            pass
+
+    [step] = await calls(bench, handler)
+    assert (step.status, step.output) == ("ok", "You said: hello")
+    assert step.metadata["response_id"] == "chatcmpl-1"
 
 
 async def test_spans_of_two_sources_for_one_call_are_one_step(

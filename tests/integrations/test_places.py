@@ -203,12 +203,15 @@ async def test_another_session_inside_a_span_is_not_drawn_into_it(
                     cl.Step("inside"),
                 ):
                     pass
+                with cl.Step("apart again"):
+                    pass
 
     assert await checked(bench, handler) == {
         "span": None,
         "apart": None,
         "span apart": None,
         "inside": "span apart",
+        "apart again": None,
     }
 
 

@@ -12,7 +12,7 @@ span's. Tasks and turns, which the SDK puts between, are left out. Contents foll
 switch: with ``RunConfig(trace_include_sensitive_data=False)`` names, usage and errors remain.
 
 The SDK's tracing carries no tokens, so answers appear whole; ``openai.instrument()`` beside this
-shows them live, as steps of their own. What else the SDK does with traces goes on: by default it
+shows them live, in the same steps. What else the SDK does with traces goes on: by default it
 sends them to OpenAI where a key is set (``agents.set_trace_processors`` changes that).
 """
 

@@ -16,7 +16,8 @@ Shown are the span's name (of a tool and an agent, theirs), what was asked and a
 the usage and the finish reasons. A span of status ERROR is a step with that error. What was said is
 there only if the instrumentation writes it into span attributes or span events, which most do on
 demand: ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY``. Spans carry no tokens, so
-nothing streams. Sampled-out spans are not seen.
+nothing streams but what the OpenAI client's own integration sees beside this. Sampled-out spans are
+not seen.
 
 The conventions (https://github.com/open-telemetry/semantic-conventions-genai) are in development;
 names of earlier versions are read too.
