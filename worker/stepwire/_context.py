@@ -120,7 +120,8 @@ def own_frame() -> Frame | None:
 
 def innermost(frame: Frame) -> Frame:
     """``frame``, or the place that a library has begun in it for the code that runs now."""
-    found = [inner for library in frame.scope.libraries if (inner := library.inside(frame))]
+    places = [library.inside(frame) for library in frame.scope.libraries]
+    found = [place for place in places if place is not None]
     if not found:
         return frame
     return Frame(frame.scope, max(found, key=lambda inner: inner.number).step)

@@ -7,17 +7,17 @@ another task or thread.
 from __future__ import annotations
 
 import itertools
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from stepwire._context import Frame
 from stepwire._step import Step, outcome
 from stepwire._text import jsonable
+from stepwire.integrations import _model_calls as model_calls
 from stepwire_core.documents import ErrorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stepwire._context import Frame
     from stepwire._producer import Producer
 
 MAX_SOLID_CHARS: Final = 2_000
@@ -62,6 +62,11 @@ class ForeignStep(Step):
     @property
     def step(self) -> ForeignStep:
         return self
+
+    @property
+    def place(self) -> Frame:
+        """Inside it."""
+        return Frame(self._started(), self)
 
     @property
     def producer(self) -> Producer:
@@ -110,8 +115,8 @@ class ForeignStep(Step):
     ) -> None:
         """End it; once it has ended, show what has come to be known.
 
-        What has been streamed stays its output. Of what is told late or in words (``error`` as an
-        :class:`ErrorInfo`), what is empty changes nothing.
+        What has been streamed stays its output; what is None or empty changes nothing. Libraries
+        that tell an error in words give an :class:`ErrorInfo`.
         """
         self.name = name or self.name
         self._show_input(asked)
@@ -200,43 +205,13 @@ Shown: TypeAlias = ForeignStep | Joined
 """How a call shows: as a step of its own, or in one that is there."""
 
 
-class ModelCalls:
-    """What a library has begun of models' calls since it was last about to, in one context.
-
-    For a library whose own context does not tell that the running code is inside such a call.
-    """
-
-    def __init__(self) -> None:
-        self._steps: list[ForeignStep] = []
-
-    @classmethod
-    def expected(cls) -> None:
-        """A call may be about to begin here, from here or from a copy of this context."""
-        _model_calls.set(cls())
-
-    @staticmethod
-    def begun(step: Shown | None) -> None:
-        calls = _model_calls.get()
-        if calls is not None and isinstance(step, ForeignStep):
-            calls._steps.append(step)
-
-    @staticmethod
-    def only() -> ForeignStep | None:
-        """The call, unless there were several: which one of them runs now, nobody knows."""
-        calls = _model_calls.get()
-        return calls._steps[0] if calls is not None and len(calls._steps) == 1 else None
-
-
-_model_calls: ContextVar[ModelCalls | None] = ContextVar("stepwire_model_calls", default=None)
-
-
 def begin(place: Frame, *, frame: Frame | None, source: str, type: str, **fields: Any) -> Shown:
     """Show what begins at ``place``; see :class:`ForeignStep` for the fields."""
     if type == "llm":
         model = fields.get("model")
         if isinstance(place.step, ForeignStep) and place.step.is_call_of(source, model):
             return Joined(place.step, source, asked=fields.get("asked"))
-        call = ModelCalls.only()
+        call = model_calls.the_only_one()
         if (
             call is not None
             and frame is not None

@@ -6,12 +6,13 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from stepwire._context import Frame, innermost, own_frame
+from stepwire._context import innermost, own_frame
 from stepwire.integrations._foreign import ForeignStep, Shown, begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from stepwire._context import Frame
     from stepwire.integrations._guest import Guard
 
 MAX_OPEN: Final = 10_000
@@ -85,14 +86,14 @@ class OpenSteps(Generic[K]):
         return None if entry is None else entry.shown
 
     def inside(self, frame: Frame) -> ForeignStep | None:
-        """See :class:`~stepwire._context.Library`."""
+        """The innermost step that began in ``frame`` and is around the running code."""
         step = self._around()
         return step if step is not None and step.began_in(frame) else None
 
     def _place(self, parent: K | None, frame: Frame | None) -> Frame | None:
         named = self._entry(parent)
         if named is not None and (frame is None or self._around() is not named.step):
-            return Frame(named.step._started(), named.step)
+            return named.step.place
         return None if frame is None else innermost(frame)
 
     def _around(self) -> ForeignStep | None:

@@ -31,7 +31,8 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
 from stepwire._context import own_frame
-from stepwire.integrations._foreign import ModelCalls
+from stepwire.integrations import _model_calls as model_calls
+from stepwire.integrations._foreign import ForeignStep
 from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._langchain_values import (
     model_answer,
@@ -164,8 +165,8 @@ class StepHandler(BaseCallbackHandler):
             asked=None if run.get("defers_inputs") else shown(asked),
             tags=[tag for tag in tags if not tag.startswith("seq:step:")],
         )
-        if type == "llm":
-            ModelCalls.begun(step)
+        if type == "llm" and isinstance(step, ForeignStep):
+            model_calls.add(step)
 
     def _end(
         self,
@@ -240,7 +241,7 @@ class _Here:
     def get(self) -> StepHandler | None:
         if own_frame() is None:
             return None
-        ModelCalls.expected()
+        model_calls.expect()
         if not self._active or self._handlers is None:
             return None
         sync, async_ = self._handlers
