@@ -258,6 +258,51 @@ async def test_a_response_that_its_caller_streams_by_hand_is_left_alone(
     assert await bench.steps() == {}
 
 
+@pytest.mark.parametrize("sync", [False, True])
+async def test_a_stream_that_is_parsed_from_such_a_response_is_shown(
+    bench: Bench, client: AsyncOpenAI, sync_client: OpenAI, sync: bool
+) -> None:
+    async def handler() -> None:
+        if sync:
+            with sync_client.responses.with_streaming_response.create(
+                model="plain", input="hello", stream=True
+            ) as response:
+                assert response.parse() is response.parse()
+                assert [event.type for event in response.parse()]
+        else:
+            async with client.responses.with_streaming_response.create(
+                model="plain", input="hello", stream=True
+            ) as async_response:
+                stream = await async_response.parse()
+                assert isinstance(stream, AsyncStream)
+                assert [event.type async for event in stream]
+
+    run = await bench.run(handler)
+    assert (run.status, run.error) == ("ok", None)
+    step = await only_step(bench)
+    assert (step.type, step.status, step.output) == ("llm", "ok", "You said: hello")
+    assert "complete" not in step.metadata
+    assert (await bench.types()).count("step.end") == 1
+
+
+async def test_a_stream_that_its_caller_reads_by_hand_is_a_step_that_is_not_complete(
+    bench: Bench, client: AsyncOpenAI
+) -> None:
+    seen: list[StepDocument] = []
+
+    async def handler() -> None:
+        async with client.chat.completions.with_streaming_response.create(
+            model="plain", messages=ask(), stream=True
+        ) as response:
+            assert [line async for line in response.iter_lines()]
+        seen.append(await ended(bench, "plain"))
+
+    run = await bench.run(handler)
+    assert (run.status, run.error) == ("ok", None)
+    assert (seen[0].status, seen[0].output) == ("ok", "")
+    assert seen[0].metadata["complete"] is False
+
+
 async def test_a_refused_call_ends_its_step_with_the_error_and_raises_it(
     bench: Bench, client: AsyncOpenAI, sync_client: OpenAI
 ) -> None:

@@ -36,6 +36,33 @@ class Enqueues(Protocol):
     async def enqueue(self, request: RunRequest, /) -> None: ...
 
 
+class Inner(Protocol):
+    """A step that a library's own context has around the running code."""
+
+    @property
+    def step(self) -> Step: ...
+
+    @property
+    def number(self) -> int:
+        """Of two that are around the same code, the inner one has the higher number."""
+        ...
+
+
+class Library(Protocol):
+    """Somebody else's code that keeps its own account of what runs inside what.
+
+    Between our ``with`` blocks it has steps that no frame of ours knows: it may enter them in a
+    context that we never see. So it is asked, whenever a place in the tree is needed.
+    """
+
+    def inside(self, frame: Frame) -> Inner | None:
+        """Its innermost step that began in ``frame`` and is around the running code; never raises.
+
+        A step that began in another frame is not inside this one: this one was entered in it.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """One attempt of a run, or one emitter, in this process: what its steps have in common."""
@@ -58,6 +85,8 @@ class Scope:
     """Where tasks go that the handler awaits; None: it has to connect."""
     open: dict[str, Open] = field(default_factory=dict)
     """Begun and not ended, in the order of their beginnings."""
+    libraries: list[Library] = field(default_factory=list)
+    """Those that have shown steps here. In most runs none, and then nobody is asked anything."""
 
     @property
     def session_id(self) -> str:
@@ -100,15 +129,29 @@ _frame: ContextVar[Frame | None] = ContextVar("stepwire_frame", default=None)
 
 
 def current_frame(what: str) -> Frame:
-    """The frame of the code that runs now.
+    """Where the code that runs now is in the tree.
 
     Raises:
-        NoActiveSession: there is none.
+        NoActiveSession: it runs outside any session.
     """
     frame = _frame.get()
     if frame is None:
         raise NoActiveSession(what)
-    return frame
+    return innermost(frame) if frame.scope.libraries else frame
+
+
+def own_frame() -> Frame | None:
+    """The innermost frame of ours, whatever a library has begun in it; None outside any session."""
+    return _frame.get()
+
+
+def innermost(frame: Frame) -> Frame:
+    """``frame``, or the place that a library has begun in it for the code that runs now."""
+    places = [library.inside(frame) for library in frame.scope.libraries]
+    found = [place for place in places if place is not None]
+    if not found:
+        return frame
+    return Frame(frame.scope, max(found, key=lambda inner: inner.number).step)
 
 
 def enter_frame(frame: Frame) -> Token[Frame | None]:
@@ -155,7 +198,7 @@ class Context:
     def current_step(self) -> Step | None:
         """The innermost step around the running code, or None."""
         frame = _frame.get()
-        return None if frame is None else frame.step
+        return None if frame is None else innermost(frame).step
 
 
 context = Context()

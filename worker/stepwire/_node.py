@@ -119,10 +119,11 @@ class Node:
     def _default_parent(self, frame: Frame) -> str | None:
         return frame.parent_id
 
-    def _started(self) -> Scope:
-        """Send it if it has not been sent; the session it belongs to."""
+    def _started(self, frame: Frame | None = None) -> Scope:
+        """Send it if it has not been sent, by default from where the code is that runs now; the
+        session it belongs to."""
         if self._scope is None:
-            frame = current_frame(f"{self._what} {self.name!r}")
+            frame = frame or current_frame(f"{self._what} {self.name!r}")
             if self.parent_id is None:
                 self.parent_id = self._default_parent(frame)
             started_at = now()

@@ -211,7 +211,7 @@ class Step(Node):
 
     def _leave(self, exc: BaseException | None) -> None:
         try:
-            self._end(*_outcome(exc))
+            self._end(*outcome(exc))
         except StepwireError:
             # Raised from here it would hide the exception, or the cancellation, that is under way.
             if exc is None:
@@ -253,7 +253,8 @@ class Step(Node):
         return document
 
 
-def _outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:
+def outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:
+    """How work ends that ``exc`` has left, or that nothing has."""
     if exc is None or isinstance(exc, GeneratorExit):
         return "ok", None
     if isinstance(exc, asyncio.CancelledError):

@@ -1,196 +1,225 @@
-"""What the integrations share: steps that somebody else's code begins and ends.
+"""Steps that somebody else's code begins and ends.
 
 A ``with`` block is not to be had there: a callback begins a step and another one ends it, maybe in
-another task or thread. And it is their call that our code sits in, so nothing of ours may break it.
+another task or thread.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+import itertools
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from stepwire._context import Frame, _frame, enter_frame, leave_frame
-from stepwire._step import Step, _outcome
+from stepwire._context import Frame
+from stepwire._step import Step, outcome
 from stepwire._text import jsonable
+from stepwire.integrations import _model_calls as model_calls
 from stepwire_core.documents import ErrorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Mapping, Sequence
 
-logger = logging.getLogger("stepwire.integrations")
-
-MAX_OPEN: Final = 10_000
-"""Steps of one library that are open at once; past it the oldest is left to the end of its run."""
+    from stepwire._producer import Producer
 
 MAX_SOLID_CHARS: Final = 2_000
 """A longer text without a space is a file in base64; users see its size instead."""
 
-K = TypeVar("K", bound="Hashable")
+_numbers = itertools.count()
 
 
-class Guard(ContextDecorator):
-    """``with guard:`` or ``@guard`` around our code in somebody else's call: failures stay inside.
-
-    One is logged with its traceback, the first time of each kind. Cancellations go on.
-    """
-
-    def __init__(self, library: str) -> None:
-        self._library = library
-        self._said: set[type[BaseException]] = set()
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if not isinstance(exc, Exception):
-            return False
-        if type(exc) not in self._said:
-            self._said.add(type(exc))
-            logger.warning(
-                "a step could not be shown; more of this kind are not logged",
-                extra={"library": self._library},
-                exc_info=exc,
-            )
-        return True
-
-
-class Switch:
-    """Something that is put in place once, however often it is asked for, and taken back once.
+class ForeignStep(Step):
+    """A step that a library's calls begin and end; it starts when it is made.
 
     Args:
-        put: Puts it in place; returns what takes it back.
+        place: Where it starts.
+        frame: The frame of ours that is around the code which begins it.
+        source: Who shows it.
+        model: Of a model's call, the model. None is any.
     """
 
-    def __init__(self, put: Callable[[], Callable[[], None]]) -> None:
-        self._put = put
-        self._undo: Callable[[], None] | None = None
-        self._lock = threading.Lock()
-
-    def on(self) -> Callable[[], None]:
-        """Put it in place; returns :meth:`off`."""
-        with self._lock:
-            if self._undo is None:
-                self._undo = self._put()
-        return self.off
-
-    def off(self) -> None:
-        """Take it back; does nothing if it is not in place."""
-        with self._lock:
-            undo, self._undo = self._undo, None
-        if undo is not None:
-            undo()
-
-
-class OpenSteps(Generic[K]):
-    """The open steps of one library, by its own ids, from any thread.
-
-    A step nests under the one that the library names as its parent, in that one's session, else
-    under the stepwire step around the running code. Outside any session there is none.
-    """
-
-    def __init__(self) -> None:
-        self._steps: dict[K, Step] = {}
-        self._lock = threading.Lock()
-
-    def begin(
+    def __init__(
         self,
-        key: K,
-        parent: K | None,
+        place: Frame,
         *,
+        frame: Frame | None,
+        source: str,
         name: str,
         type: str,
+        model: str | None = None,
         id: str | None = None,
-        **fields: Any,
-    ) -> Step | None:
-        """Start the step of ``key`` (fields: see :func:`begin`); None outside any session."""
-        step = begin(self.get(parent), name=name, type=type, id=id, **fields)
-        self._keep(key, step)
-        return step
+        asked: object = None,
+        tags: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(name, type, id=id, tags=tags)
+        self.number = next(_numbers)
+        self._around = None if frame is None else frame.step
+        self._source = source
+        self._model = model
+        self._streamer: object = None
+        self._joined: dict[str, Joined] = {}
+        self._show_input(asked)
+        self._started(place)
 
-    def skip(self, key: K, parent: K | None) -> None:
-        """``key`` is not shown: what nests under it nests under its parent."""
-        self._keep(key, self.get(parent))
+    @property
+    def step(self) -> ForeignStep:
+        return self
 
-    def get(self, key: K | None) -> Step | None:
-        return None if key is None else self._steps.get(key)
+    @property
+    def place(self) -> Frame:
+        """Inside it."""
+        return Frame(self._started(), self)
 
-    def pop(self, key: K) -> Step | None:
-        """The step of ``key``, which is over; None if it was not shown."""
-        with self._lock:
-            return self._steps.pop(key, None)
+    @property
+    def producer(self) -> Producer:
+        return self._started().producer
 
-    def _keep(self, key: K, step: Step | None) -> None:
-        if step is None:
+    @property
+    def publishes(self) -> bool:
+        """Whether :meth:`finish` sends something: then it takes the publisher's lock."""
+        return True
+
+    def began_in(self, frame: Frame) -> bool:
+        """Whether no frame of ours was entered between that one and this step."""
+        # Not the frame itself: a generator's step has one for each stretch of its code.
+        return self._around is frame.step and self._scope is frame.scope
+
+    def is_call_of(self, source: str, model: str | None) -> bool:
+        """Whether a model's call that ``source`` sees inside this step is this very call.
+
+        A source that sees one call inside another means two. So does one that sees a second call
+        inside this one: a retry, or what somebody does between the pieces of a stream.
+        """
+        return (
+            self.type == "llm"
+            and self.ended_at is None
+            and self._source != source
+            and source not in self._joined
+            and (self._model is None or self._model == model)
+        )
+
+    def stream(self, text: str, *, by: object) -> None:
+        """Append to the output. What several see passing is taken from the first of them."""
+        if not text:
             return
-        with self._lock:
-            self._steps[key] = step
-            if len(self._steps) > MAX_OPEN:
-                del self._steps[next(iter(self._steps))]
+        self._streamer = self._streamer or by
+        if self._streamer is by:
+            self._add(text, "output", replace=False)
+
+    def finish(
+        self,
+        *,
+        name: str | None = None,
+        asked: object = None,
+        output: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        error: BaseException | ErrorInfo | None = None,
+    ) -> None:
+        """End it; once it has ended, show what has come to be known.
+
+        What has been streamed stays its output; what is None or empty changes nothing. Libraries
+        that tell an error in words give an :class:`ErrorInfo`.
+        """
+        self.name = name or self.name
+        self._show_input(asked)
+        joined = self._joined.values()
+        failures = [other.error.model_dump() for other in joined if other.error is not None]
+        if output is not None and failures:
+            # What has been streamed is the beginning of an answer that never came.
+            self.output = ""
+        if error is None and self.error is None:
+            self.metadata |= _told({"errors": failures[:1]})
+        for other in joined:
+            self.metadata = other.facts | self.metadata
+            output = other.output if output is None else output
+        if output is not None and not self.output:
+            self.output = concise(output)
+        self.metadata |= _told(metadata)
+        if self.ended_at is not None:
+            self._update()
+        elif isinstance(error, ErrorInfo):
+            self._end("error", error)
+        else:
+            self._end(*outcome(error))
+
+    def _show_input(self, value: object) -> None:
+        if value is not None:
+            self.show_input = self._set("input", concise(value)) or True
 
 
-def begin(
-    parent: Step | None,
-    *,
-    name: str,
-    type: str,
-    id: str | None = None,
-    input: object = None,
-    metadata: Mapping[str, Any] | None = None,
-    tags: Sequence[str] | None = None,
-) -> Step | None:
-    """A step that has started, under ``parent`` or else the step around the running code.
+class Joined:
+    """A model's call that a :class:`ForeignStep` shows already, seen by another integration too.
 
-    None outside any session: there is nobody to show it to.
+    One call is one step, that of the outer integration, which knows more. This one adds what the
+    outer one does not tell: tokens as they come, facts, what was asked and answered, an error that
+    the outer one has survived.
     """
-    frame = _frame.get()
-    if parent is not None and parent._scope is not None:
-        frame = Frame(parent._scope, parent)
-    if frame is None:
-        return None
-    step = Step(name=name, type=type, id=id, metadata=metadata, tags=tags)
-    show_input(step, input)
-    token = enter_frame(frame)
-    try:
-        step._started()
-    finally:
-        leave_frame(token)
-    return step
+
+    def __init__(self, step: ForeignStep, source: str, *, asked: object = None) -> None:
+        self._step = step
+        self.facts: dict[str, Any] = {}
+        self.output: object = None
+        self.error: ErrorInfo | None = None
+        step._joined[source] = self
+        if asked is not None and not step.input:
+            step._show_input(asked)
+            step._update()
+
+    @property
+    def step(self) -> ForeignStep:
+        return self._step
+
+    @property
+    def producer(self) -> Producer:
+        return self._step.producer
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self._step.metadata
+
+    @property
+    def publishes(self) -> bool:
+        """As :attr:`ForeignStep.publishes`: only what comes after the end of the outer one."""
+        return self._step.ended_at is not None
+
+    def stream(self, text: str, *, by: object) -> None:
+        self._step.stream(text, by=by)
+
+    def finish(
+        self,
+        *,
+        name: str | None = None,  # noqa: ARG002 - the outer one has named it
+        asked: object = None,
+        output: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        error: BaseException | ErrorInfo | None = None,
+    ) -> None:
+        self.output = output
+        self.facts = _told(metadata)
+        self.error = error if isinstance(error, ErrorInfo) else outcome(error)[1]
+        if asked is not None and not self._step.input:
+            self._step._show_input(asked)
+        if self._step.ended_at is not None:
+            self._step.finish()
 
 
-def show_input(step: Step, value: object) -> None:
-    """Set the input of a step, visibly; None leaves it."""
-    if value is not None:
-        step.show_input = step._set("input", concise(value)) or True
+Shown: TypeAlias = ForeignStep | Joined
+"""How a call shows: as a step of its own, or in one that is there."""
 
 
-def end(
-    step: Step,
-    *,
-    output: object = None,
-    metadata: Mapping[str, Any] | None = None,
-    error: BaseException | ErrorInfo | None = None,
-) -> None:
-    """End a step, once; what has been streamed into it stays its output.
-
-    Libraries that tell an error in words give an :class:`ErrorInfo`.
-    """
-    if output is not None and not step.output:
-        step.output = concise(output)
-    step.metadata |= {k: v for k, v in (metadata or {}).items() if v not in (None, "", [], {})}
-    if step.ended_at is not None:
-        step._update()
-    elif isinstance(error, ErrorInfo):
-        step._end("error", error)
-    else:
-        step._end(*_outcome(error))
+def begin(place: Frame, *, frame: Frame | None, source: str, type: str, **fields: Any) -> Shown:
+    """Show what begins at ``place``; see :class:`ForeignStep` for the fields."""
+    if type == "llm":
+        model = fields.get("model")
+        if isinstance(place.step, ForeignStep) and place.step.is_call_of(source, model):
+            return Joined(place.step, source, asked=fields.get("asked"))
+        call = model_calls.the_only_one()
+        if (
+            call is not None
+            and frame is not None
+            and call.began_in(frame)
+            and call.is_call_of(source, model)
+        ):
+            return Joined(call, source, asked=fields.get("asked"))
+    return ForeignStep(place, frame=frame, source=source, type=type, **fields)
 
 
 def concise(value: object) -> Any:
@@ -208,3 +237,7 @@ def _without_files(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_files(item) for item in value]
     return value
+
+
+def _told(facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (facts or {}).items() if value not in (None, "", [], {})}

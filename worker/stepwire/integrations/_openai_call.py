@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire.integrations._foreign import Guard, begin, end
+from stepwire._context import innermost, own_frame
+from stepwire.integrations._foreign import begin
+from stepwire.integrations._guest import Guard
 from stepwire_core.documents import ErrorInfo
 
 if TYPE_CHECKING:
     from stepwire._producer import Producer
-    from stepwire._step import Step
+    from stepwire.integrations._foreign import Shown
 
 _RAW_STREAM: Final = ("X-Stainless-Raw-Response", "stream")
 
@@ -24,22 +26,34 @@ def begin_call(options: Any) -> Call | None:
     with guard:
         kind = _KINDS.get(options.url)
         headers = options.headers if isinstance(options.headers, dict) else {}
-        # Under `with_streaming_response` this header says `stream`: reading it is the caller's.
-        if kind is None or options.method.lower() != "post" or _RAW_STREAM in headers.items():
+        frame = own_frame()
+        if kind is None or frame is None or options.method.lower() != "post":
             return None
         body = options.json_data
-        step = begin(
-            None, name=str(body.get("model") or "llm"), type="llm", input=kind.question(body)
+        # Under `with_streaming_response` this header says `stream`: reading is the caller's. But
+        # who asks for a stream of events most likely has it parsed.
+        if _RAW_STREAM in headers.items() and not body.get("stream"):
+            return None
+        model = str(body.get("model") or "llm")
+        return kind(
+            begin(
+                innermost(frame),
+                frame=frame,
+                source="openai",
+                name=model,
+                type="llm",
+                model=model,
+                asked=kind.question(body),
+            )
         )
-        return None if step is None else kind(step)
     return None
 
 
 class Call:
     """A call and what has come back so far. What a caller of the client runs here never raises."""
 
-    def __init__(self, step: Step) -> None:
-        self._step = step
+    def __init__(self, shown: Shown) -> None:
+        self._shown = shown
         self._facts: dict[str, Any] = {}
         self._calls: dict[int, dict[str, Any]] = {}
         self._text: str | None = None
@@ -50,7 +64,7 @@ class Call:
 
     @property
     def producer(self) -> Producer:
-        return self._step._started().producer
+        return self._shown.producer
 
     @staticmethod
     def question(body: dict[str, Any]) -> Any:
@@ -68,20 +82,36 @@ class Call:
     def streamed(self, item: Any) -> None:
         """Show one item of a stream."""
         with guard:
-            self._step._add(self._piece(item), "output", replace=False)
+            self._shown.stream(self._piece(item), by=self)
 
     @contextmanager
-    def pulling(self) -> Iterator[None]:
-        """While the client reads, it closes its own response: nobody has left."""
-        self._pulling = True
+    def failing(self) -> Iterator[None]:
+        """What leaves the block ends the call."""
         try:
             yield
+        except (StopIteration, StopAsyncIteration):
+            self.end()
+            raise
+        except BaseException as error:
+            self.end(error)
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While the client reads an item, it closes its own response: nobody has left."""
+        self._pulling = True
+        try:
+            with self.failing():
+                yield
         finally:
             self._pulling = False
 
     def left(self) -> None:
         """The caller does not read on; who does after all makes the step whole again."""
         if self._over or self._pulling:
+            return
+        if not self._shown.publishes:
+            self.end(complete=False)
             return
         with guard:
             # This may be a finaliser, which runs anywhere: also where its thread holds the
@@ -95,9 +125,8 @@ class Call:
                 return
             self._over = True
             calls = list(self._calls.values())
-            self._step.metadata.pop("complete", None)
-            end(
-                self._step,
+            self._shown.metadata.pop("complete", None)
+            self._shown.finish(
                 output=self._text or calls or None,
                 metadata=self._facts
                 | {"tool_calls": calls, "complete": None if complete else False},

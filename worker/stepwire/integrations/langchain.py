@@ -27,10 +27,13 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
-from stepwire._context import _frame
-from stepwire.integrations._foreign import Guard, OpenSteps, Switch, end, show_input
+from stepwire._context import own_frame
+from stepwire.integrations import _model_calls as model_calls
+from stepwire.integrations._foreign import ForeignStep
+from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._langchain_values import (
     model_answer,
     model_name,
@@ -39,6 +42,7 @@ from stepwire.integrations._langchain_values import (
     shown_message,
     token_text,
 )
+from stepwire.integrations._open_steps import OpenSteps
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 
 _HIDDEN: Final = "langsmith:hidden"
 _guard = Guard("langchain")
+_steps: OpenSteps[UUID] = OpenSteps(_guard, lambda: _current())
 
 
 def instrument() -> Callable[[], None]:
@@ -74,7 +79,7 @@ class StepHandler(BaseCallbackHandler):
     run_inline = False
 
     def __init__(self) -> None:
-        self._steps: OpenSteps[UUID] = OpenSteps()
+        _here.register()
 
     # -- starts ---------------------------------------------------------------------------------
 
@@ -106,9 +111,9 @@ class StepHandler(BaseCallbackHandler):
 
     @_guard
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **_run: Any) -> None:
-        step = self._steps.get(run_id)
+        step = _steps.get(run_id)
         if step is not None:
-            step._add(token_text(token), "output", replace=False)
+            step.stream(token_text(token), by=self)
 
     # -- ends -----------------------------------------------------------------------------------
 
@@ -147,17 +152,21 @@ class StepHandler(BaseCallbackHandler):
     def _begin(self, type: str, name: str, asked: Any, run: dict[str, Any]) -> None:
         key, parent, tags = run["run_id"], run.get("parent_run_id"), run.get("tags") or ()
         if _HIDDEN in tags:
-            self._steps.skip(key, parent)
+            _steps.hide(key, parent)
             return
-        self._steps.begin(
+        step = _steps.begin(
             key,
             parent,
+            source="langchain",
             name=name,
             type=type,
+            model=name,
             id=str(key),
-            input=None if run.get("defers_inputs") else shown(asked),
+            asked=None if run.get("defers_inputs") else shown(asked),
             tags=[tag for tag in tags if not tag.startswith("seq:step:")],
         )
+        if type == "llm" and isinstance(step, ForeignStep):
+            model_calls.add(step)
 
     def _end(
         self,
@@ -168,11 +177,9 @@ class StepHandler(BaseCallbackHandler):
         asked: Any = None,
         error: BaseException | None = None,
     ) -> None:
-        step = self._steps.pop(key)
-        # What a hidden run points to is its parent, which goes on.
-        if step is not None and step.id == str(key):
-            show_input(step, shown(asked))
-            end(step, output=shown(output), metadata=facts, error=error)
+        step = _steps.pop(key)
+        if step is not None:
+            step.finish(asked=shown(asked), output=shown(output), metadata=facts, error=error)
 
 
 def _awaited(method: Callable[..., None]) -> Any:
@@ -180,9 +187,9 @@ def _awaited(method: Callable[..., None]) -> Any:
     async def wrapper(self: StepHandler, *args: Any, **run: Any) -> None:
         method(self, *args, **run)
         with _guard:
-            step = self._steps.get(run["run_id"])
-            if step is not None and step._scope is not None:
-                await step._scope.producer.room()
+            step = _steps.get(run["run_id"])
+            if step is not None:
+                await step.producer.room()
 
     return wrapper
 
@@ -207,20 +214,24 @@ class AsyncStepHandler(StepHandler):
 
 
 class _Here:
-    """Stands where LangChain looks for a context variable: the handler of the running code."""
+    """Stands where LangChain looks for a context variable: the handler of the running code.
+
+    It looks when it is about to begin a run, in the code that the run is called from.
+    """
 
     def __init__(self) -> None:
         self._registered = False
         self._active = False
-        self._sync, self._async = StepHandler(), AsyncStepHandler()
-        # A run of one kind may begin in another's.
-        self._async._steps = self._sync._steps
+        self._handlers: tuple[StepHandler, StepHandler] | None = None
 
-    def put(self) -> Callable[[], None]:
+    def register(self) -> None:
         if not self._registered:
             # There is no way to take a hook back: it stays, and finds nothing.
             self._registered = True
             register_configure_hook(self, True, StepHandler)  # type: ignore[arg-type]
+
+    def put(self) -> Callable[[], None]:
+        self._handlers = self._handlers or (StepHandler(), AsyncStepHandler())
         self._active = True
         return self._leave
 
@@ -228,13 +239,24 @@ class _Here:
         self._active = False
 
     def get(self) -> StepHandler | None:
-        if not self._active or _frame.get() is None:
+        if own_frame() is None:
             return None
+        model_calls.expect()
+        if not self._active or self._handlers is None:
+            return None
+        sync, async_ = self._handlers
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return self._sync
-        return self._async
+            return sync
+        return async_
 
 
-_switch = Switch(_Here().put)
+_here = _Here()
+_switch = Switch(_here.put)
+
+
+def _current() -> UUID | None:
+    """The id of the run that is around the running code."""
+    config = var_child_runnable_config.get()
+    return None if config is None else getattr(config.get("callbacks"), "parent_run_id", None)

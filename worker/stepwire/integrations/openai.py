@@ -16,17 +16,18 @@ of a stream, is the step's error. A stream that its caller leaves ends the step 
 ``complete: false`` in the metadata says so. Of several choices the first is streamed.
 
 What a call returns and raises is untouched, object by object: a stream stays the client's own.
-Not shown: ``with_streaming_response``, whose body belongs to the caller, and websockets.
+Not shown: a body that the caller reads by hand (``with_streaming_response``; of a stream of events
+what is parsed is shown), and websockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
+from openai import APIResponse, AsyncAPIResponse, AsyncOpenAI, AsyncStream, OpenAI, Stream
 
-from stepwire.integrations._foreign import Switch
+from stepwire.integrations._guest import Switch
 from stepwire.integrations._openai_call import Call, begin_call, guard
 
 
@@ -67,11 +68,8 @@ def _sync(original: Callable[..., Any]) -> Callable[..., Any]:
         call = begin_call(options)
         if call is None:
             return original(self, cast_to, options, *args, **kwargs)
-        try:
+        with call.failing():
             answer = original(self, cast_to, options, *args, **kwargs)
-        except BaseException as error:
-            call.end(error)
-            raise
         _show(answer, call)
         return answer
 
@@ -85,11 +83,8 @@ def _async(original: Callable[..., Any]) -> Callable[..., Any]:
         call = begin_call(options)
         if call is None:
             return await original(self, cast_to, options, *args, **kwargs)
-        try:
+        with call.failing():
             answer = await original(self, cast_to, options, *args, **kwargs)
-        except BaseException as error:
-            call.end(error)
-            raise
         _show(answer, call)
         return answer
 
@@ -102,102 +97,24 @@ _switch = Switch(_patch)
 def _show(answer: Any, call: Call) -> None:
     """Show what the client is about to return; of a stream, every item as it passes."""
     with guard:
+        if isinstance(answer, (APIResponse, AsyncAPIResponse)):
+            _watch_closing(answer.http_response, answer, call)
+            _watch_parsing(answer, call)
+            return
         if hasattr(answer, "http_response"):
             # A raw response keeps what it has parsed: the caller gets this same object.
             answer = answer.parse()
-        if isinstance(answer, Stream):
-            _watch_closing(answer.response, "close", call)
-            answer._iterator = _Watched(answer._iterator, call)
-            return
-        if isinstance(answer, AsyncStream):
-            _watch_closing(answer.response, "aclose", call)
-            answer._iterator = _AsyncWatched(answer._iterator, call)
+        if isinstance(answer, (Stream, AsyncStream)):
+            _watch_closing(answer.response, answer, call)
+            _watch_items(answer, call)
             return
         call.whole(answer)
     call.end()
 
 
-class _Watched:
-    """The iterator inside a stream; every item passes the step."""
-
-    def __init__(self, inner: Iterator[Any], call: Call) -> None:
-        self._inner = inner
-        self._call = call
-
-    def __iter__(self) -> Iterator[Any]:
-        return _Loop(self, self._call)
-
-    def __next__(self) -> Any:
-        try:
-            with self._call.pulling():
-                item = next(self._inner)
-        except StopIteration:
-            self._call.end()
-            raise
-        except BaseException as error:
-            self._call.end(error)
-            raise
-        self._call.streamed(item)
-        with guard:
-            self._call.producer.room_sync()
-        return item
-
-
-class _AsyncWatched:
-    """The same for an asynchronous stream."""
-
-    def __init__(self, inner: AsyncIterator[Any], call: Call) -> None:
-        self._inner = inner
-        self._call = call
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return _AsyncLoop(self, self._call)
-
-    async def __anext__(self) -> Any:
-        try:
-            with self._call.pulling():
-                item = await anext(self._inner)
-        except StopAsyncIteration:
-            self._call.end()
-            raise
-        except BaseException as error:
-            self._call.end(error)
-            raise
-        self._call.streamed(item)
-        with guard:
-            await self._call.producer.room()
-        return item
-
-
-class _Reader:
-    """One loop over a stream: when the loop is left, so is the stream."""
-
-    def __init__(self, stream: Any, call: Call) -> None:
-        self._stream = stream
-        self._call = call
-
-    def __del__(self) -> None:
-        self._call.left()
-
-
-class _Loop(_Reader):
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        return next(self._stream)
-
-
-class _AsyncLoop(_Reader):
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self
-
-    async def __anext__(self) -> Any:
-        return await anext(self._stream)
-
-
-def _watch_closing(response: Any, name: str, call: Call) -> None:
+def _watch_closing(response: Any, answer: Any, call: Call) -> None:
     """See it when the caller closes a stream that has more to come."""
+    name = "aclose" if isinstance(answer, (AsyncStream, AsyncAPIResponse)) else "close"
     close = getattr(response, name)
 
     def closed() -> Any:
@@ -207,3 +124,74 @@ def _watch_closing(response: Any, name: str, call: Call) -> None:
         return close()
 
     setattr(response, name, closed)
+
+
+def _watch_parsing(answer: Any, call: Call) -> None:
+    """See the stream that the caller has a body parsed into; a body read otherwise stays his."""
+    parse = answer.parse
+
+    def parsed(*args: Any, **kwargs: Any) -> Any:
+        return _watch_items(parse(*args, **kwargs), call)
+
+    async def async_parsed(*args: Any, **kwargs: Any) -> Any:
+        return _watch_items(await parse(*args, **kwargs), call)
+
+    answer.parse = async_parsed if isinstance(answer, AsyncAPIResponse) else parsed
+
+
+def _watch_items(stream: Any, call: Call) -> Any:
+    # What is parsed twice is the same stream.
+    if isinstance(stream, (Stream, AsyncStream)) and not isinstance(stream._iterator, _Watched):
+        stream._iterator = _Watched(stream._iterator, call)
+    return stream
+
+
+class _Watched:
+    """The iterator inside a stream, of either kind; every item passes the step."""
+
+    def __init__(self, inner: Any, call: Call) -> None:
+        self._inner = inner
+        self._call = call
+
+    def __iter__(self) -> _Loop:
+        return _Loop(self, self._call)
+
+    __aiter__ = __iter__
+
+    def __next__(self) -> Any:
+        with self._call.reading():
+            item = next(self._inner)
+        self._call.streamed(item)
+        with guard:
+            self._call.producer.room_sync()
+        return item
+
+    async def __anext__(self) -> Any:
+        with self._call.reading():
+            item = await anext(self._inner)
+        self._call.streamed(item)
+        with guard:
+            await self._call.producer.room()
+        return item
+
+
+class _Loop:
+    """One loop over a stream: when the loop is left, so is the stream."""
+
+    def __init__(self, stream: _Watched, call: Call) -> None:
+        self._stream = stream
+        self._call = call
+
+    def __iter__(self) -> _Loop:
+        return self
+
+    __aiter__ = __iter__
+
+    def __next__(self) -> Any:
+        return next(self._stream)
+
+    async def __anext__(self) -> Any:
+        return await anext(self._stream)
+
+    def __del__(self) -> None:
+        self._call.left()

@@ -12,7 +12,7 @@ span's. Tasks and turns, which the SDK puts between, are left out. Contents foll
 switch: with ``RunConfig(trace_include_sensitive_data=False)`` names, usage and errors remain.
 
 The SDK's tracing carries no tokens, so answers appear whole; ``openai.instrument()`` beside this
-shows them live, as steps of their own. What else the SDK does with traces goes on: by default it
+shows them live, in the same steps. What else the SDK does with traces goes on: by default it
 sends them to OpenAI where a key is set (``agents.set_trace_processors`` changes that).
 """
 
@@ -21,9 +21,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.tracing import TracingProcessor, add_trace_processor
+from agents.tracing import (
+    TracingProcessor,
+    add_trace_processor,
+    get_current_span,
+    get_current_trace,
+)
 
-from stepwire.integrations._foreign import Guard, OpenSteps, Switch, end, show_input
+from stepwire.integrations._guest import Guard, Switch
+from stepwire.integrations._open_steps import OpenSteps
 from stepwire_core.documents import ErrorInfo
 from stepwire_core.errors import InvalidId
 from stepwire_core.ids import check_id, derived_id
@@ -31,9 +37,8 @@ from stepwire_core.ids import check_id, derived_id
 if TYPE_CHECKING:
     from agents.tracing import Span, Trace
 
-    from stepwire._step import Step
-
 _guard = Guard("openai-agents")
+_steps: OpenSteps[str] = OpenSteps(_guard, lambda: _current())
 
 _TYPES: Final = {
     "agent": "agent",
@@ -64,19 +69,18 @@ class StepTracingProcessor(TracingProcessor):
     """Shows traces and spans that start inside a session as steps. Never raises, never blocks."""
 
     def __init__(self) -> None:
-        self._steps: OpenSteps[str] = OpenSteps()
         self._closed = False
 
     @_guard
     def on_trace_start(self, trace: Trace) -> None:
         if not self._closed:
-            self._begin(trace.trace_id, None, trace.name, "run")
+            self._begin(trace.trace_id, None, name=trace.name, type="run")
 
     @_guard
     def on_trace_end(self, trace: Trace) -> None:
-        step = self._ended(trace.trace_id)
-        if step is not None:
-            end(step)
+        shown = _steps.pop(trace.trace_id)
+        if shown is not None:
+            shown.finish()
 
     @_guard
     def on_span_start(self, span: Span[Any]) -> None:
@@ -85,20 +89,26 @@ class StepTracingProcessor(TracingProcessor):
         data = span.span_data
         parent = span.parent_id or span.trace_id
         if data.type in _BETWEEN:
-            self._steps.skip(span.span_id, parent)
-        else:
-            self._begin(span.span_id, parent, _name(data), _TYPES.get(data.type, str(data.type)))
+            _steps.hide(span.span_id, parent)
+            return
+        self._begin(
+            span.span_id,
+            parent,
+            name=_name(data),
+            type=_TYPES.get(data.type, str(data.type)),
+            # A response tells its model only when it is there.
+            model=getattr(data, "model", None),
+        )
 
     @_guard
     def on_span_end(self, span: Span[Any]) -> None:
-        step = self._ended(span.span_id)
-        if step is None:
+        shown = _steps.pop(span.span_id)
+        if shown is None:
             return
         # The SDK fills in a span while it lasts.
-        step.name = _name(span.span_data)
-        show_input(step, _asked(span.span_data))
-        end(
-            step,
+        shown.finish(
+            name=_name(span.span_data),
+            asked=_asked(span.span_data),
             output=_said(span.span_data),
             metadata=_facts(span.span_data),
             error=_error(span.error),
@@ -111,13 +121,17 @@ class StepTracingProcessor(TracingProcessor):
     def force_flush(self) -> None:
         """Nothing to do: steps are on their way at once, and a run waits for them at its end."""
 
-    def _begin(self, key: str, parent: str | None, name: str, type: str) -> None:
-        self._steps.begin(key, parent, name=name, type=type, id=_id(key))
+    def _begin(self, key: str, parent: str | None, **fields: Any) -> None:
+        _steps.begin(key, parent, source="openai-agents", id=_id(key), **fields)
 
-    def _ended(self, key: str) -> Step | None:
-        step = self._steps.pop(key)
-        # What a span that is not shown points to is its ancestor, which goes on.
-        return step if step is not None and step.id == _id(key) else None
+
+def _current() -> str | None:
+    """The id of the span that is around the running code, else of its trace."""
+    span = get_current_span()
+    if span is not None:
+        return span.span_id
+    trace = get_current_trace()
+    return None if trace is None else trace.trace_id
 
 
 def _put() -> Callable[[], None]:

@@ -16,7 +16,8 @@ Shown are the span's name (of a tool and an agent, theirs), what was asked and a
 the usage and the finish reasons. A span of status ERROR is a step with that error. What was said is
 there only if the instrumentation writes it into span attributes or span events, which most do on
 demand: ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY``. Spans carry no tokens, so
-nothing streams. Sampled-out spans are not seen.
+nothing streams but what the OpenAI client's own integration sees beside this. Sampled-out spans are
+not seen.
 
 The conventions (https://github.com/open-telemetry/semantic-conventions-genai) are in development;
 names of earlier versions are read too.
@@ -33,7 +34,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
 
-from stepwire.integrations._foreign import Guard, OpenSteps, Switch, end, show_input
+from stepwire.integrations._guest import Guard, Switch
+from stepwire.integrations._open_steps import OpenSteps
 from stepwire_core.documents import ErrorInfo
 from stepwire_core.errors import InvalidArgument
 
@@ -42,9 +44,13 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
 _guard = Guard("opentelemetry")
+_steps: OpenSteps[str] = OpenSteps(
+    _guard, lambda: _key(trace.get_current_span().get_span_context())
+)
 _switches: WeakKeyDictionary[TracerProvider, Switch] = WeakKeyDictionary()
 
 OPERATION: Final = "gen_ai.operation.name"
+MODEL: Final = "gen_ai.request.model"
 
 _TYPES: Final = {
     "chat": "llm",
@@ -77,7 +83,7 @@ _OUTPUTS: Final = (
     "final_result",
 )
 _FACTS: Final = {
-    "model": ("gen_ai.response.model", "gen_ai.request.model"),
+    "model": ("gen_ai.response.model", MODEL),
     "provider": ("gen_ai.provider.name", "gen_ai.system"),
     "response_id": ("gen_ai.response.id",),
     "finish_reason": ("gen_ai.response.finish_reasons",),
@@ -119,7 +125,6 @@ class StepSpanProcessor(SpanProcessor):
     """Shows the GenAI spans that start inside a session as steps. Never raises, never blocks."""
 
     def __init__(self) -> None:
-        self._steps: OpenSteps[str] = OpenSteps()
         self._closed = False
 
     @_guard
@@ -130,32 +135,33 @@ class StepSpanProcessor(SpanProcessor):
         facts = span.attributes or {}
         operation = facts.get(OPERATION)
         if operation is None:
-            self._steps.skip(key, parent)
+            _steps.hide(key, parent)
             return
         type_ = _TYPES.get(str(operation), str(operation))
-        self._steps.begin(
+        scope = span.instrumentation_scope
+        _steps.begin(
             key,
             parent,
+            source=f"opentelemetry {scope.name if scope else ''}",
             name=str(_first(facts, _NAMES.get(type_, ())) or span.name),
             type=type_,
+            # It may be set only later; in the conventions it is in the name.
+            model=str(facts.get(MODEL) or span.name.removeprefix(f"{operation} ")),
             id=key,
-            input=_first(facts, _INPUTS),
+            asked=_first(facts, _INPUTS),
         )
 
     @_guard
     def on_end(self, span: ReadableSpan) -> None:
-        key = _key(span.context)
-        step = None if key is None else self._steps.pop(key)
-        # What a span that is not shown points to is its ancestor, which goes on.
-        if step is None or step.id != key:
+        shown = _steps.pop(_key(span.context))
+        if shown is None:
             return
         attributes = dict(span.attributes or {})
         for event in span.events:
             # Content may come in an event of the same attributes, as it did in earlier versions.
             attributes = dict(event.attributes or {}) | attributes
-        show_input(step, _asked(attributes))
-        end(
-            step,
+        shown.finish(
+            asked=_asked(attributes),
             output=_said(_first(attributes, _OUTPUTS)),
             metadata=_facts(attributes),
             error=_error(span, attributes),

@@ -9,7 +9,7 @@ The package instruments itself with OpenTelemetry; this switches that on for all
 the spans to :mod:`stepwire.integrations.opentelemetry`, whose rules hold: agents (type ``agent``),
 model requests (``llm``) and tools (``tool``) with what was asked and answered, nested as they run.
 Answers appear whole; ``openai.instrument()`` beside this shows the tokens of OpenAI's models live,
-as steps of their own.
+in the same steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from pydantic_ai import Agent, InstrumentationSettings
 
 from stepwire.integrations import opentelemetry
-from stepwire.integrations._foreign import Switch
+from stepwire.integrations._guest import Switch
 
 
 def instrument() -> Callable[[], None]:
