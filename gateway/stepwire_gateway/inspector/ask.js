@@ -33,9 +33,9 @@ export class AskView {
     this.element.dataset.kind = ask.kind;
     this.#line.append(this.#mark, this.#words, this.#timeLeft);
     this.#problem.hidden = true;
+    this.element.append(this.#line, this.#problem);
     this.#means = { text: () => new TextMeans(this), action: () => new ActionMeans(this),
       file: () => new FileMeans(this) }[ask.kind]?.() ?? { update() {} };
-    this.element.append(this.#line, this.#problem);
   }
 
   get ask() {
@@ -86,7 +86,7 @@ export class AskView {
 
   /** @param {Element} means stands between what is asked for and what went wrong */
   place(means) {
-    this.element.insertBefore(means, this.#problem.isConnected ? this.#problem : null);
+    this.#problem.before(means);
   }
 
   /**
