@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from playwright.sync_api import ConsoleMessage, Dialog, Error, Locator, Page, expect
+from playwright.sync_api import (
+    ConsoleMessage,
+    Dialog,
+    Error,
+    FilePayload,
+    Locator,
+    Page,
+    expect,
+)
 
 from stack import Gateway, wait_until
 
@@ -148,12 +156,11 @@ class Inspector:
 
 def choose(picker: Locator, *files: tuple[str, bytes]) -> None:
     """Choose files in a picker; their types are those of their names."""
-    picker.set_input_files(
-        [
-            {"name": name, "mimeType": guess_type(name)[0] or "", "buffer": content}
-            for name, content in files
-        ]
-    )
+    chosen: list[FilePayload] = [
+        {"name": name, "mimeType": guess_type(name)[0] or "", "buffer": content}
+        for name, content in files
+    ]
+    picker.set_input_files(chosen)
 
 
 def depth(step: Shown, steps: list[Shown]) -> int:

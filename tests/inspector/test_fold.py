@@ -1,4 +1,4 @@
-"""The inspector's fold, cursor check, clock and words: their own tests, on the Node that pip brings."""
+"""The inspector's fold, cursor check, clock and words: their own tests, on pip's Node."""
 
 from __future__ import annotations
 
