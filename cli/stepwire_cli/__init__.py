@@ -1,1 +1,1 @@
-"""The command line: ``stepwire dev | worker | gateway | tail | send``."""
+"""The command line: ``stepwire dev | worker | gateway | tail | send | answer``."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 from httpx_sse import ServerSentEvent, SSEError, connect_sse
 
+from stepwire_cli.answers import answer_of, chosen_ask
+from stepwire_core.documents import AskDocument
 from stepwire_core.errors import StepwireError, StoreUnavailable
 
 NEW_SESSION: Final = "-"
 
 _TIMEOUT_S: Final = 10.0
+_UPLOAD_TIMEOUT_S: Final = 60.0
+"""The gateway may have to put a large file somewhere else before it answers."""
+
 _SILENCE_S: Final = 60.0
 """A stream without even a ping for this long is dead: the gateway sends one every 15 s."""
 
@@ -27,7 +33,7 @@ class StreamLost(Exception):
     """The stream ended or broke; it can be opened again from the last cursor."""
 
 
-def send_message(session: str, text: str, *, url: str) -> str:
+def send_message(session: str, text: str, *, url: str, files: Sequence[Path] = ()) -> str:
     """Send a message, into a new session if ``session`` is ``-``; the session's id.
 
     Raises:
@@ -36,9 +42,49 @@ def send_message(session: str, text: str, *, url: str) -> str:
     """
     with _gateway(url) as client:
         if session == NEW_SESSION:
-            session = _checked(client.post("/v1/sessions"))["session_id"]
-        _checked(client.post(f"{_path(session)}/messages", json={"content": text}))
+            session = str(_checked(client.post("/v1/sessions"))["session_id"])
+        elements = [_upload(client, session, file) for file in files]
+        body = {"content": text, "elements": elements}
+        _checked(client.post(f"{_path(session)}/messages", json=body))
     return session
+
+
+def send_answer(
+    session: str, text: str, *, url: str, ask: str | None = None, files: Sequence[Path] = ()
+) -> str:
+    """Answer what a handler asks: ``ask``, or how its id begins; else the only open one. Its id.
+
+    Raises:
+        InvalidArgument: nothing, or more than one, is asked, or this is no answer to it.
+        GatewayRefused: the gateway said no; somebody else was quicker, say.
+        StoreUnavailable: no gateway answers.
+    """
+    with _gateway(url) as client:
+        found = chosen_ask(_asks(_checked(client.get(_path(session)))), ask)
+        # Checked before anything is uploaded: what is in the session stays there.
+        answer = answer_of(found, text, files)
+        if files:
+            answer = {"files": [_upload(client, session, file) for file in files]}
+        _checked(client.post(f"{_path(session)}/asks/{quote(found.id, safe='')}", json=answer))
+    return found.id
+
+
+def _asks(snapshot: dict[str, Any]) -> list[AskDocument]:
+    try:
+        return [AskDocument.model_validate(ask) for ask in snapshot.get("asks", ())]
+    except ValueError as error:
+        raise GatewayRefused(
+            f"the gateway asks in a form that this version of stepwire cannot read: {error}"
+        ) from error
+
+
+def _upload(client: httpx.Client, session: str, file: Path) -> str:
+    """The id of its element. Its type is for the gateway to tell, from the name."""
+    timeout = httpx.Timeout(_TIMEOUT_S, read=_UPLOAD_TIMEOUT_S)
+    path, name = f"{_path(session)}/elements", {"name": file.name}
+    with file.open("rb") as content:
+        element = _checked(client.post(path, params=name, content=content, timeout=timeout))
+    return str(element["id"])
 
 
 def read_events(
@@ -101,7 +147,7 @@ def _gateway(url: str) -> Iterator[httpx.Client]:
         raise StoreUnavailable(f"the gateway at {url} did not answer in full: {error}") from error
 
 
-def _checked(response: httpx.Response) -> dict[str, str]:
+def _checked(response: httpx.Response) -> dict[str, Any]:
     """The answer's body.
 
     Raises:

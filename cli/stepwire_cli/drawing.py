@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.syntax import Syntax
 from rich.text import Text
 
+from stepwire_cli.belongings import DEFAULT_URL, Belongings
 from stepwire_cli.printable import duration, one_line, printable
 from stepwire_cli.tree import Node, Row, RunNode, SessionTree, StepNode
 from stepwire_core.documents import USER_MESSAGE, ErrorInfo, RunDocument
@@ -50,7 +51,8 @@ _JSON_BREAK: Final = re.compile(r"\n\s*")
 
 
 class Drawing:
-    """Draws a tree at one instant, ``now_s`` on the server's clock; ``spinner`` marks what runs.
+    """Draws a tree at one instant, ``now_s`` on the server's clock; ``spinner`` marks what runs;
+    ``url`` is the gateway's.
 
     With ``fold``, texts are cut to what fits a screen of that many lines; without, all is drawn.
     """
@@ -63,8 +65,10 @@ class Drawing:
         now_s: float,
         spinner: str = STILL,
         fold: int | None = None,
+        url: str = DEFAULT_URL,
     ) -> None:
         self._tree = tree
+        self._belongings = Belongings(tree, url)
         self._console = console
         # Terminals disagree on what happens after the last column.
         self._width = max(console.width - 1, MIN_TEXT_WIDTH)
@@ -193,7 +197,11 @@ class Drawing:
             ]
         if output := step.text("output"):
             lines += self._fit(step, output, document.language, width)
-        return lines + self._error(document.error, width)
+        lines += self._error(document.error, width)
+        for item in self._belongings.of(step, self._now_s):
+            text = _styled(f"{item.mark} ", item.style).append(item.text)
+            lines += self._wrapped(text, width)
+        return lines
 
     def _error(self, error: ErrorInfo | None, width: int) -> list[Text]:
         if error is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -54,6 +55,16 @@ url_option = click.option(
     show_envvar=True,
     default="http://127.0.0.1:8000",
     help="Where the gateway is.",
+)
+file_option = click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    help="Send this file along; can be given several times.",
+)
+tail_option = click.option(
+    "--tail", "follow", is_flag=True, help="Then draw the session until the run is over."
 )
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
@@ -150,16 +161,39 @@ def tail(session: str, url: str, after: str | None, until_idle: bool) -> None:
 
 @main.command()
 @click.argument("session")
-@click.argument("text")
+@click.argument("text", required=False, default="")
+@file_option
 @url_option
-@click.option("--tail", "follow", is_flag=True, help="Then draw the session until the run is over.")
-def send(session: str, text: str, url: str, follow: bool) -> None:
+@tail_option
+def send(session: str, text: str, files: tuple[Path, ...], url: str, follow: bool) -> None:
     """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
+    if not text and not files:
+        raise click.UsageError("a message has a TEXT, or files given with --file, or both")
     with needs("dev"):
         from stepwire_cli.client import send_message
         from stepwire_cli.tail import run_tail
 
-    session_id = send_message(session, text, url=url)
+    session_id = send_message(session, text, url=url, files=files)
     click.echo(session_id)
     if follow:
         sys.exit(0 if run_tail(session_id, url=url, after=None, until_idle=True) else 1)
+
+
+@main.command()
+@click.argument("session")
+@click.argument("text", required=False, default="")
+@click.option("--ask", help="The id of the question, or how it begins.  [default: the only one]")
+@file_option
+@url_option
+@tail_option
+def answer(
+    session: str, text: str, ask: str | None, files: tuple[Path, ...], url: str, follow: bool
+) -> None:
+    """Answer what a handler asks in SESSION: with TEXT, an action's name as TEXT, or files."""
+    with needs("dev"):
+        from stepwire_cli.client import send_answer
+        from stepwire_cli.tail import run_tail
+
+    click.echo(send_answer(session, text, url=url, ask=ask, files=files))
+    if follow:
+        sys.exit(0 if run_tail(session, url=url, after=None, until_idle=True) else 1)

@@ -39,8 +39,8 @@ def one_line(text: str) -> str:
 
 def duration(started_at: str, ended_at: str | None, now_s: float) -> str:
     """``340 ms``, ``1.24 s``, ``12.3 s``, ``2 m 05 s``, ``1 h 02 m``; until now while it runs."""
-    start = _seconds(started_at)
-    end = now_s if ended_at is None else _seconds(ended_at)
+    start = seconds_of(started_at)
+    end = now_s if ended_at is None else seconds_of(ended_at)
     if start is None or end is None:
         return ""
     seconds = max(0.0, end - start)
@@ -54,6 +54,16 @@ def duration(started_at: str, ended_at: str | None, now_s: float) -> str:
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours} h {minute:02} m" if hours else f"{minute} m {second:02} s"
+
+
+def size(size_bytes: int) -> str:
+    """``512 B``, ``47.1 kB``, ``2.1 MB``."""
+    amount, unit = float(size_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 class ServerClock:
@@ -72,7 +82,7 @@ class ServerClock:
         self._live = True
 
     def observe(self, ts: str) -> None:
-        if (made_at := _seconds(ts)) is not None:
+        if (made_at := seconds_of(ts)) is not None:
             self._ahead_s = min(self._ahead_s, time.time() - made_at)
 
     def now_s(self) -> float:
@@ -80,7 +90,8 @@ class ServerClock:
         return time.time() - (self._ahead_s if known else min(self._ahead_s, 0))
 
 
-def _seconds(at: str) -> float | None:
+def seconds_of(at: str) -> float | None:
+    """The Unix time of an RFC 3339 one; None if it is none."""
     try:
         return datetime.fromisoformat(at).timestamp()
     except ValueError:

@@ -77,9 +77,9 @@ def run_tail(session: str, *, url: str, after: str | None, until_idle: bool) -> 
     console = Console(highlight=False, markup=False, emoji=False)
     display: Display
     if console.is_terminal and not console.is_dumb_terminal:
-        display = Screen(tree, console)
+        display = Screen(tree, console, url)
     else:
-        display = Transcript(tree, _write_line)
+        display = Transcript(tree, _write_line, url)
     try:
         with display:
             _follow(tree, display, session, url=url, after=after, until_idle=until_idle)
@@ -131,8 +131,9 @@ class Screen:
     terminal is left out above; the whole is printed on leaving.
     """
 
-    def __init__(self, tree: SessionTree, console: Console) -> None:
+    def __init__(self, tree: SessionTree, console: Console, url: str) -> None:
         self._tree = tree
+        self._url = url
         self._console = console
         self._clock = ServerClock()
         self._lock = threading.Lock()
@@ -159,7 +160,8 @@ class Screen:
         self._done.set()
         self._thread.join()
         self._live.stop()
-        for line in Drawing(self._tree, self._console, now_s=self._clock.now_s()).lines():
+        now_s = self._clock.now_s()
+        for line in Drawing(self._tree, self._console, now_s=now_s, url=self._url).lines():
             self._console.print(line, soft_wrap=True)
 
     def apply(self, type_: str, data: str) -> None:
@@ -212,7 +214,9 @@ class Screen:
             now_s, mark = self._clock.now_s(), spinner
         else:
             now_s, mark = self._stopped_s, STILL
-        drawing = Drawing(self._tree, self._console, now_s=now_s, spinner=mark, fold=height)
+        drawing = Drawing(
+            self._tree, self._console, now_s=now_s, spinner=mark, fold=height, url=self._url
+        )
         status = self._status(spinner)
         status.truncate(max(self._console.width - 1, 1), overflow="ellipsis")
         return [*drawing.latest_lines(height), Text(), status]

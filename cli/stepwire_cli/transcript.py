@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stepwire_cli.belongings import DEFAULT_URL, Belongings
 from stepwire_cli.printable import duration, one_line, printable
 from stepwire_cli.tree import RunNode, SessionTree, StepNode
 
@@ -21,8 +22,11 @@ INDENT: Final = "  "
 class Transcript:
     """Writes a line when a step or run starts, and one with the complete text when it ends."""
 
-    def __init__(self, tree: SessionTree, write: Callable[[str], object]) -> None:
+    def __init__(
+        self, tree: SessionTree, write: Callable[[str], object], url: str = DEFAULT_URL
+    ) -> None:
         self._tree = tree
+        self._belongings = Belongings(tree, url)
         self._write = write
         self._told: dict[str, object] = {}
         self._in_trouble = False
@@ -49,6 +53,7 @@ class Transcript:
                 self._step_runs(node)
             else:
                 self._step_ended(node)
+                self._belongings_of(node)
 
     def trouble(self, what: str | None) -> None:
         if what and not self._in_trouble:
@@ -72,6 +77,8 @@ class Transcript:
         # A message is told when it is complete; both of these once, whatever comes in between.
         if not node.is_message and self._is_news(node.document.id, "running"):
             self._write(f"{self._head(node)} …")
+        if not node.is_message:
+            self._belongings_of(node)
 
     def _step_ended(self, node: StepNode) -> None:
         step = node.document
@@ -86,6 +93,14 @@ class Transcript:
         if step.show_input:
             self._text(node, node.text("input"), "> ")
         self._text(node, node.text("output"), "")
+
+    def _belongings_of(self, node: StepNode) -> None:
+        indent = self._indent(node) + INDENT
+        for item in self._belongings.of(node):
+            if self._is_news(item.key, item.state):
+                self._write(f"{indent}{item.mark} {item.text}")
+        if node.feedback is None and self._told.pop(f"feedback {node.document.id}", None):
+            self._write(f"{indent}feedback taken back")
 
     def _removed(self, node: StepNode) -> None:
         if self._told.pop(node.document.id, None) is not None:

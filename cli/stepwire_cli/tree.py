@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias, cast, get_args
 from stepwire_core.documents import (
     ASSISTANT_MESSAGE,
     USER_MESSAGE,
+    AskDocument,
+    ElementDocument,
+    FeedbackDocument,
     RunDocument,
     Snapshot,
     StepDocument,
@@ -34,11 +37,14 @@ class UnreadableEvent(StepwireError):
 
 @dataclass(slots=True, eq=False)
 class StepNode:
-    """A step, and the text that has streamed into it."""
+    """A step, the text that has streamed into it, and what else stands with it."""
 
     document: StepDocument
     ordinal: int
     """Rises in the order of arrival; siblings stand in it."""
+    elements: dict[str, ElementDocument] = field(default_factory=dict)
+    asks: dict[str, AskDocument] = field(default_factory=dict)
+    feedback: FeedbackDocument | None = None
     _texts: dict[TextField, list[str]] = field(default_factory=dict)
 
     @property
@@ -97,12 +103,14 @@ class SessionTree:
     """The steps and runs of a session.
 
     A run stands with the message that started it; without one it stands at the top, before its
-    steps.
+    steps. An uploaded file is there once it is sent with something.
     """
 
     def __init__(self) -> None:
         self.steps: dict[str, StepNode] = {}
         self.runs: dict[str, RunNode] = {}
+        self._holders: dict[str, StepNode] = {}
+        """The step of each element."""
         self._ordinal = 0
         self._rows: Sequence[Row] | None = None
 
@@ -142,6 +150,16 @@ class SessionTree:
     def failed(self) -> bool:
         """Whether a run ended in anything but ok."""
         return any(not run.is_open and run.document.status != "ok" for run in self.runs.values())
+
+    @property
+    def open_asks(self) -> list[AskDocument]:
+        """What handlers wait for, in no order that means anything."""
+        return [
+            ask
+            for step in self.steps.values()
+            for ask in step.asks.values()
+            if ask.status == "open"
+        ]
 
     def run_of(self, message: StepNode) -> RunNode | None:
         """The run that a message has started; None until it begins."""
@@ -209,12 +227,21 @@ class SessionTree:
                 return self._remove(json.loads(data)["id"])
             case "run.start" | "run.end":
                 return [self._put_run(RunDocument.model_validate_json(data))]
+            case "element.add":
+                return self._attach(ElementDocument.model_validate_json(data))
+            case "element.remove":
+                return self._detach(json.loads(data)["id"])
+            case "ask" | "ask.end":
+                return self._ask(AskDocument.model_validate_json(data))
+            case "feedback":
+                return self._rate(FeedbackDocument.model_validate_json(data))
             case _:
                 return ()
 
     def _replace_all(self, snapshot: Snapshot) -> Sequence[Node]:
         self.steps.clear()
         self.runs.clear()
+        self._holders.clear()
         waiting = list(snapshot.runs)
         for step in snapshot.steps:
             # How runs and steps interleave it does not say: a run comes before its first step.
@@ -224,6 +251,12 @@ class SessionTree:
             self._put_step(step)
         for run in waiting:
             self._put_run(run)
+        for element in snapshot.elements:
+            self._attach(element)
+        for ask in snapshot.asks:
+            self._ask(ask)
+        for feedback in snapshot.feedback:
+            self._rate(feedback)
         nodes: list[Node] = [*self.steps.values(), *self.runs.values()]
         return sorted(nodes, key=lambda node: node.ordinal)
 
@@ -252,6 +285,39 @@ class SessionTree:
         step.append(cast("TextField", field), text, replace=replace)
         return (step,)
 
+    def _attach(self, element: ElementDocument) -> Sequence[Node]:
+        changed = list(self._detach(element.id)) if self._moves(element) else []
+        if step := self.steps.get(element.step_id or ""):
+            step.elements[element.id] = element
+            self._holders[element.id] = step
+            changed.append(step)
+        return changed
+
+    def _moves(self, element: ElementDocument) -> bool:
+        holder = self._holders.get(element.id)
+        return holder is not None and holder.document.id != element.step_id
+
+    def _detach(self, element_id: str) -> Sequence[Node]:
+        holder = self._holders.pop(element_id, None)
+        if holder is None:
+            return ()
+        del holder.elements[element_id]
+        return (holder,)
+
+    def _ask(self, ask: AskDocument) -> Sequence[Node]:
+        step = self.steps.get(ask.step_id)
+        if step is None:
+            return ()
+        step.asks[ask.id] = ask
+        return (step,)
+
+    def _rate(self, feedback: FeedbackDocument) -> Sequence[Node]:
+        step = self.steps.get(feedback.step_id)
+        if step is None:
+            return ()
+        step.feedback = None if feedback.value is None else feedback
+        return (step,)
+
     def _remove(self, step_id: str) -> Sequence[Node]:
         below: dict[str | None, list[str]] = defaultdict(list)
         for step in self.steps.values():
@@ -262,6 +328,8 @@ class SessionTree:
             doomed += below.pop(doomed_id, ())
             if node := self.steps.pop(doomed_id, None):
                 removed.append(node)
+                for element_id in node.elements:
+                    del self._holders[element_id]
         return removed
 
     def _next_ordinal(self) -> int:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from playwright.sync_api import ConsoleMessage, Dialog, Error, Locator, Page, expect
+from playwright.sync_api import (
+    ConsoleMessage,
+    Dialog,
+    Error,
+    FilePayload,
+    Locator,
+    Page,
+    expect,
+)
 
 from stack import Gateway, wait_until
 
@@ -54,6 +63,34 @@ class Inspector:
         """Write a message into the box, as a person does."""
         self.page.get_by_label("Message", exact=True).fill(content)
         self.page.keyboard.press("Enter")
+
+    def answer(self, content: str) -> None:
+        """Write into the box while it answers a question."""
+        self.page.get_by_label("Your answer", exact=True).fill(content)
+        self.page.keyboard.press("Enter")
+
+    def attach(self, *files: tuple[str, bytes]) -> None:
+        """Choose files for the next message."""
+        choose(self.page.locator("#composer input[type=file]"), *files)
+
+    def drop(self, selector: str, name: str, content: str) -> None:
+        """Drop a file onto a part of the page, as from the desktop."""
+        self.page.evaluate(
+            """([selector, name, content]) => {
+              const transfer = new DataTransfer();
+              transfer.items.add(new File([content], name, {type: "text/plain"}));
+              const init = {dataTransfer: transfer, bubbles: true, cancelable: true};
+              const at = document.querySelector(selector);
+              at.dispatchEvent(new DragEvent("dragover", init));
+              at.dispatchEvent(new DragEvent("drop", init));
+            }""",
+            [selector, name, content],
+        )
+
+    @property
+    def ask(self) -> Locator:
+        """What is asked, or was."""
+        return self.page.locator(".ask")
 
     @property
     def status(self) -> Locator:
@@ -115,6 +152,15 @@ class Inspector:
     def _refuse(self, dialog: Dialog) -> None:
         self.complaints.append(f"a dialog: {dialog.message}")
         dialog.dismiss()
+
+
+def choose(picker: Locator, *files: tuple[str, bytes]) -> None:
+    """Choose files in a picker; their types are those of their names."""
+    chosen: list[FilePayload] = [
+        {"name": name, "mimeType": guess_type(name)[0] or "", "buffer": content}
+        for name, content in files
+    ]
+    picker.set_input_files(chosen)
 
 
 def depth(step: Shown, steps: list[Shown]) -> int:

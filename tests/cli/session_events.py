@@ -74,6 +74,59 @@ def run_end(id: str, **fields: Any) -> Event:
     return "run.end", json.dumps(run(id, **{"status": "ok", "ended_at": LATER, **fields}))
 
 
-def snapshot(*, runs: list[dict[str, Any]], steps: list[dict[str, Any]]) -> Event:
-    whole = {"session_id": "demo", "cursor": "1-1", "runs": runs, "steps": steps}
+def element(id: str, step_id: str | None, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": id,
+        "session_id": "demo",
+        "run_id": "r1",
+        "step_id": step_id,
+        "type": "image",
+        "name": f"{id}.png",
+        "mime": "image/png",
+        "display": "inline",
+        "size": 48213,
+        "sha256": "0",
+        "url": f"/v1/sessions/demo/elements/{id}",
+        "ts": AT,
+        **fields,
+    }
+
+
+def ask(id: str, step_id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": id,
+        "session_id": "demo",
+        "run_id": "r1",
+        "attempt": 1,
+        "step_id": step_id,
+        "kind": "text",
+        "expires_at": "2026-11-22T19:01:00.000Z",
+        "started_at": AT,
+        "ts": AT,
+        **fields,
+    }
+
+
+def add(id: str, step_id: str | None, **fields: Any) -> Event:
+    return "element.add", json.dumps(element(id, step_id, **fields))
+
+
+def asked(id: str, step_id: str, **fields: Any) -> Event:
+    return "ask", json.dumps(ask(id, step_id, **fields))
+
+
+def ask_end(id: str, step_id: str, **fields: Any) -> Event:
+    known = {"status": "answered", "ended_at": LATER}
+    return "ask.end", json.dumps(ask(id, step_id, **{**known, **fields}))
+
+
+def rated(step_id: str, value: int | None, comment: str | None = None) -> Event:
+    feedback = {"step_id": step_id, "value": value, "comment": comment, "ts": AT}
+    return "feedback", json.dumps(feedback)
+
+
+def snapshot(
+    *, runs: list[dict[str, Any]], steps: list[dict[str, Any]], **more: list[dict[str, Any]]
+) -> Event:
+    whole = {"session_id": "demo", "cursor": "1-1", "runs": runs, "steps": steps, **more}
     return "snapshot", json.dumps(whole)

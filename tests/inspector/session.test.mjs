@@ -5,6 +5,7 @@ import { test } from "node:test";
 const inspector = "../../gateway/stepwire_gateway/inspector";
 const { Session } = await import(`${inspector}/session.js`);
 const { CursorCheck } = await import(`${inspector}/cursor.js`);
+const { misfit, outcome, timeLeft, tooLate, wanted } = await import(`${inspector}/question.js`);
 const { ServerClock, duration, gist } = await import(`${inspector}/format.js`);
 
 const step = (id, more = {}) => ({
@@ -278,10 +279,105 @@ test("an element hangs on its step, also in a snapshot, and goes when it is remo
   const changes = session.apply("element.add", element("e2", "a"));
   assert.deepEqual(changes.map(({ kind, node }) => [kind, node.id]), [["doc", "a"]]);
   assert.deepEqual([...session.steps.get("a").elements.keys()], ["e1", "e2"]);
-  assert.deepEqual(session.apply("element.add", element("e3", null)), []);
   session.apply("element.remove", { id: "e1" });
   assert.deepEqual([...session.steps.get("a").elements.keys()], ["e2"]);
 
   session.apply("snapshot", { runs: [], steps: [step("b")], elements: [element("e4", "b")] });
   assert.deepEqual([...session.steps.get("b").elements.keys()], ["e4"]);
+});
+
+const element = (id, step_id) => ({ id, step_id, type: "file", name: id, url: `/v1/${id}` });
+const elementsOf = (session, id) => [...session.steps.get(id).elements.keys()];
+
+test("an uploaded file moves to the step that it is sent with, and comes once", () => {
+  const session = sessionOf(start("m"), start("n"));
+  assert.deepEqual(session.apply("element.add", element("e", null)), [{ kind: "uploads" }]);
+  assert.deepEqual([...session.uploads.keys()], ["e"]);
+
+  const kinds = session.apply("element.add", element("e", "m")).map(({ kind }) => kind);
+
+  assert.deepEqual(kinds, ["uploads", "doc"]);
+  assert.deepEqual([session.uploads.size, elementsOf(session, "m")], [0, ["e"]]);
+  const moved = session.apply("element.add", element("e", "n")).map(({ node }) => node.id);
+  assert.deepEqual(moved, ["m", "n"]);
+  assert.deepEqual([elementsOf(session, "m"), elementsOf(session, "n")], [[], ["e"]]);
+  session.apply("element.add", element("e", "n"));
+  assert.deepEqual(elementsOf(session, "n"), ["e"]);
+  session.apply("step.remove", { id: "n" });
+  assert.deepEqual(session.apply("element.remove", { id: "e" }), [], "it went with its step");
+
+  session.apply("snapshot", { runs: [], steps: [step("m")], elements: [element("u", null), element("e", "m")] });
+  assert.deepEqual([[...session.uploads.keys()], elementsOf(session, "m")], [["u"], ["e"]]);
+});
+
+const ask = (id, step_id, more = {}) => ({
+  id, step_id, kind: "text", actions: [], accept: [], max_files: null, max_bytes: null,
+  status: "open", answer: null, expires_at: "2026-11-22T19:01:30.000Z", ...more,
+});
+const statuses = (session) => [...session.asks.values()].map(({ id, status }) => [id, status]);
+
+test("an ask stands with its step, is replaced by its end, and goes with its step", () => {
+  const session = sessionOf(start("a"), start("b", "a"));
+  const changes = session.apply("ask", ask("q", "b"));
+  assert.deepEqual(changes.map(({ kind, node }) => [kind, node.id]), [["doc", "b"]]);
+  session.apply("ask", ask("r", "a"));
+  session.apply("ask.end", ask("q", "b", { status: "timeout" }));
+  assert.deepEqual(statuses(session), [["q", "timeout"], ["r", "open"]]);
+  assert.equal(session.steps.get("b").asks.get("q").status, "timeout");
+  assert.deepEqual(session.apply("ask", ask("lost", "nowhere")), []);
+  session.apply("step.remove", { id: "a" });
+  assert.deepEqual(statuses(session), []);
+
+  session.apply("snapshot", { runs: [], steps: [step("c")], asks: [ask("s", "c", { status: "cancelled" })] });
+  assert.deepEqual(statuses(session), [["s", "cancelled"]]);
+  assert.equal(session.steps.get("c").asks.size, 1);
+});
+
+test("feedback replaces what was said of a step, and null takes it back", () => {
+  const session = sessionOf(start("a"));
+  const rate = (value) => session.apply("feedback", { step_id: "a", value, comment: null });
+  const value = () => session.steps.get("a").feedback?.value;
+  rate(1);
+  assert.equal(value(), 1);
+  session.apply("step.update", step("a", { name: "renamed" }));
+  assert.equal(value(), 1, "the step says nothing of it");
+  rate(0);
+  assert.equal(value(), 0);
+  rate(null);
+  assert.equal(value(), undefined);
+  session.apply("snapshot", { runs: [], steps: [step("a")], feedback: [{ step_id: "a", value: 0 }] });
+  assert.equal(value(), 0);
+  assert.deepEqual(session.apply("feedback", { step_id: "gone", value: 1 }), []);
+});
+
+test("what does not fit a question for files is said before it is sent", () => {
+  const limits = { accept: ["image/*", ".CSV", "text/plain"], max_files: 2, max_bytes: 1000 };
+  const file = (name, type, size = 1) => ({ name, type, size });
+  assert.equal(misfit(limits, [file("a", "image/png"), file("b.csv", "application/x")]), "");
+  assert.equal(misfit(limits, [file("a.txt", "text/plain; charset=utf-8")]), "");
+  assert.equal(misfit(limits, [file("what", "")]), "", "the gateway goes by the name");
+  assert.match(misfit(limits, [file("a.py", "text/x-python")]), /a\.py is not among what is asked for/);
+  assert.match(misfit(limits, [file("a.txt", "text/plain", 1001)]), /a\.txt has 1\.0 kB: at most 1\.0 kB/);
+  assert.match(misfit(limits, Array(3).fill(file("a", "image/gif"))), /3 files: at most 2/);
+  assert.equal(misfit({ accept: [], max_files: null, max_bytes: null }, [file("a", "x/y", 1e12)]), "");
+  assert.equal(wanted({ ...limits, accept: [".csv"] }), "Up to 2 files of at most 1.0 kB: .csv");
+  assert.equal(wanted({ accept: [], max_files: 1, max_bytes: null }), "1 file");
+});
+
+test("how an ask ended, and why an answer came too late, is said in words", () => {
+  const words = ["timeout", "cancelled", "interrupted"].map((status) => outcome(ask("q", "a", { status })));
+  assert.equal(new Set(words).size, 3);
+  const answered = (kind, elements = []) => outcome(ask("q", "a", { kind, status: "answered", answer: { elements } }));
+  assert.equal(answered("text"), "Answered");
+  assert.equal(answered("file", ["e"]), "Answered with 1 file");
+  assert.match(tooLate("answered"), /somebody else was quicker/);
+  assert.match(tooLate("open"), /this question has ended/);
+});
+
+test("the time that is left is coarse while there is plenty", () => {
+  const at = Date.parse("2026-11-22T19:00:00.000Z");
+  const left = (seconds) => timeLeft(new Date(at + 1000 * seconds).toISOString(), at);
+  assert.deepEqual([90, 0.2, 0, -5].map(left), ["90 s left", "1 s left", "time is up", "time is up"]);
+  assert.deepEqual([91, 300, 7200, 7 * 3600].map(left), ["2 min left", "5 min left", "2 h left", "7 h left"]);
+  assert.equal(timeLeft("whenever", at), "");
 });

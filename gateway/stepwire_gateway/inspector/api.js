@@ -15,18 +15,23 @@ export class Problem extends Error {
 /**
  * @param {string} method
  * @param {string} path
- * @param {unknown} [body]
+ * @param {unknown} [body] a file goes as it is, anything else as JSON
  * @returns {Promise<any>} the answer's JSON
  * @throws {Problem}
  */
 async function request(method, path, body) {
+  const isFile = body instanceof Blob;
   /** @type {Response} */
   let response;
   try {
     response = await fetch(path, {
       method,
-      headers: { accept: "application/json", "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      // The browser tells the type of a file; where it knows none, the gateway goes by the name.
+      headers: {
+        accept: "application/json",
+        ...(isFile ? {} : { "content-type": "application/json" }),
+      },
+      body: body === undefined || isFile ? body : JSON.stringify(body),
     });
   } catch {
     throw new Problem({ status: 0, title: "The gateway does not answer." });
@@ -57,6 +62,31 @@ export const readSession = (sid) => request("GET", sessionPath(sid));
 export const cancelRun = (sid, runId) =>
   request("POST", `${sessionPath(sid)}/runs/${encodeURIComponent(runId)}/cancel`);
 
-/** @param {string} sid @param {{id: string, content: string}} message */
+/** @param {string} sid @param {{id: string, content: string, elements: string[]}} message */
 export const sendMessage = (sid, message) =>
   request("POST", `${sessionPath(sid)}/messages`, message);
+
+/** @param {string} sid @param {File} file @returns {Promise<import("./session.js").Element>} */
+export const uploadFile = (sid, file) =>
+  request("POST", `${sessionPath(sid)}/elements?name=${encodeURIComponent(file.name)}`, file);
+
+/**
+ * @param {string} sid
+ * @param {string} askId
+ * @param {{id: string, content?: string, action?: string, files?: string[]}} answer
+ * @returns {Promise<import("./session.js").Ask>}
+ */
+export const answerAsk = (sid, askId, answer) =>
+  request("POST", `${sessionPath(sid)}/asks/${encodeURIComponent(askId)}`, answer);
+
+/** @param {string} sid @param {string} stepId @param {0 | 1 | null} value null takes it back */
+export function rateStep(sid, stepId, value) {
+  const path = `${sessionPath(sid)}/steps/${encodeURIComponent(stepId)}/feedback`;
+  return value === null ? request("DELETE", path) : request("PUT", path, { value });
+}
+
+/** @param {string} sid @param {string} id of the run */
+export const resumeSession = (sid, id) => request("POST", `${sessionPath(sid)}/resume`, { id });
+
+/** @param {string} sid */
+export const deleteSession = (sid) => request("DELETE", sessionPath(sid));

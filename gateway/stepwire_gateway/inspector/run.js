@@ -42,6 +42,10 @@ export class RunView {
     return this.#node.doc.status === "running";
   }
 
+  get ticking() {
+    return this.running;
+  }
+
   update() {
     const { handler, status, attempt, will_retry, error } = this.#node.doc;
     this.element.dataset.status = status;

@@ -17,6 +17,7 @@
  * @property {boolean | string} show_input
  * @property {boolean} default_open
  * @property {boolean} auto_collapse
+ * @property {boolean} disable_feedback
  * @property {string | null} icon
  * @property {string[]} tags
  * @property {Record<string, unknown>} metadata
@@ -46,6 +47,22 @@
  * @property {number | null} size in bytes; null for what the gateway does not serve
  * @property {string} url
  *
+ * @typedef {{id: string, name: string, label: string, tooltip: string}} Action
+ *
+ * @typedef {object} Ask
+ * @property {string} id
+ * @property {string} step_id
+ * @property {"text" | "action" | "file"} kind
+ * @property {Action[]} actions
+ * @property {string[]} accept
+ * @property {number | null} max_files
+ * @property {number | null} max_bytes
+ * @property {"open" | "answered" | "timeout" | "cancelled" | "interrupted"} status
+ * @property {{message_id: string | null, action_id: string | null, elements: string[]} | null} answer
+ * @property {string} expires_at
+ *
+ * @typedef {{step_id: string, value: 0 | 1 | null, comment: string | null}} Feedback
+ *
  * A place in the displayed tree. `doc` is replaced by every event that carries the whole.
  * @typedef {object} Node
  * @property {"step" | "run"} kind
@@ -55,13 +72,16 @@
  * @property {Node | null} parent where it is displayed, null at the top
  * @property {Node[]} children
  * @property {Map<string, Element>} elements what is attached to a step
+ * @property {Map<string, Ask>} asks what is asked with a step
+ * @property {Feedback | null} feedback what a person thinks of a step
  *
  * What an event changed; `text` is what to append to the field, or to put in its place.
  * @typedef {{kind: "reset"}
  *   | {kind: "place", node: Node}
  *   | {kind: "doc", node: Node}
  *   | {kind: "text", node: Node, field: "input" | "output", text: string, replace: boolean}
- *   | {kind: "remove", node: Node}} Change
+ *   | {kind: "remove", node: Node}
+ *   | {kind: "uploads"}} Change
  */
 
 const TEXT_FIELDS = /** @type {const} */ (["input", "output"]);
@@ -73,9 +93,15 @@ export class Session {
   runs = new Map();
   /** @type {Node[]} */
   roots = [];
+  /** All that is or was asked, in the order in which it was. @type {Map<string, Ask>} */
+  asks = new Map();
+  /** What was uploaded and not sent with anything yet. @type {Map<string, Element>} */
+  uploads = new Map();
 
   /** Nodes at the top whose parent is not there, by its id. @type {Map<string, Set<Node>>} */
   #orphans = new Map();
+  /** The step of each element that has one. @type {Map<string, Node>} */
+  #holders = new Map();
   #ordinal = 0;
 
   /**
@@ -101,6 +127,11 @@ export class Session {
         return this.#attach(data);
       case "element.remove":
         return this.#detach(data.id);
+      case "ask":
+      case "ask.end":
+        return this.#ask(data);
+      case "feedback":
+        return this.#rate(data);
       case "run.start":
       case "run.end":
         return this.#put("run", data.run_id, data);
@@ -110,10 +141,13 @@ export class Session {
   }
 
   /** @returns {Change[]} */
-  #replaceAll({ runs, steps, elements = [] }) {
+  #replaceAll({ runs, steps, elements = [], asks = [], feedback = [] }) {
     this.steps.clear();
     this.runs.clear();
     this.roots = [];
+    this.asks.clear();
+    this.uploads.clear();
+    this.#holders.clear();
     this.#orphans.clear();
     const waiting = [...runs];
     for (const step of steps) {
@@ -126,6 +160,8 @@ export class Session {
     }
     for (const run of waiting) this.#put("run", run.run_id, run);
     for (const element of elements) this.#attach(element);
+    for (const ask of asks) this.#ask(ask);
+    for (const item of feedback) this.#rate(item);
     return [{ kind: "reset" }];
   }
 
@@ -136,7 +172,7 @@ export class Session {
     if (known) return this.#replace(known, doc);
 
     const node = { kind, id, doc, ordinal: ++this.#ordinal, parent: null, children: [],
-      elements: new Map() };
+      elements: new Map(), asks: new Map(), feedback: null };
     nodes.set(id, node);
     this.#place(node);
     /** @type {Change[]} */
@@ -169,20 +205,50 @@ export class Session {
     return [{ kind: "text", node, field, text, replace }];
   }
 
-  /** @returns {Change[]} uploads, which belong to no step, are not shown */
+  /**
+   * An uploaded file comes once more when it is sent with something: then it moves there.
+   *
+   * @returns {Change[]}
+   */
   #attach(element) {
     const node = this.steps.get(element.step_id);
-    if (!node) return [];
-    node.elements.set(element.id, element);
-    return [{ kind: "doc", node }];
+    const changes = node?.elements.has(element.id) ? [] : this.#detach(element.id);
+    if (node) {
+      node.elements.set(element.id, element);
+      this.#holders.set(element.id, node);
+      changes.push({ kind: "doc", node });
+    } else if (element.step_id === null) {
+      this.uploads.set(element.id, element);
+      changes.push({ kind: "uploads" });
+    }
+    return changes;
   }
 
   /** @returns {Change[]} */
   #detach(id) {
-    for (const node of this.steps.values()) {
-      if (node.elements.delete(id)) return [{ kind: "doc", node }];
-    }
-    return [];
+    if (this.uploads.delete(id)) return [{ kind: "uploads" }];
+    const node = this.#holders.get(id);
+    if (!node) return [];
+    this.#holders.delete(id);
+    node.elements.delete(id);
+    return [{ kind: "doc", node }];
+  }
+
+  /** @returns {Change[]} */
+  #ask(ask) {
+    const node = this.steps.get(ask.step_id);
+    if (!node) return [];
+    this.asks.set(ask.id, ask);
+    node.asks.set(ask.id, ask);
+    return [{ kind: "doc", node }];
+  }
+
+  /** @returns {Change[]} */
+  #rate(feedback) {
+    const node = this.steps.get(feedback.step_id);
+    if (!node) return [];
+    node.feedback = feedback.value === null ? null : feedback;
+    return [{ kind: "doc", node }];
   }
 
   /** @returns {Change[]} */
@@ -210,6 +276,8 @@ export class Session {
   /** @param {Node} step */
   #forget(step) {
     this.steps.delete(step.id);
+    for (const id of step.asks.keys()) this.asks.delete(id);
+    for (const id of step.elements.keys()) this.#holders.delete(id);
     this.#orphans.get(parentId("step", step.doc))?.delete(step);
   }
 

@@ -51,6 +51,16 @@ export function remember(sid) {
   }
 }
 
+/** @param {string} sid of a session that is gone */
+export function forget(sid) {
+  const rest = recentSessions().filter((one) => one !== sid);
+  try {
+    localStorage.setItem(RECENT_KEY, JSON.stringify(rest));
+  } catch {
+    // As above.
+  }
+}
+
 /** @returns {string[]} the latest first */
 function recentSessions() {
   try {

@@ -1,7 +1,9 @@
+import { AskView } from "./ask.js";
 import { Content } from "./content.js";
 import { el, icon, setIcon } from "./dom.js";
 import { count, duration, gist, timeOfDay } from "./format.js";
 import { StatusMark, tag } from "./outcome.js";
+import { Rating } from "./rating.js";
 
 const MESSAGES = new Set(["user_message", "assistant_message"]);
 const TYPE_ICONS = new Set(["llm", "tool", "retrieval", "rerank", "embedding", "run"]);
@@ -30,6 +32,11 @@ export class StepView {
   /** Made when it is first to be seen: in a long session, most of it never is. */
   /** @type {Content | null} */
   #content = null;
+  /** What most steps have nothing of. */
+  /** @type {Map<string, AskView>} */
+  #asks = new Map();
+  /** @type {Rating | null} */
+  #rating = null;
   #open = true;
 
   /**
@@ -74,6 +81,11 @@ export class StepView {
     return this.#node.doc.status === "running";
   }
 
+  /** Whether something on it changes by itself as time goes. */
+  get ticking() {
+    return this.running || [...this.#asks.values()].some(({ open }) => open);
+  }
+
   /** @param {boolean} open messages are always open */
   setOpen(open) {
     if (this.#message) return;
@@ -98,9 +110,41 @@ export class StepView {
     this.#status.show(step.status);
     this.#showFacts(step);
     this.#content?.update();
+    this.#showAsks();
+    this.#showRating();
     if (justEnded && step.auto_collapse) this.#tree.collapseByItself(this);
     this.#showPreview();
     this.tick(this.#tree.clock.now());
+  }
+
+  /** Shows what has changed on the page, not in the session, about its asks. */
+  updateAsks() {
+    for (const view of this.#asks.values()) view.update();
+  }
+
+  #showAsks() {
+    for (const [id, ask] of this.#node.asks) {
+      let view = this.#asks.get(id);
+      if (!view) {
+        view = new AskView(ask, this.#tree);
+        this.#asks.set(id, view);
+        // Of a step, the body holds its children too: they come last.
+        this.#body.insertBefore(view.element, this.#message ? null : this.list);
+      }
+      view.show(ask);
+    }
+  }
+
+  /** A message has it on its line; that of a step is a button, which cannot hold others. */
+  #showRating() {
+    if (!this.#rating) {
+      const rating = new Rating(this.#node, this.#tree);
+      if (!rating.shown) return;
+      this.#rating = rating;
+      if (this.#message) this.#status.element.before(rating.element);
+      else this.#body.insertBefore(rating.element, this.list);
+    }
+    this.#rating.update();
   }
 
   /** @param {"input" | "output"} field @param {boolean} replaced */
@@ -121,6 +165,7 @@ export class StepView {
       ? timeOfDay(started_at)
       : duration(started_at, this.running ? null : ended_at ?? started_at, nowMs);
     if (this.#time.textContent !== text) this.#time.textContent = text;
+    for (const view of this.#asks.values()) view.tick(nowMs);
   }
 
   dispose() {
@@ -131,6 +176,13 @@ export class StepView {
     const facts = (tags ?? []).map((name) => tag("tag", String(name)));
     if (attempt > 1) facts.unshift(tag("tag attempt", `attempt ${attempt}`));
     if (!this.#message && type !== "undefined") facts.unshift(tag("type", type));
+    const rated = this.#message ? undefined : this.#node.feedback?.value;
+    if (rated !== undefined) {
+      const word = rated ? "good" : "poor";
+      const mark = el("span", { class: "rated", title: `rated ${word}` }, icon(word));
+      mark.append(el("span", { class: "visually-hidden" }, `rated ${word}`));
+      facts.push(mark);
+    }
     this.#facts.replaceChildren(...facts);
   }
 

@@ -65,10 +65,12 @@ export class Stream {
     for (const type of EVENT_TYPES) source.addEventListener(type, (event) => this.#take(event));
   }
 
-  close() {
+  /** @param {Problem | null} [problem] why */
+  close(problem = null) {
     this.#stopped = true;
     this.#source?.close();
     clearTimeout(this.#timer);
+    this.#turn("closed", problem);
   }
 
   /** @param {MessageEvent} event */

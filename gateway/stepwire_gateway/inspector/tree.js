@@ -1,3 +1,4 @@
+import { Files } from "./files.js";
 import { descendants } from "./session.js";
 import { RunView } from "./run.js";
 import { StepView } from "./step.js";
@@ -23,6 +24,8 @@ const MANY_STEPS = 200;
 export class Tree {
   clock;
   sid;
+  /** The ask that the composer answers. @type {string | null} */
+  answering = null;
   #session;
   #root;
   #afterFlush;
@@ -36,6 +39,10 @@ export class Tree {
   #running = new Set();
   /** What the reader opened or closed: it outlives a snapshot. @type {Map<string, boolean>} */
   #choices = new Map();
+  /** What the reader has chosen for asks, which outlives a snapshot too. @type {Map<string, Files>} */
+  #files = new Map();
+  #onAnswer;
+  #ticking;
   #reset = false;
   #frame = 0;
 
@@ -44,16 +51,19 @@ export class Tree {
    * @param {string} sid
    * @param {import("./session.js").Session} session
    * @param {import("./format.js").ServerClock} clock
-   * @param {() => void} afterFlush called when what is shown has changed
+   * @param {{afterFlush(): void, onAnswer(ask: import("./session.js").Ask): void}} listener
+   *   `afterFlush` is called when what is shown has changed, `onAnswer` when the reader wants to
+   *   answer a question for a text
    */
-  constructor(root, sid, session, clock, afterFlush) {
+  constructor(root, sid, session, clock, { afterFlush, onAnswer }) {
     this.clock = clock;
     this.sid = sid;
     this.#root = root;
     this.#session = session;
     this.#afterFlush = afterFlush;
+    this.#onAnswer = onAnswer;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    setInterval(() => this.#tick(), calm ? CALM_TICK_MS : TICK_MS);
+    this.#ticking = setInterval(() => this.#tick(), calm ? CALM_TICK_MS : TICK_MS);
     root.addEventListener("keydown", (event) => this.#moveFocus(event));
   }
 
@@ -75,6 +85,8 @@ export class Tree {
       }
       return;
     }
+    // They belong to no node: `afterFlush` has them shown.
+    if (change.kind === "uploads") return;
     const { node } = change;
     if (change.kind === "remove") {
       this.#pending.delete(node);
@@ -124,7 +136,7 @@ export class Tree {
 
   #update(view) {
     view.update();
-    if (view.running) this.#running.add(view);
+    if (view.ticking) this.#running.add(view);
     else this.#running.delete(view);
   }
 
@@ -164,10 +176,10 @@ export class Tree {
   }
 
   /** @param {import("./session.js").Node} node @returns {boolean} */
-  opensAtFirst({ id, doc }) {
+  opensAtFirst({ id, doc, asks }) {
     const choice = this.#choices.get(id);
     if (choice !== undefined) return choice;
-    if (doc.status === "running") return true;
+    if (doc.status === "running" || [...asks.values()].some(isOpen)) return true;
     if (doc.auto_collapse) return false;
     return doc.default_open || Boolean(doc.error) || this.#session.steps.size <= MANY_STEPS;
   }
@@ -186,6 +198,50 @@ export class Tree {
   /** @param {boolean} open */
   chooseAll(open) {
     for (const view of this.#views.values()) if (view instanceof StepView) this.choose(view, open);
+  }
+
+  /** The reader wants to answer a question for a text. @param {import("./session.js").Ask} ask */
+  answer(ask) {
+    this.#onAnswer(ask);
+  }
+
+  /** @param {string | null} askId the ask that the composer answers now */
+  showAnswering(askId) {
+    const before = this.answering;
+    this.answering = askId;
+    for (const id of [before, askId]) this.#viewOfAsk(id)?.updateAsks();
+  }
+
+  /** What the reader has chosen to answer an ask with. @param {string} askId @returns {Files} */
+  filesFor(askId) {
+    let files = this.#files.get(askId);
+    if (!files) {
+      files = new Files(() => this.#viewOfAsk(askId)?.updateAsks());
+      this.#files.set(askId, files);
+    }
+    return files;
+  }
+
+  /**
+   * @param {File[]} files
+   * @param {string} [askId] the ask that they are meant for; else the latest that takes files
+   * @returns {boolean} whether there is such an ask
+   */
+  offerFiles(files, askId) {
+    const asks = [...this.#session.asks.values()].filter((ask) => ask.kind === "file" && isOpen(ask));
+    const ask = askId ? asks.find(({ id }) => id === askId) : asks.at(-1);
+    if (ask) this.filesFor(ask.id).add(files);
+    return Boolean(ask);
+  }
+
+  #viewOfAsk(askId) {
+    const node = this.#session.steps.get(this.#session.asks.get(askId)?.step_id);
+    return /** @type {StepView | undefined} */ (node && this.#views.get(node));
+  }
+
+  /** Nothing happens any more: what still runs is shown as it stood. */
+  freeze() {
+    clearInterval(this.#ticking);
   }
 
   /** Arrow keys between the lines that are to be seen, as in a tree of files. */
@@ -214,3 +270,6 @@ export class Tree {
     actions[event.key]();
   }
 }
+
+/** @param {import("./session.js").Ask} ask */
+const isOpen = ({ status }) => status === "open";
