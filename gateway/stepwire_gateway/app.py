@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from stepwire_core.objects import Objects
 from stepwire_core.settings import Settings, load_settings
-from stepwire_gateway import _elements, _health, _problems, _sessions, _streams
+from stepwire_gateway import _elements, _health, _metrics, _problems, _sessions, _streams
 from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
@@ -57,8 +57,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=_PROBLEMS,
     )
     app.add_middleware(BodyLimit, settings=settings)
+    app.state.requests = _metrics.Requests()
+    # Added last, it is the outermost.
+    app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
     _problems.install(app)
-    for router in (_sessions.router, _elements.router, _streams.router, _health.router):
+    for router in (
+        _sessions.router,
+        _elements.router,
+        _streams.router,
+        _health.router,
+        _metrics.router,
+    ):
         app.include_router(router)
     _add_inspector(app)
     return app

@@ -16,7 +16,7 @@ from stepwire_core.errors import SessionNotFound, StoreUnavailable
 from stepwire_core.keys import SessionKeys, session_of_channel
 from stepwire_core.log import LogTail, events_of_message
 from stepwire_core.pubsub import PubSubLink
-from stepwire_gateway._feed import Feed, Subscriber
+from stepwire_gateway._feed import Feed, Subscriber, batch_length
 from stepwire_gateway._frames import Frame, event_frame, snapshot_frame
 
 if TYPE_CHECKING:
@@ -40,6 +40,14 @@ class HubCounts:
     """Messages that did not continue the feed, and made it read the log."""
     fell_behind: int = 0
     """Readers who were slower than the feed, and were made to read the log."""
+    snapshots: int = 0
+    """Snapshots that were handed to a reader."""
+    frames: int = 0
+    """Frames that were handed to the server, for whichever client."""
+    bytes: int = 0
+    """The same in bytes; comments and hints are not in it."""
+    cut: int = 0
+    """Clients that took nothing for the send timeout, and were cut off."""
 
 
 class Hub:
@@ -93,6 +101,21 @@ class Hub:
             await reading.aclose()
             raise
         return reading
+
+    @property
+    def readers(self) -> int:
+        """Streams that are open now."""
+        return len(self._readings)
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that somebody reads now."""
+        return len(self._feeds)
+
+    @property
+    def reconnects(self) -> int:
+        """How often the pub/sub connection was lost and made anew."""
+        return max(0, self._link.reconnects - 1)
 
     def drain(self, spread_s: float) -> None:
         """End every reading, spread over some seconds: clients must not all come back at once."""
@@ -154,6 +177,8 @@ class Hub:
             if feed.position != position:
                 # Messages have moved the feed while the log was read.
                 continue
+            if isinstance(read, Snapshot):
+                self.counts.snapshots += len(feed.subscribers)
             if frames := frames_of(read):
                 feed.deliver(frames)
             if isinstance(read, LogTail) and feed.position == read.top:
@@ -235,11 +260,16 @@ class Reading:
                     read = await hub.insist(lambda: hub.log.read(feed.session_id, self._cursor))
                 except SessionNotFound:
                     return
-            if frames := frames_of(read):
+            frames = frames_of(read)
+            if frames:
                 feed.note(frames)
-                self._cursor = frames[-1].cursor
-                yield frames
+            hub.counts.snapshots += isinstance(read, Snapshot)
             read = None
+            while frames:
+                batch = frames[: batch_length(frames)]
+                del frames[: len(batch)]
+                self._cursor = batch[-1].cursor
+                yield batch
             if self._cursor is None:
                 continue
             subscriber = self._subscriber = Subscriber(self._cursor, hub.subscriber_bytes)

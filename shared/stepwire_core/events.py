@@ -14,6 +14,20 @@ Op = Literal["S", "D", "R", "X", "G", "T", "U", "A", "B"]
 
 NO_PARENT: Final = "-"
 
+EVENT_TYPES: Final = (
+    "run.start",
+    "step.start",
+    "step.delta",
+    "step.update",
+    "step.end",
+    "step.remove",
+    "element.add",
+    "element.remove",
+    "run.end",
+    "snapshot",
+)
+"""Everything that a stream may carry, as docs/protocol.md lists it."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:

@@ -40,6 +40,9 @@ from stepwire_core.text import whole
 READ_EVENTS: Final = 500
 """The most events that one read returns."""
 
+READ_BYTES: Final = 1024 * 1024
+"""A read ends with the event that fills this."""
+
 
 class Script:
     """A Lua script of this package, called by its digest."""
@@ -237,15 +240,17 @@ class EventLog:
             await self._redis.ping()
 
     async def read(self, session_id: str, after: Cursor | None) -> LogTail | Snapshot:
-        """The next events after a cursor, at most :data:`READ_EVENTS`; or a snapshot where the log
-        does not continue from there (no cursor, trimmed, another epoch, ahead of the top).
+        """The next events after a cursor, at most :data:`READ_EVENTS` and not much more than
+        :data:`READ_BYTES`; or a snapshot where the log does not continue from there (no cursor,
+        trimmed, another epoch, ahead of the top).
 
         Raises:
             SessionNotFound: the session is not there.
         """
         place: tuple[str | int, str | int] = ("", "") if after is None else after
         async with translated():
-            reply = await READ(self._redis, SessionKeys.of(session_id), *place, READ_EVENTS)
+            keys = SessionKeys.of(session_id)
+            reply = await READ(self._redis, keys, *place, READ_EVENTS, READ_BYTES)
         match reply:
             case [b"log", epoch, top, entries]:
                 events = [_event_of_entry(entry) for entry in entries]
