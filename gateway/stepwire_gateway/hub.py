@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -28,6 +29,7 @@ logger = logging.getLogger("stepwire.hub")
 
 _RETRY_S: Final = 0.5
 _TAILS_PER_CALL: Final = 500
+_CHECKS_PER_FULL_ONE: Final = 20
 
 T = TypeVar("T")
 
@@ -194,22 +196,35 @@ class Hub:
 
     async def _watch_tails(self) -> None:
         """A lost last message has nothing after it that reveals it: look now and then."""
-        while True:
+        for check in itertools.count(1):
             await asyncio.sleep(self._settings.tail_check_s * random.uniform(0.8, 1.2))  # noqa: S311 - spread
             await self._link.check()
-            await self._check_tails([feed for feed in self._feeds.values() if feed.worth_checking])
+            # A session that expires says nothing: the quiet ones are looked at, too, if rarely.
+            everyone = check % _CHECKS_PER_FULL_ONE == 0
+            await self._check_tails(
+                [feed for feed in self._feeds.values() if everyone or feed.worth_checking]
+            )
 
     async def _check_tails(self, feeds: list[Feed]) -> None:
         for start in range(0, len(feeds), _TAILS_PER_CALL):
             chunk = feeds[start : start + _TAILS_PER_CALL]
             session_ids = [feed.session_id for feed in chunk]
+            positions = [feed.position for feed in chunk]
             tops = await self.insist(partial(self.log.tops, session_ids))
-            for feed, top in zip(chunk, tops, strict=True):
+            for feed, before, top in zip(chunk, positions, tops, strict=True):
                 feed.quiet_checks += 1
                 if top is None:
                     feed.close()
-                elif feed.subscribers and feed.position is not None and feed.position < top:
-                    self._catch_up(feed)
+                elif feed.position in (before, top):
+                    # Ahead of the log is wrong, too: a server may come back without its tail.
+                    self._set_right(feed, top)
+
+    def _set_right(self, feed: Feed, top: Cursor) -> None:
+        if not feed.subscribers:
+            # Somebody may be about to join who has read before the messages were lost.
+            feed.position = top
+        elif feed.position != top:
+            self._catch_up(feed)
 
     async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """What ``call`` returns, as soon as Redis answers."""
