@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
@@ -42,6 +45,14 @@ class Session:
         """Append that many events, one by one; the last one's cursor."""
         async with self._writing:
             return await self._write(count, text)
+
+    async def write_together(self, texts: list[str]) -> Cursor:
+        """Append these as one call, as a publisher does."""
+        async with self._writing:
+            events = [delta_event("step", text) for text in texts]
+            batch = Batch(self.id, events, producer="p", first=self.written + 1)
+            self.written += len(events)
+            return (await self.log.append(batch)).top
 
     async def _write(self, count: int, text: str) -> Cursor:
         cursor = None
@@ -301,6 +312,65 @@ async def test_killed_connections_lose_nothing_and_double_nothing(settings: Sett
             await reader.until_cursor(last)
             reader.assert_whole()
         assert hub._link.reconnects > 3
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("log_max_events", [1_000_000, 300])
+async def test_connections_killed_at_random_cost_readers_on_two_hubs_nothing(
+    settings: Settings, log_max_events: int
+) -> None:
+    """README, guarantee 2. The long form, which the issue asks for: STEPWIRE_TEST_FULL=1."""
+    kills, per_kill = (100, 1_000) if os.environ.get("STEPWIRE_TEST_FULL") else (20, 300)
+    update = {"log_max_events": log_max_events, "tail_check_s": 1_000}
+    settings = settings.model_copy(update=update)
+    async with AsyncExitStack() as stack:
+        hub, session = await stack.enter_async_context(running(settings))
+        other, _ = await stack.enter_async_context(running(settings))
+        readers: list[Reader] = []
+        for watching in (hub, other):
+            readers += await stack.enter_async_context(reading(watching, session.id, count=2))
+        for reader in readers:
+            await reader.until(lambda reader=reader: bool(reader.frames))  # type: ignore[misc]
+        last, text = await session.write(1), ""
+        for kill in range(kills):
+            left, kill_at = per_kill, random.randrange(per_kill)
+            while left:
+                if left <= per_kill - kill_at and kill_at >= 0:
+                    await kill_one_connection(session.redis)
+                    kill_at = -per_kill
+                pieces = [f"{kill}.{left - n} " for n in range(min(left, random.randint(1, 40)))]
+                last = await session.write_together(pieces)
+                left -= len(pieces)
+                text += "".join(pieces)
+        for reader in readers:
+            await reader.until_cursor(last)
+            reader.assert_whole()
+            if log_max_events > last.seq:
+                assert [frame.cursor.seq for frame in reader.frames] == list(range(last.seq + 1))
+            assert folded(reader) == text
+        assert hub.reconnects + other.reconnects >= kills // 2
+        assert hub.counts.gaps + other.counts.gaps > 0
+
+
+async def kill_one_connection(redis: Redis) -> None:
+    """Of those that carry news; waits until there is one."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            clients = await redis.client_list(_type="pubsub")
+            if clients and await redis.client_kill_filter(_id=random.choice(clients)["id"]):
+                return
+
+
+def folded(reader: Reader) -> str:
+    """The text of the one step, as that reader shows it."""
+    text = ""
+    for frame in reader.frames:
+        if frame.snapshot is not None:
+            text = frame.snapshot.steps[0].output if frame.snapshot.steps else ""
+        elif frame.type == "step.delta":
+            data = frame.encoded.split(b"data: ", 1)[1]
+            text += json.loads(data)["text"]
+    return text
 
 
 async def test_a_slow_reader_costs_a_bounded_buffer_and_misses_nothing(settings: Settings) -> None:
