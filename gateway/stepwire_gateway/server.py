@@ -13,6 +13,7 @@ from sse_starlette.sse import AppStatus
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stepwire_core.connections import require
+from stepwire_gateway._feed import WRITE_BYTES
 from stepwire_gateway._streams import ABORT
 from stepwire_gateway.app import create_app
 
@@ -58,11 +59,18 @@ def run_gateway(settings: Settings) -> None:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Lets the application drop a connection.
+    """Keeps little for clients who do not read, and lets the application drop them.
 
     uvicorn only closes, which first waits until the client has taken all that was written: for
     ever, if it takes nothing.
     """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # The kernel would take megabytes for each of them before we see that it is stuck.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, WRITE_BYTES)
 
     def on_headers_complete(self) -> None:
         self.scope["extensions"] = {ABORT: {"connection": self.transport.abort}}

@@ -40,7 +40,7 @@ from stepwire_core.text import whole
 READ_EVENTS: Final = 500
 """The most events that one read returns."""
 
-READ_BYTES: Final = 1024 * 1024
+READ_BYTES: Final = 256 * 1024
 """A read ends with the event that fills this."""
 
 
@@ -179,11 +179,16 @@ class EventLog:
             SessionNotFound: and the batch does not create it.
             RunEnded, RunFenced: the run takes no events of this attempt any more.
         """
+        keys = SessionKeys.of(batch.session_id)
         async with translated():
-            server = await self._server_id.known(self._redis)
-            keys = SessionKeys.of(batch.session_id)
-            args = batch.script_args(self._settings, server)
-            result = batch.result(await APPEND(self._redis, keys, *args))
+            while True:
+                server = await self._server_id.known(self._redis)
+                args = batch.script_args(self._settings, server)
+                result = batch.result(await APPEND(self._redis, keys, *args))
+                # Made anew under the call, the connection may have reached another process, of
+                # which the script was not told. Called again, what is stored stays stored once.
+                if server == await self._server_id.known(self._redis):
+                    break
         if isinstance(result, StepwireError):
             raise result
         return result
