@@ -95,6 +95,9 @@ class Feed:
 
         No await may stand between his last read of the log and this call.
         """
+        if self.gone:
+            # While he read: nothing comes here any more, and nobody would wake him.
+            return False
         if self.position is None:
             self.position = subscriber.cursor
         elif self.position > subscriber.cursor:

@@ -215,16 +215,13 @@ class Hub:
                 feed.quiet_checks += 1
                 if top is None:
                     feed.close()
-                elif feed.position in (before, top):
-                    # Ahead of the log is wrong, too: a server may come back without its tail.
-                    self._set_right(feed, top)
-
-    def _set_right(self, feed: Feed, top: Cursor) -> None:
-        if not feed.subscribers:
-            # Somebody may be about to join who has read before the messages were lost.
-            feed.position = top
-        elif feed.position != top:
-            self._catch_up(feed)
+                elif not feed.subscribers:
+                    # Somebody may be about to join who has read before the messages were lost.
+                    if feed.position == before:
+                        feed.position = top
+                elif feed.position != top:
+                    # Ahead of the log, too: a server may come back without its tail.
+                    self._catch_up(feed)
 
     async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """What ``call`` returns, as soon as Redis answers."""
@@ -288,7 +285,7 @@ class Reading:
             if self._cursor is None:
                 continue
             subscriber = self._subscriber = Subscriber(self._cursor, hub.subscriber_bytes)
-            if not feed.join(subscriber):
+            if self.stopped or not feed.join(subscriber):
                 continue
             while frames := await subscriber.take():
                 self._cursor = frames[-1].cursor
