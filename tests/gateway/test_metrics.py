@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from prometheus_client.core import CollectorRegistry
@@ -87,9 +85,9 @@ async def test_streams_and_what_they_carry_are_counted(gateway: Gateway) -> None
 
 
 @pytest.fixture
-def hub(server: EmbeddedServer) -> Iterator[Hub]:
+def hub(server: EmbeddedServer) -> Hub:
     settings = Settings(redis_url=server.url)
-    yield Hub(EventLog(connect(server.url), ServerId(), settings), settings)
+    return Hub(EventLog(connect(server.url), ServerId(), settings), settings)
 
 
 def test_every_count_of_the_hub_has_its_own_metric(hub: Hub) -> None:

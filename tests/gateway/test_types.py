@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 
 import httpx
 import pytest
 
 from sse import Received, events
-from stack import Gateway, Stack
+from stack import Gateway, Stack, wait_until
+from stepwire_cli.embedded import EmbeddedServer
 from stepwire_core.clock import now
 from stepwire_core.connections import ServerId, connect
 from stepwire_core.cursor import Cursor
@@ -92,10 +93,10 @@ class Writer:
         )
 
 
-@pytest.fixture
-def gateway(stack: Stack) -> Gateway:
-    stack.env["STEPWIRE_LOG_MAX_EVENTS"] = "100"
-    return stack.gateway()
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Gateway]:
+    with Stack(tmp_path_factory.mktemp("types"), server.url) as stack:
+        yield stack.gateway(STEPWIRE_LOG_MAX_EVENTS="100")
 
 
 @pytest.fixture
@@ -204,15 +205,15 @@ async def marks(
 
 @pytest.mark.parametrize("of_run", [False, True])
 async def test_events_that_do_not_pass_move_the_cursor_well_before_the_log_is_trimmed(
-    http: httpx.AsyncClient, writer: Writer, of_run: bool
+    gateway: Gateway, http: httpx.AsyncClient, writer: Writer, of_run: bool
 ) -> None:
     path = writer.run_path if of_run else writer.path
-    async with AsyncExitStack() as stack:
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        top = await writer.stream(0 or 1)
+    async with asyncio.TaskGroup() as group:
+        top = await writer.stream(1)
         target = Cursor(top.epoch, 450)
+        before = frames_of(gateway)
         reading = group.create_task(marks(http, f"{path}?types=element.add", target))
-        await opened(http, 1)
+        await opened(gateway, before)
         await writer.stream(500)
         found, text = await reading
     assert found == sorted(found)
@@ -226,22 +227,34 @@ async def test_events_that_do_not_pass_move_the_cursor_well_before_the_log_is_tr
 
 
 async def test_a_gateway_that_leaves_says_how_far_a_filtered_stream_was(
-    gateway: Gateway, http: httpx.AsyncClient, writer: Writer
+    stack: Stack, writer: Writer
 ) -> None:
-    async with asyncio.TaskGroup() as group:
-        path = f"{writer.path}?types=element.add"
-        reading = group.create_task(marks(http, path, None))
-        await opened(http, 1)
-        top = await writer.stream(3)
-        await read(http, writer.path, "snapshot")
-        gateway.child.signal(signal.SIGTERM)
+    leaving = stack.gateway()
+    async with (
+        httpx.AsyncClient(base_url=leaving.url, timeout=LIMIT_S) as http,
+        asyncio.TaskGroup() as group,
+    ):
+        before = frames_of(leaving)
+        reading = group.create_task(marks(http, f"{writer.path}?types=element.add", None))
+        await opened(leaving, before)
+        # The hub hands each event to all its readers at once.
+        async with aclosing(events(http, writer.path)) as other:  # type: ignore[type-var]
+            await anext(other)
+            top = await writer.stream(3)
+            while (await anext(other)).cursor < top:
+                pass
+        leaving.child.signal(signal.SIGTERM)
         found, text = await reading
     assert found == [top]
     assert text.rsplit("\n\n", 3)[-2].startswith("retry: ")
 
 
-async def opened(http: httpx.AsyncClient, streams: int) -> None:
-    """Return when that many streams are open and have their snapshot."""
-    async with asyncio.timeout(LIMIT_S):
-        while f"stepwire_gateway_frames_total {streams}.0" not in (await http.get("/metrics")).text:
-            await asyncio.sleep(0)
+def frames_of(gateway: Gateway) -> str:
+    """How many it has handed out."""
+    text = gateway.client.get("/metrics").text
+    return next(line for line in text.split("\n") if line.startswith("stepwire_gateway_frames_t"))
+
+
+async def opened(gateway: Gateway, before: str) -> None:
+    """Return when a stream has its snapshot."""
+    await asyncio.to_thread(wait_until, lambda: frames_of(gateway) != before, "the snapshot")
