@@ -18,7 +18,7 @@ from stepwire_core.connections import ServerId, connect
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import StepDocument
 from stepwire_core.errors import SessionNotFound
-from stepwire_core.events import delta_event, step_event
+from stepwire_core.events import NewEvent, delta_event, step_event
 from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, EventLog
@@ -49,10 +49,12 @@ class Session:
     async def write_together(self, texts: list[str]) -> Cursor:
         """Append these as one call, as a publisher does."""
         async with self._writing:
-            events = [delta_event("step", text) for text in texts]
-            batch = Batch(self.id, events, producer="p", first=self.written + 1)
-            self.written += len(events)
-            return (await self.log.append(batch)).top
+            return await self.add([delta_event("step", text) for text in texts])
+
+    async def add(self, events: list[NewEvent]) -> Cursor:
+        batch = Batch(self.id, events, producer="p", first=self.written + 1)
+        self.written += len(events)
+        return (await self.log.append(batch)).top
 
     async def _write(self, count: int, text: str) -> Cursor:
         cursor = None
@@ -60,7 +62,7 @@ class Session:
             event = (
                 delta_event("step", text)
                 if self.written
-                else step_event("step.start", self._step())
+                else step_event("step.start", self.step("step"))
             )
             batch = Batch(self.id, [event], producer="p", first=self.written + 1)
             cursor = (await self.log.append(batch)).top
@@ -68,9 +70,9 @@ class Session:
         assert cursor is not None
         return cursor
 
-    def _step(self) -> StepDocument:
+    def step(self, step_id: str) -> StepDocument:
         return StepDocument(
-            id="step",
+            id=step_id,
             session_id=self.id,
             run_id=None,
             attempt=0,
@@ -444,3 +446,32 @@ async def test_readers_of_a_session_that_is_gone_are_let_go(settings: Settings) 
         await reader.until(lambda: bool(reader.frames))
         await session.redis.delete(*SessionKeys.of(session.id).script_keys)
         await asyncio.wait_for(task, LIMIT_S)
+
+
+async def test_a_fresh_client_of_a_long_session_costs_one_read(settings: Settings) -> None:
+    """100,000 streamed tokens in 50 steps: the state is read, once; the log has stayed short."""
+    steps, tokens = 50, 2_000
+    settings = settings.model_copy(update={"tail_check_s": 1_000})
+    async with running(settings) as (hub, session):
+        for number in range(steps):
+            step_id = f"step{number}"
+            await session.add([step_event("step.start", session.step(step_id))])
+            for start in range(0, tokens, 500):
+                pieces = [f"{start + n} " for n in range(500)]
+                await session.add([delta_event(step_id, piece) for piece in pieces])
+        assert session.written == steps * (tokens + 1)
+        # `MAXLEN ~` cuts whole nodes, of 100 entries at most.
+        length = await session.redis.xlen(SessionKeys.of(session.id).log)
+        assert settings.log_max_events <= length <= settings.log_max_events + 100
+
+        await hub.log.snapshot(session.id)  # the server knows the script from now on
+        await session.redis.config_resetstat()
+        async with reading(hub, session.id) as [reader]:
+            await reader.until(lambda: bool(reader.frames))
+        stats = await session.redis.info("commandstats")
+        asked = {name: stats[f"cmdstat_{name}"]["calls"] for name in ("evalsha", "subscribe")}
+        assert asked == {"evalsha": 1, "subscribe": 1}
+        [frame] = reader.frames
+        assert frame.snapshot is not None
+        whole = "".join(f"{n} " for n in range(tokens))
+        assert [step.output for step in frame.snapshot.steps] == [whole] * steps
