@@ -38,7 +38,7 @@ def _stuck(session: Session, count: int) -> Iterator[None]:
 
 async def _late(reader: asyncio.StreamReader, events: int) -> list[float]:
     """Milliseconds that each event took to one reader."""
-    took = []
+    took: list[float] = []
     while len(took) < events:
         await reader.readuntil(b'"text":"at ')
         appended_ns = int(await reader.readuntil(b" "))

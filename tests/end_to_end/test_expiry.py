@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import aclosing
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
@@ -54,7 +56,7 @@ async def test_all_keys_of_an_idle_session_vanish_at_one_instant(
 
     keys = await keys_of(redis, session)
     assert {key.split("}:", 1)[1].split(":", 1)[0] for key in keys} == KINDS
-    expiries = {await redis.pexpiretime(key) for key in keys}
+    expiries = {await cast("Awaitable[int]", redis.pexpiretime(key)) for key in keys}
     assert len(expiries) == 1
     assert min(expiries) > 0
 

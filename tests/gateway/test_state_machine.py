@@ -382,8 +382,9 @@ class Delivery(RuleBasedStateMachine):
     @rule(which=producers)
     def a_call_is_repeated(self, which: Any) -> None:
         batch = which[1].last
-        done = batch is not None and batch.first < which[1].first
-        if self._usable(which) and done and which[1].crashes == self.crashes:
+        if batch is None or batch.first >= which[1].first:
+            return
+        if self._usable(which) and which[1].crashes == self.crashes:
             with suppress(RunEnded, RunFenced):
                 assert self.run(self._insist(lambda: self.log.append(batch))).stored == 0
 
@@ -634,6 +635,6 @@ def test_every_client_has_what_the_log_says_whatever_happens(
             deadline=None,
             # Each case takes real time: what shrinking saves to read it costs to wait for.
             phases=(Phase.explicit, Phase.reuse, Phase.generate),
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

@@ -60,9 +60,9 @@ class Writer:
         await self._append(run_start_event(self._run("running")), step_event("step.start", step))
 
     async def stream(self, count: int) -> Cursor:
-        for _ in range(count):
-            top = await self._append(delta_event("step", "x"))
-        return top
+        for _ in range(count - 1):
+            await self._append(delta_event("step", "x"))
+        return await self._append(delta_event("step", "x"))
 
     async def end(self) -> Cursor:
         return await self._append(run_end_event(self._run("ok")))
