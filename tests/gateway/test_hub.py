@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import pytest
@@ -24,7 +24,7 @@ from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, EventLog
 from stepwire_core.settings import Settings
 from stepwire_gateway._frames import Frame
-from stepwire_gateway.hub import Hub
+from stepwire_gateway.hub import Hub, Reading
 
 pytestmark = pytest.mark.anyio
 
@@ -475,3 +475,41 @@ async def test_a_fresh_client_of_a_long_session_costs_one_read(settings: Setting
         assert frame.snapshot is not None
         whole = "".join(f"{n} " for n in range(tokens))
         assert [step.output for step in frame.snapshot.steps] == [whole] * steps
+
+
+@pytest.mark.parametrize("ends", [lambda reading: reading.feed.close(), lambda r: r.stop()])
+async def test_a_reader_that_is_let_go_before_it_has_joined_does_not_wait_for_ever(
+    settings: Settings, ends: Callable[[Reading], None]
+) -> None:
+    async with running(settings) as (hub, session):
+        reading = await hub.open(session.id, None)
+        async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
+            await anext(batches)
+            ends(reading)
+            assert [batch async for batch in batches] == []
+        await reading.aclose()
+
+
+async def test_what_was_lost_between_reading_and_joining_is_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow first write to the client, and the news connection breaks meanwhile."""
+    settings = settings.model_copy(update={"tail_check_s": 1_000})
+    async with running(settings) as (hub, session):
+        reading = await hub.open(session.id, None)
+        async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
+            await anext(batches)
+            monkeypatch.setattr(hub._link, "_on_message", lambda *_: None)
+            await session.write(3)
+            tops, looked = hub.log.tops, asyncio.Event()
+
+            async def look(session_ids: Sequence[str]) -> list[Cursor | None]:
+                found = await tops(session_ids)
+                looked.set()
+                return found
+
+            monkeypatch.setattr(hub.log, "tops", look)
+            await session.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            await looked.wait()
+            assert [frame.cursor.seq for frame in await anext(batches)] == [1, 2, 3]
+        await reading.aclose()
