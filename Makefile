@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check docs bench fmt lock clean
+.PHONY: help demo dev test soak check docs bench fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ dev: $(INSTALLED) ## server, worker and gateway for the demo agent, reloading on
 
 test: $(INSTALLED) ## all tests
 	$(BIN)/python -m pytest
+
+soak: $(INSTALLED) ## the long forms of the delivery tests: 100 killed connections, 3,000 drawn histories
+	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest tests/gateway/test_hub.py tests/gateway/test_state_machine.py
 
 check: $(INSTALLED) ## what CI runs: lint, types, import boundaries, tests with coverage
 	$(BIN)/ruff check .

@@ -6,15 +6,17 @@ import sys
 from pathlib import Path
 
 import empty_steps
+import fresh_client
 import start_latency
 import stream_token
+import stuck_clients
 from rounds import table, write_json
 
 if __name__ == "__main__":
     short = "--short" in sys.argv
     rows = [
         row
-        for benchmark in (stream_token, empty_steps, start_latency)
+        for benchmark in (stream_token, empty_steps, start_latency, fresh_client, stuck_clients)
         for row in benchmark.measure(short=short)
     ]
     print(table(rows))

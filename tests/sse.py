@@ -39,16 +39,16 @@ async def events(
             waiting += text
             *blocks, waiting = waiting.split("\n\n")
             for block in blocks:
-                if (received := _event(block)) is not None:
+                if (received := event_of(block)) is not None:
                     yield received
         assert waiting == "", "the stream ended inside a frame"
 
 
-def _event(block: str) -> Received | None:
+def event_of(block: str) -> Received | None:
     """An event, or None for a comment or a retry hint."""
     fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
     if "data" not in fields:
-        assert set(fields) <= {"retry"}, block
+        assert set(fields) in ({"retry"}, {"id"}, set()), block
         return None
     assert list(fields) == ["id", "event", "data"], block
     return Received(Cursor.parse(fields["id"]), fields["event"], json.loads(fields["data"]), block)

@@ -75,7 +75,11 @@ async def answer_ask(
     except (RunEnded, RunFenced):
         raise AskEnded(session_id, ask_id) from None
     if not appended.stored:
-        raise IdConflict("answer", answer.id)
+        # Stored by an earlier call of this request; or the id stands for a message.
+        known = await services.log.ask(session_id, ask_id)
+        if known.answer is None or known.answer.id != answer.id:
+            raise IdConflict("answer", answer.id)
+        return known
     return ended
 
 

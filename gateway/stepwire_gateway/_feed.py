@@ -16,6 +16,11 @@ SURE_AFTER: Final = 3
 """Looks at the log that found nothing new, after which a feed without an open run is left alone."""
 
 
+WRITE_BYTES: Final = 64 * 1024
+"""A batch of frames ends with the one that fills this: what a reader has taken and not yet sent
+stays small beside what may wait for him."""
+
+
 class Subscriber:
     """A reader who has joined a feed: frames wait here until he takes them.
 
@@ -39,6 +44,7 @@ class Subscriber:
             frames = [frame for frame in frames if frame.cursor > self.cursor]
             if not frames:
                 return
+            size = bytes_of(frames)
         if self._waiting_bytes + size > self._limit_bytes and self._frames:
             self.drop()
             return
@@ -53,12 +59,17 @@ class Subscriber:
         self._ready.set()
 
     async def take(self) -> list[Frame]:
-        """All that waits, as soon as there is something; nothing once it was dropped."""
+        """The next batch, as soon as there is something; none once he was dropped and has all."""
         while not self._frames and not self.dropped:
             self._ready.clear()
             await self._ready.wait()
-        frames, self._frames = self._frames, []
-        self._waiting_bytes = 0
+        if self._waiting_bytes <= WRITE_BYTES:
+            frames, self._frames = self._frames, []
+            self._waiting_bytes = 0
+            return frames
+        frames = self._frames[: batch_length(self._frames)]
+        del self._frames[: len(frames)]
+        self._waiting_bytes -= bytes_of(frames)
         return frames
 
 
@@ -84,6 +95,9 @@ class Feed:
 
         No await may stand between his last read of the log and this call.
         """
+        if self.gone:
+            # While he read: nothing comes here any more, and nobody would wake him.
+            return False
         if self.position is None:
             self.position = subscriber.cursor
         elif self.position > subscriber.cursor:
@@ -106,7 +120,7 @@ class Feed:
         """Hand over frames that continue the position (or a snapshot, which replaces it)."""
         self.position = frames[-1].cursor
         self.note(frames)
-        size = sum(len(frame.encoded) for frame in frames)
+        size = bytes_of(frames)
         for subscriber in list(self.subscribers):
             subscriber.offer(frames, size)
             if subscriber.dropped:
@@ -136,3 +150,17 @@ class Feed:
         for subscriber in self.subscribers:
             subscriber.drop()
         self.subscribers.clear()
+
+
+def bytes_of(frames: Sequence[Frame]) -> int:
+    return sum(len(frame.encoded) for frame in frames)
+
+
+def batch_length(frames: Sequence[Frame]) -> int:
+    """How many of the first frames make one batch."""
+    size = 0
+    for count, frame in enumerate(frames, 1):
+        size += len(frame.encoded)
+        if size >= WRITE_BYTES:
+            return count
+    return len(frames)

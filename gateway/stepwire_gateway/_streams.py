@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreUnavailable
-from stepwire_gateway._frames import Frame, snapshot_frame
-from stepwire_gateway._services import RunId, ServicesDep, SessionId
+from stepwire_core.events import EVENT_TYPES
+from stepwire_gateway._selection import Selection, parse_types
+from stepwire_gateway._services import RunId, Services, ServicesDep, SessionId
 
 if TYPE_CHECKING:
-    from stepwire_core.settings import Settings
-    from stepwire_gateway.hub import Reading
+    from starlette.types import Receive, Scope, Send
+
+    from stepwire_gateway.hub import Hub, Reading
 
 router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"])
 
@@ -28,10 +32,26 @@ UNAVAILABLE_RETRY_MS: Final = 3_000
 
 _PING: Final = ServerSentEvent(comment="ping", sep="\n")
 
+ABORT: Final = "stepwire.abort"
+"""The ASGI extension with which a server lets us drop a connection that takes nothing."""
+
+_MARKS_PER_LOG: Final = 4
+"""Of a filtered stream, the cursor is never further behind than this part of the log."""
+
+_ANY_TYPE: Final = "|".join(map(re.escape, EVENT_TYPES))
+
 LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="Wins over `after`: browsers send it.")
 ]
 After = Annotated[str | None, Query(description="The cursor to go on from, as `<epoch>-<seq>`.")]
+Types = Annotated[
+    str | None,
+    Query(
+        description="Only these events, separated by commas. A `snapshot` always comes, and so "
+        "does the last `run.end` of a run's stream.",
+        json_schema_extra={"pattern": f"^({_ANY_TYPE})(,({_ANY_TYPE}))*$"},
+    ),
+]
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The stream."}
@@ -44,14 +64,16 @@ async def session_events(
     session_id: SessionId,
     last_event_id: LastEventId = None,
     after: After = None,
+    types: Types = None,
 ) -> Response:
     """A session's events, live; first what the cursor has missed, or a snapshot."""
     cursor = _cursor(last_event_id, after)
+    selection = _selection(services, types)
     try:
         reading = await services.hub.open(session_id, cursor)
     except StoreUnavailable:
         return _try_again()
-    return _stream(reading, services.settings)
+    return _EventStream(reading, services, selection)
 
 
 @router.get(
@@ -65,9 +87,11 @@ async def run_events(
     run_id: RunId,
     last_event_id: LastEventId = None,
     after: After = None,
+    types: Types = None,
 ) -> Response:
     """One run's events, live; the stream ends with the run."""
     cursor = _cursor(last_event_id, after)
+    selection = _selection(services, types, run_id)
     try:
         ended_at = await services.log.run_ended_at(session_id, run_id)
         if ended_at is not None and cursor is not None and cursor >= ended_at:
@@ -76,7 +100,7 @@ async def run_events(
         reading = await services.hub.open(session_id, cursor)
     except StoreUnavailable:
         return _try_again()
-    return _stream(reading, services.settings, _RunProjection(run_id))
+    return _EventStream(reading, services, selection)
 
 
 def _cursor(last_event_id: str | None, after: str | None) -> Cursor | None:
@@ -84,63 +108,65 @@ def _cursor(last_event_id: str | None, after: str | None) -> Cursor | None:
     return Cursor.parse(text) if text else None
 
 
+def _selection(services: Services, types: str | None, run_id: str | None = None) -> Selection:
+    return Selection(
+        mark_every=services.settings.log_max_events // _MARKS_PER_LOG,
+        run_id=run_id,
+        types=parse_types(types),
+    )
+
+
 def _try_again() -> Response:
     """EventSource gives up for good on 503, so Redis being away is an empty stream with a delay."""
     return Response(f"retry: {UNAVAILABLE_RETRY_MS}\n\n", media_type="text/event-stream")
 
 
-class _RunProjection:
-    """The frames of one run; ``over`` when its last one has passed."""
+class _EventStream(EventSourceResponse):
+    """The stream of one reading, which it closes in any case."""
 
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
-        self.over = False
+    def __init__(self, reading: Reading, services: Services, selection: Selection) -> None:
+        super().__init__(
+            _encoded(reading, services.hub, selection),
+            sep="\n",
+            ping=services.settings.ping_s,
+            ping_message_factory=lambda: _PING,
+            send_timeout=services.settings.send_timeout_s,
+        )
+        self._reading = reading
+        self._counts = services.hub.counts
 
-    def __call__(self, frame: Frame) -> Frame | None:
-        if frame.snapshot is not None:
-            part = frame.snapshot.of_run(self._run_id)
-            run = part.run(self._run_id)
-            self.over = run is not None and run.status != "running" and not run.will_retry
-            return snapshot_frame(part)
-        if frame.run_id != self._run_id:
-            return None
-        self.over = frame.type == "run.end" and b'"will_retry":false' in frame.encoded
-        return frame
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except* SendTimeoutError:
+            self._counts.cut += 1
+            abort = scope.get("extensions", {}).get(ABORT)
+            if abort is None:
+                raise
+            abort["connection"]()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            # Here too: an iterator that was never begun has no end.
+            await self._reading.aclose()
 
 
-def _stream(
-    reading: Reading, settings: Settings, projection: _RunProjection | None = None
-) -> EventSourceResponse:
-    return EventSourceResponse(
-        _encoded(reading, projection),
-        sep="\n",
-        ping=settings.ping_s,
-        ping_message_factory=lambda: _PING,
-        send_timeout=settings.send_timeout_s,
-    )
-
-
-async def _encoded(reading: Reading, projection: _RunProjection | None) -> AsyncIterator[bytes]:
-    """What goes out: all frames that wait leave in one write."""
+async def _encoded(reading: Reading, hub: Hub, selection: Selection) -> AsyncIterator[bytes]:
+    """What goes out: all frames that wait leave in few writes."""
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
         async with aclosing(reading.batches()) as batches:
             async for frames in batches:
-                if projection is None:
-                    yield b"".join([frame.encoded for frame in frames])
-                    continue
-                passed = []
-                for frame in frames:
-                    if projected := projection(frame):
-                        passed.append(projected.encoded)
-                    if projection.over:
-                        break
-                if passed:
-                    yield b"".join(passed)
-                if projection.over:
+                if passed := selection.passed(frames):
+                    encoded = b"".join(passed)
+                    hub.counts.frames += len(passed)
+                    hub.counts.bytes += len(encoded)
+                    yield encoded
+                if selection.over:
                     return
         if reading.stopped:
             # This process is leaving; what it served comes back to the others, not all at once.
-            yield f"retry: {random.randint(RETRY_MS // 2, 2 * RETRY_MS)}\n\n".encode()  # noqa: S311
+            retry_ms = random.randint(RETRY_MS // 2, 2 * RETRY_MS)  # noqa: S311 - spread
+            yield selection.mark() + f"retry: {retry_ms}\n\n".encode()
     finally:
         await reading.aclose()

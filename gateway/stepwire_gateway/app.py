@@ -19,6 +19,7 @@ from stepwire_gateway import (
     _elements,
     _feedback,
     _health,
+    _metrics,
     _problems,
     _sessions,
     _streams,
@@ -65,8 +66,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=_PROBLEMS,
     )
     app.add_middleware(BodyLimit, settings=settings)
+    app.state.requests = _metrics.Requests()
+    # Added last, it is the outermost.
+    app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
     _problems.install(app)
-    for part in (_sessions, _elements, _asks, _feedback, _streams, _health):
+    for part in (_sessions, _elements, _asks, _feedback, _streams, _health, _metrics):
         app.include_router(part.router)
     _add_inspector(app)
     return app

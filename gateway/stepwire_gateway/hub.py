@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -16,7 +17,7 @@ from stepwire_core.errors import SessionNotFound, StoreUnavailable
 from stepwire_core.keys import GONE, SessionKeys, session_of_channel
 from stepwire_core.log import LogTail, events_of_message
 from stepwire_core.pubsub import PubSubLink
-from stepwire_gateway._feed import Feed, Subscriber
+from stepwire_gateway._feed import Feed, Subscriber, batch_length
 from stepwire_gateway._frames import Frame, event_frame, snapshot_frame
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ logger = logging.getLogger("stepwire.hub")
 
 _RETRY_S: Final = 0.5
 _TAILS_PER_CALL: Final = 500
+_CHECKS_PER_FULL_ONE: Final = 20
 
 T = TypeVar("T")
 
@@ -40,6 +42,14 @@ class HubCounts:
     """Messages that did not continue the feed, and made it read the log."""
     fell_behind: int = 0
     """Readers who were slower than the feed, and were made to read the log."""
+    snapshots: int = 0
+    """Snapshots that were handed to a reader."""
+    frames: int = 0
+    """Frames that were handed to the server, for whichever client."""
+    bytes: int = 0
+    """The same in bytes; comments and hints are not in it."""
+    cut: int = 0
+    """Clients that took nothing for the send timeout, and were cut off."""
 
 
 class Hub:
@@ -93,6 +103,21 @@ class Hub:
             await reading.aclose()
             raise
         return reading
+
+    @property
+    def readers(self) -> int:
+        """Streams that are open now."""
+        return len(self._readings)
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that somebody reads now."""
+        return len(self._feeds)
+
+    @property
+    def reconnects(self) -> int:
+        """How often the pub/sub connection was lost and made anew."""
+        return max(0, self._link.reconnects - 1)
 
     def drain(self, spread_s: float) -> None:
         """End every reading, spread over some seconds: clients must not all come back at once."""
@@ -157,6 +182,8 @@ class Hub:
             if feed.position != position:
                 # Messages have moved the feed while the log was read.
                 continue
+            if isinstance(read, Snapshot):
+                self.counts.snapshots += len(feed.subscribers)
             if frames := frames_of(read):
                 feed.deliver(frames)
             if isinstance(read, LogTail) and feed.position == read.top:
@@ -172,21 +199,31 @@ class Hub:
 
     async def _watch_tails(self) -> None:
         """A lost last message has nothing after it that reveals it: look now and then."""
-        while True:
+        for check in itertools.count(1):
             await asyncio.sleep(self._settings.tail_check_s * random.uniform(0.8, 1.2))  # noqa: S311 - spread
             await self._link.check()
-            await self._check_tails([feed for feed in self._feeds.values() if feed.worth_checking])
+            # A session that expires says nothing: the quiet ones are looked at, too, if rarely.
+            everyone = check % _CHECKS_PER_FULL_ONE == 0
+            await self._check_tails(
+                [feed for feed in self._feeds.values() if everyone or feed.worth_checking]
+            )
 
     async def _check_tails(self, feeds: list[Feed]) -> None:
         for start in range(0, len(feeds), _TAILS_PER_CALL):
             chunk = feeds[start : start + _TAILS_PER_CALL]
             session_ids = [feed.session_id for feed in chunk]
+            positions = [feed.position for feed in chunk]
             tops = await self.insist(partial(self.log.tops, session_ids))
-            for feed, top in zip(chunk, tops, strict=True):
+            for feed, before, top in zip(chunk, positions, tops, strict=True):
                 feed.quiet_checks += 1
                 if top is None:
                     feed.close()
-                elif feed.subscribers and feed.position is not None and feed.position < top:
+                elif not feed.subscribers:
+                    # Somebody may be about to join who has read before the messages were lost.
+                    if feed.position == before:
+                        feed.position = top
+                elif feed.position != top:
+                    # Ahead of the log, too: a server may come back without its tail.
                     self._catch_up(feed)
 
     async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -238,15 +275,20 @@ class Reading:
                     read = await hub.insist(lambda: hub.log.read(feed.session_id, self._cursor))
                 except SessionNotFound:
                     return
-            if frames := frames_of(read):
+            frames = frames_of(read)
+            if frames:
                 feed.note(frames)
-                self._cursor = frames[-1].cursor
-                yield frames
+            hub.counts.snapshots += isinstance(read, Snapshot)
             read = None
+            while frames:
+                batch = frames[: batch_length(frames)]
+                del frames[: len(batch)]
+                self._cursor = batch[-1].cursor
+                yield batch
             if self._cursor is None:
                 continue
             subscriber = self._subscriber = Subscriber(self._cursor, hub.subscriber_bytes)
-            if not feed.join(subscriber):
+            if self.stopped or not feed.join(subscriber):
                 continue
             while frames := await subscriber.take():
                 self._cursor = frames[-1].cursor

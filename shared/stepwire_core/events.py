@@ -22,6 +22,23 @@ Op = Literal["S", "N", "D", "R", "X", "G", "T", "U", "A", "B", "Q", "E", "V"]
 
 NO_PARENT: Final = "-"
 
+EVENT_TYPES: Final = (
+    "run.start",
+    "step.start",
+    "step.delta",
+    "step.update",
+    "step.end",
+    "step.remove",
+    "element.add",
+    "element.remove",
+    "ask",
+    "ask.end",
+    "feedback",
+    "run.end",
+    "snapshot",
+)
+"""Everything that a stream may carry, as docs/protocol.md lists it."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:

@@ -51,6 +51,9 @@ READ_EVENTS: Final = 500
 ENDING_TTL_MS: Final = 24 * 3600 * 1000
 """How long a deletion that was cut off can be taken up again."""
 
+READ_BYTES: Final = 256 * 1024
+"""A read ends with the event that fills this."""
+
 
 class Script:
     """A Lua script of this package, called by its digest."""
@@ -260,11 +263,16 @@ class EventLog:
             AskEnded: the ask that the batch answers is not open any more.
             IdConflict: a step that must be new is there already.
         """
+        keys = SessionKeys.of(batch.session_id)
         async with translated():
-            server = await self._server_id.known(self._redis)
-            keys = SessionKeys.of(batch.session_id)
-            args = batch.script_args(self._settings, server)
-            result = batch.result(await APPEND(self._redis, keys, *args))
+            while True:
+                server = await self._server_id.known(self._redis)
+                args = batch.script_args(self._settings, server)
+                result = batch.result(await APPEND(self._redis, keys, *args))
+                # Made anew under the call, the connection may have reached another process, of
+                # which the script was not told. Called again, what is stored stays stored once.
+                if server == await self._server_id.known(self._redis):
+                    break
         if isinstance(result, StepwireError):
             raise result
         return result
@@ -367,15 +375,17 @@ class EventLog:
             await self._redis.ping()
 
     async def read(self, session_id: str, after: Cursor | None) -> LogTail | Snapshot:
-        """The next events after a cursor, at most :data:`READ_EVENTS`; or a snapshot where the log
-        does not continue from there (no cursor, trimmed, another epoch, ahead of the top).
+        """The next events after a cursor, at most :data:`READ_EVENTS` and not much more than
+        :data:`READ_BYTES`; or a snapshot where the log does not continue from there (no cursor,
+        trimmed, another epoch, ahead of the top).
 
         Raises:
             SessionNotFound: the session is not there.
         """
         place: tuple[str | int, str | int] = ("", "") if after is None else after
         async with translated():
-            reply = await READ(self._redis, SessionKeys.of(session_id), *place, READ_EVENTS)
+            keys = SessionKeys.of(session_id)
+            reply = await READ(self._redis, keys, *place, READ_EVENTS, READ_BYTES)
         match reply:
             case [b"log", epoch, top, entries]:
                 events = [_event_of_entry(entry) for entry in entries]

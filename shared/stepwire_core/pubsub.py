@@ -115,9 +115,10 @@ class PubSubLink:
         self._unconfirmed = set(wanted)
         self._restoring = True
         self._heard = True
+        # Before any await: what is wanted from here on is sent by who wants it.
+        self._connection = connection
         for start in range(0, len(wanted), _CHUNK):
             await connection.send_command(b"SUBSCRIBE", *wanted[start : start + _CHUNK])
-        self._connection = connection
         await self._restored_if_confirmed()
 
     async def _read(self, connection: AbstractConnection) -> None:

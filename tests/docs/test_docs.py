@@ -12,9 +12,14 @@ from pydantic import BaseModel
 
 import stepwire
 from stack import Stack
+from stepwire_core.connections import ServerId, connect
 from stepwire_core.documents import AskDocument, ElementDocument, RunDocument, StepDocument
+from stepwire_core.events import EVENT_TYPES
+from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
 from stepwire_gateway import _problems, create_app
+from stepwire_gateway._metrics import HubCollector, Requests
+from stepwire_gateway.hub import Hub
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -68,6 +73,22 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
         expected.append(f"| `STEPWIRE_{name.upper()}` | {default} | {field.description} |")
     table = "\n".join(expected)
     assert table in (ROOT / "docs/settings.md").read_text(), f"put this there:\n{table}"
+
+
+def test_every_metric_is_in_the_table_with_its_type() -> None:
+    settings = Settings()
+    hub = Hub(EventLog(connect(settings.redis_url), ServerId(), settings), settings)
+    expected = ["| metric | type | |", "|---|---|---|"]
+    for metric in HubCollector(hub, Requests()).collect():
+        suffix = "_total" if metric.type == "counter" else ""
+        expected.append(f"| `{metric.name}{suffix}` | {metric.type} | {metric.documentation} |")
+    table = "\n".join(expected)
+    assert f"{table}\n\n" in (ROOT / "docs/operations.md").read_text(), f"put this there:\n{table}"
+
+
+def test_every_event_type_is_in_the_protocol_and_no_other() -> None:
+    table = PROTOCOL.split("| event | data |")[1].split("\n\n")[0]
+    assert tuple(re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)) == EVENT_TYPES
 
 
 def test_every_error_code_is_in_the_protocol_with_its_status() -> None:

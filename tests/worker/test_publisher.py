@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
+from redis import Redis as SyncRedis
 
 from stepwire._producer import Producer
 from stepwire._publisher import MAX_DELTA_BYTES, Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.clock import now
 from stepwire_core.connections import ServerId, connect
+from stepwire_core.cursor import Cursor
 from stepwire_core.documents import StepDocument
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
-from stepwire_core.events import step_event
+from stepwire_core.events import remove_event, step_event
 from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
+from stepwire_core.log import APPEND, Batch, EventLog
 from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -214,3 +216,36 @@ async def test_closing_stores_what_waits_and_takes_nothing_more(
         assert list(await outputs(log, session_id)) == ["a"]
         with pytest.raises(StoreUnavailable, match="shutting down"):
             start(producer, "b")
+
+
+@pytest.mark.parametrize("writer", ["publisher", "log"])
+async def test_the_first_append_after_a_crash_knows_that_it_reached_another_process(
+    session_id: str, writer: str
+) -> None:
+    """Ids that were seen must not come again for other events, not even once."""
+    with embedded_server() as server:
+        settings = Settings(redis_url=server.url)
+        async with publishing(settings, session_id) as (publisher, log):
+            producer = publisher.producer("p", session_id, "run", 1)
+            start(producer, "a")
+            await asyncio.wait_for(producer.flush(), LIMIT_S)
+            with SyncRedis.from_url(server.url) as redis:
+                redis.execute_command("SAVE")
+            start(producer, "lost")
+            await asyncio.wait_for(producer.flush(), LIMIT_S)
+            seen = Cursor.parse((await log.snapshot(session_id)).cursor)
+            server.kill()
+            server.start()
+            with SyncRedis.from_url(server.url) as redis:
+                # As others have done who were quicker: else the script's absence tells us.
+                redis.script_load(APPEND.source)
+            if writer == "publisher":
+                start(producer, "b")
+                await asyncio.wait_for(producer.flush(), LIMIT_S)
+            else:
+                batch = Batch(session_id, [remove_event("a")], producer="other")
+                with suppress(StoreUnavailable):
+                    await log.append(batch)  # finds its connection closed
+                await log.append(batch)
+            top = Cursor.parse((await log.snapshot(session_id)).cursor)
+            assert top.epoch > seen.epoch

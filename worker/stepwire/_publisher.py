@@ -315,6 +315,10 @@ class Publisher:
                 args = batch.script_args(self.settings, server)
                 pipe.execute_command("EVALSHA", APPEND.sha, 4, *keys, *args)
             replies = pipe.execute(raise_on_error=False)
+        if server != self.server_id.known_sync(self.redis):
+            # The connection was made anew under the call, to a process that the script does not
+            # know of. Sent again, what is stored stays stored once.
+            return calls
 
         again: list[PendingCall] = []
         waiting: set[Producer] = set()

@@ -1,0 +1,95 @@
+"""A gateway in a process of its own, and a session that this process writes to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from redis.asyncio import Redis
+
+from stepwire_cli import processes
+from stepwire_cli.embedded import embedded_server, free_port
+from stepwire_core.clock import now
+from stepwire_core.connections import ServerId, connect
+from stepwire_core.documents import StepDocument
+from stepwire_core.events import NewEvent, step_event
+from stepwire_core.ids import new_id
+from stepwire_core.log import Batch, EventLog
+from stepwire_core.settings import Settings
+
+
+@dataclass(slots=True)
+class Session:
+    """A session in a gateway at a port of this machine."""
+
+    port: int
+    redis: Redis
+    log: EventLog
+    id: str = field(default_factory=new_id)
+    written: int = 0
+
+    @property
+    def path(self) -> str:
+        return f"/v1/sessions/{self.id}/events"
+
+    async def append(self, events: Sequence[NewEvent]) -> None:
+        batch = Batch(self.id, events, producer="p", first=self.written + 1)
+        self.written += len(events)
+        await self.log.append(batch)
+
+    async def start_step(self, step_id: str) -> None:
+        step = StepDocument(
+            id=step_id,
+            session_id=self.id,
+            run_id=None,
+            attempt=0,
+            parent_id=None,
+            name="s",
+            type="llm",
+            status="running",
+            started_at=now(),
+            ts=now(),
+        )
+        await self.append([step_event("step.start", step)])
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A stream, asked for and not read yet."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 26)
+        writer.write(f"GET {self.path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+        return reader, writer
+
+
+@asynccontextmanager
+async def gateway_session(**env: str) -> AsyncIterator[Session]:
+    """A server, a gateway and a session."""
+    with embedded_server() as server, tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        everything = os.environ | {"STEPWIRE_REDIS_URL": server.url} | env
+        child = processes.gateway(everything, port=port, log=Path(folder, "log"))
+        child.start()
+        server_id = ServerId()
+        redis = connect(server.url, server_id)
+        try:
+            await _ready(port)
+            session = Session(port, redis, EventLog(redis, server_id, Settings()))
+            await session.log.create(session.id, new_id())
+            yield session
+        finally:
+            await redis.aclose()
+            await asyncio.to_thread(child.stop)
+
+
+async def _ready(port: int) -> None:
+    async with asyncio.timeout(20), httpx.AsyncClient() as client:
+        while True:
+            try:
+                if (await client.get(f"http://127.0.0.1:{port}/readyz")).is_success:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.02)

@@ -1,0 +1,104 @@
+"""What the process has done and is doing, for Prometheus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from stepwire_gateway._services import ServicesDep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from stepwire_gateway.hub import Hub
+
+router = APIRouter(tags=["health"])
+
+PREFIX = "stepwire_gateway_"
+OTHER = "other"
+"""The route of a request that matches none: its path would make a label of whatever is sent."""
+
+Requests = Counter[tuple[str, str, int]]
+"""Answers begun, by method, template of the route, and status."""
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
+)
+async def metrics(services: ServicesDep, request: Request) -> Response:
+    """Counters and gauges of this process."""
+    registry = CollectorRegistry()
+    registry.register(HubCollector(services.hub, request.app.state.requests))
+    ProcessCollector(registry=registry)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class HubCollector(Collector):
+    """Reads plain numbers when it is asked: counting costs an addition where things happen."""
+
+    def __init__(self, hub: Hub, requests: Requests) -> None:
+        self._hub = hub
+        self._requests = requests
+
+    def collect(self) -> Iterator[Metric]:
+        hub, counts = self._hub, self._hub.counts
+        for name, text, now in (
+            ("streams", "Event streams that are open.", hub.readers),
+            ("sessions", "Sessions that somebody reads.", hub.sessions),
+            ("draining", "1 while the process is shutting down.", hub.draining),
+        ):
+            yield GaugeMetricFamily(PREFIX + name, text, float(now))
+        for name, text, total in (
+            ("frames", "Events handed to clients.", counts.frames),
+            ("frame_bytes", "The same in bytes.", counts.bytes),
+            ("snapshots", "Snapshots handed to clients.", counts.snapshots),
+            ("gaps", "Messages that did not continue a session: its log was read.", counts.gaps),
+            (
+                "fell_behind",
+                "Times that a client was slower than its session: it read the log.",
+                counts.fell_behind,
+            ),
+            ("streams_cut", "Clients that took nothing for the send timeout.", counts.cut),
+            ("pubsub_reconnects", "Times that the pub/sub connection was lost.", hub.reconnects),
+        ):
+            yield CounterMetricFamily(PREFIX + name, text, float(total))
+        requests = CounterMetricFamily(
+            PREFIX + "requests", "Requests answered.", labels=("method", "route", "status")
+        )
+        for (method, route, status), count in sorted(self._requests.items()):
+            requests.add_metric((method, route, str(status)), count)
+        yield requests
+
+
+class RequestCount:
+    """Counts every answer; must be the outermost middleware, to see those of the others too."""
+
+    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+        self._app = app
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", OTHER)
+                # Any word may stand for a method; those that no route takes are one.
+                method = scope["method"] if message["status"] != 405 else OTHER
+                self._requests[method, route, message["status"]] += 1
+            await send(message)
+
+        await self._app(scope, receive, counted)

@@ -1,0 +1,96 @@
+"""Which frames of a session a stream carries: all, those of a run, those of some types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stepwire_core.errors import InvalidArgument
+from stepwire_core.events import EVENT_TYPES
+from stepwire_gateway._frames import Frame, snapshot_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepwire_core.cursor import Cursor
+
+
+class Selection:
+    """Turns what the hub hands out into what one client gets; ids stay as they are.
+
+    A ``snapshot`` always passes, since what follows builds on it, and so does the last ``run.end``
+    of a run's stream, since it is from there that a client is told not to come back.
+
+    The frames that do not pass leave the client's cursor behind. So that a reconnect does not find
+    it trimmed away, a frame with nothing but an ``id`` moves it, each time that ``mark_every``
+    frames did not pass (WHATWG HTML, 9.2.6: without data no event is dispatched, but the last event
+    id is set).
+    """
+
+    def __init__(
+        self, *, mark_every: int, run_id: str | None = None, types: frozenset[str] | None = None
+    ) -> None:
+        self.over = False
+        """Nothing more can pass."""
+        self._everything = run_id is None and types is None
+        self._run_id = run_id
+        self._types = types
+        self._mark_every = mark_every
+        self._skipped = 0
+        self._cursor: Cursor | None = None
+
+    def passed(self, frames: Sequence[Frame]) -> list[bytes]:
+        """Those frames that pass, as they go out."""
+        if self._everything:
+            return [frame.encoded for frame in frames]
+        pieces = []
+        for frame in frames:
+            self._cursor = frame.cursor
+            self._skipped += 1
+            if chosen := self._choose(frame):
+                pieces.append(chosen.encoded)
+                self._skipped = 0
+            if self.over:
+                break
+        if self._skipped >= self._mark_every:
+            pieces.append(self.mark())
+        return pieces
+
+    def mark(self) -> bytes:
+        """Moves the client's cursor past the frames that did not pass."""
+        if not self._skipped:
+            return b""
+        self._skipped = 0
+        return f"id: {self._cursor}\n\n".encode()
+
+    def _choose(self, frame: Frame) -> Frame | None:
+        if frame.snapshot is not None:
+            if self._run_id is None:
+                return frame
+            part = frame.snapshot.of_run(self._run_id)
+            run = part.run(self._run_id)
+            self.over = run is not None and run.status != "running" and not run.will_retry
+            return snapshot_frame(part)
+        if self._run_id is not None:
+            if frame.run_id != self._run_id:
+                return None
+            if frame.type == "run.end" and b'"will_retry":false' in frame.encoded:
+                self.over = True
+                return frame
+        return frame if self._types is None or frame.type in self._types else None
+
+
+def parse_types(text: str | None) -> frozenset[str] | None:
+    """The event types that a client has listed, or None for all.
+
+    Raises:
+        InvalidArgument: it has listed something else.
+    """
+    if text is None:
+        return None
+    types = frozenset(text.split(","))
+    if unknown := sorted(types.difference(EVENT_TYPES)):
+        raise InvalidArgument(
+            f"types: this gateway knows no event {unknown[0]!r}; separated by commas it takes "
+            f"{', '.join(EVENT_TYPES)}"
+        )
+    return types

@@ -1,0 +1,148 @@
+"""Clients that take nothing: bounded in memory, cut off in time, and nobody else's trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sse import Received, assert_dense, events
+from stack import Gateway, Stack, wait_until
+from stepwire_core.clock import now
+from stepwire_core.connections import MAX_CONNECTIONS, ServerId, connect
+from stepwire_core.documents import StepDocument
+from stepwire_core.events import delta_event, step_event
+from stepwire_core.log import READ_BYTES, Batch, EventLog
+from stepwire_core.settings import Settings
+from stepwire_gateway._feed import WRITE_BYTES
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc, as on Linux"),
+]
+
+LIMIT_S = 90
+STUCK = 200
+SUBSCRIBER_BYTES = 64 * 1024
+SEND_TIMEOUT_S = 2
+EVENT_BYTES = 8 * 1024
+EVENTS = 1_000
+
+
+def metric(gateway: Gateway, name: str) -> float:
+    text = gateway.client.get("/metrics").text
+    [value] = re.findall(rf"^stepwire_gateway_{name} (\S+)$", text, re.MULTILINE)
+    return float(value)
+
+
+def process_of(gateway: Gateway) -> Path:
+    process = gateway.child.process
+    assert process is not None
+    return Path(f"/proc/{process.pid}")
+
+
+def peak_bytes(gateway: Gateway) -> int:
+    """The most memory that the gateway has had (VmHWM)."""
+    status = (process_of(gateway) / "status").read_text()
+    [kilobytes] = re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(kilobytes) * 1024
+
+
+def open_files(gateway: Gateway) -> int:
+    return len(list((process_of(gateway) / "fd").iterdir()))
+
+
+@contextmanager
+def stuck_clients(gateway: Gateway, path: str, count: int) -> Iterator[None]:
+    """Clients that ask for a stream and then read nothing of it."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", gateway.port))
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+        yield
+
+
+async def write(log: EventLog, session: str, count: int) -> None:
+    step = StepDocument(
+        id="step",
+        session_id=session,
+        run_id=None,
+        attempt=0,
+        parent_id=None,
+        name="s",
+        type="llm",
+        status="running",
+        started_at=now(),
+        ts=now(),
+    )
+    await log.append(Batch(session, [step_event("step.start", step)], producer="writer"))
+    text = "x" * EVENT_BYTES
+    for number in range(count):
+        batch = Batch(session, [delta_event("step", text)], producer="writer", first=number + 2)
+        await log.append(batch)
+
+
+async def read(gateway: Gateway, path: str, until_seq: int, begun: asyncio.Event) -> list[Received]:
+    received: list[Received] = []
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=LIMIT_S) as http:
+        async for event in events(http, path):
+            received.append(event)
+            begun.set()
+            if event.cursor.seq >= until_seq:
+                break
+    return received
+
+
+@pytest.mark.timeout(2 * LIMIT_S)
+async def test_two_hundred_stuck_clients_cost_bounded_memory_and_are_cut_off(stack: Stack) -> None:
+    """README, guarantee 5."""
+    gateway = stack.gateway(
+        STEPWIRE_SUBSCRIBER_BYTES=str(SUBSCRIBER_BYTES),
+        STEPWIRE_SEND_TIMEOUT_S=str(SEND_TIMEOUT_S),
+        STEPWIRE_PING_S="0.5",
+    )
+    session = gateway.create_session()
+    path = f"/v1/sessions/{session}/events"
+    settings = Settings(redis_url=stack.env["STEPWIRE_REDIS_URL"])
+    server_id = ServerId()
+    redis = connect(settings.redis_url, server_id)
+    before, files_before = peak_bytes(gateway), open_files(gateway)
+    async with asyncio.timeout(LIMIT_S):
+        begun = [asyncio.Event() for _ in range(5)]
+        last = EVENTS + 1
+        reading = [asyncio.create_task(read(gateway, path, last, event)) for event in begun]
+        for event in begun:
+            await event.wait()
+        with stuck_clients(gateway, path, STUCK):
+            opened = STUCK + len(reading)
+            await asyncio.to_thread(
+                wait_until, lambda: metric(gateway, "streams") == opened, "all streams are open"
+            )
+            await write(EventLog(redis, server_id, settings), session, EVENTS)
+            for received in await asyncio.gather(*reading):
+                assert_dense(received)
+                assert received[-1].cursor.seq == last
+            await asyncio.to_thread(
+                wait_until, lambda: metric(gateway, "streams") == 0, "the stuck ones are cut", 30
+            )
+            assert metric(gateway, "streams_cut_total") == STUCK
+            # Their sockets, too, though they still do not read; the pool to Redis has grown.
+            await asyncio.to_thread(
+                wait_until,
+                lambda: open_files(gateway) < files_before + MAX_CONNECTIONS + 5,
+                "no socket is left",
+            )
+    # docs/operations.md: what waits for a client or what it has read of the log, what is being
+    # written, and the connection itself; and the events, once for all.
+    each = max(SUBSCRIBER_BYTES, READ_BYTES) + 4 * WRITE_BYTES + 128 * 1024
+    assert peak_bytes(gateway) - before < opened * each + 2 * EVENTS * EVENT_BYTES
+    assert "Traceback" not in gateway.child.output
+    await redis.aclose()

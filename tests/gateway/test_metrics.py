@@ -1,0 +1,109 @@
+"""``/metrics``: true numbers, and no ids in labels."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from prometheus_client.core import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from sse import events
+from stack import Gateway, Stack, wait_until
+from stepwire_cli.embedded import EmbeddedServer
+from stepwire_core.connections import ServerId, connect
+from stepwire_core.log import EventLog
+from stepwire_core.settings import Settings
+from stepwire_gateway._metrics import HubCollector, Requests
+from stepwire_gateway.hub import Hub, HubCounts
+
+
+@pytest.fixture
+def gateway(stack: Stack) -> Gateway:
+    return stack.gateway()
+
+
+def samples(gateway: Gateway) -> dict[str, float]:
+    """Every number of ours, by name and labels."""
+    response = gateway.client.get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        " ".join(
+            [sample.name.removeprefix("stepwire_gateway_"), *sample.labels.values()]
+        ): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+        if sample.name.startswith("stepwire_gateway_")
+    }
+
+
+def test_requests_are_counted_by_route_and_status(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    gateway.send(session, "hello")
+    gateway.snapshot(session)
+    for path in (f"/v1/sessions/{session}x", "/secret/token-1", "/secret/token-2"):
+        assert gateway.client.get(path).status_code == 404
+    assert gateway.client.delete("/healthz").status_code == 405
+    numbers = samples(gateway)
+    one = "/v1/sessions/{session_id}"
+    assert numbers["requests_total POST /v1/sessions 201"] == 1
+    assert numbers[f"requests_total POST {one}/messages 202"] == 1
+    assert numbers[f"requests_total GET {one} 200"] == 1
+    assert numbers[f"requests_total GET {one} 404"] == 1
+    assert numbers["requests_total GET other 404"] == 2
+    assert numbers["requests_total other /healthz 405"] == 1
+    text = gateway.client.get("/metrics").text
+    assert session not in text
+    assert "secret" not in text
+
+
+def test_a_refused_body_is_counted_too(stack: Stack) -> None:
+    gateway = stack.gateway(STEPWIRE_MAX_BODY_BYTES="2048")
+    assert gateway.client.post("/v1/sessions", content=b"x" * 4096).status_code == 413
+    assert samples(gateway)["requests_total POST other 413"] == 1
+
+
+@pytest.mark.anyio
+async def test_streams_and_what_they_carry_are_counted(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as http:
+        received = []
+        async for event in events(http, f"/v1/sessions/{session}/events"):
+            received.append(event)
+            if len(received) == 1:
+                numbers = samples(gateway)
+                assert (numbers["streams"], numbers["sessions"]) == (1, 1)
+                gateway.send(session, "hello")
+            if len(received) == 3:
+                break
+    wait_until(lambda: samples(gateway)["streams"] == 0, "the stream is closed")
+    numbers = samples(gateway)
+    assert (numbers["sessions"], numbers["draining"]) == (0, 0)
+    assert (numbers["frames_total"], numbers["snapshots_total"]) == (3, 1)
+    carried = sum(len(event.raw.encode()) + len("\n\n") for event in received)
+    assert numbers["frame_bytes_total"] == carried
+
+
+@pytest.fixture
+def hub(server: EmbeddedServer) -> Hub:
+    settings = Settings(redis_url=server.url)
+    return Hub(EventLog(connect(server.url), ServerId(), settings), settings)
+
+
+def test_every_count_of_the_hub_has_its_own_metric(hub: Hub) -> None:
+    hub.counts = HubCounts(gaps=1, fell_behind=2, snapshots=3, frames=4, bytes=5, cut=6)
+    hub._link.reconnects = 8
+    hub.draining = True
+    registry = CollectorRegistry()
+    registry.register(HubCollector(hub, Requests()))
+    for name, value in {
+        "gaps_total": 1,
+        "fell_behind_total": 2,
+        "snapshots_total": 3,
+        "frames_total": 4,
+        "frame_bytes_total": 5,
+        "streams_cut_total": 6,
+        "pubsub_reconnects_total": 7,  # the first connection is not a reconnect
+        "draining": 1,
+    }.items():
+        assert registry.get_sample_value(f"stepwire_gateway_{name}") == value
