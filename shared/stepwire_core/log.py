@@ -385,6 +385,15 @@ class EventLog:
             raise AskNotFound(session_id, ask_id)
         return AskDocument.model_validate_json(document_of(value))
 
+    async def run(self, session_id: str, run_id: str) -> RunDocument | None:
+        """One run as the state has it; None before its first event.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        [value] = await self._state(session_id, [f"r:{run_id}"])
+        return None if value is None else RunDocument.model_validate_json(document_of(value))
+
     async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         keys = SessionKeys.of(session_id)
         async with translated():

@@ -89,6 +89,11 @@ class RunQueue:
         async with translated():
             await self._script(keys=keys, args=[run_id, job, now_ms, JOB_TTL_MS, WAKE_MAX])
 
+    @property
+    def redis(self) -> Redis:
+        """Where the queue is."""
+        return self._redis
+
     async def ping(self) -> None:
         """Return when the queue's Redis answers."""
         async with translated():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from arq.constants import in_progress_key_prefix
 from redis import Redis
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from stepwire._registration import Registration
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.lease")
+
+LOOK_S: Final = 1.0
+"""How often it looks whether there is something new to tell."""
 
 
 class LeaseKeeper:
@@ -29,13 +33,19 @@ class LeaseKeeper:
     sight, so that running jobs never hide waiting ones.
 
     From a thread of its own: a handler that blocks the event loop holds up its worker, but it is
-    not dead. A loop that has not answered for a whole lease is reported in the log.
+    not dead. A loop that has not answered for a whole lease is reported, in the log and in what
+    ``stepwire workers`` shows, which this thread keeps up to date.
     """
 
     def __init__(
-        self, settings: Settings, running: Callable[[], list[str]], poke_loop: Callable[[], object]
+        self,
+        settings: Settings,
+        registration: Registration,
+        running: Callable[[], list[str]],
+        poke_loop: Callable[[], object],
     ) -> None:
         self._settings = settings
+        self._registration = registration
         self._running = running
         self._poke_loop = poke_loop
         self._answered_at = time.monotonic()
@@ -59,6 +69,10 @@ class LeaseKeeper:
     ) -> None:
         self._stopping.set()
         self._thread.join()
+        try:
+            self._registration.remove(self._redis)
+        except UNAVAILABLE as error:
+            logger.debug("not signed off", extra={"error": str(error)})
         self._redis.close()
 
     def loop_answers(self) -> None:
@@ -66,20 +80,33 @@ class LeaseKeeper:
         self._answered_at = time.monotonic()
 
     def _run(self) -> None:
-        reported = False
-        while not self._stopping.wait(self._settings.lease_s / 3):
-            try:
-                self._renew(self._running())
-            except UNAVAILABLE as error:
-                logger.warning("leases could not be renewed", extra={"error": str(error)})
+        renew_s = self._settings.lease_s / 3
+        reported = away = False
+        due_at = time.monotonic()
+        while True:
             blocked_s = time.monotonic() - self._answered_at
-            if blocked_s > self._settings.lease_s and not reported:
+            blocked = blocked_s > self._settings.lease_s
+            if blocked and not reported:
                 logger.warning(
                     "a handler blocks the event loop: no other run of this worker goes on",
                     extra={"blocked_s": round(blocked_s, 1)},
                 )
-            reported = blocked_s > self._settings.lease_s
+            reported = blocked
+            if due := time.monotonic() >= due_at:
+                due_at = time.monotonic() + renew_s
+            try:
+                if due:
+                    self._renew(self._running())
+                self._registration.write(self._redis, due=due, blocked=blocked)
+                away = False
+            except UNAVAILABLE as error:
+                due_at = time.monotonic() + min(LOOK_S, renew_s)
+                if not away:
+                    logger.warning("leases could not be renewed", extra={"error": str(error)})
+                away = True
             self._poke_loop()
+            if self._stopping.wait(min(LOOK_S, max(0.0, due_at - time.monotonic()))):
+                return
 
     def _renew(self, job_ids: list[str]) -> None:
         if not job_ids:
@@ -89,5 +116,5 @@ class LeaseKeeper:
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.psetex(in_progress_key_prefix + job_id, lease_ms, b"1")
-                pipe.zadd(self._settings.queue_name, {job_id: until_ms}, xx=True)
+            pipe.zadd(self._settings.queue_name, dict.fromkeys(job_ids, until_ms), xx=True)
             pipe.execute()

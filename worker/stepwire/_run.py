@@ -10,14 +10,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._closing import closing_events
+from stepwire._closing import DEAD_WORKER, closing_events
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._downloads import Downloads
 from stepwire._handlers import Feedback, Handlers, takes_argument
 from stepwire._message import ErrorMessage, Message
 from stepwire._producer import Silent
+from stepwire._registration import Activity
 from stepwire._signals import Cancellable, Signals
 from stepwire_core.clock import now
+from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.documents import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
@@ -71,13 +73,17 @@ class Runner:
         *,
         signals: Signals | None = None,
         resting: Callable[[], AbstractContextManager[None]] = nullcontext,
+        activity: Activity | None = None,
+        dead_letters: DeadLetters | None = None,
     ) -> None:
         """Without ``signals`` nobody can cancel a run. ``resting`` gives a run's place to others
-        while it waits for a person."""
+        while it waits for a person. Without ``dead_letters`` a run that fails is not remembered."""
         self._handlers = handlers
         self._log = log
         self._signals = signals
         self._resting = resting
+        self._activity = activity or Activity()
+        self._dead_letters = dead_letters
         self._publisher = publisher
         self._settings = settings
 
@@ -104,6 +110,8 @@ class Runner:
             await self._execute(request)
         except (RunEnded, SessionNotFound) as error:
             logger.info("nothing to run", extra={"run_id": request.run_id, "reason": str(error)})
+            if tried and isinstance(error, RunEnded):
+                await self._bury_ended(request)
 
     async def _execute(self, request: RunRequest) -> None:
         begun = await self._log.begin_run(request.session_id, request.run_id, new_id())
@@ -115,7 +123,8 @@ class Runner:
             return
         scope = self._scope(request, producer, begun.user)
         try:
-            await self._attempt(request, scope, cancelled=begun.cancelled)
+            with self._activity.running(request, attempt):
+                await self._attempt(request, scope, cancelled=begun.cancelled)
         finally:
             scope.downloads.close()
 
@@ -148,6 +157,8 @@ class Runner:
         retry = producer.attempt <= self._settings.max_attempts
         producer.publish(*closing_events(snapshot, request, producer.attempt - 1, retry=retry))
         await producer.flush()
+        if not retry:
+            await self._bury(request, "interrupted", DEAD_WORKER, producer.attempt - 1)
         return retry
 
     async def _attempt(self, request: RunRequest, scope: Scope, *, cancelled: bool) -> None:
@@ -173,8 +184,38 @@ class Runner:
         run.ended_at = run.ts = now()
         producer.publish(run_end_event(run))
         await producer.flush()
+        if not run.will_retry:
+            await self._bury(request, ending.status, ending.error, producer.attempt)
         if ending.stopped is not None:
             raise ending.stopped
+
+    async def _bury(
+        self, request: RunRequest, status: EndStatus, error: ErrorInfo | None, attempts: int
+    ) -> None:
+        """Remember a run that has ended badly.
+
+        After its end is stored and before its job is done: whatever happens in between, the job
+        comes back, to a worker that finds the run ended (:meth:`_bury_ended`). The other way round,
+        a run whose end could not be stored would be buried alive.
+        """
+        if self._dead_letters is not None and status in {"error", "interrupted"}:
+            letter = DeadLetter(
+                request=request, status=status, error=error, attempts=attempts, ended_at=now()
+            )
+            await self._dead_letters.bury(letter)
+
+    async def _bury_ended(self, request: RunRequest) -> None:
+        """A job came back although its run is over: its worker was lost before it could bury it.
+
+        Only for one that came back: a request that a client repeats must not bring a dead letter
+        back that was replayed.
+        """
+        try:
+            run = await self._log.run(request.session_id, request.run_id)
+        except SessionNotFound:
+            return
+        if run is not None and run.status != "running":
+            await self._bury(request, run.status, run.error, run.attempt)
 
     async def _call(self, request: RunRequest, scope: Scope) -> Ending:
         """Call the handler; every way it can end is an :class:`Ending`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -24,9 +23,11 @@ from redis.asyncio import ConnectionPool
 from stepwire._lease import LeaseKeeper
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
+from stepwire._registration import Activity, Registration
 from stepwire._run import Runner
 from stepwire._signals import Signals
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE, ServerId, connect, require
+from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.errors import RunFenced, StoreUnavailable
 from stepwire_core.log import EventLog
 from stepwire_core.queue import RUN_FUNCTION, RunRequest, deserialize, serialize, wake_key
@@ -84,8 +85,6 @@ class StepwireWorker(Worker):
             job_timeout=settings.run_timeout_s * 2 + 60,
             # The log knows how a run ended.
             keep_result=0,
-            health_check_key=health_key(settings),
-            health_check_interval=max(1, int(settings.lease_s)),
             log_results=False,
             job_serializer=serialize,
             job_deserializer=deserialize,
@@ -205,6 +204,9 @@ class StepwireWorker(Worker):
         self._wake.set()
         self._room.set()
 
+    async def record_health(self) -> None:
+        """Nothing: the registration, which the lease's thread renews, tells more than arq's key."""
+
     @contextmanager
     def _resting(self) -> Iterator[None]:
         """Somebody else's job may have the place of one that waits for a person."""
@@ -243,8 +245,17 @@ class StepwireWorker(Worker):
         publisher = Publisher(self._settings)
         self._resources.push_async_callback(asyncio.to_thread, publisher.close)
         self._resources.enter_context(used_as_process_publisher(publisher))
+        activity = Activity()
+        registration = Registration(
+            self._settings,
+            self._handlers.functions,
+            activity,
+            places_taken=lambda: self.job_counter,
+            stopping=lambda: not self.allow_pick_jobs,
+        )
         keeper = LeaseKeeper(
             self._settings,
+            registration,
             # Copied at once: the loop changes it meanwhile.
             running=lambda: list(self.job_tasks),
             poke_loop=lambda: self.loop.call_soon_threadsafe(keeper.loop_answers),
@@ -260,6 +271,8 @@ class StepwireWorker(Worker):
             self._settings,
             signals=signals,
             resting=self._resting,
+            activity=activity,
+            dead_letters=DeadLetters(self.pool, self._settings),
         )
         logger.info(
             "worker ready",
@@ -272,22 +285,6 @@ class StepwireWorker(Worker):
     async def _stop(self, ctx: dict[Any, Any]) -> None:
         del ctx
         await self._resources.aclose()
-
-
-def health_key(settings: Settings) -> str:
-    """The key that a worker on this host renews as long as its loop turns."""
-    return f"{settings.queue_name}:health:{socket.gethostname()}"
-
-
-async def check_health(settings: Settings) -> bool:
-    """Whether a worker on this host is alive."""
-    redis = connect(settings.effective_queue_url)
-    try:
-        return bool(await redis.exists(health_key(settings)))
-    except UNAVAILABLE:
-        return False
-    finally:
-        await redis.aclose()
 
 
 def _pool(settings: Settings) -> ArqRedis:
