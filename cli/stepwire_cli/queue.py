@@ -29,8 +29,8 @@ class NotDead(StepwireError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"run {run_id!r} is not among the failed ones, or not any more: 'stepwire runs --failed' "
-            "lists those that can be retried"
+            f"run {run_id!r} is not among the failed ones, or not any more: "
+            "'stepwire runs --failed' lists those that can be retried"
         )
 
 
