@@ -14,7 +14,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from stepwire_core.connections import ServerId, translated
+from stepwire_core.connections import ServerChanged, ServerId, translated
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import (
     AskDocument,
@@ -205,13 +205,21 @@ class EventLog:
             IdConflict: a step that must be new is there already.
         """
         async with translated():
-            server = await self._server_id.known(self._redis)
-            keys = SessionKeys.of(batch.session_id)
-            args = batch.script_args(self._settings, server)
-            result = batch.result(await APPEND(self._redis, keys, *args))
+            try:
+                reply = await self._append(batch)
+            except ServerChanged:
+                # With the old id it would be stored in the epoch that may have lost its end.
+                reply = await self._append(batch)
+            result = batch.result(reply)
         if isinstance(result, StepwireError):
             raise result
         return result
+
+    async def _append(self, batch: Batch) -> list[Any]:
+        server = await self._server_id.known(self._redis)
+        args = batch.script_args(self._settings, server)
+        with self._server_id.expected(server):
+            return await APPEND(self._redis, SessionKeys.of(batch.session_id), *args)
 
     async def create(self, session_id: str, first_run_id: str) -> bool:
         """Make a session that knows one run; False if it was there."""

@@ -16,9 +16,9 @@ from stepwire_core.clock import now
 from stepwire_core.connections import ServerId, connect
 from stepwire_core.documents import StepDocument
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
-from stepwire_core.events import step_event
+from stepwire_core.events import remove_event, step_event
 from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
+from stepwire_core.log import Batch, EventLog
 from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -214,3 +214,32 @@ async def test_closing_stores_what_waits_and_takes_nothing_more(
         assert list(await outputs(log, session_id)) == ["a"]
         with pytest.raises(StoreUnavailable, match="shutting down"):
             start(producer, "b")
+
+
+async def test_the_first_event_after_a_restart_begins_the_new_epoch(
+    own_server: EmbeddedServer, settings: Settings, session_id: str
+) -> None:
+    """The pool finds out only while it sends: what was made for the old process is made anew."""
+    settings = settings.model_copy(update={"redis_url": own_server.url})
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id)
+        start(producer, "before")
+        await producer.flush()
+        before = (await log.tops([session_id]))[0]
+        own_server.kill()
+        own_server.start()
+        start(producer, "after")
+        await producer.flush()
+        after = (await log.tops([session_id]))[0]
+        assert before is not None
+        assert after is not None
+        assert after.epoch > before.epoch
+        own_server.kill()
+        own_server.start()
+        batch = Batch(session_id, [remove_event("after")])
+        try:
+            appended = await log.append(batch)
+        except StoreUnavailable:
+            # The pool had not noticed yet that its connection was dead.
+            appended = await log.append(batch)
+        assert appended.top.epoch > after.epoch

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 from redis.exceptions import NoScriptError, ResponseError
 
 from stepwire._producer import PendingCall, PendingDelta, Producer
-from stepwire_core.connections import UNAVAILABLE, ServerId, connect_sync
+from stepwire_core.connections import UNAVAILABLE, ServerChanged, ServerId, connect_sync
 from stepwire_core.errors import (
     ForkedProcess,
     ProtocolViolation,
@@ -269,7 +269,11 @@ class Publisher:
                 keys = SessionKeys.of(batch.session_id).script_keys
                 args = batch.script_args(self.settings, server)
                 pipe.execute_command("EVALSHA", APPEND.sha, 4, *keys, *args)
-            replies = pipe.execute(raise_on_error=False)
+            try:
+                with self.server_id.expected(server):
+                    replies = pipe.execute(raise_on_error=False)
+            except ServerChanged:
+                return calls
 
         again: list[PendingCall] = []
         waiting: set[Producer] = set()
