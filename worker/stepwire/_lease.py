@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, cast
 
 from arq.constants import in_progress_key_prefix
 from redis import Redis
@@ -13,7 +15,7 @@ from redis import Redis
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -25,12 +27,26 @@ logger = logging.getLogger("stepwire.lease")
 LOOK_S: Final = 1.0
 """How often it looks whether there is something new to tell."""
 
+_AT_ONCE: Final = 500
+"""Leases that one call renews: a script's arguments are bounded, and it holds up the server."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A job that this worker has taken, and until when it is seen to have it."""
+
+    job_id: str
+    until_ms: int
+
 
 class LeaseKeeper:
     """Renews the leases of the running jobs every third of a lease, while the block runs.
 
     The in-progress key keeps other workers away; the score, moved ahead, keeps the job out of their
     sight, so that running jobs never hide waiting ones.
+
+    A worker that was paused may find that another one has taken a job: it is told, so that it gives
+    up instead of keeping the job from its new owner.
 
     From a thread of its own: a handler that blocks the event loop holds up its worker, but it is
     not dead. A loop that has not answered for a whole lease is reported, in the log and in what
@@ -41,12 +57,15 @@ class LeaseKeeper:
         self,
         settings: Settings,
         registration: Registration,
-        running: Callable[[], list[str]],
+        running: Callable[[], list[Lease]],
+        lost: Callable[[list[Lease]], object],
         poke_loop: Callable[[], object],
     ) -> None:
+        """The callbacks are called from the keeper's thread."""
         self._settings = settings
         self._registration = registration
         self._running = running
+        self._lost = lost
         self._poke_loop = poke_loop
         self._answered_at = time.monotonic()
         self._stopping = threading.Event()
@@ -55,6 +74,8 @@ class LeaseKeeper:
             socket_timeout=settings.lease_s / 3,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
         )
+        renew = files("stepwire").joinpath("lua", "renew.lua").read_bytes()
+        self._script = self._redis.register_script(renew)
         self._thread = threading.Thread(target=self._run, name="stepwire-lease", daemon=True)
 
     def __enter__(self) -> Self:
@@ -108,13 +129,23 @@ class LeaseKeeper:
             if self._stopping.wait(min(LOOK_S, max(0.0, due_at - time.monotonic()))):
                 return
 
-    def _renew(self, job_ids: list[str]) -> None:
-        if not job_ids:
-            return
+    def _renew(self, leases: list[Lease]) -> None:
         lease_ms = int(self._settings.lease_s * 1000)
-        until_ms = int(time.time() * 1000) + lease_ms
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in job_ids:
-                pipe.psetex(in_progress_key_prefix + job_id, lease_ms, b"1")
-            pipe.zadd(self._settings.queue_name, dict.fromkeys(job_ids, until_ms), xx=True)
-            pipe.execute()
+        for some in _pieces(leases):
+            until_ms = int(time.time() * 1000) + lease_ms
+            known = [part for lease in some for part in (lease.job_id, lease.until_ms)]
+            reply = self._script(
+                keys=[self._settings.queue_name],
+                args=[in_progress_key_prefix, lease_ms, until_ms, *known],
+                client=self._redis,
+            )
+            taken = {job_id.decode() for job_id in cast("list[bytes]", reply)}
+            for lease in some:
+                lease.until_ms = until_ms
+            if lost := [lease for lease in some if lease.job_id in taken]:
+                self._lost(lost)
+
+
+def _pieces(leases: list[Lease]) -> Iterator[list[Lease]]:
+    for start in range(0, len(leases), _AT_ONCE):
+        yield leases[start : start + _AT_ONCE]

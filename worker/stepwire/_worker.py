@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -20,7 +21,7 @@ from arq.constants import in_progress_key_prefix
 from arq.worker import Retry, Worker, func
 from redis.asyncio import ConnectionPool
 
-from stepwire._lease import LeaseKeeper
+from stepwire._lease import Lease, LeaseKeeper
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
 from stepwire._registration import Activity, Registration
@@ -71,6 +72,7 @@ class StepwireWorker(Worker):
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._not_ours: set[str] = set()
+        self._leases: dict[str, Lease] = {}
         self._deferred_s: dict[str, float] = {}
         super().__init__(
             functions=[func(self._run, name=RUN_FUNCTION)],
@@ -179,6 +181,9 @@ class StepwireWorker(Worker):
         queue, where they hide waiting ones.
         """
         room = self.max_jobs - self.job_counter
+        # One that we were too late for and still execute: two attempts of it here would share what
+        # arq and we keep under its id. It waits until the old one has been given up.
+        job_ids = [job_id for job_id in job_ids if job_id.decode() not in self._leases]
         if not job_ids or room <= 0:
             return
         self.job_counter += (asked := min(room, len(job_ids)))
@@ -195,9 +200,30 @@ class StepwireWorker(Worker):
             self.job_counter -= asked - len(taken) // 2
         for job_id_bytes, due_ms in zip(taken[::2], taken[1::2], strict=True):
             job_id = job_id_bytes.decode()
+            self._leases[job_id] = Lease(job_id, now_ms + lease_ms)
             task = self.loop.create_task(self.run_job(job_id, int(float(due_ms))))
-            task.add_done_callback(lambda _: self._job_done())
+            task.add_done_callback(partial(self._job_over, job_id))
             self.tasks[job_id] = task
+
+    def _job_over(self, job_id: str, task: asyncio.Task[Any]) -> None:
+        del task
+        del self._leases[job_id]
+        self._job_done()
+
+    def _running_leases(self) -> list[Lease]:
+        # Copied at once: the loop changes it meanwhile.
+        return [lease for lease in list(self._leases.values()) if lease.job_id in self.job_tasks]
+
+    def _give_up(self, leases: list[Lease]) -> None:
+        """Other workers have taken these jobs while this one was silent for longer than a lease."""
+        for lease in leases:
+            task = self.job_tasks.get(lease.job_id)
+            if task is not None and self._leases.get(lease.job_id) is lease:
+                logger.warning(
+                    "a lease is lost, another worker has the run", extra={"run_id": lease.job_id}
+                )
+                self._not_ours.add(lease.job_id)
+                task.cancel("another worker has this run: this one was silent for too long")
 
     def _job_done(self) -> None:
         self.job_counter -= 1
@@ -256,8 +282,8 @@ class StepwireWorker(Worker):
         keeper = LeaseKeeper(
             self._settings,
             registration,
-            # Copied at once: the loop changes it meanwhile.
-            running=lambda: list(self.job_tasks),
+            running=self._running_leases,
+            lost=lambda leases: self.loop.call_soon_threadsafe(self._give_up, leases),
             poke_loop=lambda: self.loop.call_soon_threadsafe(keeper.loop_answers),
         )
         self._resources.enter_context(keeper)
