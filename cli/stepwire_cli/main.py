@@ -214,18 +214,17 @@ def runs(
         if as_json:
             click.echo(queue.as_json(letters))
             return
-    else:
-        listed = asyncio.run(queue.list_runs(settings, limit))
-        if as_json:
-            click.echo(queue.as_json(listed))
-            return
-    with needs("dev"):
-        from stepwire_cli.tables import print_failed, print_runs
-
-    if failed:
+        with needs("dev"):
+            from stepwire_cli.tables import print_failed
         print_failed(letters)
-    else:
-        print_runs(listed)
+        return
+    listed = asyncio.run(queue.list_runs(settings, limit))
+    if as_json:
+        click.echo(queue.as_json(listed))
+        return
+    with needs("dev"):
+        from stepwire_cli.tables import print_runs
+    print_runs(listed)
 
 
 @main.command()
