@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import empty_steps
+import running_jobs
 import start_latency
 import stream_token
 from rounds import table, write_json
@@ -14,7 +15,7 @@ if __name__ == "__main__":
     short = "--short" in sys.argv
     rows = [
         row
-        for benchmark in (stream_token, empty_steps, start_latency)
+        for benchmark in (stream_token, empty_steps, start_latency, running_jobs)
         for row in benchmark.measure(short=short)
     ]
     print(table(rows))

@@ -11,7 +11,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["stream_token", "empty_steps", "start_latency"])
+@pytest.mark.parametrize("name", ["stream_token", "empty_steps", "start_latency", "running_jobs"])
 def test_a_benchmark_runs_in_its_short_form(name: str) -> None:
     result = subprocess.run(
         [sys.executable, BENCHMARKS / f"{name}.py", "--short"],
