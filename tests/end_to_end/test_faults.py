@@ -31,7 +31,7 @@ def test_whatever_is_done_to_workers_every_run_ends_once_and_right(restart_redis
     """README: exactly one final run.end per run and nothing of it after it; nothing is left open;
     a stale attempt writes nothing; the snapshot is the fold of the log."""
     seed = int(os.environ.get("STEPWIRE_FAULTS_SEED", random.randrange(1_000_000)))
-    plan = Plan(30, seed, restart_redis=restart_redis)
+    plan = Plan(30, seed, restart_redis=restart_redis, messages=2, pace=0.6)
     report = carry_out(plan)
     # Shown when it fails; the same again with STEPWIRE_FAULTS_SEED.
     print(summary(plan, report))

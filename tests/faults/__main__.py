@@ -13,7 +13,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
-    parser.add_argument("--limit-s", type=float, default=280.0, help="of each of the two storms")
+    parser.add_argument("--storm-s", type=float, default=200.0, help="how long each of two rages")
     parser.add_argument("--only", choices=["calm", "restart"], help="with or without a restart")
     options = parser.parse_args()
     print(f"seed {options.seed}; again with: make faults SEED={options.seed}", flush=True)
@@ -21,7 +21,13 @@ def main() -> int:
     for restart in (False, True):
         if options.only and restart != (options.only == "restart"):
             continue
-        plan = Plan(options.runs, options.seed, restart_redis=restart, limit_s=options.limit_s)
+        plan = Plan(
+            options.runs,
+            options.seed,
+            restart_redis=restart,
+            storm_s=options.storm_s,
+            limit_s=options.storm_s + 75,
+        )
         report = carry_out(plan)
         print(f"\n{summary(plan, report)}", flush=True)
         for violation in report.violations:

@@ -31,7 +31,6 @@ from stepwire_core.keys import SessionKeys
 APP: Final = Path(__file__).with_name("app.py")
 LEASE_S: Final = 2.0
 RESTARTING_S: Final = 1.0
-MESSAGES_A_SESSION: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,12 @@ class Plan:
     seed: int
     restart_redis: bool
     every_s: float = 1.0
+    storm_s: float = 20.0
+    """Then there is peace: a slow machine must get through, too."""
+    messages: int = 4
+    """Sent by one client, each when the last is answered."""
+    pace: float = 1.0
+    """How long handlers take."""
     limit_s: float = 90.0
 
 
@@ -118,14 +123,14 @@ class Storm:
         left = self._plan.runs
         conversations: list[Conversation] = []
         while left > 0:
-            count = min(left, MESSAGES_A_SESSION)
+            count = min(left, self._plan.messages)
             number = len(conversations)
             conversations.append(
                 Conversation(
                     f"s{number}",
                     # Every fifth is not tried again.
                     self.fleets[number % 5 == 4],
-                    [Work.random(self._chance) for _ in range(count)],
+                    [Work.random(self._chance, self._plan.pace) for _ in range(count)],
                 )
             )
             left -= count
@@ -168,14 +173,15 @@ class Storm:
 
     def _rage(self, over: Callable[[], bool]) -> None:
         """A fault every second, until all that was sent is answered."""
-        restart_at = time.monotonic() + 3 * self._plan.every_s if self._plan.restart_redis else None
-        next_at = time.monotonic()
+        next_at = started_at = time.monotonic()
+        restart_at = started_at + 3 * self._plan.every_s if self._plan.restart_redis else None
         while not over() and time.monotonic() < self._deadline:
             self._continue_paused()
+            self._replace_dead()
             if restart_at is not None and time.monotonic() > restart_at:
                 restart_at = None
                 self._restart_redis()
-            if time.monotonic() >= next_at:
+            if next_at <= time.monotonic() < started_at + self._plan.storm_s:
                 next_at += self._plan.every_s
                 self._fault()
             time.sleep(0.05)
@@ -187,7 +193,8 @@ class Storm:
             (fleet, worker)
             for fleet in self.fleets
             for worker in fleet.workers
-            if worker not in paused
+            # One that only starts has nothing to lose.
+            if worker not in paused and "worker ready" in worker.output
         ]
         if not candidates:
             return
@@ -205,6 +212,13 @@ class Storm:
             worker.signal(signal.SIGTERM)
         fleet.workers.remove(worker)
         fleet.workers.append(self._worker(fleet))
+
+    def _replace_dead(self) -> None:
+        """As a supervisor does: a worker that starts while Redis is away ends with one line."""
+        for fleet in self.fleets:
+            for number, worker in enumerate(fleet.workers):
+                if worker.exit_code is not None:
+                    fleet.workers[number] = self._worker(fleet)
 
     def _continue_paused(self, *, now: bool = False) -> None:
         for until, worker in list(self._paused):

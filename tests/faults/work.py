@@ -20,12 +20,12 @@ class Work:
     fails: bool = False
 
     @classmethod
-    def random(cls, chance: random.Random) -> Self:
+    def random(cls, chance: random.Random, pace: float) -> Self:
         kind = chance.random()
         return cls(
             seed=chance.randrange(1_000_000),
             tokens=chance.randrange(5, 30),
-            pause_s=chance.choice([0.02, 0.06, 0.15]),
+            pause_s=chance.choice([0.02, 0.06, 0.15]) * pace,
             blocks=kind < 0.15,
             fails=kind > 0.95,
         )
