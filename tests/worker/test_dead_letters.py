@@ -15,7 +15,8 @@ from stepwire_core.connections import connect
 from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.ids import new_id
-from stepwire_core.queue import RunRequest
+from stepwire_core.queue import RunQueue, RunRequest
+from stepwire_core.queued import read_queue
 from stepwire_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,6 +98,24 @@ async def test_a_run_that_is_buried_twice_is_one_letter_and_keeps_its_place(
         )
         order = await redis_order(queue_server.url, bench.settings)
         assert order[first.request.run_id] <= order[second.request.run_id]
+
+
+async def test_a_retry_that_is_repeated_makes_one_run(
+    bench: Bench, queue_server: EmbeddedServer
+) -> None:
+    """As after one that was cut off, or when two people ask for it at once."""
+    redis = connect(queue_server.url)
+    try:
+        letters = DeadLetters(redis, bench.settings)
+        queue = RunQueue(redis, bench.settings.queue_name)
+        letter = await _bury(letters, bench.session_id)
+        runs = {await letters.replay(letter, bench.log, queue) for _ in range(2)}
+        [queued] = await read_queue(redis, bench.settings.queue_name, 10)
+        assert runs == {queued.run_id}
+        assert queued.run_id != letter.request.run_id
+        assert await run_ids(letters) == []
+    finally:
+        await redis.aclose()
 
 
 async def test_letters_are_kept_for_their_time_and_no_longer(
