@@ -242,21 +242,27 @@ class StepwireWorker(Worker):
         finally:
             self.job_counter += 1
 
+    def _takes_jobs(self) -> bool:
+        return self.allow_pick_jobs and self.job_counter < self.max_jobs
+
     async def _listen(self) -> None:
         """Block on the wake list while there is room, and start the job that it names."""
         redis = _pool(self._settings)
         wake = wake_key(self.queue_name)
         try:
             while True:
-                while self.job_counter >= self.max_jobs:
+                while not self._takes_jobs():
                     # A wake that we took now would be lost to a worker that has room.
                     self._room.clear()
                     await self._room.wait()
                 try:
                     reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
                     popped = await cast("Awaitable[list[bytes] | None]", reply)
-                    if popped is not None and self.allow_pick_jobs:
+                    if popped is not None and self._takes_jobs():
                         await self.start_jobs([popped[1]])
+                    elif popped is not None:
+                        # Filled up, or told to stop, while it waited for this: for the next one.
+                        await cast("Awaitable[int]", redis.lpush(wake, popped[1]))
                 except UNAVAILABLE:
                     await asyncio.sleep(_OUTAGE_DELAY_S)
         finally:
