@@ -13,7 +13,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
-    parser.add_argument("--storm-s", type=float, default=200.0, help="how long each of two rages")
+    parser.add_argument("--storm-s", type=float, default=180.0, help="how long each of two rages")
     parser.add_argument("--only", choices=["calm", "restart"], help="with or without a restart")
     options = parser.parse_args()
     print(f"seed {options.seed}; again with: make faults SEED={options.seed}", flush=True)

@@ -305,7 +305,8 @@ class Storm:
                 wait_until(settled, "the queues are empty", limit_s=LEASE_S * 3 + 10)
             except AssertionError:
                 for fleet in self.fleets:
-                    for job in redis.zrange(fleet.queue, 0, -1):
+                    jobs: Any = redis.zrange(fleet.queue, 0, -1)
+                    for job in jobs:
                         self.report.violations.append(f"left in queue {fleet.queue}: {job!r}")
         time.sleep(LEASE_S)
 
