@@ -7,6 +7,7 @@ from pathlib import Path
 
 import empty_steps
 import fresh_client
+import running_jobs
 import start_latency
 import stream_token
 import stuck_clients
@@ -16,7 +17,14 @@ if __name__ == "__main__":
     short = "--short" in sys.argv
     rows = [
         row
-        for benchmark in (stream_token, empty_steps, start_latency, fresh_client, stuck_clients)
+        for benchmark in (
+            stream_token,
+            empty_steps,
+            start_latency,
+            running_jobs,
+            fresh_client,
+            stuck_clients,
+        )
         for row in benchmark.measure(short=short)
     ]
     print(table(rows))

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from redis import Redis
 
 from stepwire_cli import processes
 from stepwire_cli.embedded import free_port
@@ -112,6 +113,7 @@ class Stack:
     def __init__(self, folder: Path, redis_url: str) -> None:
         self._folder = folder
         self._exit = ExitStack()
+        self.redis = self._exit.enter_context(Redis.from_url(redis_url))
         self.env = os.environ | {
             "STEPWIRE_REDIS_URL": redis_url,
             "STEPWIRE_QUEUE_NAME": f"queue:{new_id()}",

@@ -24,7 +24,7 @@ class EmbeddedServer:
     """A running server that keeps its data in ``directory`` only.
 
     ``kill`` and ``start`` let a test take it away and bring it back at the same address; with
-    ``append_only`` it then has its data again.
+    ``append_only`` it then has its data again, all that it has answered for.
     """
 
     port: int
@@ -86,7 +86,7 @@ class EmbeddedServer:
         return [
             *("--bind", "127.0.0.1", "--port", str(self.port)),
             *("--dir", str(self.directory), "--save", ""),
-            *("--appendonly", "yes" if self.append_only else "no"),
+            *("--appendonly", "yes" if self.append_only else "no", "--appendfsync", "always"),
         ]
 
     def _answers(self) -> bool:

@@ -13,6 +13,7 @@ from stepwire_cli.extras import needs
 from stepwire_cli.logs import configure_logs
 from stepwire_core.errors import StepwireError
 from stepwire_core.settings import Settings, load_settings
+from stepwire_core.workers import check_health
 
 _CONTEXT = {"show_default": True, "help_option_names": ["-h", "--help"]}
 
@@ -109,12 +110,12 @@ def worker(
     """Execute runs with the handlers of a file (app.py) or module (package.app)."""
     configure_logs(verbose=verbose)
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
-    with needs("worker"):
-        from stepwire._handlers import load_handlers
-        from stepwire._worker import check_health, run_worker
-
     if check:
         sys.exit(0 if asyncio.run(check_health(settings)) else 1)
+    with needs("worker"):
+        from stepwire._handlers import load_handlers
+        from stepwire._worker import run_worker
+
     if app is None:
         raise click.UsageError("name the file or module with your handlers: stepwire worker app.py")
     run_worker(load_handlers(app), settings)
@@ -197,3 +198,94 @@ def answer(
     click.echo(send_answer(session, text, url=url, ask=ask, files=files))
     if follow:
         sys.exit(0 if run_tail(session, url=url, after=None, until_idle=True) else 1)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")
+queue_option = click.option(
+    "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
+)
+
+
+@main.command()
+@redis_option
+@queue_option
+@json_option
+def workers(redis_url: str | None, queue_url: str | None, as_json: bool) -> None:
+    """Show who is there and who runs what.
+
+    A worker that has died vanishes within a lease. What it shows is at most a second old.
+    """
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url)
+    with needs("worker"):
+        from stepwire_cli import queue
+
+    found = asyncio.run(queue.list_workers(settings))
+    if as_json:
+        click.echo(queue.as_json(found))
+        return
+    with needs("dev"):
+        from stepwire_cli.tables import print_workers
+
+    print_workers(found)
+
+
+@main.command()
+@click.option("--failed", is_flag=True, help="Those that failed for good, the newest first.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, help="Show at most this many.")
+@redis_option
+@queue_option
+@json_option
+def runs(
+    failed: bool, limit: int, redis_url: str | None, queue_url: str | None, as_json: bool
+) -> None:
+    """Show the runs that wait or run, or those that failed."""
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url)
+    with needs("worker"):
+        from stepwire_cli import queue
+
+    if failed:
+        letters = asyncio.run(queue.list_failed(settings, limit))
+        if as_json:
+            click.echo(queue.as_json(letters))
+            return
+        with needs("dev"):
+            from stepwire_cli.tables import print_failed
+        print_failed(letters)
+        return
+    listed = asyncio.run(queue.list_runs(settings, limit))
+    if as_json:
+        click.echo(queue.as_json(listed))
+        return
+    with needs("dev"):
+        from stepwire_cli.tables import print_runs
+    print_runs(listed)
+
+
+@main.command()
+@click.argument("run", required=False)
+@click.option("--all", "every", is_flag=True, help="Retry all that failed, the oldest first.")
+@redis_option
+@queue_option
+def retry(run: str | None, every: bool, redis_url: str | None, queue_url: str | None) -> None:
+    """Do the work of a failed RUN again: a new run of its session, whose id is printed."""
+    if (run is None) != every:
+        raise click.UsageError("name one run, or use --all: stepwire retry RUN")
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url)
+    with needs("worker"):
+        from stepwire_cli import queue
+
+    if run is not None:
+        click.echo(asyncio.run(queue.retry_run(settings, run)))
+        return
+
+    async def retry_all() -> bool:
+        good = True
+        async for retried in queue.retry_all(settings):
+            if retried.problem is not None:
+                good = False
+                click.echo(f"Error: {retried.problem}", err=True)
+            else:
+                click.echo(retried.run_id)
+        return good
+
+    sys.exit(0 if asyncio.run(retry_all()) else 1)

@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Request
 
 from stepwire_core.connections import ServerId, connect
 from stepwire_core.contents import Contents, Files
+from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.errors import InvalidId, RunNotFound, SessionNotFound
 from stepwire_core.ids import check_id
 from stepwire_core.log import EventLog
@@ -27,6 +28,7 @@ class Services:
     settings: Settings
     log: EventLog
     queue: RunQueue
+    dead_letters: DeadLetters
     hub: Hub
     files: Files
     objects: Objects | None
@@ -46,7 +48,8 @@ async def open_services(settings: Settings, objects: Objects | None) -> AsyncIte
         log = EventLog(redis, server_id, settings)
         hub = Hub(log, settings)
         async with open_queue(settings) as queue, hub.running():
-            yield Services(settings, log, queue, hub, Files(redis), objects)
+            letters = DeadLetters(queue.redis, settings)
+            yield Services(settings, log, queue, letters, hub, Files(redis), objects)
     finally:
         await redis.aclose()
 

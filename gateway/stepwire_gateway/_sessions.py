@@ -113,6 +113,7 @@ async def delete_session(services: ServicesDep, session_id: SessionId) -> None:
     await services.queue.enqueue(
         RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_END, user=deleted.user)
     )
+    await services.dead_letters.forget_session(session_id)
     if services.objects is not None:
         await asyncio.to_thread(services.objects.remove_session, session_id)
     await services.log.forget_deleted(session_id)

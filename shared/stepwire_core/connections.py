@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -47,11 +48,19 @@ UNAVAILABLE: Final = (
 """Errors that pass when Redis is back (or a replica promoted, or memory free) again."""
 
 
+class ServerChanged(ConnectionError):
+    """Another server process answers than the one that the call was made for; nothing was sent."""
+
+
+_expected: ContextVar[str | None] = ContextVar("stepwire_expected_server", default=None)
+
+
 class ServerId:
     """The id of the server's process, as the last connection found it.
 
     A restart or failover changes it; ``append.lua`` then begins a new epoch. It is asked for on
-    every new connection, since a pool reconnects silently.
+    every new connection, since a pool reconnects silently: also between the moment when a call is
+    made and the moment when it is sent, which is what :meth:`expected` is for.
     """
 
     def __init__(self) -> None:
@@ -67,12 +76,31 @@ class ServerId:
     async def on_connect(self, connection: AbstractConnection) -> None:
         await connection.on_connect()
         await connection.send_command("INFO", "server")
-        self._value = _run_id(await connection.read_response())
+        self._found(_run_id(await connection.read_response()))
 
     def on_connect_sync(self, connection: Any) -> None:
         connection.on_connect()
         connection.send_command("INFO", "server")
-        self._value = _run_id(connection.read_response())
+        self._found(_run_id(connection.read_response()))
+
+    @staticmethod
+    @contextmanager
+    def expected(server: str) -> Iterator[None]:
+        """What is sent inside the block names ``server``: a connection to another is of no use.
+
+        Raises:
+            ServerChanged: the pool had to connect anew, and found another process.
+        """
+        token = _expected.set(server)
+        try:
+            yield
+        finally:
+            _expected.reset(token)
+
+    def _found(self, server: str) -> None:
+        self._value = server
+        if (expected := _expected.get()) is not None and expected != server:
+            raise ServerChanged(f"server process {server} answers instead of {expected}")
 
     async def known(self, redis: Redis) -> str:
         """The id; connects first if nothing has connected yet."""

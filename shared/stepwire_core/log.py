@@ -14,7 +14,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from stepwire_core.connections import ServerId, translated
+from stepwire_core.connections import ServerChanged, ServerId, translated
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import (
     AskDocument,
@@ -263,19 +263,22 @@ class EventLog:
             AskEnded: the ask that the batch answers is not open any more.
             IdConflict: a step that must be new is there already.
         """
-        keys = SessionKeys.of(batch.session_id)
         async with translated():
-            while True:
-                server = await self._server_id.known(self._redis)
-                args = batch.script_args(self._settings, server)
-                result = batch.result(await APPEND(self._redis, keys, *args))
-                # Made anew under the call, the connection may have reached another process, of
-                # which the script was not told. Called again, what is stored stays stored once.
-                if server == await self._server_id.known(self._redis):
-                    break
+            try:
+                reply = await self._append(batch)
+            except ServerChanged:
+                # With the old id it would be stored in the epoch that may have lost its end.
+                reply = await self._append(batch)
+            result = batch.result(reply)
         if isinstance(result, StepwireError):
             raise result
         return result
+
+    async def _append(self, batch: Batch) -> list[Any]:
+        server = await self._server_id.known(self._redis)
+        args = batch.script_args(self._settings, server)
+        with self._server_id.expected(server):
+            return await APPEND(self._redis, SessionKeys.of(batch.session_id), *args)
 
     async def create(self, session_id: str, first_run_id: str, turn: str = "") -> bool:
         """Make a session that knows one run; False if it was there."""
@@ -458,6 +461,15 @@ class EventLog:
             raise AskNotFound(session_id, ask_id)
         return AskDocument.model_validate_json(document_of(value))
 
+    async def run(self, session_id: str, run_id: str) -> RunDocument | None:
+        """One run as the state has it; None before its first event.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        [value] = await self._state(session_id, [f"r:{run_id}"])
+        return None if value is None else RunDocument.model_validate_json(document_of(value))
+
     async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         keys = SessionKeys.of(session_id)
         async with translated():
@@ -528,15 +540,6 @@ class EventLog:
         async with translated():
             [following] = await LEAVE(self._redis, SessionKeys.of(session_id), run_id)
         return following.decode() or None
-
-    async def run(self, session_id: str, run_id: str) -> RunDocument | None:
-        """A run as the state has it, None before its first attempt.
-
-        Raises:
-            SessionNotFound: the session is not there.
-        """
-        [value] = await self._state(session_id, [f"r:{run_id}"])
-        return None if value is None else RunDocument.model_validate_json(document_of(value))
 
 
 def _user_values(values: list[bytes]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class RunQueue:
         self._redis = redis
         self._queue_name = queue_name
         self._enqueue = redis.register_script(_lua("enqueue"))
+        self._hurry = redis.register_script(_lua("hurry"))
         self._take = redis.register_script(_lua("take"))
 
     async def enqueue(self, request: RunRequest, *, defer_s: float = 0.0) -> None:
@@ -99,13 +100,9 @@ class RunQueue:
 
     async def hurry(self, run_id: str) -> None:
         """Make a waiting run due now, and wake an idle worker; no such run is no error."""
+        keys = [in_progress_key_prefix + run_id, self._queue_name, wake_key(self._queue_name)]
         async with translated():
-            pipe = self._redis.pipeline(transaction=True)
-            # One that is running has a score ahead of now, which is its lease.
-            pipe.zadd(self._queue_name, {run_id: timestamp_ms()}, xx=True)
-            pipe.lpush(wake_key(self._queue_name), run_id)
-            pipe.ltrim(wake_key(self._queue_name), 0, WAKE_MAX - 1)
-            await pipe.execute()
+            await self._hurry(keys=keys, args=[run_id, timestamp_ms(), WAKE_MAX])
 
     async def has(self, run_id: str) -> bool:
         """Whether the run is queued or running."""
@@ -129,6 +126,11 @@ class RunQueue:
             pipe.zrem(self._queue_name, run_id)
             pipe.delete(job_key_prefix + run_id, in_progress_key_prefix + run_id)
             await pipe.execute()
+
+    @property
+    def redis(self) -> Redis:
+        """Where the queue is."""
+        return self._redis
 
     async def ping(self) -> None:
         """Return when the queue's Redis answers."""

@@ -109,6 +109,14 @@ class Settings(BaseSettings):
         ge=2,
         description="A worker silent for this long is dead, and its runs are taken over.",
     )
+    dead_letters_max: int = Field(
+        default=1_000,
+        ge=0,
+        description="Runs that have failed for good and can be retried; the oldest go first.",
+    )
+    dead_letters_ttl_s: int = Field(
+        default=7 * 24 * 3600, ge=60, description="How long each of them is kept."
+    )
     grace_s: float = Field(
         default=20.0,
         ge=0,

@@ -12,7 +12,15 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.mark.parametrize(
-    "name", ["stream_token", "empty_steps", "start_latency", "fresh_client", "stuck_clients"]
+    "name",
+    [
+        "stream_token",
+        "empty_steps",
+        "start_latency",
+        "running_jobs",
+        "fresh_client",
+        "stuck_clients",
+    ],
 )
 def test_a_benchmark_runs_in_its_short_form(name: str) -> None:
     result = subprocess.run(

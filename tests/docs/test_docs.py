@@ -60,7 +60,9 @@ def test_the_commands_in_the_readme_exist() -> None:
         [sys.executable, "-m", "stepwire_cli", "--help"], capture_output=True, text=True, check=True
     ).stdout
     makefile = (ROOT / "Makefile").read_text()
-    for command in re.findall(r"stepwire (dev|worker|gateway|tail|send|answer)\b", README):
+    for command in re.findall(
+        r"stepwire (dev|workers?|gateway|tail|send|answer|runs|retry)\b", README
+    ):
         assert f"  {command} " in listed
     for target in re.findall(r"make (\w+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE) or target in {"help", "lock"}

@@ -120,6 +120,20 @@ def test_past_its_grace_a_stopping_worker_ends_its_run_as_interrupted(stack: Sta
     wait_until(lambda: worker.exit_code is not None, "the worker ends")
 
 
+def test_a_stopping_worker_does_not_swallow_what_wakes_the_others(stack: Stack) -> None:
+    """Nobody polls here: a job whose wake is lost would wait for ten minutes."""
+    env = {"STEPWIRE_POLL_S": "600", "STEPWIRE_GRACE_S": "30"}
+    first = stack.worker(SLOW, **env)
+    gateway = stack.gateway()
+    busy, other = (gateway.create_session() for _ in range(2))
+    gateway.send(busy, "20")
+    wait_until(lambda: len(gateway.snapshot(busy)["steps"]) == 3, "it runs")
+    first.signal(signal.SIGTERM)
+    stack.worker(SLOW, **env)
+    run = gateway.send(other, "0")["run_id"]
+    assert gateway.wait_for_end(other, run)["status"] == "ok"
+
+
 def test_two_workers_share_the_work(stack: Stack) -> None:
     for _ in range(2):
         stack.worker(SLOW, STEPWIRE_MAX_JOBS="1")

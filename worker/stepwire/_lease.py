@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, cast
 
 from arq.constants import in_progress_key_prefix
 from redis import Redis
@@ -13,13 +15,28 @@ from redis import Redis
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
+    from stepwire._registration import Registration
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.lease")
+
+LOOK_S: Final = 1.0
+"""How often it looks whether there is something new to tell."""
+
+_AT_ONCE: Final = 500
+"""Leases that one call renews: a script's arguments are bounded, and it holds up the server."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A job that this worker has taken, and until when it is seen to have it."""
+
+    job_id: str
+    until_ms: int
 
 
 class LeaseKeeper:
@@ -28,15 +45,27 @@ class LeaseKeeper:
     The in-progress key keeps other workers away; the score, moved ahead, keeps the job out of their
     sight, so that running jobs never hide waiting ones.
 
+    A worker that was paused may find that another one has taken a job: it is told, so that it gives
+    up instead of keeping the job from its new owner.
+
     From a thread of its own: a handler that blocks the event loop holds up its worker, but it is
-    not dead. A loop that has not answered for a whole lease is reported in the log.
+    not dead. A loop that has not answered for a whole lease is reported, in the log and in what
+    ``stepwire workers`` shows, which this thread keeps up to date.
     """
 
     def __init__(
-        self, settings: Settings, running: Callable[[], list[str]], poke_loop: Callable[[], object]
+        self,
+        settings: Settings,
+        registration: Registration,
+        running: Callable[[], list[Lease]],
+        lost: Callable[[list[Lease]], object],
+        poke_loop: Callable[[], object],
     ) -> None:
+        """The callbacks are called from the keeper's thread."""
         self._settings = settings
+        self._registration = registration
         self._running = running
+        self._lost = lost
         self._poke_loop = poke_loop
         self._answered_at = time.monotonic()
         self._stopping = threading.Event()
@@ -45,6 +74,8 @@ class LeaseKeeper:
             socket_timeout=settings.lease_s / 3,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
         )
+        renew = files("stepwire").joinpath("lua", "renew.lua").read_bytes()
+        self._script = self._redis.register_script(renew)
         self._thread = threading.Thread(target=self._run, name="stepwire-lease", daemon=True)
 
     def __enter__(self) -> Self:
@@ -59,6 +90,10 @@ class LeaseKeeper:
     ) -> None:
         self._stopping.set()
         self._thread.join()
+        try:
+            self._registration.remove(self._redis)
+        except UNAVAILABLE as error:
+            logger.debug("not signed off", extra={"error": str(error)})
         self._redis.close()
 
     def loop_answers(self) -> None:
@@ -66,28 +101,51 @@ class LeaseKeeper:
         self._answered_at = time.monotonic()
 
     def _run(self) -> None:
-        reported = False
-        while not self._stopping.wait(self._settings.lease_s / 3):
-            try:
-                self._renew(self._running())
-            except UNAVAILABLE as error:
-                logger.warning("leases could not be renewed", extra={"error": str(error)})
+        renew_s = self._settings.lease_s / 3
+        reported = away = False
+        due_at = time.monotonic()
+        while True:
             blocked_s = time.monotonic() - self._answered_at
-            if blocked_s > self._settings.lease_s and not reported:
+            blocked = blocked_s > self._settings.lease_s
+            if blocked and not reported:
                 logger.warning(
                     "a handler blocks the event loop: no other run of this worker goes on",
                     extra={"blocked_s": round(blocked_s, 1)},
                 )
-            reported = blocked_s > self._settings.lease_s
+            reported = blocked
+            if due := time.monotonic() >= due_at:
+                due_at = time.monotonic() + renew_s
+            try:
+                if due:
+                    self._renew(self._running())
+                self._registration.write(self._redis, due=due, blocked=blocked)
+                away = False
+            except UNAVAILABLE as error:
+                due_at = time.monotonic() + min(LOOK_S, renew_s)
+                if not away:
+                    logger.warning("leases could not be renewed", extra={"error": str(error)})
+                away = True
             self._poke_loop()
+            if self._stopping.wait(min(LOOK_S, max(0.0, due_at - time.monotonic()))):
+                return
 
-    def _renew(self, job_ids: list[str]) -> None:
-        if not job_ids:
-            return
+    def _renew(self, leases: list[Lease]) -> None:
         lease_ms = int(self._settings.lease_s * 1000)
-        until_ms = int(time.time() * 1000) + lease_ms
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in job_ids:
-                pipe.psetex(in_progress_key_prefix + job_id, lease_ms, b"1")
-                pipe.zadd(self._settings.queue_name, {job_id: until_ms}, xx=True)
-            pipe.execute()
+        for some in _pieces(leases):
+            until_ms = int(time.time() * 1000) + lease_ms
+            known = [part for lease in some for part in (lease.job_id, lease.until_ms)]
+            reply = self._script(
+                keys=[self._settings.queue_name],
+                args=[in_progress_key_prefix, lease_ms, until_ms, *known],
+                client=self._redis,
+            )
+            taken = {job_id.decode() for job_id in cast("list[bytes]", reply)}
+            for lease in some:
+                lease.until_ms = until_ms
+            if lost := [lease for lease in some if lease.job_id in taken]:
+                self._lost(lost)
+
+
+def _pieces(leases: list[Lease]) -> Iterator[list[Lease]]:
+    for start in range(0, len(leases), _AT_ONCE):
+        yield leases[start : start + _AT_ONCE]

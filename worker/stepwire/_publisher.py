@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from redis.exceptions import NoScriptError, ResponseError
 
 from stepwire._producer import PendingCall, PendingDelta, Producer
-from stepwire_core.connections import UNAVAILABLE, ServerId, connect_sync
+from stepwire_core.connections import UNAVAILABLE, ServerChanged, ServerId, connect_sync
 from stepwire_core.errors import (
     ForkedProcess,
     ProtocolViolation,
@@ -314,11 +314,11 @@ class Publisher:
                 keys = SessionKeys.of(batch.session_id).script_keys
                 args = batch.script_args(self.settings, server)
                 pipe.execute_command("EVALSHA", APPEND.sha, 4, *keys, *args)
-            replies = pipe.execute(raise_on_error=False)
-        if server != self.server_id.known_sync(self.redis):
-            # The connection was made anew under the call, to a process that the script does not
-            # know of. Sent again, what is stored stays stored once.
-            return calls
+            try:
+                with self.server_id.expected(server):
+                    replies = pipe.execute(raise_on_error=False)
+            except ServerChanged:
+                return calls
 
         again: list[PendingCall] = []
         waiting: set[Producer] = set()

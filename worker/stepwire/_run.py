@@ -11,14 +11,16 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._closing import closing_events
+from stepwire._closing import DEAD_WORKER, closing_events
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._downloads import Downloads
 from stepwire._handlers import Feedback, Handlers, takes_argument
 from stepwire._message import ErrorMessage, Message
 from stepwire._producer import Silent
+from stepwire._registration import Activity
 from stepwire._signals import Cancellable, Signals
 from stepwire_core.clock import now
+from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.documents import (
     IN_TURN,
     ON_CHAT_END,
@@ -103,10 +105,13 @@ class Runner:
         queue: RunQueue | None = None,
         sub_tasks: Enqueues | None = None,
         resting: Callable[[], AbstractContextManager[None]] = nullcontext,
+        activity: Activity | None = None,
+        dead_letters: DeadLetters | None = None,
     ) -> None:
-        """Without ``signals`` nobody can cancel a run; without a ``queue`` none waits for another.
-        ``sub_tasks`` is where handlers put theirs; by default into the queue. ``resting`` gives a
-        run's place to others while it waits for something.
+        """Without ``signals`` nobody can cancel a run; without a ``queue`` none waits for another;
+        without ``dead_letters`` one that fails is not remembered. ``sub_tasks`` is where handlers
+        put theirs; by default into the queue. ``resting`` gives a run's place to others while it
+        waits for something.
         """
         self._handlers = handlers
         self._log = log
@@ -114,6 +119,8 @@ class Runner:
         self._queue = queue
         self._sub_tasks = sub_tasks or queue
         self._resting = resting
+        self._activity = activity or Activity()
+        self._dead_letters = dead_letters
         self._publisher = publisher
         self._settings = settings
 
@@ -142,6 +149,8 @@ class Runner:
             except (RunEnded, SessionNotFound) as error:
                 fields = {"run_id": request.run_id, "reason": str(error)}
                 logger.info("nothing to run", extra=fields)
+                if tried and isinstance(error, RunEnded):
+                    await self._bury_ended(request)
         await self._pass_turn(request.session_id, request.handler, request.run_id)
 
     async def refuse(self, session_id: str, run_id: str, error: ErrorInfo) -> None:
@@ -159,7 +168,8 @@ class Runner:
             return
         scope = self._scope(request, producer, begun.user)
         try:
-            await self._attempt(request, scope, ending)
+            with self._activity.running(request, begun.attempt):
+                await self._attempt(request, scope, ending)
         finally:
             scope.downloads.close()
 
@@ -235,6 +245,8 @@ class Runner:
         producer.publish(*closing_events(snapshot, request, producer.attempt - 1, retry=retry))
         await producer.flush()
         await self._log.cancel_children(request.session_id, request.run_id)
+        if not retry:
+            await self._bury(request, "interrupted", DEAD_WORKER, producer.attempt - 1)
         return retry
 
     async def _attempt(self, request: RunRequest, scope: Scope, ending: Ending | None) -> None:
@@ -255,6 +267,8 @@ class Runner:
         run.ended_at = run.ts = now()
         producer.publish(*end_events(run, request, ending.result))
         await producer.flush()
+        if not run.will_retry:
+            await self._bury(request, ending.status, ending.error, producer.attempt)
         if ending.stopped is not None:
             raise ending.stopped
         if after_s is not None:
@@ -273,6 +287,34 @@ class Runner:
         if ending.cause is None:
             return None
         return self._handlers.policy(request.handler).delay_s(ending.cause, attempt)
+
+    async def _bury(
+        self, request: RunRequest, status: EndStatus, error: ErrorInfo | None, attempts: int
+    ) -> None:
+        """Remember a run that has ended badly.
+
+        After its end is stored and before its job is done: whatever happens in between, the job
+        comes back, to a worker that finds the run ended (:meth:`_bury_ended`). The other way round,
+        a run whose end could not be stored would be buried alive.
+        """
+        if self._dead_letters is not None and status in {"error", "interrupted"}:
+            letter = DeadLetter(
+                request=request, status=status, error=error, attempts=attempts, ended_at=now()
+            )
+            await self._dead_letters.bury(letter)
+
+    async def _bury_ended(self, request: RunRequest) -> None:
+        """A job came back although its run is over: its worker was lost before it could bury it.
+
+        Only for one that came back: a request that a client repeats must not bring a dead letter
+        back that was replayed.
+        """
+        try:
+            run = await self._log.run(request.session_id, request.run_id)
+        except SessionNotFound:
+            return
+        if run is not None and run.status != "running":
+            await self._bury(request, run.status, run.error, run.attempt)
 
     async def _call(self, request: RunRequest, scope: Scope) -> Ending:
         """Call the handler; every way it can end is an :class:`Ending`."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,12 +22,14 @@ from arq.worker import Retry, Worker, func
 from pydantic import ValidationError
 from redis.asyncio import ConnectionPool
 
-from stepwire._lease import LeaseKeeper
+from stepwire._lease import Lease, LeaseKeeper
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
+from stepwire._registration import Activity, Registration
 from stepwire._run import RetryLater, Runner
 from stepwire._signals import Signals
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE, ServerId, connect, require
+from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.documents import ErrorInfo
 from stepwire_core.errors import RunFenced, RunWaits, StoreUnavailable
 from stepwire_core.log import EventLog
@@ -81,6 +83,7 @@ class StepwireWorker(Worker):
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._not_ours: set[str] = set()
+        self._leases: dict[str, Lease] = {}
         self._deferred_s: dict[str, float] = {}
         super().__init__(
             functions=[func(self._run, name=RUN_FUNCTION)],
@@ -95,8 +98,6 @@ class StepwireWorker(Worker):
             job_timeout=settings.run_timeout_s * 2 + 60,
             # The log knows how a run ended.
             keep_result=0,
-            health_check_key=health_key(settings),
-            health_check_interval=max(1, int(settings.lease_s)),
             log_results=False,
             job_serializer=serialize,
             job_deserializer=deserialize,
@@ -212,6 +213,9 @@ class StepwireWorker(Worker):
         queue, where they hide waiting ones.
         """
         room = self.max_jobs - self.job_counter
+        # One that we were too late for and still execute: two attempts of it here would share what
+        # arq and we keep under its id. It waits until the old one has been given up.
+        job_ids = [job_id for job_id in job_ids if job_id.decode() not in self._leases]
         if not job_ids or room <= 0:
             return
         self.job_counter += (asked := min(room, len(job_ids)))
@@ -228,14 +232,38 @@ class StepwireWorker(Worker):
             self.job_counter -= asked - len(taken) // 2
         for job_id_bytes, due_ms in zip(taken[::2], taken[1::2], strict=True):
             job_id = job_id_bytes.decode()
+            self._leases[job_id] = Lease(job_id, now_ms + lease_ms)
             task = self.loop.create_task(self.run_job(job_id, int(float(due_ms))))
-            task.add_done_callback(lambda _: self._job_done())
+            task.add_done_callback(partial(self._job_over, job_id))
             self.tasks[job_id] = task
+
+    def _job_over(self, job_id: str, task: asyncio.Task[Any]) -> None:
+        del task
+        del self._leases[job_id]
+        self._job_done()
+
+    def _running_leases(self) -> list[Lease]:
+        # Copied at once: the loop changes it meanwhile.
+        return [lease for lease in list(self._leases.values()) if lease.job_id in self.job_tasks]
+
+    def _give_up(self, leases: list[Lease]) -> None:
+        """Other workers have taken these jobs while this one was silent for longer than a lease."""
+        for lease in leases:
+            task = self.job_tasks.get(lease.job_id)
+            if task is not None and self._leases.get(lease.job_id) is lease:
+                logger.warning(
+                    "a lease is lost, another worker has the run", extra={"run_id": lease.job_id}
+                )
+                self._not_ours.add(lease.job_id)
+                task.cancel("another worker has this run: this one was silent for too long")
 
     def _job_done(self) -> None:
         self.job_counter -= 1
         self._wake.set()
         self._room.set()
+
+    async def record_health(self) -> None:
+        """Nothing: the registration, which the lease's thread renews, tells more than arq's key."""
 
     @contextmanager
     def _resting(self) -> Iterator[None]:
@@ -246,21 +274,27 @@ class StepwireWorker(Worker):
         finally:
             self.job_counter += 1
 
+    def _takes_jobs(self) -> bool:
+        return self.allow_pick_jobs and self.job_counter < self.max_jobs
+
     async def _listen(self) -> None:
         """Block on the wake list while there is room, and start the job that it names."""
         redis = _pool(self._settings)
         wake = wake_key(self.queue_name)
         try:
             while True:
-                while self.job_counter >= self.max_jobs:
+                while not self._takes_jobs():
                     # A wake that we took now would be lost to a worker that has room.
                     self._room.clear()
                     await self._room.wait()
                 try:
                     reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
                     popped = await cast("Awaitable[list[bytes] | None]", reply)
-                    if popped is not None and self.allow_pick_jobs:
+                    if popped is not None and self._takes_jobs():
                         await self.start_jobs([popped[1]])
+                    elif popped is not None:
+                        # Filled up, or told to stop, while it waited for this: for the next one.
+                        await cast("Awaitable[int]", redis.lpush(wake, popped[1]))
                 except UNAVAILABLE:
                     await asyncio.sleep(_OUTAGE_DELAY_S)
         finally:
@@ -275,10 +309,19 @@ class StepwireWorker(Worker):
         publisher = Publisher(self._settings)
         self._resources.push_async_callback(asyncio.to_thread, publisher.close)
         self._resources.enter_context(used_as_process_publisher(publisher))
+        activity = Activity()
+        registration = Registration(
+            self._settings,
+            self._handlers.functions,
+            activity,
+            places_taken=lambda: self.job_counter,
+            stopping=lambda: not self.allow_pick_jobs,
+        )
         keeper = LeaseKeeper(
             self._settings,
-            # Copied at once: the loop changes it meanwhile.
-            running=lambda: list(self.job_tasks),
+            registration,
+            running=self._running_leases,
+            lost=lambda leases: self.loop.call_soon_threadsafe(self._give_up, leases),
             poke_loop=lambda: self.loop.call_soon_threadsafe(keeper.loop_answers),
         )
         self._resources.enter_context(keeper)
@@ -293,6 +336,8 @@ class StepwireWorker(Worker):
             signals=signals,
             queue=RunQueue(self.pool, self.queue_name),
             resting=self._resting,
+            activity=activity,
+            dead_letters=DeadLetters(self.pool, self._settings),
         )
         logger.info(
             "worker ready",
@@ -305,22 +350,6 @@ class StepwireWorker(Worker):
     async def _stop(self, ctx: dict[Any, Any]) -> None:
         del ctx
         await self._resources.aclose()
-
-
-def health_key(settings: Settings) -> str:
-    """The key that a worker on this host renews as long as its loop turns."""
-    return f"{settings.queue_name}:health:{socket.gethostname()}"
-
-
-async def check_health(settings: Settings) -> bool:
-    """Whether a worker on this host is alive."""
-    redis = connect(settings.effective_queue_url)
-    try:
-        return bool(await redis.exists(health_key(settings)))
-    except UNAVAILABLE:
-        return False
-    finally:
-        await redis.aclose()
 
 
 def _pool(settings: Settings) -> ArqRedis:

@@ -1,0 +1,128 @@
+"""Dead letters: runs that have ended as ``error`` or ``interrupted``, with all that it takes to do
+their work again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from importlib.resources import files
+from typing import TYPE_CHECKING, cast
+
+from arq.constants import job_key_prefix, retry_key_prefix
+from pydantic import BaseModel, ConfigDict
+
+from stepwire_core.connections import translated
+from stepwire_core.documents import EndStatus, ErrorInfo
+from stepwire_core.ids import derived_id
+from stepwire_core.queue import RunRequest
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from stepwire_core.log import EventLog
+    from stepwire_core.queue import RunQueue
+    from stepwire_core.settings import Settings
+
+
+class DeadLetter(BaseModel):
+    """A run that ended badly, and for good."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    request: RunRequest
+    status: EndStatus
+    error: ErrorInfo | None
+    attempts: int
+    ended_at: str
+
+
+class DeadLetters:
+    """The dead letters of a queue, in its Redis, by the id of their run.
+
+    At most ``dead_letters_max``, none for longer than ``dead_letters_ttl_s``; the oldest go first.
+    Every method raises :class:`StoreUnavailable` when Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        base = f"{settings.queue_name}:dead"
+        self._order, self._letters, self._sessions = base, f"{base}:letters", f"{base}:sessions"
+        source = files("stepwire_core").joinpath("lua", "bury.lua").read_bytes()
+        self._bury = redis.register_script(source)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Remember a run; again changes nothing."""
+        request = letter.request
+        async with translated():
+            await self._bury(
+                keys=[self._order, self._letters, self._sessions],
+                args=[
+                    request.run_id,
+                    request.session_id,
+                    letter.model_dump_json(),
+                    self._settings.dead_letters_max,
+                    self._settings.dead_letters_ttl_s * 1000,
+                ],
+            )
+
+    async def newest(self, limit: int) -> list[DeadLetter]:
+        """The last ones, the newest first."""
+        if limit < 1:
+            return []
+        since_ms = int((time.time() - self._settings.dead_letters_ttl_s) * 1000)
+        async with translated():
+            run_ids = await self._redis.zrevrangebyscore(
+                self._order, "+inf", since_ms, start=0, num=limit
+            )
+            if not run_ids:
+                return []
+            # redis-py types its commands for both of its clients at once.
+            reply = self._redis.hmget(self._letters, run_ids)
+            contents = await cast("Awaitable[list[bytes | None]]", reply)
+        return [DeadLetter.model_validate_json(content) for content in contents if content]
+
+    async def get(self, run_id: str) -> DeadLetter | None:
+        """The dead letter of that run, if there is one."""
+        async with translated():
+            reply = self._redis.hget(self._letters, run_id)
+            content = await cast("Awaitable[bytes | None]", reply)
+        return None if content is None else DeadLetter.model_validate_json(content)
+
+    async def replay(self, letter: DeadLetter, log: EventLog, queue: RunQueue) -> str:
+        """Do the work of a dead letter in a new run of its session, and take it off the list; the
+        id of the new run.
+
+        The new id comes from the old one, so a replay that was cut off, or that two people ask for
+        at once, still makes one run.
+
+        Raises:
+            SessionNotFound: the session is gone; the letter stays.
+        """
+        old = letter.request
+        request = old.model_copy(update={"run_id": derived_id(old.run_id, "retry")})
+        await log.register_run(request.session_id, request.run_id, request.model_dump_json())
+        await queue.enqueue(request)
+        await self._remove([old.run_id])
+        return request.run_id
+
+    async def forget_session(self, session_id: str) -> None:
+        """Nothing is left of a session that was deleted."""
+        async with translated():
+            reply = self._redis.hgetall(self._sessions)
+            sessions = await cast("Awaitable[dict[bytes, bytes]]", reply)
+        wanted = session_id.encode()
+        if runs := [run.decode() for run, session in sessions.items() if session == wanted]:
+            await self._remove(runs)
+
+    async def _remove(self, run_ids: list[str]) -> None:
+        async with translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.zrem(self._order, *run_ids)
+            pipe.hdel(self._letters, *run_ids)
+            pipe.hdel(self._sessions, *run_ids)
+            # A job whose worker was stopped may still wait, for another one to find that its run is
+            # over and to bury it once more.
+            pipe.zrem(self._settings.queue_name, *run_ids)
+            pipe.delete(*(job_key_prefix + run_id for run_id in run_ids))
+            pipe.delete(*(retry_key_prefix + run_id for run_id in run_ids))
+            await pipe.execute()

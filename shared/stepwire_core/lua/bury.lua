@@ -1,0 +1,27 @@
+-- Remembers a run that has ended badly; the oldest go when there are too many, or when their time is over.
+--
+-- KEYS  order (sorted set: run by when it was buried, milliseconds), letters (hash: run, JSON),
+--       sessions (hash: run, its session)
+-- ARGV  run, session, letter, most letters, time to keep one (milliseconds)
+
+local order, letters, sessions = KEYS[1], KEYS[2], KEYS[3]
+local run, ttl_ms = ARGV[1], tonumber(ARGV[5])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Again, as after a crash: it keeps its place.
+redis.call('ZADD', order, 'NX', now, run)
+redis.call('HSET', letters, run, ARGV[3])
+redis.call('HSET', sessions, run, ARGV[2])
+
+local function forget(runs)
+  for _, old in ipairs(runs) do
+    redis.call('ZREM', order, old)
+    redis.call('HDEL', letters, old)
+    redis.call('HDEL', sessions, old)
+  end
+end
+
+forget(redis.call('ZRANGEBYSCORE', order, '-inf', now - ttl_ms))
+forget(redis.call('ZRANGE', order, 0, -1 - tonumber(ARGV[4])))
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms) end

@@ -1,0 +1,110 @@
+"""What is in the queue: the runs that wait, and those that workers have taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, cast
+
+from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.jobs import DeserializationError, deserialize_job_raw
+from pydantic import BaseModel, ValidationError
+
+from stepwire_core.connections import translated
+from stepwire_core.queue import RunRequest, deserialize
+from stepwire_core.workers import read_workers
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from stepwire_core.workers import WorkerDocument
+
+
+class QueuedRun(BaseModel):
+    """A run that has not ended."""
+
+    state: Literal["running", "queued", "deferred"]
+    """``deferred``: it waits for its time, ``due_at``."""
+    run_id: str
+    session_id: str
+    handler: str
+    queued_at: str | None = None
+    due_at: str | None = None
+    attempt: int | None = None
+    """What runs, and where; None while its worker has only just taken it, or is lost."""
+    since: str | None = None
+    worker_id: str | None = None
+    host: str | None = None
+    pid: int | None = None
+
+
+async def read_queue(redis: Redis, queue_name: str, limit: int) -> list[QueuedRun]:
+    """What runs, the oldest first, then what waits, the next one first; at most ``limit``.
+
+    Raises:
+        StoreUnavailable: the queue's Redis does not answer.
+    """
+    running = _running(await read_workers(redis, queue_name))
+    waiting: list[QueuedRun] = []
+    async with translated():
+        # Runs that workers have taken have their lease's end as score: they come last.
+        scores = await redis.zrange(queue_name, 0, max(limit, 1) - 1, withscores=True)
+        pipe = redis.pipeline(transaction=False)
+        for job_id, _ in scores:
+            pipe.get(job_key_prefix + job_id.decode())
+            pipe.exists(in_progress_key_prefix + job_id.decode())
+        replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
+    for (job_id, due_ms), job, taken in zip(scores, replies[::2], replies[1::2], strict=True):
+        if isinstance(job, bytes) and job_id.decode() not in running:
+            run = _queued(job, due_ms, taken=bool(taken))
+            if run is not None:
+                waiting.append(run)
+    taken_runs = [run for run in waiting if run.state == "running"]
+    rest = [run for run in waiting if run.state != "running"]
+    return [*running.values(), *taken_runs, *rest][:limit]
+
+
+def _running(workers: list[WorkerDocument]) -> dict[str, QueuedRun]:
+    runs = {
+        run.run_id: QueuedRun(
+            state="running",
+            run_id=run.run_id,
+            session_id=run.session_id,
+            handler=run.handler,
+            attempt=run.attempt,
+            since=run.since,
+            worker_id=worker.id,
+            host=worker.host,
+            pid=worker.pid,
+        )
+        # The newest attempt stays: a worker that was paused may still show an older one.
+        for worker, run in sorted(
+            ((worker, run) for worker in workers for run in worker.runs),
+            key=lambda pair: pair[1].attempt,
+        )
+    }
+    return dict(sorted(runs.items(), key=lambda item: item[1].since or ""))
+
+
+def _queued(job: bytes, due_ms: float, *, taken: bool) -> QueuedRun | None:
+    try:
+        _, arguments, _, _, queued_ms = deserialize_job_raw(job, deserializer=deserialize)
+        request = RunRequest.model_validate(arguments[0])
+    except (DeserializationError, ValidationError, IndexError):
+        # Somebody else's job in our queue.
+        return None
+    deferred = not taken and due_ms > time.time() * 1000
+    return QueuedRun(
+        state="running" if taken else "deferred" if deferred else "queued",
+        run_id=request.run_id,
+        session_id=request.session_id,
+        handler=request.handler,
+        queued_at=_written(queued_ms),
+        due_at=_written(due_ms) if deferred else None,
+    )
+
+
+def _written(time_ms: float) -> str:
+    at = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

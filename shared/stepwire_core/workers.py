@@ -1,0 +1,103 @@
+"""The workers of a queue: each registers what it is and what it runs; whoever asks reads that."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Literal, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from stepwire_core.connections import connect, translated
+from stepwire_core.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from stepwire_core.settings import Settings
+
+WorkerState = Literal["ready", "stopping", "blocked", "silent"]
+"""``stopping``: it takes no more runs. ``blocked``: its event loop has not turned for a whole
+lease. ``silent``: it has missed a renewal, so it is paused, cut off or dead, and vanishes with its
+lease."""
+
+
+class _Document(BaseModel):
+    # A newer worker may write more.
+    model_config = ConfigDict(extra="ignore")
+
+
+class RunningRun(_Document):
+    """An attempt that a worker executes."""
+
+    session_id: str
+    run_id: str
+    handler: str
+    attempt: int
+    since: str
+
+
+class WorkerDocument(_Document):
+    """A worker process, as it was when it last wrote this."""
+
+    id: str
+    host: str
+    pid: int
+    since: str
+    version: str
+    handlers: list[str]
+    running: int
+    """Places taken; less than ``runs`` while some of these wait for a person."""
+    max_jobs: int
+    lease_s: float
+    state: WorkerState
+    runs: list[RunningRun] = []
+
+
+def worker_key(queue_name: str, worker_id: str) -> str:
+    """Holds a :class:`WorkerDocument`, for the length of a lease from its last renewal."""
+    return f"{queue_name}:worker:{worker_id}"
+
+
+def workers_key(queue_name: str) -> str:
+    """A sorted set of the workers' ids, by when they last renewed: an index, no proof of life."""
+    return f"{queue_name}:workers"
+
+
+async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
+    """The workers whose lease is not over, by host and pid.
+
+    Raises:
+        StoreUnavailable: the queue's Redis does not answer.
+    """
+    async with translated():
+        ids = cast("list[bytes]", await redis.zrange(workers_key(queue_name), 0, -1))
+        pipe = redis.pipeline(transaction=False)
+        for worker_id in ids:
+            key = worker_key(queue_name, worker_id.decode())
+            pipe.get(key)
+            pipe.pttl(key)
+        replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
+    workers = []
+    for content, left_ms in zip(replies[::2], replies[1::2], strict=True):
+        if isinstance(content, bytes) and isinstance(left_ms, int):
+            worker = WorkerDocument.model_validate_json(content)
+            # It renews when a third of its lease is over: with less than half left, it did not.
+            if left_ms < worker.lease_s * 1000 / 2:
+                worker.state = "silent"
+            workers.append(worker)
+    return sorted(workers, key=lambda worker: (worker.host, worker.pid))
+
+
+async def check_health(settings: Settings) -> bool:
+    """Whether a worker on this host is alive and its event loop turns."""
+    host = socket.gethostname()
+    redis = connect(settings.effective_queue_url)
+    try:
+        workers = await read_workers(redis, settings.queue_name)
+    except StoreUnavailable:
+        return False
+    finally:
+        await redis.aclose()
+    # A silent one passes: that may be Redis, which has just come back; dead ones vanish soon.
+    return any(worker.host == host and worker.state != "blocked" for worker in workers)

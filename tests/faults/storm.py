@@ -1,0 +1,398 @@
+"""Workers that are killed, paused and told to stop while clients send messages."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from redis import Redis
+
+from faults.verdict import Entry, Posted, Verdict, read_log
+from faults.work import Work
+from stack import Gateway, wait_until
+from stepwire_cli import processes
+from stepwire_cli.embedded import EmbeddedServer, embedded_server, free_port
+from stepwire_cli.processes import Child
+from stepwire_core.dead_letters import DeadLetter
+from stepwire_core.keys import SessionKeys
+
+APP: Final = Path(__file__).with_name("app.py")
+LEASE_S: Final = 2.0
+RESTARTING_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is done; the same seed deals the same work and the same faults in the same order."""
+
+    runs: int
+    seed: int
+    restart_redis: bool
+    every_s: float = 1.0
+    storm_s: float = 20.0
+    """Then there is peace: a slow machine must get through, too."""
+    messages: int = 4
+    """Sent by one client, each when the last is answered."""
+    pace: float = 1.0
+    """How long handlers take."""
+    limit_s: float = 90.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What was done, and what must not have been seen."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[int] = field(default_factory=Counter)
+    events: int = 0
+    dead_letters: int = 0
+    took_s: float = 0.0
+    violations: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The workers of one queue, with the gateway that fills it."""
+
+    queue: str
+    max_attempts: int
+    size: int
+    gateway: Gateway
+    env: dict[str, str]
+    workers: list[Child] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One client: it sends its next message when the last one is answered."""
+
+    session_id: str
+    fleet: Fleet
+    works: list[Work]
+    posted: list[Posted] = field(default_factory=list)
+
+
+class Storm:
+    """One plan, carried out against a server of its own."""
+
+    def __init__(self, plan: Plan, folder: Path, server: EmbeddedServer) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._server = server
+        self._chance = random.Random(plan.seed)
+        self._children: list[Child] = []
+        self._paused: list[tuple[float, Child]] = []
+        self._exit = ExitStack()
+        self._deadline = time.monotonic() + plan.limit_s
+        self._before_restart: dict[str, list[Entry]] = {}
+        self._dead: dict[str, set[str]] = defaultdict(set)
+        self.report = Report()
+        self.fleets = [self._fleet("often", 50, 3), self._fleet("once", 1, 1)]
+        self.conversations = self._conversations()
+
+    def _fleet(self, queue: str, max_attempts: int, size: int) -> Fleet:
+        env = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(APP.parents[1]), os.environ.get("PYTHONPATH", "")]),
+            "STEPWIRE_REDIS_URL": self._server.url,
+            "STEPWIRE_QUEUE_NAME": queue,
+            "STEPWIRE_MAX_ATTEMPTS": str(max_attempts),
+            "STEPWIRE_LEASE_S": str(LEASE_S),
+            "STEPWIRE_GRACE_S": "1",
+            "STEPWIRE_LOG_MAX_EVENTS": "1000000",
+        }
+        port = free_port()
+        child = processes.gateway(env, port=port, log=self._log("gateway"))
+        gateway = Gateway(child, port)
+        self._exit.callback(gateway.client.close)
+        return Fleet(queue, max_attempts, size, gateway, env)
+
+    def _conversations(self) -> list[Conversation]:
+        left = self._plan.runs
+        conversations: list[Conversation] = []
+        while left > 0:
+            count = min(left, self._plan.messages)
+            number = len(conversations)
+            conversations.append(
+                Conversation(
+                    f"s{number}",
+                    # Every fifth is not tried again.
+                    self.fleets[number % 5 == 4],
+                    [Work.random(self._chance, self._plan.pace) for _ in range(count)],
+                )
+            )
+            left -= count
+        return conversations
+
+    # -- the storm ------------------------------------------------------------------------------
+
+    def run(self) -> Report:
+        """Carry out the plan and judge every log."""
+        started = time.monotonic()
+        with self._exit:
+            try:
+                self._start()
+                with ThreadPoolExecutor(len(self.conversations)) as clients:
+                    talks = [clients.submit(self._talk, each) for each in self.conversations]
+                    self._rage(lambda: all(talk.done() for talk in talks))
+                    for talk in talks:
+                        talk.result()
+                self._settle()
+                self._judge()
+            finally:
+                self._end()
+        self.report.took_s = time.monotonic() - started
+        return self.report
+
+    def _start(self) -> None:
+        for fleet in self.fleets:
+            fleet.gateway.child.start()
+            self._children.append(fleet.gateway.child)
+            fleet.workers = [self._worker(fleet) for _ in range(fleet.size)]
+        for fleet in self.fleets:
+            wait_until(fleet.gateway.ready, "the gateway answers")
+            wait_until(lambda: all("worker ready" in w.output for w in fleet.workers), "workers")  # noqa: B023
+
+    def _worker(self, fleet: Fleet) -> Child:
+        child = processes.worker(APP, fleet.env, log=self._log("worker"))
+        child.start()
+        self._children.append(child)
+        return child
+
+    def _rage(self, over: Callable[[], bool]) -> None:
+        """A fault every second, until all that was sent is answered."""
+        next_at = started_at = time.monotonic()
+        restart_at = started_at + 3 * self._plan.every_s if self._plan.restart_redis else None
+        while not over() and time.monotonic() < self._deadline:
+            self._continue_paused()
+            self._replace_dead()
+            if restart_at is not None and time.monotonic() > restart_at:
+                restart_at = None
+                self._restart_redis()
+            if next_at <= time.monotonic() < started_at + self._plan.storm_s:
+                next_at += self._plan.every_s
+                self._fault()
+            time.sleep(0.05)
+        self._continue_paused(now=True)
+
+    def _fault(self) -> None:
+        paused = [child for _, child in self._paused]
+        candidates = [
+            (fleet, worker)
+            for fleet in self.fleets
+            for worker in fleet.workers
+            # One that only starts has nothing to lose.
+            if worker not in paused and "worker ready" in worker.output
+        ]
+        if not candidates:
+            return
+        fleet, worker = self._chance.choice(candidates)
+        fault = self._chance.choice(["SIGKILL", "SIGSTOP", "SIGTERM"])
+        self.report.faults[fault] += 1
+        if fault == "SIGSTOP":
+            worker.signal(signal.SIGSTOP)
+            pause_s = LEASE_S + self._chance.uniform(0.3, 1.5)
+            self._paused.append((time.monotonic() + pause_s, worker))
+            return
+        if fault == "SIGKILL":
+            worker.kill()
+        else:
+            worker.signal(signal.SIGTERM)
+        fleet.workers.remove(worker)
+        fleet.workers.append(self._worker(fleet))
+
+    def _replace_dead(self) -> None:
+        """As a supervisor does: a worker that starts while Redis is away ends with one line."""
+        for fleet in self.fleets:
+            for number, worker in enumerate(fleet.workers):
+                if worker.exit_code is not None:
+                    fleet.workers[number] = self._worker(fleet)
+
+    def _continue_paused(self, *, now: bool = False) -> None:
+        for until, worker in list(self._paused):
+            if now or time.monotonic() > until:
+                worker.signal(signal.SIGCONT)
+                self._paused.remove((until, worker))
+
+    def _restart_redis(self) -> None:
+        """A crash; what the logs held is read from a copy, since a new epoch begins a new stream.
+
+        The copy is what was on the disk, so nothing that was acknowledged may be missing in it.
+        """
+        self.report.faults["Redis restarted"] += 1
+        self._server.kill()
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            data = Path(folder, "data")
+            shutil.copytree(self._server.directory, data)
+            copy = EmbeddedServer(free_port(), data, append_only=True)
+            copy.start()
+            try:
+                with Redis.from_url(copy.url) as redis:
+                    for each in self.conversations:
+                        self._before_restart[each.session_id] = read_log(redis, each.session_id)
+            finally:
+                copy.stop()
+            time.sleep(RESTARTING_S)
+        self._server.start()
+
+    # -- a client -------------------------------------------------------------------------------
+
+    def _talk(self, conversation: Conversation) -> None:
+        gateway = conversation.fleet.gateway
+        with httpx.Client(base_url=gateway.url, timeout=15) as client:
+            path = f"/v1/sessions/{conversation.session_id}"
+            self._post(client, "/v1/sessions", {"id": conversation.session_id})
+            for number, work in enumerate(conversation.works):
+                body = {"content": work.to_json(), "id": f"{conversation.session_id}.m{number}"}
+                run_id = self._post(client, f"{path}/messages", body)["run_id"]
+                posted = Posted(run_id, work, conversation.fleet.max_attempts)
+                conversation.posted.append(posted)
+                while not self._ended(client, path, run_id):
+                    if time.monotonic() > self._deadline:
+                        return
+                    time.sleep(0.25)
+
+    def _post(self, client: httpx.Client, path: str, body: dict[str, str]) -> dict[str, str]:
+        """Again until it is taken: every request here is repeatable."""
+        while True:
+            try:
+                response = client.post(path, json=body)
+            except httpx.TransportError as error:
+                problem = repr(error)
+            else:
+                if response.is_success:
+                    accepted: dict[str, str] = response.json()
+                    return accepted
+                problem = response.text
+            if time.monotonic() > self._deadline:
+                raise AssertionError(f"{path} was not taken: {problem}")
+            time.sleep(0.2)
+
+    @staticmethod
+    def _ended(client: httpx.Client, path: str, run_id: str) -> bool:
+        try:
+            response = client.get(path)
+        except httpx.TransportError:
+            return False
+        runs = response.json()["runs"] if response.is_success else []
+        return any(
+            run["run_id"] == run_id and run["status"] != "running" and not run["will_retry"]
+            for run in runs
+        )
+
+    # -- afterwards -----------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Let those that were paused find out what they have missed, and the queues run empty."""
+        with Redis.from_url(self._server.url) as redis:
+
+            def settled() -> bool:
+                return not any(redis.zcard(fleet.queue) for fleet in self.fleets)
+
+            try:
+                wait_until(settled, "the queues are empty", limit_s=LEASE_S * 3 + 10)
+            except AssertionError:
+                for fleet in self.fleets:
+                    jobs: Any = redis.zrange(fleet.queue, 0, -1)
+                    for job in jobs:
+                        self.report.violations.append(f"left in queue {fleet.queue}: {job!r}")
+        time.sleep(LEASE_S)
+
+    def _judge(self) -> None:
+        with Redis.from_url(self._server.url) as redis:
+            for each in self.conversations:
+                verdict = Verdict(each.session_id)
+                before = self._before_restart.get(each.session_id, [])
+                after = read_log(redis, each.session_id)
+                # Without a new epoch the stream still holds what it held before.
+                verdict.read(after if not before or after[0].cursor.seq == 1 else before + after)
+                value: Any = redis.hget(SessionKeys.of(each.session_id).meta[:-4] + "user", "count")
+                verdict.judge(
+                    each.posted,
+                    each.fleet.gateway.snapshot(each.session_id),
+                    None if value is None else int(value),
+                )
+                self._judge_talk(each, verdict)
+                self.report.violations += [
+                    f"{each.session_id} {what}" for what in verdict.violations
+                ]
+            for fleet in self.fleets:
+                self._judge_dead_letters(redis, fleet)
+
+    def _judge_talk(self, conversation: Conversation, verdict: Verdict) -> None:
+        if len(conversation.posted) != len(conversation.works):
+            self.report.violations.append(
+                f"{conversation.session_id} got only {len(conversation.posted)} answers in time"
+            )
+        self.report.events += 0 if verdict.view.cursor is None else verdict.view.cursor.seq
+        for posted in conversation.posted:
+            end = verdict.runs[posted.run_id].ended
+            if end is not None:
+                self.report.ended[end["status"]] += 1
+                self.report.attempts[end["attempt"]] += 1
+                if end["status"] in {"error", "interrupted"}:
+                    self._dead[conversation.fleet.queue].add(posted.run_id)
+
+    def _judge_dead_letters(self, redis: Redis, fleet: Fleet) -> None:
+        kept: Any = redis.hgetall(f"{fleet.queue}:dead:letters")
+        letters = {run.decode(): DeadLetter.model_validate_json(kept[run]) for run in kept}
+        self.report.dead_letters += len(letters)
+        failed = self._dead[fleet.queue]
+        for run_id in failed ^ set(letters):
+            what = "is no dead letter" if run_id in failed else "is a dead letter, but did not fail"
+            self.report.violations.append(f"run {run_id} {what}")
+
+    # -- resources ------------------------------------------------------------------------------
+
+    def _log(self, name: str) -> Path:
+        handle, path = tempfile.mkstemp(prefix=f"{name}-", suffix=".log", dir=self._folder)
+        os.close(handle)
+        return Path(path)
+
+    def _end(self) -> None:
+        self._continue_paused(now=True)
+        for child in self._children:
+            child.kill()
+
+
+def carry_out(plan: Plan) -> Report:
+    """Carry out a plan; the logs of its processes are printed if something is wrong."""
+    with tempfile.TemporaryDirectory(prefix="stepwire-faults-") as folder:
+        with embedded_server(append_only=True) as server:
+            report = Storm(plan, Path(folder), server).run()
+        if report.violations or os.environ.get("STEPWIRE_FAULTS_LOGS"):
+            for log in sorted(Path(folder).glob("*.log"), key=lambda path: path.stat().st_ctime):
+                print(f"--- {log.name}\n{log.read_text()[-6000:]}")
+    return report
+
+
+def summary(plan: Plan, report: Report) -> str:
+    """What was done and what came of it, for people."""
+
+    def counts(of: Counter[str] | Counter[int]) -> str:
+        return ", ".join(f"{count} {what}" for what, count in sorted(of.items(), key=str)) or "none"
+
+    lines = {
+        "plan": f"{plan.runs} runs, seed {plan.seed}"
+        + (", Redis restarted in the middle" if plan.restart_redis else ""),
+        "done": counts(report.faults),
+        "runs ended": counts(report.ended),
+        "attempts": ", ".join(f"{n} x {a}" for a, n in sorted(report.attempts.items())),
+        "events": f"{report.events:,}",
+        "dead letters": str(report.dead_letters),
+        "took": f"{report.took_s:.0f} s",
+        "violations": str(len(report.violations)),
+    }
+    return "\n".join(f"{name:<13}{value}" for name, value in lines.items())

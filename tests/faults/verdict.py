@@ -1,0 +1,229 @@
+"""What must be true of every log, whatever was done to the workers. Shares no code with the product
+but the name of a key and the form of a cursor."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+
+from faults.work import Work
+from sse import Received, View
+from stepwire_core.cursor import Cursor
+from stepwire_core.keys import SessionKeys
+
+
+@dataclass(slots=True)
+class Posted:
+    """A message that a client has sent, and the run that answers it."""
+
+    run_id: str
+    work: Work
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Received):
+    """An event with the run that it was stored under."""
+
+    run_id: str
+
+
+def read_log(redis: Redis, session_id: str) -> list[Entry]:
+    """All events that the stream holds, straight from Redis."""
+    entries = []
+    stream: Any = redis.xrange(SessionKeys.of(session_id).log)
+    for cursor, fields in stream:
+        type_, run, data = (fields[name].decode() for name in (b"t", b"r", b"d"))
+        entries.append(Entry(Cursor.parse(cursor.decode()), type_, json.loads(data), data, run))
+    return entries
+
+
+@dataclass(slots=True)
+class RunStory:
+    """One run, as far as it has been read."""
+
+    attempt: int = 0
+    """The last attempt that has begun."""
+    closed: int = 0
+    """The last attempt that has ended."""
+    closing: int = 0
+    """The attempt that somebody else has begun to close."""
+    ended: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Reads the log of one session from its first event and notes what must not be."""
+
+    session_id: str
+    violations: list[str] = field(default_factory=list)
+    runs: dict[str, RunStory] = field(default_factory=lambda: defaultdict(RunStory))
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    counted: list[int] = field(default_factory=list)
+    view: View = field(default_factory=View)
+
+    def read(self, entries: Sequence[Entry]) -> None:
+        last: Cursor | None = None
+        for entry in entries:
+            expected = 1 if last is None else last.seq + 1
+            if entry.cursor.seq != expected:
+                self._note(entry, f"seq {entry.cursor.seq} where {expected} was due")
+            if last is not None and entry.cursor.epoch < last.epoch:
+                self._note(entry, "an epoch that goes back")
+            last = entry.cursor
+            self._read(entry)
+            self.view.fold(entry)
+
+    def _read(self, entry: Entry) -> None:
+        data = entry.data
+        run_id = data.get("run_id") or entry.run_id
+        if entry.type == "step.delta":
+            run_id = self.steps.get(data["id"], {}).get("run_id") or run_id
+        run = self.runs[run_id]
+        if run.ended is not None:
+            self._note(entry, f"after the final run.end of {run_id}")
+        match entry.type:
+            case "run.start":
+                self._start(entry, run)
+            case "run.end":
+                self._end(entry, run)
+            case "step.delta":
+                self._delta(entry, run)
+            case "step.start" | "step.update" | "step.end":
+                self._step(entry, run)
+            case _:
+                self._note(entry, "an event that no handler here makes")
+
+    def _start(self, entry: Entry, run: RunStory) -> None:
+        attempt = entry.data["attempt"]
+        if attempt <= run.attempt:
+            self._note(entry, f"attempt {attempt} after attempt {run.attempt}")
+        if run.closed < run.attempt:
+            self._note(entry, f"attempt {run.attempt} was not closed")
+        run.attempt = attempt
+        # One that died before its first event leaves no trace, or only its end.
+        run.closed = attempt - 1
+
+    def _end(self, entry: Entry, run: RunStory) -> None:
+        data = entry.data
+        if data["attempt"] <= run.closed and not self._gives_up(data, run):
+            self._note(entry, f"attempt {data['attempt']} ends again")
+        run.closed = max(run.closed, data["attempt"])
+        for step in self._open_steps(data["run_id"]):
+            self._note(entry, f"step {step['name']} is open")
+        if not data["will_retry"]:
+            run.ended = data
+
+    @staticmethod
+    def _gives_up(data: dict[str, Any], run: RunStory) -> bool:
+        """The attempt had ended with will_retry, and died again before it could begin."""
+        return data["attempt"] == run.closed and not data["will_retry"]
+
+    def _delta(self, entry: Entry, run: RunStory) -> None:
+        step = self.steps.get(entry.data["id"])
+        if step is None:
+            self._note(entry, "text for a step that is not there")
+            return
+        if step["status"] != "running":
+            self._note(entry, f"text for step {step['name']}, which has ended")
+        self._writes(entry, step, run)
+
+    def _step(self, entry: Entry, run: RunStory) -> None:
+        step = entry.data
+        if entry.type == "step.start" and step["id"] in self.steps:
+            self._note(entry, f"step {step['name']} starts again")
+        self.steps[step["id"]] = step
+        if step["type"] == "user_message":
+            return
+        lost = entry.type == "step.end" and (step["error"] or {}).get("type") == "WorkerLost"
+        if lost:
+            run.closing = max(run.closing, step["attempt"])
+        self._writes(entry, step, run, closing=lost)
+        if entry.type == "step.end":
+            self._step_end(entry, step)
+
+    def _writes(
+        self, entry: Entry, step: dict[str, Any], run: RunStory, *, closing: bool = False
+    ) -> None:
+        """An attempt writes only from its start to its end, and not while others close it."""
+        attempt = step["attempt"]
+        if attempt <= run.closed:
+            self._note(entry, f"attempt {attempt} writes after its end")
+        if attempt < run.attempt:
+            self._note(entry, f"attempt {attempt} writes in attempt {run.attempt}")
+        if attempt <= run.closing and not closing:
+            self._note(entry, f"attempt {attempt} writes while it is being closed")
+
+    def _step_end(self, entry: Entry, step: dict[str, Any]) -> None:
+        if step["name"] == "counted" and step["status"] == "ok":
+            self.counted.append(int(step["output"]))
+        for child in self._open_steps(step["run_id"]):
+            if child["parent_id"] == step["id"]:
+                self._note(entry, f"step {step['name']} ends before {child['name']} in it")
+
+    def _open_steps(self, run_id: str) -> Iterator[dict[str, Any]]:
+        for step in self.steps.values():
+            if step["run_id"] == run_id and step["status"] == "running":
+                yield step
+
+    def judge(self, posted: Sequence[Posted], snapshot: dict[str, Any], user: object) -> None:
+        """What must be true at the end, with what the gateway shows and the session remembers."""
+        for step in self.steps.values():
+            if step["status"] == "running":
+                self.violations.append(f"step {step['name']} of {step['run_id']} was left open")
+        for wanted in posted:
+            self._judge_run(wanted)
+        if not self.view.same_as(snapshot):
+            self.violations.append("the snapshot is not the fold of the events")
+        if any(
+            after <= before for before, after in zip(self.counted, self.counted[1:], strict=False)
+        ):
+            self.violations.append(f"an increment was lost: {self.counted}")
+        # An attempt may die between its increment and the step that tells it.
+        starts = sum(run.attempt for run in self.runs.values())
+        if not isinstance(user, int) or not max(self.counted, default=0) <= user <= starts:
+            self.violations.append(f"user_session has {user!r} after {self.counted}")
+
+    def _judge_run(self, wanted: Posted) -> None:
+        run = self.runs[wanted.run_id]
+        if run.ended is None:
+            self.violations.append(f"run {wanted.run_id} has no final run.end")
+            return
+        status, attempt = run.ended["status"], run.ended["attempt"]
+        if attempt > wanted.max_attempts:
+            self.violations.append(f"run {wanted.run_id} had {attempt} attempts")
+        if wanted.work.fails and status == "ok":
+            self.violations.append(f"run {wanted.run_id} is ok, but its handler fails")
+        if status == "interrupted" and attempt < wanted.max_attempts:
+            self.violations.append(f"run {wanted.run_id} was given up after attempt {attempt}")
+        if status not in {"ok", "interrupted"} and not wanted.work.fails:
+            self.violations.append(f"run {wanted.run_id} ended as {run.ended}")
+        if status == "ok":
+            self._judge_result(wanted, attempt)
+
+    def _judge_result(self, wanted: Posted, attempt: int) -> None:
+        shown = [
+            step
+            for step in self.view.steps.values()
+            if step["run_id"] == wanted.run_id and step["attempt"] == attempt
+        ]
+        outputs = {step["name"]: step["output"] for step in shown if step["type"] != "user_message"}
+        outputs.pop("counted", None)
+        expected = {
+            "work": str(wanted.work.result),
+            "words": "".join(wanted.work.words),
+            "inside": "",
+            "branch 0": "0",
+            "branch 1": "1",
+            "Assistant": str(wanted.work.result),
+        }
+        if outputs != expected:
+            self.violations.append(f"the result of {wanted.run_id} is wrong: {outputs}")
+
+    def _note(self, entry: Entry, what: str) -> None:
+        self.violations.append(f"{entry.cursor} {entry.type}: {what}")

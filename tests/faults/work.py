@@ -1,0 +1,43 @@
+"""What one run is told to do, and what must come out of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import asdict, dataclass
+from typing import Final, Self
+
+VOCABULARY: Final = ("öl ", "tea ", "\n", '"x" ', "🙂", "\\ ")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    seed: int
+    tokens: int
+    pause_s: float
+    blocks: bool = False
+    """The handler holds up its event loop while it pauses."""
+    fails: bool = False
+
+    @classmethod
+    def random(cls, chance: random.Random, pace: float) -> Self:
+        kind = chance.random()
+        return cls(
+            seed=chance.randrange(1_000_000),
+            tokens=chance.randrange(5, 30),
+            pause_s=chance.choice([0.02, 0.06, 0.15]) * pace,
+            blocks=kind < 0.15,
+            fails=kind > 0.95,
+        )
+
+    @property
+    def words(self) -> list[str]:
+        chance = random.Random(self.seed)
+        return [chance.choice(VOCABULARY) for _ in range(self.tokens)]
+
+    @property
+    def result(self) -> int:
+        return random.Random(self.seed + 1).randrange(10**12)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))

@@ -1,0 +1,162 @@
+"""Dead letters: none is missed, whatever is away and in whatever order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stepwire._handlers import collecting
+from stepwire._run import Runner
+from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire_core.connections import connect
+from stepwire_core.dead_letters import DeadLetter, DeadLetters
+from stepwire_core.errors import StoreUnavailable
+from stepwire_core.ids import new_id
+from stepwire_core.queue import RunQueue, RunRequest
+from stepwire_core.queued import read_queue
+from stepwire_core.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bench import Bench
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def queue_server() -> Iterator[EmbeddedServer]:
+    with embedded_server(append_only=True) as running:
+        yield running
+
+
+@asynccontextmanager
+async def opened(url: str, settings: Settings) -> AsyncIterator[DeadLetters]:
+    redis = connect(url)
+    try:
+        yield DeadLetters(redis, settings)
+    finally:
+        await redis.aclose()
+
+
+def failing(bench: Bench, letters: DeadLetters) -> tuple[Runner, RunRequest]:
+    async def handler() -> None:
+        raise ValueError("no luck")
+
+    with collecting() as handlers:
+        handlers.add("task", handler)
+    runner = Runner(handlers, bench.log, bench.publisher, bench.settings, dead_letters=letters)
+    return runner, RunRequest(session_id=bench.session_id, run_id=new_id(), handler="task")
+
+
+async def run_ids(letters: DeadLetters) -> list[str]:
+    return [letter.request.run_id for letter in await letters.newest(10)]
+
+
+async def test_a_run_that_fails_while_the_queue_is_away_is_buried_when_its_job_comes_back(
+    bench: Bench, queue_server: EmbeddedServer
+) -> None:
+    async with opened(queue_server.url, bench.settings) as letters:
+        runner, request = failing(bench, letters)
+        queue_server.kill()
+        with pytest.raises(StoreUnavailable):
+            await runner.execute(request)
+        ended = (await bench.snapshot()).run(request.run_id)
+        assert ended is not None
+        assert ended.status == "error"
+        queue_server.start()
+        assert await run_ids(letters) == []
+        await runner.execute(request, tried=1)
+        [letter] = await letters.newest(10)
+        assert (letter.request, letter.error, letter.attempts) == (request, ended.error, 1)
+
+
+async def test_a_request_that_is_repeated_does_not_bring_back_a_letter_that_was_taken_off(
+    bench: Bench, queue_server: EmbeddedServer
+) -> None:
+    async with opened(queue_server.url, bench.settings) as letters:
+        runner, request = failing(bench, letters)
+        await runner.execute(request)
+        assert await run_ids(letters) == [request.run_id]
+        await letters.forget_session(bench.session_id)
+        await runner.execute(request, tried=0)
+        assert await run_ids(letters) == []
+
+
+async def test_a_run_that_is_buried_twice_is_one_letter_and_keeps_its_place(
+    bench: Bench, queue_server: EmbeddedServer
+) -> None:
+    async with opened(queue_server.url, bench.settings) as letters:
+        first = await _bury(letters, bench.session_id)
+        second = await _bury(letters, bench.session_id)
+        await letters.bury(first)
+        assert sorted(await run_ids(letters)) == sorted(
+            [first.request.run_id, second.request.run_id]
+        )
+        order = await redis_order(queue_server.url, bench.settings)
+        assert order[first.request.run_id] <= order[second.request.run_id]
+
+
+async def test_a_retry_that_is_repeated_makes_one_run(
+    bench: Bench, queue_server: EmbeddedServer
+) -> None:
+    """As after one that was cut off, or when two people ask for it at once."""
+    redis = connect(queue_server.url)
+    try:
+        letters = DeadLetters(redis, bench.settings)
+        queue = RunQueue(redis, bench.settings.queue_name)
+        letter = await _bury(letters, bench.session_id)
+        runs = {await letters.replay(letter, bench.log, queue) for _ in range(2)}
+        [queued] = await read_queue(redis, bench.settings.queue_name, 10)
+        assert runs == {queued.run_id}
+        assert queued.run_id != letter.request.run_id
+        assert await run_ids(letters) == []
+    finally:
+        await redis.aclose()
+
+
+async def test_letters_are_kept_for_their_time_and_no_longer(
+    bench: Bench, queue_server: EmbeddedServer
+) -> None:
+    settings = bench.settings.model_copy(update={"dead_letters_ttl_s": 60})
+    redis = connect(queue_server.url)
+    try:
+        letters = DeadLetters(redis, settings)
+        old = await _bury(letters, bench.session_id)
+        key = f"{settings.queue_name}:dead"
+        assert 0 < await redis.pttl(key) <= 60_000
+        # As if it had been buried an hour ago.
+        score = await redis.zscore(key, old.request.run_id)
+        assert score is not None
+        await redis.zadd(key, {old.request.run_id: score - 3_600_000})
+        assert await run_ids(letters) == []
+        new = await _bury(letters, bench.session_id)
+        assert await run_ids(letters) == [new.request.run_id]
+        assert await letters.get(old.request.run_id) is None
+    finally:
+        await redis.aclose()
+
+
+async def redis_order(url: str, settings: Settings) -> dict[str, float]:
+    """When each was buried."""
+    redis = connect(url)
+    try:
+        scores = await redis.zrange(f"{settings.queue_name}:dead", 0, -1, withscores=True)
+    finally:
+        await redis.aclose()
+    return {run.decode(): at for run, at in scores}
+
+
+async def _bury(letters: DeadLetters, session_id: str) -> DeadLetter:
+    letter = DeadLetter(
+        request=RunRequest(session_id=session_id, run_id=new_id(), handler="task"),
+        status="error",
+        error=None,
+        attempts=1,
+        ended_at="2026-01-01T00:00:00.000Z",
+    )
+    await letters.bury(letter)
+    return letter
