@@ -17,12 +17,13 @@ from stepwire_core.log import EventLog
 from stepwire_core.objects import Objects
 from stepwire_core.queue import RunQueue, open_queue
 from stepwire_core.settings import Settings
+from stepwire_gateway._auth import Auth
 from stepwire_gateway.hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The log, the queue and the hub of this process."""
+    """The log, the queue, the hub of this process, and who may call it."""
 
     settings: Settings
     log: EventLog
@@ -30,6 +31,7 @@ class Services:
     hub: Hub
     files: Files
     objects: Objects | None
+    auth: Auth
 
     @property
     def contents(self) -> Sequence[Contents]:
@@ -45,8 +47,9 @@ async def open_services(settings: Settings, objects: Objects | None) -> AsyncIte
     try:
         log = EventLog(redis, server_id, settings)
         hub = Hub(log, settings)
-        async with open_queue(settings) as queue, hub.running():
-            yield Services(settings, log, queue, hub, Files(redis), objects)
+        auth = Auth(settings)
+        async with open_queue(settings) as queue, hub.running(), auth.running():
+            yield Services(settings, log, queue, hub, Files(redis), objects, auth)
     finally:
         await redis.aclose()
 

@@ -21,9 +21,10 @@ from stepwire_core.events import step_event
 from stepwire_core.ids import ID_PATTERN, derived_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.queue import RunRequest
+from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._services import RunId, ServicesDep, SessionId
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 
@@ -66,11 +67,13 @@ class AcceptedRun(BaseModel):
 
 
 @router.post("", status_code=201)
+@needs("write", session="body")
 async def create_session(
-    services: ServicesDep, response: Response, body: NewSession | None = None
+    services: ServicesDep, caller: CallerDep, response: Response, body: NewSession | None = None
 ) -> CreatedSession:
     """Create a session and run ``on_chat_start``; 200 if the ``id`` exists already."""
-    session_id = (body.id if body else None) or new_id()
+    session_id = (body.id if body else None) or caller.new_session_id()
+    caller.require("write", session_id)
     run_id = derived_id(session_id, ON_CHAT_START)
     # Repeating all of it is harmless: the run is queued once, and runs once.
     created = await services.log.create(session_id, run_id)
@@ -83,12 +86,14 @@ async def create_session(
 
 
 @router.get("/{session_id}")
+@needs("read")
 async def read_session(services: ServicesDep, session_id: SessionId) -> Snapshot:
     """The whole state of a session, and the cursor it is true at."""
     return await services.log.snapshot(session_id)
 
 
 @router.post("/{session_id}/messages", status_code=202)
+@needs("write")
 async def post_message(
     services: ServicesDep, session_id: SessionId, body: NewMessage
 ) -> AcceptedMessage:
@@ -124,6 +129,7 @@ async def post_message(
 
 
 @router.post("/{session_id}/runs", status_code=202)
+@needs("write")
 async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) -> AcceptedRun:
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
     run_id = body.id or new_id()
@@ -138,6 +144,7 @@ async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) 
 
 
 @router.post("/{session_id}/runs/{run_id}/cancel", status_code=202)
+@needs("cancel")
 async def cancel_run(services: ServicesDep, session_id: SessionId, run_id: RunId) -> AcceptedRun:
     """Stop a run: its handler is cancelled, and its open steps end as ``cancelled``.
 

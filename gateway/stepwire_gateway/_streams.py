@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -12,19 +14,24 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreUnavailable
+from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._frames import Frame, snapshot_frame
+from stepwire_gateway._problems import try_again_response
 from stepwire_gateway._services import RunId, ServicesDep, SessionId
 
 if TYPE_CHECKING:
     from stepwire_core.settings import Settings
+    from stepwire_gateway._caller import Caller
     from stepwire_gateway.hub import Reading
 
-router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"])
+router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"], route_class=GuardedRoute)
 
 RETRY_MS: Final = 1_000
 """A client that lost its stream comes back after this long."""
 
-UNAVAILABLE_RETRY_MS: Final = 3_000
+EXPIRY_SPREAD_S: Final = 10.0
+EXPIRY_SPREAD_SHARE: Final = 0.2
+"""Streams end this long before their token, or this part of what it has left, at the most."""
 
 _PING: Final = ServerSentEvent(comment="ping", sep="\n")
 
@@ -39,9 +46,11 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=_SSE)
+@needs("read", stream=True)
 async def session_events(
     services: ServicesDep,
     session_id: SessionId,
+    caller: CallerDep,
     last_event_id: LastEventId = None,
     after: After = None,
 ) -> Response:
@@ -50,8 +59,8 @@ async def session_events(
     try:
         reading = await services.hub.open(session_id, cursor)
     except StoreUnavailable:
-        return _try_again()
-    return _stream(reading, services.settings)
+        return try_again_response()
+    return _stream(reading, services.settings, caller)
 
 
 @router.get(
@@ -59,10 +68,12 @@ async def session_events(
     response_class=EventSourceResponse,
     responses={**_SSE, 204: {"description": "The run is over, and the cursor is behind its end."}},
 )
+@needs("read", stream=True)
 async def run_events(
     services: ServicesDep,
     session_id: SessionId,
     run_id: RunId,
+    caller: CallerDep,
     last_event_id: LastEventId = None,
     after: After = None,
 ) -> Response:
@@ -75,18 +86,13 @@ async def run_events(
             return Response(status_code=204)
         reading = await services.hub.open(session_id, cursor)
     except StoreUnavailable:
-        return _try_again()
-    return _stream(reading, services.settings, _RunProjection(run_id))
+        return try_again_response()
+    return _stream(reading, services.settings, caller, _RunProjection(run_id))
 
 
 def _cursor(last_event_id: str | None, after: str | None) -> Cursor | None:
     text = last_event_id or after
     return Cursor.parse(text) if text else None
-
-
-def _try_again() -> Response:
-    """EventSource gives up for good on 503, so Redis being away is an empty stream with a delay."""
-    return Response(f"retry: {UNAVAILABLE_RETRY_MS}\n\n", media_type="text/event-stream")
 
 
 class _RunProjection:
@@ -95,6 +101,16 @@ class _RunProjection:
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
         self.over = False
+
+    def of(self, frames: list[Frame]) -> list[bytes]:
+        """What passes of these, up to the end of the run."""
+        passed = []
+        for frame in frames:
+            if projected := self(frame):
+                passed.append(projected.encoded)
+            if self.over:
+                break
+        return passed
 
     def __call__(self, frame: Frame) -> Frame | None:
         if frame.snapshot is not None:
@@ -109,10 +125,13 @@ class _RunProjection:
 
 
 def _stream(
-    reading: Reading, settings: Settings, projection: _RunProjection | None = None
+    reading: Reading,
+    settings: Settings,
+    caller: Caller,
+    projection: _RunProjection | None = None,
 ) -> EventSourceResponse:
     return EventSourceResponse(
-        _encoded(reading, projection),
+        _encoded(reading, caller, projection),
         sep="\n",
         ping=settings.ping_s,
         ping_message_factory=lambda: _PING,
@@ -120,27 +139,42 @@ def _stream(
     )
 
 
-async def _encoded(reading: Reading, projection: _RunProjection | None) -> AsyncIterator[bytes]:
-    """What goes out: all frames that wait leave in one write."""
+async def _encoded(
+    reading: Reading, caller: Caller, projection: _RunProjection | None
+) -> AsyncIterator[bytes]:
+    """What goes out: all frames that wait leave in one write, and none after the token's end."""
+    leaving = _leave_in_time(reading, caller)
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
         async with aclosing(reading.batches()) as batches:
             async for frames in batches:
+                if caller.has_expired:
+                    # A slow client was still taking what came before.
+                    return
                 if projection is None:
                     yield b"".join([frame.encoded for frame in frames])
                     continue
-                passed = []
-                for frame in frames:
-                    if projected := projection(frame):
-                        passed.append(projected.encoded)
-                    if projection.over:
-                        break
-                if passed:
+                if passed := projection.of(frames):
                     yield b"".join(passed)
                 if projection.over:
                     return
         if reading.stopped:
-            # This process is leaving; what it served comes back to the others, not all at once.
+            # This process is leaving, or the token has nearly ended: not all come back at once.
             yield f"retry: {random.randint(RETRY_MS // 2, 2 * RETRY_MS)}\n\n".encode()  # noqa: S311
     finally:
+        if leaving is not None:
+            leaving.cancel()
         await reading.aclose()
+
+
+def _leave_in_time(reading: Reading, caller: Caller) -> asyncio.TimerHandle | None:
+    """End a stream before its token ends, at a moment of its own.
+
+    Tokens are often made in one moment, and clients that all came back in one would be many.
+    """
+    if caller.expires_at is None:
+        return None
+    left_s = max(0.0, caller.expires_at - time.time())
+    spread_s = min(EXPIRY_SPREAD_S, left_s * EXPIRY_SPREAD_SHARE)
+    at_s = left_s - random.uniform(0, spread_s)  # noqa: S311 - spread
+    return asyncio.get_running_loop().call_later(at_s, reading.stop)

@@ -6,23 +6,39 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from stepwire_core.objects import Objects
-from stepwire_core.settings import Settings, load_settings
-from stepwire_gateway import _elements, _health, _problems, _sessions, _streams
+from stepwire_core.settings import Settings, listed, load_settings
+from stepwire_gateway import _access, _elements, _health, _problems, _sessions, _streams, _tokens
 from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
+
+_CORS: Final[dict[str, Any]] = {
+    "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": [
+        *("Authorization", "Content-Type", "Last-Event-ID"),
+        *("Range", "If-Range", "If-None-Match"),
+    ],
+    "allow_credentials": True,
+    "expose_headers": [
+        *("Location", "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"),
+        *("Retry-After", "WWW-Authenticate"),
+    ],
+}
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
         400: "The cursor is malformed.",
+        401: "There is no token, or none that is valid.",
+        403: "The token does not open this, or another site's page sends it.",
         404: "There is no such session, run or element.",
         409: "The id stands for something else.",
         413: "The body is too large.",
@@ -58,8 +74,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, settings=settings)
     _problems.install(app)
-    for router in (_sessions.router, _elements.router, _streams.router, _health.router):
-        app.include_router(router)
+    if origins := listed(settings.cors_origins):
+        app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
+    routers = (_sessions, _elements, _streams, _tokens, _health)
+    _access.include(app, *(module.router for module in routers))
+    _access.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)
     return app
 
@@ -69,13 +88,19 @@ def _add_inspector(app: FastAPI) -> None:
         app.mount("/inspector", StaticFiles(directory=folder), name="inspector")
         page = folder / "index.html"
 
-    @app.get("/", include_in_schema=False)
+    router = APIRouter(route_class=_access.GuardedRoute)
+
+    @router.get("/", include_in_schema=False)
+    @_access.needs_nothing
     async def inspector() -> FileResponse:
         return FileResponse(page, headers=_PAGE_HEADERS)
+
+    _access.include(app, router)
 
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
 }

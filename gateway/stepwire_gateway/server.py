@@ -12,6 +12,8 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 
 from stepwire_core.connections import require
+from stepwire_core.errors import SettingsError
+from stepwire_core.settings import is_loopback
 from stepwire_gateway.app import create_app
 
 if TYPE_CHECKING:
@@ -29,8 +31,9 @@ def run_gateway(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; open streams are then ended, spread over the grace time.
 
     Raises:
-        SettingsError: no Redis answers.
+        SettingsError: no Redis answers, or others could reach it without authentication.
     """
+    _refuse_strangers(settings)
     asyncio.run(require(settings.redis_url, "STEPWIRE_REDIS_URL"))
     asyncio.run(require(settings.effective_queue_url, "STEPWIRE_QUEUE_URL"))
     # The library would cancel every stream half a second after the signal, in the middle of its
@@ -52,6 +55,16 @@ def run_gateway(settings: Settings) -> None:
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS"),
     )
     _Server(config, app, settings.grace_s * DRAIN_SHARE).run()
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    if settings.has_auth or settings.auth_open or is_loopback(settings.host):
+        return
+    raise SettingsError(
+        f"no authentication is set, and others could reach the gateway at {settings.host}: set "
+        "STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or STEPWIRE_API_KEYS, listen on loopback "
+        "(--host 127.0.0.1), or say that it is open on purpose (STEPWIRE_AUTH_OPEN=true)"
+    )
 
 
 class _Server(uvicorn.Server):

@@ -16,9 +16,15 @@
     ├── RunNotFound             no such run in the session
     ├── ElementNotFound         no such element in the session, or its bytes are gone
     ├── IdConflict              an id was sent before with another content
+    ├── Unauthenticated         no token, or none that is valid
+    ├── Forbidden               the caller's token does not open this
+    │   ├── CrossSiteRequest    a page of another site would act in its visitor's name
+    │   └── UntrustedHost       a gateway without authentication, called under a foreign name
+    ├── TokensDisabled          this gateway has no secret to sign tokens with
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
+    ├── KeysUnavailable         the server of the public keys for tokens does not answer
     └── StoreUnavailable        Redis, or the storage of large elements, does not answer
 """
 
@@ -148,6 +154,50 @@ class IdConflict(StepwireError):
         )
 
 
+class Unauthenticated(StepwireError):
+    """The caller has not said who he is; the message never repeats what he sent."""
+
+    def __init__(self, why: str, *, given: bool = True) -> None:
+        self.given = given
+        """Whether there was a token at all."""
+        super().__init__(why)
+
+
+class Forbidden(StepwireError):
+    """The caller may not do this, whether or not what he asks for exists."""
+
+
+class CrossSiteRequest(Forbidden):
+    """A browser carries this for a page of another site, with its visitor's credentials."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the browser says that a page of another site sends this: send it from the gateway's "
+            "own origin or one of STEPWIRE_CORS_ORIGINS, or with 'Authorization: Bearer'"
+        )
+
+
+class UntrustedHost(Forbidden):
+    """A gateway without authentication was called under a name that is not this machine's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this gateway has no authentication and answers to this machine's own names alone "
+            "(localhost, 127.0.0.1): set STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or "
+            "STEPWIRE_API_KEYS, or name the host in STEPWIRE_AUTH_OPEN_HOSTS"
+        )
+
+
+class TokensDisabled(StepwireError):
+    """Tokens are made with a secret, and this gateway has none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this gateway makes no tokens: it has no secret to sign them with "
+            "(STEPWIRE_AUTH_SECRETS); whoever has the keys of STEPWIRE_AUTH_JWKS_URL makes them"
+        )
+
+
 class RunFenced(StepwireError):
     """A newer attempt of this run has begun; this one may write nothing more."""
 
@@ -176,6 +226,16 @@ class RunEnded(StepwireError):
 
 class ProtocolViolation(StepwireError):
     """The log refused a call whose form or order is wrong: a fault in stepwire, please report."""
+
+
+class KeysUnavailable(StepwireError):
+    """A token cannot be checked: the server of the public keys does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the token cannot be checked at the moment: the server of its public keys "
+            "(STEPWIRE_AUTH_JWKS_URL) does not answer; try again"
+        )
 
 
 class StoreUnavailable(StepwireError):
