@@ -27,14 +27,14 @@ class StreamLost(Exception):
     """The stream ended or broke; it can be opened again from the last cursor."""
 
 
-def send_message(session: str, text: str, *, url: str) -> str:
+def send_message(session: str, text: str, *, url: str, token: str | None = None) -> str:
     """Send a message, into a new session if ``session`` is ``-``; the session's id.
 
     Raises:
         GatewayRefused: the gateway said no.
         StoreUnavailable: no gateway answers.
     """
-    with _gateway(url) as client:
+    with _gateway(url, token) as client:
         if session == NEW_SESSION:
             session = _checked(client.post("/v1/sessions"))["session_id"]
         _checked(client.post(f"{_path(session)}/messages", json={"content": text}))
@@ -42,7 +42,7 @@ def send_message(session: str, text: str, *, url: str) -> str:
 
 
 def read_events(
-    session: str, *, url: str, after: str | None
+    session: str, *, url: str, token: str | None = None, after: str | None
 ) -> Generator[ServerSentEvent, None, None]:
     """The session's events from a cursor on. Close it: it holds a connection.
 
@@ -51,7 +51,7 @@ def read_events(
         GatewayRefused: the gateway said no.
         StoreUnavailable: no gateway answers.
     """
-    with _gateway(url) as client:
+    with _gateway(url, token) as client:
         yield from _stream(client, session, after)
 
 
@@ -84,9 +84,10 @@ def _path(session: str) -> str:
 
 
 @contextmanager
-def _gateway(url: str) -> Iterator[httpx.Client]:
+def _gateway(url: str, token: str | None) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as client:
+        with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_S) as client:
             yield client
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise GatewayRefused(
@@ -117,6 +118,8 @@ def _checked(response: httpx.Response) -> dict[str, str]:
     detail = f"{response.url} answered HTTP {response.status_code}"
     if isinstance(body, dict):
         detail = str(body.get("detail", detail))
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        detail += "; give the command one with --token, or in STEPWIRE_TOKEN"
     if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise StoreUnavailable(detail)
     raise GatewayRefused(detail)

@@ -55,6 +55,13 @@ url_option = click.option(
     default="http://127.0.0.1:8000",
     help="Where the gateway is.",
 )
+token_option = click.option(
+    "--token",
+    envvar="STEPWIRE_TOKEN",
+    show_envvar=True,
+    metavar="TOKEN",
+    help="A token or an API key, where the gateway asks for one.",
+)
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
 
@@ -138,28 +145,34 @@ def gateway(
 @main.command()
 @click.argument("session")
 @url_option
+@token_option
 @click.option("--after", help="Go on behind this cursor instead of starting from the whole state.")
 @click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
-def tail(session: str, url: str, after: str | None, until_idle: bool) -> None:
+def tail(
+    session: str, url: str, token: str | None, after: str | None, until_idle: bool
+) -> None:
     """Draw the step tree of SESSION live in the terminal."""
     with needs("dev"):
         from stepwire_cli.tail import run_tail
 
-    sys.exit(0 if run_tail(session, url=url, after=after, until_idle=until_idle) else 1)
+    shown = run_tail(session, url=url, token=token, after=after, until_idle=until_idle)
+    sys.exit(0 if shown else 1)
 
 
 @main.command()
 @click.argument("session")
 @click.argument("text")
 @url_option
+@token_option
 @click.option("--tail", "follow", is_flag=True, help="Then draw the session until the run is over.")
-def send(session: str, text: str, url: str, follow: bool) -> None:
+def send(session: str, text: str, url: str, token: str | None, follow: bool) -> None:
     """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
     with needs("dev"):
         from stepwire_cli.client import send_message
         from stepwire_cli.tail import run_tail
 
-    session_id = send_message(session, text, url=url)
+    session_id = send_message(session, text, url=url, token=token)
     click.echo(session_id)
     if follow:
-        sys.exit(0 if run_tail(session_id, url=url, after=None, until_idle=True) else 1)
+        shown = run_tail(session_id, url=url, token=token, after=None, until_idle=True)
+        sys.exit(0 if shown else 1)
