@@ -20,6 +20,10 @@ ADMIN: Final = "admin"
 _SUBJECT: Final = "{sub}"
 _ID_PART: Final = re.compile(r"[A-Za-z0-9._:@~-]*\Z")
 
+_CLAIM: Final = r"^(([A-Za-z0-9._:@~-]|\{sub\})*([A-Za-z0-9._:@~-]\*)?|\*)$"
+
+SessionClaim = Annotated[str, Field(min_length=1, max_length=256, pattern=_CLAIM)]
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -67,7 +71,7 @@ class Grant(BaseModel):
     model_config = ConfigDict(strict=True)
 
     sub: str = Field(min_length=1, max_length=256, description="Who the token is for.")
-    sessions: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+    sessions: list[SessionClaim] = Field(
         max_length=256,
         description="Ids, or beginnings of ids and `*`; `{sub}` stands for the subject.",
     )

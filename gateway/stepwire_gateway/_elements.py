@@ -59,7 +59,8 @@ _KIND_OF_TYPE: Final = {
 _RAW_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
-        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The file itself, with any media type but a form's.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 _ANY_TYPE: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}

@@ -66,7 +66,11 @@ class AcceptedRun(BaseModel):
     run_id: str
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"model": CreatedSession, "description": "It was there already."}},
+)
 @needs("write", session="body")
 async def create_session(
     services: ServicesDep, caller: CallerDep, response: Response, body: NewSession | None = None

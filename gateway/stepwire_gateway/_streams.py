@@ -35,10 +35,23 @@ EXPIRY_SPREAD_SHARE: Final = 0.2
 
 _PING: Final = ServerSentEvent(comment="ping", sep="\n")
 
+# Only for the document: what is malformed is refused with a code of its own.
+_CURSOR_FORM: Final[dict[str, Any]] = {"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"}
+
 LastEventId = Annotated[
-    str | None, Header(alias="Last-Event-ID", description="Wins over `after`: browsers send it.")
+    str,
+    Header(
+        alias="Last-Event-ID",
+        description="Wins over `after`: browsers send it.",
+        json_schema_extra=_CURSOR_FORM,
+    ),
 ]
-After = Annotated[str | None, Query(description="The cursor to go on from, as `<epoch>-<seq>`.")]
+After = Annotated[
+    str,
+    Query(
+        description="The cursor to go on from, as `<epoch>-<seq>`.", json_schema_extra=_CURSOR_FORM
+    ),
+]
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The stream."}
@@ -51,8 +64,8 @@ async def session_events(
     services: ServicesDep,
     session_id: SessionId,
     caller: CallerDep,
-    last_event_id: LastEventId = None,
-    after: After = None,
+    last_event_id: LastEventId = "",
+    after: After = "",
 ) -> Response:
     """A session's events, live; first what the cursor has missed, or a snapshot."""
     cursor = _cursor(last_event_id, after)
@@ -74,8 +87,8 @@ async def run_events(
     session_id: SessionId,
     run_id: RunId,
     caller: CallerDep,
-    last_event_id: LastEventId = None,
-    after: After = None,
+    last_event_id: LastEventId = "",
+    after: After = "",
 ) -> Response:
     """One run's events, live; the stream ends with the run."""
     cursor = _cursor(last_event_id, after)
@@ -90,7 +103,7 @@ async def run_events(
     return _stream(reading, services.settings, caller, _RunProjection(run_id))
 
 
-def _cursor(last_event_id: str | None, after: str | None) -> Cursor | None:
+def _cursor(last_event_id: str, after: str) -> Cursor | None:
     text = last_event_id or after
     return Cursor.parse(text) if text else None
 

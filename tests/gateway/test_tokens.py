@@ -73,11 +73,10 @@ def test_a_made_token_opens_what_it_names_until_it_ends(gateway: Gateway) -> Non
     [
         ({"ttl_s": 0}, "body.ttl_s"),
         ({"ttl_s": "60"}, "body.ttl_s"),
-        ({"ttl_s": 7201}, "STEPWIRE_AUTH_MAX_TTL_S"),
         ({"sub": ""}, "body.sub"),
-        ({"sessions": ["{sub}*"]}, "'{sub}'"),
+        ({"sessions": ["x{sub}*"]}, "body.sessions.0"),
         ({"sub": "a:b"}, "'{sub}'"),
-        ({"sessions": ["*x"]}, "a session is an id"),
+        ({"sessions": ["*x"]}, "body.sessions.0"),
         ({"rights": ["all"]}, "body.rights.0"),
         ({"rihgts": []}, "body.rihgts"),
     ],
@@ -89,6 +88,11 @@ def test_a_token_that_would_not_be_taken_is_not_made(
     response = mint(gateway, **wrong)
     assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
     assert where in response.json()["detail"]
+
+
+def test_a_token_lives_no_longer_than_is_allowed(gateway: Gateway) -> None:
+    made = mint(gateway, ttl_s=1_000_000).json()
+    assert datetime.fromisoformat(made["expires_at"]).timestamp() <= time.time() + 7200
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,8 @@ def new_session(gateway: Gateway) -> str:
 
 
 def for_gateway(session: str, ttl_s: float) -> tuple[str, int]:
-    content = claims(session, ttl_s=ttl_s) | {"iss": "https://issuer.example", "aud": "stepwire"}
+    content = claims(session, ttl_s=ttl_s)
+    content |= {"iss": "https://issuer.example", "aud": "stepwire"}
     return tokens.signed(content), content["exp"]
 
 
