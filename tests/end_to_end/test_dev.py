@@ -237,7 +237,7 @@ def test_help_names_every_command_and_shows_defaults() -> None:
 
 def test_the_demo_answers_with_what_it_found() -> None:
     result = subprocess.run(
-        [sys.executable, "examples/demo.py", "What does a cursor look like?"],
+        [sys.executable, "examples/demo.py", "Where does a stream with a trimmed cursor start?"],
         cwd=ROOT,
         capture_output=True,
         text=True,
