@@ -148,9 +148,7 @@ def gateway(
 @token_option
 @click.option("--after", help="Go on behind this cursor instead of starting from the whole state.")
 @click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
-def tail(
-    session: str, url: str, token: str | None, after: str | None, until_idle: bool
-) -> None:
+def tail(session: str, url: str, token: str | None, after: str | None, until_idle: bool) -> None:
     """Draw the step tree of SESSION live in the terminal."""
     with needs("dev"):
         from stepwire_cli.tail import run_tail

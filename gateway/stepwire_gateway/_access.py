@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
-from stepwire_core.errors import Forbidden, KeysUnavailable
+from stepwire_core.errors import Forbidden, KeysUnavailable, LimitExceeded
 from stepwire_gateway._caller import Caller, Right
+from stepwire_gateway._limits import Counted, Limits, exits
 from stepwire_gateway._problems import try_again_response
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Need:
     """A browser opens the address by itself (EventSource, img): the token may be in the query."""
     stream: bool = False
     """An EventSource opens it, which gives up for good on an error."""
+    counts: Counted | None = None
+    """What a call of it is one more of."""
 
 
 def needs(
@@ -49,9 +52,10 @@ def needs(
     session: Literal["path", "body", "all"] = "path",
     link: bool = False,
     stream: bool = False,
+    counts: Counted | None = None,
 ) -> Callable[[Function], Function]:
     """The caller must have this right, in the session that the path names unless said otherwise."""
-    return _marked(Need(right, session, link or stream, stream))
+    return _marked(Need(right, session, link or stream, stream, counts))
 
 
 def needs_api_key(endpoint: Function) -> Function:
@@ -101,7 +105,7 @@ class GuardedRoute(APIRoute):
             if self.need.right is not None:
                 try:
                     request.state.caller = await _let_in(request, self.need)
-                except KeysUnavailable:
+                except (KeysUnavailable, LimitExceeded):
                     if self.need.stream:
                         return try_again_response()
                     raise
@@ -115,8 +119,10 @@ async def _let_in(request: Request, need: Need) -> Caller:
 
     Raises:
         Unauthenticated, Forbidden, KeysUnavailable: he has not, or nobody knows.
+        LimitExceeded: he does too much.
     """
     auth: Auth = request.app.state.services.auth
+    limits: Limits = request.app.state.services.limits
     caller = await auth.caller(request, link=need.link)
     if need.right is None or need.right == "api_key":
         if not (caller.is_backend or auth.is_open):
@@ -127,6 +133,10 @@ async def _let_in(request: Request, need: Need) -> Caller:
         caller.require_right(need.right)
         if need.session == "all" and not caller.reaches_all:
             raise Forbidden("this needs a token for all sessions")
+    if need.counts is not None:
+        await limits.count(need.counts, caller, request)
+    if need.stream:
+        exits(request).enter_context(limits.stream(caller, request))
     return caller
 
 

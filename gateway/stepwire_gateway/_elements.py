@@ -67,7 +67,7 @@ _ANY_TYPE: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format
 
 
 @router.post("", status_code=201, response_model=ElementDocument, openapi_extra=_RAW_BODY)
-@needs("write")
+@needs("write", counts="messages")
 async def upload_element(
     services: ServicesDep,
     session_id: SessionId,

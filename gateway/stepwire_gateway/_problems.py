@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,8 @@ from stepwire_core.errors import (
     InvalidCursor,
     InvalidId,
     KeysUnavailable,
+    LimitExceeded,
+    MessageTooLarge,
     RunNotFound,
     SessionNotFound,
     StepwireError,
@@ -51,6 +54,8 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     CrossSiteRequest: (403, "cross_site_request"),
     UntrustedHost: (403, "untrusted_host"),
     TokensDisabled: (404, "tokens_disabled"),
+    LimitExceeded: (429, "limit_exceeded"),
+    MessageTooLarge: (413, "message_too_large"),
     KeysUnavailable: (503, "keys_unavailable"),
     StoreUnavailable: (503, "store_unavailable"),
 }
@@ -98,6 +103,8 @@ def _on_stepwire_error(_request: Request, error: Exception) -> JSONResponse:
     if status == 500:
         logger.error("request failed", exc_info=error)
     response = problem_response(status, code, str(error))
+    if isinstance(error, LimitExceeded):
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if challenge := _challenge(error):
         response.headers["WWW-Authenticate"] = challenge
     return response

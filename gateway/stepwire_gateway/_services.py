@@ -16,8 +16,10 @@ from stepwire_core.ids import check_id
 from stepwire_core.log import EventLog
 from stepwire_core.objects import Objects
 from stepwire_core.queue import RunQueue, open_queue
+from stepwire_core.rates import Rates
 from stepwire_core.settings import Settings
 from stepwire_gateway._auth import Auth
+from stepwire_gateway._limits import Limits
 from stepwire_gateway.hub import Hub
 
 
@@ -32,6 +34,7 @@ class Services:
     files: Files
     objects: Objects | None
     auth: Auth
+    limits: Limits
 
     @property
     def contents(self) -> Sequence[Contents]:
@@ -47,9 +50,9 @@ async def open_services(settings: Settings, objects: Objects | None) -> AsyncIte
     try:
         log = EventLog(redis, server_id, settings)
         hub = Hub(log, settings)
-        auth = Auth(settings)
+        auth, limits = Auth(settings), Limits(Rates(redis), settings)
         async with open_queue(settings) as queue, hub.running(), auth.running():
-            yield Services(settings, log, queue, hub, Files(redis), objects, auth)
+            yield Services(settings, log, queue, hub, Files(redis), objects, auth, limits)
     finally:
         await redis.aclose()
 

@@ -16,7 +16,7 @@ from stepwire_core.documents import (
     Snapshot,
     StepDocument,
 )
-from stepwire_core.errors import IdConflict
+from stepwire_core.errors import IdConflict, MessageTooLarge
 from stepwire_core.events import step_event
 from stepwire_core.ids import ID_PATTERN, derived_id, new_id
 from stepwire_core.log import Batch
@@ -71,7 +71,7 @@ class AcceptedRun(BaseModel):
     status_code=201,
     responses={200: {"model": CreatedSession, "description": "It was there already."}},
 )
-@needs("write", session="body")
+@needs("write", session="body", counts="sessions")
 async def create_session(
     services: ServicesDep, caller: CallerDep, response: Response, body: NewSession | None = None
 ) -> CreatedSession:
@@ -97,11 +97,13 @@ async def read_session(services: ServicesDep, session_id: SessionId) -> Snapshot
 
 
 @router.post("/{session_id}/messages", status_code=202)
-@needs("write")
+@needs("write", counts="messages")
 async def post_message(
     services: ServicesDep, session_id: SessionId, body: NewMessage
 ) -> AcceptedMessage:
     """Put a person's message into the log, for all to see, and run ``on_message``."""
+    if len(body.content) > services.settings.max_message_chars:
+        raise MessageTooLarge(len(body.content), services.settings.max_message_chars)
     message_id = body.id or new_id()
     run_id = derived_id(session_id, ON_MESSAGE, message_id)
     ts = now()
@@ -133,7 +135,7 @@ async def post_message(
 
 
 @router.post("/{session_id}/runs", status_code=202)
-@needs("write")
+@needs("write", counts="messages")
 async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) -> AcceptedRun:
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
     run_id = body.id or new_id()

@@ -17,6 +17,7 @@ from stepwire_core.objects import Objects
 from stepwire_core.settings import Settings, listed, load_settings
 from stepwire_gateway import _access, _elements, _health, _problems, _sessions, _streams, _tokens
 from stepwire_gateway._body_limit import BodyLimit
+from stepwire_gateway._limits import Exits
 from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
 
@@ -41,8 +42,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "The token does not open this, or another site's page sends it.",
         404: "There is no such session, run or element.",
         409: "The id stands for something else.",
-        413: "The body is too large.",
+        413: "The body, or the message in it, is too large.",
         422: "The request does not have the shape asked for.",
+        429: "There were too many; `Retry-After` says when to try again.",
         503: "Redis does not answer.",
     }.items()
 }
@@ -74,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, settings=settings)
     _problems.install(app)
+    app.add_middleware(Exits)
     if origins := listed(settings.cors_origins):
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
     routers = (_sessions, _elements, _streams, _tokens, _health)

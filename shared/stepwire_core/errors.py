@@ -20,6 +20,8 @@
     ├── Forbidden               the caller's token does not open this
     │   ├── CrossSiteRequest    a page of another site would act in its visitor's name
     │   └── UntrustedHost       a gateway without authentication, called under a foreign name
+    ├── LimitExceeded           too many of something, at a time or in a time
+    ├── MessageTooLarge         a message has too many characters
     ├── TokensDisabled          this gateway has no secret to sign tokens with
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
@@ -185,6 +187,25 @@ class UntrustedHost(Forbidden):
             "this gateway has no authentication and answers to this machine's own names alone "
             "(localhost, 127.0.0.1): set STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or "
             "STEPWIRE_API_KEYS, or name the host in STEPWIRE_AUTH_OPEN_HOSTS"
+        )
+
+
+class LimitExceeded(StepwireError):
+    """Somebody does too much; the message names the setting."""
+
+    def __init__(self, what: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{what}; try again in {max(1, round(retry_after_s))} s")
+
+
+class MessageTooLarge(StepwireError):
+    """A message has more characters than the settings allow."""
+
+    def __init__(self, chars: int, limit: int) -> None:
+        self.chars = chars
+        self.limit = limit
+        super().__init__(
+            f"the message has {chars} characters, {limit} are taken (STEPWIRE_MAX_MESSAGE_CHARS)"
         )
 
 

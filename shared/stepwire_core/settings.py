@@ -230,6 +230,29 @@ class Settings(BaseSettings):
         description="Origins whose pages may call the gateway, with commas between.",
     )
 
+    max_streams: int = Field(
+        default=10_000, ge=1, description="Event streams that one gateway process has open."
+    )
+    max_streams_per_subject: int = Field(
+        default=100, ge=1, description="Of these, those of one token's subject."
+    )
+    max_streams_per_address: int = Field(
+        default=1_000, ge=1, description="Of these, those from one address."
+    )
+    max_messages_per_minute: int = Field(
+        default=120,
+        ge=1,
+        description="Messages, runs and uploads of one subject, through all gateways.",
+    )
+    max_sessions_per_hour: int = Field(
+        default=1_000,
+        ge=1,
+        description="Sessions that one subject creates, through all gateways.",
+    )
+    max_message_chars: int = Field(
+        default=1_000_000, ge=1, description="Characters of one message."
+    )
+
     @property
     def has_auth(self) -> bool:
         """Whether callers must say who they are."""
