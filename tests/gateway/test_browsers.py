@@ -154,11 +154,12 @@ def test_without_authentication_a_foreign_name_opens_nothing(
     session = open_gateway.create_session()
     headers = {"Host": host}
     origin = headers | {"Origin": f"http://{host}"}
-    for response in (
-        open_gateway.client.get(f"/v1/sessions/{session}", headers=headers),
-        open_gateway.client.get(f"/v1/sessions/{session}/events", headers=headers),
-        open_gateway.client.post("/v1/sessions", headers=origin),
+    for method, path, sent in (
+        ("GET", f"/v1/sessions/{session}", headers),
+        ("GET", f"/v1/sessions/{session}/events", headers),
+        ("POST", "/v1/sessions", origin),
     ):
+        response = open_gateway.client.request(method, path, headers=sent)
         assert (response.status_code, response.json()["code"]) == (403, "untrusted_host")
         assert "STEPWIRE_AUTH_OPEN_HOSTS" in response.json()["detail"]
     # Whoever asks whether it lives may call it by any name.
