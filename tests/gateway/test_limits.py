@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -65,8 +66,10 @@ def test_a_subject_sends_so_much_in_a_minute_through_all_gateways(stack: Stack) 
 
 
 def test_a_window_ends_and_leaves_nothing(tmp_path: Path, server: EmbeddedServer) -> None:
-    with Stack(tmp_path, server.url) as stack, Redis.from_url(server.url) as redis:
-        gateway = stack.gateway(**AUTH, STEPWIRE_MAX_MESSAGES_PER_MINUTE="1")
+    with Stack(tmp_path, server.url) as stack, closing(Redis.from_url(server.url)) as connected:
+        # redis-py types what a command returns for its two kinds of client at once.
+        redis: Any = connected
+        gateway = stack.gateway(port=None, **AUTH, STEPWIRE_MAX_MESSAGES_PER_MINUTE="1")
         eager, session = caller("somebody|/ *"), new_session(gateway, bearer(API_KEY))
         before = set(redis.keys("stepwire:rate:*"))
         assert send(gateway, session, eager).status_code == 202
@@ -80,7 +83,7 @@ def test_a_window_ends_and_leaves_nothing(tmp_path: Path, server: EmbeddedServer
 
 
 def test_a_subject_creates_so_many_sessions_in_an_hour(stack: Stack) -> None:
-    gateway = stack.gateway(**AUTH, STEPWIRE_MAX_SESSIONS_PER_HOUR="2")
+    gateway = stack.gateway(port=None, **AUTH, STEPWIRE_MAX_SESSIONS_PER_HOUR="2")
     eager = caller()
     for _ in range(2):
         assert gateway.client.post("/v1/sessions", headers=eager).status_code == 201
@@ -182,7 +185,7 @@ def test_streams_over_the_limit_are_told_to_come_back_and_get_in_when_one_has_go
 
 
 def test_streams_that_do_not_come_about_hold_no_place(stack: Stack) -> None:
-    gateway = stack.gateway(**AUTH, STEPWIRE_MAX_STREAMS="1")
+    gateway = stack.gateway(port=None, **AUTH, STEPWIRE_MAX_STREAMS="1")
     session = new_session(gateway, bearer(API_KEY))
     me = caller()
     for _ in range(3):
@@ -199,6 +202,7 @@ def test_streams_that_do_not_come_about_hold_no_place(stack: Stack) -> None:
 @pytest.fixture(autouse=True)
 def fresh_windows(server: EmbeddedServer) -> None:
     """Other tests' windows of the fixed addresses are none of ours."""
-    with Redis.from_url(server.url) as redis:
+    with closing(Redis.from_url(server.url)) as connected:
+        redis: Any = connected
         for key in redis.keys("stepwire:rate:*"):
             redis.delete(key)
