@@ -33,14 +33,16 @@ class StreamLost(Exception):
     """The stream ended or broke; it can be opened again from the last cursor."""
 
 
-def send_message(session: str, text: str, *, url: str, files: Sequence[Path] = ()) -> str:
+def send_message(
+    session: str, text: str, *, url: str, token: str | None = None, files: Sequence[Path] = ()
+) -> str:
     """Send a message, into a new session if ``session`` is ``-``; the session's id.
 
     Raises:
         GatewayRefused: the gateway said no.
         StoreUnavailable: no gateway answers.
     """
-    with _gateway(url) as client:
+    with _gateway(url, token) as client:
         if session == NEW_SESSION:
             session = str(_checked(client.post("/v1/sessions"))["session_id"])
         elements = [_upload(client, session, file) for file in files]
@@ -50,7 +52,13 @@ def send_message(session: str, text: str, *, url: str, files: Sequence[Path] = (
 
 
 def send_answer(
-    session: str, text: str, *, url: str, ask: str | None = None, files: Sequence[Path] = ()
+    session: str,
+    text: str,
+    *,
+    url: str,
+    token: str | None = None,
+    ask: str | None = None,
+    files: Sequence[Path] = (),
 ) -> str:
     """Answer what a handler asks: ``ask``, or how its id begins; else the only open one. Its id.
 
@@ -59,7 +67,7 @@ def send_answer(
         GatewayRefused: the gateway said no; somebody else was quicker, say.
         StoreUnavailable: no gateway answers.
     """
-    with _gateway(url) as client:
+    with _gateway(url, token) as client:
         found = chosen_ask(_asks(_checked(client.get(_path(session)))), ask)
         # Checked before anything is uploaded: what is in the session stays there.
         answer = answer_of(found, text, files)
@@ -88,7 +96,7 @@ def _upload(client: httpx.Client, session: str, file: Path) -> str:
 
 
 def read_events(
-    session: str, *, url: str, after: str | None
+    session: str, *, url: str, token: str | None = None, after: str | None
 ) -> Generator[ServerSentEvent, None, None]:
     """The session's events from a cursor on. Close it: it holds a connection.
 
@@ -97,7 +105,7 @@ def read_events(
         GatewayRefused: the gateway said no.
         StoreUnavailable: no gateway answers.
     """
-    with _gateway(url) as client:
+    with _gateway(url, token) as client:
         yield from _stream(client, session, after)
 
 
@@ -130,9 +138,10 @@ def _path(session: str) -> str:
 
 
 @contextmanager
-def _gateway(url: str) -> Iterator[httpx.Client]:
+def _gateway(url: str, token: str | None) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as client:
+        with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_S) as client:
             yield client
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise GatewayRefused(
@@ -163,6 +172,8 @@ def _checked(response: httpx.Response) -> dict[str, Any]:
     detail = f"{response.url} answered HTTP {response.status_code}"
     if isinstance(body, dict):
         detail = str(body.get("detail", detail))
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        detail += "; give the command one with --token, or in STEPWIRE_TOKEN"
     if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise StoreUnavailable(detail)
     raise GatewayRefused(detail)

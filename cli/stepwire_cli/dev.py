@@ -19,6 +19,7 @@ from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.connections import without_password
 from stepwire_core.errors import HandlerModuleError, SettingsError
+from stepwire_core.settings import is_loopback, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from stepwire_cli.processes import Child
 
 START_TIMEOUT_S: Final = 20.0
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def run_dev(
@@ -71,10 +71,11 @@ def run_dev(
 
 
 def _check(app: str, host: str, port: int) -> None:
-    if host not in LOOPBACK:
+    if not (is_loopback(host) or load_settings().has_auth):
         raise SettingsError(
-            f"'stepwire dev' has no authentication and listens on loopback only, not on {host}; "
-            "run 'stepwire gateway --host' behind your own proxy for others to reach it"
+            f"'stepwire dev' has no authentication and listens on loopback only, not on {host}: "
+            "set STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or STEPWIRE_API_KEYS for others to "
+            "reach it"
         )
     if (app.endswith(".py") or "/" in app) and not Path(app).is_file():
         raise HandlerModuleError(f"no file {app}: give the path of the module with your handlers")

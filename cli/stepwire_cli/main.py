@@ -67,6 +67,13 @@ file_option = click.option(
 tail_option = click.option(
     "--tail", "follow", is_flag=True, help="Then draw the session until the run is over."
 )
+token_option = click.option(
+    "--token",
+    envvar="STEPWIRE_TOKEN",
+    show_envvar=True,
+    metavar="TOKEN",
+    help="A token or an API key, where the gateway asks for one.",
+)
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
 
@@ -150,14 +157,16 @@ def gateway(
 @main.command()
 @click.argument("session")
 @url_option
+@token_option
 @click.option("--after", help="Go on behind this cursor instead of starting from the whole state.")
 @click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
-def tail(session: str, url: str, after: str | None, until_idle: bool) -> None:
+def tail(session: str, url: str, token: str | None, after: str | None, until_idle: bool) -> None:
     """Draw the step tree of SESSION live in the terminal."""
     with needs("dev"):
         from stepwire_cli.tail import run_tail
 
-    sys.exit(0 if run_tail(session, url=url, after=after, until_idle=until_idle) else 1)
+    shown = run_tail(session, url=url, token=token, after=after, until_idle=until_idle)
+    sys.exit(0 if shown else 1)
 
 
 @main.command()
@@ -165,8 +174,11 @@ def tail(session: str, url: str, after: str | None, until_idle: bool) -> None:
 @click.argument("text", required=False, default="")
 @file_option
 @url_option
+@token_option
 @tail_option
-def send(session: str, text: str, files: tuple[Path, ...], url: str, follow: bool) -> None:
+def send(
+    session: str, text: str, files: tuple[Path, ...], url: str, token: str | None, follow: bool
+) -> None:
     """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
     if not text and not files:
         raise click.UsageError("a message has a TEXT, or files given with --file, or both")
@@ -174,10 +186,11 @@ def send(session: str, text: str, files: tuple[Path, ...], url: str, follow: boo
         from stepwire_cli.client import send_message
         from stepwire_cli.tail import run_tail
 
-    session_id = send_message(session, text, url=url, files=files)
+    session_id = send_message(session, text, url=url, token=token, files=files)
     click.echo(session_id)
     if follow:
-        sys.exit(0 if run_tail(session_id, url=url, after=None, until_idle=True) else 1)
+        good = run_tail(session_id, url=url, token=token, after=None, until_idle=True)
+        sys.exit(0 if good else 1)
 
 
 @main.command()
@@ -186,18 +199,26 @@ def send(session: str, text: str, files: tuple[Path, ...], url: str, follow: boo
 @click.option("--ask", help="The id of the question, or how it begins.  [default: the only one]")
 @file_option
 @url_option
+@token_option
 @tail_option
 def answer(
-    session: str, text: str, ask: str | None, files: tuple[Path, ...], url: str, follow: bool
+    session: str,
+    text: str,
+    ask: str | None,
+    files: tuple[Path, ...],
+    url: str,
+    token: str | None,
+    follow: bool,
 ) -> None:
     """Answer what a handler asks in SESSION: with TEXT, an action's name as TEXT, or files."""
     with needs("dev"):
         from stepwire_cli.client import send_answer
         from stepwire_cli.tail import run_tail
 
-    click.echo(send_answer(session, text, url=url, ask=ask, files=files))
+    click.echo(send_answer(session, text, url=url, token=token, ask=ask, files=files))
     if follow:
-        sys.exit(0 if run_tail(session, url=url, after=None, until_idle=True) else 1)
+        good = run_tail(session, url=url, token=token, after=None, until_idle=True)
+        sys.exit(0 if good else 1)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")

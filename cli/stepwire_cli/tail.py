@@ -55,7 +55,9 @@ class Display(Protocol):
         """Say why nothing comes, or that it comes again."""
 
 
-def run_tail(session: str, *, url: str, after: str | None, until_idle: bool) -> bool:
+def run_tail(
+    session: str, *, url: str, token: str | None = None, after: str | None, until_idle: bool
+) -> bool:
     """Show a session until Ctrl-C or, with ``until_idle``, until no run is open any more.
 
     Goes on by itself after the stream broke, without loss. On a terminal it draws the tree and
@@ -65,7 +67,8 @@ def run_tail(session: str, *, url: str, after: str | None, until_idle: bool) -> 
         False if a run of the session ended in anything but ok.
 
     Raises:
-        GatewayRefused: there is no such session, or the cursor has a wrong form.
+        GatewayRefused: there is no such session, the token does not open it (any more), or the
+            cursor has a wrong form.
         UnreadableEvent: the gateway speaks another protocol.
         StoreUnavailable: no gateway answered in the first place.
         SystemExit: 130 for Ctrl-C before the session was idle.
@@ -82,7 +85,9 @@ def run_tail(session: str, *, url: str, after: str | None, until_idle: bool) -> 
         display = Transcript(tree, _write_line, url)
     try:
         with display:
-            _follow(tree, display, session, url=url, after=after, until_idle=until_idle)
+            _follow(
+                tree, display, session, url=url, token=token, after=after, until_idle=until_idle
+            )
     except KeyboardInterrupt:
         if until_idle:
             sys.exit(INTERRUPTED_EXIT)
@@ -95,6 +100,7 @@ def _follow(
     session: str,
     *,
     url: str,
+    token: str | None,
     after: str | None,
     until_idle: bool,
 ) -> None:
@@ -102,7 +108,7 @@ def _follow(
     delay_s, longest_s = _BACKOFF_S
     while True:
         try:
-            with closing(read_events(session, url=url, after=cursor)) as events:
+            with closing(read_events(session, url=url, token=token, after=cursor)) as events:
                 for event in events:
                     display.trouble(None)
                     has_answered = True

@@ -14,10 +14,12 @@ from stepwire_core.errors import (
     AskNotFound,
     IdConflict,
     InvalidId,
+    MessageTooLarge,
     RunEnded,
     RunFenced,
 )
 from stepwire_core.ids import check_id, new_id
+from stepwire_gateway._access import GuardedRoute, needs
 from stepwire_gateway._bodies import Body, Id
 from stepwire_gateway._elements import uploads
 from stepwire_gateway._services import ServicesDep, SessionId
@@ -25,7 +27,7 @@ from stepwire_gateway._services import ServicesDep, SessionId
 if TYPE_CHECKING:
     from stepwire_gateway._services import Services
 
-router = APIRouter(prefix="/v1/sessions/{session_id}/asks", tags=["asks"])
+router = APIRouter(prefix="/v1/sessions/{session_id}/asks", tags=["asks"], route_class=GuardedRoute)
 
 
 class NewAnswer(Body):
@@ -34,7 +36,10 @@ class NewAnswer(Body):
     content: str | None = Field(default=None, min_length=1)
     action: Id | None = Field(default=None, description="The id of one of its actions.")
     files: list[Id] | None = Field(
-        default=None, min_length=1, description="Ids of elements that were uploaded before."
+        default=None,
+        min_length=1,
+        json_schema_extra={"uniqueItems": True},
+        description="Ids of elements that were uploaded before.",
     )
     id: Id | None = Field(
         default=None,
@@ -45,6 +50,7 @@ class NewAnswer(Body):
 
 
 @router.post("/{id}")
+@needs("write", counts="messages")
 async def answer_ask(
     services: ServicesDep,
     session_id: SessionId,
@@ -55,6 +61,8 @@ async def answer_ask(
     ask = await _ask(services, session_id, ask_id)
     if ask.status != "open":
         return _same_answer(ask, body)
+    if len(body.content or "") > services.settings.max_message_chars:
+        raise MessageTooLarge(len(body.content or ""), services.settings.max_message_chars)
     files = body.files
     answer = asks.Answer(
         id=body.id or new_id(),

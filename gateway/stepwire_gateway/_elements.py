@@ -19,6 +19,7 @@ from stepwire_core.events import element_event
 from stepwire_core.ids import check_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.messages import uploaded
+from stepwire_gateway._access import GuardedRoute, needs
 from stepwire_gateway._problems import problem_response
 from stepwire_gateway._ranges import Unsatisfiable, etag_matches, requested_span
 from stepwire_gateway._services import ServicesDep, SessionId
@@ -26,7 +27,9 @@ from stepwire_gateway._services import ServicesDep, SessionId
 if TYPE_CHECKING:
     from stepwire_gateway._services import Services
 
-router = APIRouter(prefix="/v1/sessions/{session_id}/elements", tags=["elements"])
+router = APIRouter(
+    prefix="/v1/sessions/{session_id}/elements", tags=["elements"], route_class=GuardedRoute
+)
 
 INLINE: Final = frozenset(
     {
@@ -48,13 +51,15 @@ SANDBOX: Final = (
 _RAW_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
-        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The file itself, with any media type but a form's.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 _ANY_TYPE: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 
 
 @router.post("", status_code=201, response_model=ElementDocument, openapi_extra=_RAW_BODY)
+@needs("write", counts="messages")
 async def upload_element(
     services: ServicesDep,
     session_id: SessionId,
@@ -96,6 +101,7 @@ async def upload_element(
         416: {"description": "`Range` begins behind the end."},
     },
 )
+@needs("read", link=True)
 async def read_element(
     services: ServicesDep,
     session_id: SessionId,
@@ -179,6 +185,8 @@ def _headers(element: ElementDocument, etag: str) -> dict[str, str]:
         "Content-Disposition": f"{disposition}; filename*=utf-8''{quote(element.name, safe='')}",
         "Content-Security-Policy": SANDBOX,
         "X-Content-Type-Options": "nosniff",
+        # The address may have a token in it.
+        "Referrer-Policy": "no-referrer",
         "Accept-Ranges": "bytes",
         "ETag": etag,
         # Only for who may read it, and asked for again each time: it may have been removed.

@@ -14,13 +14,18 @@ from stepwire_core.events import feedback_event
 from stepwire_core.ids import check_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.queue import RunRequest
+from stepwire_gateway._access import GuardedRoute, needs
 from stepwire_gateway._bodies import Body
 from stepwire_gateway._services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
     from stepwire_gateway._services import Services
 
-router = APIRouter(prefix="/v1/sessions/{session_id}/steps/{id}/feedback", tags=["feedback"])
+router = APIRouter(
+    prefix="/v1/sessions/{session_id}/steps/{id}/feedback",
+    tags=["feedback"],
+    route_class=GuardedRoute,
+)
 
 StepIdPath = Annotated[str, Path(alias="id")]
 
@@ -31,6 +36,7 @@ class NewFeedback(Body):
 
 
 @router.put("")
+@needs("write", counts="messages")
 async def give_feedback(
     services: ServicesDep, session_id: SessionId, step_id: StepIdPath, body: NewFeedback
 ) -> FeedbackDocument:
@@ -44,6 +50,7 @@ async def give_feedback(
 
 
 @router.delete("", status_code=204)
+@needs("write", counts="messages")
 async def withdraw_feedback(
     services: ServicesDep, session_id: SessionId, step_id: StepIdPath
 ) -> None:

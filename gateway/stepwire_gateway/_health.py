@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from stepwire_core.errors import StoreUnavailable
+from stepwire_gateway._access import GuardedRoute, needs_nothing
 from stepwire_gateway._services import ServicesDep
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 
 class Health(BaseModel):
@@ -16,12 +17,14 @@ class Health(BaseModel):
 
 
 @router.get("/healthz")
+@needs_nothing
 async def healthz() -> Health:
     """200 while the process answers."""
     return Health(status="ok")
 
 
 @router.get("/readyz")
+@needs_nothing
 async def readyz(services: ServicesDep) -> Health:
     """200 when both Redis answer, that of the log and that of the queue; 503 while shutting
     down."""

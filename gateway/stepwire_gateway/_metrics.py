@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from stepwire_gateway._access import GuardedRoute, needs
 from stepwire_gateway._services import ServicesDep
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from stepwire_gateway.hub import Hub
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 PREFIX = "stepwire_gateway_"
 OTHER = "other"
@@ -36,6 +37,7 @@ Requests = Counter[tuple[str, str, int]]
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
 )
+@needs("read", session="all")
 async def metrics(services: ServicesDep, request: Request) -> Response:
     """Counters and gauges of this process."""
     registry = CollectorRegistry()

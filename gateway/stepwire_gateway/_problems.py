@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from stepwire_core.errors import (
     AskEnded,
     AskNotFound,
+    CrossSiteRequest,
     ElementNotFound,
     FeedbackDisabled,
+    Forbidden,
     IdConflict,
     InvalidArgument,
     InvalidCursor,
     InvalidId,
+    KeysUnavailable,
+    LimitExceeded,
+    MessageTooLarge,
     RunNotFound,
     SessionNotFound,
     StepNotFound,
     StepwireError,
     StoreUnavailable,
+    TokensDisabled,
+    Unauthenticated,
+    UntrustedHost,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +43,7 @@ logger = logging.getLogger("stepwire.gateway")
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 2
+STREAM_RETRY_MS: Final = 3_000
 
 _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     SessionNotFound: (404, "session_not_found"),
@@ -47,6 +57,14 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     InvalidArgument: (422, "invalid_request"),
     InvalidId: (422, "invalid_request"),
     IdConflict: (409, "id_conflict"),
+    Unauthenticated: (401, "unauthenticated"),
+    Forbidden: (403, "forbidden"),
+    CrossSiteRequest: (403, "cross_site_request"),
+    UntrustedHost: (403, "untrusted_host"),
+    TokensDisabled: (404, "tokens_disabled"),
+    LimitExceeded: (429, "limit_exceeded"),
+    MessageTooLarge: (413, "message_too_large"),
+    KeysUnavailable: (503, "keys_unavailable"),
     StoreUnavailable: (503, "store_unavailable"),
 }
 _OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
@@ -75,6 +93,11 @@ def problem_response(
     )
 
 
+def try_again_response() -> Response:
+    """What an EventSource gets instead of 503, on which it gives up for good: an empty stream."""
+    return Response(f"retry: {STREAM_RETRY_MS}\n\n", media_type="text/event-stream")
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of this app with a problem."""
     app.add_exception_handler(StepwireError, _on_stepwire_error)
@@ -87,7 +110,21 @@ def _on_stepwire_error(_request: Request, error: Exception) -> JSONResponse:
     status, code = _OF_ERROR.get(type(error), (500, "internal_error"))  # type: ignore[arg-type]
     if status == 500:
         logger.error("request failed", exc_info=error)
-    return problem_response(status, code, str(error))
+    response = problem_response(status, code, str(error))
+    if isinstance(error, LimitExceeded):
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if challenge := _challenge(error):
+        response.headers["WWW-Authenticate"] = challenge
+    return response
+
+
+def _challenge(error: Exception) -> str | None:
+    """What a client could do about it, as RFC 6750, section 3, puts it."""
+    if isinstance(error, Unauthenticated):
+        return 'Bearer realm="stepwire"' + (', error="invalid_token"' if error.given else "")
+    if type(error) is Forbidden:
+        return 'Bearer realm="stepwire", error="insufficient_scope"'
+    return None
 
 
 def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:

@@ -17,13 +17,16 @@ from stepwire_core.ids import check_id
 from stepwire_core.log import EventLog
 from stepwire_core.objects import Objects
 from stepwire_core.queue import RunQueue, open_queue
+from stepwire_core.rates import Rates
 from stepwire_core.settings import Settings
+from stepwire_gateway._auth import Auth
+from stepwire_gateway._limits import Limits
 from stepwire_gateway.hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The log, the queue and the hub of this process."""
+    """The log, the queue, the hub of this process, and who may call it."""
 
     settings: Settings
     log: EventLog
@@ -32,6 +35,8 @@ class Services:
     hub: Hub
     files: Files
     objects: Objects | None
+    auth: Auth
+    limits: Limits
 
     @property
     def contents(self) -> Sequence[Contents]:
@@ -47,9 +52,10 @@ async def open_services(settings: Settings, objects: Objects | None) -> AsyncIte
     try:
         log = EventLog(redis, server_id, settings)
         hub = Hub(log, settings)
-        async with open_queue(settings) as queue, hub.running():
+        auth, limits = Auth(settings), Limits(Rates(redis), settings)
+        async with open_queue(settings) as queue, hub.running(), auth.running():
             letters = DeadLetters(queue.redis, settings)
-            yield Services(settings, log, queue, letters, hub, Files(redis), objects)
+            yield Services(settings, log, queue, letters, hub, Files(redis), objects, auth, limits)
     finally:
         await redis.aclose()
 

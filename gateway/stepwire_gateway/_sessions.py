@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Self
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from stepwire_core.documents import (
     ON_CHAT_END,
@@ -16,11 +16,12 @@ from stepwire_core.documents import (
     ON_MESSAGE,
     Snapshot,
 )
-from stepwire_core.errors import IdConflict
+from stepwire_core.errors import IdConflict, MessageTooLarge
 from stepwire_core.ids import derived_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
+from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._bodies import Body, Id
 from stepwire_gateway._elements import uploads
 from stepwire_gateway._services import RunId, ServicesDep, SessionId
@@ -28,7 +29,7 @@ from stepwire_gateway._services import RunId, ServicesDep, SessionId
 if TYPE_CHECKING:
     from stepwire_core.documents import StepDocument
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
 
 
 class NewSession(Body):
@@ -40,6 +41,15 @@ class CreatedSession(BaseModel):
 
 
 class NewMessage(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["content"], "properties": {"content": {"minLength": 1}}},
+                {"required": ["elements"], "properties": {"elements": {"minItems": 1}}},
+            ]
+        }
+    )
+
     content: str = Field(default="", description="May be empty when there are elements.")
     id: Id | None = Field(
         default=None, description="Makes the request repeatable; by default a fresh one."
@@ -49,6 +59,7 @@ class NewMessage(Body):
     elements: list[Id] = Field(
         default_factory=list,
         max_length=100,
+        json_schema_extra={"uniqueItems": True},
         description="Ids of files that were uploaded before: the handler gets them.",
     )
 
@@ -78,12 +89,18 @@ class AcceptedRun(BaseModel):
     run_id: str
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"model": CreatedSession, "description": "It was there already."}},
+)
+@needs("write", session="body", counts="sessions")
 async def create_session(
-    services: ServicesDep, response: Response, body: NewSession | None = None
+    services: ServicesDep, caller: CallerDep, response: Response, body: NewSession | None = None
 ) -> CreatedSession:
     """Create a session and run ``on_chat_start``; 200 if the ``id`` exists already."""
-    session_id = (body.id if body else None) or new_id()
+    session_id = (body.id if body else None) or caller.new_session_id()
+    caller.require("write", session_id)
     run_id = derived_id(session_id, ON_CHAT_START)
     # Repeating all of it is harmless: the run is queued once, and runs once.
     created = await services.log.create(session_id, run_id, turn=ON_CHAT_START)
@@ -96,12 +113,14 @@ async def create_session(
 
 
 @router.get("/{session_id}")
+@needs("read")
 async def read_session(services: ServicesDep, session_id: SessionId) -> Snapshot:
     """The whole state of a session, and the cursor it is true at."""
     return await services.log.snapshot(session_id)
 
 
 @router.delete("/{session_id}", status_code=204)
+@needs("admin")
 async def delete_session(services: ServicesDep, session_id: SessionId) -> None:
     """Delete a session with everything in it, and run ``on_chat_end``.
 
@@ -120,6 +139,7 @@ async def delete_session(services: ServicesDep, session_id: SessionId) -> None:
 
 
 @router.post("/{session_id}/resume", status_code=202)
+@needs("write", counts="messages")
 async def resume_session(
     services: ServicesDep, session_id: SessionId, body: Resumption | None = None
 ) -> AcceptedRun:
@@ -133,10 +153,13 @@ async def resume_session(
 
 
 @router.post("/{session_id}/messages", status_code=202)
+@needs("write", counts="messages")
 async def post_message(
     services: ServicesDep, session_id: SessionId, body: NewMessage
 ) -> AcceptedMessage:
     """Put a person's message into the log, for all to see, and run ``on_message``."""
+    if len(body.content) > services.settings.max_message_chars:
+        raise MessageTooLarge(len(body.content), services.settings.max_message_chars)
     message_id = body.id or new_id()
     run_id = derived_id(session_id, ON_MESSAGE, message_id)
     elements = attached(
@@ -170,6 +193,7 @@ async def post_message(
 
 
 @router.post("/{session_id}/runs", status_code=202)
+@needs("write", counts="messages")
 async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) -> AcceptedRun:
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
     run_id = body.id or new_id()
@@ -184,6 +208,7 @@ async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) 
 
 
 @router.post("/{session_id}/runs/{run_id}/cancel", status_code=202)
+@needs("cancel")
 async def cancel_run(services: ServicesDep, session_id: SessionId, run_id: RunId) -> AcceptedRun:
     """Stop a run: its handler is cancelled, and its open steps end as ``cancelled``.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,20 +17,25 @@ from sse_starlette.sse import SendTimeoutError
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.events import EVENT_TYPES
+from stepwire_gateway._access import CallerDep, GuardedRoute, needs
+from stepwire_gateway._problems import try_again_response
 from stepwire_gateway._selection import Selection, parse_types
 from stepwire_gateway._services import RunId, Services, ServicesDep, SessionId
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from stepwire_gateway._caller import Caller
     from stepwire_gateway.hub import Hub, Reading
 
-router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"])
+router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"], route_class=GuardedRoute)
 
 RETRY_MS: Final = 1_000
 """A client that lost its stream comes back after this long."""
 
-UNAVAILABLE_RETRY_MS: Final = 3_000
+EXPIRY_SPREAD_S: Final = 10.0
+EXPIRY_SPREAD_SHARE: Final = 0.2
+"""Streams end this long before their token, or this part of what it has left, at the most."""
 
 _PING: Final = ServerSentEvent(comment="ping", sep="\n")
 
@@ -40,10 +47,23 @@ _MARKS_PER_LOG: Final = 4
 
 _ANY_TYPE: Final = "|".join(map(re.escape, EVENT_TYPES))
 
+# Only for the document: what is malformed is refused with a code of its own.
+_CURSOR_FORM: Final[dict[str, Any]] = {"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"}
+
 LastEventId = Annotated[
-    str | None, Header(alias="Last-Event-ID", description="Wins over `after`: browsers send it.")
+    str,
+    Header(
+        alias="Last-Event-ID",
+        description="Wins over `after`: browsers send it.",
+        json_schema_extra=_CURSOR_FORM,
+    ),
 ]
-After = Annotated[str | None, Query(description="The cursor to go on from, as `<epoch>-<seq>`.")]
+After = Annotated[
+    str,
+    Query(
+        description="The cursor to go on from, as `<epoch>-<seq>`.", json_schema_extra=_CURSOR_FORM
+    ),
+]
 Types = Annotated[
     str | None,
     Query(
@@ -59,11 +79,13 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=_SSE)
+@needs("read", stream=True)
 async def session_events(
     services: ServicesDep,
     session_id: SessionId,
-    last_event_id: LastEventId = None,
-    after: After = None,
+    caller: CallerDep,
+    last_event_id: LastEventId = "",
+    after: After = "",
     types: Types = None,
 ) -> Response:
     """A session's events, live; first what the cursor has missed, or a snapshot."""
@@ -72,8 +94,8 @@ async def session_events(
     try:
         reading = await services.hub.open(session_id, cursor)
     except StoreUnavailable:
-        return _try_again()
-    return _EventStream(reading, services, selection)
+        return try_again_response()
+    return _EventStream(reading, services, caller, selection)
 
 
 @router.get(
@@ -81,12 +103,14 @@ async def session_events(
     response_class=EventSourceResponse,
     responses={**_SSE, 204: {"description": "The run is over, and the cursor is behind its end."}},
 )
+@needs("read", stream=True)
 async def run_events(
     services: ServicesDep,
     session_id: SessionId,
     run_id: RunId,
-    last_event_id: LastEventId = None,
-    after: After = None,
+    caller: CallerDep,
+    last_event_id: LastEventId = "",
+    after: After = "",
     types: Types = None,
 ) -> Response:
     """One run's events, live; the stream ends with the run."""
@@ -99,11 +123,11 @@ async def run_events(
             return Response(status_code=204)
         reading = await services.hub.open(session_id, cursor)
     except StoreUnavailable:
-        return _try_again()
-    return _EventStream(reading, services, selection)
+        return try_again_response()
+    return _EventStream(reading, services, caller, selection)
 
 
-def _cursor(last_event_id: str | None, after: str | None) -> Cursor | None:
+def _cursor(last_event_id: str, after: str) -> Cursor | None:
     text = last_event_id or after
     return Cursor.parse(text) if text else None
 
@@ -116,17 +140,14 @@ def _selection(services: Services, types: str | None, run_id: str | None = None)
     )
 
 
-def _try_again() -> Response:
-    """EventSource gives up for good on 503, so Redis being away is an empty stream with a delay."""
-    return Response(f"retry: {UNAVAILABLE_RETRY_MS}\n\n", media_type="text/event-stream")
-
-
 class _EventStream(EventSourceResponse):
     """The stream of one reading, which it closes in any case."""
 
-    def __init__(self, reading: Reading, services: Services, selection: Selection) -> None:
+    def __init__(
+        self, reading: Reading, services: Services, caller: Caller, selection: Selection
+    ) -> None:
         super().__init__(
-            _encoded(reading, services.hub, selection),
+            _encoded(reading, services.hub, caller, selection),
             sep="\n",
             ping=services.settings.ping_s,
             ping_message_factory=lambda: _PING,
@@ -151,12 +172,18 @@ class _EventStream(EventSourceResponse):
             await self._reading.aclose()
 
 
-async def _encoded(reading: Reading, hub: Hub, selection: Selection) -> AsyncIterator[bytes]:
-    """What goes out: all frames that wait leave in few writes."""
+async def _encoded(
+    reading: Reading, hub: Hub, caller: Caller, selection: Selection
+) -> AsyncIterator[bytes]:
+    """What goes out: all frames that wait leave in few writes, and none after the token's end."""
+    leaving = _leave_in_time(reading, caller)
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
         async with aclosing(reading.batches()) as batches:
             async for frames in batches:
+                if caller.has_expired:
+                    # A slow client was still taking what came before.
+                    return
                 if passed := selection.passed(frames):
                     encoded = b"".join(passed)
                     hub.counts.frames += len(passed)
@@ -165,8 +192,23 @@ async def _encoded(reading: Reading, hub: Hub, selection: Selection) -> AsyncIte
                 if selection.over:
                     return
         if reading.stopped:
-            # This process is leaving; what it served comes back to the others, not all at once.
+            # This process is leaving, or the token has nearly ended: not all come back at once.
             retry_ms = random.randint(RETRY_MS // 2, 2 * RETRY_MS)  # noqa: S311 - spread
             yield selection.mark() + f"retry: {retry_ms}\n\n".encode()
     finally:
+        if leaving is not None:
+            leaving.cancel()
         await reading.aclose()
+
+
+def _leave_in_time(reading: Reading, caller: Caller) -> asyncio.TimerHandle | None:
+    """End a stream before its token ends, at a moment of its own.
+
+    Tokens are often made in one moment, and clients that all came back in one would be many.
+    """
+    if caller.expires_at is None:
+        return None
+    left_s = max(0.0, caller.expires_at - time.time())
+    spread_s = min(EXPIRY_SPREAD_S, left_s * EXPIRY_SPREAD_SHARE)
+    at_s = left_s - random.uniform(0, spread_s)  # noqa: S311 - spread
+    return asyncio.get_running_loop().call_later(at_s, reading.stop)

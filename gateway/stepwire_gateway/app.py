@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from stepwire_core.objects import Objects
-from stepwire_core.settings import Settings, load_settings
+from stepwire_core.settings import Settings, listed, load_settings
 from stepwire_gateway import (
+    _access,
     _asks,
     _elements,
     _feedback,
@@ -23,19 +25,37 @@ from stepwire_gateway import (
     _problems,
     _sessions,
     _streams,
+    _tokens,
 )
 from stepwire_gateway._body_limit import BodyLimit
+from stepwire_gateway._limits import Exits
 from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
+
+_CORS: Final[dict[str, Any]] = {
+    "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": [
+        *("Authorization", "Content-Type", "Last-Event-ID"),
+        *("Range", "If-Range", "If-None-Match"),
+    ],
+    "allow_credentials": True,
+    "expose_headers": [
+        *("Location", "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"),
+        *("Retry-After", "WWW-Authenticate"),
+    ],
+}
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
         400: "The cursor is malformed.",
+        401: "There is no token, or none that is valid.",
+        403: "The token does not open this, or another site's page sends it.",
         404: "There is no such session, run, step, element or ask.",
         409: "The id stands for something else, or what is asked for is over.",
-        413: "The body is too large.",
+        413: "The body, or the message in it, is too large.",
         422: "The request does not have the shape asked for.",
+        429: "There were too many; `Retry-After` says when to try again.",
         503: "Redis does not answer.",
     }.items()
 }
@@ -67,11 +87,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, settings=settings)
     app.state.requests = _metrics.Requests()
+    _problems.install(app)
+    app.add_middleware(Exits)
+    if origins := listed(settings.cors_origins):
+        app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
     # Added last, it is the outermost.
     app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
-    _problems.install(app)
-    for part in (_sessions, _elements, _asks, _feedback, _streams, _health, _metrics):
-        app.include_router(part.router)
+    parts = (_sessions, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
+    _access.include(app, *(part.router for part in parts))
+    _access.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)
     return app
 
@@ -81,13 +105,19 @@ def _add_inspector(app: FastAPI) -> None:
         app.mount("/inspector", StaticFiles(directory=folder), name="inspector")
         page = folder / "index.html"
 
-    @app.get("/", include_in_schema=False)
+    router = APIRouter(route_class=_access.GuardedRoute)
+
+    @router.get("/", include_in_schema=False)
+    @_access.needs_nothing
     async def inspector() -> FileResponse:
         return FileResponse(page, headers=_PAGE_HEADERS)
+
+    _access.include(app, router)
 
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
 }

@@ -13,6 +13,8 @@ from sse_starlette.sse import AppStatus
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stepwire_core.connections import require
+from stepwire_core.errors import SettingsError
+from stepwire_core.settings import is_loopback
 from stepwire_gateway._feed import WRITE_BYTES
 from stepwire_gateway._streams import ABORT
 from stepwire_gateway.app import create_app
@@ -32,8 +34,9 @@ def run_gateway(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; open streams are then ended, spread over the grace time.
 
     Raises:
-        SettingsError: no Redis answers.
+        SettingsError: no Redis answers, or others could reach it without authentication.
     """
+    _refuse_strangers(settings)
     asyncio.run(require(settings.redis_url, "STEPWIRE_REDIS_URL"))
     asyncio.run(require(settings.effective_queue_url, "STEPWIRE_QUEUE_URL"))
     # The library would cancel every stream half a second after the signal, in the middle of its
@@ -75,6 +78,16 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.scope["extensions"] = {ABORT: {"connection": self.transport.abort}}
         super().on_headers_complete()
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    if settings.has_auth or settings.auth_open or is_loopback(settings.host):
+        return
+    raise SettingsError(
+        f"no authentication is set, and others could reach the gateway at {settings.host}: set "
+        "STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or STEPWIRE_API_KEYS, listen on loopback "
+        "(--host 127.0.0.1), or say that it is open on purpose (STEPWIRE_AUTH_OPEN=true)"
+    )
 
 
 class _Server(uvicorn.Server):

@@ -23,9 +23,17 @@
     ├── RunWaits                other runs of the session come before this one
     ├── QueueFull               more runs wait than the settings allow
     ├── TaskFailed              a task that was awaited with ``cl.enqueue`` did not end well
+    ├── Unauthenticated         no token, or none that is valid
+    ├── Forbidden               the caller's token does not open this
+    │   ├── CrossSiteRequest    a page of another site would act in its visitor's name
+    │   └── UntrustedHost       a gateway without authentication, called under a foreign name
+    ├── LimitExceeded           too many of something, at a time or in a time
+    ├── MessageTooLarge         a message has too many characters
+    ├── TokensDisabled          this gateway has no secret to sign tokens with
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
+    ├── KeysUnavailable         the server of the public keys for tokens does not answer
     └── StoreUnavailable        Redis, or the storage of large elements, does not answer
 """
 
@@ -196,6 +204,69 @@ class IdConflict(StepwireError):
         )
 
 
+class Unauthenticated(StepwireError):
+    """The caller has not said who he is; the message never repeats what he sent."""
+
+    def __init__(self, why: str, *, given: bool = True) -> None:
+        self.given = given
+        """Whether there was a token at all."""
+        super().__init__(why)
+
+
+class Forbidden(StepwireError):
+    """The caller may not do this, whether or not what he asks for exists."""
+
+
+class CrossSiteRequest(Forbidden):
+    """A browser carries this for a page of another site, with its visitor's credentials."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the browser says that a page of another site sends this: send it from the gateway's "
+            "own origin or one of STEPWIRE_CORS_ORIGINS, or with 'Authorization: Bearer'"
+        )
+
+
+class UntrustedHost(Forbidden):
+    """A gateway without authentication was called under a name that is not this machine's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this gateway has no authentication and answers to this machine's own names alone "
+            "(localhost, 127.0.0.1): set STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or "
+            "STEPWIRE_API_KEYS, or name the host in STEPWIRE_AUTH_OPEN_HOSTS"
+        )
+
+
+class LimitExceeded(StepwireError):
+    """Somebody does too much; the message names the setting."""
+
+    def __init__(self, what: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{what}; try again in {max(1, round(retry_after_s))} s")
+
+
+class MessageTooLarge(StepwireError):
+    """A message has more characters than the settings allow."""
+
+    def __init__(self, chars: int, limit: int) -> None:
+        self.chars = chars
+        self.limit = limit
+        super().__init__(
+            f"the message has {chars} characters, {limit} are taken (STEPWIRE_MAX_MESSAGE_CHARS)"
+        )
+
+
+class TokensDisabled(StepwireError):
+    """Tokens are made with a secret, and this gateway has none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this gateway makes no tokens: it has no secret to sign them with "
+            "(STEPWIRE_AUTH_SECRETS); whoever has the keys of STEPWIRE_AUTH_JWKS_URL makes them"
+        )
+
+
 class RunFenced(StepwireError):
     """A newer attempt of this run has begun; this one may write nothing more."""
 
@@ -262,6 +333,16 @@ class RunEnded(StepwireError):
 
 class ProtocolViolation(StepwireError):
     """The log refused a call whose form or order is wrong: a fault in stepwire, please report."""
+
+
+class KeysUnavailable(StepwireError):
+    """A token cannot be checked: the server of the public keys does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the token cannot be checked at the moment: the server of its public keys "
+            "(STEPWIRE_AUTH_JWKS_URL) does not answer; try again"
+        )
 
 
 class StoreUnavailable(StepwireError):

@@ -7,6 +7,7 @@ Redis Cluster and a script may touch all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 PREFIX = "stepwire:"
 
@@ -52,6 +53,14 @@ class SessionKeys:
     def script_keys(self) -> tuple[str, str, str, str]:
         """The KEYS of every script, in their order."""
         return (self.log, self.state, self.meta, self.open)
+
+
+def rate_key(what: str, who: str) -> str:
+    """``stepwire:rate:<what>:<digest>``: a counter of what a caller has done, with a TTL.
+
+    A subject may have any characters, and nothing of it stands in a key.
+    """
+    return f"{PREFIX}rate:{what}:{sha256(who.encode()).hexdigest()[:32]}"
 
 
 def session_of_channel(channel: bytes) -> str:

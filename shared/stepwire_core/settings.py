@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from ipaddress import ip_address
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stepwire_core.errors import SettingsError
@@ -25,7 +26,54 @@ def _elements_url(value: str) -> str:
     return value
 
 
+def _keys(value: SecretStr) -> SecretStr:
+    # The message says nothing of the value: it ends up on a terminal or in a log.
+    if any(len(key.encode()) < MIN_KEY_BYTES for key in listed(value)):
+        raise ValueError(
+            f"must be one or more keys of at least {MIN_KEY_BYTES} bytes, with commas between "
+            "(make one: openssl rand -hex 32)"
+        )
+    return value
+
+
+def _jwks_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#\s]+([/?][^#\s]*)?", value):
+        raise ValueError("must begin with https:// (or http://) and have no fragment")
+    return value
+
+
+def _origins(value: str) -> str:
+    if not all(re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", origin) for origin in listed(value)):
+        raise ValueError(
+            "must be origins as browsers send them, with commas between: "
+            "https://app.example, http://localhost:3000 (lower case, no path, no *)"
+        )
+    return value
+
+
+def listed(value: str | SecretStr | None) -> tuple[str, ...]:
+    """The parts of a setting that takes several values with commas between them."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if text is None:
+        return ()
+    return tuple(part.strip() for part in text.split(","))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address, or address of that name."""
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+MIN_KEY_BYTES: Final = 32
+"""As long as the hash that HS256 makes (RFC 7518, section 3.2)."""
+
 ElementsUrl = Annotated[str, AfterValidator(_elements_url)]
+Keys = Annotated[SecretStr, AfterValidator(_keys)]
+JwksUrl = Annotated[str, AfterValidator(_jwks_url)]
+Origins = Annotated[str, AfterValidator(_origins)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 
 
@@ -148,9 +196,83 @@ class Settings(BaseSettings):
         default=3.0, gt=0, description="How often the gateway checks that it missed nothing."
     )
 
+    auth_secrets: Keys | None = Field(
+        default=None,
+        description="HS256 secrets, with commas between; the first signs, all verify.",
+    )
+    auth_jwks_url: JwksUrl | None = Field(
+        default=None,
+        description="Where the public keys of whoever makes the tokens are (JWKS).",
+    )
+    auth_jwks_refetch_s: float = Field(
+        default=10.0, ge=0, description="They are not asked for more often than this."
+    )
+    auth_issuer: str | None = Field(
+        default=None, min_length=1, description="Tokens must have this `iss`."
+    )
+    auth_audience: str | None = Field(
+        default=None, min_length=1, description="Tokens must have this `aud`."
+    )
+    auth_cookie: str = Field(
+        default="stepwire_token",
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="The cookie in which a token may come.",
+    )
+    auth_max_ttl_s: int = Field(
+        default=24 * 3600, ge=1, description="The longest life of a token of `POST /v1/tokens`."
+    )
+    auth_open: bool = Field(
+        default=False,
+        description="Whether a gateway without authentication may listen beyond loopback.",
+    )
+    auth_open_hosts: str | None = Field(
+        default=None,
+        description="Names besides loopback's under which it may be called, with commas between.",
+    )
+    api_keys: Keys | None = Field(
+        default=None,
+        description="Keys of your own backends, which may do everything, with commas between.",
+    )
+    cors_origins: Origins | None = Field(
+        default=None,
+        description="Origins whose pages may call the gateway, with commas between.",
+    )
+
+    max_streams: int = Field(
+        default=10_000, ge=1, description="Event streams that one gateway process has open."
+    )
+    max_streams_per_subject: int = Field(
+        default=100, ge=1, description="Of these, those of one token's subject."
+    )
+    max_streams_per_address: int = Field(
+        default=1_000, ge=1, description="Of these, those from one address."
+    )
+    max_messages_per_minute: int = Field(
+        default=120,
+        ge=1,
+        description="Messages, runs and uploads of one subject, through all gateways.",
+    )
+    max_sessions_per_hour: int = Field(
+        default=1_000,
+        ge=1,
+        description="Sessions that one subject creates, through all gateways.",
+    )
+    max_message_chars: int = Field(
+        default=1_000_000, ge=1, description="Characters of one message."
+    )
+
+    @property
+    def has_auth(self) -> bool:
+        """Whether callers must say who they are."""
+        return bool(self.auth_secrets or self.auth_jwks_url or self.api_keys)
+
     @property
     def effective_queue_url(self) -> str:
         return self.queue_url or self.redis_url
+
+
+_SECRET: Final = frozenset({"auth_secrets", "api_keys"})
+"""Settings whose value is in no message."""
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -163,9 +285,9 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [
-            f"STEPWIRE_{'_'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: "
-            f"{problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise SettingsError("\n".join(lines)) from error
+        lines = []
+        for problem in error.errors():
+            name = "_".join(map(str, problem["loc"]))
+            value = "" if name in _SECRET else f"={problem['input']!r}"
+            lines.append(f"STEPWIRE_{name.upper()}{value}: {problem['msg']}")
+        raise SettingsError("\n".join(lines)) from None

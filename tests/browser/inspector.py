@@ -43,9 +43,10 @@ class Inspector:
         """The console says so itself when a request fails or a policy holds."""
         self._expected = containing
 
-    def open(self, gateway: Gateway, session_id: str) -> None:
+    def open(self, gateway: Gateway, session_id: str, token: str | None = None) -> None:
         """Show a session, and return when its stream has begun."""
-        self.page.goto(f"{gateway.url}/?{urlencode({'session': session_id})}")
+        fragment = "" if token is None else f"#token={token}"
+        self.page.goto(f"{gateway.url}/?{urlencode({'session': session_id})}{fragment}")
         self.wait_for_snapshot()
 
     def reload(self) -> None:

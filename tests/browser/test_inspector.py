@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+import tokens
 from browser.inspector import LIMIT_S, Inspector, Shown, depth
 from stack import Stack, wait_until
 
@@ -360,3 +361,48 @@ def test_elements_are_shown_with_their_step(stack: Stack, inspector: Inspector) 
 
     expect(page.get_by_role("img", name="dot.png")).to_be_visible()
     assert inspector.complaints == []
+
+
+def test_with_a_token_in_its_address_the_page_does_what_the_token_opens(
+    stack: Stack, inspector: Inspector
+) -> None:
+    stack.worker(ELEMENTS)
+    gateway = stack.gateway(STEPWIRE_AUTH_SECRETS=tokens.SECRET)
+    value = tokens.token("{sub}:*", rights=("read", "write"))
+    gateway.client.headers = tokens.bearer(value)
+    session = gateway.create_session()
+    inspector.open(gateway, session, value)
+    page = inspector.page
+    assert value not in page.url
+    inspector.send("go")
+    image = page.get_by_role("img", name="dot.png")
+    expect(image).to_be_visible()
+    wait_until(lambda: bool(image.evaluate("(it) => it.naturalWidth === 1")), "it is loaded")
+    page.locator("summary", has_text="notes").click()
+    expect(page.get_by_text("<b>only text</b>")).to_be_visible()
+
+    inspector.reload()
+
+    expect(page.get_by_role("img", name="dot.png")).to_be_visible()
+    page.get_by_role("link", name="another session").click()
+    page.get_by_role("button", name="New session").click()
+    inspector.wait_for_snapshot()
+    assert "session=ada" in page.url
+    assert inspector.complaints == []
+
+
+def test_without_a_token_or_with_another_the_page_says_what_is_wrong(
+    stack: Stack, inspector: Inspector
+) -> None:
+    gateway = stack.gateway(STEPWIRE_AUTH_SECRETS=tokens.SECRET)
+    inspector.expect_complaints("the server responded with a status of 40")
+    page = inspector.page
+    page.goto(f"{gateway.url}/?session=ada:1")
+    expect(page.locator("#closed")).to_contain_text("401 unauthenticated")
+    expect(page.locator("#closed")).to_contain_text("“#token=…”")
+    # A new fragment alone loads no page: it has to notice.
+    page.evaluate("(value) => { location.hash = `token=${value}`; }", tokens.token("bob:1"))
+    expect(page.locator("#closed")).to_contain_text("403 forbidden")
+    page.goto(f"{gateway.url}/")
+    page.get_by_role("button", name="New session").click()
+    expect(page.locator("#start .problem")).to_contain_text("this token")

@@ -33,7 +33,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str | None]]:
         waiting, seq = iter(connections), itertools.count(1)
 
         def read_events(
-            session: str, *, url: str, after: str | None
+            session: str, *, url: str, token: str | None, after: str | None
         ) -> Generator[ServerSentEvent, None, None]:
             cursors.append(after)
             for item in next(waiting):

@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stack import wait_until
+import tokens
+from stack import Stack, wait_until
 from stepwire_cli.embedded import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +32,15 @@ async def main(message):
 """
 
 
-def stepwire(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def stepwire(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*STEPWIRE, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+        [*STEPWIRE, *arguments],
+        cwd=cwd,
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -150,6 +157,27 @@ def test_dev_refuses_to_listen_where_others_could_reach_it(tmp_path: Path) -> No
     assert "no authentication" in result.stderr
 
 
+def test_the_commands_send_the_token_that_they_are_given(stack: Stack) -> None:
+    stack.worker(APP.format(answer="the answer"))
+    gateway = stack.gateway(STEPWIRE_AUTH_SECRETS=tokens.SECRET)
+    value = tokens.token("{sub}:*", rights=("read", "write"))
+    address = ("--url", gateway.url)
+    sent = stepwire("send", "-", "hello", "--tail", "--token", value, *address)
+    assert sent.returncode == 0, sent.stderr
+    session = sent.stdout.splitlines()[0]
+    assert session.startswith("ada:")
+    assert "the answer" in sent.stdout
+    tailed = stepwire("tail", session, "--until-idle", *address, STEPWIRE_TOKEN=value)
+    assert (tailed.returncode, "the answer" in tailed.stdout) == (0, True)
+    for command in (("send", session, "x"), ("tail", session)):
+        refused = stepwire(*command, *address)
+        assert refused.returncode == 1
+        assert "--token, or in STEPWIRE_TOKEN" in refused.stderr
+        forbidden = stepwire(*command, *address, "--token", tokens.token("bob:1"))
+        assert forbidden.returncode == 1
+        assert "this token" in forbidden.stderr
+
+
 def test_dev_names_a_port_that_is_taken(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP.format(answer="one"))
     with dev(tmp_path) as running:
@@ -209,7 +237,7 @@ def test_help_names_every_command_and_shows_defaults() -> None:
 
 def test_the_demo_answers_with_what_it_found() -> None:
     result = subprocess.run(
-        [sys.executable, "examples/demo.py", "What does a cursor look like?"],
+        [sys.executable, "examples/demo.py", "Where does a stream with a trimmed cursor start?"],
         cwd=ROOT,
         capture_output=True,
         text=True,

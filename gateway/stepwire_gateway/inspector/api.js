@@ -1,10 +1,14 @@
 /** JSON over HTTP, as docs/protocol.md has it. */
 
+import { authorization, withToken } from "./token.js";
+
+const TOKEN_HINT = "Open this page with “#token=…” at the end of its address.";
+
 /** An answer that is not 2xx, or none at all. `status` is 0 when nothing answered. */
 export class Problem extends Error {
   /** @param {{status: number, title: string, detail?: string, code?: string}} document */
   constructor({ status, title, detail, code }) {
-    super(detail || title);
+    super(status === 401 ? `${detail || title}. ${TOKEN_HINT}` : detail || title);
     this.name = "Problem";
     this.status = status;
     this.title = title;
@@ -30,6 +34,7 @@ async function request(method, path, body) {
       headers: {
         accept: "application/json",
         ...(isFile ? {} : { "content-type": "application/json" }),
+        ...authorization(),
       },
       body: body === undefined || isFile ? body : JSON.stringify(body),
     });
@@ -50,7 +55,7 @@ const sessionPath = (sid) => `/v1/sessions/${encodeURIComponent(sid)}`;
 
 /** @param {string} sid @param {string | null} after the cursor to go on from */
 export const eventsUrl = (sid, after) =>
-  `${sessionPath(sid)}/events${after ? `?after=${encodeURIComponent(after)}` : ""}`;
+  withToken(`${sessionPath(sid)}/events${after ? `?after=${encodeURIComponent(after)}` : ""}`);
 
 /** @returns {Promise<{session_id: string}>} */
 export const createSession = () => request("POST", "/v1/sessions", {});

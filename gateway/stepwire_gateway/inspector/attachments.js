@@ -1,5 +1,6 @@
 import { el } from "./dom.js";
 import { bytes } from "./format.js";
+import { authorization, withToken } from "./token.js";
 
 const TEXTUAL = new Set(["text", "json", "dataframe", "plotly"]);
 
@@ -38,11 +39,12 @@ function parts(element) {
   const { type, name, url } = element;
   // What our gateway serves; our own policy lets the page load nothing from elsewhere.
   const ours = url.startsWith("/v1/");
-  const caption = link(element);
+  const src = ours ? withToken(url) : url;
+  const caption = link({ ...element, url: src });
   if (!ours) return [caption];
-  if (type === "image") return [el("img", { src: url, alt: name, loading: "lazy" }), caption];
+  if (type === "image") return [el("img", { src, alt: name, loading: "lazy" }), caption];
   if (type === "audio" || type === "video") {
-    return [el(type, { src: url, controls: "", preload: "metadata" }), caption];
+    return [el(type, { src, controls: "", preload: "metadata" }), caption];
   }
   if (TEXTUAL.has(type) && element.size <= SHOWN_BYTES) return [textOf(element), caption];
   return [caption];
@@ -63,7 +65,7 @@ function textOf({ name, url }) {
   const fold = el("details", {}, el("summary", {}, name), pre);
   fold.addEventListener("toggle", async () => {
     if (!fold.open || pre.textContent) return;
-    const response = await fetch(url).catch(() => null);
+    const response = await fetch(url, { headers: authorization() }).catch(() => null);
     pre.textContent = response?.ok ? await response.text() : "It could not be loaded.";
   });
   return fold;

@@ -12,6 +12,7 @@ import { forget, remember, sessionUrl, showStart } from "./start.js";
 import { StatusBar } from "./status.js";
 import { isMessage } from "./step.js";
 import { Stream } from "./stream.js";
+import { takeToken } from "./token.js";
 import { Tree } from "./tree.js";
 
 const ANNOUNCED_CHARS = 300;
@@ -123,6 +124,7 @@ function announcement(type, data, session) {
   return "";
 }
 
+takeToken();
 const sid = new URLSearchParams(location.search).get("session");
 if (sid) {
   openSession(sid);

@@ -1,0 +1,129 @@
+"""What one caller, one address and this process may have at a time, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, Literal
+
+from stepwire_core.errors import LimitExceeded
+from stepwire_core.settings import is_loopback
+
+if TYPE_CHECKING:
+    from fastapi import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from stepwire_core.rates import Rates
+    from stepwire_core.settings import Settings
+    from stepwire_gateway._caller import Caller
+
+Counted = Literal["messages", "sessions"]
+
+STREAM_RETRY_S: Final = 5
+_EXITS: Final = "stepwire.exits"
+
+
+class Limits:
+    """Refuses what is too much.
+
+    Streams are counted in this process: for each subject of a token, for each address, and all.
+    Messages and new sessions are counted in Redis, so for all gateways together: for each subject,
+    or, without authentication, for each address. What a backend does with its API key counts
+    towards the process alone, since it acts for many; so does what comes from this machine itself
+    without authentication.
+
+    Somebody's address is the one that the server gives: behind a proxy which it trusts
+    (``FORWARDED_ALLOW_IPS``) the one that the proxy names, else the proxy's own.
+    """
+
+    def __init__(self, rates: Rates, settings: Settings) -> None:
+        self._rates = rates
+        self._settings = settings
+        self._streams: Counter[str] = Counter()
+
+    async def count(self, what: Counted, caller: Caller, request: Request) -> None:
+        """Count one more.
+
+        Raises:
+            LimitExceeded: it is too much; it has been counted.
+            StoreUnavailable: Redis does not answer.
+        """
+        who = self._who(caller, request)
+        if who is None:
+            return
+        if what == "messages":
+            limit, window_s, name = (
+                self._settings.max_messages_per_minute,
+                60,
+                "MESSAGES_PER_MINUTE",
+            )
+        else:
+            limit, window_s, name = self._settings.max_sessions_per_hour, 3600, "SESSIONS_PER_HOUR"
+        count, left_s = await self._rates.count(what, who, window_s)
+        if count > limit:
+            raise LimitExceeded(
+                f"more than {limit} {what} in {window_s} s (STEPWIRE_MAX_{name})", left_s
+            )
+
+    @contextmanager
+    def stream(self, caller: Caller, request: Request) -> Iterator[None]:
+        """A stream that is open for as long as the block runs.
+
+        Raises:
+            LimitExceeded: there are too many.
+        """
+        settings = self._settings
+        held: dict[str, tuple[int, str]] = {
+            "": (settings.max_streams, "STEPWIRE_MAX_STREAMS"),
+        }
+        if caller.subject is not None:
+            limit = settings.max_streams_per_subject
+            held[f"s:{caller.subject}"] = limit, "STEPWIRE_MAX_STREAMS_PER_SUBJECT"
+        if not caller.is_backend and (address := _address(request)) is not None:
+            limit = settings.max_streams_per_address
+            held[f"a:{address}"] = limit, "STEPWIRE_MAX_STREAMS_PER_ADDRESS"
+        for key, (limit, name) in held.items():
+            if self._streams[key] >= limit:
+                raise LimitExceeded(f"more than {limit} streams at a time ({name})", STREAM_RETRY_S)
+        self._streams.update(held.keys())
+        try:
+            yield
+        finally:
+            self._streams.subtract(held.keys())
+            for key in held:
+                if self._streams[key] <= 0:
+                    del self._streams[key]
+
+    def _who(self, caller: Caller, request: Request) -> str | None:
+        if caller.is_backend:
+            return None
+        if caller.subject is not None:
+            return f"s:{caller.subject}"
+        address = _address(request)
+        return None if address is None else f"a:{address}"
+
+
+def _address(request: Request) -> str | None:
+    """Where it comes from, unless that is this machine (or a socket that has no address)."""
+    if request.client is None or is_loopback(request.client.host):
+        return None
+    return request.client.host or None
+
+
+class Exits:
+    """Ends what a request holds when its response is over, however that came."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with ExitStack() as stack:
+            scope[_EXITS] = stack
+            await self._app(scope, receive, send)
+
+
+def exits(request: Request) -> ExitStack:
+    """What is entered here ends with the response."""
+    stack: ExitStack = request.scope[_EXITS]
+    return stack

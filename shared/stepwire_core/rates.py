@@ -1,0 +1,33 @@
+"""How often somebody has done something, counted for all gateways together."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from stepwire_core.connections import translated
+from stepwire_core.keys import rate_key
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Rates:
+    """Counts in fixed windows; one begins with the first call after the last one has ended.
+
+    So a window's limit holds within it, and over the border of two up to twice as much may come.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        source = files("stepwire_core").joinpath("lua", "count.lua").read_bytes()
+        self._script = redis.register_script(source)
+
+    async def count(self, what: str, who: str, window_s: int) -> tuple[int, float]:
+        """Count one; how many there are in this window, and the seconds until it ends.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        async with translated():
+            count, left_ms = await self._script(keys=[rate_key(what, who)], args=[window_s * 1000])
+        return int(count), int(left_ms) / 1000

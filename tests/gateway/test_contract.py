@@ -1,0 +1,109 @@
+"""The gateway does what its OpenAPI document says, whatever it is sent: schemathesis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from schemathesis import Case, GenerationMode
+
+from stack import Gateway, Stack
+from stepwire_cli.embedded import EmbeddedServer
+from stepwire_core.settings import Settings
+from stepwire_gateway import create_app
+from tokens import API_KEY, SECRET, bearer, token
+
+GUARDED = Settings(auth_secrets=SecretStr(SECRET), api_keys=SecretStr(API_KEY))
+
+bounded = settings(
+    max_examples=12,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+def operations(of: Settings) -> list[Any]:
+    schema: Any = schemathesis.openapi.from_dict(create_app(of).openapi())
+    return [result.ok() for result in schema.get_all_operations()]
+
+
+def cases(operation: Any) -> st.SearchStrategy[Case[Any]]:
+    """Requests that the document allows, and requests that it does not."""
+    strategies: list[st.SearchStrategy[Case[Any]]] = [
+        operation.as_strategy(generation_mode=mode)
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    ]
+    return st.one_of(strategies).filter(is_judged_by_the_document)
+
+
+def is_judged_by_the_document(case: Case[Any]) -> bool:
+    """Whether a subject fits the pattern that it stands in is more than a schema can say."""
+    return "{sub}" not in str(case.body)
+
+
+every_open_operation = pytest.mark.parametrize("operation", operations(Settings()), ids=str)
+every_guarded_operation = pytest.mark.parametrize("operation", operations(GUARDED), ids=str)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("contract"), server.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def open_gateway(stack: Stack) -> Gateway:
+    return stack.gateway()
+
+
+@pytest.fixture(scope="module")
+def guarded(stack: Stack) -> Gateway:
+    return stack.gateway(STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_API_KEYS=API_KEY)
+
+
+def check(gateway: Gateway, case: Case[Any], headers: dict[str, str] | None = None) -> None:
+    case.call_and_validate(base_url=gateway.url, headers=headers, timeout=20)
+
+
+@every_open_operation
+@bounded
+@given(data=st.data())
+def test_an_open_gateway_keeps_to_its_document(
+    open_gateway: Gateway, operation: Any, data: st.DataObject
+) -> None:
+    check(open_gateway, data.draw(cases(operation)))
+
+
+@every_guarded_operation
+@bounded
+@given(data=st.data())
+def test_a_backend_finds_what_the_document_says(
+    guarded: Gateway, operation: Any, data: st.DataObject
+) -> None:
+    check(guarded, data.draw(cases(operation)), bearer(API_KEY))
+
+
+@every_guarded_operation
+@bounded
+@given(data=st.data())
+def test_a_token_of_another_session_finds_what_the_document_says(
+    guarded: Gateway, operation: Any, data: st.DataObject
+) -> None:
+    check(guarded, data.draw(cases(operation)), bearer(token("another", rights=("admin",))))
+
+
+@every_guarded_operation
+@bounded
+@given(data=st.data())
+def test_a_stranger_finds_what_the_document_says(
+    guarded: Gateway, operation: Any, data: st.DataObject
+) -> None:
+    check(guarded, data.draw(cases(operation)))
