@@ -26,6 +26,7 @@ from stepwire_core.errors import (
     KeysUnavailable,
     LimitExceeded,
     MessageTooLarge,
+    QueueFull,
     RunNotFound,
     SessionNotFound,
     StepNotFound,
@@ -63,6 +64,7 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     UntrustedHost: (403, "untrusted_host"),
     TokensDisabled: (404, "tokens_disabled"),
     LimitExceeded: (429, "limit_exceeded"),
+    QueueFull: (429, "queue_full"),
     MessageTooLarge: (413, "message_too_large"),
     KeysUnavailable: (503, "keys_unavailable"),
     StoreUnavailable: (503, "store_unavailable"),
@@ -111,7 +113,7 @@ def _on_stepwire_error(_request: Request, error: Exception) -> JSONResponse:
     if status == 500:
         logger.error("request failed", exc_info=error)
     response = problem_response(status, code, str(error))
-    if isinstance(error, LimitExceeded):
+    if isinstance(error, (LimitExceeded, QueueFull)):
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if challenge := _challenge(error):
         response.headers["WWW-Authenticate"] = challenge

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from stepwire_core.documents import (
+    IN_TURN,
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
     ON_MESSAGE,
     Snapshot,
 )
-from stepwire_core.errors import IdConflict, MessageTooLarge
+from stepwire_core.errors import IdConflict, MessageTooLarge, RunEnded, SessionNotFound
 from stepwire_core.ids import derived_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
+from stepwire_core.runs import cancelled_events
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._bodies import Body, Id
 from stepwire_gateway._elements import uploads
@@ -28,6 +32,7 @@ from stepwire_gateway._services import RunId, ServicesDep, SessionId
 
 if TYPE_CHECKING:
     from stepwire_core.documents import StepDocument
+    from stepwire_gateway._services import Services
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
 
@@ -79,6 +84,9 @@ class NewRun(Body):
     task: str = Field(min_length=1, max_length=128)
     args: dict[str, JsonValue] = Field(default_factory=dict)
     id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
+    defer_until: AwareDatetime | None = Field(
+        default=None, description="Not before then (RFC 3339); the past is now."
+    )
 
 
 class Resumption(Body):
@@ -160,6 +168,7 @@ async def post_message(
     """Put a person's message into the log, for all to see, and run ``on_message``."""
     if len(body.content) > services.settings.max_message_chars:
         raise MessageTooLarge(len(body.content), services.settings.max_message_chars)
+    await services.queue.require_room(services.settings.queue_max)
     message_id = body.id or new_id()
     run_id = derived_id(session_id, ON_MESSAGE, message_id)
     elements = attached(
@@ -198,11 +207,16 @@ async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) 
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
     run_id = body.id or new_id()
     digest = json.dumps([body.task, body.args], sort_keys=True)
+    await services.queue.require_room(services.settings.queue_max)
     await services.log.register_run(session_id, run_id, digest)
+    defer_s = 0.0
+    if body.defer_until is not None:
+        defer_s = max(0.0, (body.defer_until - datetime.now(UTC)).total_seconds())
     await services.queue.enqueue(
         RunRequest(
             session_id=session_id, run_id=run_id, handler=body.task, arguments=dict(body.args)
-        )
+        ),
+        defer_s=defer_s,
     )
     return AcceptedRun(run_id=run_id)
 
@@ -212,13 +226,42 @@ async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) 
 async def cancel_run(services: ServicesDep, session_id: SessionId, run_id: RunId) -> AcceptedRun:
     """Stop a run: its handler is cancelled, and its open steps end as ``cancelled``.
 
-    A run that waits for a worker is cancelled when one begins it; one that is over stays as it is.
+    One that still waits for a worker is over at once; one that is over stays as it is. What it has
+    started with ``cl.enqueue`` is cancelled with it.
     """
-    await services.log.cancel_run(session_id, run_id)
+    if await services.log.cancel_run(session_id, run_id):
+        await _drop(services, session_id, run_id)
     return AcceptedRun(run_id=run_id)
 
 
-async def _same_message(services: ServicesDep, session_id: str, message: StepDocument) -> None:
+async def _drop(services: Services, session_id: str, run_id: str) -> None:
+    """End a run that no worker has. Cut off in between, a worker ends it: the wish is kept."""
+    run = await services.log.run(session_id, run_id)
+    if run is not None and not run.will_retry:
+        # A worker has it, or had it and left something open.
+        return
+    request = await services.queue.take(run_id, services.settings.lease_s)
+    if request is None:
+        return
+    with suppress(RunEnded, SessionNotFound):
+        begun = await services.log.begin_run(session_id, run_id, new_id())
+        await services.log.append(
+            Batch(
+                session_id,
+                cancelled_events(request, begun.attempt),
+                producer=f"{run_id}.{begun.attempt}",
+                run_id=run_id,
+                attempt=begun.attempt,
+            )
+        )
+    await services.queue.finish(run_id)
+    if request.handler in IN_TURN:
+        following = await services.log.leave_turn(session_id, run_id)
+        if following is not None:
+            await services.queue.hurry(following)
+
+
+async def _same_message(services: Services, session_id: str, message: StepDocument) -> None:
     known = await services.log.step(session_id, message.id)
     if known is not None and (known["output"], known["elements"]) != (
         message.output,

@@ -298,6 +298,7 @@ class QueueFull(StepwireError):
     def __init__(self, waiting: int, limit: int) -> None:
         self.waiting = waiting
         self.limit = limit
+        self.retry_after_s = 5.0
         super().__init__(
             f"{waiting} runs wait for a worker, at most {limit} may (STEPWIRE_QUEUE_MAX): "
             "try again later, or start more workers"

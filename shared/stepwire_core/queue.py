@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -16,13 +17,17 @@ from redis.asyncio import Redis
 
 from stepwire_core.connections import connect, translated
 from stepwire_core.documents import ElementDocument, StepDocument
+from stepwire_core.errors import QueueFull
 from stepwire_core.settings import Settings
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
 
 JOB_TTL_MS: Final = 7 * 24 * 3600 * 1000
-"""A job that no worker takes for this long is gone."""
+"""A job that no worker takes for this long after it is due is gone."""
+
+COUNT_EVERY_S: Final = 1.0
+"""How often a gateway looks how long the queue is."""
 
 WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
@@ -77,6 +82,8 @@ class RunQueue:
     def __init__(self, redis: Redis, queue_name: str) -> None:
         self._redis = redis
         self._queue_name = queue_name
+        self._counted_at = float("-inf")
+        self._count = 0
         self._enqueue = redis.register_script(_lua("enqueue"))
         self._hurry = redis.register_script(_lua("hurry"))
         self._take = redis.register_script(_lua("take"))
@@ -95,7 +102,8 @@ class RunQueue:
         wake = "1" if due_ms == now_ms else ""
         keys = [job_key_prefix + run_id, self._queue_name, wake_key(self._queue_name)]
         async with translated():
-            args: list[str | bytes | int] = [run_id, job, due_ms, JOB_TTL_MS, WAKE_MAX, wake]
+            ttl_ms = due_ms - now_ms + JOB_TTL_MS
+            args: list[str | bytes | int] = [run_id, job, due_ms, ttl_ms, WAKE_MAX, wake]
             await self._enqueue(keys=keys, args=args)
 
     async def hurry(self, run_id: str) -> None:
@@ -103,6 +111,20 @@ class RunQueue:
         keys = [in_progress_key_prefix + run_id, self._queue_name, wake_key(self._queue_name)]
         async with translated():
             await self._hurry(keys=keys, args=[run_id, timestamp_ms(), WAKE_MAX])
+
+    async def require_room(self, limit: int) -> None:
+        """Return when there is room for another run, as far as was known a second ago.
+
+        Raises:
+            QueueFull: there is none.
+            StoreUnavailable: the queue's Redis does not answer.
+        """
+        if time.monotonic() - self._counted_at > COUNT_EVERY_S:
+            async with translated():
+                self._count = await self._redis.zcard(self._queue_name)
+            self._counted_at = time.monotonic()
+        if self._count >= limit:
+            raise QueueFull(self._count, limit)
 
     async def has(self, run_id: str) -> bool:
         """Whether the run is queued or running."""

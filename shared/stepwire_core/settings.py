@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         description="Larger elements are refused.",
     )
 
+    queue_max: int = Field(
+        default=100_000,
+        ge=1,
+        description="Runs that may wait or be executed; more are answered with 429.",
+    )
     max_jobs: int = Field(
         default=10, ge=1, description="Runs that one worker process executes at a time."
     )
