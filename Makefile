@@ -25,20 +25,23 @@ dev: $(INSTALLED) ## server, worker and gateway for the demo agent, reloading on
 	$(BIN)/stepwire dev examples/agent.py
 
 test: $(INSTALLED) ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
 
 soak: $(INSTALLED) ## the long forms of the delivery tests: 100 killed connections, 3,000 drawn histories
 	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest tests/gateway/test_hub.py tests/gateway/test_state_machine.py
 
-check: $(INSTALLED) ## what CI runs: lint, types, import boundaries, tests with coverage
+# The tests run once: what they covered is here since `make test`, or they run now.
+.coverage:
+	$(MAKE) test
+
+check: $(INSTALLED) .coverage ## what CI runs: lint, types, import boundaries, coverage of the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q
-	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
 faults: $(INSTALLED) ## 200 runs while workers are killed, paused and stopped, and Redis restarted; SEED=1 RUNS=200

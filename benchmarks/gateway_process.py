@@ -61,7 +61,7 @@ class Session:
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A stream, asked for and not read yet."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 26)
-        writer.write(f"GET {self.path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+        writer.write(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return reader, writer
 
 

@@ -32,7 +32,7 @@ def _stuck(session: Session, count: int) -> Iterator[None]:
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", session.port))
-            client.sendall(f"GET {session.path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+            client.sendall(f"GET {session.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         yield
 
 

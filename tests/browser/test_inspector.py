@@ -25,7 +25,7 @@ UNTIL_FINISH = """
 
     finish = asyncio.Event()
 
-    @cl.on_message
+    @cl.on_message(concurrency="parallel")
     async def main(message):
         if message.content == "finish":
             finish.set()

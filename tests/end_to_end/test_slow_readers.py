@@ -66,7 +66,7 @@ def stuck_clients(gateway: Gateway, path: str, count: int) -> Iterator[None]:
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", gateway.port))
-            client.sendall(f"GET {path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         yield
 
 

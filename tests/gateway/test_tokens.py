@@ -211,7 +211,7 @@ def test_a_client_too_slow_for_its_token_gets_nothing_that_waited_for_it(
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.settimeout(15)
         slow.connect(("127.0.0.1", gateway.port))
-        request = f"GET /v1/sessions/{session}/events HTTP/1.0\r\nHost: x\r\n"
+        request = f"GET /v1/sessions/{session}/events HTTP/1.0\r\nHost: localhost\r\n"
         slow.sendall(f"{request}Authorization: Bearer {value}\r\n\r\n".encode())
         received = b""
         while b"event: snapshot" not in received:
