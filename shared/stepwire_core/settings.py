@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         default=1,
         ge=1,
-        description="How often a run is tried when its worker dies; handlers run at least once.",
+        description="How often a run is tried, unless its handler says; it runs at least once.",
     )
     lease_s: float = Field(
         default=15.0,

@@ -19,13 +19,16 @@ async def hello() -> None:
     await cl.Message(content="Hello", author="Bot", tags=["a"], metadata={"a": 1}).send()
 
 
-@cl.on_message
+@cl.on_message(concurrency="interrupt", max_attempts=2)
 async def main(message: cl.Message) -> None:
     async with cl.Step(name="outer", type="run", show_input="json", root=True) as step:
         step.input = {"asked": message.content}
         with cl.Step("inner") as inner:
             inner.output = [1, 2]
         total: int = await add(1, b=2)
+        length: int = await cl.enqueue(measure, "x", times=2)
+        anything = await cl.enqueue("elsewhere", number=length)
+        print(anything)
         text: str = await cl.make_async(slow)("x")
         async for token in tokens(text):
             await step.stream_token(token, is_sequence=False, is_input=False)
@@ -84,6 +87,13 @@ async def index(path: str) -> None:
         pass
     async with cl.session("other", parent_id=None):
         pass
+
+
+@cl.task(max_attempts=3, retry_on=(OSError, TimeoutError), backoff_s=2, timeout_s=60)
+async def measure(text: str, times: int = 1) -> int:
+    if not text:
+        raise cl.Retry(after=5)
+    return len(text) * times
 
 
 @cl.step(type="tool", name="sum")
