@@ -12,7 +12,7 @@ from arq.constants import job_key_prefix, retry_key_prefix
 from pydantic import BaseModel, ConfigDict
 
 from stepwire_core.connections import translated
-from stepwire_core.documents import EndStatus, ErrorInfo
+from stepwire_core.documents import IN_TURN, EndStatus, ErrorInfo
 from stepwire_core.ids import derived_id
 from stepwire_core.queue import RunRequest
 
@@ -100,8 +100,17 @@ class DeadLetters:
             SessionNotFound: the session is gone; the letter stays.
         """
         old = letter.request
-        request = old.model_copy(update={"run_id": derived_id(old.run_id, "retry")})
-        await log.register_run(request.session_id, request.run_id, request.model_dump_json())
+        # Nobody awaits it any more: who did has got its failure.
+        update = {
+            "run_id": derived_id(old.run_id, "retry"),
+            "parent_run_id": None,
+            "awaited": False,
+        }
+        request = old.model_copy(update=update)
+        turn = request.handler if request.handler in IN_TURN else ""
+        await log.register_run(
+            request.session_id, request.run_id, request.model_dump_json(), turn=turn
+        )
         await queue.enqueue(request)
         await self._remove([old.run_id])
         return request.run_id

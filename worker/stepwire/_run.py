@@ -62,6 +62,8 @@ BUSY: Final = ErrorInfo(
 
 ON_STOP_TIMEOUT_S: Final = 10.0
 
+NOBODY: Final = ""
+
 ORPHAN_TRIES: Final = 6
 """A run that has waited for its turn this often looks whether the one before it is still queued."""
 
@@ -210,6 +212,14 @@ class Runner:
         if following is not None:
             await self._queue.hurry(following)
 
+    async def look_again(self, request: RunRequest) -> None:
+        """Its turn may have come between the moment when it was told to wait and the moment when
+        it was back in the queue, where one can be hurried."""
+        if self._queue is not None:
+            first = await self._log.leave_turn(request.session_id, NOBODY)
+            if first == request.run_id:
+                await self._queue.hurry(first)
+
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
         name = f"{request.run_id}.{begun.attempt}"
         return self._publisher.producer(name, request.session_id, request.run_id, begun.attempt)
@@ -267,7 +277,7 @@ class Runner:
         run.ended_at = run.ts = now()
         producer.publish(*end_events(run, request, ending.result))
         await producer.flush()
-        if not run.will_retry:
+        if not run.will_retry and ending.error is not BUSY:
             await self._bury(request, ending.status, ending.error, producer.attempt)
         if ending.stopped is not None:
             raise ending.stopped

@@ -85,6 +85,7 @@ class StepwireWorker(Worker):
         self._not_ours: set[str] = set()
         self._leases: dict[str, Lease] = {}
         self._deferred_s: dict[str, float] = {}
+        self._waiting: dict[str, RunRequest] = {}
         super().__init__(
             functions=[func(self._run, name=RUN_FUNCTION)],
             queue_name=settings.queue_name,
@@ -119,6 +120,7 @@ class StepwireWorker(Worker):
         except RunWaits as waits:
             # Whoever ends the run before it hurries it; this is for those that die over that.
             self._deferred_s[job_id] = min(_FIRST_TURN_S * 2.0 ** min(tried, 16), _TURN_S)
+            self._waiting[job_id] = run
             raise Retry from waits
         except RetryLater as later:
             self._deferred_s[job_id] = later.after_s
@@ -180,6 +182,9 @@ class StepwireWorker(Worker):
                 if not defer_s:
                     pipe.lpush(wake_key(self.queue_name), job_id)
                 await pipe.execute()
+            if waiting := self._waiting.pop(job_id, None):
+                with suppress(StoreUnavailable):
+                    await self._runner.look_again(waiting)
 
     # -- the loop -------------------------------------------------------------------------------
 
