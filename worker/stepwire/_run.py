@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -190,12 +190,18 @@ class Runner:
                 begun = await self._log.begin_run(session_id, run_id, token)
                 return begun, Ending("error", BUSY)
             if concurrency == "interrupt":
-                for message in messages:
-                    await self._log.cancel_run(session_id, message)
+                await self._interrupt(session_id, messages)
             if tried >= ORPHAN_TRIES:
                 await self._skip_orphan(session_id, waits)
             raise
         return begun, Ending("cancelled") if begun.cancelled else None
+
+    async def _interrupt(self, session_id: str, messages: Sequence[str]) -> None:
+        for run_id in messages:
+            await self._log.cancel_run(session_id, run_id)
+            if self._queue is not None:
+                # One that waits itself ends as soon as a worker looks at it.
+                await self._queue.hurry(run_id)
 
     async def _skip_orphan(self, session_id: str, waits: RunWaits) -> None:
         """Wait no more for a run that nobody has queued: its gateway died over it."""
