@@ -24,9 +24,10 @@ demo: $(INSTALLED) ## the main job, visibly: an agent answers a question, live i
 dev: $(INSTALLED) ## server, worker and gateway for the demo agent, reloading on change
 	$(BIN)/stepwire dev examples/agent.py
 
+# More at a time than there are processors: most of them wait for processes.
 test: $(INSTALLED) ## all tests
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n 4 --dist worksteal
 	$(BIN)/coverage combine -q
 
 soak: $(INSTALLED) ## the long forms of the delivery tests: 100 killed connections, 3,000 drawn histories

@@ -65,9 +65,13 @@ class Bench:
     async def events(self) -> list[tuple[str, dict[str, Any]]]:
         """All events, as type and data."""
         top = Cursor.parse((await self.snapshot()).cursor)
-        read = await self.log.read(self.session_id, Cursor(top.epoch, 0))
-        assert isinstance(read, LogTail)
-        return [(event.type, json.loads(event.data)) for event in read.events]
+        cursor, found = Cursor(top.epoch, 0), []
+        while cursor != top:
+            read = await self.log.read(self.session_id, cursor)
+            assert isinstance(read, LogTail)
+            found += [(event.type, json.loads(event.data)) for event in read.events]
+            cursor = read.events[-1].cursor
+        return found
 
     async def types(self) -> list[str]:
         return [type_ for type_, _ in await self.events()]

@@ -134,7 +134,7 @@ def test_remove_a_step(stack: Stack) -> None:
 
 
 def test_stream_the_output_with_the_real_openai_package(stack: Stack) -> None:
-    with openai_stub(reply=lambda _: "Hello from the model.", token_delay_s=0.02) as url:
+    with openai_stub(reply=lambda _: "Hello from the model.", token_delay_s=0.2) as url:
         stack.env |= {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "any"}
         gateway, session = start_session(stack, "stream_the_output.py")
         gateway.send(session, "hi")

@@ -87,7 +87,7 @@ def test_a_run_that_its_worker_gives_up_is_taken_up_at_once(stack: Stack) -> Non
     first = stack.worker(SLOW, **env)
     gateway = stack.gateway()
     session = gateway.create_session()
-    run = gateway.send(session, "2")["run_id"]
+    run = gateway.send(session, "6")["run_id"]
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 3, "it runs")
     stack.worker(SLOW, **env)
     first.signal(signal.SIGTERM)
