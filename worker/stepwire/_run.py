@@ -224,7 +224,7 @@ class Runner:
         if self._queue is not None:
             first = await self._log.leave_turn(request.session_id, NOBODY)
             if first == request.run_id:
-                await self._queue.hurry(first)
+                await self._queue.hurry(request.run_id)
 
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
         name = f"{request.run_id}.{begun.attempt}"
