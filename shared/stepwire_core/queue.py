@@ -98,19 +98,18 @@ class RunQueue:
         job = serialize_job(
             RUN_FUNCTION, (request.model_dump(),), {}, None, now_ms, serializer=serialize
         )
-        due_ms = now_ms + int(defer_s * 1000)
-        wake = "1" if due_ms == now_ms else ""
+        defer_ms = int(defer_s * 1000)
         keys = [job_key_prefix + run_id, self._queue_name, wake_key(self._queue_name)]
         async with translated():
-            ttl_ms = due_ms - now_ms + JOB_TTL_MS
-            args: list[str | bytes | int] = [run_id, job, due_ms, ttl_ms, WAKE_MAX, wake]
+            args: list[str | bytes | int]
+            args = [run_id, job, defer_ms, defer_ms + JOB_TTL_MS, WAKE_MAX]
             await self._enqueue(keys=keys, args=args)
 
     async def hurry(self, run_id: str) -> None:
         """Make a waiting run due now, and wake an idle worker; no such run is no error."""
         keys = [in_progress_key_prefix + run_id, self._queue_name, wake_key(self._queue_name)]
         async with translated():
-            await self._hurry(keys=keys, args=[run_id, timestamp_ms(), WAKE_MAX])
+            await self._hurry(keys=keys, args=[run_id, WAKE_MAX])
 
     async def require_room(self, limit: int) -> None:
         """Return when there is room for another run, as far as was known a second ago.

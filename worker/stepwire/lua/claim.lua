@@ -6,11 +6,13 @@
 -- Returns the taken ids, each followed by the time it was due.
 
 local now, lease, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local clock = redis.call('TIME')
+local latest = math.max(now, clock[1] * 1000 + math.floor(clock[2] / 1000))
 local taken = {}
 for i = 4, #ARGV do
   local job = ARGV[i]
   local due = redis.call('ZSCORE', KEYS[1], job)
-  if due and tonumber(due) <= now and redis.call('SET', prefix .. job, '1', 'PX', lease, 'NX') then
+  if due and tonumber(due) <= latest and redis.call('SET', prefix .. job, '1', 'PX', lease, 'NX') then
     -- Out of sight of the other workers until the lease is over.
     redis.call('ZADD', KEYS[1], now + lease, job)
     taken[#taken + 1] = job
