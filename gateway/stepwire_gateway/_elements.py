@@ -146,6 +146,8 @@ async def uploads(
         ElementNotFound: there is no such element.
         InvalidArgument: one is listed twice, or was sent with something else.
     """
+    if not element_ids:
+        return []
     if len(set(element_ids)) < len(element_ids):
         raise InvalidArgument("an element is listed twice: name each file once")
     elements = await services.log.elements(session_id, element_ids)
