@@ -495,3 +495,18 @@ async def test_what_is_published_is_what_is_stored(log: Log) -> None:
     assert events_of_message(message["data"]) == tail.events
     assert json.loads(tail.events[1].data) == {"id": "a", "field": "output", "text": "x\ny z"}
     await pubsub.aclose()
+
+
+async def test_runs_that_wait_for_their_turn_expire_with_their_session(log: Log) -> None:
+    keys = SessionKeys.of(log.session_id)
+    await log.put(log.start("first"))
+    for run_id in ("one", "two"):
+        batch = Batch(log.session_id, [log.start(run_id)], run_id=run_id, turn="on_message")
+        await log.log.append(batch)
+    turns = keys.log.removesuffix("log") + "turns"
+    assert await cast("Awaitable[list[bytes]]", log.redis.lrange(turns, 0, -1)) == [
+        b"on_message one",
+        b"on_message two",
+    ]
+    times = [await log.redis.execute_command("PEXPIRETIME", key) for key in (turns, keys.meta)]
+    assert times[0] == times[1]

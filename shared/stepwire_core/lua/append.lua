@@ -90,8 +90,9 @@ end
 
 -- Expiry moves only now and then, all keys to the same instant: a session lives ttl to ttl * 17/16 from
 -- its last event.
-local touch = fresh or seq == 0 or turn ~= '' or not expires or expires - now < ttl_ms
+local touch = fresh or seq == 0 or not expires or expires - now < ttl_ms
 if touch then expires = now + ttl_ms + math.floor(ttl_ms / 16) end
+if turn ~= '' then redis.call('PEXPIREAT', turns, expires) end
 
 local function out(field, id) return base .. 'out:' .. field .. ':' .. id end
 
