@@ -85,8 +85,8 @@ def queue_script(name: str) -> str:
     """One of the scripts in ``lua/queue``, with what they have in common."""
     folder = files("stepwire_core").joinpath("lua", "queue")
     common = (
-        f"local JOB, HAS, TRIED, WAKE_MAX = '{job_key_prefix}', '{in_progress_key_prefix}', "
-        f"'{retry_key_prefix}', {WAKE_MAX}\n"
+        f"local JOB, HAS, TRIED = '{job_key_prefix}', '{in_progress_key_prefix}', "
+        f"'{retry_key_prefix}'\nlocal TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
     )
     return common + "".join(folder.joinpath(f"{part}.lua").read_text() for part in ("row", name))
 

@@ -65,7 +65,12 @@ class Queue:
         return [lease.job_id.rpartition(".")[2] for lease in leases]
 
     async def claimed(self, worker: Claims | None = None, room: int = 10) -> list[str]:
-        return self.names(await (worker or self.worker).claim(room, []))
+        return self.names(await self.leases(worker, room=room))
+
+    async def leases(
+        self, worker: Claims | None = None, *, own: Sequence[str] = (), room: int = 10
+    ) -> list[Lease]:
+        return [each.lease for each in await (worker or self.worker).claim(room, own)]
 
     async def pass_time(self, name: str, ms: int) -> None:
         """It stands where it would stand if that much time had passed."""
@@ -132,7 +137,7 @@ async def test_a_run_whose_worker_was_lost_goes_before_all_others(queue: Queue) 
 
 async def test_a_run_that_was_given_back_is_due_when_it_was_said(queue: Queue) -> None:
     await queue.add("now", "later")
-    for lease, due_in_s in zip(await queue.worker.claim(2, []), (0, 60), strict=True):
+    for lease, due_in_s in zip(await queue.leases(queue.worker, room=2), (0, 60), strict=True):
         await queue.worker.settle(lease, due_in_s=due_in_s)
     assert await queue.woken() == ["now", "later", "now"]
     assert await queue.claimed() == ["now"]
@@ -147,7 +152,7 @@ async def test_a_handler_runs_no_more_often_than_it_may_and_keeps_nobody_waiting
     await queue.add("a", "b", "c", handler="slow")
     await queue.add("quick")
     await queue.woken()
-    leases = await one.claim(10, [])
+    leases = await queue.leases(one, room=10)
     assert queue.names(leases) == ["a", "quick"]
     assert await queue.claimed(other) == []
     states = {run.run_id: run.state for run in await read_queue(queue.redis, queue.name, 10)}
@@ -155,7 +160,7 @@ async def test_a_handler_runs_no_more_often_than_it_may_and_keeps_nobody_waiting
     await one.settle(leases[0], due_in_s=None)
     assert await queue.woken() == ["b"]
     await queue.add("d", handler="slow", priority=9)
-    [lease] = await other.claim(1, [])
+    [lease] = await queue.leases(other, room=1)
     assert queue.names([lease]) == ["d"]
     await other.settle(lease, due_in_s=None)
     assert await queue.claimed(other) == ["b"]
@@ -166,7 +171,7 @@ async def test_a_subject_has_no_more_runs_than_it_may_and_others_go_on(queue: Qu
     await queue.add(*(f"a{i}" for i in range(100)), subject="a")
     await queue.add("b", subject="b")
     await queue.add("nobodys", "nobodys2", "nobodys3")
-    leases = await worker.claim(5, [])
+    leases = await queue.leases(worker, room=5)
     assert queue.names(leases) == ["a0", "a1", "b", "nobodys", "nobodys2"]
     for lease in leases[:2]:
         await worker.settle(lease, due_in_s=None)
@@ -176,11 +181,11 @@ async def test_a_subject_has_no_more_runs_than_it_may_and_others_go_on(queue: Qu
 async def test_who_is_held_back_by_one_limit_keeps_no_place_of_another(queue: Queue) -> None:
     worker = queue.new_worker({"slow": 1}, max_running_per_subject=1)
     await queue.add("first", handler="slow", subject="a")
-    [first] = await worker.claim(10, [])
+    [first] = await queue.leases(worker, room=10)
     # Held back for the handler, though their subjects are free.
     await queue.add("second", "third", handler="slow", subject="b")
     await queue.add("quick", subject="b")
-    [quick] = await worker.claim(10, [])
+    [quick] = await queue.leases(worker, room=10)
     assert queue.names([quick]) == ["quick"]
     await queue.add("alone", handler="slow", subject="c")
     assert await queue.claimed(worker) == []
@@ -198,7 +203,7 @@ async def test_a_lost_worker_keeps_no_place(queue: Queue) -> None:
     assert await queue.claimed(worker) == ["a"]
     await queue.lose("a")
     survivor = queue.new_worker({"slow": 1})
-    [lease] = await survivor.claim(10, [])
+    [lease] = await queue.leases(survivor, room=10)
     assert queue.names([lease]) == ["a"]
     await survivor.settle(lease, due_in_s=None)
     assert await queue.claimed(survivor) == ["b"]
@@ -219,10 +224,10 @@ async def test_who_is_held_back_and_never_called_is_looked_at_again(queue: Queue
 async def test_who_waits_for_something_gives_its_places_to_others(queue: Queue) -> None:
     worker = queue.new_worker({"slow": 1}, max_running_per_subject=1)
     await queue.add("a", "b", "c", handler="slow", subject="x")
-    [a] = await worker.claim(10, [])
+    [a] = await queue.leases(worker, room=10)
     a.waits = 2
     await worker.adjust_slots(a)
-    [b] = await worker.claim(10, [])
+    [b] = await queue.leases(worker, room=10)
     assert queue.names([b]) == ["b"]
     a.waits = 1
     await worker.adjust_slots(a)
@@ -242,11 +247,11 @@ async def test_a_cancelled_run_that_was_held_back_leaves_its_place_to_the_next(
 ) -> None:
     worker = queue.new_worker({"slow": 1})
     await queue.add("a", "b", "c", handler="slow")
-    [a] = await worker.claim(10, [])
+    [a] = await queue.leases(worker, room=10)
     assert await queue.runs.take(queue.run_id("b"), 15) is not None
     await queue.runs.finish(queue.run_id("b"))
     await worker.settle(a, due_in_s=None)
-    [c] = await worker.claim(10, [])
+    [c] = await queue.leases(worker, room=10)
     assert queue.names([c]) == ["c"]
     await worker.settle(c, due_in_s=None)
     assert await queue.keys() == set()
@@ -254,18 +259,18 @@ async def test_a_cancelled_run_that_was_held_back_leaves_its_place_to_the_next(
 
 async def test_a_worker_does_not_claim_what_it_still_executes(queue: Queue) -> None:
     await queue.add("a")
-    [lease] = await queue.worker.claim(10, [])
+    [lease] = await queue.leases(queue.worker, room=10)
     await queue.lose("a")
-    assert await queue.worker.claim(10, [lease.job_id]) == []
+    assert await queue.leases(own=[lease.job_id]) == []
     assert await queue.redis.zscore(queue.name, lease.job_id) is not None
 
 
 async def test_who_has_lost_a_run_does_not_settle_it(queue: Queue) -> None:
     await queue.add("a")
-    [lost] = await queue.worker.claim(10, [])
+    [lost] = await queue.leases(queue.worker, room=10)
     await queue.lose("a")
     other = queue.new_worker()
-    [lease] = await other.claim(10, [])
+    [lease] = await queue.leases(other, room=10)
     await queue.worker.settle(lost, due_in_s=None)
     await queue.worker.settle(lost, due_in_s=0)
     assert await queue.claimed() == []
@@ -288,7 +293,7 @@ async def test_nothing_is_due_in_an_empty_queue_or_before_its_time(queue: Queue)
 async def test_a_lease_whose_renewal_was_not_heard_of_is_not_lost(queue: Queue) -> None:
     """The server has renewed it, and its reply was lost."""
     await queue.add("ours", "theirs")
-    ours, theirs = await queue.worker.claim(10, [])
+    ours, theirs = await queue.leases(queue.worker, room=10)
     lost: list[Lease] = []
     heard = threading.Event()
 
@@ -323,7 +328,7 @@ async def test_leases_and_due_times_go_by_the_server_whatever_the_worker_thinks(
 ) -> None:
     monkeypatch.setattr("time.time", lambda: 0.0)
     await queue.add("a", "b")
-    [a, b] = await queue.worker.claim(10, [])
+    [a, b] = await queue.leases(queue.worker, room=10)
     seconds, _ = await queue.redis.time()
     assert abs(a.until_ms - (seconds + queue.settings.lease_s) * 1000) < 5_000
     await queue.worker.settle(a, due_in_s=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from stepwire._lease import Lease
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 CLOCK_S: Final = 10.0
 """For this long it is known what time it is for the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job that this worker has now."""
+
+    lease: Lease
+    tried: int
+    """Which try this is, from 1 on."""
+    job: bytes | None
+    """As arq writes it; None: it has expired."""
 
 
 class Claims:
@@ -53,7 +65,7 @@ class Claims:
             since > CLOCK_S or float(first[0][1]) <= self._server_ms + since * 1000
         )
 
-    async def claim(self, room: int, own: Iterable[str]) -> list[Lease]:
+    async def claim(self, room: int, own: Iterable[str]) -> list[Claimed]:
         """Take the next ``room`` jobs, or fewer, that no limit holds back.
 
         Not those of ``own``, which this worker still executes although it may have lost them: two
@@ -74,8 +86,8 @@ class Claims:
         self._server_ms, until_ms, *taken = cast("list[Any]", reply)
         self._seen_at = time.monotonic()
         return [
-            Lease(job_id.decode(), until_ms, [slot.decode() for slot in slots])
-            for job_id, *slots in taken
+            Claimed(Lease(job_id.decode(), until_ms, [slot.decode() for slot in slots]), tried, job)
+            for job_id, tried, job, slots in taken
         ]
 
     async def settle(self, lease: Lease, *, due_in_s: float | None) -> None:

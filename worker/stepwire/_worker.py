@@ -11,15 +11,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from arq.connections import ArqRedis
-from arq.utils import timestamp_ms
-from arq.worker import Retry, Worker, func
+from arq.jobs import DeserializationError, deserialize_job_raw
+from arq.worker import Worker, func
 from pydantic import ValidationError
 
-from stepwire._claims import Claims
+from stepwire._claims import Claimed, Claims
 from stepwire._ending import RetryLater
 from stepwire._lease import Lease, LeaseKeeper
 from stepwire._process import used_as_process_publisher
@@ -72,6 +73,15 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
         loop.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The job of a run that has not ended."""
+
+    after_s: float = 0.0
+    waits: RunRequest | None = None
+    """The run, if it is not its turn yet."""
+
+
 class StepwireWorker(Worker):
     """Executes the runs of one queue with the handlers of one module."""
 
@@ -84,10 +94,9 @@ class StepwireWorker(Worker):
         self._claiming = asyncio.Lock()
         self._not_ours: set[str] = set()
         self._leases: dict[str, Lease] = {}
-        self._deferred_s: dict[str, float] = {}
-        self._waiting: dict[str, RunRequest] = {}
         super().__init__(
-            functions=[func(self._run, name=RUN_FUNCTION)],
+            # It insists on one; what would call it is :meth:`_execute` here.
+            functions=[func(cast("Any", self._execute), name=RUN_FUNCTION)],
             queue_name=settings.queue_name,
             redis_pool=ArqRedis(
                 new_pool(settings.effective_queue_url),
@@ -99,14 +108,6 @@ class StepwireWorker(Worker):
             max_jobs=settings.max_jobs,
             job_completion_wait=max(1, int(settings.grace_s)),
             poll_delay=settings.poll_s,
-            # We count attempts and time runs ourselves; arq's limits must never cut in before.
-            max_tries=1_000_000,
-            job_timeout=settings.run_timeout_s * 2 + 60,
-            # The log knows how a run ended.
-            keep_result=0,
-            log_results=False,
-            job_serializer=serialize,
-            job_deserializer=deserialize,
         )
         limits = {
             name: policy.max_running
@@ -117,33 +118,52 @@ class StepwireWorker(Worker):
 
     # -- one run --------------------------------------------------------------------------------
 
-    async def _run(self, ctx: dict[str, Any], request: dict[str, Any]) -> None:
-        job_id, tried = ctx["job_id"], ctx["job_try"] - 1
+    async def _execute(self, claimed: Claimed) -> None:
+        """Execute a job, and take it off the queue or give it back.
+
+        Instead of arq's ``run_job``, which asks Redis for the job once more, wraps it in limits of
+        its own, and logs arguments. It ends by itself: whatever the handler does, and when the
+        worker is told to stop.
+        """
+        job_id, again = claimed.lease.job_id, None
+        if (request := _request(claimed)) is not None:
+            work = self._run(job_id, request, claimed.tried - 1)
+            self.job_tasks[job_id] = task = self.loop.create_task(work)
+            try:
+                again = await task
+            except asyncio.CancelledError:
+                # The worker stops, or another one has the job now.
+                again = Again()
+            except Exception:
+                logger.exception("a job failed", extra={"job_id": job_id})
+            finally:
+                del self.job_tasks[job_id]
+        await asyncio.shield(self._finish(claimed.lease, again))
+
+    async def _run(self, job_id: str, request: dict[str, Any], tried: int) -> Again | None:
+        """Execute a run; whether its job has to come again."""
         try:
             run = RunRequest.model_validate(request)
         except ValidationError as error:
             await self._refuse(job_id, request, error)
-            return
+            return None
         try:
             await self._runner.execute(run, tried=tried)
-        except RunWaits as waits:
+        except RunWaits:
             # Whoever ends the run before it hurries it; this is for those that die over that.
-            self._deferred_s[job_id] = min(_FIRST_TURN_S * 2.0 ** min(tried, 16), _TURN_S)
-            self._waiting[job_id] = run
-            raise Retry from waits
+            return Again(min(_FIRST_TURN_S * 2.0 ** min(tried, 16), _TURN_S), run)
         except RetryLater as later:
-            self._deferred_s[job_id] = later.after_s
-            raise Retry from later
+            return Again(later.after_s)
         except StoreUnavailable as error:
             logger.error(  # noqa: TRY400 - expected while Redis is away
                 "a run is lost and will be closed",
                 extra={"run_id": run.run_id, "error": str(error)},
             )
-            self._deferred_s[job_id] = self._settings.lease_s
-            raise Retry from error
+            return Again(self._settings.lease_s)
         except RunFenced:
             logger.warning("a run went on elsewhere", extra={"run_id": run.run_id})
             self._not_ours.add(job_id)
+        return None
 
     async def _refuse(self, job_id: str, request: dict[str, Any], error: ValidationError) -> None:
         """End the run of a job that another version has queued, if it says which."""
@@ -154,31 +174,16 @@ class StepwireWorker(Worker):
             reason = ErrorInfo(type="InvalidRequest", message=message)
             await self._runner.refuse(session_id, run_id, reason)
 
-    async def finish_job(
-        self,
-        job_id: str,
-        finish: bool,
-        result_data: bytes | None,
-        result_timeout_s: float | None,
-        keep_result_forever: bool,
-        incr_score: int | None,
-        keep_in_progress: float | None,
-    ) -> None:
-        """Take the job off the queue, or give it back with the time at which it is due."""
-        del result_data, result_timeout_s, keep_result_forever, incr_score, keep_in_progress
-        defer_s, waiting = self._deferred_s.pop(job_id, 0.0), self._waiting.pop(job_id, None)
-        if job_id in self._not_ours:
-            self._not_ours.discard(job_id)
+    async def _finish(self, lease: Lease, again: Again | None) -> None:
+        if lease.job_id in self._not_ours:
+            self._not_ours.discard(lease.job_id)
+            # It was passed over here as long as it was executed; perhaps nobody else has it by now.
+            self._wake.set()
             return
-        await self._claims.settle(self._leases[job_id], due_in_s=None if finish else defer_s)
-        if waiting is not None:
+        await self._claims.settle(lease, due_in_s=again.after_s if again else None)
+        if again is not None and again.waits is not None:
             with suppress(StoreUnavailable):
-                await self._runner.turns.look_again(waiting)
-
-    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
-        """Take a job off the queue that could not be executed at all."""
-        del result_data
-        await self._claims.settle(self._leases[job_id], due_in_s=None)
+                await self._runner.turns.look_again(again.waits)
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -219,16 +224,20 @@ class StepwireWorker(Worker):
             if not self._takes_jobs():
                 return
             room = self.max_jobs - self.job_counter
-            for lease in await self._claims.claim(room, self._leases):
+            for claimed in await self._claims.claim(room, self._leases):
+                job_id = claimed.lease.job_id
                 self.job_counter += 1
-                self._leases[lease.job_id] = lease
-                task = self.loop.create_task(self.run_job(lease.job_id, timestamp_ms()))
-                task.add_done_callback(partial(self._job_over, lease.job_id))
-                self.tasks[lease.job_id] = task
+                self._leases[job_id] = claimed.lease
+                self.tasks[job_id] = task = self.loop.create_task(self._execute(claimed))
+                task.add_done_callback(partial(self._job_over, job_id))
 
     def _job_over(self, job_id: str, task: asyncio.Task[Any]) -> None:
-        del task
         del self._leases[job_id]
+        if task.cancelled() or task.exception() is not None:
+            # The loop raises it.
+            self._wake.set()
+        else:
+            self.tasks.pop(job_id, None)
         self._job_done()
 
     def _running_leases(self) -> list[Lease]:
@@ -247,8 +256,10 @@ class StepwireWorker(Worker):
                 task.cancel("another worker has this run: this one was silent for too long")
 
     def _job_done(self) -> None:
+        if self.job_counter >= self.max_jobs:
+            # Jobs may wait that nobody was told of; otherwise the wake list has named them all.
+            self._wake.set()
         self.job_counter -= 1
-        self._wake.set()
         self._room.set()
 
     async def record_health(self) -> None:
@@ -257,8 +268,8 @@ class StepwireWorker(Worker):
     @asynccontextmanager
     async def _resting(self, run_id: str) -> AsyncIterator[None]:
         """Other jobs may have the places of one that waits for something, or for many things."""
-        await self._on_loop(self._leave_places(run_id))
         try:
+            await self._on_loop(self._leave_places(run_id))
             yield
         finally:
             await self._on_loop(self._return_to_places(run_id))
@@ -269,7 +280,9 @@ class StepwireWorker(Worker):
         if asyncio.get_running_loop() is self.loop:
             await work
         else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
+            done = asyncio.run_coroutine_threadsafe(work, self.loop)
+            # Also when the handler is cancelled: what has been counted is counted back afterwards.
+            await asyncio.shield(asyncio.wrap_future(done))
 
     async def _leave_places(self, run_id: str) -> None:
         lease = self._leases[run_id]
@@ -362,3 +375,19 @@ class StepwireWorker(Worker):
     async def _stop(self, ctx: dict[Any, Any]) -> None:
         del ctx
         await self._resources.aclose()
+
+
+def _request(claimed: Claimed) -> dict[str, Any] | None:
+    """What a job asks for; None if it has expired or is nothing of ours."""
+    fields = {"job_id": claimed.lease.job_id}
+    if claimed.job is None:
+        logger.warning("a job has expired", extra=fields)
+        return None
+    try:
+        function, [request], _, _, _ = deserialize_job_raw(claimed.job, deserializer=deserialize)
+    except (DeserializationError, TypeError, ValueError):
+        function, request = "", None
+    if function != RUN_FUNCTION or not isinstance(request, dict):
+        logger.error("a job in the queue is none of ours", extra=fields)
+        return None
+    return request

@@ -3,7 +3,7 @@
 -- ARGV  token of the worker, lease (milliseconds), most jobs to take, most that one subject may have at a time or 0,
 --       number of handlers with a limit, each with its limit, then the jobs that this worker still executes itself
 --
--- Returns {now, end of the lease, then for each job {id, its slots …}}.
+-- Returns {now, end of the lease, then for each job {id, which try it is, the job as arq wrote it or nil, {its slots}}}.
 
 local PAGE, MOST = 50, 1000
 local token, lease, room, per_subject = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -16,10 +16,7 @@ local waiting = string.format('%.3f', exactly_now - WAITING_MS)
 
 -- What has come due waits from now on. One whose worker was lost has waited before: it goes before all others.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '(' .. waiting, now, 'LIMIT', 0, MOST)) do
-  if own[id] then
-    -- Nobody else has taken it; until it has been given up here, this is no place for it.
-    put(id, now + lease)
-  elseif not is_taken(id) then
+  if not own[id] and not is_taken(id) then
     if redis.call('SREM', queue .. ':taken', id) == 1 then waits(id, exactly_now, LAPSED) else comes_due(id) end
   end
 end
@@ -65,7 +62,9 @@ local function take(id, slots)
     redis.call('SADD', queue .. ':has:' .. slot, id)
     redis.call('ZREM', queue .. ':held:' .. slot, id)
   end
-  return {id, unpack(slots)}
+  local try = redis.call('INCR', TRIED .. id)
+  redis.call('EXPIRE', TRIED .. id, TRIED_TTL_S)
+  return {id, try, redis.call('GET', JOB .. id), slots}
 end
 
 local taken, passed, seen = {now, now + lease}, 0, 0
