@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +16,17 @@ import pytest
 from stack import Gateway, Stack, wait_until
 
 WAITS = """
-    import asyncio, time
+    import asyncio, pathlib, time
     import stepwire as cl
 
     @cl.on_message
     async def main(message):
         async with cl.Step("at work"):
-            how, _, long_s = message.content.partition(" ")
-            time.sleep(float(long_s)) if how == "block" else await asyncio.sleep(float(long_s))
+            how, _, until = message.content.partition(" ")
+            while how == "block" and not pathlib.Path(until).exists():
+                time.sleep(0.05)
+            if how == "wait":
+                await asyncio.sleep(float(until))
 """
 
 FAILS_ONCE = """
@@ -117,13 +121,17 @@ def test_a_paused_worker_falls_silent_and_comes_back(stack: Stack) -> None:
     )
 
 
-def test_a_worker_whose_loop_is_blocked_says_so_and_fails_its_health_check(stack: Stack) -> None:
+def test_a_worker_whose_loop_is_blocked_says_so_and_fails_its_health_check(
+    stack: Stack, tmp_path: Path
+) -> None:
     stack.worker(WAITS, STEPWIRE_LEASE_S="2")
     gateway = stack.gateway()
     wait_until(lambda: stepwire(stack, "worker", "--check").returncode == 0, "it is healthy")
-    session, run = at_work(gateway, "block 6")
+    gate = tmp_path / "gate"
+    session, run = at_work(gateway, f"block {gate}")
     wait_until(lambda: listed(stack, "workers")[0]["state"] == "blocked", "it is blocked")
     assert stepwire(stack, "worker", "--check").returncode == 1
+    gate.touch()
     assert gateway.wait_for_end(session, run)["status"] == "ok"
     wait_until(lambda: listed(stack, "workers")[0]["state"] == "ready", "it is back")
 
