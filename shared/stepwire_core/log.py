@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -14,7 +15,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from stepwire_core.connections import ServerChanged, ServerId, translated
+from stepwire_core.connections import ServerChanged, ServerId, connect, translated
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import (
     AskDocument,
@@ -372,6 +373,11 @@ class EventLog:
             there, asked = await pipe.execute()
         return asked or not there
 
+    @property
+    def redis(self) -> Redis:
+        """Where the log is."""
+        return self._redis
+
     async def ping(self) -> None:
         """Return when Redis answers."""
         async with translated():
@@ -540,6 +546,17 @@ class EventLog:
         async with translated():
             [following] = await LEAVE(self._redis, SessionKeys.of(session_id), run_id)
         return following.decode() or None
+
+
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
+    """The log that the settings name, with connections of its own; Redis may be away."""
+    server_id = ServerId()
+    redis = connect(settings.redis_url, server_id)
+    try:
+        yield EventLog(redis, server_id, settings)
+    finally:
+        await redis.aclose()
 
 
 def _user_values(values: list[bytes]) -> dict[str, Any]:

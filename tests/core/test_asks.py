@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 
 from stepwire_core import asks
 from stepwire_core.clock import after, now
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.documents import ActionDocument, AskDocument, FeedbackDocument, StepDocument
 from stepwire_core.errors import AskEnded, AskNotFound, IdConflict, InvalidArgument, SessionNotFound
 from stepwire_core.events import (
@@ -24,7 +23,7 @@ from stepwire_core.events import (
 )
 from stepwire_core.ids import new_id
 from stepwire_core.keys import GONE, SessionKeys
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.media_types import accepts
 from stepwire_core.messages import message_events, user_message
 from stepwire_core.settings import Settings
@@ -33,18 +32,17 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    redis = connect(settings.redis_url)
-    yield redis
-    await redis.aclose()
+async def log(settings: Settings, session_id: str) -> AsyncIterator[EventLog]:
+    async with open_log(settings) as log:
+        await log.create(session_id, "run")
+        question = step_event("step.start", step(session_id, "question"))
+        await log.append(Batch(session_id, [question]))
+        yield log
 
 
 @pytest.fixture
-async def log(redis: Redis, settings: Settings, session_id: str) -> EventLog:
-    log = EventLog(redis, ServerId.of("server"), settings)
-    await log.create(session_id, "run")
-    await log.append(Batch(session_id, [step_event("step.start", step(session_id, "question"))]))
-    return log
+def redis(log: EventLog) -> Redis:
+    return log.redis
 
 
 def step(session_id: str, id_: str) -> StepDocument:

@@ -15,10 +15,10 @@ import pytest
 from sse import Received, assert_dense, events
 from stack import Gateway, Stack, wait_until
 from stepwire_core.clock import now
-from stepwire_core.connections import MAX_CONNECTIONS, ServerId, connect
+from stepwire_core.connections import MAX_CONNECTIONS
 from stepwire_core.documents import StepDocument
 from stepwire_core.events import delta_event, step_event
-from stepwire_core.log import READ_BYTES, Batch, EventLog
+from stepwire_core.log import READ_BYTES, Batch, EventLog, open_log
 from stepwire_core.settings import Settings
 from stepwire_gateway._feed import WRITE_BYTES
 
@@ -112,10 +112,8 @@ async def test_two_hundred_stuck_clients_cost_bounded_memory_and_are_cut_off(sta
     session = gateway.create_session()
     path = f"/v1/sessions/{session}/events"
     settings = Settings(redis_url=stack.env["STEPWIRE_REDIS_URL"])
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
     before, files_before = peak_bytes(gateway), open_files(gateway)
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(LIMIT_S), open_log(settings) as log:
         begun = [asyncio.Event() for _ in range(5)]
         last = EVENTS + 1
         reading = [asyncio.create_task(read(gateway, path, last, event)) for event in begun]
@@ -126,7 +124,7 @@ async def test_two_hundred_stuck_clients_cost_bounded_memory_and_are_cut_off(sta
             await asyncio.to_thread(
                 wait_until, lambda: metric(gateway, "streams") == opened, "all streams are open"
             )
-            await write(EventLog(redis, server_id, settings), session, EVENTS)
+            await write(log, session, EVENTS)
             for received in await asyncio.gather(*reading):
                 assert_dense(received)
                 assert received[-1].cursor.seq == last
@@ -145,4 +143,3 @@ async def test_two_hundred_stuck_clients_cost_bounded_memory_and_are_cut_off(sta
     each = max(SUBSCRIBER_BYTES, READ_BYTES) + 4 * WRITE_BYTES + 128 * 1024
     assert peak_bytes(gateway) - before < opened * each + 2 * EVENTS * EVENT_BYTES
     assert "Traceback" not in gateway.child.output
-    await redis.aclose()

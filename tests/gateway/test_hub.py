@@ -14,14 +14,13 @@ from redis.asyncio import Redis
 
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.clock import now
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import StepDocument
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.events import NewEvent, delta_event, step_event
 from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.settings import Settings
 from stepwire_gateway._frames import Frame
 from stepwire_gateway.hub import Hub, Reading
@@ -34,10 +33,10 @@ LIMIT_S = 30
 class Session:
     """A session that a test writes to, and the log it is in."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, log: EventLog) -> None:
         self.id = new_id()
-        self.redis = redis
-        self.log = EventLog(redis, ServerId(), settings)
+        self.log = log
+        self.redis = log.redis
         self.written = 0
         self._writing = asyncio.Lock()
 
@@ -87,13 +86,11 @@ class Session:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[tuple[Hub, Session]]:
-    redis = connect(settings.redis_url)
-    session = Session(redis, settings)
-    await session.log.create(session.id, new_id())
-    hub = Hub(EventLog(redis, ServerId(), settings), settings)
-    async with hub.running():
-        yield hub, session
-    await redis.aclose()
+    async with open_log(settings) as log:
+        session, hub = Session(log), Hub(log, settings)
+        await log.create(session.id, new_id())
+        async with hub.running():
+            yield hub, session
 
 
 class Reader:

@@ -15,7 +15,7 @@ import copy
 import json
 import os
 from collections.abc import Coroutine, Iterator
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -36,7 +36,7 @@ from sse import Received, View, event_of
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core import log as log_module
 from stepwire_core.clock import now
-from stepwire_core.connections import ServerId, connect, translated
+from stepwire_core.connections import translated
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import ElementDocument, RunDocument, StepDocument
 from stepwire_core.errors import RunEnded, RunFenced, SessionNotFound, StoreUnavailable
@@ -52,7 +52,7 @@ from stepwire_core.events import (
 )
 from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import Batch, open_log
 from stepwire_core.settings import Settings
 from stepwire_gateway import _feed
 from stepwire_gateway.hub import Hub
@@ -235,9 +235,9 @@ class Delivery(RuleBasedStateMachine):
         self.stop = asyncio.Event()
         opened = [asyncio.Event(), asyncio.Event()]
         self.hubs: list[Hub] = []
-        self.server_id = ServerId()
-        self.redis = connect(self.settings.redis_url, self.server_id)
-        self.log = EventLog(self.redis, self.server_id, self.settings)
+        self.resources = AsyncExitStack()
+        self.log = await self.resources.enter_async_context(open_log(self.settings))
+        self.redis = self.log.redis
         await self._insist(lambda: self.log.create(self.session_id, "first"))
         await self._save()
         self.hub_tasks = [asyncio.create_task(self._hub(event)) for event in opened]
@@ -245,14 +245,12 @@ class Delivery(RuleBasedStateMachine):
             await event.wait()
 
     async def _hub(self, opened: asyncio.Event) -> None:
-        server_id = ServerId()
-        redis = connect(self.settings.redis_url, server_id)
-        hub = Hub(EventLog(redis, server_id, self.settings), self.settings)
-        async with hub.running():
-            self.hubs.append(hub)
-            opened.set()
-            await self.stop.wait()
-        await redis.aclose()
+        async with open_log(self.settings) as log:
+            hub = Hub(log, self.settings)
+            async with hub.running():
+                self.hubs.append(hub)
+                opened.set()
+                await self.stop.wait()
 
     def teardown(self) -> None:
         try:
@@ -269,7 +267,7 @@ class Delivery(RuleBasedStateMachine):
             await client.disconnect()
         self.stop.set()
         await asyncio.gather(*self.hub_tasks)
-        await self.redis.aclose()
+        await self.resources.aclose()
 
     # -- appending ------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from sse import Received, events
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import EmbeddedServer
 from stepwire_core.clock import now
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import RunDocument, StepDocument
 from stepwire_core.events import (
@@ -25,7 +24,7 @@ from stepwire_core.events import (
     step_event,
 )
 from stepwire_core.ids import new_id
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -107,12 +106,10 @@ async def http(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def writer(gateway: Gateway, settings: Settings) -> AsyncIterator[Writer]:
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
-    writer = Writer(EventLog(redis, server_id, settings), new_id())
-    await writer.begin()
-    yield writer
-    await redis.aclose()
+    async with open_log(settings) as log:
+        writer = Writer(log, new_id())
+        await writer.begin()
+        yield writer
 
 
 async def read(
