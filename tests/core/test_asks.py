@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from redis.asyncio import Redis
 
+from documents import a_step
 from stepwire_core import asks
 from stepwire_core.clock import after, now
 from stepwire_core.documents import ActionDocument, AskDocument, FeedbackDocument, StepDocument
@@ -46,18 +47,8 @@ def redis(log: EventLog) -> Redis:
 
 
 def step(session_id: str, id_: str) -> StepDocument:
-    return StepDocument(
-        id=id_,
-        session_id=session_id,
-        run_id="run",
-        attempt=1,
-        parent_id=None,
-        name=id_,
-        type="assistant_message",
-        status="ok",
-        started_at=now(),
-        ts=now(),
-    )
+    fields = {"type": "assistant_message", "status": "ok", "run_id": "run", "attempt": 1}
+    return a_step(session_id, id_, **fields)
 
 
 def open_ask(session_id: str, id_: str = "ask") -> AskDocument:

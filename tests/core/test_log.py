@@ -10,12 +10,12 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
+from documents import a_run, a_step, an_element
 from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.clock import now
 from stepwire_core.connections import ServerId, connect
 from stepwire_core.contents import Files
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import ElementDocument, RunDocument, Snapshot, StepDocument
+from stepwire_core.documents import Snapshot, StepDocument
 from stepwire_core.errors import (
     ElementNotFound,
     IdConflict,
@@ -36,8 +36,9 @@ from stepwire_core.events import (
     step_event,
 )
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Appended, Batch, EventLog, LogTail, events_of_message
+from stepwire_core.log import Batch, EventLog, LogTail, events_of_message
 from stepwire_core.settings import Settings
+from writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -50,84 +51,26 @@ class FixedServer(ServerId):
         self._value = value
 
 
-class Log:
-    """An event log with one session, and one producer that numbers its events."""
+class Log(Writer):
+    """An event log with one session, and one producer in the first attempt of its run."""
 
     def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
         self.redis = redis
         self.settings = settings
-        self.session_id = session_id
         self.server = FixedServer("server-1")
-        self.log = EventLog(redis, self.server, settings)
-        self.next = 1
-        self.known_epoch = ""
-
-    async def put(self, *events: NewEvent, attempt: int = 1, run_id: str = "run") -> Appended:
-        batch = self.batch(*events, attempt=attempt, run_id=run_id)
-        appended = await self.log.append(batch)
-        self.next += len(events)
-        self.known_epoch = str(appended.top.epoch)
-        return appended
-
-    def batch(self, *events: NewEvent, attempt: int = 1, run_id: str = "run") -> Batch:
-        return Batch(
-            self.session_id,
-            events,
-            producer="producer",
-            first=self.next,
-            known_epoch=self.known_epoch,
-            run_id=run_id,
-            attempt=attempt,
-        )
+        log = EventLog(redis, self.server, settings)
+        super().__init__(log, session_id, run_id="run", attempt=1)
 
     def step(self, step_id: str, parent: str | None = None, **fields: object) -> StepDocument:
-        values: dict[str, object] = {
-            "id": step_id,
-            "session_id": self.session_id,
-            "run_id": "run",
-            "attempt": 1,
-            "parent_id": parent,
-            "name": step_id,
-            "type": "tool",
-            "status": "running",
-            "started_at": now(),
-            "ts": now(),
-        }
-        return StepDocument.model_validate(values | fields)
+        own = {"parent_id": parent, "run_id": self.run_id, "attempt": self.attempt}
+        return a_step(self.session_id, step_id, **own | fields)
 
     def start(self, step_id: str, parent: str | None = None, **fields: object) -> NewEvent:
         return step_event("step.start", self.step(step_id, parent, **fields))
 
-    def run(self, status: str, *, attempt: int = 1, will_retry: bool = False) -> RunDocument:
-        return RunDocument.model_validate(
-            {
-                "run_id": "run",
-                "handler": "on_message",
-                "attempt": attempt,
-                "message_id": None,
-                "status": status,
-                "started_at": now(),
-                "ts": now(),
-                "will_retry": will_retry,
-            }
-        )
-
     def element(self, element_id: str, step: str | None) -> NewEvent:
         return element_event(
-            ElementDocument(
-                id=element_id,
-                session_id=self.session_id,
-                run_id="run",
-                step_id=step,
-                type="file",
-                name=element_id,
-                mime="text/plain",
-                display="inline",
-                size=5,
-                sha256="0",
-                url="/",
-                ts=now(),
-            )
+            an_element(self.session_id, element_id, step_id=step, run_id=self.run_id)
         )
 
     async def elements(self) -> list[str]:
@@ -175,7 +118,7 @@ async def test_a_repeated_batch_is_stored_once(log: Log) -> None:
 
 async def test_of_a_batch_that_overlaps_only_the_new_part_is_stored(log: Log) -> None:
     await log.put(log.start("a"))
-    log.next = 1
+    log.written = 0
     appended = await log.put(log.start("a"), delta_event("a", "x"))
     assert appended.stored == 1
     assert await log.outputs() == {"a": "x"}
@@ -184,7 +127,7 @@ async def test_of_a_batch_that_overlaps_only_the_new_part_is_stored(log: Log) ->
 async def test_a_hole_in_a_producers_sequence_is_refused_and_nothing_is_written(log: Log) -> None:
     await log.put(log.start("a"))
     before = await log.snapshot()
-    log.next += 1
+    log.written += 1
     with pytest.raises(ProtocolViolation, match="which has"):
         await log.put(delta_event("a", "lost the one before"))
     assert await log.snapshot() == before
@@ -313,7 +256,7 @@ async def test_beginning_a_run_again_with_the_same_token_is_the_same_attempt(log
 
 
 async def test_nothing_follows_the_last_end_of_a_run(log: Log) -> None:
-    await log.put(run_start_event(log.run("running")), run_end_event(log.run("ok")))
+    await log.put(run_start_event(a_run(status="running")), run_end_event(a_run(status="ok")))
     before = await log.snapshot()
     with pytest.raises(RunEnded):
         await log.put(log.start("late"))
@@ -324,16 +267,16 @@ async def test_nothing_follows_the_last_end_of_a_run(log: Log) -> None:
 
 
 async def test_repeating_the_end_of_a_run_is_no_error(log: Log) -> None:
-    batch = log.batch(run_end_event(log.run("ok")))
+    batch = log.batch(run_end_event(a_run(status="ok")))
     await log.log.append(batch)
     assert (await log.log.append(batch)).stored == 0
 
 
 async def test_a_run_that_will_be_retried_goes_on(log: Log) -> None:
-    await log.put(run_end_event(log.run("interrupted", will_retry=True)))
-    await log.put(run_start_event(log.run("running", attempt=2)), attempt=2)
+    await log.put(run_end_event(a_run(status="interrupted", will_retry=True)))
+    await log.put(run_start_event(a_run(status="running", attempt=2)), attempt=2)
     assert await log.log.run_ended_at(log.session_id, "run") is None
-    appended = await log.put(run_end_event(log.run("ok", attempt=2)), attempt=2)
+    appended = await log.put(run_end_event(a_run(status="ok", attempt=2)), attempt=2)
     assert await log.log.run_ended_at(log.session_id, "run") == appended.top
 
 

@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
+from documents import a_step
 from stepwire_cli.embedded import embedded_server
-from stepwire_core.clock import now
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import StepDocument
 from stepwire_core.errors import SessionNotFound
@@ -63,25 +63,12 @@ class Session:
                 if self.written
                 else step_event("step.start", self.step("step"))
             )
-            batch = Batch(self.id, [event], producer="p", first=self.written + 1)
-            cursor = (await self.log.append(batch)).top
-            self.written += 1
+            cursor = await self.add([event])
         assert cursor is not None
         return cursor
 
     def step(self, step_id: str) -> StepDocument:
-        return StepDocument(
-            id=step_id,
-            session_id=self.id,
-            run_id=None,
-            attempt=0,
-            parent_id=None,
-            name="s",
-            type="llm",
-            status="running",
-            started_at=now(),
-            ts=now(),
-        )
+        return a_step(self.id, step_id, type="llm")
 
 
 @asynccontextmanager

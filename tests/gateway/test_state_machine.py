@@ -32,13 +32,13 @@ from hypothesis.stateful import (
 )
 from redis import Redis as SyncRedis
 
+from documents import a_run, a_step, an_element
 from sse import Received, View, event_of
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core import log as log_module
-from stepwire_core.clock import now
 from stepwire_core.connections import translated
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import ElementDocument, RunDocument, StepDocument
+from stepwire_core.documents import RunDocument
 from stepwire_core.errors import RunEnded, RunFenced, SessionNotFound, StoreUnavailable
 from stepwire_core.events import (
     NewEvent,
@@ -300,18 +300,14 @@ class Delivery(RuleBasedStateMachine):
     )
     def a_step(self, which: Any, kind: Any, step_id: str, parent: str | None, output: str) -> None:
         known = self.model.steps.get(step_id)
-        step = StepDocument(
-            id=step_id,
-            session_id=self.session_id,
+        step = a_step(
+            self.session_id,
+            step_id,
             run_id=which[1].run_id or None,
             attempt=which[1].attempt,
             parent_id=parent if known is None else known["parent_id"],
-            name="s",
-            type="tool",
             status="ok" if kind == "step.end" else "running",
             output=output,
-            started_at=now(),
-            ts=now(),
         )
         self._send(which, [step_event(kind, step)])
 
@@ -418,34 +414,11 @@ class Delivery(RuleBasedStateMachine):
                 await asyncio.sleep(0)
 
     def _element(self, element_id: str, step: str | None) -> NewEvent:
-        return element_event(
-            ElementDocument(
-                id=element_id,
-                session_id=self.session_id,
-                run_id=None,
-                step_id=step,
-                type="file",
-                name=element_id,
-                mime="text/plain",
-                display="inline",
-                size=5,
-                sha256="0",
-                url="/",
-                ts=now(),
-            )
-        )
+        return element_event(an_element(self.session_id, element_id, step_id=step))
 
     def _run(self, producer: Producer, status: Any, *, will_retry: bool = False) -> RunDocument:
-        return RunDocument(
-            run_id=producer.run_id,
-            handler="on_message",
-            attempt=producer.attempt,
-            message_id=None,
-            status=status,
-            started_at=now(),
-            will_retry=will_retry,
-            ts=now(),
-        )
+        fields = {"attempt": producer.attempt, "will_retry": will_retry}
+        return a_run(producer.run_id, status, **fields)
 
     # -- clients --------------------------------------------------------------------------------
 

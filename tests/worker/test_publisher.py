@@ -11,12 +11,11 @@ import pytest
 from redis import Redis as SyncRedis
 
 from bench import open_bench
+from documents import a_step
 from stepwire._producer import Producer
 from stepwire._publisher import MAX_DELTA_BYTES, Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.clock import now
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import StepDocument
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
 from stepwire_core.events import remove_event, step_event
 from stepwire_core.ids import new_id
@@ -44,19 +43,8 @@ async def publishing(
 
 
 def start(producer: Producer, step_id: str) -> None:
-    step = StepDocument(
-        id=step_id,
-        session_id=producer.session_id,
-        run_id=producer.run_id,
-        attempt=producer.attempt,
-        parent_id=None,
-        name=step_id,
-        type="llm",
-        status="running",
-        started_at=now(),
-        ts=now(),
-    )
-    producer.publish(step_event("step.start", step))
+    run = {"run_id": producer.run_id, "attempt": producer.attempt}
+    producer.publish(step_event("step.start", a_step(producer.session_id, step_id, **run)))
 
 
 async def outputs(log: EventLog, session_id: str) -> dict[str, str]:
