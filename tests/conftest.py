@@ -52,6 +52,15 @@ def stack(tmp_path: Path, server: EmbeddedServer) -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_stack(
+    tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer
+) -> Iterator[Stack]:
+    """The same for all tests of a file."""
+    with Stack(tmp_path_factory.mktemp("stack"), server.url) as running:
+        yield running
+
+
 @pytest.fixture
 async def bench(settings: Settings, session_id: str) -> AsyncIterator[Bench]:
     """A worker's inside in this process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import httpx
@@ -13,7 +13,6 @@ import pytest
 from documents import a_run, a_step
 from sse import Client, Received, events
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer
 from stepwire_core.cursor import Cursor
 from stepwire_core.events import (
     EVENT_TYPES,
@@ -55,9 +54,8 @@ class RunWriter(Writer):
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Gateway]:
-    with Stack(tmp_path_factory.mktemp("types"), server.url) as stack:
-        yield stack.gateway(STEPWIRE_LOG_MAX_EVENTS="100")
+def gateway(shared_stack: Stack) -> Gateway:
+    return shared_stack.gateway(STEPWIRE_LOG_MAX_EVENTS="100")
 
 
 @pytest.fixture
