@@ -113,6 +113,8 @@ class Auth:
             "rights": grant.rights,
             "exp": expires_at,
         }
+        if grant.priority:
+            claims["priority"] = grant.priority
         if self._issuer is not None:
             claims["iss"] = self._issuer
         if self._audience is not None:
@@ -134,7 +136,13 @@ class Auth:
             ) from None
         # The signature's library drops the fraction too.
         expires_at = math.floor(min(claims.exp, LATEST))
-        return Caller(claims.sub, claims.patterns(), frozenset(claims.rights), expires_at)
+        return Caller(
+            claims.sub,
+            claims.patterns(),
+            frozenset(claims.rights),
+            expires_at,
+            priority=claims.priority,
+        )
 
     async def _keys(self, token: str) -> Sequence[str | PyJWK]:
         """What may have signed it: the kind of the signature decides, never the token alone."""

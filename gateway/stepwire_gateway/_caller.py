@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stepwire_core.errors import Forbidden, InvalidId
 from stepwire_core.ids import check_id, new_id
+from stepwire_core.queue import Priority, RunRequest
+from stepwire_gateway._bodies import OnBehalf
 
 Right = Literal["read", "write", "cancel", "admin"]
 
@@ -76,6 +78,7 @@ class Grant(BaseModel):
         description="Ids, or beginnings of ids and `*`; `{sub}` stands for the subject.",
     )
     rights: list[Right] = Field(max_length=16, description="What may be done in these sessions.")
+    priority: Priority = Field(default=0, description="Of the runs that are asked for with it.")
 
     @model_validator(mode="after")
     def _patterns_fit(self) -> Self:
@@ -111,6 +114,8 @@ class Caller:
     """In seconds since 1970; from then on he is nobody."""
     is_backend: bool = False
     """Has shown an API key."""
+    priority: int = 0
+    """Of the runs that he asks for."""
 
     @property
     def has_expired(self) -> bool:
@@ -138,6 +143,27 @@ class Caller:
         self.require_right(right)
         if not any(pattern.matches(session_id) for pattern in self.patterns):
             raise Forbidden("this token does not open that session")
+
+    def on_behalf(self, of: OnBehalf, session_id: str) -> Caller:
+        """The same caller, asking for somebody else's run.
+
+        Raises:
+            Forbidden: he may not say whose, or how soon.
+        """
+        if of.subject is None and of.priority is None:
+            return self
+        if ADMIN not in self.rights:
+            raise Forbidden("'subject' and 'priority' are for callers with the right 'admin'")
+        self.require(ADMIN, session_id)
+        return replace(
+            self,
+            subject=self.subject if of.subject is None else of.subject,
+            priority=self.priority if of.priority is None else of.priority,
+        )
+
+    def asking(self, request: RunRequest) -> RunRequest:
+        """What he asks for, with his place in the queue."""
+        return request.model_copy(update={"subject": self.subject, "priority": self.priority})
 
     def new_session_id(self) -> str:
         """A fresh id of a session that he can reach.

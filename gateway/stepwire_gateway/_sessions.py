@@ -26,7 +26,7 @@ from stepwire_core.queue import RunRequest
 from stepwire_core.runs import cancelled_events
 from stepwire_core.turns import pass_turn
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
-from stepwire_gateway._bodies import Body, Id
+from stepwire_gateway._bodies import Body, Id, OnBehalf
 from stepwire_gateway._elements import uploads
 from stepwire_gateway._services import RunId, ServicesDep, SessionId
 
@@ -45,7 +45,7 @@ class CreatedSession(BaseModel):
     session_id: str
 
 
-class NewMessage(Body):
+class NewMessage(OnBehalf):
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [
@@ -80,7 +80,7 @@ class AcceptedMessage(BaseModel):
     message_id: str
 
 
-class NewRun(Body):
+class NewRun(OnBehalf):
     task: str = Field(min_length=1, max_length=128)
     args: dict[str, JsonValue] = Field(default_factory=dict)
     id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
@@ -115,7 +115,7 @@ async def create_session(
     if not created:
         response.status_code = 200
     await services.queue.enqueue(
-        RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_START)
+        caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_START))
     )
     return CreatedSession(session_id=session_id)
 
@@ -149,13 +149,16 @@ async def delete_session(services: ServicesDep, session_id: SessionId) -> None:
 @router.post("/{session_id}/resume", status_code=202)
 @needs("write", counts="messages")
 async def resume_session(
-    services: ServicesDep, session_id: SessionId, body: Resumption | None = None
+    services: ServicesDep,
+    caller: CallerDep,
+    session_id: SessionId,
+    body: Resumption | None = None,
 ) -> AcceptedRun:
     """A person comes back to a conversation: run ``on_chat_resume``."""
     run_id = (body.id if body else None) or new_id()
     await services.log.register_run(session_id, run_id, ON_CHAT_RESUME, turn=ON_CHAT_RESUME)
     await services.queue.enqueue(
-        RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME)
+        caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME))
     )
     return AcceptedRun(run_id=run_id)
 
@@ -163,9 +166,10 @@ async def resume_session(
 @router.post("/{session_id}/messages", status_code=202)
 @needs("write", counts="messages")
 async def post_message(
-    services: ServicesDep, session_id: SessionId, body: NewMessage
+    services: ServicesDep, caller: CallerDep, session_id: SessionId, body: NewMessage
 ) -> AcceptedMessage:
     """Put a person's message into the log, for all to see, and run ``on_message``."""
+    caller = caller.on_behalf(body, session_id)
     if len(body.content) > services.settings.max_message_chars:
         raise MessageTooLarge(len(body.content), services.settings.max_message_chars)
     await services.queue.require_room(services.settings.queue_max)
@@ -190,12 +194,14 @@ async def post_message(
     if not appended.stored:
         await _same_message(services, session_id, message)
     await services.queue.enqueue(
-        RunRequest(
-            session_id=session_id,
-            run_id=run_id,
-            handler=ON_MESSAGE,
-            message=message,
-            elements=elements,
+        caller.asking(
+            RunRequest(
+                session_id=session_id,
+                run_id=run_id,
+                handler=ON_MESSAGE,
+                message=message,
+                elements=elements,
+            )
         )
     )
     return AcceptedMessage(run_id=run_id, message_id=message_id)
@@ -203,8 +209,11 @@ async def post_message(
 
 @router.post("/{session_id}/runs", status_code=202)
 @needs("write", counts="messages")
-async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) -> AcceptedRun:
+async def start_run(
+    services: ServicesDep, caller: CallerDep, session_id: SessionId, body: NewRun
+) -> AcceptedRun:
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
+    caller = caller.on_behalf(body, session_id)
     run_id = body.id or new_id()
     digest = json.dumps([body.task, body.args], sort_keys=True)
     await services.queue.require_room(services.settings.queue_max)
@@ -213,8 +222,10 @@ async def start_run(services: ServicesDep, session_id: SessionId, body: NewRun) 
     if body.defer_until is not None:
         defer_s = max(0.0, (body.defer_until - datetime.now(UTC)).total_seconds())
     await services.queue.enqueue(
-        RunRequest(
-            session_id=session_id, run_id=run_id, handler=body.task, arguments=dict(body.args)
+        caller.asking(
+            RunRequest(
+                session_id=session_id, run_id=run_id, handler=body.task, arguments=dict(body.args)
+            )
         ),
         defer_s=defer_s,
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from stepwire_core.queue import Priority
 from stepwire_gateway._access import GuardedRoute, needs_api_key
 from stepwire_gateway._caller import Grant
 from stepwire_gateway._services import ServicesDep
@@ -26,6 +27,9 @@ class NewToken(Grant):
     ttl_s: Annotated[
         int, Field(ge=1, description="Shortened to the longest allowed."), BeforeValidator(_whole)
     ] = 3600
+    priority: Annotated[Priority, BeforeValidator(_whole)] = Field(
+        default=0, description="Of the runs that are asked for with it."
+    )
 
 
 class CreatedToken(BaseModel):

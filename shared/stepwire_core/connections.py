@@ -124,13 +124,18 @@ def _run_id(info: object) -> str:
 
 
 def connect(url: str, server_id: ServerId | None = None) -> Redis:
-    """A client with a pool of its own for the current event loop; it connects on first use.
+    """A client with a pool of its own for the current event loop; it connects on first use."""
+    return Redis.from_pool(new_pool(url, server_id))
 
-    It has no read timeout of its own, :func:`translated` has: with ``socket_timeout`` redis-py
+
+def new_pool(url: str, server_id: ServerId | None = None) -> BlockingConnectionPool:
+    """The connections of one client.
+
+    They have no read timeout of their own, :func:`translated` has: with ``socket_timeout`` redis-py
     wraps every write in ``asyncio.wait_for``, which up to Python 3.11 swallows a cancellation that
     arrives together with the result.
     """
-    pool = BlockingConnectionPool.from_url(
+    return BlockingConnectionPool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
         timeout=SOCKET_TIMEOUT_S,
@@ -138,7 +143,6 @@ def connect(url: str, server_id: ServerId | None = None) -> Redis:
         socket_keepalive=True,
         redis_connect_func=server_id.on_connect if server_id else None,
     )
-    return Redis.from_pool(pool)
 
 
 def connect_sync(url: str, server_id: ServerId) -> SyncRedis:

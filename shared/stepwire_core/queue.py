@@ -7,17 +7,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
-from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 from redis.asyncio import Redis
 
 from stepwire_core.connections import connect, translated
 from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
+from stepwire_core.ids import new_id
 from stepwire_core.settings import Settings
 
 RUN_FUNCTION: Final = "stepwire.run"
@@ -31,6 +32,10 @@ COUNT_EVERY_S: Final = 1.0
 
 WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
+
+
+Priority = Annotated[int, Field(ge=0, le=9)]
+"""The higher goes first. A level counts as much as an hour of waiting: nobody waits for ever."""
 
 
 class RunRequest(BaseModel):
@@ -51,11 +56,19 @@ class RunRequest(BaseModel):
     """Whether somebody waits for its result."""
     user: dict[str, JsonValue] = {}
     """For ``on_chat_end``: what the session, which is gone by then, remembered."""
+    subject: str | None = None
+    """Who has asked for it, for the limit on the runs of one subject."""
+    priority: Priority = 0
 
 
 def wake_key(queue_name: str) -> str:
     """The list on which idle workers block."""
     return f"{queue_name}:wake"
+
+
+def held_key(queue_name: str) -> str:
+    """The hash of the runs that a limit holds back."""
+    return f"{queue_name}:held"
 
 
 def serialize(job: dict[str, Any]) -> bytes:
@@ -68,8 +81,19 @@ def deserialize(job: bytes) -> dict[str, Any]:
     return decoded
 
 
-def _lua(name: str) -> bytes:
-    return files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
+def queue_script(name: str) -> str:
+    """One of the scripts in ``lua/queue``, with what they have in common."""
+    folder = files("stepwire_core").joinpath("lua", "queue")
+    common = (
+        f"local JOB, HAS, TRIED, WAKE_MAX = '{job_key_prefix}', '{in_progress_key_prefix}', "
+        f"'{retry_key_prefix}', {WAKE_MAX}\n"
+    )
+    return common + "".join(folder.joinpath(f"{part}.lua").read_text() for part in ("row", name))
+
+
+def queue_keys(queue_name: str) -> list[str]:
+    """The keys that each of them takes."""
+    return [queue_name, wake_key(queue_name)]
 
 
 class RunQueue:
@@ -84,9 +108,12 @@ class RunQueue:
         self._queue_name = queue_name
         self._counted_at = float("-inf")
         self._count = 0
-        self._enqueue = redis.register_script(_lua("enqueue"))
-        self._hurry = redis.register_script(_lua("hurry"))
-        self._take = redis.register_script(_lua("take"))
+        self._keys = queue_keys(queue_name)
+        self._token = new_id()
+        self._enqueue = redis.register_script(queue_script("enqueue"))
+        self._hurry = redis.register_script(queue_script("hurry"))
+        self._take = redis.register_script(queue_script("take"))
+        self._settle = redis.register_script(queue_script("settle"))
 
     async def enqueue(self, request: RunRequest, *, defer_s: float = 0.0) -> None:
         """Queue a run, due now or later, and wake an idle worker.
@@ -94,22 +121,19 @@ class RunQueue:
         Raises:
             StoreUnavailable: the queue's Redis does not answer; enqueueing again is safe.
         """
-        run_id, now_ms = request.run_id, timestamp_ms()
         job = serialize_job(
-            RUN_FUNCTION, (request.model_dump(),), {}, None, now_ms, serializer=serialize
+            RUN_FUNCTION, (request.model_dump(),), {}, None, timestamp_ms(), serializer=serialize
         )
         defer_ms = int(defer_s * 1000)
-        keys = [job_key_prefix + run_id, self._queue_name, wake_key(self._queue_name)]
+        args: list[str | bytes | int]
+        args = [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, request.priority]
         async with translated():
-            args: list[str | bytes | int]
-            args = [run_id, job, defer_ms, defer_ms + JOB_TTL_MS, WAKE_MAX]
-            await self._enqueue(keys=keys, args=args)
+            await self._enqueue(keys=self._keys, args=args)
 
     async def hurry(self, run_id: str) -> None:
         """Make a waiting run due now, and wake an idle worker; no such run is no error."""
-        keys = [in_progress_key_prefix + run_id, self._queue_name, wake_key(self._queue_name)]
         async with translated():
-            await self._hurry(keys=keys, args=[run_id, WAKE_MAX])
+            await self._hurry(keys=self._keys, args=[run_id])
 
     async def require_room(self, limit: int) -> None:
         """Return when there is room for another run, as far as was known a second ago.
@@ -132,9 +156,8 @@ class RunQueue:
 
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""
-        keys = [job_key_prefix + run_id, in_progress_key_prefix + run_id, self._queue_name]
         async with translated():
-            job = await self._take(keys=keys, args=[run_id, timestamp_ms(), int(lease_s * 1000)])
+            job = await self._take(keys=self._keys, args=[run_id, self._token, int(lease_s * 1000)])
         if job is None:
             return None
         [request] = deserialize(cast("bytes", job))["a"]
@@ -143,10 +166,7 @@ class RunQueue:
     async def finish(self, run_id: str) -> None:
         """Take a run that was taken off the queue: it is over."""
         async with translated():
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.zrem(self._queue_name, run_id)
-            pipe.delete(job_key_prefix + run_id, in_progress_key_prefix + run_id)
-            await pipe.execute()
+            await self._settle(keys=self._keys, args=[run_id, self._token, "over"])
 
     @property
     def redis(self) -> Redis:

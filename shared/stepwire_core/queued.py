@@ -12,7 +12,7 @@ from arq.jobs import DeserializationError, deserialize_job_raw
 from pydantic import BaseModel, ValidationError
 
 from stepwire_core.connections import translated
-from stepwire_core.queue import RunRequest, deserialize
+from stepwire_core.queue import RunRequest, deserialize, held_key
 from stepwire_core.workers import read_workers
 
 if TYPE_CHECKING:
@@ -54,10 +54,12 @@ async def read_queue(redis: Redis, queue_name: str, limit: int) -> list[QueuedRu
         for job_id, _ in scores:
             pipe.get(job_key_prefix + job_id.decode())
             pipe.exists(in_progress_key_prefix + job_id.decode())
+            pipe.hexists(held_key(queue_name), job_id.decode())
         replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
-    for (job_id, due_ms), job, taken in zip(scores, replies[::2], replies[1::2], strict=True):
+    about = zip(scores, replies[::3], replies[1::3], replies[2::3], strict=True)
+    for (job_id, at_ms), job, taken, held in about:
         if isinstance(job, bytes) and job_id.decode() not in running:
-            run = _queued(job, due_ms, taken=bool(taken))
+            run = _queued(job, None if held else at_ms, taken=bool(taken))
             if run is not None:
                 waiting.append(run)
     taken_runs = [run for run in waiting if run.state == "running"]
@@ -87,21 +89,21 @@ def _running(workers: list[WorkerDocument]) -> dict[str, QueuedRun]:
     return dict(sorted(runs.items(), key=lambda item: item[1].since or ""))
 
 
-def _queued(job: bytes, due_ms: float, *, taken: bool) -> QueuedRun | None:
+def _queued(job: bytes, due_ms: float | None, *, taken: bool) -> QueuedRun | None:
     try:
         _, arguments, _, _, queued_ms = deserialize_job_raw(job, deserializer=deserialize)
         request = RunRequest.model_validate(arguments[0])
     except (DeserializationError, ValidationError, IndexError):
         # Somebody else's job in our queue.
         return None
-    deferred = not taken and due_ms > time.time() * 1000
+    deferred = not taken and due_ms is not None and due_ms > time.time() * 1000
     return QueuedRun(
         state="running" if taken else "deferred" if deferred else "queued",
         run_id=request.run_id,
         session_id=request.session_id,
         handler=request.handler,
         queued_at=_written(queued_ms),
-        due_at=_written(due_ms) if deferred else None,
+        due_at=_written(due_ms) if deferred and due_ms is not None else None,
     )
 
 

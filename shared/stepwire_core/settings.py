@@ -149,6 +149,11 @@ class Settings(BaseSettings):
     max_jobs: int = Field(
         default=10, ge=1, description="Runs that one worker process executes at a time."
     )
+    max_running_per_subject: int | None = Field(
+        default=None,
+        ge=1,
+        description="Runs of one subject that all workers execute at a time; the others wait.",
+    )
     run_timeout_s: float = Field(
         default=3600.0, gt=0, description="A run that takes longer is ended."
     )

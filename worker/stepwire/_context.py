@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -79,8 +79,11 @@ class Scope:
     """Where the handler runs."""
     signals: Signals | None = None
     """How the handler hears of a person's answer; None: it has to look."""
-    resting: Callable[[], AbstractContextManager[None]] = nullcontext
+    resting: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
     """While the block runs, the handler waits for a person and takes no place in the worker."""
+    subject: str | None = None
+    """Who has asked for the run, and so for what it enqueues."""
+    priority: int = 0
     queue: Enqueues | None = None
     """Where tasks go that the handler awaits; None: it has to connect."""
     open: dict[str, Open] = field(default_factory=dict)

@@ -43,10 +43,11 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
     """Run a ``@cl.task`` on any worker and await its result: ``await cl.enqueue(add, 1, 2)``.
 
     It is a run of its own, with the attempts and the time that the task's decorator says; its steps
-    nest under the step around this call. While it is awaited, the calling handler takes no place in
-    its worker, so any number may be under way: ``await asyncio.gather(*(cl.enqueue(part, i) for i
-    in range(100)))``. Cancelling the caller, or the run that it belongs to, cancels the task; a
-    caller whose worker dies takes its tasks along.
+    nest under the step around this call. It has the priority of the calling run. While it is
+    awaited, the calling handler takes no place in its worker and counts for no limit, so any number
+    may be under way: ``await asyncio.gather(*(cl.enqueue(part, i) for i in range(100)))``.
+    Cancelling the caller, or the run that it belongs to, cancels the task; a caller whose worker
+    dies takes its tasks along.
 
     Args:
         task: The decorated function, or the name of a task that only the workers know.
@@ -73,6 +74,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         parent_id=frame.parent_id,
         parent_run_id=scope.run_id or None,
         awaited=True,
+        subject=scope.subject,
+        priority=scope.priority,
     )
     # What it nests under is there before it.
     await scope.producer.flush()

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
-from stepwire._policy import Concurrency, Policy, RetryOptions
+from stepwire._policy import Concurrency, Policy, RunOptions
 from stepwire_core.documents import (
     EVENT_HANDLERS,
     ON_CHAT_END,
@@ -106,11 +106,11 @@ def on_chat_start(function: Handler) -> Handler: ...
 
 
 @overload
-def on_chat_start(**options: Unpack[RetryOptions]) -> Callable[[Handler], Handler]: ...
+def on_chat_start(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
 
 
 def on_chat_start(
-    function: Handler | None = None, **options: Unpack[RetryOptions]
+    function: Handler | None = None, **options: Unpack[RunOptions]
 ) -> Handler | Callable[[Handler], Handler]:
     """Run this when a session is created. It takes no parameter.
 
@@ -152,7 +152,7 @@ def on_message(function: Handler) -> Handler: ...
 
 @overload
 def on_message(
-    *, concurrency: Concurrency = "queue", **options: Unpack[RetryOptions]
+    *, concurrency: Concurrency = "queue", **options: Unpack[RunOptions]
 ) -> Callable[[Handler], Handler]: ...
 
 
@@ -160,7 +160,7 @@ def on_message(
     function: Handler | None = None,
     *,
     concurrency: Concurrency = "queue",
-    **options: Unpack[RetryOptions],
+    **options: Unpack[RunOptions],
 ) -> Handler | Callable[[Handler], Handler]:
     """Run this for each message of a person; it may take the :class:`Message`, or nothing.
 
@@ -194,7 +194,7 @@ def task(function: Handler) -> Handler: ...
 
 @overload
 def task(
-    *, name: str | None = None, **options: Unpack[RetryOptions]
+    *, name: str | None = None, **options: Unpack[RunOptions]
 ) -> Callable[[Handler], Handler]: ...
 
 
@@ -202,7 +202,7 @@ def task(
     function: Handler | None = None,
     *,
     name: str | None = None,
-    **options: Unpack[RetryOptions],
+    **options: Unpack[RunOptions],
 ) -> Handler | Callable[[Handler], Handler]:
     """Let clients run this by its name, without a chat: ``POST …/runs {"task": …, "args": {…}}``;
     and other handlers with ``await cl.enqueue(…)``.
@@ -219,6 +219,9 @@ def task(
         backoff_s: Seconds before the second attempt; twice as long before each one after it, at
             most five minutes.
         timeout_s: Seconds that an attempt may take; by default ``STEPWIRE_RUN_TIMEOUT_S``.
+        max_running: How many runs of it all workers together execute at a time, at most; by default
+            as many as they can. The others wait, and keep nobody else waiting. One that waits
+            itself, for a person or a sub-task, does not count.
 
     Raises:
         InvalidArgument: the name is taken by a handler of ours, or an option makes no sense.

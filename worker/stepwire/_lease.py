@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from importlib.resources import files
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from arq.constants import in_progress_key_prefix
 from redis import Redis
 
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE
+from stepwire_core.queue import queue_keys, queue_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,13 +37,20 @@ class Lease:
 
     job_id: str
     until_ms: int
+    slots: list[str] = field(default_factory=list)
+    """The limits that it counts for, unless it waits for something."""
+    waits: int = 0
+    """For how many things it waits."""
+    has_left: bool = False
+    """Whether others may have its slots."""
+    adjusting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class LeaseKeeper:
     """Renews the leases of the running jobs every third of a lease, while the block runs.
 
-    The in-progress key keeps other workers away; the score, moved ahead, keeps the job out of their
-    sight, so that running jobs never hide waiting ones.
+    The in-progress key, with the worker's token in it, keeps other workers away; the score, moved
+    ahead, keeps the job out of their sight, so that running jobs never hide waiting ones.
 
     A worker that was paused may find that another one has taken a job: it is told, so that it gives
     up instead of keeping the job from its new owner.
@@ -57,6 +64,7 @@ class LeaseKeeper:
         self,
         settings: Settings,
         registration: Registration,
+        token: str,
         running: Callable[[], list[Lease]],
         lost: Callable[[list[Lease]], object],
         poke_loop: Callable[[], object],
@@ -64,6 +72,7 @@ class LeaseKeeper:
         """The callbacks are called from the keeper's thread."""
         self._settings = settings
         self._registration = registration
+        self._token = token
         self._running = running
         self._lost = lost
         self._poke_loop = poke_loop
@@ -74,8 +83,7 @@ class LeaseKeeper:
             socket_timeout=settings.lease_s / 3,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
         )
-        renew = files("stepwire").joinpath("lua", "renew.lua").read_bytes()
-        self._script = self._redis.register_script(renew)
+        self._script = self._redis.register_script(queue_script("renew"))
         self._thread = threading.Thread(target=self._run, name="stepwire-lease", daemon=True)
 
     def __enter__(self) -> Self:
@@ -132,14 +140,14 @@ class LeaseKeeper:
     def _renew(self, leases: list[Lease]) -> None:
         lease_ms = int(self._settings.lease_s * 1000)
         for some in _pieces(leases):
-            until_ms = int(time.time() * 1000) + lease_ms
             known = [part for lease in some for part in (lease.job_id, lease.until_ms)]
             reply = self._script(
-                keys=[self._settings.queue_name],
-                args=[in_progress_key_prefix, lease_ms, until_ms, *known],
+                keys=queue_keys(self._settings.queue_name),
+                args=[self._token, lease_ms, *known],
                 client=self._redis,
             )
-            taken = {job_id.decode() for job_id in cast("list[bytes]", reply)}
+            until_ms, *lost_ids = cast("list[Any]", reply)
+            taken = {job_id.decode() for job_id in lost_ids}
             for lease in some:
                 lease.until_ms = until_ms
             if lost := [lease for lease in some if lease.job_id in taken]:

@@ -30,13 +30,14 @@ class Retry(StepwireError):
         super().__init__(reason)
 
 
-class RetryOptions(TypedDict, total=False):
-    """What handlers may say about their attempts."""
+class RunOptions(TypedDict, total=False):
+    """What handlers may say about their runs."""
 
     max_attempts: int
     retry_on: type[Exception] | Sequence[type[Exception]]
     backoff_s: float
     timeout_s: float
+    max_running: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,19 @@ class Policy:
 
     ``max_attempts`` counts every attempt, whether it failed or lost its worker; None stands for
     ``STEPWIRE_MAX_ATTEMPTS``. Of errors, only those in ``retry_on`` and :class:`Retry` are worth
-    another attempt, ``backoff_s`` seconds later, then twice as long each time.
+    another attempt, ``backoff_s`` seconds later, then twice as long each time. Of one handler, at
+    most ``max_running`` runs are executed at a time, by all workers together.
     """
 
     max_attempts: int | None = None
     retry_on: tuple[type[Exception], ...] = ()
     backoff_s: float = 1.0
     timeout_s: float | None = None
+    max_running: int | None = None
     concurrency: Concurrency = "queue"
 
     @classmethod
-    def of(cls, options: RetryOptions, concurrency: object = "queue") -> Policy:
+    def of(cls, options: RunOptions, concurrency: object = "queue") -> Policy:
         """The policy that a decorator describes.
 
         Raises:
@@ -65,22 +68,24 @@ class Policy:
             raise InvalidArgument(
                 f"concurrency {concurrency!r} is unknown: one of {', '.join(get_args(Concurrency))}"
             )
-        if unknown := sorted(options.keys() - RetryOptions.__annotations__.keys()):
+        if unknown := sorted(options.keys() - RunOptions.__annotations__.keys()):
             raise InvalidArgument(f"a handler has no option {', '.join(unknown)}")
-        max_attempts = options.get("max_attempts")
-        if max_attempts is not None and (
-            not isinstance(max_attempts, int) or isinstance(max_attempts, bool) or max_attempts < 1
-        ):
-            raise InvalidArgument(f"max_attempts is a number from 1 on, not {max_attempts!r}")
+        for name in ("max_attempts", "max_running"):
+            count = options.get(name)
+            if count is not None and (
+                not isinstance(count, int) or isinstance(count, bool) or count < 1
+            ):
+                raise InvalidArgument(f"{name} is a number from 1 on, not {count!r}")
         for name, least in (("backoff_s", 0.0), ("timeout_s", 0.001)):
             value = options.get(name, 1.0)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or value < least:
                 raise InvalidArgument(f"{name} is a number of seconds, not {value!r}")
         return cls(
-            max_attempts=max_attempts,
+            max_attempts=options.get("max_attempts"),
             retry_on=_checked_errors(options.get("retry_on", ())),
             backoff_s=float(options.get("backoff_s", 1.0)),
             timeout_s=options.get("timeout_s"),
+            max_running=options.get("max_running"),
             concurrency=concurrency,  # type: ignore[arg-type]
         )
 

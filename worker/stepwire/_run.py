@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepwire._closing import DEAD_WORKER, closing_events
@@ -58,7 +59,7 @@ class Runner:
         signals: Signals | None = None,
         queue: RunQueue | None = None,
         sub_tasks: Enqueues | None = None,
-        resting: Callable[[], AbstractContextManager[None]] = nullcontext,
+        resting: Callable[[str], AbstractAsyncContextManager[object]] = nullcontext,
         activity: Activity | None = None,
         dead_letters: DeadLetters | None = None,
     ) -> None:
@@ -154,7 +155,9 @@ class Runner:
             user=user,
             loop=asyncio.get_running_loop(),
             signals=self._signals,
-            resting=self._resting,
+            resting=partial(self._resting, request.run_id),
+            subject=request.subject,
+            priority=request.priority,
             queue=self._sub_tasks,
         )
 

@@ -35,18 +35,19 @@ async def waited_for(scope: Scope, name: str, look: Callable[[], Awaitable[T | N
     waiting: AbstractContextManager[asyncio.Event] = (
         nullcontext(asyncio.Event()) if signals is None else signals.waiting(name)
     )
-    with scope.resting(), waiting as news:
-        while True:
-            news.clear()
-            try:
-                found = await look()
-            except StoreUnavailable as error:
-                logger.warning("cannot look for news", extra={"error": str(error)})
-            else:
-                if found is not None:
-                    return found
-            try:
-                async with asyncio.timeout(LOOK_S if signals is None else CHECK_S):
-                    await news.wait()
-            except TimeoutError:
-                continue
+    async with scope.resting():
+        with waiting as news:
+            while True:
+                news.clear()
+                try:
+                    found = await look()
+                except StoreUnavailable as error:
+                    logger.warning("cannot look for news", extra={"error": str(error)})
+                else:
+                    if found is not None:
+                        return found
+                try:
+                    async with asyncio.timeout(LOOK_S if signals is None else CHECK_S):
+                        await news.wait()
+                except TimeoutError:
+                    continue

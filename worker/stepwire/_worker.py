@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix
+from arq.utils import timestamp_ms
 from arq.worker import Retry, Worker, func
 from pydantic import ValidationError
-from redis.asyncio import ConnectionPool
 
+from stepwire._claims import Claims
 from stepwire._ending import RetryLater
 from stepwire._lease import Lease, LeaseKeeper
 from stepwire._process import used_as_process_publisher
@@ -29,7 +27,7 @@ from stepwire._publisher import Publisher
 from stepwire._registration import Activity, Registration
 from stepwire._run import Runner
 from stepwire._signals import Signals
-from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE, ServerId, connect, require
+from stepwire_core.connections import UNAVAILABLE, ServerId, connect, new_pool, require
 from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.documents import ErrorInfo
 from stepwire_core.errors import RunFenced, RunWaits, StoreUnavailable
@@ -83,6 +81,7 @@ class StepwireWorker(Worker):
         self._resources = AsyncExitStack()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._claiming = asyncio.Lock()
         self._not_ours: set[str] = set()
         self._leases: dict[str, Lease] = {}
         self._deferred_s: dict[str, float] = {}
@@ -90,7 +89,12 @@ class StepwireWorker(Worker):
         super().__init__(
             functions=[func(self._run, name=RUN_FUNCTION)],
             queue_name=settings.queue_name,
-            redis_pool=_pool(settings),
+            redis_pool=ArqRedis(
+                new_pool(settings.effective_queue_url),
+                job_serializer=serialize,
+                job_deserializer=deserialize,
+                default_queue_name=settings.queue_name,
+            ),
             on_shutdown=self._stop,
             max_jobs=settings.max_jobs,
             job_completion_wait=max(1, int(settings.grace_s)),
@@ -104,8 +108,12 @@ class StepwireWorker(Worker):
             job_serializer=serialize,
             job_deserializer=deserialize,
         )
-        claim = files("stepwire").joinpath("lua", "claim.lua").read_text()
-        self._claim = self.pool.register_script(claim)
+        limits = {
+            name: policy.max_running
+            for name, policy in handlers.policies.items()
+            if policy.max_running is not None
+        }
+        self._claims = Claims(self.pool, settings, limits)
 
     # -- one run --------------------------------------------------------------------------------
 
@@ -156,41 +164,26 @@ class StepwireWorker(Worker):
         incr_score: int | None,
         keep_in_progress: float | None,
     ) -> None:
-        """Take the job off the queue, or give it back with the time at which it is due.
-
-        Instead of arq's ``incr_score``, which counts from where the score was when the job started:
-        the lease has moved it since.
-        """
-        del incr_score
+        """Take the job off the queue, or give it back with the time at which it is due."""
+        del result_data, result_timeout_s, keep_result_forever, incr_score, keep_in_progress
+        defer_s, waiting = self._deferred_s.pop(job_id, 0.0), self._waiting.pop(job_id, None)
         if job_id in self._not_ours:
-            # Another worker has the job now; deleting it would take it away from that one.
             self._not_ours.discard(job_id)
             return
-        await super().finish_job(
-            job_id,
-            finish,
-            result_data,
-            result_timeout_s,
-            keep_result_forever,
-            None,
-            keep_in_progress,
-        )
-        if not finish:
-            defer_s = self._deferred_s.pop(job_id, 0.0)
-            async with self.pool.pipeline(transaction=True) as pipe:
-                due_ms = int((time.time() + defer_s) * 1000)
-                pipe.zadd(self.queue_name, {job_id: due_ms}, xx=True)
-                if not defer_s:
-                    pipe.lpush(wake_key(self.queue_name), job_id)
-                await pipe.execute()
-            if waiting := self._waiting.pop(job_id, None):
-                with suppress(StoreUnavailable):
-                    await self._runner.turns.look_again(waiting)
+        await self._claims.settle(self._leases[job_id], due_in_s=None if finish else defer_s)
+        if waiting is not None:
+            with suppress(StoreUnavailable):
+                await self._runner.turns.look_again(waiting)
+
+    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
+        """Take a job off the queue that could not be executed at all."""
+        del result_data
+        await self._claims.settle(self._leases[job_id], due_in_s=None)
 
     # -- the loop -------------------------------------------------------------------------------
 
     async def main(self) -> None:
-        """Instead of arq's loop: poll when woken, at least every ``poll_s``."""
+        """Instead of arq's loop: look when woken, at least every ``poll_s``."""
         self.ctx["redis"] = self.pool
         await self._start()
         listening = self.loop.create_task(self._listen(), name="stepwire-wake")
@@ -198,7 +191,7 @@ class StepwireWorker(Worker):
             while True:
                 self._wake.clear()
                 try:
-                    await self._poll_iteration()
+                    await self._look()
                 except UNAVAILABLE as error:
                     logger.warning("the queue does not answer", extra={"error": str(error)})
                     await asyncio.sleep(_OUTAGE_DELAY_S)
@@ -212,36 +205,26 @@ class StepwireWorker(Worker):
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Claim and start as many of these jobs as there is room for, in one round trip.
+    async def _look(self) -> None:
+        if self._takes_jobs() and await self._claims.is_something_due():
+            await self._claim()
+        for job_id, task in list(self.tasks.items()):
+            if task.done():
+                del self.tasks[job_id]
+                task.result()
 
-        Instead of arq's, which needs four for each job, and leaves running jobs at the head of the
-        queue, where they hide waiting ones.
-        """
-        room = self.max_jobs - self.job_counter
-        # One that we were too late for and still execute: two attempts of it here would share what
-        # arq and we keep under its id. It waits until the old one has been given up.
-        job_ids = [job_id for job_id in job_ids if job_id.decode() not in self._leases]
-        if not job_ids or room <= 0:
-            return
-        self.job_counter += (asked := min(room, len(job_ids)))
-        taken: list[bytes] = []
-        try:
-            now_ms = int(time.time() * 1000)
-            lease_ms = int(self._settings.lease_s * 1000)
-            reply = await self._claim(
-                keys=[self.queue_name],
-                args=[now_ms, lease_ms, in_progress_key_prefix, *job_ids[:asked]],
-            )
-            taken = cast("list[bytes]", reply)
-        finally:
-            self.job_counter -= asked - len(taken) // 2
-        for job_id_bytes, due_ms in zip(taken[::2], taken[1::2], strict=True):
-            job_id = job_id_bytes.decode()
-            self._leases[job_id] = Lease(job_id, now_ms + lease_ms)
-            task = self.loop.create_task(self.run_job(job_id, int(float(due_ms))))
-            task.add_done_callback(partial(self._job_over, job_id))
-            self.tasks[job_id] = task
+    async def _claim(self) -> None:
+        """Start as many jobs as there are and as there is room for."""
+        async with self._claiming:
+            if not self._takes_jobs():
+                return
+            room = self.max_jobs - self.job_counter
+            for lease in await self._claims.claim(room, self._leases):
+                self.job_counter += 1
+                self._leases[lease.job_id] = lease
+                task = self.loop.create_task(self.run_job(lease.job_id, timestamp_ms()))
+                task.add_done_callback(partial(self._job_over, lease.job_id))
+                self.tasks[lease.job_id] = task
 
     def _job_over(self, job_id: str, task: asyncio.Task[Any]) -> None:
         del task
@@ -271,21 +254,43 @@ class StepwireWorker(Worker):
     async def record_health(self) -> None:
         """Nothing: the registration, which the lease's thread renews, tells more than arq's key."""
 
-    @contextmanager
-    def _resting(self) -> Iterator[None]:
-        """Somebody else's job may have the place of one that waits for a person."""
-        self._job_done()
+    @asynccontextmanager
+    async def _resting(self, run_id: str) -> AsyncIterator[None]:
+        """Other jobs may have the places of one that waits for something, or for many things."""
+        await self._on_loop(self._leave_places(run_id))
         try:
             yield
         finally:
+            await self._on_loop(self._return_to_places(run_id))
+
+    async def _on_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        """A handler may wait on a loop of its own, in a thread; what is counted here is not safe
+        there."""
+        if asyncio.get_running_loop() is self.loop:
+            await work
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
+
+    async def _leave_places(self, run_id: str) -> None:
+        lease = self._leases[run_id]
+        lease.waits += 1
+        if lease.waits == 1:
+            self._job_done()
+        await self._claims.adjust_slots(lease)
+
+    async def _return_to_places(self, run_id: str) -> None:
+        lease = self._leases[run_id]
+        lease.waits -= 1
+        if lease.waits == 0:
             self.job_counter += 1
+        await self._claims.adjust_slots(lease)
 
     def _takes_jobs(self) -> bool:
         return self.allow_pick_jobs and self.job_counter < self.max_jobs
 
     async def _listen(self) -> None:
-        """Block on the wake list while there is room, and start the job that it names."""
-        redis = _pool(self._settings)
+        """Block on the wake list while there is room, and start what is due."""
+        redis = connect(self._settings.effective_queue_url)
         wake = wake_key(self.queue_name)
         try:
             while True:
@@ -297,14 +302,14 @@ class StepwireWorker(Worker):
                     reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
                     popped = await cast("Awaitable[list[bytes] | None]", reply)
                     if popped is not None and self._takes_jobs():
-                        await self.start_jobs([popped[1]])
+                        await self._claim()
                     elif popped is not None:
                         # Filled up, or told to stop, while it waited for this: for the next one.
                         await cast("Awaitable[int]", redis.lpush(wake, popped[1]))
                 except UNAVAILABLE:
                     await asyncio.sleep(_OUTAGE_DELAY_S)
         finally:
-            await redis.aclose(close_connection_pool=True)
+            await redis.aclose()
 
     # -- resources ------------------------------------------------------------------------------
 
@@ -326,6 +331,7 @@ class StepwireWorker(Worker):
         keeper = LeaseKeeper(
             self._settings,
             registration,
+            self._claims.token,
             running=self._running_leases,
             lost=lambda leases: self.loop.call_soon_threadsafe(self._give_up, leases),
             poke_loop=lambda: self.loop.call_soon_threadsafe(keeper.loop_answers),
@@ -356,17 +362,3 @@ class StepwireWorker(Worker):
     async def _stop(self, ctx: dict[Any, Any]) -> None:
         del ctx
         await self._resources.aclose()
-
-
-def _pool(settings: Settings) -> ArqRedis:
-    pool = ConnectionPool.from_url(
-        settings.effective_queue_url,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_keepalive=True,
-    )
-    return ArqRedis(
-        pool,
-        job_serializer=serialize,
-        job_deserializer=deserialize,
-        default_queue_name=settings.queue_name,
-    )

@@ -1,0 +1,31 @@
+-- Renews the leases of jobs that a worker executes, unless somebody else has taken them meanwhile.
+--
+-- ARGV  token of the worker, lease (milliseconds), then each job with the end of its lease as this worker knows it
+--
+-- Returns {the new end of the leases, the jobs that are somebody else's …}.
+
+local token, lease = ARGV[1], tonumber(ARGV[2])
+local jobs, keys, scores = {}, {}, {}
+local lost = {now + lease}
+for i = 3, #ARGV, 2 do
+  jobs[#jobs + 1] = ARGV[i]
+  keys[#keys + 1] = HAS .. ARGV[i]
+end
+local holders, ends = redis.call('MGET', unpack(keys)), redis.call('ZMSCORE', queue, unpack(jobs))
+for i, id in ipairs(jobs) do
+  local holder, known = holders[i], tonumber(ARGV[2 * i + 2])
+  -- Not in the queue: done elsewhere, or the queue is lost. Nobody can take it, so there is nothing to keep.
+  if ends[i] then
+    local till = tonumber(ends[i])
+    if holder == token or (not holder and till == known) then
+      redis.call('SET', HAS .. id, token, 'PX', lease)
+      scores[#scores + 1] = string.format('%.0f', now + lease)
+      scores[#scores + 1] = id
+    elseif holder or till > known then
+      lost[#lost + 1] = id
+    end
+    -- Else this worker has just given it back, or a failover has forgotten the last renewal.
+  end
+end
+if #scores > 0 then redis.call('ZADD', queue, 'XX', unpack(scores)) end
+return lost

@@ -1,0 +1,331 @@
+"""Which job comes next, and what holds one back: the scripts of the queue, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis.asyncio import Redis
+
+from stepwire._claims import Claims
+from stepwire._lease import LeaseKeeper
+from stepwire._registration import Activity, Registration
+from stepwire_core.connections import connect
+from stepwire_core.queue import RunQueue, RunRequest
+from stepwire_core.queued import read_queue
+
+if TYPE_CHECKING:
+    from stepwire._lease import Lease
+    from stepwire_core.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+HOUR_MS = 3_600_000
+
+
+class Queue:
+    """A queue of its own, seen from several workers."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        self.settings = settings
+        self.name = settings.queue_name
+        self.runs = RunQueue(redis, self.name)
+        self.worker = self.new_worker()
+
+    def new_worker(self, limits: Mapping[str, int] | None = None, **settings: Any) -> Claims:
+        return Claims(self.redis, self.settings.model_copy(update=settings), limits or {})
+
+    async def add(
+        self,
+        *names: str,
+        handler: str = "task",
+        priority: int = 0,
+        subject: str | None = None,
+        defer_s: float = 0.0,
+    ) -> None:
+        for name in names:
+            request = RunRequest(
+                session_id="s",
+                run_id=self.run_id(name),
+                handler=handler,
+                priority=priority,
+                subject=subject,
+            )
+            await self.runs.enqueue(request, defer_s=defer_s)
+
+    def run_id(self, name: str) -> str:
+        """Jobs of several queues have keys in common, so their ids must differ."""
+        return f"{self.name.replace(':', '.')}.{name}"
+
+    def names(self, leases: Sequence[Lease]) -> list[str]:
+        return [lease.job_id.rpartition(".")[2] for lease in leases]
+
+    async def claimed(self, worker: Claims | None = None, room: int = 10) -> list[str]:
+        return self.names(await (worker or self.worker).claim(room, []))
+
+    async def pass_time(self, name: str, ms: int) -> None:
+        """It stands where it would stand if that much time had passed."""
+        await self.redis.zincrby(self.name, -ms, self.run_id(name))
+
+    async def lose(self, name: str) -> None:
+        """Its worker has not been heard of for longer than a lease."""
+        await self.redis.delete(f"arq:in-progress:{self.run_id(name)}")
+        await self.pass_time(name, int(self.settings.lease_s * 1000))
+
+    async def woken(self) -> list[str]:
+        names: Any = await self.redis.lrange(f"{self.name}:wake", 0, -1)  # type: ignore[misc]
+        await self.redis.delete(f"{self.name}:wake")
+        return [name.decode().rpartition(".")[2] for name in names]
+
+    async def keys(self) -> set[str]:
+        found = [key.decode() for key in await self.redis.keys(f"*{self.name}*")]
+        found += [key.decode() for key in await self.redis.keys(f"*{self.run_id('')}*")]
+        return {key for key in found if not key.endswith(":wake")}
+
+
+@pytest.fixture
+async def queue(settings: Settings) -> AsyncIterator[Queue]:
+    redis = connect(settings.redis_url)
+    yield Queue(redis, settings)
+    await redis.aclose()
+
+
+async def test_the_higher_priority_goes_first_and_the_older_of_the_same(queue: Queue) -> None:
+    await queue.add("a", "b")
+    await queue.add("c", priority=5)
+    await queue.add("d", priority=9)
+    await queue.add("e", priority=5)
+    assert await queue.claimed(room=2) == ["d", "c"]
+    assert await queue.claimed() == ["e", "a", "b"]
+    assert await queue.claimed() == []
+
+
+async def test_whoever_has_waited_long_enough_goes_before_a_higher_priority(queue: Queue) -> None:
+    await queue.add("old", "new")
+    await queue.add("higher", priority=2)
+    await queue.pass_time("old", 2 * HOUR_MS + 1000)
+    await queue.pass_time("new", 2 * HOUR_MS - 60_000)
+    assert await queue.claimed() == ["old", "higher", "new"]
+
+
+async def test_a_deferred_run_waits_for_its_time_and_then_has_its_priority(queue: Queue) -> None:
+    await queue.add("later", priority=3, defer_s=60)
+    await queue.add("sooner")
+    assert await queue.claimed(room=0) == []
+    await queue.pass_time("later", 59_000)
+    await queue.claimed(room=0)
+    await queue.pass_time("later", 1_000)
+    assert await queue.claimed() == ["later", "sooner"]
+
+
+async def test_a_run_whose_worker_was_lost_goes_before_all_others(queue: Queue) -> None:
+    await queue.add("lost")
+    assert await queue.claimed() == ["lost"]
+    await queue.add("a", priority=9)
+    await queue.lose("lost")
+    assert await queue.claimed(queue.new_worker()) == ["lost", "a"]
+
+
+async def test_a_run_that_was_given_back_is_due_when_it_was_said(queue: Queue) -> None:
+    await queue.add("now", "later")
+    for lease, due_in_s in zip(await queue.worker.claim(2, []), (0, 60), strict=True):
+        await queue.worker.settle(lease, due_in_s=due_in_s)
+    assert await queue.woken() == ["now", "later", "now"]
+    assert await queue.claimed() == ["now"]
+    await queue.pass_time("later", 60_000)
+    assert await queue.claimed() == ["later"]
+
+
+async def test_a_handler_runs_no_more_often_than_it_may_and_keeps_nobody_waiting(
+    queue: Queue,
+) -> None:
+    one, other = queue.new_worker({"slow": 1}), queue.new_worker({"slow": 1})
+    await queue.add("a", "b", "c", handler="slow")
+    await queue.add("quick")
+    await queue.woken()
+    leases = await one.claim(10, [])
+    assert queue.names(leases) == ["a", "quick"]
+    assert await queue.claimed(other) == []
+    states = {run.run_id: run.state for run in await read_queue(queue.redis, queue.name, 10)}
+    assert [states[queue.run_id(name)] for name in "abc"] == ["running", "queued", "queued"]
+    await one.settle(leases[0], due_in_s=None)
+    assert await queue.woken() == ["b"]
+    await queue.add("d", handler="slow", priority=9)
+    [lease] = await other.claim(1, [])
+    assert queue.names([lease]) == ["d"]
+    await other.settle(lease, due_in_s=None)
+    assert await queue.claimed(other) == ["b"]
+
+
+async def test_a_subject_has_no_more_runs_than_it_may_and_others_go_on(queue: Queue) -> None:
+    worker = queue.new_worker(max_running_per_subject=2)
+    await queue.add(*(f"a{i}" for i in range(100)), subject="a")
+    await queue.add("b", subject="b")
+    await queue.add("nobodys", "nobodys2", "nobodys3")
+    leases = await worker.claim(5, [])
+    assert queue.names(leases) == ["a0", "a1", "b", "nobodys", "nobodys2"]
+    for lease in leases[:2]:
+        await worker.settle(lease, due_in_s=None)
+    assert await queue.claimed(worker, room=4) == ["a2", "a3", "nobodys3"]
+
+
+async def test_who_is_held_back_by_one_limit_keeps_no_place_of_another(queue: Queue) -> None:
+    worker = queue.new_worker({"slow": 1}, max_running_per_subject=1)
+    await queue.add("first", handler="slow", subject="a")
+    [first] = await worker.claim(10, [])
+    # Held back for the handler, though their subjects are free.
+    await queue.add("second", "third", handler="slow", subject="b")
+    await queue.add("quick", subject="b")
+    [quick] = await worker.claim(10, [])
+    assert queue.names([quick]) == ["quick"]
+    await queue.add("alone", handler="slow", subject="c")
+    assert await queue.claimed(worker) == []
+    await queue.woken()
+    await worker.settle(first, due_in_s=None)
+    # Called for the handler, "second" is held back for its subject; "alone" gets the place at last.
+    for name in ("second", "third", "alone"):
+        assert await queue.woken() == [name]
+        assert await queue.claimed(worker) == (["alone"] if name == "alone" else [])
+
+
+async def test_a_lost_worker_keeps_no_place(queue: Queue) -> None:
+    worker = queue.new_worker({"slow": 1})
+    await queue.add("a", "b", handler="slow")
+    assert await queue.claimed(worker) == ["a"]
+    await queue.lose("a")
+    survivor = queue.new_worker({"slow": 1})
+    [lease] = await survivor.claim(10, [])
+    assert queue.names([lease]) == ["a"]
+    await survivor.settle(lease, due_in_s=None)
+    assert await queue.claimed(survivor) == ["b"]
+
+
+async def test_who_is_held_back_and_never_called_is_looked_at_again(queue: Queue) -> None:
+    """Whoever had the place died over it; or a worker with a higher limit was deployed."""
+    worker = queue.new_worker({"slow": 1})
+    await queue.add("a", "b", handler="slow")
+    await queue.add("later")
+    assert await queue.claimed(worker) == ["a", "later"]
+    await queue.add("c", handler="slow", priority=1)
+    await queue.pass_time("b", 30_000)
+    # It stands where it stood, behind the higher one.
+    assert await queue.claimed(queue.new_worker({"slow": 3}), room=2) == ["c", "b"]
+
+
+async def test_who_waits_for_something_gives_its_places_to_others(queue: Queue) -> None:
+    worker = queue.new_worker({"slow": 1}, max_running_per_subject=1)
+    await queue.add("a", "b", "c", handler="slow", subject="x")
+    [a] = await worker.claim(10, [])
+    a.waits = 2
+    await worker.adjust_slots(a)
+    [b] = await worker.claim(10, [])
+    assert queue.names([b]) == ["b"]
+    a.waits = 1
+    await worker.adjust_slots(a)
+    await queue.add("d", handler="slow", subject="x", priority=1)
+    assert await queue.claimed(worker) == []
+    a.waits = 0
+    await worker.adjust_slots(a)
+    await worker.settle(b, due_in_s=None)
+    # It is back, so there is no place yet.
+    assert await queue.claimed(worker) == []
+    await worker.settle(a, due_in_s=None)
+    assert await queue.claimed(worker) == ["d"]
+
+
+async def test_a_cancelled_run_that_was_held_back_leaves_its_place_to_the_next(
+    queue: Queue,
+) -> None:
+    worker = queue.new_worker({"slow": 1})
+    await queue.add("a", "b", "c", handler="slow")
+    [a] = await worker.claim(10, [])
+    assert await queue.runs.take(queue.run_id("b"), 15) is not None
+    await queue.runs.finish(queue.run_id("b"))
+    await worker.settle(a, due_in_s=None)
+    [c] = await worker.claim(10, [])
+    assert queue.names([c]) == ["c"]
+    await worker.settle(c, due_in_s=None)
+    assert await queue.keys() == set()
+
+
+async def test_a_worker_does_not_claim_what_it_still_executes(queue: Queue) -> None:
+    await queue.add("a")
+    [lease] = await queue.worker.claim(10, [])
+    await queue.lose("a")
+    assert await queue.worker.claim(10, [lease.job_id]) == []
+    assert await queue.redis.zscore(queue.name, lease.job_id) is not None
+
+
+async def test_who_has_lost_a_run_does_not_settle_it(queue: Queue) -> None:
+    await queue.add("a")
+    [lost] = await queue.worker.claim(10, [])
+    await queue.lose("a")
+    other = queue.new_worker()
+    [lease] = await other.claim(10, [])
+    await queue.worker.settle(lost, due_in_s=None)
+    await queue.worker.settle(lost, due_in_s=0)
+    assert await queue.claimed() == []
+    await other.settle(lease, due_in_s=0)
+    assert await queue.claimed() == ["a"]
+
+
+async def test_nothing_is_due_in_an_empty_queue_or_before_its_time(queue: Queue) -> None:
+    assert not await queue.worker.is_something_due()
+    await queue.add("later", defer_s=60)
+    assert await queue.claimed() == []
+    assert not await queue.worker.is_something_due()
+    await queue.pass_time("later", 60_000)
+    assert await queue.worker.is_something_due()
+    assert await queue.claimed() == ["later"]
+    await queue.add("now")
+    assert await queue.worker.is_something_due()
+
+
+async def test_a_lease_whose_renewal_was_not_heard_of_is_not_lost(queue: Queue) -> None:
+    """The server has renewed it, and its reply was lost."""
+    await queue.add("ours", "theirs")
+    ours, theirs = await queue.worker.claim(10, [])
+    lost: list[Lease] = []
+    heard = threading.Event()
+
+    def tell(leases: list[Lease]) -> None:
+        lost.extend(leases)
+        heard.set()
+
+    other = queue.new_worker()
+    await queue.lose("theirs")
+    assert await queue.claimed(other) == ["theirs"]
+    await queue.redis.zincrby(queue.name, 5_000, ours.job_id)
+    registration = Registration(
+        queue.settings, [], Activity(), places_taken=lambda: 0, stopping=lambda: False
+    )
+    keeper = LeaseKeeper(
+        queue.settings,
+        registration,
+        queue.worker.token,
+        running=lambda: [ours, theirs],
+        lost=tell,
+        poke_loop=lambda: None,
+    )
+    with keeper:
+        assert await asyncio.to_thread(heard.wait, 10)
+    assert lost == [theirs]
+    score = await queue.redis.zscore(queue.name, ours.job_id)
+    assert score == ours.until_ms
+
+
+async def test_leases_and_due_times_go_by_the_server_whatever_the_worker_thinks(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    await queue.add("a", "b")
+    [a, b] = await queue.worker.claim(10, [])
+    seconds, _ = await queue.redis.time()
+    assert abs(a.until_ms - (seconds + queue.settings.lease_s) * 1000) < 5_000
+    await queue.worker.settle(a, due_in_s=0)
+    await queue.worker.settle(b, due_in_s=60)
+    assert await queue.claimed() == ["a"]

@@ -1,0 +1,105 @@
+"""Which jobs this worker has: claimed from the queue, given back to it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from stepwire._lease import Lease
+from stepwire_core.connections import UNAVAILABLE
+from stepwire_core.ids import new_id
+from stepwire_core.queue import queue_keys, queue_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from redis.asyncio import Redis
+
+    from stepwire_core.settings import Settings
+
+CLOCK_S: Final = 10.0
+"""For this long it is known what time it is for the server."""
+
+
+class Claims:
+    """One worker's dealings with the queue, one round trip each.
+
+    Unless they say otherwise its methods let redis-py's errors through; repeating one is safe.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings, limits: Mapping[str, int]) -> None:
+        """``limits`` are the most runs of a handler that all workers execute at a time."""
+        self._redis = redis
+        self._queue_name = settings.queue_name
+        self._keys = queue_keys(settings.queue_name)
+        self._lease_ms = int(settings.lease_s * 1000)
+        self._per_subject = settings.max_running_per_subject or 0
+        self._limits = [part for limit in limits.items() for part in limit]
+        self._claim = redis.register_script(queue_script("claim"))
+        self._settle = redis.register_script(queue_script("settle"))
+        self._rest = redis.register_script(queue_script("rest"))
+        self._server_ms = 0.0
+        self._seen_at = float("-inf")
+        self.token: Final = new_id()
+        """By which the queue knows what is this worker's."""
+
+    async def is_something_due(self) -> bool:
+        """Whether it is worth the while to claim: an idle worker asks this often, and it costs
+        little."""
+        first = await self._redis.zrange(self._queue_name, 0, 0, withscores=True)
+        since = time.monotonic() - self._seen_at
+        return bool(first) and (
+            since > CLOCK_S or float(first[0][1]) <= self._server_ms + since * 1000
+        )
+
+    async def claim(self, room: int, own: Iterable[str]) -> list[Lease]:
+        """Take the next ``room`` jobs, or fewer, that no limit holds back.
+
+        Not those of ``own``, which this worker still executes although it may have lost them: two
+        attempts of one here would share what arq and we keep under its id.
+        """
+        reply = await self._claim(
+            keys=self._keys,
+            args=[
+                self.token,
+                self._lease_ms,
+                room,
+                self._per_subject,
+                len(self._limits) // 2,
+                *self._limits,
+                *own,
+            ],
+        )
+        self._server_ms, until_ms, *taken = cast("list[Any]", reply)
+        self._seen_at = time.monotonic()
+        return [
+            Lease(job_id.decode(), until_ms, [slot.decode() for slot in slots])
+            for job_id, *slots in taken
+        ]
+
+    async def settle(self, lease: Lease, *, due_in_s: float | None) -> None:
+        """Take a job off the queue, or give it back, due after that time; its slots are free.
+
+        Nothing happens if another worker has it now.
+        """
+        due = "over" if due_in_s is None else int(due_in_s * 1000)
+        await self._settle(keys=self._keys, args=[lease.job_id, self.token, due, *lease.slots])
+
+    async def adjust_slots(self, lease: Lease) -> None:
+        """Others may have a job's slots while it waits for something; then it goes on, even if they
+        are full.
+
+        Without Redis all stays as it is.
+        """
+        if not lease.slots:
+            return
+        # One after another: who begins and who ends to wait use different connections.
+        async with lease.adjusting:
+            leaves = lease.waits > 0
+            if leaves == lease.has_left:
+                return
+            what = "leave" if leaves else "return"
+            with suppress(*UNAVAILABLE):
+                await self._rest(keys=self._keys, args=[lease.job_id, what, *lease.slots])
+                lease.has_left = leaves
