@@ -279,13 +279,16 @@ class Reading:
             if frames:
                 feed.note(frames)
             hub.counts.snapshots += isinstance(read, Snapshot)
+            more = isinstance(read, LogTail) and bool(frames) and frames[-1].cursor != read.top
             read = None
             while frames:
                 batch = frames[: batch_length(frames)]
                 del frames[: len(batch)]
                 self._cursor = batch[-1].cursor
                 yield batch
-            if self._cursor is None:
+            if self._cursor is None or more:
+                # A feed that nobody has joined yet would begin where this reader stands, and what
+                # the log has beyond that would wait for the next message.
                 continue
             subscriber = self._subscriber = Subscriber(self._cursor, hub.subscriber_bytes)
             if self.stopped or not feed.join(subscriber):
