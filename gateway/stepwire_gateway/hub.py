@@ -222,9 +222,11 @@ class Hub:
                     # Somebody may be about to join who has read before the messages were lost.
                     if feed.position == before:
                         feed.position = top
-                elif feed.position != top:
+                else:
                     # Ahead of the log, too: a server may come back without its tail.
-                    self._catch_up(feed)
+                    if feed.position != top:
+                        self._catch_up(feed)
+                    feed.let_go_after(top)
 
     async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """What ``call`` returns, as soon as Redis answers."""

@@ -567,3 +567,23 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
     for ended in (given_up, task):
         ended.cancel()
     await asyncio.gather(given_up, task, return_exceptions=True)
+
+
+async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapshot(
+    settings: Settings,
+) -> None:
+    """The server crashes while he reads, and comes back with an older state that fits the feed."""
+    async with running(settings) as (hub, session):
+        lost = await session.write(1)
+        reading = await hub.open(session.id, None)
+        keys = SessionKeys.of(session.id)
+        await session.redis.delete(keys.log, keys.state)
+        older = Cursor(lost.epoch - 1_000, 0)
+        await session.redis.hset(keys.meta, mapping={"epoch": older.epoch, "seq": older.seq})  # type: ignore[misc]
+        await hub._check_tails([reading.feed])
+        async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
+            assert [frame.cursor for frame in await anext(batches)] == [lost]
+            [again] = await anext(batches)
+        assert again.snapshot is not None
+        assert again.cursor == older
+        await reading.aclose()
