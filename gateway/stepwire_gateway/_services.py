@@ -55,7 +55,9 @@ async def open_services(settings: Settings, objects: Objects | None) -> AsyncIte
         auth, limits = Auth(settings), Limits(Rates(redis), settings)
         async with open_queue(settings) as queue, hub.running(), auth.running():
             letters = DeadLetters(queue.redis, settings)
-            yield Services(settings, log, queue, letters, hub, Files(redis), objects, auth, limits)
+            yield Services(
+                settings, log, queue, letters, hub, Files(redis, settings), objects, auth, limits
+            )
     finally:
         await redis.aclose()
 

@@ -1,0 +1,144 @@
+"""An event log with one session, as the tests of the log use it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import cast
+
+from redis.asyncio import Redis
+
+from stepwire_core.clock import now
+from stepwire_core.connections import ServerId
+from stepwire_core.documents import ElementDocument, RunDocument, Snapshot, StepDocument
+from stepwire_core.events import NewEvent, element_event, step_event
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import Appended, Batch, EventLog
+from stepwire_core.settings import Settings
+
+
+class FixedServer(ServerId):
+    """A server whose process id a test can change."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__()
+        self._value = value
+
+
+class Log:
+    """An event log with one session, and one producer that numbers its events."""
+
+    def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
+        self.redis = redis
+        self.settings = settings
+        self.session_id = session_id
+        self.server = FixedServer("server-1")
+        self.log = EventLog(redis, self.server, settings)
+        self.next = 1
+        self.known_epoch = ""
+
+    async def put(self, *events: NewEvent, attempt: int = 1, run_id: str = "run") -> Appended:
+        batch = self.batch(*events, attempt=attempt, run_id=run_id)
+        appended = await self.log.append(batch)
+        self.next += len(events)
+        self.known_epoch = str(appended.top.epoch)
+        return appended
+
+    def batch(self, *events: NewEvent, attempt: int = 1, run_id: str = "run") -> Batch:
+        return Batch(
+            self.session_id,
+            events,
+            producer="producer",
+            first=self.next,
+            known_epoch=self.known_epoch,
+            run_id=run_id,
+            attempt=attempt,
+        )
+
+    def step(self, step_id: str, parent: str | None = None, **fields: object) -> StepDocument:
+        values: dict[str, object] = {
+            "id": step_id,
+            "session_id": self.session_id,
+            "run_id": "run",
+            "attempt": 1,
+            "parent_id": parent,
+            "name": step_id,
+            "type": "tool",
+            "status": "running",
+            "started_at": now(),
+            "ts": now(),
+        }
+        return StepDocument.model_validate(values | fields)
+
+    def start(self, step_id: str, parent: str | None = None, **fields: object) -> NewEvent:
+        return step_event("step.start", self.step(step_id, parent, **fields))
+
+    def run(self, status: str, *, attempt: int = 1, will_retry: bool = False) -> RunDocument:
+        return RunDocument.model_validate(
+            {
+                "run_id": "run",
+                "handler": "on_message",
+                "attempt": attempt,
+                "message_id": None,
+                "status": status,
+                "started_at": now(),
+                "ts": now(),
+                "will_retry": will_retry,
+            }
+        )
+
+    def element(self, element_id: str, step: str | None) -> NewEvent:
+        return element_event(
+            ElementDocument(
+                id=element_id,
+                session_id=self.session_id,
+                run_id="run",
+                step_id=step,
+                type="file",
+                name=element_id,
+                mime="text/plain",
+                display="inline",
+                size=5,
+                sha256="0",
+                url="/",
+                ts=now(),
+            )
+        )
+
+    async def elements(self) -> list[str]:
+        return [element.id for element in (await self.snapshot()).elements]
+
+    async def snapshot(self) -> Snapshot:
+        return await self.log.snapshot(self.session_id)
+
+    async def outputs(self) -> dict[str, str]:
+        return {step.id: step.output for step in (await self.snapshot()).steps}
+
+    async def keys(self) -> set[str]:
+        found = await self.redis.keys(f"*{self.session_id}*")
+        return {key.decode().rpartition("}:")[2] for key in found}
+
+
+ENTRY_BYTES = 100
+"""What an entry counts for beside its value (``append.lua``)."""
+
+
+async def counted(redis: Redis, session_id: str) -> tuple[int, int]:
+    """The steps and bytes of a session as its counters say."""
+    reply = redis.hmget(SessionKeys.of(session_id).meta, ["steps", "bytes"])
+    steps, size = await cast("Awaitable[list[bytes | None]]", reply)
+    return int(steps or 0), int(size or 0)
+
+
+async def recounted(redis: Redis, session_id: str) -> tuple[int, int]:
+    """The same, by looking at everything."""
+    keys = SessionKeys.of(session_id)
+    state = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.state))
+    values = list(state.values())
+    for key in (keys.files, f"{keys.channel}:user"):
+        values += (await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(key))).values()
+    for key in await redis.keys(f"{keys.channel}:out:*"):
+        values.append(await redis.get(key))
+    meta = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.meta))
+    removed = sum(field.startswith(b"x:") for field in meta)
+    steps = sum(field.startswith(b"s:") for field in state)
+    return steps, sum(map(len, values)) + ENTRY_BYTES * (len(values) + removed)
