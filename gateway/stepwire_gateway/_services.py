@@ -47,7 +47,7 @@ class Services:
 async def open_services(settings: Settings, objects: Objects | None) -> AsyncIterator[Services]:
     """Connected for as long as the block runs; starts without Redis, too."""
     async with open_log(settings) as log, open_queue(settings) as queue:
-        hub, auth, files = Hub(log, settings), Auth(settings), Files(log.redis)
+        hub, auth, files = Hub(log, settings), Auth(settings), Files(log.redis, settings)
         limits, letters = Limits(Rates(log.redis), settings), DeadLetters(queue.redis, settings)
         async with hub.running(), auth.running():
             yield Services(settings, log, queue, letters, hub, files, objects, auth, limits)

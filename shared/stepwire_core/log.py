@@ -36,6 +36,7 @@ from stepwire_core.errors import (
     RunFenced,
     RunNotFound,
     RunWaits,
+    SessionFull,
     SessionNotFound,
     StepwireError,
 )
@@ -85,6 +86,19 @@ class Script:
         return cast("list[Any]", reply)
 
 
+def check_kept(session_id: str, reply: list[Any]) -> None:
+    """What the reply of ``keep.lua`` means.
+
+    Raises:
+        SessionNotFound, SessionFull: the bytes were not kept.
+    """
+    match reply:
+        case [b"unknown"]:
+            raise SessionNotFound(session_id)
+        case [b"full", what, limit]:
+            raise SessionFull(session_id, what.decode(), int(limit))
+
+
 APPEND: Final = Script("append")
 READ: Final = Script("read")
 BEGIN: Final = Script("begin")
@@ -103,7 +117,8 @@ class Batch:
     stored already it drops. ``known_epoch`` is the epoch of the producer's last stored event. An
     empty ``producer`` marks a call that may be repeated freely. With ``answers`` the batch is
     stored only while that ask is open. ``turn`` is the handler of a run that this call makes known
-    and that may have to wait for those before it.
+    and that may have to wait for those before it. With ``closing`` the limits of the session do not
+    count, and the events may only end what is there: the end of a step that is not makes none.
     """
 
     session_id: str
@@ -114,17 +129,21 @@ class Batch:
     run_id: str = ""
     attempt: int = 0
     create: bool = False
+    closing: bool = False
     answers: str = ""
     turn: str = ""
 
     def script_args(self, settings: Settings, server: str) -> list[str | int]:
         """The ARGV of ``append.lua``."""
         args: list[str | int] = [
-            "create" if self.create else "append",
+            "create" if self.create else "close" if self.closing else "append",
             server,
             settings.session_ttl_s * 1000,
             settings.log_max_events,
             "PUBLISH",
+            settings.log_max_bytes,
+            settings.session_max_steps,
+            settings.session_max_bytes,
             self.producer,
             self.first,
             self.known_epoch,
@@ -152,6 +171,8 @@ class Batch:
                 return IdConflict("message", reply[1].decode())
             case b"closed":
                 return AskEnded(self.session_id, self.answers)
+            case b"full":
+                return SessionFull(self.session_id, reply[1].decode(), int(reply[2]))
             case _:
                 return ProtocolViolation(
                     f"producer {self.producer!r} sent event {self.first} to session "
@@ -173,7 +194,9 @@ class Registration:
     parent_run_id: str = ""
     parent_attempt: int = 0
 
-    def script_args(self) -> tuple[SessionKeys, str, str, str, str, int]:
+    def script_args(
+        self, settings: Settings
+    ) -> tuple[SessionKeys, str, str, str, str, int, int, int]:
         """The arguments of ``register.lua``."""
         digest = sha1(self.work.encode(), usedforsecurity=False).hexdigest()
         return (
@@ -183,19 +206,23 @@ class Registration:
             self.turn,
             self.parent_run_id,
             self.parent_attempt,
+            settings.session_max_steps,
+            settings.session_max_bytes,
         )
 
     def check(self, reply: list[Any]) -> None:
         """What the script's reply means.
 
         Raises:
-            SessionNotFound, IdConflict, RunFenced: it was not registered.
+            SessionNotFound, SessionFull, IdConflict, RunFenced: it was not registered.
         """
         match reply:
             case [b"conflict"]:
                 raise IdConflict("run", self.run_id)
             case [b"unknown"]:
                 raise SessionNotFound(self.session_id)
+            case [b"full", what, limit]:
+                raise SessionFull(self.session_id, what.decode(), int(limit))
             case [b"fenced", current]:
                 raise RunFenced(
                     self.session_id, self.parent_run_id, self.parent_attempt, int(current)
@@ -263,6 +290,7 @@ class EventLog:
             RunEnded, RunFenced: the run takes no events of this attempt any more.
             AskEnded: the ask that the batch answers is not open any more.
             IdConflict: a step that must be new is there already.
+            SessionFull: the session takes nothing new.
         """
         async with translated():
             try:
@@ -293,11 +321,13 @@ class EventLog:
 
         Raises:
             SessionNotFound: the session is not there.
+            SessionFull: a new run could show nothing.
             IdConflict: the id stands for other ``work``.
         """
         registration = Registration(session_id, run_id, work, turn=turn)
         async with translated():
-            registration.check(await REGISTER(self._redis, *registration.script_args()))
+            reply = await REGISTER(self._redis, *registration.script_args(self._settings))
+            registration.check(reply)
 
     async def cancel_children(self, session_id: str, run_id: str) -> None:
         """Ask for all that a run has started to be cancelled."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import pytest
-from fakeredis import FakeAsyncRedis
-from redis.asyncio import Redis
 
-from documents import a_run, a_step, an_element
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.connections import ServerId, connect
+from documents import a_run
+from event_log import Log
 from stepwire_core.contents import Files
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Snapshot, StepDocument
+from stepwire_core.documents import Snapshot
 from stepwire_core.errors import (
     ElementNotFound,
     IdConflict,
@@ -28,7 +25,6 @@ from stepwire_core.errors import (
 from stepwire_core.events import (
     NewEvent,
     delta_event,
-    element_event,
     element_remove_event,
     remove_event,
     run_end_event,
@@ -36,66 +32,9 @@ from stepwire_core.events import (
     step_event,
 )
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog, LogTail, events_of_message
-from stepwire_core.settings import Settings
-from writer import Writer
+from stepwire_core.log import Batch, LogTail, events_of_message
 
 pytestmark = pytest.mark.anyio
-
-
-class FixedServer(ServerId):
-    """A server whose process id a test can change."""
-
-    def __init__(self, value: str) -> None:
-        super().__init__()
-        self._value = value
-
-
-class Log(Writer):
-    """An event log with one session, and one producer in the first attempt of its run."""
-
-    def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
-        self.redis = redis
-        self.settings = settings
-        self.server = FixedServer("server-1")
-        log = EventLog(redis, self.server, settings)
-        super().__init__(log, session_id, run_id="run", attempt=1)
-
-    def step(self, step_id: str, parent: str | None = None, **fields: object) -> StepDocument:
-        own = {"parent_id": parent, "run_id": self.run_id, "attempt": self.attempt}
-        return a_step(self.session_id, step_id, **own | fields)
-
-    def start(self, step_id: str, parent: str | None = None, **fields: object) -> NewEvent:
-        return step_event("step.start", self.step(step_id, parent, **fields))
-
-    def element(self, element_id: str, step: str | None) -> NewEvent:
-        return element_event(
-            an_element(self.session_id, element_id, step_id=step, run_id=self.run_id)
-        )
-
-    async def elements(self) -> list[str]:
-        return [element.id for element in (await self.snapshot()).elements]
-
-    async def snapshot(self) -> Snapshot:
-        return await self.log.snapshot(self.session_id)
-
-    async def outputs(self) -> dict[str, str]:
-        return {step.id: step.output for step in (await self.snapshot()).steps}
-
-    async def keys(self) -> set[str]:
-        found = await self.redis.keys(f"*{self.session_id}*")
-        return {key.decode().rpartition("}:")[2] for key in found}
-
-
-@pytest.fixture(params=["server", "fakeredis"])
-async def log(
-    request: pytest.FixtureRequest, server: EmbeddedServer, settings: Settings, session_id: str
-) -> AsyncIterator[Log]:
-    redis = connect(server.url) if request.param == "server" else FakeAsyncRedis()
-    log = Log(redis, settings.model_copy(update={"log_max_events": 100}), session_id)
-    await log.log.create(session_id, "run")
-    yield log
-    await redis.aclose()
 
 
 async def test_ids_are_dense_from_one_within_an_epoch(log: Log) -> None:
@@ -385,7 +324,7 @@ async def test_an_element_is_in_the_snapshot_until_it_is_removed(log: Log) -> No
 
 
 async def test_removing_a_step_removes_the_elements_below_it_and_their_bytes(log: Log) -> None:
-    files = Files(log.redis)
+    files = Files(log.redis, log.settings)
     await log.put(log.start("a"), log.start("b", "a"), log.start("c"))
     for name in ("in-a", "in-b", "in-c"):
         await files.put(log.session_id, name, b"bytes")
@@ -398,7 +337,7 @@ async def test_removing_a_step_removes_the_elements_below_it_and_their_bytes(log
 
 async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(log: Log) -> None:
     await log.put(log.start("a"), remove_event("a"))
-    await Files(log.redis).put(log.session_id, "late", b"bytes")
+    await Files(log.redis, log.settings).put(log.session_id, "late", b"bytes")
     assert (await log.put(log.element("late", "a"))).stored == 0
     assert await log.keys() == {"log", "meta"}
     assert (await log.put(log.start("a"), log.element("again", "a"))).stored == 2
@@ -406,14 +345,14 @@ async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(l
 
 async def test_no_bytes_are_kept_for_a_session_that_is_not_there(log: Log) -> None:
     with pytest.raises(SessionNotFound):
-        await Files(log.redis).put("nope", "one", b"bytes")
+        await Files(log.redis, log.settings).put("nope", "one", b"bytes")
     assert await log.redis.keys("*{nope}*") == []
 
 
 async def test_the_bytes_of_elements_live_on_with_their_session(log: Log) -> None:
     keys = SessionKeys.of(log.session_id)
     await log.put(log.start("a"))
-    await Files(log.redis).put(log.session_id, "one", b"bytes")
+    await Files(log.redis, log.settings).put(log.session_id, "one", b"bytes")
     soon = (await log.redis.time())[0] * 1000 + 60_000
     for key in await log.redis.keys(f"*{log.session_id}*"):
         await log.redis.pexpireat(key, soon)

@@ -33,6 +33,7 @@ from hypothesis.stateful import (
 from redis import Redis as SyncRedis
 
 from documents import a_run, a_step, an_element
+from event_log import counted, recounted
 from sse import Received, View, event_of
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core import log as log_module
@@ -227,7 +228,7 @@ class Delivery(RuleBasedStateMachine):
     def begin(self, tail_check_s: float) -> None:
         self.settings = Settings(redis_url=self.server.url, tail_check_s=tail_check_s).model_copy(
             # Far below what a user may set: everything that has a limit reaches it.
-            update={"log_max_events": 20, "subscriber_bytes": 2_000}
+            update={"log_max_events": 20, "log_max_bytes": 6_000, "subscriber_bytes": 2_000}
         )
         self.run(self._open())
 
@@ -539,6 +540,8 @@ class Delivery(RuleBasedStateMachine):
         top = Cursor.parse(snapshot.cursor)
         state: dict[str, Any] = json.loads(snapshot.to_json())
         assert self.model.same_as(state), (self.model, state)
+        counts = await self._insist(lambda: counted(self.redis, self.session_id))
+        assert counts == await self._insist(lambda: recounted(self.redis, self.session_id))
         for number, client in enumerate(self.everybody):
             await self._until(
                 lambda client=client: client.lost or client.view.cursor == top,

@@ -262,7 +262,7 @@ class App:
 
     async def _upload(self, path: Path) -> ElementDocument:
         content, element_id = await asyncio.to_thread(path.read_bytes), new_id()
-        await Files(self._redis).put(self.session_id, element_id, content)
+        await Files(self._redis, self._settings).put(self.session_id, element_id, content)
         element = uploaded(
             self.session_id,
             element_id,
