@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from documents import a_step
 from stepwire_cli.embedded import embedded_server
-from stepwire_core import log as log_module
+from stepwire_core import reading as reading_module
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import StepDocument
 from stepwire_core.errors import SessionNotFound
@@ -505,7 +505,7 @@ async def test_who_comes_from_far_back_reads_on_to_the_top_before_it_waits_for_n
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alone with the session, and nothing happens that would reveal the rest of the log."""
-    monkeypatch.setattr(log_module, "READ_EVENTS", 7)
+    monkeypatch.setattr(reading_module, "READ_EVENTS", 7)
     settings = settings.model_copy(update={"tail_check_s": 1_000})
     async with running(settings) as (hub, session):
         top = await session.write(20)

@@ -36,7 +36,7 @@ from documents import a_run, a_step, an_element
 from event_log import counted, recounted
 from sse import Received, View, event_of
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core import log as log_module
+from stepwire_core import reading as reading_module
 from stepwire_core.connections import translated
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import RunDocument
@@ -597,8 +597,8 @@ def test_every_client_has_what_the_log_says_whatever_happens(
     own_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """README, guarantee 2: exactly once within the log, a true snapshot beyond it."""
-    monkeypatch.setattr(log_module, "READ_EVENTS", 7)
-    monkeypatch.setattr(log_module, "READ_BYTES", 1_000)
+    monkeypatch.setattr(reading_module, "READ_EVENTS", 7)
+    monkeypatch.setattr(reading_module, "READ_BYTES", 1_000)
     monkeypatch.setattr(_feed, "WRITE_BYTES", 500)
     Delivery.server = own_server
     run_state_machine_as_test(
