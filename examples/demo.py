@@ -13,8 +13,7 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,18 +23,17 @@ import httpx
 
 from stepwire_cli.client import send_message
 from stepwire_cli.embedded import embedded_server, free_port
-from stepwire_cli.processes import Child, gateway, worker
+from stepwire_cli.processes import gateway, gateway_is_ready, wait_until, worker
 from stepwire_cli.tail import run_tail
 from stepwire_core.errors import StepwireError
 
 AGENT = Path(__file__).with_name("agent.py")
 QUESTION = "How do I resume an event stream after a reconnect?"
-START_TIMEOUT_S = 20.0
 RUN_TIMEOUT_S = 120
 
 
 class DemoFailed(Exception):
-    """Something that the demo needs did not come up, or took too long; the message says what."""
+    """The run took too long."""
 
 
 def main() -> int:
@@ -94,7 +92,7 @@ def running_stepwire() -> Iterator[str]:
     """A server, a gateway and a worker with the agent, while the block runs; yields their URL.
 
     Raises:
-        DemoFailed: one of them did not start; the message has its log.
+        NotStarted: one of them did not start; the message has its log.
     """
     with ExitStack() as stack:
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="stepwire-demo-")))
@@ -114,33 +112,9 @@ def running_stepwire() -> Iterator[str]:
         for number in (signal.SIGINT, signal.SIGTERM):
             stack.callback(signal.signal, number, signal.SIG_IGN)
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: is_ready(url), "the gateway", children)
+        wait_until(lambda: gateway_is_ready(url), "the gateway", children)
         wait_until(lambda: "worker ready" in children[1].output, "the worker", children)
         yield url
-
-
-def wait_until(condition: Callable[[], bool], what: str, children: Sequence[Child] = ()) -> None:
-    """Wait until something is there.
-
-    Raises:
-        DemoFailed: it took too long, or a process has ended that it needs.
-    """
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not condition():
-        for child in children:
-            if child.exit_code is not None:
-                raise DemoFailed(f"'stepwire {child.arguments[0]}' ended:\n{child.output}")
-        if time.monotonic() > deadline:
-            logs = "\n".join(child.output for child in children)
-            raise DemoFailed(f"{what} is not there after {START_TIMEOUT_S:g} s:\n{logs}")
-        time.sleep(0.02)
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=2).is_success
-    except httpx.TransportError:
-        return False
 
 
 @contextmanager

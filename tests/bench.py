@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from stepwire._run import Runner
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import RunDocument, Snapshot, StepDocument
 from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog, LogTail
+from stepwire_core.log import EventLog, LogTail, open_log
 from stepwire_core.queue import RunRequest
 from stepwire_core.settings import Settings
 
@@ -81,3 +82,15 @@ class Bench:
         steps = (await self.snapshot()).steps
         names = {step.id: step.name for step in steps}
         return {step.name: names.get(step.parent_id or "") for step in steps}
+
+
+@asynccontextmanager
+async def open_bench(settings: Settings, session_id: str) -> AsyncIterator[Bench]:
+    """A bench with a new session; what was published is stored before it closes."""
+    async with open_log(settings) as log:
+        await log.create(session_id, new_id())
+        publisher = Publisher(settings)
+        try:
+            yield Bench(settings, log, publisher, session_id)
+        finally:
+            await asyncio.to_thread(publisher.close)

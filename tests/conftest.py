@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from bench import Bench
+from bench import Bench, open_bench
 from object_storage import ObjectStorage, running_object_storage
 from stack import Stack
-from stepwire._publisher import Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
 
 pytest_plugins = ["stepwire.testing"]
@@ -56,14 +52,17 @@ def stack(tmp_path: Path, server: EmbeddedServer) -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_stack(
+    tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer
+) -> Iterator[Stack]:
+    """The same for all tests of a file."""
+    with Stack(tmp_path_factory.mktemp("stack"), server.url) as running:
+        yield running
+
+
 @pytest.fixture
 async def bench(settings: Settings, session_id: str) -> AsyncIterator[Bench]:
     """A worker's inside in this process."""
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
-    log = EventLog(redis, server_id, settings)
-    publisher = Publisher(settings)
-    await log.create(session_id, new_id())
-    yield Bench(settings, log, publisher, session_id)
-    await asyncio.to_thread(publisher.close)
-    await redis.aclose()
+    async with open_bench(settings, session_id) as bench:
+        yield bench

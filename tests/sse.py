@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -116,6 +118,39 @@ class View:
     def same_as(self, snapshot: dict[str, Any]) -> bool:
         """Whether this is what a fresh client is shown."""
         return all(list(getattr(self, name).values()) == snapshot[name] for name in _KEYS)
+
+
+class Client:
+    """A browser's worth of client: notes, folds, and goes on from the last id when it reads again.
+
+    ``after`` is the cursor it comes with.
+    """
+
+    def __init__(self, after: Cursor | None = None) -> None:
+        self.received: list[Received] = []
+        self.view = View(cursor=after)
+        self.connected = asyncio.Event()
+        self.underway = asyncio.Event()
+        """Set by the first token."""
+
+    async def read(
+        self,
+        http: httpx.AsyncClient,
+        path: str,
+        enough: Callable[[Received], bool] = lambda _: False,
+    ) -> list[Received]:
+        """Read until an event is enough, or the stream ends; all that it has ever received."""
+        after = str(self.view.cursor) if self.view.cursor else None
+        async with aclosing(events(http, path, after=after)) as stream:
+            async for event in stream:
+                self.received.append(event)
+                self.view.fold(event)
+                self.connected.set()
+                if event.type == "step.delta":
+                    self.underway.set()
+                if enough(event):
+                    break
+        return self.received
 
 
 def assert_dense(received: list[Received]) -> None:

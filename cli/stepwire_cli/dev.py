@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 import threading
-import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
-import httpx
 from watchfiles import PythonFilter, watch
 
 from stepwire_cli import processes
@@ -22,12 +21,10 @@ from stepwire_core.errors import HandlerModuleError, SettingsError
 from stepwire_core.settings import is_loopback, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
     from stepwire_cli.processes import Child
-
-START_TIMEOUT_S: Final = 20.0
 
 
 def run_dev(
@@ -38,6 +35,7 @@ def run_dev(
     Raises:
         HandlerModuleError: there is no such file.
         SettingsError: the port is taken, the host is not loopback, or there is no server to embed.
+        NotStarted: the gateway has ended, or does not answer in time.
     """
     _check(app, host, port)
     stopping = threading.Event()
@@ -62,8 +60,9 @@ def run_dev(
             child.start()
             stack.callback(child.stop)
         url = f"http://{host}:{port}"
-        if not _wait_until(lambda: _ready(url), stopping, gateway):
-            return 0 if stopping.is_set() else gateway.exit_code or 1
+        ready = partial(processes.gateway_is_ready, url)
+        if not processes.wait_until(ready, "the gateway", [gateway], stopping=stopping):
+            return 0
         click.echo(f"  inspector  {url}")
         click.echo(f"  try        stepwire send - 'Hello' --tail{_url_option(url)}")
         click.echo("  stop       Ctrl-C\n")
@@ -133,23 +132,6 @@ def _changes(app: str | None, stopping: threading.Event) -> Iterator[set[str]]:
         raise_interrupt=False,
     ):
         yield {os.path.relpath(path) for _, path in changes}
-
-
-def _wait_until(ready: Callable[[], bool], stopping: threading.Event, child: Child) -> bool:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not stopping.wait(0.05):
-        if ready():
-            return True
-        if child.exit_code is not None or time.monotonic() > deadline:
-            return False
-    return False
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=2).is_success
-    except httpx.TransportError:
-        return False
 
 
 def _url_option(url: str) -> str:

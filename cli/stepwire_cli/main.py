@@ -120,7 +120,7 @@ def worker(
     if check:
         sys.exit(0 if asyncio.run(check_health(settings)) else 1)
     with needs("worker"):
-        from stepwire._handlers import load_handlers
+        from stepwire._loading import load_handlers
         from stepwire._worker import run_worker
 
     if app is None:

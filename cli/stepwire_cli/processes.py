@@ -6,11 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import httpx
+
+from stepwire_core.errors import StepwireError
+
+START_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 5.0
+_LOOK_S: Final = 0.02
+
+
+class NotStarted(StepwireError):
+    """What was started is not there in time, or has ended; the message has its log."""
 
 
 @dataclass(slots=True)
@@ -84,3 +97,45 @@ def gateway(
 ) -> Child:
     """A gateway; not started yet."""
     return Child(["gateway", "--host", host, "--port", str(port)], env, log)
+
+
+def wait_until(
+    there: Callable[[], bool],
+    what: str,
+    children: Sequence[Child] = (),
+    *,
+    stopping: threading.Event | None = None,
+) -> bool:
+    """Return True as soon as something is there, False when ``stopping`` is set before.
+
+    Raises:
+        NotStarted: it took too long, or one of ``children``, which it needs, has ended.
+    """
+    stopping = stopping or threading.Event()
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not there():
+        for child in children:
+            if child.exit_code is not None:
+                raise NotStarted(
+                    f"'stepwire {child.arguments[0]}' has ended with exit code {child.exit_code}"
+                    f"{_logged([child])}"
+                )
+        if time.monotonic() > deadline:
+            raise NotStarted(f"{what} is not there after {START_TIMEOUT_S:g} s{_logged(children)}")
+        if stopping.wait(_LOOK_S):
+            return False
+    return True
+
+
+def gateway_is_ready(url: str) -> bool:
+    """Whether a gateway answers there, and reaches its Redis."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _logged(children: Sequence[Child]) -> str:
+    """What those have written that write to a log; the others have told it already."""
+    logs = "\n".join(child.output for child in children if child.output)
+    return f":\n{logs}" if logs else ""

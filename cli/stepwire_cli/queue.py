@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.errors import SessionNotFound, StepwireError
-from stepwire_core.log import EventLog
+from stepwire_core.log import EventLog, open_log
 from stepwire_core.queue import RunQueue, open_queue
 from stepwire_core.queued import QueuedRun, read_queue
 from stepwire_core.workers import WorkerDocument, read_workers
@@ -136,11 +135,5 @@ class _Replaying:
 
 @asynccontextmanager
 async def _replaying(settings: Settings) -> AsyncIterator[_Replaying]:
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
-    try:
-        async with open_queue(settings) as queue:
-            log = EventLog(redis, server_id, settings)
-            yield _Replaying(DeadLetters(queue.redis, settings), log, queue)
-    finally:
-        await redis.aclose()
+    async with open_log(settings) as log, open_queue(settings) as queue:
+        yield _Replaying(DeadLetters(queue.redis, settings), log, queue)

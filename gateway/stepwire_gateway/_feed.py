@@ -102,11 +102,21 @@ class Feed:
             self.position = subscriber.cursor
         elif self.position > subscriber.cursor:
             return False
+        elif self.position < subscriber.cursor:
+            # Its news is still on its way; or it was lost with the tail of a server that crashed.
+            self.quiet_checks = 0
         self.subscribers.add(subscriber)
         return True
 
     def leave(self, subscriber: Subscriber) -> None:
         self.subscribers.discard(subscriber)
+
+    def let_go_after(self, top: Cursor) -> None:
+        """Make those read on who have what the log has not: it gives them a snapshot. Who was only
+        quicker than the look at the log loses nothing by it."""
+        for subscriber in [one for one in self.subscribers if one.cursor > top]:
+            subscriber.drop()
+            self.subscribers.discard(subscriber)
 
     def follows(self, cursor: Cursor) -> bool:
         """Whether the event of that cursor is the next one."""

@@ -9,12 +9,11 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.contents import Contents, Files
 from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.errors import InvalidId, RunNotFound, SessionNotFound
 from stepwire_core.ids import check_id
-from stepwire_core.log import EventLog
+from stepwire_core.log import EventLog, open_log
 from stepwire_core.objects import Objects
 from stepwire_core.queue import RunQueue, open_queue
 from stepwire_core.rates import Rates
@@ -47,17 +46,11 @@ class Services:
 @asynccontextmanager
 async def open_services(settings: Settings, objects: Objects | None) -> AsyncIterator[Services]:
     """Connected for as long as the block runs; starts without Redis, too."""
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
-    try:
-        log = EventLog(redis, server_id, settings)
-        hub = Hub(log, settings)
-        auth, limits = Auth(settings), Limits(Rates(redis), settings)
-        async with open_queue(settings) as queue, hub.running(), auth.running():
-            letters = DeadLetters(queue.redis, settings)
-            yield Services(settings, log, queue, letters, hub, Files(redis), objects, auth, limits)
-    finally:
-        await redis.aclose()
+    async with open_log(settings) as log, open_queue(settings) as queue:
+        hub, auth, files = Hub(log, settings), Auth(settings), Files(log.redis, settings)
+        limits, letters = Limits(Rates(log.redis), settings), DeadLetters(queue.redis, settings)
+        async with hub.running(), auth.running():
+            yield Services(settings, log, queue, letters, hub, files, objects, auth, limits)
 
 
 # Coroutines, though nothing is awaited: FastAPI sends plain functions through a thread pool.

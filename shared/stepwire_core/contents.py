@@ -8,9 +8,9 @@ from typing import Protocol, cast
 from redis.asyncio import Redis
 
 from stepwire_core.connections import translated
-from stepwire_core.errors import SessionNotFound
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import KEEP
+from stepwire_core.log import KEEP, check_kept
+from stepwire_core.settings import Settings
 
 
 class Contents(Protocol):
@@ -30,20 +30,21 @@ class Contents(Protocol):
 class Files:
     """In Redis: one hash beside the log of the session, which expires with it."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
+        self._settings = settings
 
     async def put(self, session_id: str, element_id: str, content: bytes) -> None:
         """Keep the bytes for as long as the session lives.
 
         Raises:
             SessionNotFound: the session is not there.
+            SessionFull: it takes nothing new.
             StoreUnavailable: Redis does not answer.
         """
+        keys, limit = SessionKeys.of(session_id), self._settings.session_max_bytes
         async with translated():
-            reply = await KEEP(self._redis, SessionKeys.of(session_id), element_id, content)
-        if reply == [b"unknown"]:
-            raise SessionNotFound(session_id)
+            check_kept(session_id, await KEEP(self._redis, keys, element_id, content, limit))
 
     async def read(
         self, session_id: str, element_id: str, start: int, stop: int

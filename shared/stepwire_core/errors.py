@@ -21,6 +21,7 @@
     ├── FeedbackDisabled        the step does not want to be rated
     ├── IdConflict              an id was sent before with another content
     ├── RunWaits                other runs of the session come before this one
+    ├── SessionFull             the session has as many steps or bytes as the settings allow
     ├── QueueFull               more runs wait than the settings allow
     ├── TaskFailed              a task that was awaited with ``cl.enqueue`` did not end well
     ├── Unauthenticated         no token, or none that is valid
@@ -290,6 +291,24 @@ class RunWaits(StepwireError):
         self.before = before
         """Those runs in their order: handler and id."""
         super().__init__(f"run {run_id!r} waits for {len(before)} others")
+
+
+class SessionFull(StepwireError):
+    """The session keeps as many steps, or bytes, as the settings allow: it takes nothing new.
+
+    What is under way can still be ended, and what is there removed.
+    """
+
+    def __init__(self, session_id: str, what: str, limit: int) -> None:
+        self.session_id = session_id
+        self.what = what
+        """``steps`` or ``bytes``."""
+        self.limit = limit
+        super().__init__(
+            f"session {session_id!r} is full: it may have {limit} {what} "
+            f"(STEPWIRE_SESSION_MAX_{what.upper()}); go on in a new session, remove steps or "
+            "elements of this one, or raise the setting"
+        )
 
 
 class QueueFull(StepwireError):

@@ -66,6 +66,14 @@ class Event:
     data: str
 
 
+ALWAYS_TAKEN: Final = frozenset(
+    {"run.start", "step.end", "step.remove", "element.remove", "ask.end"}
+)
+"""What a full session takes all the same: runs show that they were there, and things end or go."""
+
+RUN_END: Final = "run.end"
+
+
 def step_event(
     type_: Literal["step.start", "step.update", "step.end"], step: StepDocument
 ) -> NewEvent:
@@ -119,7 +127,7 @@ def run_start_event(run: RunDocument) -> NewEvent:
 
 def run_end_event(run: RunDocument) -> NewEvent:
     """The end of an attempt; without ``will_retry`` the log takes no more of the run."""
-    return NewEvent("G" if run.will_retry else "T", "run.end", run.run_id, NO_PARENT, run.to_json())
+    return NewEvent("G" if run.will_retry else "T", RUN_END, run.run_id, NO_PARENT, run.to_json())
 
 
 def user_value_event(name: str, value: str) -> NewEvent:

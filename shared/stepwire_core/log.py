@@ -3,219 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from hashlib import sha1
-from importlib.resources import files
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final
 
-from pydantic import BaseModel
-from redis import Redis as SyncRedis
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
-from stepwire_core.connections import ServerChanged, ServerId, translated
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import (
-    AskDocument,
-    Document,
-    ElementDocument,
-    FeedbackDocument,
-    RunDocument,
-    Snapshot,
-    StepDocument,
-)
+from stepwire_core.calls import Appended, Batch, Registration, cancel_args, check_kept
+from stepwire_core.connections import ServerChanged, ServerId, connect, translated
 from stepwire_core.errors import (
-    AskEnded,
-    AskNotFound,
-    ElementNotFound,
-    IdConflict,
     ProtocolViolation,
     RunEnded,
-    RunFenced,
     RunNotFound,
     RunWaits,
     SessionNotFound,
     StepwireError,
 )
-from stepwire_core.events import Event, NewEvent
 from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL, SessionKeys
+from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of, events_of_message
+from stepwire_core.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
 from stepwire_core.settings import Settings
-from stepwire_core.text import whole
 
-D = TypeVar("D", bound=BaseModel)
-
-READ_EVENTS: Final = 500
-"""The most events that one read returns."""
+__all__ = [
+    "APPEND",
+    "CANCEL",
+    "KEEP",
+    "READ_BYTES",
+    "REGISTER",
+    "Appended",
+    "Batch",
+    "Begun",
+    "Deleted",
+    "EventLog",
+    "LogTail",
+    "Registration",
+    "cancel_args",
+    "check_kept",
+    "document_of",
+    "events_of_message",
+    "open_log",
+]
 
 ENDING_TTL_MS: Final = 24 * 3600 * 1000
 """How long a deletion that was cut off can be taken up again."""
-
-READ_BYTES: Final = 256 * 1024
-"""A read ends with the event that fills this."""
-
-
-class Script:
-    """A Lua script of this package, called by its digest."""
-
-    def __init__(self, name: str) -> None:
-        self.source = files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
-        self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
-
-    async def __call__(
-        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
-    ) -> list[Any]:
-        call = ("EVALSHA", self.sha, 4, *keys.script_keys, *args)
-        try:
-            reply = await redis.execute_command(*call)
-        except NoScriptError:
-            await redis.script_load(self.source)
-            reply = await redis.execute_command(*call)
-        return cast("list[Any]", reply)
-
-    def sync(self, redis: SyncRedis, keys: SessionKeys, *args: str | int | bytes) -> list[Any]:
-        """The same, for code without an event loop."""
-        call = ("EVALSHA", self.sha, 4, *keys.script_keys, *args)
-        try:
-            reply = redis.execute_command(*call)
-        except NoScriptError:
-            redis.script_load(self.source)
-            reply = redis.execute_command(*call)
-        return cast("list[Any]", reply)
-
-
-APPEND: Final = Script("append")
-READ: Final = Script("read")
-BEGIN: Final = Script("begin")
-REGISTER: Final = Script("register")
-CANCEL: Final = Script("cancel")
-KEEP: Final = Script("keep")
-DELETE: Final = Script("delete")
-LEAVE: Final = Script("leave")
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Events of one producer for one session, appended together or not at all.
-
-    ``first`` is the sequence of the first event, dense per ``producer`` from 1: what the log has
-    stored already it drops. ``known_epoch`` is the epoch of the producer's last stored event. An
-    empty ``producer`` marks a call that may be repeated freely. With ``answers`` the batch is
-    stored only while that ask is open. ``turn`` is the handler of a run that this call makes known
-    and that may have to wait for those before it.
-    """
-
-    session_id: str
-    events: Sequence[NewEvent]
-    producer: str = ""
-    first: int = 1
-    known_epoch: str = ""
-    run_id: str = ""
-    attempt: int = 0
-    create: bool = False
-    answers: str = ""
-    turn: str = ""
-
-    def script_args(self, settings: Settings, server: str) -> list[str | int]:
-        """The ARGV of ``append.lua``."""
-        args: list[str | int] = [
-            "create" if self.create else "append",
-            server,
-            settings.session_ttl_s * 1000,
-            settings.log_max_events,
-            "PUBLISH",
-            self.producer,
-            self.first,
-            self.known_epoch,
-            self.run_id,
-            self.attempt,
-            self.answers,
-            self.turn,
-        ]
-        for event in self.events:
-            args += (event.op, event.type, event.id, event.parent, event.payload)
-        return args
-
-    def result(self, reply: list[Any]) -> Appended | StepwireError:
-        """What the script's reply means for this batch."""
-        match reply[0]:
-            case b"ok":
-                return Appended(Cursor(int(reply[1]), int(reply[2])), int(reply[3]), reply[4] == 1)
-            case b"unknown":
-                return SessionNotFound(self.session_id)
-            case b"ended":
-                return RunEnded(self.session_id, self.run_id)
-            case b"fenced":
-                return RunFenced(self.session_id, self.run_id, self.attempt, int(reply[1]))
-            case b"taken":
-                return IdConflict("message", reply[1].decode())
-            case b"closed":
-                return AskEnded(self.session_id, self.answers)
-            case _:
-                return ProtocolViolation(
-                    f"producer {self.producer!r} sent event {self.first} to session "
-                    f"{self.session_id!r}, which has {reply[1]} of it"
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """A run that is to be known before a worker begins it.
-
-    ``work`` says what it is to do; ``parent_run_id`` and ``parent_attempt``, who has started it.
-    """
-
-    session_id: str
-    run_id: str
-    work: str
-    turn: str = ""
-    parent_run_id: str = ""
-    parent_attempt: int = 0
-
-    def script_args(self) -> tuple[SessionKeys, str, str, str, str, int]:
-        """The arguments of ``register.lua``."""
-        digest = sha1(self.work.encode(), usedforsecurity=False).hexdigest()
-        return (
-            SessionKeys.of(self.session_id),
-            self.run_id,
-            digest,
-            self.turn,
-            self.parent_run_id,
-            self.parent_attempt,
-        )
-
-    def check(self, reply: list[Any]) -> None:
-        """What the script's reply means.
-
-        Raises:
-            SessionNotFound, IdConflict, RunFenced: it was not registered.
-        """
-        match reply:
-            case [b"conflict"]:
-                raise IdConflict("run", self.run_id)
-            case [b"unknown"]:
-                raise SessionNotFound(self.session_id)
-            case [b"fenced", current]:
-                raise RunFenced(
-                    self.session_id, self.parent_run_id, self.parent_attempt, int(current)
-                )
-
-
-def cancel_args(
-    session_id: str, run_id: str, *, children_only: bool = False
-) -> tuple[SessionKeys, str, str, str, str, str]:
-    """The arguments of ``cancel.lua``."""
-    keys, channel = SessionKeys.of(session_id), CANCEL_CHANNEL.decode()
-    return keys, run_id, channel, "PUBLISH", session_id, "1" if children_only else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """The log's top after a batch, how many events of it were new, whether it made the session."""
-
-    top: Cursor
-    stored: int
-    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,22 +66,14 @@ class Deleted:
     user: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class LogTail:
-    """The events after a cursor, oldest first; ``top`` is the log's end at that instant."""
-
-    events: Sequence[Event]
-    top: Cursor
-
-
-class EventLog:
+class EventLog(LogReader):
     """Reads and appends, for one asyncio event loop.
 
     Every method raises :class:`StoreUnavailable` when Redis does not answer.
     """
 
     def __init__(self, redis: Redis, server_id: ServerId, settings: Settings) -> None:
-        self._redis = redis
+        super().__init__(redis)
         self._server_id = server_id
         self._settings = settings
 
@@ -262,6 +85,7 @@ class EventLog:
             RunEnded, RunFenced: the run takes no events of this attempt any more.
             AskEnded: the ask that the batch answers is not open any more.
             IdConflict: a step that must be new is there already.
+            SessionFull: the session takes nothing new.
         """
         async with translated():
             try:
@@ -292,11 +116,13 @@ class EventLog:
 
         Raises:
             SessionNotFound: the session is not there.
+            SessionFull: a new run could show nothing.
             IdConflict: the id stands for other ``work``.
         """
         registration = Registration(session_id, run_id, work, turn=turn)
         async with translated():
-            registration.check(await REGISTER(self._redis, *registration.script_args()))
+            reply = await REGISTER(self._redis, *registration.script_args(self._settings))
+            registration.check(reply)
 
     async def cancel_children(self, session_id: str, run_id: str) -> None:
         """Ask for all that a run has started to be cancelled."""
@@ -372,142 +198,6 @@ class EventLog:
             there, asked = await pipe.execute()
         return asked or not there
 
-    async def ping(self) -> None:
-        """Return when Redis answers."""
-        async with translated():
-            await self._redis.ping()
-
-    async def read(self, session_id: str, after: Cursor | None) -> LogTail | Snapshot:
-        """The next events after a cursor, at most :data:`READ_EVENTS` and not much more than
-        :data:`READ_BYTES`; or a snapshot where the log does not continue from there (no cursor,
-        trimmed, another epoch, ahead of the top).
-
-        Raises:
-            SessionNotFound: the session is not there.
-        """
-        place: tuple[str | int, str | int] = ("", "") if after is None else after
-        async with translated():
-            keys = SessionKeys.of(session_id)
-            reply = await READ(self._redis, keys, *place, READ_EVENTS, READ_BYTES)
-        match reply:
-            case [b"log", epoch, top, entries]:
-                events = [_event_of_entry(entry) for entry in entries]
-                return LogTail(events, Cursor(int(epoch), int(top)))
-            case [b"state", epoch, top, state, streams]:
-                return _snapshot(session_id, Cursor(int(epoch), int(top)), state, streams)
-            case _:
-                raise SessionNotFound(session_id)
-
-    async def snapshot(self, session_id: str) -> Snapshot:
-        """The folded state of the whole session.
-
-        Raises:
-            SessionNotFound: the session is not there.
-        """
-        read = await self.read(session_id, None)
-        if not isinstance(read, Snapshot):
-            raise ProtocolViolation("the read script returned events to a reader without a cursor")
-        return read
-
-    async def tops(self, session_ids: Sequence[str]) -> list[Cursor | None]:
-        """The ends of many logs, in one round trip; None for a session that is not there."""
-        async with translated():
-            pipe = self._redis.pipeline(transaction=False)
-            for session_id in session_ids:
-                pipe.hmget(SessionKeys.of(session_id).meta, ["epoch", "seq"])
-            replies = await pipe.execute()
-        return [None if epoch is None else Cursor(int(epoch), int(seq)) for epoch, seq in replies]
-
-    async def step(self, session_id: str, step_id: str) -> Document | None:
-        """One step as the state has it, without the text that is still streaming into it."""
-        async with translated():
-            reply = self._redis.hget(SessionKeys.of(session_id).state, f"s:{step_id}")
-            # redis-py types its commands for both of its clients at once.
-            value = await cast("Awaitable[bytes | None]", reply)
-        return None if value is None else cast("Document", json.loads(document_of(value)))
-
-    async def element(self, session_id: str, element_id: str) -> ElementDocument:
-        """One element as the state has it.
-
-        Raises:
-            SessionNotFound: the session is not there.
-            ElementNotFound: it has no such element, or not any more.
-        """
-        [element] = await self.elements(session_id, [element_id])
-        return element
-
-    async def elements(self, session_id: str, element_ids: Sequence[str]) -> list[ElementDocument]:
-        """Some elements as the state has them, in one round trip.
-
-        Raises: as :meth:`element`.
-        """
-        values = await self._state(session_id, [f"e:{element_id}" for element_id in element_ids])
-        for element_id, value in zip(element_ids, values, strict=True):
-            if value is None:
-                raise ElementNotFound(session_id, element_id)
-        return [
-            ElementDocument.model_validate_json(document_of(value)) for value in values if value
-        ]
-
-    async def ask(self, session_id: str, ask_id: str) -> AskDocument:
-        """One ask as the state has it.
-
-        Raises:
-            SessionNotFound: the session is not there.
-            AskNotFound: it has no such ask, or not any more.
-        """
-        [value] = await self._state(session_id, [f"a:{ask_id}"])
-        if value is None:
-            raise AskNotFound(session_id, ask_id)
-        return AskDocument.model_validate_json(document_of(value))
-
-    async def run(self, session_id: str, run_id: str) -> RunDocument | None:
-        """One run as the state has it; None before its first event.
-
-        Raises:
-            SessionNotFound: the session is not there.
-        """
-        [value] = await self._state(session_id, [f"r:{run_id}"])
-        return None if value is None else RunDocument.model_validate_json(document_of(value))
-
-    async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
-        keys = SessionKeys.of(session_id)
-        async with translated():
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.exists(keys.meta)
-            if fields:
-                pipe.hmget(keys.state, list(fields))
-            there, *values = await pipe.execute()
-        if not there:
-            raise SessionNotFound(session_id)
-        return values[0] if values else []
-
-    async def require(self, session_id: str) -> None:
-        """Return when the session is there.
-
-        Raises:
-            SessionNotFound: it is not.
-        """
-        if (await self.tops([session_id]))[0] is None:
-            raise SessionNotFound(session_id)
-
-    async def run_ended_at(self, session_id: str, run_id: str) -> Cursor | None:
-        """The cursor of the run's last event, or None while it may still go on.
-
-        Raises:
-            SessionNotFound: the session is not there.
-            RunNotFound: nobody has started that run.
-        """
-        async with translated():
-            reply = self._redis.hmget(SessionKeys.of(session_id).meta, ["epoch", f"r:{run_id}"])
-            epoch, run = await cast("Awaitable[list[bytes | None]]", reply)
-        if epoch is None:
-            raise SessionNotFound(session_id)
-        if run is None:
-            raise RunNotFound(session_id, run_id)
-        _, ended, cursor = run.decode().partition("!")
-        return Cursor.parse(cursor) if ended else None
-
     async def begin_run(
         self, session_id: str, run_id: str, token: str, *, in_turn: bool = False
     ) -> Begun:
@@ -542,66 +232,17 @@ class EventLog:
         return following.decode() or None
 
 
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
+    """The log that the settings name, with connections of its own; Redis may be away."""
+    server_id = ServerId()
+    redis = connect(settings.redis_url, server_id)
+    try:
+        yield EventLog(redis, server_id, settings)
+    finally:
+        await redis.aclose()
+
+
 def _user_values(values: list[bytes]) -> dict[str, Any]:
     names = [name.decode() for name in values[::2]]
     return dict(zip(names, map(json.loads, values[1::2]), strict=True))
-
-
-def events_of_message(message: bytes) -> list[Event]:
-    """The entries that ``append.lua`` published in one message, oldest first."""
-    epoch_text, *lines = message.decode().split("\n")
-    epoch = int(epoch_text)
-    events = []
-    for line in lines:
-        seq, type_, run_id, data = line.split(" ", 3)
-        events.append(Event(Cursor(epoch, int(seq)), type_, run_id, data))
-    return events
-
-
-def _event_of_entry(entry: tuple[bytes, list[bytes]]) -> Event:
-    cursor, fields = entry
-    _, type_, _, run_id, _, data = fields
-    return Event(Cursor.parse(cursor.decode()), type_.decode(), run_id.decode(), data.decode())
-
-
-def document_of(value: bytes) -> bytes:
-    """The JSON in a field of the state, which is ``<order> <parent> <json>``."""
-    return value.split(b" ", 2)[2]
-
-
-def _snapshot(
-    session_id: str, cursor: Cursor, state: list[bytes], streams: list[bytes]
-) -> Snapshot:
-    ordered = sorted(
-        zip(state[::2], state[1::2], strict=True),
-        key=lambda item: int(item[1].split(b" ", 1)[0]),
-    )
-
-    def documents(kind: bytes, model: type[D]) -> dict[bytes, D]:
-        return {
-            field[2:]: model.model_validate_json(document_of(value))
-            for field, value in ordered
-            if field.startswith(kind)
-        }
-
-    steps = documents(b"s:", StepDocument)
-    for member, text in zip(streams[::2], streams[1::2], strict=True):
-        field_name, _, step_id = member.partition(b":")
-        if step := steps.get(step_id):
-            _continue(step, cast('Literal["output", "input"]', field_name.decode()), text)
-    return Snapshot(
-        session_id=session_id,
-        cursor=str(cursor),
-        runs=list(documents(b"r:", RunDocument).values()),
-        steps=list(steps.values()),
-        elements=list(documents(b"e:", ElementDocument).values()),
-        asks=list(documents(b"a:", AskDocument).values()),
-        feedback=list(documents(b"f:", FeedbackDocument).values()),
-    )
-
-
-def _continue(step: StepDocument, field: Literal["output", "input"], text: bytes) -> None:
-    """Put streamed text, ``+`` appended or ``=`` replacing, into its step."""
-    # A half of a surrogate pair may be at the end: the other half is still on its way.
-    streamed = whole(json.loads(b'"' + text[1:] + b'"'))
-    setattr(step, field, streamed if text[:1] == b"=" else getattr(step, field) + streamed)

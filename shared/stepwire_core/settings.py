@@ -108,6 +108,19 @@ class Settings(BaseSettings):
         ge=100,
         description="Events kept per session; a client that missed more gets a snapshot.",
     )
+    log_max_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Bytes of them; of more, the oldest go first.",
+    )
+    session_max_steps: int = Field(
+        default=20_000, ge=100, description="Steps and messages of one session; more are refused."
+    )
+    session_max_bytes: int = Field(
+        default=128 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes that a session keeps in Redis beside its log; more are refused.",
+    )
 
     buffer_bytes: int = Field(
         default=8 * 1024 * 1024,

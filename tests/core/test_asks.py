@@ -9,9 +9,9 @@ from typing import Literal
 import pytest
 from redis.asyncio import Redis
 
+from documents import a_step
 from stepwire_core import asks
 from stepwire_core.clock import after, now
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.documents import ActionDocument, AskDocument, FeedbackDocument, StepDocument
 from stepwire_core.errors import AskEnded, AskNotFound, IdConflict, InvalidArgument, SessionNotFound
 from stepwire_core.events import (
@@ -24,7 +24,7 @@ from stepwire_core.events import (
 )
 from stepwire_core.ids import new_id
 from stepwire_core.keys import GONE, SessionKeys
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.media_types import accepts
 from stepwire_core.messages import message_events, user_message
 from stepwire_core.settings import Settings
@@ -33,33 +33,22 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    redis = connect(settings.redis_url)
-    yield redis
-    await redis.aclose()
+async def log(settings: Settings, session_id: str) -> AsyncIterator[EventLog]:
+    async with open_log(settings) as log:
+        await log.create(session_id, "run")
+        question = step_event("step.start", step(session_id, "question"))
+        await log.append(Batch(session_id, [question]))
+        yield log
 
 
 @pytest.fixture
-async def log(redis: Redis, settings: Settings, session_id: str) -> EventLog:
-    log = EventLog(redis, ServerId.of("server"), settings)
-    await log.create(session_id, "run")
-    await log.append(Batch(session_id, [step_event("step.start", step(session_id, "question"))]))
-    return log
+def redis(log: EventLog) -> Redis:
+    return log.redis
 
 
 def step(session_id: str, id_: str) -> StepDocument:
-    return StepDocument(
-        id=id_,
-        session_id=session_id,
-        run_id="run",
-        attempt=1,
-        parent_id=None,
-        name=id_,
-        type="assistant_message",
-        status="ok",
-        started_at=now(),
-        ts=now(),
-    )
+    fields = {"type": "assistant_message", "status": "ok", "run_id": "run", "attempt": 1}
+    return a_step(session_id, id_, **fields)
 
 
 def open_ask(session_id: str, id_: str = "ask") -> AskDocument:

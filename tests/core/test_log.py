@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import pytest
-from fakeredis import FakeAsyncRedis
-from redis.asyncio import Redis
 
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.clock import now
-from stepwire_core.connections import ServerId, connect
+from documents import a_run
+from event_log import Log
 from stepwire_core.contents import Files
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import ElementDocument, RunDocument, Snapshot, StepDocument
+from stepwire_core.documents import Snapshot
 from stepwire_core.errors import (
     ElementNotFound,
     IdConflict,
@@ -28,7 +25,6 @@ from stepwire_core.errors import (
 from stepwire_core.events import (
     NewEvent,
     delta_event,
-    element_event,
     element_remove_event,
     remove_event,
     run_end_event,
@@ -36,123 +32,9 @@ from stepwire_core.events import (
     step_event,
 )
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Appended, Batch, EventLog, LogTail, events_of_message
-from stepwire_core.settings import Settings
+from stepwire_core.log import Batch, LogTail, events_of_message
 
 pytestmark = pytest.mark.anyio
-
-
-class FixedServer(ServerId):
-    """A server whose process id a test can change."""
-
-    def __init__(self, value: str) -> None:
-        super().__init__()
-        self._value = value
-
-
-class Log:
-    """An event log with one session, and one producer that numbers its events."""
-
-    def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
-        self.redis = redis
-        self.settings = settings
-        self.session_id = session_id
-        self.server = FixedServer("server-1")
-        self.log = EventLog(redis, self.server, settings)
-        self.next = 1
-        self.known_epoch = ""
-
-    async def put(self, *events: NewEvent, attempt: int = 1, run_id: str = "run") -> Appended:
-        batch = self.batch(*events, attempt=attempt, run_id=run_id)
-        appended = await self.log.append(batch)
-        self.next += len(events)
-        self.known_epoch = str(appended.top.epoch)
-        return appended
-
-    def batch(self, *events: NewEvent, attempt: int = 1, run_id: str = "run") -> Batch:
-        return Batch(
-            self.session_id,
-            events,
-            producer="producer",
-            first=self.next,
-            known_epoch=self.known_epoch,
-            run_id=run_id,
-            attempt=attempt,
-        )
-
-    def step(self, step_id: str, parent: str | None = None, **fields: object) -> StepDocument:
-        values: dict[str, object] = {
-            "id": step_id,
-            "session_id": self.session_id,
-            "run_id": "run",
-            "attempt": 1,
-            "parent_id": parent,
-            "name": step_id,
-            "type": "tool",
-            "status": "running",
-            "started_at": now(),
-            "ts": now(),
-        }
-        return StepDocument.model_validate(values | fields)
-
-    def start(self, step_id: str, parent: str | None = None, **fields: object) -> NewEvent:
-        return step_event("step.start", self.step(step_id, parent, **fields))
-
-    def run(self, status: str, *, attempt: int = 1, will_retry: bool = False) -> RunDocument:
-        return RunDocument.model_validate(
-            {
-                "run_id": "run",
-                "handler": "on_message",
-                "attempt": attempt,
-                "message_id": None,
-                "status": status,
-                "started_at": now(),
-                "ts": now(),
-                "will_retry": will_retry,
-            }
-        )
-
-    def element(self, element_id: str, step: str | None) -> NewEvent:
-        return element_event(
-            ElementDocument(
-                id=element_id,
-                session_id=self.session_id,
-                run_id="run",
-                step_id=step,
-                type="file",
-                name=element_id,
-                mime="text/plain",
-                display="inline",
-                size=5,
-                sha256="0",
-                url="/",
-                ts=now(),
-            )
-        )
-
-    async def elements(self) -> list[str]:
-        return [element.id for element in (await self.snapshot()).elements]
-
-    async def snapshot(self) -> Snapshot:
-        return await self.log.snapshot(self.session_id)
-
-    async def outputs(self) -> dict[str, str]:
-        return {step.id: step.output for step in (await self.snapshot()).steps}
-
-    async def keys(self) -> set[str]:
-        found = await self.redis.keys(f"*{self.session_id}*")
-        return {key.decode().rpartition("}:")[2] for key in found}
-
-
-@pytest.fixture(params=["server", "fakeredis"])
-async def log(
-    request: pytest.FixtureRequest, server: EmbeddedServer, settings: Settings, session_id: str
-) -> AsyncIterator[Log]:
-    redis = connect(server.url) if request.param == "server" else FakeAsyncRedis()
-    log = Log(redis, settings.model_copy(update={"log_max_events": 100}), session_id)
-    await log.log.create(session_id, "run")
-    yield log
-    await redis.aclose()
 
 
 async def test_ids_are_dense_from_one_within_an_epoch(log: Log) -> None:
@@ -175,7 +57,7 @@ async def test_a_repeated_batch_is_stored_once(log: Log) -> None:
 
 async def test_of_a_batch_that_overlaps_only_the_new_part_is_stored(log: Log) -> None:
     await log.put(log.start("a"))
-    log.next = 1
+    log.written = 0
     appended = await log.put(log.start("a"), delta_event("a", "x"))
     assert appended.stored == 1
     assert await log.outputs() == {"a": "x"}
@@ -184,7 +66,7 @@ async def test_of_a_batch_that_overlaps_only_the_new_part_is_stored(log: Log) ->
 async def test_a_hole_in_a_producers_sequence_is_refused_and_nothing_is_written(log: Log) -> None:
     await log.put(log.start("a"))
     before = await log.snapshot()
-    log.next += 1
+    log.written += 1
     with pytest.raises(ProtocolViolation, match="which has"):
         await log.put(delta_event("a", "lost the one before"))
     assert await log.snapshot() == before
@@ -313,7 +195,7 @@ async def test_beginning_a_run_again_with_the_same_token_is_the_same_attempt(log
 
 
 async def test_nothing_follows_the_last_end_of_a_run(log: Log) -> None:
-    await log.put(run_start_event(log.run("running")), run_end_event(log.run("ok")))
+    await log.put(run_start_event(a_run(status="running")), run_end_event(a_run(status="ok")))
     before = await log.snapshot()
     with pytest.raises(RunEnded):
         await log.put(log.start("late"))
@@ -324,16 +206,16 @@ async def test_nothing_follows_the_last_end_of_a_run(log: Log) -> None:
 
 
 async def test_repeating_the_end_of_a_run_is_no_error(log: Log) -> None:
-    batch = log.batch(run_end_event(log.run("ok")))
+    batch = log.batch(run_end_event(a_run(status="ok")))
     await log.log.append(batch)
     assert (await log.log.append(batch)).stored == 0
 
 
 async def test_a_run_that_will_be_retried_goes_on(log: Log) -> None:
-    await log.put(run_end_event(log.run("interrupted", will_retry=True)))
-    await log.put(run_start_event(log.run("running", attempt=2)), attempt=2)
+    await log.put(run_end_event(a_run(status="interrupted", will_retry=True)))
+    await log.put(run_start_event(a_run(status="running", attempt=2)), attempt=2)
     assert await log.log.run_ended_at(log.session_id, "run") is None
-    appended = await log.put(run_end_event(log.run("ok", attempt=2)), attempt=2)
+    appended = await log.put(run_end_event(a_run(status="ok", attempt=2)), attempt=2)
     assert await log.log.run_ended_at(log.session_id, "run") == appended.top
 
 
@@ -442,7 +324,7 @@ async def test_an_element_is_in_the_snapshot_until_it_is_removed(log: Log) -> No
 
 
 async def test_removing_a_step_removes_the_elements_below_it_and_their_bytes(log: Log) -> None:
-    files = Files(log.redis)
+    files = Files(log.redis, log.settings)
     await log.put(log.start("a"), log.start("b", "a"), log.start("c"))
     for name in ("in-a", "in-b", "in-c"):
         await files.put(log.session_id, name, b"bytes")
@@ -455,7 +337,7 @@ async def test_removing_a_step_removes_the_elements_below_it_and_their_bytes(log
 
 async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(log: Log) -> None:
     await log.put(log.start("a"), remove_event("a"))
-    await Files(log.redis).put(log.session_id, "late", b"bytes")
+    await Files(log.redis, log.settings).put(log.session_id, "late", b"bytes")
     assert (await log.put(log.element("late", "a"))).stored == 0
     assert await log.keys() == {"log", "meta"}
     assert (await log.put(log.start("a"), log.element("again", "a"))).stored == 2
@@ -463,14 +345,14 @@ async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(l
 
 async def test_no_bytes_are_kept_for_a_session_that_is_not_there(log: Log) -> None:
     with pytest.raises(SessionNotFound):
-        await Files(log.redis).put("nope", "one", b"bytes")
+        await Files(log.redis, log.settings).put("nope", "one", b"bytes")
     assert await log.redis.keys("*{nope}*") == []
 
 
 async def test_the_bytes_of_elements_live_on_with_their_session(log: Log) -> None:
     keys = SessionKeys.of(log.session_id)
     await log.put(log.start("a"))
-    await Files(log.redis).put(log.session_id, "one", b"bytes")
+    await Files(log.redis, log.settings).put(log.session_id, "one", b"bytes")
     soon = (await log.redis.time())[0] * 1000 + 60_000
     for key in await log.redis.keys(f"*{log.session_id}*"):
         await log.redis.pexpireat(key, soon)

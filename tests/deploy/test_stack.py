@@ -170,7 +170,7 @@ def test_the_worker_image_holds_no_web_server_and_no_image_holds_build_tools(ima
 def test_the_handlers_of_the_default_need_nothing_but_the_worker_image(image: Path) -> None:
     worker = load_compose()["services"]["worker"]
     folder, app = worker["volumes"][0].split(":")[0], worker["command"][-1]
-    code = f"from stepwire._handlers import load_handlers; load_handlers({app!r})"
+    code = f"from stepwire._loading import load_handlers; load_handlers({app!r})"
     subprocess.run([image / "opt/worker/bin/python", "-c", code], cwd=ROOT / folder, check=True)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 
-from sse import Received, View, assert_dense, events
+from sse import Client, Received, assert_dense
 from stack import Gateway, Stack, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -42,32 +41,6 @@ APP = """
 """
 
 
-class Client:
-    """A browser's worth of client: reads, folds, reconnects with the last id."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.received: list[Received] = []
-        self.view = View()
-        self.connected = asyncio.Event()
-        self.underway = asyncio.Event()
-
-    async def read(
-        self, http: httpx.AsyncClient, path: str, enough: Callable[[Received], bool]
-    ) -> None:
-        """Read until an event is enough, or the stream ends."""
-        after = str(self.view.cursor) if self.view.cursor else None
-        async with aclosing(events(http, path, after=after)) as stream:
-            async for event in stream:
-                self.received.append(event)
-                self.view.fold(event)
-                self.connected.set()
-                if event.type == "step.delta":
-                    self.underway.set()
-                if enough(event):
-                    return
-
-
 def ends_run(event: Received) -> bool:
     return event.type == "run.end" and event.data["handler"] == "on_message"
 
@@ -87,7 +60,7 @@ async def test_ten_clients_on_each_of_two_gateways_see_one_sequence(stack: Stack
     path = f"/v1/sessions/{session}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
         https = [await _clients(resources, gateway) for gateway in gateways]
-        clients = [(Client(f"{n}"), https[n % 2]) for n in range(20)]
+        clients = [(Client(), https[n % 2]) for n in range(20)]
         async with asyncio.TaskGroup() as group:
             for client, http in clients:
                 group.create_task(client.read(http, path, ends_run))
@@ -112,7 +85,7 @@ async def test_a_client_that_reconnects_anywhere_misses_nothing(stack: Stack) ->
     path = f"/v1/sessions/{session}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
         https = [await _clients(resources, gateway) for gateway in gateways]
-        steady, cut = Client("steady"), Client("cut")
+        steady, cut = Client(), Client()
         async with asyncio.TaskGroup() as group:
             group.create_task(steady.read(https[0], path, ends_run))
             await steady.connected.wait()
@@ -130,7 +103,7 @@ async def test_a_client_that_reconnects_anywhere_misses_nothing(stack: Stack) ->
         http = await _clients(resources, gateways[1])
         whole = steady.received
         for index in range(0, len(whole) - 1, 7):
-            late = Client("late")
+            late = Client()
             late.view.cursor = whole[index].cursor
             await late.read(http, path, ends_run)
             assert [event.raw for event in late.received] == [e.raw for e in whole[index + 1 :]]
@@ -143,7 +116,7 @@ async def test_a_gateway_that_is_killed_costs_its_clients_nothing(stack: Stack) 
     path = f"/v1/sessions/{session}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
         https = [await _clients(resources, gateway) for gateway in (doomed, other)]
-        client = Client("client")
+        client = Client()
 
         async def reconnecting() -> None:
             try:
@@ -168,7 +141,7 @@ async def test_a_gateway_that_is_told_to_stop_hands_its_clients_over_in_order(st
     path = f"/v1/sessions/{session}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
         https = [await _clients(resources, gateway) for gateway in (leaving, other)]
-        clients = [Client(f"{number}") for number in range(10)]
+        clients = [Client() for _ in range(10)]
 
         async def handed_over(client: Client) -> None:
             # Ends by itself, with whole frames: the reader is strict.
@@ -203,7 +176,7 @@ async def test_the_stream_of_a_run_has_its_events_alone_and_ends_with_it(stack: 
     path = f"/v1/sessions/{session}/runs/{run}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
         http = await _clients(resources, gateway)
-        client = Client("run")
+        client = Client()
         await client.read(http, path, lambda _: False)
         await asyncio.to_thread(gateway.wait_for_end, session, other)
         last = client.received[-1]
@@ -219,7 +192,7 @@ async def test_the_stream_of_a_run_has_its_events_alone_and_ends_with_it(stack: 
         assert (over.status_code, over.content) == (204, b"")
         assert (await http.get(path, params={"after": str(last.cursor)})).status_code == 204
 
-        late = Client("late")
+        late = Client()
         await late.read(http, path, lambda _: False)
         assert [event.type for event in late.received] == ["snapshot"]
         assert list(late.view.steps) == list(client.view.steps)

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 
 from openai_stub import openai_stub
-from sse import Received, View, events
+from sse import Client, Received
 from stack import Gateway, Stack
+from stepwire_core.cursor import Cursor
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -20,29 +21,25 @@ Line = tuple[str, str | None, str | None]
 
 def read_to_the_end(gateway: Gateway, session: str, *, runs: int) -> list[Received]:
     """Everything on the wire of a new session, first byte to last, until so many runs are over."""
+    # A cursor before the very first event.
+    epoch = Cursor.parse(gateway.snapshot(session)["cursor"]).epoch
+    client, over = Client(Cursor(epoch, 0)), set[str]()
+
+    def enough(event: Received) -> bool:
+        if event.type == "run.end" and not event.data["will_retry"]:
+            over.add(event.data["run_id"])
+        return len(over) == runs
 
     async def read() -> list[Received]:
-        received: list[Received] = []
         async with (
             asyncio.timeout(LIMIT_S),
             httpx.AsyncClient(base_url=gateway.url, timeout=LIMIT_S) as http,
         ):
-            # A cursor before the very first event.
-            epoch = gateway.snapshot(session)["cursor"].partition("-")[0]
-            path = f"/v1/sessions/{session}/events"
-            async for event in events(http, path, after=f"{epoch}-0"):
-                received.append(event)
-                ended = [e for e in received if e.type == "run.end" and not e.data["will_retry"]]
-                if len(ended) == runs:
-                    break
-        return received
+            return await client.read(http, f"/v1/sessions/{session}/events", enough)
 
     received = asyncio.run(read())
     assert [event.cursor.seq for event in received] == list(range(1, len(received) + 1))
-    view = View()
-    for event in received:
-        view.fold(event)
-    assert view.same_as(gateway.snapshot(session))
+    assert client.view.same_as(gateway.snapshot(session))
     return received
 
 

@@ -12,10 +12,9 @@ from redis.asyncio import Redis
 
 import stepwire as cl
 from bench import Bench
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.events import delta_event
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import Batch
 from stepwire_core.settings import Settings
 from stepwire_gateway.hub import Hub
 
@@ -48,7 +47,7 @@ async def test_all_keys_of_an_idle_session_vanish_at_one_instant(
 ) -> None:
     """README: nothing is left in Redis; and who reads the session is let go."""
     session = bench.session_id
-    redis = connect(settings.redis_url)
+    redis = bench.log.redis
     await bench.run(handler)
     # Text of a step that has not ended since.
     step = (await bench.steps())["shows"]
@@ -60,7 +59,7 @@ async def test_all_keys_of_an_idle_session_vanish_at_one_instant(
     assert len(expiries) == 1
     assert min(expiries) > 0
 
-    hub = Hub(EventLog(redis, ServerId(), settings), settings)
+    hub = Hub(bench.log, settings)
     async with hub.running(), asyncio.timeout(LIMIT_S):
         reading = await hub.open(session, None)
         async with aclosing(reading.batches()) as batches:
@@ -70,4 +69,3 @@ async def test_all_keys_of_an_idle_session_vanish_at_one_instant(
         assert await keys_of(redis, session) == set()
         with pytest.raises(SessionNotFound):
             await hub.open(session, frames[-1].cursor)
-    await redis.aclose()

@@ -12,15 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sse import Received, assert_dense, events
+from documents import a_step
+from sse import Client, assert_dense
 from stack import Gateway, Stack, wait_until
-from stepwire_core.clock import now
-from stepwire_core.connections import MAX_CONNECTIONS, ServerId, connect
-from stepwire_core.documents import StepDocument
+from stepwire_core.connections import MAX_CONNECTIONS
 from stepwire_core.events import delta_event, step_event
-from stepwire_core.log import READ_BYTES, Batch, EventLog
+from stepwire_core.log import READ_BYTES, EventLog, open_log
 from stepwire_core.settings import Settings
 from stepwire_gateway._feed import WRITE_BYTES
+from writer import Writer
 
 pytestmark = [
     pytest.mark.anyio,
@@ -71,34 +71,10 @@ def stuck_clients(gateway: Gateway, path: str, count: int) -> Iterator[None]:
 
 
 async def write(log: EventLog, session: str, count: int) -> None:
-    step = StepDocument(
-        id="step",
-        session_id=session,
-        run_id=None,
-        attempt=0,
-        parent_id=None,
-        name="s",
-        type="llm",
-        status="running",
-        started_at=now(),
-        ts=now(),
-    )
-    await log.append(Batch(session, [step_event("step.start", step)], producer="writer"))
-    text = "x" * EVENT_BYTES
-    for number in range(count):
-        batch = Batch(session, [delta_event("step", text)], producer="writer", first=number + 2)
-        await log.append(batch)
-
-
-async def read(gateway: Gateway, path: str, until_seq: int, begun: asyncio.Event) -> list[Received]:
-    received: list[Received] = []
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=LIMIT_S) as http:
-        async for event in events(http, path):
-            received.append(event)
-            begun.set()
-            if event.cursor.seq >= until_seq:
-                break
-    return received
+    writer = Writer(log, session)
+    await writer.put(step_event("step.start", a_step(session)))
+    for _ in range(count):
+        await writer.put(delta_event("step", "x" * EVENT_BYTES))
 
 
 @pytest.mark.timeout(2 * LIMIT_S)
@@ -112,21 +88,26 @@ async def test_two_hundred_stuck_clients_cost_bounded_memory_and_are_cut_off(sta
     session = gateway.create_session()
     path = f"/v1/sessions/{session}/events"
     settings = Settings(redis_url=stack.env["STEPWIRE_REDIS_URL"])
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
     before, files_before = peak_bytes(gateway), open_files(gateway)
-    async with asyncio.timeout(LIMIT_S):
-        begun = [asyncio.Event() for _ in range(5)]
+    async with (
+        asyncio.timeout(LIMIT_S),
+        open_log(settings) as log,
+        httpx.AsyncClient(base_url=gateway.url, timeout=LIMIT_S) as http,
+    ):
         last = EVENTS + 1
-        reading = [asyncio.create_task(read(gateway, path, last, event)) for event in begun]
-        for event in begun:
-            await event.wait()
+        clients = [Client() for _ in range(5)]
+        reading = [
+            asyncio.create_task(client.read(http, path, lambda event: event.cursor.seq >= last))
+            for client in clients
+        ]
+        for client in clients:
+            await client.connected.wait()
         with stuck_clients(gateway, path, STUCK):
             opened = STUCK + len(reading)
             await asyncio.to_thread(
                 wait_until, lambda: metric(gateway, "streams") == opened, "all streams are open"
             )
-            await write(EventLog(redis, server_id, settings), session, EVENTS)
+            await write(log, session, EVENTS)
             for received in await asyncio.gather(*reading):
                 assert_dense(received)
                 assert received[-1].cursor.seq == last
@@ -145,4 +126,3 @@ async def test_two_hundred_stuck_clients_cost_bounded_memory_and_are_cut_off(sta
     each = max(SUBSCRIBER_BYTES, READ_BYTES) + 4 * WRITE_BYTES + 128 * 1024
     assert peak_bytes(gateway) - before < opened * each + 2 * EVENTS * EVENT_BYTES
     assert "Traceback" not in gateway.child.output
-    await redis.aclose()

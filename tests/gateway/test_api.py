@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from stack import Gateway, Stack
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire_cli.embedded import embedded_server
 from stepwire_core.ids import new_id
 
 APP = """
@@ -29,10 +29,9 @@ APP = """
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Gateway]:
-    with Stack(tmp_path_factory.mktemp("api"), server.url) as stack:
-        stack.worker(APP)
-        yield stack.gateway(STEPWIRE_MAX_BODY_BYTES="2048")
+def gateway(shared_stack: Stack) -> Gateway:
+    shared_stack.worker(APP)
+    return shared_stack.gateway(STEPWIRE_MAX_BODY_BYTES="2048")
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

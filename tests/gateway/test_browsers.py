@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 
 from stack import Gateway, Stack, wait_until
 from stepwire_cli import processes
-from stepwire_cli.embedded import EmbeddedServer, free_port
+from stepwire_cli.embedded import free_port
 from stepwire_core.ids import new_id
 from tokens import SECRET, bearer, token
 
@@ -19,22 +18,16 @@ STRANGER = "https://stranger.example"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("browsers"), server.url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def gateway(stack: Stack) -> Gateway:
-    return stack.gateway(
+def gateway(shared_stack: Stack) -> Gateway:
+    return shared_stack.gateway(
         STEPWIRE_AUTH_SECRETS=SECRET,
         STEPWIRE_CORS_ORIGINS=f"{APP_ORIGIN}, http://localhost:3000",
     )
 
 
 @pytest.fixture(scope="module")
-def open_gateway(stack: Stack) -> Gateway:
-    return stack.gateway(STEPWIRE_AUTH_OPEN_HOSTS="box.example,stepwire")
+def open_gateway(shared_stack: Stack) -> Gateway:
+    return shared_stack.gateway(STEPWIRE_AUTH_OPEN_HOSTS="box.example,stepwire")
 
 
 def cookie() -> dict[str, str]:
@@ -225,7 +218,9 @@ def test_it_does_when_it_is_told_to_or_has_authentication(
 )
 def test_origins_of_another_form_end_the_process(stack: Stack, value: str) -> None:
     child = processes.gateway(
-        stack.env | {"STEPWIRE_CORS_ORIGINS": value}, port=free_port(), log=stack._log("origins")
+        stack.env | {"STEPWIRE_CORS_ORIGINS": value},
+        port=free_port(),
+        log=stack._log("origins"),
     )
     child.start()
     assert child.process is not None

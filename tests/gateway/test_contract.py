@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from pydantic import SecretStr
 from schemathesis import Case, GenerationMode
 
 from stack import Gateway, Stack
-from stepwire_cli.embedded import EmbeddedServer
 from stepwire_core.settings import Settings
 from stepwire_gateway import create_app
 from tokens import API_KEY, SECRET, bearer, token
@@ -54,19 +52,13 @@ every_guarded_operation = pytest.mark.parametrize("operation", operations(GUARDE
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("contract"), server.url) as running:
-        yield running
+def open_gateway(shared_stack: Stack) -> Gateway:
+    return shared_stack.gateway()
 
 
 @pytest.fixture(scope="module")
-def open_gateway(stack: Stack) -> Gateway:
-    return stack.gateway()
-
-
-@pytest.fixture(scope="module")
-def guarded(stack: Stack) -> Gateway:
-    return stack.gateway(STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_API_KEYS=API_KEY)
+def guarded(shared_stack: Stack) -> Gateway:
+    return shared_stack.gateway(STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_API_KEYS=API_KEY)
 
 
 def check(gateway: Gateway, case: Case[Any], headers: dict[str, str] | None = None) -> None:

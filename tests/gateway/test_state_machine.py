@@ -15,7 +15,7 @@ import copy
 import json
 import os
 from collections.abc import Coroutine, Iterator
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -32,13 +32,14 @@ from hypothesis.stateful import (
 )
 from redis import Redis as SyncRedis
 
+from documents import a_run, a_step, an_element
+from event_log import counted, recounted
 from sse import Received, View, event_of
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core import log as log_module
-from stepwire_core.clock import now
-from stepwire_core.connections import ServerId, connect, translated
+from stepwire_core import reading as reading_module
+from stepwire_core.connections import translated
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import ElementDocument, RunDocument, StepDocument
+from stepwire_core.documents import RunDocument
 from stepwire_core.errors import RunEnded, RunFenced, SessionNotFound, StoreUnavailable
 from stepwire_core.events import (
     NewEvent,
@@ -52,7 +53,7 @@ from stepwire_core.events import (
 )
 from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import Batch, open_log
 from stepwire_core.settings import Settings
 from stepwire_gateway import _feed
 from stepwire_gateway.hub import Hub
@@ -227,7 +228,7 @@ class Delivery(RuleBasedStateMachine):
     def begin(self, tail_check_s: float) -> None:
         self.settings = Settings(redis_url=self.server.url, tail_check_s=tail_check_s).model_copy(
             # Far below what a user may set: everything that has a limit reaches it.
-            update={"log_max_events": 20, "subscriber_bytes": 2_000}
+            update={"log_max_events": 20, "log_max_bytes": 6_000, "subscriber_bytes": 2_000}
         )
         self.run(self._open())
 
@@ -235,9 +236,9 @@ class Delivery(RuleBasedStateMachine):
         self.stop = asyncio.Event()
         opened = [asyncio.Event(), asyncio.Event()]
         self.hubs: list[Hub] = []
-        self.server_id = ServerId()
-        self.redis = connect(self.settings.redis_url, self.server_id)
-        self.log = EventLog(self.redis, self.server_id, self.settings)
+        self.resources = AsyncExitStack()
+        self.log = await self.resources.enter_async_context(open_log(self.settings))
+        self.redis = self.log.redis
         await self._insist(lambda: self.log.create(self.session_id, "first"))
         await self._save()
         self.hub_tasks = [asyncio.create_task(self._hub(event)) for event in opened]
@@ -245,14 +246,12 @@ class Delivery(RuleBasedStateMachine):
             await event.wait()
 
     async def _hub(self, opened: asyncio.Event) -> None:
-        server_id = ServerId()
-        redis = connect(self.settings.redis_url, server_id)
-        hub = Hub(EventLog(redis, server_id, self.settings), self.settings)
-        async with hub.running():
-            self.hubs.append(hub)
-            opened.set()
-            await self.stop.wait()
-        await redis.aclose()
+        async with open_log(self.settings) as log:
+            hub = Hub(log, self.settings)
+            async with hub.running():
+                self.hubs.append(hub)
+                opened.set()
+                await self.stop.wait()
 
     def teardown(self) -> None:
         try:
@@ -269,7 +268,7 @@ class Delivery(RuleBasedStateMachine):
             await client.disconnect()
         self.stop.set()
         await asyncio.gather(*self.hub_tasks)
-        await self.redis.aclose()
+        await self.resources.aclose()
 
     # -- appending ------------------------------------------------------------------------------
 
@@ -302,18 +301,14 @@ class Delivery(RuleBasedStateMachine):
     )
     def a_step(self, which: Any, kind: Any, step_id: str, parent: str | None, output: str) -> None:
         known = self.model.steps.get(step_id)
-        step = StepDocument(
-            id=step_id,
-            session_id=self.session_id,
+        step = a_step(
+            self.session_id,
+            step_id,
             run_id=which[1].run_id or None,
             attempt=which[1].attempt,
             parent_id=parent if known is None else known["parent_id"],
-            name="s",
-            type="tool",
             status="ok" if kind == "step.end" else "running",
             output=output,
-            started_at=now(),
-            ts=now(),
         )
         self._send(which, [step_event(kind, step)])
 
@@ -420,34 +415,11 @@ class Delivery(RuleBasedStateMachine):
                 await asyncio.sleep(0)
 
     def _element(self, element_id: str, step: str | None) -> NewEvent:
-        return element_event(
-            ElementDocument(
-                id=element_id,
-                session_id=self.session_id,
-                run_id=None,
-                step_id=step,
-                type="file",
-                name=element_id,
-                mime="text/plain",
-                display="inline",
-                size=5,
-                sha256="0",
-                url="/",
-                ts=now(),
-            )
-        )
+        return element_event(an_element(self.session_id, element_id, step_id=step))
 
     def _run(self, producer: Producer, status: Any, *, will_retry: bool = False) -> RunDocument:
-        return RunDocument(
-            run_id=producer.run_id,
-            handler="on_message",
-            attempt=producer.attempt,
-            message_id=None,
-            status=status,
-            started_at=now(),
-            will_retry=will_retry,
-            ts=now(),
-        )
+        fields = {"attempt": producer.attempt, "will_retry": will_retry}
+        return a_run(producer.run_id, status, **fields)
 
     # -- clients --------------------------------------------------------------------------------
 
@@ -568,6 +540,8 @@ class Delivery(RuleBasedStateMachine):
         top = Cursor.parse(snapshot.cursor)
         state: dict[str, Any] = json.loads(snapshot.to_json())
         assert self.model.same_as(state), (self.model, state)
+        counts = await self._insist(lambda: counted(self.redis, self.session_id))
+        assert counts == await self._insist(lambda: recounted(self.redis, self.session_id))
         for number, client in enumerate(self.everybody):
             await self._until(
                 lambda client=client: client.lost or client.view.cursor == top,
@@ -623,8 +597,8 @@ def test_every_client_has_what_the_log_says_whatever_happens(
     own_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """README, guarantee 2: exactly once within the log, a true snapshot beyond it."""
-    monkeypatch.setattr(log_module, "READ_EVENTS", 7)
-    monkeypatch.setattr(log_module, "READ_BYTES", 1_000)
+    monkeypatch.setattr(reading_module, "READ_EVENTS", 7)
+    monkeypatch.setattr(reading_module, "READ_BYTES", 1_000)
     monkeypatch.setattr(_feed, "WRITE_BYTES", 500)
     Delivery.server = own_server
     run_state_machine_as_test(

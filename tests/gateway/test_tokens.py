@@ -24,17 +24,16 @@ BACKEND = bearer(API_KEY)
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Gateway]:
-    with Stack(tmp_path_factory.mktemp("tokens"), server.url) as stack:
-        yield stack.gateway(
-            STEPWIRE_AUTH_SECRETS=SECRET,
-            STEPWIRE_API_KEYS=API_KEY,
-            STEPWIRE_AUTH_ISSUER="https://issuer.example",
-            STEPWIRE_AUTH_AUDIENCE="stepwire",
-            STEPWIRE_AUTH_COOKIE="sid",
-            STEPWIRE_AUTH_MAX_TTL_S="7200",
-            STEPWIRE_SUBSCRIBER_BYTES=str(64 * 1024 * 1024),
-        )
+def gateway(shared_stack: Stack) -> Gateway:
+    return shared_stack.gateway(
+        STEPWIRE_AUTH_SECRETS=SECRET,
+        STEPWIRE_API_KEYS=API_KEY,
+        STEPWIRE_AUTH_ISSUER="https://issuer.example",
+        STEPWIRE_AUTH_AUDIENCE="stepwire",
+        STEPWIRE_AUTH_COOKIE="sid",
+        STEPWIRE_AUTH_MAX_TTL_S="7200",
+        STEPWIRE_SUBSCRIBER_BYTES=str(64 * 1024 * 1024),
+    )
 
 
 def mint(gateway: Gateway, **body: Any) -> httpx.Response:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import httpx
 import pytest
 
-from sse import Received, events
+from documents import a_run, a_step
+from sse import Client, Received, events
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.clock import now
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import RunDocument, StepDocument
 from stepwire_core.events import (
     EVENT_TYPES,
     delta_event,
@@ -25,78 +22,40 @@ from stepwire_core.events import (
     step_event,
 )
 from stepwire_core.ids import new_id
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import EventLog, open_log
 from stepwire_core.settings import Settings
+from writer import Writer
 
 pytestmark = pytest.mark.anyio
 
 LIMIT_S = 30
 
 
-class Writer:
+class RunWriter(Writer):
     """Writes a run of one step into a session."""
 
     def __init__(self, log: EventLog, session_id: str) -> None:
-        self.log = log
-        self.session_id = session_id
-        self.written = 0
+        super().__init__(log, session_id, run_id="run", attempt=1)
         self.path = f"/v1/sessions/{session_id}/events"
         self.run_path = f"/v1/sessions/{session_id}/runs/run/events"
 
     async def begin(self) -> None:
         await self.log.create(self.session_id, "run")
-        step = StepDocument(
-            id="step",
-            session_id=self.session_id,
-            run_id="run",
-            attempt=1,
-            parent_id=None,
-            name="s",
-            type="llm",
-            status="running",
-            started_at=now(),
-            ts=now(),
-        )
-        await self._append(run_start_event(self._run("running")), step_event("step.start", step))
+        step = a_step(self.session_id, run_id="run", attempt=1, type="llm")
+        await self.put(run_start_event(a_run()), step_event("step.start", step))
 
     async def stream(self, count: int) -> Cursor:
         for _ in range(count - 1):
-            await self._append(delta_event("step", "x"))
-        return await self._append(delta_event("step", "x"))
+            await self.put(delta_event("step", "x"))
+        return (await self.put(delta_event("step", "x"))).top
 
     async def end(self) -> Cursor:
-        return await self._append(run_end_event(self._run("ok")))
-
-    async def _append(self, *new: object) -> Cursor:
-        batch = Batch(
-            self.session_id,
-            new,  # type: ignore[arg-type]
-            producer="p",
-            first=self.written + 1,
-            run_id="run",
-            attempt=1,
-        )
-        self.written += len(new)
-        return (await self.log.append(batch)).top
-
-    def _run(self, status: str) -> RunDocument:
-        return RunDocument.model_validate(
-            {
-                "run_id": "run",
-                "handler": "on_message",
-                "attempt": 1,
-                "message_id": None,
-                "status": status,
-                "started_at": now(),
-                "ts": now(),
-            }
-        )
+        return (await self.put(run_end_event(a_run(status="ok")))).top
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> Iterator[Gateway]:
-    with Stack(tmp_path_factory.mktemp("types"), server.url) as stack:
-        yield stack.gateway(STEPWIRE_LOG_MAX_EVENTS="100")
+def gateway(shared_stack: Stack) -> Gateway:
+    return shared_stack.gateway(STEPWIRE_LOG_MAX_EVENTS="100")
 
 
 @pytest.fixture
@@ -106,32 +65,23 @@ async def http(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def writer(gateway: Gateway, settings: Settings) -> AsyncIterator[Writer]:
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
-    writer = Writer(EventLog(redis, server_id, settings), new_id())
-    await writer.begin()
-    yield writer
-    await redis.aclose()
+async def writer(gateway: Gateway, settings: Settings) -> AsyncIterator[RunWriter]:
+    async with open_log(settings) as log:
+        writer = RunWriter(log, new_id())
+        await writer.begin()
+        yield writer
 
 
 async def read(
     http: httpx.AsyncClient, path: str, until: str | None = None, after: Cursor | None = None
 ) -> list[Received]:
     """Events up to one of that type, or to the end of the stream."""
-    received = []
     async with asyncio.timeout(LIMIT_S):
-        stream = events(http, path, after=str(after) if after else None)
-        async with aclosing(stream) as received_now:
-            async for event in received_now:
-                received.append(event)
-                if event.type == until:
-                    break
-    return received
+        return await Client(after).read(http, path, lambda event: event.type == until)
 
 
 async def test_a_stream_of_some_types_has_those_with_their_own_ids(
-    http: httpx.AsyncClient, writer: Writer
+    http: httpx.AsyncClient, writer: RunWriter
 ) -> None:
     first = Cursor((await writer.stream(5)).epoch, 1)
     await writer.end()
@@ -142,14 +92,14 @@ async def test_a_stream_of_some_types_has_those_with_their_own_ids(
     assert [event.raw for event in some] == wanted
 
 
-async def test_a_snapshot_passes_every_filter(http: httpx.AsyncClient, writer: Writer) -> None:
+async def test_a_snapshot_passes_every_filter(http: httpx.AsyncClient, writer: RunWriter) -> None:
     [snapshot] = await read(http, f"{writer.path}?types=run.end", "snapshot")
     assert snapshot.data["steps"]
 
 
 @pytest.mark.parametrize("types", [*EVENT_TYPES, "step.start,step.start", ",".join(EVENT_TYPES)])
 async def test_every_type_can_be_asked_for(
-    http: httpx.AsyncClient, writer: Writer, types: str
+    http: httpx.AsyncClient, writer: RunWriter, types: str
 ) -> None:
     await read(http, f"{writer.path}?types={types}", "snapshot")
 
@@ -160,7 +110,7 @@ async def test_every_type_can_be_asked_for(
 )
 @pytest.mark.parametrize("of_run", [False, True])
 async def test_an_unknown_type_is_refused_with_the_list_of_those_there_are(
-    http: httpx.AsyncClient, writer: Writer, types: str, of_run: bool
+    http: httpx.AsyncClient, writer: RunWriter, types: str, of_run: bool
 ) -> None:
     path = writer.run_path if of_run else writer.path
     response = await http.get(path, params={"types": types})
@@ -170,7 +120,7 @@ async def test_an_unknown_type_is_refused_with_the_list_of_those_there_are(
 
 
 async def test_the_stream_of_a_run_ends_with_its_end_whatever_was_asked_for(
-    http: httpx.AsyncClient, writer: Writer
+    http: httpx.AsyncClient, writer: RunWriter
 ) -> None:
     """Without it, a client would come back for ever: the 204 is for who has seen the end."""
     first = Cursor((await writer.stream(5)).epoch, 1)
@@ -205,7 +155,7 @@ async def marks(
 
 @pytest.mark.parametrize("of_run", [False, True])
 async def test_events_that_do_not_pass_move_the_cursor_well_before_the_log_is_trimmed(
-    gateway: Gateway, http: httpx.AsyncClient, writer: Writer, of_run: bool
+    gateway: Gateway, http: httpx.AsyncClient, writer: RunWriter, of_run: bool
 ) -> None:
     path = writer.run_path if of_run else writer.path
     async with asyncio.TaskGroup() as group:
@@ -227,7 +177,7 @@ async def test_events_that_do_not_pass_move_the_cursor_well_before_the_log_is_tr
 
 
 async def test_a_gateway_that_leaves_says_how_far_a_filtered_stream_was(
-    stack: Stack, writer: Writer
+    stack: Stack, writer: RunWriter
 ) -> None:
     leaving = stack.gateway()
     async with (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypedDict, cast
 
 import pytest
@@ -25,22 +24,14 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
-from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
-from pydantic import SecretStr
 
 import stepwire as cl
 from bench import Bench
+from integrations.chat import Chat
 from integrations.model_server import ModelServer
 from stepwire.integrations import langchain as integration
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def instrumented() -> Iterator[None]:
-    integration.instrument()
-    yield
-    integration.uninstrument()
 
 
 @tool
@@ -57,29 +48,6 @@ class Shelf(BaseRetriever):
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002
     ) -> list[Document]:
         return [Document("Paris is a city.", metadata={"page": 1})]
-
-
-Chat = Callable[..., ChatOpenAI]
-
-
-@pytest.fixture
-async def chat(model: ModelServer) -> AsyncIterator[Chat]:
-    """Makes models; with clients of this test, since the cached ones belong to another's loop."""
-    with DefaultHttpxClient() as client:
-        async with DefaultAsyncHttpxClient() as async_client:
-
-            def make(name: str = "plain", **options: Any) -> ChatOpenAI:
-                return ChatOpenAI(
-                    model=name,
-                    base_url=model.url,
-                    api_key=SecretStr("any"),
-                    max_retries=0,
-                    http_client=client,
-                    http_async_client=async_client,
-                    **options,
-                )
-
-            yield make
 
 
 def agent(llm: ChatOpenAI) -> Any:
@@ -102,7 +70,7 @@ def agent(llm: ChatOpenAI) -> Any:
 
 
 async def test_a_graph_is_a_tree_of_its_nodes_models_and_tools(
-    bench: Bench, chat: Chat, instrumented: None
+    bench: Bench, chat: Chat, chains: None
 ) -> None:
     async def handler() -> None:
         async with cl.Step("outer"):
@@ -136,7 +104,7 @@ async def test_a_graph_is_a_tree_of_its_nodes_models_and_tools(
 
 
 async def test_a_streaming_model_shows_its_tokens_as_they_come(
-    bench: Bench, model: ModelServer, chat: Chat, instrumented: None
+    bench: Bench, model: ModelServer, chat: Chat, chains: None
 ) -> None:
     model.go_on.clear()
     chain: Any = chat("held", stream_usage=True) | RunnableLambda(lambda message: message)
@@ -163,7 +131,7 @@ async def test_a_streaming_model_shows_its_tokens_as_they_come(
 
 
 async def test_synchronous_chains_nest_in_a_synchronous_handler(
-    bench: Bench, chat: Chat, instrumented: None
+    bench: Bench, chat: Chat, chains: None
 ) -> None:
     def loud(text: str) -> str:
         return f"{text}!"
@@ -189,7 +157,7 @@ async def test_synchronous_chains_nest_in_a_synchronous_handler(
     assert whole.tags == streamed.tags == []
 
 
-async def test_retrievers_and_completion_models_are_shown(bench: Bench, instrumented: None) -> None:
+async def test_retrievers_and_completion_models_are_shown(bench: Bench, chains: None) -> None:
     async def handler() -> None:
         await Shelf().ainvoke("Paris")
         assert await FakeListLLM(responses=["done"]).ainvoke("go") == "done"
@@ -205,7 +173,7 @@ async def test_retrievers_and_completion_models_are_shown(bench: Bench, instrume
 @pytest.mark.parametrize("handler_class", [integration.StepHandler, integration.AsyncStepHandler])
 @pytest.mark.parametrize("sync", [False, True])
 async def test_a_handler_given_by_hand_is_enough_and_shows_once(
-    bench: Bench, chat: Chat, instrumented: None, handler_class: Any, sync: bool
+    bench: Bench, chat: Chat, chains: None, handler_class: Any, sync: bool
 ) -> None:
     async def handler() -> None:
         config: Any = {"callbacks": [handler_class()]}
@@ -224,7 +192,7 @@ async def test_a_handler_given_by_hand_is_enough_and_shows_once(
 
 
 async def test_an_error_ends_every_run_around_it_and_goes_on(
-    bench: Bench, chat: Chat, instrumented: None
+    bench: Bench, chat: Chat, chains: None
 ) -> None:
     def boom(_: Any) -> Any:
         raise ValueError("boom")
@@ -245,7 +213,7 @@ async def test_an_error_ends_every_run_around_it_and_goes_on(
         )
 
 
-async def test_a_cancelled_run_is_cancelled(bench: Bench, chat: Chat, instrumented: None) -> None:
+async def test_a_cancelled_run_is_cancelled(bench: Bench, chat: Chat, chains: None) -> None:
     begun = asyncio.Event()
 
     async def wait(_: Any) -> Any:
@@ -263,7 +231,7 @@ async def test_a_cancelled_run_is_cancelled(bench: Bench, chat: Chat, instrument
     assert (await bench.steps())["wait"].status == "cancelled"
 
 
-async def test_an_interrupt_of_a_graph_is_no_error(bench: Bench, instrumented: None) -> None:
+async def test_an_interrupt_of_a_graph_is_no_error(bench: Bench, chains: None) -> None:
     class State(TypedDict):
         answer: str
 
@@ -289,9 +257,7 @@ async def test_an_interrupt_of_a_graph_is_no_error(bench: Bench, instrumented: N
     assert [step.metadata.get("control") for step in asked] == ["GraphInterrupt", None]
 
 
-async def test_branches_that_run_at_once_nest_apart(
-    bench: Bench, chat: Chat, instrumented: None
-) -> None:
+async def test_branches_that_run_at_once_nest_apart(bench: Bench, chat: Chat, chains: None) -> None:
     async def branch(name: str) -> None:
         async with cl.Step(name):
             await RunnableLambda(lambda x: x, name=f"{name}.leaf").ainvoke(1)
@@ -303,9 +269,7 @@ async def test_branches_that_run_at_once_nest_apart(
     assert await bench.tree() == {"a": None, "b": None, "a.leaf": "a", "b.leaf": "b"}
 
 
-async def test_other_handlers_go_on_beside_ours(
-    bench: Bench, chat: Chat, instrumented: None
-) -> None:
+async def test_other_handlers_go_on_beside_ours(bench: Bench, chat: Chat, chains: None) -> None:
     seen: list[str] = []
 
     class Mine(BaseCallbackHandler):
@@ -324,7 +288,7 @@ async def test_other_handlers_go_on_beside_ours(
 
 
 async def test_outside_any_session_no_handler_is_there(
-    instrumented: None,
+    chains: None,
 ) -> None:
     managers: list[Any] = []
 
@@ -338,7 +302,7 @@ async def test_outside_any_session_no_handler_is_there(
 async def test_a_fault_of_ours_breaks_nothing(
     bench: Bench,
     chat: Chat,
-    instrumented: None,
+    chains: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -374,7 +338,7 @@ async def test_taken_back_it_shows_nothing(bench: Bench) -> None:
     assert list(await bench.steps()) == ["seen"]
 
 
-async def test_a_hidden_run_is_left_out_and_ends_nothing(bench: Bench, instrumented: None) -> None:
+async def test_a_hidden_run_is_left_out_and_ends_nothing(bench: Bench, chains: None) -> None:
     def leaf(x: int) -> int:
         return x + 1
 
@@ -398,7 +362,7 @@ async def test_a_hidden_run_is_left_out_and_ends_nothing(bench: Bench, instrumen
 
 
 async def test_a_synchronous_run_inside_an_asynchronous_one_is_shown_once(
-    bench: Bench, instrumented: None
+    bench: Bench, chains: None
 ) -> None:
     def leaf(x: int) -> int:
         return x + 1

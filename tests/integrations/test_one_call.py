@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, cast
 
@@ -16,12 +16,10 @@ pytest.importorskip("agents")
 pytest.importorskip("pydantic_ai")
 
 from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, RunConfig, Runner
-from agents.tracing import get_trace_provider, set_trace_provider
-from agents.tracing.provider import DefaultTraceProvider
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAIError
+from openai import AsyncOpenAI, OpenAIError
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
@@ -32,81 +30,21 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 import stepwire as cl
 from bench import Bench
+from integrations.chat import Chat
 from integrations.model_server import ModelServer
-from stepwire.integrations import langchain, openai, openai_agents, opentelemetry, pydantic_ai
+from stepwire.integrations import langchain, opentelemetry
 from stepwire_core.documents import StepDocument
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def instrumented() -> Iterator[None]:
-    openai.instrument()
-    yield
-    openai.uninstrument()
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("openai_calls")]
 
 
 @pytest.fixture
-def chains() -> Iterator[None]:
-    langchain.instrument()
-    yield
-    langchain.uninstrument()
-
-
-@pytest.fixture
-def agents() -> Iterator[None]:
-    # A provider of our own: the SDK's sends what it sees to OpenAI.
-    set_trace_provider(DefaultTraceProvider())
-    get_trace_provider().set_disabled(False)
-    openai_agents.instrument()
-    yield
-    openai_agents.uninstrument()
-
-
-@pytest.fixture
-def pydantic_agents() -> Iterator[None]:
-    pydantic_ai.instrument()
-    yield
-    pydantic_ai.uninstrument()
-
-
-@pytest.fixture
-def traced() -> Iterator[None]:
+def traced(provider: TracerProvider) -> Iterator[None]:
     """The client's calls are spans too, without contents."""
-    provider = TracerProvider()
-    opentelemetry.instrument(provider)
     instrumentor = OpenAIInstrumentor()
     instrumentor.instrument(tracer_provider=provider)
     yield
     instrumentor.uninstrument()
-
-
-@pytest.fixture
-async def client(model: ModelServer) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=model.url, api_key="any", max_retries=0) as client:
-        yield client
-
-
-Chat = Callable[..., ChatOpenAI]
-
-
-@pytest.fixture
-async def chat(model: ModelServer) -> AsyncIterator[Chat]:
-    with DefaultHttpxClient() as http_client:
-        async with DefaultAsyncHttpxClient() as http_async_client:
-
-            def make(name: str = "plain", **options: Any) -> ChatOpenAI:
-                return ChatOpenAI(
-                    model=name,
-                    base_url=model.url,
-                    api_key=SecretStr("any"),
-                    max_retries=0,
-                    http_client=http_client,
-                    http_async_client=http_async_client,
-                    **options,
-                )
-
-            yield make
 
 
 def ask(text: str = "hello") -> list[Any]:

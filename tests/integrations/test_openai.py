@@ -21,7 +21,7 @@ from integrations.model_server import ModelServer
 from stepwire.integrations import openai as integration
 from stepwire_core.documents import StepDocument
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("openai_calls")]
 
 TOOLS: list[Any] = [
     {
@@ -33,19 +33,6 @@ TOOLS: list[Any] = [
     }
 ]
 CALLS = [{"id": "call_1", "name": "weather", "arguments": '{"city":"Paris"}'}]
-
-
-@pytest.fixture(autouse=True)
-def instrumented() -> Iterator[None]:
-    integration.instrument()
-    yield
-    integration.uninstrument()
-
-
-@pytest.fixture
-async def client(model: ModelServer) -> Any:
-    async with AsyncOpenAI(base_url=model.url, api_key="any", max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
 import pytest
@@ -24,32 +23,13 @@ from agents import (
     input_guardrail,
     trace,
 )
-from agents.tracing import get_trace_provider, set_trace_provider
-from agents.tracing.provider import DefaultTraceProvider
 from openai import AsyncOpenAI, BadRequestError
 
 import stepwire as cl
 from bench import Bench
-from integrations.model_server import ModelServer
 from stepwire.integrations import openai_agents as integration
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def instrumented() -> Iterator[None]:
-    # A provider of our own: the SDK's sends what it sees to OpenAI.
-    set_trace_provider(DefaultTraceProvider())
-    get_trace_provider().set_disabled(False)
-    integration.instrument()
-    yield
-    integration.uninstrument()
-
-
-@pytest.fixture
-async def client(model: ModelServer) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=model.url, api_key="any", max_retries=0) as client:
-        yield client
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("agents")]
 
 
 @function_tool

@@ -24,18 +24,6 @@ from stepwire_core.ids import check_id
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def provider() -> TracerProvider:
-    provider = TracerProvider()
-    integration.instrument(provider)
-    return provider
-
-
-@pytest.fixture
-def tracer(provider: TracerProvider) -> Tracer:
-    return provider.get_tracer("test")
-
-
 def gen_ai(operation: str, **more: Any) -> dict[str, Any]:
     return {"gen_ai.operation.name": operation} | {
         f"gen_ai.{name.replace('__', '.')}": value for name, value in more.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -17,8 +17,6 @@ pytest.importorskip("agents")
 pytest.importorskip("pydantic_ai")
 
 from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool
-from agents.tracing import get_trace_provider, set_trace_provider
-from agents.tracing.provider import DefaultTraceProvider
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
@@ -26,7 +24,6 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from openai import AsyncOpenAI
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
 from pydantic_ai import Agent as PydanticAgent
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -34,50 +31,12 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 import stepwire as cl
 from bench import Bench
-from integrations.model_server import ModelServer
 from stepwire._process import used_as_process_publisher
-from stepwire.integrations import langchain, openai, openai_agents, opentelemetry, pydantic_ai
+from stepwire.integrations import langchain, openai, opentelemetry
 
 pytestmark = pytest.mark.anyio
 
 TOOL = {"gen_ai.operation.name": "execute_tool"}
-
-
-@pytest.fixture
-def tracer() -> Tracer:
-    provider = TracerProvider()
-    opentelemetry.instrument(provider)
-    return provider.get_tracer("test")
-
-
-@pytest.fixture
-def chains() -> Iterator[None]:
-    langchain.instrument()
-    yield
-    langchain.uninstrument()
-
-
-@pytest.fixture
-def agents() -> Iterator[None]:
-    # A provider of our own: the SDK's sends what it sees to OpenAI.
-    set_trace_provider(DefaultTraceProvider())
-    get_trace_provider().set_disabled(False)
-    openai_agents.instrument()
-    yield
-    openai_agents.uninstrument()
-
-
-@pytest.fixture
-def pydantic_agents() -> Iterator[None]:
-    pydantic_ai.instrument()
-    yield
-    pydantic_ai.uninstrument()
-
-
-@pytest.fixture
-async def client(model: ModelServer) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=model.url, api_key="any", max_retries=0) as client:
-        yield client
 
 
 async def checked(bench: Bench, handler: Any) -> dict[str, str | None]:

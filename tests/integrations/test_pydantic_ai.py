@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
 import pytest
@@ -20,23 +19,9 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 import stepwire as cl
 from bench import Bench
-from integrations.model_server import ModelServer
 from stepwire.integrations import pydantic_ai as integration
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def instrumented() -> Iterator[None]:
-    integration.instrument()
-    yield
-    integration.uninstrument()
-
-
-@pytest.fixture
-async def client(model: ModelServer) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=model.url, api_key="any", max_retries=0) as client:
-        yield client
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("pydantic_agents")]
 
 
 def agent(client: AsyncOpenAI, model: str) -> Agent[None, str]:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from bench import Bench
 from stepwire._handlers import collecting
 from stepwire._run import Runner
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.connections import connect
 from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.ids import new_id
-from stepwire_core.queue import RunQueue, RunRequest
+from stepwire_core.queue import RunQueue, RunRequest, open_queue
 from stepwire_core.queued import read_queue
 from stepwire_core.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from bench import Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -33,13 +26,28 @@ def queue_server() -> Iterator[EmbeddedServer]:
         yield running
 
 
-@asynccontextmanager
-async def opened(url: str, settings: Settings) -> AsyncIterator[DeadLetters]:
-    redis = connect(url)
-    try:
-        yield DeadLetters(redis, settings)
-    finally:
-        await redis.aclose()
+@pytest.fixture
+async def queue(settings: Settings, queue_server: EmbeddedServer) -> AsyncIterator[RunQueue]:
+    settings = settings.model_copy(update={"queue_url": queue_server.url})
+    async with open_queue(settings) as queue:
+        yield queue
+
+
+@pytest.fixture
+def letters(settings: Settings, queue: RunQueue) -> DeadLetters:
+    return DeadLetters(queue.redis, settings)
+
+
+@pytest.fixture
+def key(settings: Settings) -> str:
+    """Where the letters are, by the time of their burial."""
+    return f"{settings.queue_name}:dead"
+
+
+async def buried_at(queue: RunQueue, key: str, letter: DeadLetter) -> float:
+    at: float | None = await queue.redis.zscore(key, letter.request.run_id)
+    assert at is not None
+    return at
 
 
 def failing(bench: Bench, letters: DeadLetters) -> tuple[Runner, RunRequest]:
@@ -57,97 +65,69 @@ async def run_ids(letters: DeadLetters) -> list[str]:
 
 
 async def test_a_run_that_fails_while_the_queue_is_away_is_buried_when_its_job_comes_back(
-    bench: Bench, queue_server: EmbeddedServer
+    bench: Bench, letters: DeadLetters, queue_server: EmbeddedServer
 ) -> None:
-    async with opened(queue_server.url, bench.settings) as letters:
-        runner, request = failing(bench, letters)
-        queue_server.kill()
-        with pytest.raises(StoreUnavailable):
-            await runner.execute(request)
-        ended = (await bench.snapshot()).run(request.run_id)
-        assert ended is not None
-        assert ended.status == "error"
-        queue_server.start()
-        assert await run_ids(letters) == []
-        await runner.execute(request, tried=1)
-        [letter] = await letters.newest(10)
-        assert (letter.request, letter.error, letter.attempts) == (request, ended.error, 1)
+    runner, request = failing(bench, letters)
+    queue_server.kill()
+    with pytest.raises(StoreUnavailable):
+        await runner.execute(request)
+    ended = (await bench.snapshot()).run(request.run_id)
+    assert ended is not None
+    assert ended.status == "error"
+    queue_server.start()
+    assert await run_ids(letters) == []
+    await runner.execute(request, tried=1)
+    [letter] = await letters.newest(10)
+    assert (letter.request, letter.error, letter.attempts) == (request, ended.error, 1)
 
 
 async def test_a_request_that_is_repeated_does_not_bring_back_a_letter_that_was_taken_off(
-    bench: Bench, queue_server: EmbeddedServer
+    bench: Bench, letters: DeadLetters
 ) -> None:
-    async with opened(queue_server.url, bench.settings) as letters:
-        runner, request = failing(bench, letters)
-        await runner.execute(request)
-        assert await run_ids(letters) == [request.run_id]
-        await letters.forget_session(bench.session_id)
-        await runner.execute(request, tried=0)
-        assert await run_ids(letters) == []
+    runner, request = failing(bench, letters)
+    await runner.execute(request)
+    assert await run_ids(letters) == [request.run_id]
+    await letters.forget_session(bench.session_id)
+    await runner.execute(request, tried=0)
+    assert await run_ids(letters) == []
 
 
 async def test_a_run_that_is_buried_twice_is_one_letter_and_keeps_its_place(
-    bench: Bench, queue_server: EmbeddedServer
+    bench: Bench, letters: DeadLetters, queue: RunQueue, key: str
 ) -> None:
-    async with opened(queue_server.url, bench.settings) as letters:
-        first = await _bury(letters, bench.session_id)
-        second = await _bury(letters, bench.session_id)
-        await letters.bury(first)
-        assert sorted(await run_ids(letters)) == sorted(
-            [first.request.run_id, second.request.run_id]
-        )
-        order = await redis_order(queue_server.url, bench.settings)
-        assert order[first.request.run_id] <= order[second.request.run_id]
+    first = await _bury(letters, bench.session_id)
+    second = await _bury(letters, bench.session_id)
+    await letters.bury(first)
+    assert sorted(await run_ids(letters)) == sorted([first.request.run_id, second.request.run_id])
+    assert await buried_at(queue, key, first) <= await buried_at(queue, key, second)
 
 
 async def test_a_retry_that_is_repeated_makes_one_run(
-    bench: Bench, queue_server: EmbeddedServer
+    bench: Bench, letters: DeadLetters, queue: RunQueue
 ) -> None:
     """As after one that was cut off, or when two people ask for it at once."""
-    redis = connect(queue_server.url)
-    try:
-        letters = DeadLetters(redis, bench.settings)
-        queue = RunQueue(redis, bench.settings.queue_name)
-        letter = await _bury(letters, bench.session_id)
-        runs = {await letters.replay(letter, bench.log, queue) for _ in range(2)}
-        [queued] = await read_queue(redis, bench.settings.queue_name, 10)
-        assert runs == {queued.run_id}
-        assert queued.run_id != letter.request.run_id
-        assert await run_ids(letters) == []
-    finally:
-        await redis.aclose()
+    letter = await _bury(letters, bench.session_id)
+    runs = {await letters.replay(letter, bench.log, queue) for _ in range(2)}
+    [queued] = await read_queue(queue.redis, bench.settings.queue_name, 10)
+    assert runs == {queued.run_id}
+    assert queued.run_id != letter.request.run_id
+    assert await run_ids(letters) == []
 
 
 async def test_letters_are_kept_for_their_time_and_no_longer(
-    bench: Bench, queue_server: EmbeddedServer
+    bench: Bench, queue: RunQueue, key: str
 ) -> None:
     settings = bench.settings.model_copy(update={"dead_letters_ttl_s": 60})
-    redis = connect(queue_server.url)
-    try:
-        letters = DeadLetters(redis, settings)
-        old = await _bury(letters, bench.session_id)
-        key = f"{settings.queue_name}:dead"
-        assert 0 < await redis.pttl(key) <= 60_000
-        # As if it had been buried an hour ago.
-        score = await redis.zscore(key, old.request.run_id)
-        assert score is not None
-        await redis.zadd(key, {old.request.run_id: score - 3_600_000})
-        assert await run_ids(letters) == []
-        new = await _bury(letters, bench.session_id)
-        assert await run_ids(letters) == [new.request.run_id]
-        assert await letters.get(old.request.run_id) is None
-    finally:
-        await redis.aclose()
-
-
-async def redis_order(url: str, settings: Settings) -> dict[str, float]:
-    """When each was buried."""
-    redis = connect(url)
-    try:
-        scores = await redis.zrange(f"{settings.queue_name}:dead", 0, -1, withscores=True)
-    finally:
-        await redis.aclose()
-    return {run.decode(): at for run, at in scores}
+    letters = DeadLetters(queue.redis, settings)
+    old = await _bury(letters, bench.session_id)
+    assert 0 < await queue.redis.pttl(key) <= 60_000
+    # As if it had been buried an hour ago.
+    at = await buried_at(queue, key, old)
+    await queue.redis.zadd(key, {old.request.run_id: at - 3_600_000})
+    assert await run_ids(letters) == []
+    new = await _bury(letters, bench.session_id)
+    assert await run_ids(letters) == [new.request.run_id]
+    assert await letters.get(old.request.run_id) is None
 
 
 async def _bury(letters: DeadLetters, session_id: str) -> DeadLetter:

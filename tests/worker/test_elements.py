@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,15 @@ import pytest
 from redis import Redis
 
 import stepwire as cl
-from bench import Bench
+from bench import Bench, open_bench
 from object_storage import URL, ObjectStorage
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
 from stepwire_cli.embedded import embedded_server
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.documents import ElementDocument
 from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import EventLog
+from stepwire_core.log import open_log
 from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -44,27 +43,15 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update=limits)
 
 
-@asynccontextmanager
-async def bench_on(url: str, settings: Settings) -> AsyncIterator[Bench]:
-    settings = settings.model_copy(update={"redis_url": url})
-    server_id, session_id = ServerId(), new_id()
-    redis = connect(url, server_id)
-    log, publisher = EventLog(redis, server_id, settings), Publisher(settings)
-    await log.create(session_id, new_id())
-    yield Bench(settings, log, publisher, session_id)
-    await asyncio.to_thread(publisher.close)
-    await redis.aclose()
-
-
 @pytest.fixture
 async def s3_bench(
-    settings: Settings, storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, session_id: str, storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:
     """A worker's inside that has object storage, too."""
     for name, value in storage.env.items():
         monkeypatch.setenv(name, value)
     settings = settings.model_copy(update={"elements_url": URL})
-    async with bench_on(settings.redis_url, settings) as bench:
+    async with open_bench(settings, session_id) as bench:
         yield bench
 
 
@@ -237,10 +224,9 @@ async def test_an_element_may_be_the_first_thing_in_a_new_session(
                 await cl.File("first", content=b"1").send()
     finally:
         await asyncio.to_thread(publisher.close)
-    redis = connect(settings.redis_url)
-    snapshot = await EventLog(redis, ServerId(), settings).snapshot(session)
+    async with open_log(settings) as log:
+        snapshot = await log.snapshot(session)
     assert [item.name for item in snapshot.elements] == ["first"]
-    await redis.aclose()
 
 
 async def test_a_removed_element_is_gone_with_its_bytes_and_stays_so(bench: Bench) -> None:
@@ -653,7 +639,9 @@ def said(message: str) -> Iterator[threading.Event]:
         logger.removeHandler(handler)
 
 
-async def test_an_element_waits_for_a_redis_that_is_away(settings: Settings) -> None:
+async def test_an_element_waits_for_a_redis_that_is_away(
+    settings: Settings, session_id: str
+) -> None:
     with embedded_server(append_only=True) as own, said("Redis does not answer") as waits:
 
         async def handler() -> None:
@@ -664,13 +652,16 @@ async def test_an_element_waits_for_a_redis_that_is_away(settings: Settings) -> 
                 await asyncio.to_thread(own.start)
                 await sending
 
-        async with bench_on(own.url, settings) as bench:
+        settings = settings.model_copy(update={"redis_url": own.url})
+        async with open_bench(settings, session_id) as bench:
             run = await bench.run(handler)
             assert run.status == "ok", run.error
             assert list(await elements(bench)) == ["a"]
 
 
-async def test_an_element_gives_up_on_a_redis_that_stays_away(settings: Settings) -> None:
+async def test_an_element_gives_up_on_a_redis_that_stays_away(
+    settings: Settings, session_id: str
+) -> None:
     settings = settings.model_copy(update={"publish_timeout_s": 0.2})
     errors = []
     with embedded_server(append_only=True) as own:
@@ -682,7 +673,8 @@ async def test_an_element_gives_up_on_a_redis_that_stays_away(settings: Settings
             errors.append(raised.value)
             await asyncio.to_thread(own.start)
 
-        async with bench_on(own.url, settings) as bench:
+        settings = settings.model_copy(update={"redis_url": own.url})
+        async with open_bench(settings, session_id) as bench:
             with suppress(cl.StoreUnavailable):
                 await bench.run(handler)
     assert len(errors) == 1

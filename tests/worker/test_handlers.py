@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import stepwire as cl
-from stepwire._handlers import collecting, load_handlers, takes_argument
+from stepwire._handlers import collecting, takes_argument
+from stepwire._loading import load_handlers
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
 

@@ -10,13 +10,12 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from redis import Redis as SyncRedis
 
+from bench import open_bench
+from documents import a_step
 from stepwire._producer import Producer
 from stepwire._publisher import MAX_DELTA_BYTES, Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.clock import now
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import StepDocument
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
 from stepwire_core.events import remove_event, step_event
 from stepwire_core.ids import new_id
@@ -39,32 +38,13 @@ def own_server() -> Iterator[EmbeddedServer]:
 async def publishing(
     settings: Settings, session_id: str
 ) -> AsyncIterator[tuple[Publisher, EventLog]]:
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
-    log = EventLog(redis, server_id, settings)
-    await log.create(session_id, new_id())
-    publisher = Publisher(settings)
-    try:
-        yield publisher, log
-    finally:
-        await asyncio.to_thread(publisher.close)
-        await redis.aclose()
+    async with open_bench(settings, session_id) as bench:
+        yield bench.publisher, bench.log
 
 
 def start(producer: Producer, step_id: str) -> None:
-    step = StepDocument(
-        id=step_id,
-        session_id=producer.session_id,
-        run_id=producer.run_id,
-        attempt=producer.attempt,
-        parent_id=None,
-        name=step_id,
-        type="llm",
-        status="running",
-        started_at=now(),
-        ts=now(),
-    )
-    producer.publish(step_event("step.start", step))
+    run = {"run_id": producer.run_id, "attempt": producer.attempt}
+    producer.publish(step_event("step.start", a_step(producer.session_id, step_id, **run)))
 
 
 async def outputs(log: EventLog, session_id: str) -> dict[str, str]:
@@ -198,9 +178,7 @@ async def test_scripts_that_the_server_has_forgotten_are_loaded_again(
         producer = publisher.producer("p", session_id, "run", 1)
         start(producer, "a")
         await asyncio.wait_for(producer.flush(), LIMIT_S)
-        redis = connect(settings.redis_url)
-        await redis.script_flush()
-        await redis.aclose()
+        await log.redis.script_flush()
         start(producer, "b")
         await asyncio.wait_for(producer.flush(), LIMIT_S)
         assert list(await outputs(log, session_id)) == ["a", "b"]

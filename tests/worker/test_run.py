@@ -8,10 +8,9 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
+from documents import a_run, a_step
 from stepwire._handlers import collecting
 from stepwire._run import Runner
-from stepwire_core.clock import now
-from stepwire_core.documents import RunDocument, StepDocument
 from stepwire_core.errors import RunFenced
 from stepwire_core.events import delta_event, run_start_event, step_event
 from stepwire_core.ids import new_id
@@ -110,34 +109,14 @@ async def _lost_attempt(bench: Bench, run_id: str) -> None:
     """What a worker leaves that dies in the middle: two nested steps open, text streaming."""
     attempt = (await bench.log.begin_run(bench.session_id, run_id, "lost")).attempt
     producer = bench.publisher.producer(f"{run_id}.{attempt}", bench.session_id, run_id, attempt)
-    run = RunDocument(
-        run_id=run_id,
-        handler="task",
-        attempt=attempt,
-        message_id=None,
-        status="running",
-        started_at=now(),
-        ts=now(),
-    )
-    steps = [
-        StepDocument(
-            id=f"{name}-{attempt}",
-            session_id=bench.session_id,
-            run_id=run_id,
-            attempt=attempt,
-            parent_id=parent and f"{parent}-{attempt}",
-            name=name,
-            type="tool",
-            status="running",
-            started_at=now(),
-            ts=now(),
-        )
-        for name, parent in (("outer", None), ("inner", "outer"))
-    ]
+    run = {"run_id": run_id, "attempt": attempt}
+    outer = a_step(bench.session_id, f"outer-{attempt}", name="outer", **run)
+    inner = a_step(bench.session_id, f"inner-{attempt}", name="inner", parent_id=outer.id, **run)
     producer.publish(
-        run_start_event(run),
-        *[step_event("step.start", step) for step in steps],
-        delta_event(f"inner-{attempt}", "half"),
+        run_start_event(a_run(run_id, attempt=attempt, handler="task")),
+        step_event("step.start", outer),
+        step_event("step.start", inner),
+        delta_event(inner.id, "half"),
     )
     await producer.flush()
 

@@ -11,8 +11,8 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
-from stepwire_core.clock import now
-from stepwire_core.documents import ErrorInfo, StepDocument
+from documents import a_step
+from stepwire_core.documents import ErrorInfo
 
 pytestmark = pytest.mark.anyio
 
@@ -119,21 +119,15 @@ async def test_a_task_that_outlives_its_step_still_nests_under_it(bench: Bench) 
 
 
 async def test_the_message_that_started_the_run_is_the_default_parent(bench: Bench) -> None:
-    message = StepDocument.model_validate(
-        {
-            "id": "question",
-            "session_id": bench.session_id,
-            "run_id": "r",
-            "attempt": 0,
-            "parent_id": None,
-            "name": "User",
-            "type": "user_message",
-            "status": "ok",
-            "output": "hi",
-            "metadata": {"from": "test"},
-            "started_at": now(),
-            "ts": now(),
-        }
+    message = a_step(
+        bench.session_id,
+        "question",
+        run_id="r",
+        name="User",
+        type="user_message",
+        status="ok",
+        output="hi",
+        metadata={"from": "test"},
     )
     seen: list[tuple[str, str, str, dict[str, Any]]] = []
 

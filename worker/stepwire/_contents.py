@@ -20,7 +20,7 @@ from stepwire_core.errors import (
     StoreUnavailable,
 )
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import APPEND, KEEP, Batch
+from stepwire_core.log import APPEND, KEEP, Batch, check_kept
 from stepwire_core.objects import Objects
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class ContentStore:
 
         Raises:
             SessionNotFound: the session is not there, and the producer does not make it.
+            SessionFull: it takes nothing new.
             StoreUnavailable: not stored within ``STEPWIRE_PUBLISH_TIMEOUT_S``.
         """
         if isinstance(producer, Silent):
@@ -147,17 +148,21 @@ class ContentStore:
 
     def _keep_once(self, producer: Producer, element_id: str, content: bytes) -> None:
         keys = SessionKeys.of(producer.session_id)
-        if KEEP.sync(self._redis, keys, element_id, content) != [b"unknown"]:
+        kept = (element_id, content, self._settings.session_max_bytes)
+        try:
+            check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
+        except SessionNotFound:
+            if not producer.creates:
+                raise
+        else:
             return
-        if not producer.creates:
-            raise SessionNotFound(producer.session_id)
         # The element is the first thing that is emitted into a new session.
         batch = Batch(producer.session_id, (), create=True)
         server = self._server_id.known_sync(self._redis)
         reply = APPEND.sync(self._redis, keys, *batch.script_args(self._settings, server))
         if isinstance(result := batch.result(reply), StepwireError):
             raise result
-        KEEP.sync(self._redis, keys, element_id, content)
+        check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
 
 
 def _elements_below(state: dict[bytes, bytes], step_id: str, larger_than: int) -> list[str]:

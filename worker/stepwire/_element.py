@@ -154,8 +154,8 @@ class Element:
 
     def _store(self, scope: Scope, step_id: str | None) -> None:
         """Put its bytes in place; blocking. Nobody sees it before its announcement."""
-        if scope.producer.failure is not None:
-            raise scope.producer.failure
+        if (refusal := scope.producer.failure or scope.producer.full) is not None:
+            raise refusal
         size, sha256, head = (None, None, b"") if self.url else self._store_bytes(scope)
         self._scope, self.for_id, self._state = scope, step_id, "stored"
         self._document = ElementDocument(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from stepwire_core.errors import SessionFull
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -26,6 +28,12 @@ class Ending:
     result: JsonValue = None
     is_replayable: bool = True
     """Whether somebody may want to have the same done again."""
+
+    def truly(self, full: SessionFull | None) -> Ending:
+        """The end of a run whose session did not take all that it has sent: it did not go well."""
+        if full is None or self.status != "ok":
+            return self
+        return Ending("error", ErrorInfo.of(full))
 
 
 CANCELLED: Final = Ending("cancelled")

@@ -22,7 +22,7 @@ from stepwire_core.documents import (
     ON_STOP,
     ErrorInfo,
 )
-from stepwire_core.errors import HandlerNotFound
+from stepwire_core.errors import HandlerNotFound, SessionFull
 
 if TYPE_CHECKING:
     from stepwire._context import Scope
@@ -157,4 +157,6 @@ def _failed(error: Exception, fields: dict[str, str]) -> Ending:
     # Our own errors say what to do; a traceback helps with those of the handler.
     detail = error if not isinstance(error, HandlerNotFound) else None
     logger.error("handler failed", extra=fields | {"error": str(error)}, exc_info=detail)
-    return Ending("error", ErrorInfo.of(error), cause=error)
+    # In a session that is full another attempt shows no more than this one.
+    cause = None if isinstance(error, SessionFull) else error
+    return Ending("error", ErrorInfo.of(error), cause=cause)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepwire_core.events import NewEvent, delta_event
+from stepwire_core.events import ALWAYS_TAKEN, NewEvent, delta_event
 from stepwire_core.log import Appended, Batch, Registration
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from stepwire._publisher import Publisher
     from stepwire_core.documents import TextField
-    from stepwire_core.errors import StepwireError
+    from stepwire_core.errors import SessionFull, StepwireError
 
 
 @dataclass(slots=True)
@@ -51,6 +51,19 @@ class PendingCall:
             )
         return self.batch
 
+    def keep_what_fits(self) -> None:
+        """Let go of all that a full session does not take, and of the end of the run: that was
+        written as if all before it were stored."""
+        self.batch = None
+        self.pending = [item for item in self.pending if fits_always(item)]
+
+
+def fits_always(item: NewEvent | PendingDelta) -> bool:
+    """Whether a full session takes it; the end of a run, which it takes too, is not meant."""
+    if isinstance(item, PendingDelta):
+        return False
+    return item.type in ALWAYS_TAKEN or (item.op == "U" and not item.payload)
+
 
 class Producer:
     """One attempt of a run in this process: the source of an ordered sequence of events.
@@ -78,19 +91,37 @@ class Producer:
         self._next = 1
         self._epoch = ""
         self._failure: StepwireError | None = None
+        self._full: SessionFull | None = None
+        self._full_was_told = False
 
     @property
     def failure(self) -> StepwireError | None:
         """Why this producer can store nothing more, or None."""
         return self._failure
 
+    @property
+    def full(self) -> SessionFull | None:
+        """That the session took something of this producer no more; it still takes what ends or
+        removes something, and the end of the run."""
+        return self._full
+
     def publish(self, *events: NewEvent) -> None:
         """Take events; they are stored soon, in this order. Never blocks.
 
         Raises:
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: this producer is cut off.
+            SessionFull: the session is full, and none of the events ends anything; otherwise those
+                that do are taken.
         """
         self.publisher._take(self, events)
+
+    def publish_end(self, *events: NewEvent, full: SessionFull | None) -> None:
+        """Take the end of the run, written with the knowledge of ``full``, as :attr:`full` says it.
+
+        Raises: as :meth:`publish`.
+            SessionFull: the session has turned out to be full since then; nothing was taken.
+        """
+        self.publisher._take_end(self, events, full)
 
     def delta(self, step_id: str, text: str, *, field: TextField, replace: bool) -> None:
         """Take a piece of text; pieces that wait side by side are stored as one event.
@@ -119,6 +150,9 @@ class Producer:
 
         Raises:
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: some of it cannot be.
+            SessionFull: what this producer sent was refused, apart from what ends a step or an ask;
+                said once, here or by :meth:`publish`. An end of the run that was on its way with it
+                is not stored.
         """
         await asyncio.wrap_future(self.publisher._flushed(self))
 
@@ -177,6 +211,7 @@ class Producer:
             run_id=self.run_id,
             attempt=self.attempt,
             create=self.creates,
+            closing=self._full is not None,
         )
         self.creates = False
         self._next += len(events)
@@ -184,6 +219,11 @@ class Producer:
 
     def _stored(self, appended: Appended) -> None:
         self._epoch = str(appended.top.epoch)
+
+    def _refused(self, batch: Batch, full: SessionFull) -> None:
+        """Nothing of that batch is stored: what follows is numbered in its place."""
+        self._full = full
+        self._next = batch.first
 
 
 class Silent(Producer):

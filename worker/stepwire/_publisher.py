@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from stepwire._producer import PendingCall, PendingDelta, Producer
+from stepwire._producer import PendingCall, PendingDelta, Producer, fits_always
 from stepwire_core.connections import UNAVAILABLE, ServerChanged, ServerId, connect_sync
 from stepwire_core.errors import (
     ForkedProcess,
     ProtocolViolation,
     RunEnded,
+    SessionFull,
     SessionNotFound,
     StepwireError,
     StoreUnavailable,
@@ -152,8 +153,9 @@ class Publisher:
 
         Raises: as :meth:`Producer.register`.
         """
+        args = registration.script_args(self.settings)
         with _translated():
-            registration.check(REGISTER.sync(self.redis, *registration.script_args()))
+            registration.check(REGISTER.sync(self.redis, *args))
 
     def cancel(self, session_id: str, run_id: str) -> None:
         """Ask for a run to be cancelled; blocking.
@@ -183,16 +185,36 @@ class Publisher:
 
     # -- taking ---------------------------------------------------------------------------------
 
-    def _take(self, producer: Producer, events: tuple[NewEvent, ...]) -> None:
+    def _take(self, producer: Producer, events: Sequence[NewEvent]) -> None:
         with self._lock:
-            for event in events:
-                self._enter(producer, event, len(event.payload) + EVENT_OVERHEAD_BYTES)
+            if (full := producer._full) is not None:
+                taken = [event for event in events if fits_always(event)]
+                if events and not taken:
+                    producer._full_was_told = True
+                    raise full
+                events = taken
+            self._enter_all(producer, events)
+
+    def _take_end(
+        self, producer: Producer, events: Sequence[NewEvent], full: SessionFull | None
+    ) -> None:
+        with self._lock:
+            if producer._full is not None and producer._full is not full:
+                raise producer._full
+            self._enter_all(producer, events)
+
+    def _enter_all(self, producer: Producer, events: Sequence[NewEvent]) -> None:
+        for event in events:
+            self._enter(producer, event, len(event.payload) + EVENT_OVERHEAD_BYTES)
 
     def _take_delta(
         self, producer: Producer, step_id: str, text: str, field: TextField, replace: bool
     ) -> None:
         size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
         with self._lock:
+            if producer._full is not None:
+                producer._full_was_told = True
+                raise producer._full
             call = self._last_of_session.get(producer.session_id)
             if call is not None and call.producer is producer and not replace:
                 last = call.pending[-1]
@@ -241,7 +263,7 @@ class Publisher:
             elif producer._failure is not None:
                 done.set_exception(producer._failure)
             elif self._settled >= self._taken:
-                done.set_result(None)
+                _finish(done, producer)
             else:
                 self._flush_waiters.append((self._taken, producer, done))
         return done
@@ -304,10 +326,11 @@ class Publisher:
         """One round trip; returns the calls that must be sent again.
 
         After the first call that is to be repeated, the later ones of its producer fail as gaps,
-        and are repeated with it: the log takes a producer's events in order only.
+        and are repeated with it: the log takes a producer's events in order only. So are those
+        after a call that a full session refused, with what they end.
         """
         server = self.server_id.known_sync(self.redis)
-        calls = [call for call in calls if call.producer._failure is None]
+        calls = [call for call in calls if call.pending and call.producer._failure is None]
         with self.redis.pipeline(transaction=False) as pipe:
             for call in calls:
                 batch = call.prepared()
@@ -322,26 +345,31 @@ class Publisher:
 
         again: list[PendingCall] = []
         waiting: set[Producer] = set()
+        scripts_are_lost = False
         unavailable: Exception | None = None
-        for call, reply in zip(calls, replies, strict=True):
+        for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
             if call.producer in waiting or isinstance(reply, (NoScriptError, *UNAVAILABLE)):
                 if isinstance(reply, UNAVAILABLE):
                     unavailable = reply
+                scripts_are_lost |= isinstance(reply, NoScriptError)
                 waiting.add(call.producer)
                 again.append(call)
             elif isinstance(reply, ResponseError):
                 self._fail([call], ProtocolViolation(f"the log refused an event: {reply}"))
+            elif isinstance(result := call.prepared().result(reply), SessionFull):
+                waiting.add(call.producer)
+                again.append(call)
+                self._refused(result, calls[number:])
             else:
-                self._answered(call, reply)
+                self._answered(call, result)
         if unavailable is not None:
             # All of them are sent again: the log drops what it has.
             raise unavailable
-        if again:
+        if scripts_are_lost:
             self.redis.script_load(APPEND.source)
         return again
 
-    def _answered(self, call: PendingCall, reply: list[object]) -> None:
-        result = call.prepared().result(reply)
+    def _answered(self, call: PendingCall, result: Appended | StepwireError) -> None:
         if isinstance(result, Appended):
             call.producer._stored(result)
         else:
@@ -351,6 +379,21 @@ class Publisher:
                     extra={"session_id": call.producer.session_id, "reason": str(result)},
                 )
             self._fail([call], result)
+
+    def _refused(self, full: SessionFull, calls: list[PendingCall]) -> None:
+        """The session did not take the first of these: of what its producer has waiting, only
+        what fits always is left, and sent in its place."""
+        producer = calls[0].producer
+        fields = {"session_id": producer.session_id, "reason": str(full)}
+        logger.warning("a session is full", extra=fields)
+        with self._lock:
+            producer._refused(calls[0].prepared(), full)
+            for call in (*calls, *self._queue):
+                if call.producer is producer:
+                    call.keep_what_fits()
+            last = self._last_of_session.get(producer.session_id)
+            if last is not None and last.producer is producer:
+                del self._last_of_session[producer.session_id]
 
     def _fail(self, calls: list[PendingCall], error: StepwireError) -> None:
         with self._lock:
@@ -370,13 +413,21 @@ class Publisher:
         for _, producer, done in ready:
             if not done.set_running_or_notify_cancel():
                 continue
-            if producer._failure is None:
-                done.set_result(None)
-            else:
-                done.set_exception(producer._failure)
+            _finish(done, producer)
         for waiter in room:
             if waiter.set_running_or_notify_cancel():
                 waiter.set_result(None)
+
+
+def _finish(done: Future[None], producer: Producer) -> None:
+    """Answer who waits for the producer's events."""
+    untold = None if producer._full_was_told else producer._full
+    failure = producer._failure or untold
+    if failure is None:
+        done.set_result(None)
+    else:
+        producer._full_was_told = True
+        done.set_exception(failure)
 
 
 @contextmanager

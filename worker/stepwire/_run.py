@@ -27,7 +27,7 @@ from stepwire_core.documents import (
     EndStatus,
     ErrorInfo,
 )
-from stepwire_core.errors import RunEnded, SessionNotFound, StepwireError
+from stepwire_core.errors import RunEnded, SessionFull, SessionNotFound, StepwireError
 from stepwire_core.events import run_start_event
 from stepwire_core.ids import new_id
 from stepwire_core.queue import RunRequest
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from stepwire._producer import Producer
     from stepwire._publisher import Publisher
     from stepwire._signals import Signals
+    from stepwire_core.documents import RunDocument
     from stepwire_core.log import Begun, EventLog
     from stepwire_core.queue import RunQueue
     from stepwire_core.settings import Settings
@@ -185,17 +186,30 @@ class Runner:
         after_s = self._next_try(request, ending, producer.attempt)
         if ending.status == "error" and ending.error is not None and after_s is None:
             self._show(ending.error, scope)
-        run.status, run.error = ending.status, ending.error
         run.will_retry = after_s is not None
-        run.ended_at = run.ts = now()
-        producer.publish(*end_events(run, request, ending.result))
-        await producer.flush()
+        ending = await self._store_end(run, request, ending, producer)
         if not run.will_retry and ending.is_replayable:
             await self._bury(request, ending.status, ending.error, producer.attempt)
         if ending.stopped is not None:
             raise ending.stopped
         if after_s is not None:
             raise RetryLater(after_s)
+
+    async def _store_end(
+        self, run: RunDocument, request: RunRequest, ending: Ending, producer: Producer
+    ) -> Ending:
+        """Store the end of an attempt; as what it was stored, since what came before it may not
+        have fitted into the session."""
+        while True:
+            full = producer.full
+            ending = ending.truly(full)
+            run.status, run.error = ending.status, ending.error
+            run.ended_at = run.ts = now()
+            with suppress(SessionFull):
+                producer.publish_end(*end_events(run, request, ending.result), full=full)
+                await producer.flush()
+            if producer.full is full:
+                return ending
 
     def _max_attempts(self, request: RunRequest) -> int:
         own = self._handlers.policy(request.handler).max_attempts

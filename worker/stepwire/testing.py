@@ -39,7 +39,8 @@ import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 
 from stepwire._ending import RetryLater
-from stepwire._handlers import Handlers, load_handlers, process_wide
+from stepwire._handlers import Handlers, process_wide
+from stepwire._loading import load_handlers
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
 from stepwire._run import Runner
@@ -261,7 +262,7 @@ class App:
 
     async def _upload(self, path: Path) -> ElementDocument:
         content, element_id = await asyncio.to_thread(path.read_bytes), new_id()
-        await Files(self._redis).put(self.session_id, element_id, content)
+        await Files(self._redis, self._settings).put(self.session_id, element_id, content)
         element = uploaded(
             self.session_id,
             element_id,

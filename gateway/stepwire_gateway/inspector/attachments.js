@@ -54,19 +54,44 @@ function parts(element) {
 function link({ name, mime, size, url }) {
   const facts = [mime, size === null ? null : bytes(size)].filter(Boolean).join(", ");
   const label = el("span", { class: "attachment-facts" }, facts);
-  // Whoever wrote the step chose the address: a `javascript:` one must not run here.
-  if (!/^https?:$/.test(new URL(url, location.href).protocol)) return el("span", {}, name, label);
+  if (!canBeOpened(url)) return el("span", {}, name, label);
   return el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, name, label);
+}
+
+/**
+ * Whoever wrote the step chose the address: a `javascript:` one must not run here, and what is no
+ * address at all must not stop the page.
+ *
+ * @param {string} url
+ */
+function canBeOpened(url) {
+  try {
+    return /^https?:$/.test(new URL(url, location.href).protocol);
+  } catch {
+    return false;
+  }
 }
 
 /** @param {import("./session.js").Element} element fetched when it is unfolded */
 function textOf({ name, url }) {
   const pre = el("pre", { class: "text" });
   const fold = el("details", {}, el("summary", {}, name), pre);
+  let isThere = false;
   fold.addEventListener("toggle", async () => {
-    if (!fold.open || pre.textContent) return;
-    const response = await fetch(url, { headers: authorization() }).catch(() => null);
-    pre.textContent = response?.ok ? await response.text() : "It could not be loaded.";
+    if (!fold.open || isThere) return;
+    const text = await load(url);
+    isThere = text !== null;
+    pre.textContent = text ?? "It could not be loaded. Close and open this to try again.";
   });
   return fold;
+}
+
+/** @param {string} url of our gateway @returns {Promise<string | null>} null if it did not come */
+async function load(url) {
+  try {
+    const response = await fetch(url, { headers: authorization() });
+    return response.ok ? await response.text() : null;
+  } catch {
+    return null;
+  }
 }

@@ -68,8 +68,7 @@ export class Composer {
 
   #listenToText() {
     this.#textarea.addEventListener("keydown", (event) => {
-      // While a word is being composed (Japanese, Chinese, …), Enter belongs to the input method.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
       event.preventDefault();
       this.#send();
     });
@@ -226,6 +225,14 @@ export class Composer {
     this.#textarea.style.height = `${this.#textarea.scrollHeight}px`;
   }
 }
+
+/**
+ * While a word is being composed (Japanese, Chinese, …), Enter belongs to the input method. Safari
+ * ends the composition before the key that ended it: only the old code (UI Events, 7.3.1) tells.
+ *
+ * @param {KeyboardEvent} event
+ */
+const isComposing = (event) => event.isComposing || event.keyCode === 229;
 
 /** @param {Draft} a @param {Draft} b */
 function isSame(a, b) {

@@ -14,6 +14,9 @@ const EVENT_TYPES = [
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 10_000;
 
+/** Refusals that pass (RFC 9110, 15.5.9; RFC 6585, 4): nothing is wrong with the session. */
+const PASSING = new Set([408, 429]);
+
 /**
  * @typedef {"connecting" | "live" | "reconnecting" | "closed"} Connection
  *
@@ -28,7 +31,8 @@ const MAX_RETRY_MS = 10_000;
  *
  * `EventSource` reconnects by itself when a stream ends or the network fails, and stops for good on
  * any status but 200 without telling which (WHATWG HTML, 9.2.3). Then the session itself is asked:
- * a 4xx ends the stream, anything else (a proxy's 502, say) is tried again from the last cursor.
+ * a 4xx ends the stream, unless it is one that passes; anything else (a proxy's 502, say) is tried
+ * again from the last cursor.
  */
 export class Stream {
   check = new CursorCheck();
@@ -85,7 +89,7 @@ export class Stream {
       await readSession(this.#sid);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (error.status >= 400 && error.status < 500) {
+      if (error.status >= 400 && error.status < 500 && !PASSING.has(error.status)) {
         if (!this.#stopped) this.#turn("closed", error);
         return;
       }

@@ -3,9 +3,11 @@
 -- Lua has no rollback: everything is checked before the first write.
 --
 -- KEYS  log, state, meta, open (a set: the streams of text that are not folded in yet)
--- ARGV  mode            'create': make the session if it is not there; 'append': it must be there
+-- ARGV  mode            'create': make the session if it is not there; 'append': it must be there;
+--                       'close': the same, and only what ends something that is there is in it, whatever the limits
 --       server          id of the server's process as the caller's connection knows it, or ''
 --       ttl_ms, maxlen, publish command
+--       log_max_bytes, max_steps, max_bytes: of the log's entries; of the session
 --       producer        '' when repeating the call does no harm
 --       first           the sequence of the first event; dense per producer, from 1
 --       known           the epoch of the producer's last stored event, or ''
@@ -30,19 +32,29 @@
 --       U  keep the value `id` of the user session payload: JSON, or '' to forget it; makes no event
 --
 -- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
---         {'fenced', current attempt}, {'closed'} (the ask), {'taken', id}, {'gap', last stored sequence}.
+--         {'fenced', current attempt}, {'closed'} (the ask), {'taken', id}, {'gap', last stored sequence},
+--         {'full', 'steps' or 'bytes', the limit}.
+--
+-- Limits  `meta` counts the session's steps, and the bytes of what the state, the streams of text, the user session and
+--         the kept elements hold. Who adds nothing is never refused: what ends, is removed or replaced by the end of a
+--         step, and runs.
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
 local user, files, turns, results = base .. 'user', base .. 'files', base .. 'turns', base .. 'results'
 local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local producer, first, known, run, attempt = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[10])
-local answers, turn = ARGV[11], ARGV[12]
-local HEAD, WIDTH = 12, 5
+local log_max_bytes, max_steps, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local producer, first, known, run, attempt = ARGV[9], tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[13])
+local answers, turn = ARGV[14], ARGV[15]
+local HEAD, WIDTH = 15, 5
+local ENTRY = 100 -- what an entry costs in Redis beside its value, about
 local count = (#ARGV - HEAD) / WIDTH
 
-local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run)
+local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run,
+  'steps', 'bytes', 'log_bytes', 'log_from')
 local epoch, seq, home, expires = found[1], tonumber(found[2]), found[3], tonumber(found[4])
+local steps, bytes = tonumber(found[7]) or 0, tonumber(found[8]) or 0
+local log_bytes, log_from = tonumber(found[9]) or 0, tonumber(found[10]) or 1
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
@@ -70,16 +82,29 @@ if skip < count and run ~= '' and found[6] then
   if current > attempt then return {'fenced', current} end
 end
 if skip < count and answers ~= '' and redis.call('HGET', meta, 'a:' .. answers) ~= 'open' then return {'closed'} end
+local adds, new_steps, new_bytes = false, 0, 0
 for i = skip, count - 1 do
-  local op, id = ARGV[HEAD + i * WIDTH + 1], ARGV[HEAD + i * WIDTH + 3]
+  local at = HEAD + i * WIDTH
+  local op, kind, id, size = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], #ARGV[at + 5]
   if not string.find('SNDRXGTUABQEV', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
   if op == 'N' and redis.call('HEXISTS', state, 's:' .. id) == 1 then return {'taken', id} end
+  if kind == 'step.start' then new_steps = new_steps + 1 end
+  if kind == 'step.update' then
+    adds = true
+  elseif kind ~= 'step.end' and string.find('SNDRAQU', op, 1, true) and size > 0 then
+    adds, new_bytes = true, new_bytes + size
+  end
+end
+if adds and mode ~= 'close' then
+  if new_steps > 0 and steps + new_steps > max_steps then return {'full', 'steps', max_steps} end
+  if bytes >= max_bytes or bytes + new_bytes > max_bytes then return {'full', 'bytes', max_bytes} end
 end
 
 local created = epoch and found[1] == false and 1 or 0
 if fresh then
   redis.call('DEL', log)
-  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'server', server)
+  log_bytes, log_from = 0, seq + 1
+  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'server', server, 'log_from', log_from)
 elseif server ~= '' and (not home or home == '') then
   redis.call('HSET', meta, 'server', server)
 end
@@ -96,9 +121,22 @@ if turn ~= '' then redis.call('PEXPIREAT', turns, expires) end
 
 local function out(field, id) return base .. 'out:' .. field .. ':' .. id end
 
+-- What is kept grows from `before` bytes to `after`; 0: it is not there.
+local function count_bytes(before, after)
+  bytes = bytes + after - before + (after > 0 and ENTRY or 0) - (before > 0 and ENTRY or 0)
+end
+
+local function drop(key, field)
+  count_bytes(redis.call('HSTRLEN', key, field), 0)
+  return redis.call('HDEL', key, field) == 1
+end
+
 local function close_streams(id)
   for _, field in ipairs({'output', 'input'}) do
-    if redis.call('SREM', open, field .. ':' .. id) == 1 then redis.call('DEL', out(field, id)) end
+    if redis.call('SREM', open, field .. ':' .. id) == 1 then
+      count_bytes(redis.call('STRLEN', out(field, id)), 0)
+      redis.call('DEL', out(field, id))
+    end
   end
 end
 
@@ -109,16 +147,22 @@ local function put_step(kind, id, parent, payload, order)
   if old then
     order = string.match(old, '^%d+')
     close_streams(id)
-  elseif kind ~= 'step.start' and redis.call('HEXISTS', meta, 'x:' .. id) == 1 then
+  elseif mode == 'close' or kind ~= 'step.start' and redis.call('HEXISTS', meta, 'x:' .. id) == 1 then
     return false
+  else
+    steps = steps + 1
   end
-  redis.call('HSET', state, 's:' .. id, order .. ' ' .. parent .. ' ' .. payload)
+  local value = order .. ' ' .. parent .. ' ' .. payload
+  count_bytes(old and #old or 0, #value)
+  redis.call('HSET', state, 's:' .. id, value)
   return true
 end
 
 local function put_run(id, payload, order)
   local old = redis.call('HGET', state, 'r:' .. id)
-  redis.call('HSET', state, 'r:' .. id, (old and string.match(old, '^%d+') or order) .. ' - ' .. payload)
+  local value = (old and string.match(old, '^%d+') or order) .. ' - ' .. payload
+  count_bytes(old and #old or 0, #value)
+  redis.call('HSET', state, 'r:' .. id, value)
 end
 
 -- The next one may begin.
@@ -139,10 +183,13 @@ local function stream(op, field, id, text)
     end
     redis.call('PEXPIREAT', open, expires)
     redis.call('SET', key, (op == 'R' and '=' or '+') .. text, 'PXAT', expires)
+    count_bytes(0, #text + 1)
   elseif op == 'R' then
+    count_bytes(redis.call('STRLEN', key), #text + 1)
     redis.call('SET', key, '=' .. text, 'PXAT', expires)
   else
     redis.call('APPEND', key, text)
+    bytes = bytes + #text
   end
   return true
 end
@@ -151,7 +198,7 @@ end
 -- was removed is gone with it, and so are the bytes kept for it.
 
 local function forget(id)
-  if string.sub(id, 1, 2) == 'e:' then redis.call('HDEL', files, string.sub(id, 3)) end
+  if string.sub(id, 1, 2) == 'e:' then drop(files, string.sub(id, 3)) end
   if string.sub(id, 1, 2) == 'a:' then redis.call('HSET', meta, id, 'ended') end
 end
 
@@ -161,13 +208,15 @@ local function put_belonging(id, parent, payload, order)
     return false
   end
   local old = redis.call('HGET', state, id)
-  redis.call('HSET', state, id, (old and string.match(old, '^%d+') or order) .. ' ' .. parent .. ' ' .. payload)
+  local value = (old and string.match(old, '^%d+') or order) .. ' ' .. parent .. ' ' .. payload
+  count_bytes(old and #old or 0, #value)
+  redis.call('HSET', state, id, value)
   return true
 end
 
 local function remove_belonging(id)
   forget(id)
-  return redis.call('HDEL', state, id) == 1
+  return drop(state, id)
 end
 
 local function put_ask(op, id, parent, payload, order)
@@ -188,8 +237,9 @@ local function remove(id)
   end
   local doomed, i = {id}, 1
   while doomed[i] do
-    redis.call('HDEL', state, 's:' .. doomed[i])
-    redis.call('HSET', meta, 'x:' .. doomed[i], '')
+    if drop(state, 's:' .. doomed[i]) then steps = steps - 1 end
+    -- That it was removed is remembered, so it counts.
+    if redis.call('HSET', meta, 'x:' .. doomed[i], '') == 1 then bytes = bytes + ENTRY end
     close_streams(doomed[i])
     for _, belonging in ipairs(belongings[doomed[i]] or {}) do remove_belonging(belonging) end
     for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
@@ -225,7 +275,12 @@ for i = skip, count - 1 do
     redis.call(publish, parent, string.match(base, '{(.*)}') .. ' ' .. id)
   elseif op == 'U' then
     counts = false
-    if payload == '' then redis.call('HDEL', user, id) else redis.call('HSET', user, id, payload) end
+    if payload == '' then
+      drop(user, id)
+    else
+      count_bytes(redis.call('HSTRLEN', user, id), #payload)
+      redis.call('HSET', user, id, payload)
+    end
     redis.call('PEXPIREAT', user, expires)
   else
     put_run(id, payload, seq + 1)
@@ -236,12 +291,22 @@ for i = skip, count - 1 do
   end
   if counts then
     seq, stored = seq + 1, stored + 1
+    log_bytes = log_bytes + #payload
     redis.call('XADD', log, 'MAXLEN', '~', maxlen, epoch .. '-' .. seq, 't', kind, 'r', run, 'd', payload)
     lines[#lines + 1] = seq .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
   end
 end
 
-if stored > 0 then redis.call('HSET', meta, 'seq', seq) end
+-- In halves: when the younger one is full, the older one goes.
+if log_bytes > log_max_bytes / 2 then
+  redis.call('XTRIM', log, 'MINID', epoch .. '-' .. log_from)
+  log_bytes, log_from = 0, seq + 1
+  redis.call('HSET', meta, 'log_from', log_from)
+end
+if skip < count then
+  -- A session that is older than these counters may take away more than was counted.
+  redis.call('HSET', meta, 'seq', seq, 'steps', math.max(0, steps), 'bytes', math.max(0, bytes), 'log_bytes', log_bytes)
+end
 if skip < count and producer ~= '' then redis.call('HSET', meta, 'p:' .. producer, first + count - 1) end
 if touch then
   redis.call('HSET', meta, 'expires', string.format('%.0f', expires))

@@ -2,10 +2,10 @@
 --
 -- KEYS  log, state, meta, open
 -- ARGV  run, digest of what it is to do, the handler if it is to wait for the runs before it, or '',
---       the run that starts it, or '', and that run's attempt
+--       the run that starts it, or '', and that run's attempt; max_steps, max_bytes of the session (see append.lua)
 --
 -- Returns {'ok'}, {'conflict'} if the id stands for something else, {'fenced', current attempt} if the run that starts
--- it is over or has a newer attempt, or {'unknown'}.
+-- it is over or has a newer attempt, {'full', 'steps' or 'bytes', the limit}, or {'unknown'}.
 
 local meta, run, digest, parent = KEYS[3], ARGV[1], ARGV[2], ARGV[4]
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
@@ -19,6 +19,11 @@ end
 local known = redis.call('HGET', meta, 'q:' .. run)
 if known and known ~= digest then return {'conflict'} end
 if not known then
+  -- It could show nothing.
+  for i, what in ipairs({'steps', 'bytes'}) do
+    local limit = tonumber(ARGV[5 + i])
+    if (tonumber(redis.call('HGET', meta, what)) or 0) >= limit then return {'full', what, limit} end
+  end
   -- The run of a message has no digest: its id is not free either.
   if redis.call('HSETNX', meta, 'r:' .. run, 0) == 0 then return {'conflict'} end
   redis.call('HSET', meta, 'q:' .. run, digest)

@@ -1,0 +1,176 @@
+"""What the scripts of the log are called with, and what their replies mean.
+
+Both clients need it: the log's, on an event loop, and the publisher's, which has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from typing import Any
+
+from stepwire_core.cursor import Cursor
+from stepwire_core.errors import (
+    AskEnded,
+    IdConflict,
+    ProtocolViolation,
+    RunEnded,
+    RunFenced,
+    SessionFull,
+    SessionNotFound,
+    StepwireError,
+)
+from stepwire_core.events import NewEvent
+from stepwire_core.keys import CANCEL_CHANNEL, SessionKeys
+from stepwire_core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one producer for one session, appended together or not at all.
+
+    ``first`` is the sequence of the first event, dense per ``producer`` from 1: what the log has
+    stored already it drops. ``known_epoch`` is the epoch of the producer's last stored event. An
+    empty ``producer`` marks a call that may be repeated freely. With ``answers`` the batch is
+    stored only while that ask is open. ``turn`` is the handler of a run that this call makes known
+    and that may have to wait for those before it. With ``closing`` the limits of the session do not
+    count, and the events may only end what is there: the end of a step that is not makes none.
+    """
+
+    session_id: str
+    events: Sequence[NewEvent]
+    producer: str = ""
+    first: int = 1
+    known_epoch: str = ""
+    run_id: str = ""
+    attempt: int = 0
+    create: bool = False
+    closing: bool = False
+    answers: str = ""
+    turn: str = ""
+
+    def script_args(self, settings: Settings, server: str) -> list[str | int]:
+        """The ARGV of ``append.lua``."""
+        args: list[str | int] = [
+            "create" if self.create else "close" if self.closing else "append",
+            server,
+            settings.session_ttl_s * 1000,
+            settings.log_max_events,
+            "PUBLISH",
+            settings.log_max_bytes,
+            settings.session_max_steps,
+            settings.session_max_bytes,
+            self.producer,
+            self.first,
+            self.known_epoch,
+            self.run_id,
+            self.attempt,
+            self.answers,
+            self.turn,
+        ]
+        for event in self.events:
+            args += (event.op, event.type, event.id, event.parent, event.payload)
+        return args
+
+    def result(self, reply: list[Any]) -> Appended | StepwireError:
+        """What the script's reply means for this batch."""
+        match reply[0]:
+            case b"ok":
+                return Appended(Cursor(int(reply[1]), int(reply[2])), int(reply[3]), reply[4] == 1)
+            case b"unknown":
+                return SessionNotFound(self.session_id)
+            case b"ended":
+                return RunEnded(self.session_id, self.run_id)
+            case b"fenced":
+                return RunFenced(self.session_id, self.run_id, self.attempt, int(reply[1]))
+            case b"taken":
+                return IdConflict("message", reply[1].decode())
+            case b"closed":
+                return AskEnded(self.session_id, self.answers)
+            case b"full":
+                return SessionFull(self.session_id, reply[1].decode(), int(reply[2]))
+            case _:
+                return ProtocolViolation(
+                    f"producer {self.producer!r} sent event {self.first} to session "
+                    f"{self.session_id!r}, which has {reply[1]} of it"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A run that is to be known before a worker begins it.
+
+    ``work`` says what it is to do; ``parent_run_id`` and ``parent_attempt``, who has started it.
+    """
+
+    session_id: str
+    run_id: str
+    work: str
+    turn: str = ""
+    parent_run_id: str = ""
+    parent_attempt: int = 0
+
+    def script_args(
+        self, settings: Settings
+    ) -> tuple[SessionKeys, str, str, str, str, int, int, int]:
+        """The arguments of ``register.lua``."""
+        digest = sha1(self.work.encode(), usedforsecurity=False).hexdigest()
+        return (
+            SessionKeys.of(self.session_id),
+            self.run_id,
+            digest,
+            self.turn,
+            self.parent_run_id,
+            self.parent_attempt,
+            settings.session_max_steps,
+            settings.session_max_bytes,
+        )
+
+    def check(self, reply: list[Any]) -> None:
+        """What the script's reply means.
+
+        Raises:
+            SessionNotFound, SessionFull, IdConflict, RunFenced: it was not registered.
+        """
+        match reply:
+            case [b"conflict"]:
+                raise IdConflict("run", self.run_id)
+            case [b"unknown"]:
+                raise SessionNotFound(self.session_id)
+            case [b"full", what, limit]:
+                raise SessionFull(self.session_id, what.decode(), int(limit))
+            case [b"fenced", current]:
+                raise RunFenced(
+                    self.session_id, self.parent_run_id, self.parent_attempt, int(current)
+                )
+
+
+def cancel_args(
+    session_id: str, run_id: str, *, children_only: bool = False
+) -> tuple[SessionKeys, str, str, str, str, str]:
+    """The arguments of ``cancel.lua``."""
+    keys, channel = SessionKeys.of(session_id), CANCEL_CHANNEL.decode()
+    return keys, run_id, channel, "PUBLISH", session_id, "1" if children_only else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The log's top after a batch, how many events of it were new, whether it made the session."""
+
+    top: Cursor
+    stored: int
+    created: bool
+
+
+def check_kept(session_id: str, reply: list[Any]) -> None:
+    """What the reply of ``keep.lua`` means.
+
+    Raises:
+        SessionNotFound, SessionFull: the bytes were not kept.
+    """
+    match reply:
+        case [b"unknown"]:
+            raise SessionNotFound(session_id)
+        case [b"full", what, limit]:
+            raise SessionFull(session_id, what.decode(), int(limit))

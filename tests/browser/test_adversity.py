@@ -1,0 +1,91 @@
+"""What the inspector makes of things that it cannot use, and of refusals that pass."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.inspector import Inspector
+from stack import Stack
+
+APP = """
+    import stepwire as cl
+
+    @cl.on_message
+    async def main(message):
+        elements = [
+            cl.Pdf(name="nowhere", url="http://host:port/x.pdf"),
+            cl.Text(name="notes", content="at last"),
+        ]
+        async with cl.Step("shows", elements=elements):
+            pass
+        await cl.Message("done").send()
+"""
+
+BUSY = {"status": 429, "json": {"title": "Too many", "code": "limit_exceeded"}}
+
+
+def test_an_address_that_is_none_is_shown_as_text_and_stops_nothing(
+    stack: Stack, inspector: Inspector
+) -> None:
+    stack.worker(APP)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    inspector.send("go")
+    expect(inspector.message("done")).to_be_visible()
+    expect(inspector.page.get_by_text("nowhere")).to_be_visible()
+    expect(inspector.page.get_by_role("link", name="nowhere")).to_have_count(0)
+
+
+def test_a_text_that_did_not_come_is_asked_for_again_when_it_is_unfolded_again(
+    stack: Stack, inspector: Inspector
+) -> None:
+    stack.worker(APP)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    inspector.send("go")
+    page, elements = inspector.page, "**/elements/*"
+    inspector.expect_complaints("Failed to load resource")
+    page.route(elements, lambda route: route.abort())
+    notes = page.locator("summary", has_text="notes")
+    notes.click()
+    expect(page.get_by_text("It could not be loaded")).to_be_visible()
+    page.unroute(elements)
+    notes.click()
+    notes.click()
+    expect(page.get_by_text("at last")).to_be_visible()
+
+
+def test_a_gateway_that_has_too_much_to_do_is_asked_again(
+    stack: Stack, inspector: Inspector
+) -> None:
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    page, everything = inspector.page, "**/v1/**"
+    inspector.expect_complaints("Failed to load resource")
+    page.route(everything, lambda route: route.fulfill(**BUSY))
+    page.goto(f"{gateway.url}/?session={session}")
+    inspector.wait_for_connection("reconnecting")
+    page.unroute(everything)
+    inspector.wait_for_snapshot()
+    expect(page.locator("#closed")).to_be_hidden()
+
+
+@pytest.mark.parametrize("event", [{"isComposing": True}, {"keyCode": 229}])
+def test_enter_that_ends_a_composed_word_sends_nothing(
+    stack: Stack, inspector: Inspector, event: dict[str, object]
+) -> None:
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    box = inspector.page.get_by_label("Message", exact=True)
+    box.fill("にほん")
+    default = {"key": "Enter", "bubbles": True, "cancelable": True}
+    taken = box.evaluate(
+        "(box, init) => !box.dispatchEvent(new KeyboardEvent('keydown', init))", default | event
+    )
+    assert taken is False, "the key was kept from the input method"
+    expect(box).to_have_value("にほん")
+    assert gateway.snapshot(session)["steps"] == []

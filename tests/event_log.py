@@ -1,0 +1,87 @@
+"""An event log with one session, as the tests of the log use it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import cast
+
+from redis.asyncio import Redis
+
+from documents import a_step, an_element
+from stepwire_core.connections import ServerId
+from stepwire_core.documents import Snapshot, StepDocument
+from stepwire_core.events import NewEvent, element_event, step_event
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import EventLog
+from stepwire_core.settings import Settings
+from writer import Writer
+
+
+class FixedServer(ServerId):
+    """A server whose process id a test can change."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__()
+        self._value = value
+
+
+class Log(Writer):
+    """An event log with one session, and one producer in the first attempt of its run."""
+
+    def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
+        self.redis = redis
+        self.settings = settings
+        self.server = FixedServer("server-1")
+        log = EventLog(redis, self.server, settings)
+        super().__init__(log, session_id, run_id="run", attempt=1)
+
+    def step(self, step_id: str, parent: str | None = None, **fields: object) -> StepDocument:
+        own = {"parent_id": parent, "run_id": self.run_id, "attempt": self.attempt}
+        return a_step(self.session_id, step_id, **own | fields)
+
+    def start(self, step_id: str, parent: str | None = None, **fields: object) -> NewEvent:
+        return step_event("step.start", self.step(step_id, parent, **fields))
+
+    def element(self, element_id: str, step: str | None) -> NewEvent:
+        return element_event(
+            an_element(self.session_id, element_id, step_id=step, run_id=self.run_id)
+        )
+
+    async def elements(self) -> list[str]:
+        return [element.id for element in (await self.snapshot()).elements]
+
+    async def snapshot(self) -> Snapshot:
+        return await self.log.snapshot(self.session_id)
+
+    async def outputs(self) -> dict[str, str]:
+        return {step.id: step.output for step in (await self.snapshot()).steps}
+
+    async def keys(self) -> set[str]:
+        found = await self.redis.keys(f"*{self.session_id}*")
+        return {key.decode().rpartition("}:")[2] for key in found}
+
+
+ENTRY_BYTES = 100
+"""What an entry counts for beside its value (``append.lua``)."""
+
+
+async def counted(redis: Redis, session_id: str) -> tuple[int, int]:
+    """The steps and bytes of a session as its counters say."""
+    reply = redis.hmget(SessionKeys.of(session_id).meta, ["steps", "bytes"])
+    steps, size = await cast("Awaitable[list[bytes | None]]", reply)
+    return int(steps or 0), int(size or 0)
+
+
+async def recounted(redis: Redis, session_id: str) -> tuple[int, int]:
+    """The same, by looking at everything."""
+    keys = SessionKeys.of(session_id)
+    state = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.state))
+    values = list(state.values())
+    for key in (keys.files, f"{keys.channel}:user"):
+        values += (await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(key))).values()
+    for key in await redis.keys(f"{keys.channel}:out:*"):
+        values.append(await redis.get(key))
+    meta = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.meta))
+    removed = sum(field.startswith(b"x:") for field in meta)
+    steps = sum(field.startswith(b"s:") for field in state)
+    return steps, sum(map(len, values)) + ENTRY_BYTES * (len(values) + removed)
