@@ -17,7 +17,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from arq.jobs import DeserializationError, deserialize_job_raw
 from arq.worker import Retry, Worker, func
 from pydantic import ValidationError
 from redis.asyncio import ConnectionPool
@@ -51,6 +52,9 @@ logger = logging.getLogger("stepwire.worker")
 
 _OUTAGE_DELAY_S: Final = 0.5
 _WAKE_BLOCK_S: Final = 5
+_TRIES_TTL_S: Final = 88_400
+"""As arq has it."""
+_PREFIXES: Final = (in_progress_key_prefix, job_key_prefix, retry_key_prefix)
 _FIRST_TURN_S: Final = 0.25
 _TURN_S: Final = 5.0
 
@@ -84,6 +88,7 @@ class StepwireWorker(Worker):
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._not_ours: set[str] = set()
+        self._passed_over = False
         self._leases: dict[str, Lease] = {}
         self._deferred_s: dict[str, float] = {}
         self._waiting: dict[str, RunRequest] = {}
@@ -95,14 +100,6 @@ class StepwireWorker(Worker):
             max_jobs=settings.max_jobs,
             job_completion_wait=max(1, int(settings.grace_s)),
             poll_delay=settings.poll_s,
-            # We count attempts and time runs ourselves; arq's limits must never cut in before.
-            max_tries=1_000_000,
-            job_timeout=settings.run_timeout_s * 2 + 60,
-            # The log knows how a run ended.
-            keep_result=0,
-            log_results=False,
-            job_serializer=serialize,
-            job_deserializer=deserialize,
         )
         claim = files("stepwire").joinpath("lua", "claim.lua").read_text()
         self._claim = self.pool.register_script(claim)
@@ -146,46 +143,52 @@ class StepwireWorker(Worker):
             reason = ErrorInfo(type="InvalidRequest", message=message)
             await self._runner.refuse(session_id, run_id, reason)
 
-    async def finish_job(
-        self,
-        job_id: str,
-        finish: bool,
-        result_data: bytes | None,
-        result_timeout_s: float | None,
-        keep_result_forever: bool,
-        incr_score: int | None,
-        keep_in_progress: float | None,
-    ) -> None:
-        """Take the job off the queue, or give it back with the time at which it is due.
+    async def _execute(self, job_id: str, tried: int, job: bytes | None) -> None:
+        """Execute a job that was claimed, and take it off the queue or give it back.
 
-        Instead of arq's ``incr_score``, which counts from where the score was when the job started:
-        the lease has moved it since.
+        Instead of arq's ``run_job``, which asks Redis for the job once more, wraps it in limits of
+        its own, and logs arguments. It ends by itself: whatever the handler does, and when the
+        worker is told to stop.
         """
-        del incr_score
+        finish = True
+        if (request := _request(job_id, job)) is not None:
+            ctx = self.ctx | {"job_id": job_id, "job_try": tried}
+            self.job_tasks[job_id] = task = self.loop.create_task(self._run(ctx, request))
+            try:
+                await task
+                self.jobs_complete += 1
+            except (Retry, asyncio.CancelledError):
+                # Cancelled: the worker stops, or another one has the job now.
+                self.jobs_retried += 1
+                finish = False
+            except Exception:
+                logger.exception("a job failed", extra={"job_id": job_id})
+                self.jobs_failed += 1
+            finally:
+                del self.job_tasks[job_id]
+        await asyncio.shield(self._finish(job_id, finish=finish))
+
+    async def _finish(self, job_id: str, *, finish: bool) -> None:
+        """Take the job off the queue, or give it back with the time at which it is due."""
         if job_id in self._not_ours:
             # Another worker has the job now; deleting it would take it away from that one.
             self._not_ours.discard(job_id)
             return
-        await super().finish_job(
-            job_id,
-            finish,
-            result_data,
-            result_timeout_s,
-            keep_result_forever,
-            None,
-            keep_in_progress,
-        )
-        if not finish:
-            defer_s = self._deferred_s.pop(job_id, 0.0)
-            async with self.pool.pipeline(transaction=True) as pipe:
+        defer_s = self._deferred_s.pop(job_id, 0.0)
+        async with self.pool.pipeline(transaction=True) as pipe:
+            pipe.delete(in_progress_key_prefix + job_id)
+            if finish:
+                pipe.delete(job_key_prefix + job_id, retry_key_prefix + job_id)
+                pipe.zrem(self.queue_name, job_id)
+            else:
                 due_ms = int((time.time() + defer_s) * 1000)
                 pipe.zadd(self.queue_name, {job_id: due_ms}, xx=True)
                 if not defer_s:
                     pipe.lpush(wake_key(self.queue_name), job_id)
-                await pipe.execute()
-            if waiting := self._waiting.pop(job_id, None):
-                with suppress(StoreUnavailable):
-                    await self._runner.turns.look_again(waiting)
+            await pipe.execute()
+        if waiting := self._waiting.pop(job_id, None):
+            with suppress(StoreUnavailable):
+                await self._runner.turns.look_again(waiting)
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -213,39 +216,46 @@ class StepwireWorker(Worker):
             await asyncio.gather(listening, return_exceptions=True)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Claim and start as many of these jobs as there is room for, in one round trip.
+        """Claim, fetch and start as many of these jobs as there is room for, in one round trip.
 
-        Instead of arq's, which needs four for each job, and leaves running jobs at the head of the
+        Instead of arq's, which needs five for each job, and leaves running jobs at the head of the
         queue, where they hide waiting ones.
         """
         room = self.max_jobs - self.job_counter
         # One that we were too late for and still execute: two attempts of it here would share what
         # arq and we keep under its id. It waits until the old one has been given up.
-        job_ids = [job_id for job_id in job_ids if job_id.decode() not in self._leases]
+        free = [job_id for job_id in job_ids if job_id.decode() not in self._leases]
+        self._passed_over |= len(free) < len(job_ids)
+        job_ids = free
         if not job_ids or room <= 0:
             return
         self.job_counter += (asked := min(room, len(job_ids)))
-        taken: list[bytes] = []
+        taken: list[tuple[bytes, int, bytes | None]] = []
         try:
             now_ms = int(time.time() * 1000)
             lease_ms = int(self._settings.lease_s * 1000)
             reply = await self._claim(
                 keys=[self.queue_name],
-                args=[now_ms, lease_ms, in_progress_key_prefix, *job_ids[:asked]],
+                args=[now_ms, lease_ms, *_PREFIXES, _TRIES_TTL_S, *job_ids[:asked]],
             )
-            taken = cast("list[bytes]", reply)
+            taken = cast("list[tuple[bytes, int, bytes | None]]", reply)
         finally:
-            self.job_counter -= asked - len(taken) // 2
-        for job_id_bytes, due_ms in zip(taken[::2], taken[1::2], strict=True):
+            self.job_counter -= asked - len(taken)
+        for job_id_bytes, tried, job in taken:
             job_id = job_id_bytes.decode()
             self._leases[job_id] = Lease(job_id, now_ms + lease_ms)
-            task = self.loop.create_task(self.run_job(job_id, int(float(due_ms))))
+            task = self.loop.create_task(self._execute(job_id, tried, job))
             task.add_done_callback(partial(self._job_over, job_id))
             self.tasks[job_id] = task
 
     def _job_over(self, job_id: str, task: asyncio.Task[Any]) -> None:
-        del task
         del self._leases[job_id]
+        if task.cancelled() or task.exception() is not None or self._passed_over:
+            # The loop raises what has failed, and finds what was passed over.
+            self._passed_over = False
+            self._wake.set()
+        else:
+            self.tasks.pop(job_id, None)
         self._job_done()
 
     def _running_leases(self) -> list[Lease]:
@@ -264,8 +274,10 @@ class StepwireWorker(Worker):
                 task.cancel("another worker has this run: this one was silent for too long")
 
     def _job_done(self) -> None:
+        if self.job_counter >= self.max_jobs:
+            # Jobs may wait that nobody was told of; otherwise the wake list has named them all.
+            self._wake.set()
         self.job_counter -= 1
-        self._wake.set()
         self._room.set()
 
     async def record_health(self) -> None:
@@ -370,3 +382,18 @@ def _pool(settings: Settings) -> ArqRedis:
         job_deserializer=deserialize,
         default_queue_name=settings.queue_name,
     )
+
+
+def _request(job_id: str, job: bytes | None) -> dict[str, Any] | None:
+    """What a job asks for; None if it has expired or is nothing of ours."""
+    if job is None:
+        logger.warning("a job has expired", extra={"job_id": job_id})
+        return None
+    try:
+        function, [request], _, _, _ = deserialize_job_raw(job, deserializer=deserialize)
+    except (DeserializationError, TypeError, ValueError):
+        function, request = "", None
+    if function != RUN_FUNCTION or not isinstance(request, dict):
+        logger.error("a job in the queue is none of ours", extra={"job_id": job_id})
+        return None
+    return request
