@@ -151,7 +151,7 @@ def test_a_worker_that_was_full_finds_what_nobody_wakes_it_for(stack: Stack) -> 
 
 def test_jobs_that_are_nothing_of_ours_leave_the_queue_and_hold_up_nobody(stack: Stack) -> None:
     queue = stack.env["STEPWIRE_QUEUE_NAME"]
-    foreign = {"f": "send_mail", "a": [{}], "k": {}, "t": None, "et": 1}
+    foreign: dict[str, object] = {"f": "send_mail", "a": [{}], "k": {}, "t": None, "et": 1}
     jobs = {
         "pickled": b"\x80\x05}\x94.",
         "foreign": json.dumps(foreign).encode(),
