@@ -31,7 +31,7 @@ def assert_full(response: httpx.Response) -> None:
 
 def test_a_handler_that_does_not_stop_fills_its_session_and_nothing_else(stack: Stack) -> None:
     stack.worker(APP, **FEW)
-    gateway = stack.gateway(**FEW)
+    gateway = stack.gateway(port=None, **FEW)
     session = gateway.create_session()
     accepted = gateway.send(session, "go on for ever")
     run = gateway.wait_for_end(session, accepted["run_id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stack import Stack, wait_until
+from stepwire_core.ids import new_id
 
 SLOW = """
     import asyncio, os
@@ -132,6 +134,43 @@ def test_a_stopping_worker_does_not_swallow_what_wakes_the_others(stack: Stack) 
     stack.worker(SLOW, **env)
     run = gateway.send(other, "0")["run_id"]
     assert gateway.wait_for_end(other, run)["status"] == "ok"
+
+
+def test_a_worker_that_was_full_finds_what_nobody_wakes_it_for(stack: Stack) -> None:
+    """As above, nobody polls; and more jobs may wait than wakes are kept."""
+    stack.worker(SLOW, STEPWIRE_POLL_S="600", STEPWIRE_MAX_JOBS="1")
+    gateway = stack.gateway()
+    sessions = [gateway.create_session() for _ in range(3)]
+    first = gateway.send(sessions[0], "2")["run_id"]
+    wait_until(lambda: len(gateway.snapshot(sessions[0])["steps"]) == 3, "it runs")
+    waiting = [gateway.send(session, "0")["run_id"] for session in sessions[1:]]
+    stack.redis.delete(f"{stack.env['STEPWIRE_QUEUE_NAME']}:wake")
+    for session, run in zip(sessions, [first, *waiting], strict=True):
+        assert gateway.wait_for_end(session, run)["status"] == "ok"
+
+
+def test_jobs_that_are_nothing_of_ours_leave_the_queue_and_hold_up_nobody(stack: Stack) -> None:
+    queue = stack.env["STEPWIRE_QUEUE_NAME"]
+    foreign: dict[str, object] = {"f": "send_mail", "a": [{}], "k": {}, "t": None, "et": 1}
+    jobs = {
+        "pickled": b"\x80\x05}\x94.",
+        "foreign": json.dumps(foreign).encode(),
+        "without": json.dumps(foreign | {"f": "stepwire.run", "a": []}).encode(),
+        "strange": json.dumps(foreign | {"f": "stepwire.run", "a": None}).encode(),
+    }
+    names = {name: f"{name}-{new_id()}" for name in (*jobs, "expired")}
+    for name, job in jobs.items():
+        stack.redis.set(f"arq:job:{names[name]}", job)
+    stack.redis.zadd(queue, dict.fromkeys(names.values(), 1))
+    worker = stack.worker(SLOW)
+    wait_until(lambda: stack.redis.zcard(queue) == 0, "they are off the queue")
+    for name, job_id in names.items():
+        assert stack.redis.keys(f"arq:*{job_id}") == []
+        told = "a job has expired" if name == "expired" else "a job in the queue is none of ours"
+        assert any(told in line and job_id in line for line in worker.output.splitlines())
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    assert gateway.wait_for_end(session, gateway.send(session, "0")["run_id"])["status"] == "ok"
 
 
 def test_two_workers_share_the_work(stack: Stack) -> None:
