@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 from stack import Gateway, Stack, wait_until
+from stepwire_cli.embedded import embedded_server
 from stepwire_core.keys import SessionKeys
 
 CHAT = """
@@ -116,6 +117,13 @@ TASKS = """
     async def one(name):
         async with cl.Step("one"):
             await cl.Message(str(await cl.enqueue(name, number=7))).send()
+
+    @cl.task
+    async def after_the_gate():
+        while not GATE.exists():
+            await asyncio.sleep(0.01)
+        async with cl.Step("call") as step:
+            step.output = (await cl.enqueue(part, 4))["square"]
 
     @cl.task
     async def bad():
@@ -441,6 +449,22 @@ def test_a_caller_that_dies_takes_its_parts_along(stack: Stack, gate: Path) -> N
 
     wait_until(settled, "nothing of it goes on")
     assert "ok" not in {step["status"] for step in gateway.snapshot(session)["steps"]}
+
+
+def test_a_part_that_is_wanted_while_redis_is_away_comes_when_it_is_back(tmp_path: Path) -> None:
+    with embedded_server(append_only=True) as server, Stack(tmp_path, server.url) as stack:
+        stack.env |= {"GATE": str(gate := tmp_path / "gate"), "TRIES": str(tmp_path / "tries")}
+        worker = stack.worker(TASKS)
+        gateway = stack.gateway()
+        session = gateway.create_session()
+        run = start(gateway, session, "after_the_gate")
+        wait_until(lambda: bool(gateway.run(session, run)), "it has begun")
+        server.kill()
+        gate.touch()
+        wait_until(lambda: "Redis does not answer" in worker.output, "it has noticed")
+        server.start()
+        assert gateway.wait_for_end(session, run)["status"] == "ok"
+        assert outputs(gateway, session, "call") == ["16"]
 
 
 # -- later, and too much --------------------------------------------------------------------------

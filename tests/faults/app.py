@@ -7,7 +7,7 @@ import json
 import time
 
 import stepwire as cl
-from faults.work import Work
+from faults.work import Work, part_of
 
 
 @cl.on_message
@@ -26,6 +26,11 @@ async def work(message: cl.Message) -> None:
             async with cl.Step("inside", type="tool"):
                 await pause(todo)
         await asyncio.gather(*(branch(todo, number) for number in range(2)))
+        async with cl.Step("parts", type="tool") as parts:
+            found = (
+                cl.enqueue(part, todo.seed, number, todo.pause_s) for number in range(todo.parts)
+            )
+            parts.output = sum(await asyncio.gather(*found))
         step.output = str(todo.result)
     if todo.fails:
         raise ValueError(f"told to fail with {todo.result}")
@@ -33,6 +38,15 @@ async def work(message: cl.Message) -> None:
     for digit in str(todo.result):
         await answer.stream_token(digit)
     await answer.send()
+
+
+@cl.task(max_running=4)
+async def part(seed: int, number: int, pause_s: float) -> int:
+    async with cl.Step(f"part {number}", type="tool") as step:
+        for _ in range(5):
+            await asyncio.sleep(pause_s)
+            await step.stream_token("x")
+    return part_of(seed, number)
 
 
 async def branch(todo: Work, number: int) -> None:

@@ -58,6 +58,8 @@ class Report:
     ended: Counter[str] = field(default_factory=Counter)
     attempts: Counter[int] = field(default_factory=Counter)
     events: int = 0
+    parts: int = 0
+    """Sub-tasks that were begun."""
     dead_letters: int = 0
     took_s: float = 0.0
     violations: list[str] = field(default_factory=list)
@@ -77,11 +79,12 @@ class Fleet:
 
 @dataclass(slots=True)
 class Conversation:
-    """One client: it sends its next message when the last one is answered."""
+    """One client: it sends its next message when the last one is answered, or all at once."""
 
     session_id: str
     fleet: Fleet
     works: list[Work]
+    is_hasty: bool
     posted: list[Posted] = field(default_factory=list)
 
 
@@ -131,6 +134,7 @@ class Storm:
                     # Every fifth is not tried again.
                     self.fleets[number % 5 == 4],
                     [Work.random(self._chance, self._plan.pace) for _ in range(count)],
+                    is_hasty=number % 3 == 2,
                 )
             )
             left -= count
@@ -259,10 +263,14 @@ class Storm:
                 run_id = self._post(client, f"{path}/messages", body)["run_id"]
                 posted = Posted(run_id, work, conversation.fleet.max_attempts)
                 conversation.posted.append(posted)
-                while not self._ended(client, path, run_id):
-                    if time.monotonic() > self._deadline:
-                        return
-                    time.sleep(0.25)
+                if not conversation.is_hasty:
+                    self._wait_for_end(client, path, run_id)
+            for posted in conversation.posted:
+                self._wait_for_end(client, path, posted.run_id)
+
+    def _wait_for_end(self, client: httpx.Client, path: str, run_id: str) -> None:
+        while not self._ended(client, path, run_id) and time.monotonic() < self._deadline:
+            time.sleep(0.25)
 
     def _post(self, client: httpx.Client, path: str, body: dict[str, str]) -> dict[str, str]:
         """Again until it is taken: every request here is repeatable."""
@@ -308,6 +316,10 @@ class Storm:
                     jobs: Any = redis.zrange(fleet.queue, 0, -1)
                     for job in jobs:
                         self.report.violations.append(f"left in queue {fleet.queue}: {job!r}")
+            for fleet in self.fleets:
+                for kind in ("taken", "held*", "has:*"):
+                    for key in redis.scan_iter(f"{fleet.queue}:{kind}"):
+                        self.report.violations.append(f"left in Redis: {key!r}")
         time.sleep(LEASE_S)
 
     def _judge(self) -> None:
@@ -342,8 +354,10 @@ class Storm:
             if end is not None:
                 self.report.ended[end["status"]] += 1
                 self.report.attempts[end["attempt"]] += 1
-                if end["status"] in {"error", "interrupted"}:
-                    self._dead[conversation.fleet.queue].add(posted.run_id)
+        self.report.parts += len(verdict.runs) - len(conversation.posted)
+        for run_id, run in verdict.runs.items():
+            if run.ended is not None and run.ended["status"] in {"error", "interrupted"}:
+                self._dead[conversation.fleet.queue].add(run_id)
 
     def _judge_dead_letters(self, redis: Redis, fleet: Fleet) -> None:
         kept: Any = redis.hgetall(f"{fleet.queue}:dead:letters")
@@ -390,6 +404,7 @@ def summary(plan: Plan, report: Report) -> str:
         "done": counts(report.faults),
         "runs ended": counts(report.ended),
         "attempts": ", ".join(f"{n} x {a}" for a, n in sorted(report.attempts.items())),
+        "sub-tasks": str(report.parts),
         "events": f"{report.events:,}",
         "dead letters": str(report.dead_letters),
         "took": f"{report.took_s:.0f} s",

@@ -65,6 +65,8 @@ class Verdict:
     runs: dict[str, RunStory] = field(default_factory=lambda: defaultdict(RunStory))
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
     counted: list[int] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    """The runs that answer messages, in the order of these."""
     view: View = field(default_factory=View)
 
     def read(self, entries: Sequence[Entry]) -> None:
@@ -103,6 +105,10 @@ class Verdict:
         attempt = entry.data["attempt"]
         if attempt <= run.attempt:
             self._note(entry, f"attempt {attempt} after attempt {run.attempt}")
+        if (run_id := entry.data["run_id"]) in self.messages:
+            for earlier in self.messages[: self.messages.index(run_id)]:
+                if self.runs[earlier].ended is None:
+                    self._note(entry, f"its turn came before {earlier} had ended")
         if run.closed < run.attempt:
             self._note(entry, f"attempt {run.attempt} was not closed")
         run.attempt = attempt
@@ -139,6 +145,7 @@ class Verdict:
             self._note(entry, f"step {step['name']} starts again")
         self.steps[step["id"]] = step
         if step["type"] == "user_message":
+            self.messages.append(step["run_id"])
             return
         lost = entry.type == "step.end" and (step["error"] or {}).get("type") == "WorkerLost"
         if lost:
@@ -176,6 +183,9 @@ class Verdict:
         for step in self.steps.values():
             if step["status"] == "running":
                 self.violations.append(f"step {step['name']} of {step['run_id']} was left open")
+        for run_id, run in self.runs.items():
+            if run.ended is None:
+                self.violations.append(f"run {run_id} has no final run.end")
         for wanted in posted:
             self._judge_run(wanted)
         if not self.view.same_as(snapshot):
@@ -192,7 +202,6 @@ class Verdict:
     def _judge_run(self, wanted: Posted) -> None:
         run = self.runs[wanted.run_id]
         if run.ended is None:
-            self.violations.append(f"run {wanted.run_id} has no final run.end")
             return
         status, attempt = run.ended["status"], run.ended["attempt"]
         if attempt > wanted.max_attempts:
@@ -201,7 +210,8 @@ class Verdict:
             self.violations.append(f"run {wanted.run_id} is ok, but its handler fails")
         if status == "interrupted" and attempt < wanted.max_attempts:
             self.violations.append(f"run {wanted.run_id} was given up after attempt {attempt}")
-        if status not in {"ok", "interrupted"} and not wanted.work.fails:
+        lost_a_part = wanted.work.parts > 0 and wanted.max_attempts == 1
+        if status not in {"ok", "interrupted"} and not wanted.work.fails and not lost_a_part:
             self.violations.append(f"run {wanted.run_id} ended as {run.ended}")
         if status == "ok":
             self._judge_result(wanted, attempt)
@@ -220,6 +230,7 @@ class Verdict:
             "inside": "",
             "branch 0": "0",
             "branch 1": "1",
+            "parts": str(wanted.work.sum_of_parts),
             "Assistant": str(wanted.work.result),
         }
         if outputs != expected:

@@ -18,6 +18,8 @@ class Work:
     blocks: bool = False
     """The handler holds up its event loop while it pauses."""
     fails: bool = False
+    parts: int = 0
+    """Sub-tasks that it awaits."""
 
     @classmethod
     def random(cls, chance: random.Random, pace: float) -> Self:
@@ -28,6 +30,7 @@ class Work:
             pause_s=chance.choice([0.02, 0.06, 0.15]) * pace,
             blocks=kind < 0.15,
             fails=kind > 0.95,
+            parts=chance.choice([0, 0, 0, 1, 3]),
         )
 
     @property
@@ -39,5 +42,14 @@ class Work:
     def result(self) -> int:
         return random.Random(self.seed + 1).randrange(10**12)
 
+    @property
+    def sum_of_parts(self) -> int:
+        return sum(part_of(self.seed, number) for number in range(self.parts))
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
+
+
+def part_of(seed: int, number: int) -> int:
+    """What a sub-task has to find out."""
+    return random.Random(seed * 100 + number).randrange(10**6)

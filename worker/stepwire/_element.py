@@ -261,9 +261,21 @@ def _url_path(url: str) -> str:
 
 def _checked_url(url: object) -> str:
     # A `javascript:` or `data:` address would run in the page that shows it.
-    if not isinstance(url, str) or not re.match(r"https?://[^/]|/(?!/)", url, re.IGNORECASE):
+    if (
+        not isinstance(url, str)
+        or not re.match(r"https?://[^/]|/(?!/)", url, re.IGNORECASE)
+        or not _is_address(url)
+    ):
         raise InvalidArgument(f"url {url!r} is not of the form http://…, https://… or /…")
     return url
+
+
+def _is_address(url: str) -> bool:
+    try:
+        urlsplit(url).port  # noqa: B018 - it is parsed when it is asked for
+    except ValueError:
+        return False
+    return True
 
 
 def _checked_media_type(mime: object) -> str:

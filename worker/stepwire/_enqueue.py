@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from stepwire._context import current_frame
 from stepwire._handlers import name_of_task
 from stepwire._waiting import waited_for
-from stepwire_core.errors import InvalidArgument, StepwireError, TaskFailed
+from stepwire_core.errors import InvalidArgument, StepwireError, StoreUnavailable, TaskFailed
 from stepwire_core.ids import new_id
 from stepwire_core.queue import RunRequest, open_queue
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from stepwire._context import Scope
 
 logger = logging.getLogger("stepwire.enqueue")
+
+AGAIN_S: Final = 0.25
 
 CANCEL_TIMEOUT_S: Final = 5.0
 
@@ -61,7 +64,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         InvalidArgument: no task, or arguments that it does not take or that are not JSON.
         NoActiveSession: outside any session.
         RunFenced: the calling run is over, or has a newer attempt elsewhere.
-        SessionNotFound, StoreUnavailable: it cannot be queued.
+        SessionNotFound: it cannot be queued.
+        StoreUnavailable: neither, since Redis was away for ``STEPWIRE_PUBLISH_TIMEOUT_S``.
     """
     frame = current_frame("cl.enqueue")
     name, arguments = _work(task, args, kwargs)
@@ -79,9 +83,10 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
     )
     # What it nests under is there before it.
     await scope.producer.flush()
-    await scope.producer.register(request.run_id, json.dumps([name, arguments], sort_keys=True))
+    digest = json.dumps([name, arguments], sort_keys=True)
+    await _patiently(scope, lambda: scope.producer.register(request.run_id, digest))
     try:
-        await _queue(scope, request)
+        await _patiently(scope, lambda: _queue(scope, request))
         outcome = await waited_for(
             scope, request.run_id, lambda: scope.producer.result(request.run_id)
         )
@@ -125,6 +130,18 @@ def _work(
             f"the arguments of task {name!r} have to reach another process: {error}; pass what is "
             "JSON"
         ) from error
+
+
+async def _patiently(scope: Scope, work: Callable[[], Awaitable[None]]) -> None:
+    """Wait for Redis as long as events do. What is done here may be done twice."""
+    deadline = time.monotonic() + scope.producer.publisher.settings.publish_timeout_s
+    while True:
+        try:
+            return await work()
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _queue(scope: Scope, request: RunRequest) -> None:

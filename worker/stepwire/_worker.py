@@ -28,11 +28,11 @@ from stepwire._publisher import Publisher
 from stepwire._registration import Activity, Registration
 from stepwire._run import Runner
 from stepwire._signals import Signals
-from stepwire_core.connections import UNAVAILABLE, ServerId, connect, new_pool, require
+from stepwire_core.connections import UNAVAILABLE, connect, new_pool, require
 from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.documents import ErrorInfo
 from stepwire_core.errors import RunFenced, RunWaits, StoreUnavailable
-from stepwire_core.log import EventLog
+from stepwire_core.log import open_log
 from stepwire_core.queue import (
     RUN_FUNCTION,
     RunQueue,
@@ -327,9 +327,7 @@ class StepwireWorker(Worker):
     # -- resources ------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        server_id = ServerId()
-        redis = connect(self._settings.redis_url, server_id)
-        self._resources.push_async_callback(redis.aclose)
+        log = await self._resources.enter_async_context(open_log(self._settings))
         publisher = Publisher(self._settings)
         self._resources.push_async_callback(asyncio.to_thread, publisher.close)
         self._resources.enter_context(used_as_process_publisher(publisher))
@@ -350,7 +348,6 @@ class StepwireWorker(Worker):
             poke_loop=lambda: self.loop.call_soon_threadsafe(keeper.loop_answers),
         )
         self._resources.enter_context(keeper)
-        log = EventLog(redis, server_id, self._settings)
         signals = Signals(log, self._settings)
         await self._resources.enter_async_context(signals.listening())
         self._runner = Runner(
