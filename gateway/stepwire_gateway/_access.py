@@ -105,9 +105,9 @@ class GuardedRoute(APIRoute):
             if self.need.right is not None:
                 try:
                     request.state.caller = await _let_in(request, self.need)
-                except (KeysUnavailable, LimitExceeded):
+                except (KeysUnavailable, LimitExceeded) as error:
                     if self.need.stream:
-                        return try_again_response()
+                        return try_again_response(error)
                     raise
             return await answer(request)
 

@@ -56,15 +56,14 @@ class Limits:
             limit, window_s, name = (
                 self._settings.max_messages_per_minute,
                 60,
-                "MESSAGES_PER_MINUTE",
+                "STEPWIRE_MAX_MESSAGES_PER_MINUTE",
             )
         else:
-            limit, window_s, name = self._settings.max_sessions_per_hour, 3600, "SESSIONS_PER_HOUR"
+            limit, window_s = self._settings.max_sessions_per_hour, 3600
+            name = "STEPWIRE_MAX_SESSIONS_PER_HOUR"
         count, left_s = await self._rates.count(what, who, window_s)
         if count > limit:
-            raise LimitExceeded(
-                f"more than {limit} {what} in {window_s} s (STEPWIRE_MAX_{name})", left_s
-            )
+            raise LimitExceeded(f"more than {limit} {what} in {window_s} s", name, left_s)
 
     @contextmanager
     def stream(self, caller: Caller, request: Request) -> Iterator[None]:
@@ -85,7 +84,7 @@ class Limits:
             held[f"a:{address}"] = limit, "STEPWIRE_MAX_STREAMS_PER_ADDRESS"
         for key, (limit, name) in held.items():
             if self._streams[key] >= limit:
-                raise LimitExceeded(f"more than {limit} streams at a time ({name})", STREAM_RETRY_S)
+                raise LimitExceeded(f"more than {limit} streams at a time", name, STREAM_RETRY_S)
         self._streams.update(held.keys())
         try:
             yield
