@@ -109,7 +109,10 @@ class GuardedRoute(APIRoute):
                     if self.need.stream:
                         return try_again_response(error)
                     raise
-            return await answer(request)
+            response = await answer(request)
+            # Whoever may read it may; a cache on the way does not know who that is.
+            response.headers.setdefault("Cache-Control", "no-store")
+            return response
 
         return guarded
 

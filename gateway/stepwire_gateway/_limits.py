@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, Literal
 
 from stepwire_core.errors import LimitExceeded
-from stepwire_core.settings import is_loopback
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -104,10 +104,22 @@ class Limits:
 
 
 def _address(request: Request) -> str | None:
-    """Where it comes from, unless that is this machine (or a socket that has no address)."""
-    if request.client is None or is_loopback(request.client.host):
+    """Where it comes from, unless that is this machine (or a socket that has no address).
+
+    Of an IPv6 address the network counts: whoever has one has all 2**64 addresses in it (RFC 6177).
+    """
+    host = "" if request.client is None else request.client.host
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host or None
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
         return None
-    return request.client.host or None
+    if isinstance(address, IPv6Address):
+        return str(ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)
 
 
 class Exits:
