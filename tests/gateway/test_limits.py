@@ -150,7 +150,8 @@ class Streams:
 
 def test_who_changes_his_address_within_his_network_is_one(stack: Stack) -> None:
     """IPv6: every customer has at least 2**64 addresses."""
-    gateway = stack.gateway(port=None, **AUTH, **{"STEPWIRE_MAX_STREAMS_PER_ADDRESS": "1"})
+    limits = AUTH | {"STEPWIRE_MAX_STREAMS_PER_ADDRESS": "1"}
+    gateway = stack.gateway(port=None, **limits)
     session = new_session(gateway, bearer(API_KEY))
     with ExitStack() as open_streams:
         streams = Streams(gateway, session, open_streams)
