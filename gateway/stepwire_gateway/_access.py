@@ -105,11 +105,14 @@ class GuardedRoute(APIRoute):
             if self.need.right is not None:
                 try:
                     request.state.caller = await _let_in(request, self.need)
-                except (KeysUnavailable, LimitExceeded):
+                except (KeysUnavailable, LimitExceeded) as error:
                     if self.need.stream:
-                        return try_again_response()
+                        return try_again_response(error)
                     raise
-            return await answer(request)
+            response = await answer(request)
+            # Whoever may read it may; a cache on the way does not know who that is.
+            response.headers.setdefault("Cache-Control", "no-store")
+            return response
 
         return guarded
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, Literal
 
 from stepwire_core.errors import LimitExceeded
-from stepwire_core.settings import is_loopback
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -56,15 +56,14 @@ class Limits:
             limit, window_s, name = (
                 self._settings.max_messages_per_minute,
                 60,
-                "MESSAGES_PER_MINUTE",
+                "STEPWIRE_MAX_MESSAGES_PER_MINUTE",
             )
         else:
-            limit, window_s, name = self._settings.max_sessions_per_hour, 3600, "SESSIONS_PER_HOUR"
+            limit, window_s = self._settings.max_sessions_per_hour, 3600
+            name = "STEPWIRE_MAX_SESSIONS_PER_HOUR"
         count, left_s = await self._rates.count(what, who, window_s)
         if count > limit:
-            raise LimitExceeded(
-                f"more than {limit} {what} in {window_s} s (STEPWIRE_MAX_{name})", left_s
-            )
+            raise LimitExceeded(f"more than {limit} {what} in {window_s} s", name, left_s)
 
     @contextmanager
     def stream(self, caller: Caller, request: Request) -> Iterator[None]:
@@ -85,7 +84,7 @@ class Limits:
             held[f"a:{address}"] = limit, "STEPWIRE_MAX_STREAMS_PER_ADDRESS"
         for key, (limit, name) in held.items():
             if self._streams[key] >= limit:
-                raise LimitExceeded(f"more than {limit} streams at a time ({name})", STREAM_RETRY_S)
+                raise LimitExceeded(f"more than {limit} streams at a time", name, STREAM_RETRY_S)
         self._streams.update(held.keys())
         try:
             yield
@@ -105,10 +104,22 @@ class Limits:
 
 
 def _address(request: Request) -> str | None:
-    """Where it comes from, unless that is this machine (or a socket that has no address)."""
-    if request.client is None or is_loopback(request.client.host):
+    """Where it comes from, unless that is this machine (or a socket that has no address).
+
+    Of an IPv6 address the network counts: whoever has one has all 2**64 addresses in it (RFC 6177).
+    """
+    host = "" if request.client is None else request.client.host
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host or None
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
         return None
-    return request.client.host or None
+    if isinstance(address, IPv6Address):
+        return str(ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)
 
 
 class Exits:

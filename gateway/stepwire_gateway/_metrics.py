@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from stepwire_gateway._problems import Refusals
     from stepwire_gateway.hub import Hub
 
 router = APIRouter(tags=["health"], route_class=GuardedRoute)
@@ -40,8 +41,8 @@ Requests = Counter[tuple[str, str, int]]
 @needs("read", session="all")
 async def metrics(services: ServicesDep, request: Request) -> Response:
     """Counters and gauges of this process."""
-    registry = CollectorRegistry()
-    registry.register(HubCollector(services.hub, request.app.state.requests))
+    registry, state = CollectorRegistry(), request.app.state
+    registry.register(HubCollector(services.hub, state.requests, state.refusals))
     ProcessCollector(registry=registry)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -49,9 +50,10 @@ async def metrics(services: ServicesDep, request: Request) -> Response:
 class HubCollector(Collector):
     """Reads plain numbers when it is asked: counting costs an addition where things happen."""
 
-    def __init__(self, hub: Hub, requests: Requests) -> None:
+    def __init__(self, hub: Hub, requests: Requests, refusals: Refusals) -> None:
         self._hub = hub
         self._requests = requests
+        self._refusals = refusals
 
     def collect(self) -> Iterator[Metric]:
         hub, counts = self._hub, self._hub.counts
@@ -81,6 +83,12 @@ class HubCollector(Collector):
         for (method, route, status), count in sorted(self._requests.items()):
             requests.add_metric((method, route, str(status)), count)
         yield requests
+        refusals = CounterMetricFamily(
+            PREFIX + "refusals", "Requests refused, by problem.", labels=("code", "setting")
+        )
+        for labels, count in sorted(self._refusals.items()):
+            refusals.add_metric(labels, count)
+        yield refusals
 
 
 class RequestCount:

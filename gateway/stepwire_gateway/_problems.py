@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -40,6 +41,7 @@ from stepwire_core.errors import (
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
+    from starlette.types import Receive, Scope, Send
 
 logger = logging.getLogger("stepwire.gateway")
 
@@ -85,21 +87,53 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
 
+Refusals = Counter[tuple[str, str]]
+"""Refused requests, by code and, of a limit, the setting."""
+
+
+class _Refusal(Response):
+    """An answer that counts itself when it is sent, whoever in the application sends it."""
+
+    refused_as: tuple[str, str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"].state.refusals[self.refused_as] += 1
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(
-    status: int, code: str, detail: str, *, errors: list[dict[str, Any]] | None = None
-) -> JSONResponse:
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    setting: str = "",
+    errors: list[dict[str, Any]] | None = None,
+) -> Response:
     problem = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=errors
     )
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
-    return JSONResponse(
-        problem.model_dump(exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
+    response = _Refusal(
+        problem.model_dump_json(exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
     )
+    response.refused_as = (code, setting)
+    return response
 
 
-def try_again_response() -> Response:
+def try_again_response(error: StepwireError) -> Response:
     """What an EventSource gets instead of 503, on which it gives up for good: an empty stream."""
-    return Response(f"retry: {STREAM_RETRY_MS}\n\n", media_type="text/event-stream")
+    response = _Refusal(f"retry: {STREAM_RETRY_MS}\n\n", media_type="text/event-stream")
+    response.refused_as = (_meaning(error)[1], _setting(error))
+    return response
+
+
+def _meaning(error: Exception) -> tuple[int, str]:
+    """Status and code."""
+    return _OF_ERROR.get(type(error), (500, "internal_error"))  # type: ignore[arg-type]
+
+
+def _setting(error: Exception) -> str:
+    return error.setting if isinstance(error, (LimitExceeded, SessionFull)) else ""
 
 
 def install(app: FastAPI) -> None:
@@ -110,11 +144,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-def _on_stepwire_error(_request: Request, error: Exception) -> JSONResponse:
-    status, code = _OF_ERROR.get(type(error), (500, "internal_error"))  # type: ignore[arg-type]
+def _on_stepwire_error(_request: Request, error: Exception) -> Response:
+    status, code = _meaning(error)
     if status == 500:
         logger.error("request failed", exc_info=error)
-    response = problem_response(status, code, str(error))
+    response = problem_response(status, code, str(error), setting=_setting(error))
     if isinstance(error, (LimitExceeded, QueueFull)):
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if challenge := _challenge(error):
@@ -131,7 +165,7 @@ def _challenge(error: Exception) -> str | None:
     return None
 
 
-def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
+def _on_invalid_request(_request: Request, error: Exception) -> Response:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     errors = [
         {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
@@ -141,12 +175,12 @@ def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
     return problem_response(422, "invalid_request", detail, errors=errors)
 
 
-def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
+def _on_http_error(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = error.detail if isinstance(error, HTTPException) else ""
     return problem_response(status, _OF_STATUS.get(status, "http_error"), detail)
 
 
-def _on_unexpected(_request: Request, error: Exception) -> JSONResponse:
+def _on_unexpected(_request: Request, error: Exception) -> Response:
     logger.error("request failed", exc_info=error)
     return problem_response(500, "internal_error", "something went wrong here; it has been logged")

@@ -93,8 +93,8 @@ async def session_events(
     selection = _selection(services, types)
     try:
         reading = await services.hub.open(session_id, cursor)
-    except StoreUnavailable:
-        return try_again_response()
+    except StoreUnavailable as error:
+        return try_again_response(error)
     return _EventStream(reading, services, caller, selection)
 
 
@@ -122,8 +122,8 @@ async def run_events(
             # The one answer after which an EventSource does not come back (WHATWG HTML, 9.2.3).
             return Response(status_code=204)
         reading = await services.hub.open(session_id, cursor)
-    except StoreUnavailable:
-        return try_again_response()
+    except StoreUnavailable as error:
+        return try_again_response(error)
     return _EventStream(reading, services, caller, selection)
 
 

@@ -87,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, settings=settings)
     app.state.requests = _metrics.Requests()
+    app.state.refusals = _problems.Refusals()
     _problems.install(app)
     app.add_middleware(Exits)
     if origins := listed(settings.cors_origins):

@@ -41,6 +41,9 @@ IN_TURN: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_MESSAGE})
 OPTIONAL_HANDLERS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_FEEDBACK})
 """Those that an application need not have: without one, nothing is to be done."""
 
+MAX_ERROR_CHARS: Final = 10_000
+"""Of what an error says: the end of a run is stored even where the session is full."""
+
 USER_MESSAGE: Final = "user_message"
 ASSISTANT_MESSAGE: Final = "assistant_message"
 
@@ -70,6 +73,8 @@ class ErrorInfo(_Document):
             message = str(error)
         except Exception as unreadable:  # noqa: BLE001 - a user's __str__ may raise anything
             message = f"<its text raised {type(unreadable).__name__}>"
+        if len(message) > MAX_ERROR_CHARS:
+            message = f"{message[:MAX_ERROR_CHARS]}\n… [cut off after {MAX_ERROR_CHARS} characters]"
         return cls(type=type(error).__name__, message=message)
 
 

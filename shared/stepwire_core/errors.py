@@ -240,11 +240,13 @@ class UntrustedHost(Forbidden):
 
 
 class LimitExceeded(StepwireError):
-    """Somebody does too much; the message names the setting."""
+    """Somebody does too much."""
 
-    def __init__(self, what: str, retry_after_s: float) -> None:
+    def __init__(self, what: str, setting: str, retry_after_s: float) -> None:
+        self.setting = setting
+        """The variable that says how much there may be."""
         self.retry_after_s = retry_after_s
-        super().__init__(f"{what}; try again in {max(1, round(retry_after_s))} s")
+        super().__init__(f"{what} ({setting}); try again in {max(1, round(retry_after_s))} s")
 
 
 class MessageTooLarge(StepwireError):
@@ -304,10 +306,11 @@ class SessionFull(StepwireError):
         self.what = what
         """``steps`` or ``bytes``."""
         self.limit = limit
+        self.setting = f"STEPWIRE_SESSION_MAX_{what.upper()}"
+        """The variable that says how much there may be."""
         super().__init__(
-            f"session {session_id!r} is full: it may have {limit} {what} "
-            f"(STEPWIRE_SESSION_MAX_{what.upper()}); go on in a new session, remove steps or "
-            "elements of this one, or raise the setting"
+            f"session {session_id!r} is full: it may have {limit} {what} ({self.setting}); go on "
+            "in a new session, remove steps or elements of this one, or raise the setting"
         )
 
 

@@ -132,6 +132,11 @@ class Settings(BaseSettings):
         ge=1_000,
         description="Characters of one input or output; more is cut off, with a mark.",
     )
+    max_metadata_chars: int = Field(
+        default=100_000,
+        ge=1_000,
+        description="Characters of a step's metadata as JSON; of more, entries are left out.",
+    )
     publish_timeout_s: float = Field(
         default=60.0,
         gt=0,

@@ -19,6 +19,7 @@ from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
 from stepwire_gateway import _problems, create_app
 from stepwire_gateway._metrics import HubCollector, Requests
+from stepwire_gateway._problems import Refusals
 from stepwire_gateway.hub import Hub
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +82,7 @@ def test_every_metric_is_in_the_table_with_its_type() -> None:
     settings = Settings()
     hub = Hub(EventLog(connect(settings.redis_url), ServerId(), settings), settings)
     expected = ["| metric | type | |", "|---|---|---|"]
-    for metric in HubCollector(hub, Requests()).collect():
+    for metric in HubCollector(hub, Requests(), Refusals()).collect():
         suffix = "_total" if metric.type == "counter" else ""
         expected.append(f"| `{metric.name}{suffix}` | {metric.type} | {metric.documentation} |")
     table = "\n".join(expected)

@@ -402,6 +402,11 @@ def test_a_new_session_gets_an_id_that_its_creator_can_reach(house: House) -> No
     assert response.status_code == 201
 
 
+def test_no_cache_keeps_what_a_caller_may_read(house: House) -> None:
+    status, _, headers, _ = house.status("GET /v1/sessions/{session_id}", headers=bearer(API_KEY))
+    assert (status, headers["cache-control"]) == (200, "no-store")
+
+
 def test_a_body_is_not_looked_at_before_its_sender_is_known(house: House) -> None:
     headers = {"Content-Type": "application/json"}
     for body in (b"{", b"\xff", b"[]"):

@@ -148,6 +148,18 @@ class Streams:
             return None
 
 
+def test_who_changes_his_address_within_his_network_is_one(stack: Stack) -> None:
+    """IPv6: every customer has at least 2**64 addresses."""
+    limits = AUTH | {"STEPWIRE_MAX_STREAMS_PER_ADDRESS": "1"}
+    gateway = stack.gateway(port=None, **limits)
+    session = new_session(gateway, bearer(API_KEY))
+    with ExitStack() as open_streams:
+        streams = Streams(gateway, session, open_streams)
+        assert streams.open(caller() | from_address("2001:db8:1:2::1")) is not None
+        assert streams.open(caller() | from_address("2001:db8:1:2:3::1")) is None
+        assert streams.open(caller() | from_address("2001:db8:1:3::1")) is not None
+
+
 @pytest.mark.parametrize(
     ("setting", "same", "other"),
     [
@@ -156,6 +168,11 @@ class Streams:
             "STREAMS_PER_ADDRESS",
             caller() | from_address("192.0.2.1"),
             caller() | from_address("192.0.2.9"),
+        ),
+        (
+            "STREAMS_PER_ADDRESS",
+            caller() | from_address("::ffff:192.0.2.1"),
+            caller() | from_address("::ffff:192.0.2.9"),
         ),
         ("STREAMS", caller(), None),
     ],

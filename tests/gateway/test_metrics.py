@@ -11,10 +11,13 @@ from sse import events
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import EmbeddedServer
 from stepwire_core.connections import ServerId, connect
+from stepwire_core.ids import new_id
 from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
 from stepwire_gateway._metrics import HubCollector, Requests
+from stepwire_gateway._problems import Refusals
 from stepwire_gateway.hub import Hub, HubCounts
+from tokens import API_KEY, SECRET, bearer, token
 
 
 @pytest.fixture
@@ -63,6 +66,45 @@ def test_a_refused_body_is_counted_too(stack: Stack) -> None:
     assert samples(gateway)["requests_total POST other 413"] == 1
 
 
+def test_refusals_are_counted_by_problem_and_setting(stack: Stack) -> None:
+    limits = {"STEPWIRE_MAX_STREAMS_PER_SUBJECT": "1", "STEPWIRE_MAX_SESSIONS_PER_HOUR": "1"}
+    limits |= {"STEPWIRE_MAX_BODY_BYTES": "2048"}
+    limits |= {"STEPWIRE_AUTH_SECRETS": SECRET, "STEPWIRE_API_KEYS": API_KEY}
+    gateway = stack.gateway(port=None, **limits)
+    subject = new_id()
+    ada = bearer(token("*", rights=("read", "write"), sub=subject))
+    http = gateway.client
+    session = http.post("/v1/sessions", headers=ada).json()["session_id"]
+    path = f"/v1/sessions/{session}"
+    with http.stream("GET", f"{path}/events", headers=ada) as first:
+        assert first.status_code == 200
+        for _ in range(2):
+            assert http.get(f"{path}/events", headers=ada).text == "retry: 3000\n\n"
+    expected = {
+        "limit_exceeded STEPWIRE_MAX_STREAMS_PER_SUBJECT": 2,
+        "limit_exceeded STEPWIRE_MAX_SESSIONS_PER_HOUR": 1,
+        "unauthenticated ": 1,
+        "forbidden ": 1,
+        "body_too_large ": 1,
+        "session_not_found ": 1,
+    }
+    assert http.post("/v1/sessions", headers=ada).status_code == 429
+    assert http.get(path).status_code == 401
+    assert http.delete(path, headers=ada).status_code == 403
+    assert http.post(f"{path}/messages", content=b"x" * 4096, headers=ada).status_code == 413
+    assert http.get("/v1/sessions/nope", headers=ada).status_code == 404
+    http.headers.update(bearer(API_KEY))
+    text = http.get("/metrics").text
+    numbers = {
+        name.removeprefix("refusals_total "): value
+        for name, value in samples(gateway).items()
+        if name.startswith("refusals_total ")
+    }
+    assert numbers == expected
+    assert subject not in text
+    assert session not in text
+
+
 @pytest.mark.anyio
 async def test_streams_and_what_they_carry_are_counted(gateway: Gateway) -> None:
     session = gateway.create_session()
@@ -95,7 +137,7 @@ def test_every_count_of_the_hub_has_its_own_metric(hub: Hub) -> None:
     hub._link.reconnects = 8
     hub.draining = True
     registry = CollectorRegistry()
-    registry.register(HubCollector(hub, Requests()))
+    registry.register(HubCollector(hub, Requests(), Refusals()))
     for name, value in {
         "gaps_total": 1,
         "fell_behind_total": 2,

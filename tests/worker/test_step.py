@@ -575,3 +575,19 @@ async def test_a_call_with_wrong_arguments_fails_as_it_would_undecorated(bench: 
 
     await bench.run(handler)
     assert (await bench.steps())["f"].status == "error"
+
+
+async def test_what_surrounds_the_text_of_a_step_is_bounded_with_marks(bench: Bench) -> None:
+    async def handler() -> None:
+        async with cl.Step("n" * 5_000, metadata={"model": "m", "raw": "x" * 200_000}) as step:
+            step.tags = ["t" * 5_000]
+        raise ValueError("e" * 50_000)
+
+    run = await bench.run(handler)
+    [step, message] = (await bench.snapshot()).steps
+    assert step.name == "n" * 1_000 + "…"
+    assert step.tags == ["t" * 1_000 + "…"]
+    assert step.metadata == {"model": "m", "raw": "[left out: 200005 characters]"}
+    for error in (run.error, message.error):
+        assert error is not None
+        assert error.message == "e" * 10_000 + "\n… [cut off after 10000 characters]"

@@ -10,7 +10,7 @@ import threading
 import pytest
 from pydantic import BaseModel
 
-from stepwire._text import as_text
+from stepwire._text import as_text, bounded, labels
 
 
 class Model(BaseModel):
@@ -79,3 +79,23 @@ def test_a_structure_that_contains_itself_is_cut_off() -> None:
     text, language = as_text(endless)
     assert language == "json"
     assert "[...]" in text
+
+
+def test_metadata_that_fits_is_shown_as_it_is() -> None:
+    values = {"a": [1, {"b": None}], "c": "x" * 900}
+    assert bounded(values, 1_000) == values
+    assert bounded({}, 0) == {}
+
+
+def test_of_metadata_that_is_too_long_the_rest_stays_and_marks_say_what_is_missing() -> None:
+    shown = bounded({"before": 1, "prompt": "x" * 10_000, "after": [2]}, 1_000)
+    assert shown == {"before": 1, "prompt": "[left out: 10008 characters]", "after": [2]}
+    many = bounded({f"key {n}" * 1_000: "x" * 1_000 for n in range(1_000)}, 1_000)
+    assert len(json.dumps(many)) < 30_000
+    assert many["…"] == "[left out: 980 more entries]"
+
+
+def test_labels_are_bounded_in_length_and_number() -> None:
+    assert labels(["short"]) == ["short"]
+    shown = labels(["x" * 5_000] * 150)
+    assert shown == [*["x" * 1_000 + "…"] * 100, "… 50 more"]

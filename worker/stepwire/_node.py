@@ -9,7 +9,7 @@ from uuid import UUID
 from stepwire._contents import content_store
 from stepwire._context import Frame, Scope, current_frame
 from stepwire._element import Element
-from stepwire._text import as_text, jsonable
+from stepwire._text import as_text, bounded, cut, labels
 from stepwire_core.clock import now
 from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument, StepStatus, TextField
 from stepwire_core.errors import InvalidArgument
@@ -215,14 +215,14 @@ class Node:
             run_id=scope.run_id or None,
             attempt=scope.attempt,
             parent_id=self.parent_id,
-            name=self.name,
-            type=self.type,
+            name=cut(self.name),
+            type=cut(self.type),
             status=self.status,
             input=self._shown("input", scope.producer.max_text_chars),
             output=self._shown("output", scope.producer.max_text_chars),
-            language=self.language,
-            tags=self.tags,
-            metadata=jsonable(self.metadata),
+            language=self.language and cut(self.language),
+            tags=labels(self.tags),
+            metadata=bounded(self.metadata, scope.producer.max_metadata_chars),
             elements=[element.id for element in self.elements if element._is_with(self.id)],
             started_at=started_at,
             ended_at=self.ended_at,

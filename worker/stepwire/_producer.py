@@ -135,6 +135,11 @@ class Producer:
         """Characters of one input or output of a step."""
         return self.publisher.max_text_chars
 
+    @property
+    def max_metadata_chars(self) -> int:
+        """Characters of a step's metadata, as JSON."""
+        return self.publisher.settings.max_metadata_chars
+
     async def room(self) -> None:
         """Wait until the process's buffer has room; at once in the common case."""
         if self.publisher.full:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from stepwire_core.text import whole
+
+MAX_LABEL_CHARS: Final = 1_000
+"""Of a name, a type, a tag; more is cut off, with a mark."""
+
+MAX_TAGS: Final = 100
+
+MAX_MARKS: Final = 20
 
 MAX_DEPTH: Final = 50
 """Deeper structures, and those that contain themselves, are shown as text from there on."""
@@ -51,6 +59,42 @@ def jsonable(value: Any, *, depth: int = 0) -> Any:
         return to_jsonable_python(value)
     except Exception:  # noqa: BLE001 - foreign serialisers may raise anything
         return _shown(value)
+
+
+def bounded(values: Mapping[str, Any], limit: int) -> dict[str, Any]:
+    """``values`` in JSON's own types, at most ``limit`` characters of JSON or not much more.
+
+    What does not fit is left out entry by entry, with a mark in its place that says how long it is;
+    what comes after the first few marks is only counted.
+    """
+    shown: dict[str, Any] = jsonable(dict(values))
+    if not shown:
+        return shown
+    room, left_out, kept = limit, 0, dict[str, Any]()
+    for key, value in shown.items():
+        size = len(key) + len(json.dumps(value, ensure_ascii=False))
+        if size <= room:
+            kept[key] = value
+            room -= size
+        else:
+            left_out += 1
+            if left_out <= MAX_MARKS:
+                kept[cut(key)] = f"[left out: {size} characters]"
+    if left_out > MAX_MARKS:
+        kept["…"] = f"[left out: {left_out - MAX_MARKS} more entries]"
+    return kept
+
+
+def cut(text: str, limit: int = MAX_LABEL_CHARS) -> str:
+    """``text``, with a mark at its end if it was longer."""
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def labels(tags: Sequence[str]) -> list[str]:
+    """Tags as clients get them: so many, of that length, and a mark for those left out."""
+    shown = [cut(tag) for tag in tags[:MAX_TAGS]]
+    more = len(tags) - len(shown)
+    return [*shown, f"… {more} more"] if more else shown
 
 
 def _fields(value: object) -> list[str] | None:

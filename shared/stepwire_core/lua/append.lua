@@ -53,7 +53,8 @@ local count = (#ARGV - HEAD) / WIDTH
 local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run,
   'steps', 'bytes', 'log_bytes', 'log_from')
 local epoch, seq, home, expires = found[1], tonumber(found[2]), found[3], tonumber(found[4])
-local steps, bytes = tonumber(found[7]) or 0, tonumber(found[8]) or 0
+local had, bytes = tonumber(found[7]) or 0, tonumber(found[8]) or 0
+local steps = had
 local log_bytes, log_from = tonumber(found[9]) or 0, tonumber(found[10]) or 1
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -305,9 +306,11 @@ if log_bytes > log_max_bytes / 2 then
 end
 if skip < count then
   -- A session that is older than these counters may take away more than was counted.
-  redis.call('HSET', meta, 'seq', seq, 'steps', math.max(0, steps), 'bytes', math.max(0, bytes), 'log_bytes', log_bytes)
+  local counted = {'seq', seq, 'bytes', math.max(0, bytes), 'log_bytes', log_bytes}
+  if steps ~= had then counted[7], counted[8] = 'steps', math.max(0, steps) end
+  if producer ~= '' then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, first + count - 1 end
+  redis.call('HSET', meta, unpack(counted))
 end
-if skip < count and producer ~= '' then redis.call('HSET', meta, 'p:' .. producer, first + count - 1) end
 if touch then
   redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
