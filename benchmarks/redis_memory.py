@@ -141,8 +141,7 @@ def measure(*, short: bool = False) -> list[Row]:
     small, further, empty = [], [], []
     for _ in range(rounds):
         small.append(asyncio.run(_round(tokens, count)))
-        shorter = asyncio.run(_round(less, max(2, count // 5)))
-        longer = asyncio.run(_round(more, max(2, count // 5)))
+        shorter, longer = (asyncio.run(_round(size, 2)) for size in (less, more))
         further.append(
             {way: (longer[way] - shorter[way]) * tokens / (more - less) for way in longer}
         )

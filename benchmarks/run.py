@@ -66,11 +66,12 @@ def main() -> int:
         except Exception:  # noqa: BLE001 - the boundary to what is measured
             traceback.print_exc()
             failed.append(name)
+        if not arguments.short:
+            # After each of them, so that a run that is cut off leaves what it has.
+            document = {"machine": facts, "rows": [row.document() for row in rows]}
+            HERE.joinpath("results.json").write_text(json.dumps(document, indent=2) + "\n")
     print(table(rows))
     print(", ".join(f"{name} {fact}" for name, fact in facts.items()))
-    if not arguments.short:
-        document = {"machine": facts, "rows": [row.document() for row in rows]}
-        HERE.joinpath("results.json").write_text(json.dumps(document, indent=2) + "\n")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

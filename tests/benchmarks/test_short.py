@@ -34,6 +34,12 @@ def test_a_benchmark_runs_in_its_short_form(name: str) -> None:
     assert machine.startswith("python ")
 
 
+def test_the_benchmarks_that_the_documentation_tells_of_are_there() -> None:
+    told = (BENCHMARKS.parent / "docs" / "performance.md").read_text()
+    assert NAMES
+    assert [name for name in NAMES if f"`{name}`" not in told] == []
+
+
 def test_a_benchmark_that_is_not_there_is_told_of() -> None:
     result = run("no_such_one")
     assert result.returncode == 2
