@@ -23,6 +23,7 @@ _STATE_STYLES = {
     "stopping": "yellow",
     "silent": "yellow",
     "deferred": "yellow",
+    "held": "yellow",
     "blocked": "red",
     "error": "red",
     "interrupted": "yellow",
@@ -67,7 +68,7 @@ def print_runs(runs: Sequence[QueuedRun]) -> None:
     if not runs:
         print("nothing runs, nothing waits")
         return
-    table = _table("state", "run", "session", "handler", "attempt", "for", "worker")
+    table = _table("state", "run", "session", "handler", "priority", "attempt", "for", "worker")
     for run in runs:
         where = "" if run.host is None else f"{one_line(run.host)}, pid {run.pid}"
         table.add_row(
@@ -75,6 +76,7 @@ def print_runs(runs: Sequence[QueuedRun]) -> None:
             run.run_id,
             run.session_id,
             one_line(run.handler),
+            "" if run.priority is None else str(run.priority),
             "" if run.attempt is None else str(run.attempt),
             _since(run.since or run.queued_at),
             where,

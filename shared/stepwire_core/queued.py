@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 class QueuedRun(BaseModel):
     """A run that has not ended."""
 
-    state: Literal["running", "queued", "deferred"]
-    """``deferred``: it waits for its time, ``due_at``."""
+    state: Literal["running", "queued", "held", "deferred"]
+    """``held``: a limit of its handler or subject holds it back; ``deferred``: it waits for its
+    time, ``due_at``."""
     run_id: str
     session_id: str
     handler: str
+    priority: int | None = None
     queued_at: str | None = None
     due_at: str | None = None
     attempt: int | None = None
@@ -59,7 +61,7 @@ async def read_queue(redis: Redis, queue_name: str, limit: int) -> list[QueuedRu
     about = zip(scores, replies[::3], replies[1::3], replies[2::3], strict=True)
     for (job_id, at_ms), job, taken, held in about:
         if isinstance(job, bytes) and job_id.decode() not in running:
-            run = _queued(job, None if held else at_ms, taken=bool(taken))
+            run = _queued(job, at_ms, taken=bool(taken), held=bool(held))
             if run is not None:
                 waiting.append(run)
     taken_runs = [run for run in waiting if run.state == "running"]
@@ -89,21 +91,28 @@ def _running(workers: list[WorkerDocument]) -> dict[str, QueuedRun]:
     return dict(sorted(runs.items(), key=lambda item: item[1].since or ""))
 
 
-def _queued(job: bytes, due_ms: float | None, *, taken: bool) -> QueuedRun | None:
+def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun | None:
     try:
         _, arguments, _, _, queued_ms = deserialize_job_raw(job, deserializer=deserialize)
         request = RunRequest.model_validate(arguments[0])
     except (DeserializationError, ValidationError, IndexError):
         # Somebody else's job in our queue.
         return None
-    deferred = not taken and due_ms is not None and due_ms > time.time() * 1000
+    state: Literal["running", "queued", "held", "deferred"] = "queued"
+    if taken:
+        state = "running"
+    elif held:
+        state = "held"
+    elif at_ms > time.time() * 1000:
+        state = "deferred"
     return QueuedRun(
-        state="running" if taken else "deferred" if deferred else "queued",
+        state=state,
         run_id=request.run_id,
         session_id=request.session_id,
         handler=request.handler,
+        priority=request.priority,
         queued_at=_written(queued_ms),
-        due_at=_written(due_ms) if deferred and due_ms is not None else None,
+        due_at=_written(at_ms) if state == "deferred" else None,
     )
 
 

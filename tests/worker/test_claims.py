@@ -156,7 +156,7 @@ async def test_a_handler_runs_no_more_often_than_it_may_and_keeps_nobody_waiting
     assert queue.names(leases) == ["a", "quick"]
     assert await queue.claimed(other) == []
     states = {run.run_id: run.state for run in await read_queue(queue.redis, queue.name, 10)}
-    assert [states[queue.run_id(name)] for name in "abc"] == ["running", "queued", "queued"]
+    assert [states[queue.run_id(name)] for name in "abc"] == ["running", "held", "held"]
     await one.settle(leases[0], due_in_s=None)
     assert await queue.woken() == ["b"]
     await queue.add("d", handler="slow", priority=9)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from arq.jobs import DeserializationError, deserialize_job_raw
+
 from stepwire._lease import Lease
 from stepwire_core.connections import UNAVAILABLE
 from stepwire_core.ids import new_id
-from stepwire_core.queue import queue_keys, queue_script
+from stepwire_core.queue import RUN_FUNCTION, deserialize, queue_keys, queue_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from stepwire_core.settings import Settings
+
+logger = logging.getLogger("stepwire.worker")
 
 CLOCK_S: Final = 10.0
 """For this long it is known what time it is for the server."""
@@ -32,6 +37,21 @@ class Claimed:
     """Which try this is, from 1 on."""
     job: bytes | None
     """As arq writes it; None: it has expired."""
+
+    def request(self) -> dict[str, Any] | None:
+        """What it asks for; None if it has expired or is nothing of ours."""
+        fields = {"job_id": self.lease.job_id}
+        if self.job is None:
+            logger.warning("a job has expired", extra=fields)
+            return None
+        try:
+            function, [request], _, _, _ = deserialize_job_raw(self.job, deserializer=deserialize)
+        except (DeserializationError, TypeError, ValueError):
+            function, request = "", None
+        if function != RUN_FUNCTION or not isinstance(request, dict):
+            logger.error("a job in the queue is none of ours", extra=fields)
+            return None
+        return request
 
 
 class Claims:

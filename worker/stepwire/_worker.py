@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from arq.connections import ArqRedis
-from arq.jobs import DeserializationError, deserialize_job_raw
 from arq.worker import Worker, func
 from pydantic import ValidationError
 
@@ -126,7 +125,7 @@ class StepwireWorker(Worker):
         worker is told to stop.
         """
         job_id, again = claimed.lease.job_id, None
-        if (request := _request(claimed)) is not None:
+        if (request := claimed.request()) is not None:
             work = self._run(job_id, request, claimed.tried - 1)
             self.job_tasks[job_id] = task = self.loop.create_task(work)
             try:
@@ -372,19 +371,3 @@ class StepwireWorker(Worker):
     async def _stop(self, ctx: dict[Any, Any]) -> None:
         del ctx
         await self._resources.aclose()
-
-
-def _request(claimed: Claimed) -> dict[str, Any] | None:
-    """What a job asks for; None if it has expired or is nothing of ours."""
-    fields = {"job_id": claimed.lease.job_id}
-    if claimed.job is None:
-        logger.warning("a job has expired", extra=fields)
-        return None
-    try:
-        function, [request], _, _, _ = deserialize_job_raw(claimed.job, deserializer=deserialize)
-    except (DeserializationError, TypeError, ValueError):
-        function, request = "", None
-    if function != RUN_FUNCTION or not isinstance(request, dict):
-        logger.error("a job in the queue is none of ours", extra=fields)
-        return None
-    return request
