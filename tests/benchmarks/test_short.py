@@ -20,6 +20,12 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
         "running_jobs",
         "fresh_client",
         "stuck_clients",
+        "gateway_events",
+        "fan_out",
+        "idle_streams",
+        "stream_latency",
+        "open_sessions",
+        "gateways",
     ],
 )
 def test_a_benchmark_runs_in_its_short_form(name: str) -> None:
