@@ -26,21 +26,21 @@ def measure(*, short: bool = False) -> list[Row]:
     rounds, clients, warm_s, window_s = (1, 20, 0.2, 0.5) if short else (5, 500, 2.0, 4.0)
     with_nchan = nchan_is_here()
     rows = []
-    loads: list[tuple[str, str, float, Callable[[Load], None]]] = [
+    loads: list[tuple[str, str, dict[str, float], Callable[[Load], None]]] = [
         (
             "saturated",
             "<= 0.8",
-            0,
+            {},
             partial(Load.saturating, subscribers=clients, ahead=AHEAD),
         ),
         (
             f"{EVENTS_PER_S} events/s",
             "<= 2",
-            1e3 / EVENTS_PER_S,
+            {"per_s": EVENTS_PER_S * clients, "interval_ms": 1e3 / EVENTS_PER_S},
             partial(Load.paced, events_per_s=EVENTS_PER_S),
         ),
     ]
-    for name, goal, interval_ms, begin in loads:
+    for name, goal, schedule, begin in loads:
         what = f"{clients} clients on one session, {name}"
         ours: list[Window] = []
         theirs: list[Window] = []
@@ -71,8 +71,8 @@ def measure(*, short: bool = False) -> list[Row]:
                     "",
                 )
             )
-            rows += load_rows(f"nchan, {what}", theirs, interval_ms)
-        rows += load_rows(what, ours, interval_ms)
+            rows += load_rows(f"nchan, {what}", theirs, **schedule)
+        rows += load_rows(what, ours, **schedule)
     return rows
 
 

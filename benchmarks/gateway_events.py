@@ -23,6 +23,7 @@ def measure(*, short: bool = False) -> list[Row]:
     rounds, sessions, warm_s, window_s = (1, 20, 0.2, 0.5) if short else (5, 1_000, 2.0, 5.0)
     begin = partial(Load.paced, events_per_s=sessions * PER_SESSION)
     what = f"{sessions:,} sessions x {PER_SESSION} events/s, one client each"
+    schedule = {"per_s": float(sessions * PER_SESSION), "interval_ms": 1e3 / PER_SESSION}
     ours: list[Window] = []
     theirs: list[Window] = []
     with_nchan = nchan_is_here()
@@ -32,7 +33,7 @@ def measure(*, short: bool = False) -> list[Row]:
         if with_nchan:
             with nchan_served(sessions) as served:
                 theirs.append(served.window(begin, warm_s=warm_s, window_s=window_s))
-    rows = load_rows(what, ours, 1e3 / PER_SESSION)
+    rows = load_rows(what, ours, **schedule)
     if with_nchan:
         rows = [
             Row(
@@ -52,7 +53,7 @@ def measure(*, short: bool = False) -> list[Row]:
                 "",
             ),
             *rows,
-            *load_rows(f"nchan, {what}", theirs, 1e3 / PER_SESSION),
+            *load_rows(f"nchan, {what}", theirs, **schedule),
         ]
     return rows
 

@@ -51,7 +51,7 @@ def measure(*, short: bool = False) -> list[Row]:
             [sum(map(window.share, window.cpu)) for window in one],
             "",
         ),
-        *load_rows(what, two, 0),
+        *load_rows(what, two),
     ]
 
 

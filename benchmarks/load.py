@@ -42,31 +42,38 @@ class Sent:
 
 
 class Load:
-    """The process with the generator, as seen from outside."""
+    """The processes with the generator, as seen from outside; each has a part of the targets."""
 
-    def __init__(self, received: c_uint64, *target: object) -> None:
-        """``target`` is ``"stepwire", url, session_ids, steps`` or ``"nchan", port, channels``."""
-        self._remote = Remote(_serve, received)
-        self._remote.tell(*target)
+    def __init__(self, received: c_uint64, targets: Sequence[tuple[object, ...]]) -> None:
+        """A target is ``"stepwire", url, session_ids, steps`` or ``"nchan", port, channels``."""
+        self._remotes = [Remote(_serve, received) for _ in targets]
+        for remote, target in zip(self._remotes, targets, strict=True):
+            remote.tell(*target)
 
     @property
-    def pid(self) -> int:
-        return self._remote.pid
+    def pids(self) -> list[int]:
+        return [remote.pid for remote in self._remotes]
 
     def paced(self, events_per_s: float, *, probes_per_s: float = 0, probe_port: int = 0) -> None:
         """Begin to emit, the targets in turn; bare PUBLISHes beside it if that is asked for."""
-        self._remote.tell("paced", events_per_s, probes_per_s, probe_port)
+        parts = len(self._remotes)
+        for remote in self._remotes:
+            remote.tell("paced", events_per_s / parts, probes_per_s / parts, probe_port)
 
     def saturating(self, subscribers: int, ahead: int) -> None:
         """Begin to emit as fast as clients take it: at most ``ahead`` events on their way."""
-        self._remote.tell("saturating", subscribers, ahead)
+        [remote] = self._remotes
+        remote.tell("saturating", subscribers, ahead)
 
     def stop(self) -> Sent:
-        sent: Sent = self._remote.tell("stop")
-        return sent
+        parts: list[Sent] = [remote.tell("stop") for remote in self._remotes]
+        return Sent(
+            sum(part.events for part in parts), [late for part in parts for late in part.late_ms]
+        )
 
     def close(self) -> None:
-        self._remote.close()
+        for remote in self._remotes:
+            remote.close()
 
 
 class _Generator:

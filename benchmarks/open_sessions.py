@@ -41,7 +41,12 @@ def measure(*, short: bool = False) -> list[Row]:
             )
             for sessions in more
         ),
-        *load_rows(f"{more[-1]:,} sessions", windows[more[-1]], 1e3 * more[-1] / rate),
+        *load_rows(
+            f"{more[-1]:,} sessions",
+            windows[more[-1]],
+            per_s=rate,
+            interval_ms=1e3 * more[-1] / rate,
+        ),
     ]
 
 

@@ -52,7 +52,7 @@ def measure(*, short: bool = False) -> list[Row]:
             )
             for name, percent in (("p50", 50), ("p99", 99))
         ),
-        *load_rows(what, windows, 1e3 / PER_SESSION),
+        *load_rows(what, windows, per_s=sessions * PER_SESSION, interval_ms=1e3 / PER_SESSION),
     ]
 
 

@@ -20,6 +20,10 @@ from rounds import Row
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.ids import new_id
 
+WORKERS = 4
+"""Processes that the sessions come from. In one, which has a round trip under way at a time, the
+tokens of a session would wait for those of all the others, and merge."""
+
 READY = b"event: snapshot"
 """A stream of ours is live from there on."""
 
@@ -29,7 +33,6 @@ class Window:
     """What happened in a stretch of time under load."""
 
     seconds: float
-    offered: int
     delivered: int
     cpu: Mapping[str, float]
     """Seconds of processor time, by what used it."""
@@ -63,7 +66,7 @@ class Served:
 
         With ``watch``, the clients note how long events take in it.
         """
-        pids = {**self.servers, "load": [self.load.pid], "clients": [self.clients.pid]}
+        pids = {**self.servers, "load": self.load.pids, "clients": [self.clients.pid]}
         begin(self.load)
         time.sleep(warm_s)
         if watch:
@@ -78,7 +81,7 @@ class Served:
         if not delivered:
             raise RuntimeError("no event reached a client")
         late_ms = percentile(sent.late_ms, 99) if sent.late_ms else 0.0
-        return Window(seconds, sent.events, delivered, cpu, late_ms)
+        return Window(seconds, delivered, cpu, late_ms)
 
 
 @contextmanager
@@ -98,7 +101,15 @@ def stepwire_served(
         clients = stack.enter_context(closing(Clients()))
         session_ids = [new_id() for _ in range(sessions)]
         load = stack.enter_context(
-            closing(Load(clients.received, "stepwire", server.url, session_ids, steps))
+            closing(
+                Load(
+                    clients.received,
+                    [
+                        ("stepwire", server.url, session_ids[number::WORKERS], steps)
+                        for number in range(min(WORKERS, sessions))
+                    ],
+                )
+            )
         )
         streams = [
             Stream.of(running[number % gateways].port, f"/v1/sessions/{sid}/events", READY)
@@ -118,7 +129,7 @@ def nchan_served(channels: int, *, readers: int = 1) -> Iterator[Served]:
         port, pids = stack.enter_context(nchan_server(server.url))
         clients = stack.enter_context(closing(Clients()))
         ids = [new_id() for _ in range(channels)]
-        load = stack.enter_context(closing(Load(clients.received, "nchan", port, ids)))
+        load = stack.enter_context(closing(Load(clients.received, [("nchan", port, ids)])))
         streams = [Stream.of(port, f"/sub/{id_}", b": hi\n\n") for id_ in ids * readers]
         clients.open(streams)
         servers = {"gateway": pids, "redis": [_pid(server)]}
@@ -131,15 +142,28 @@ def _pid(server: EmbeddedServer) -> int:
     return server.process.pid
 
 
-def load_rows(what: str, windows: Sequence[Window], interval_ms: float) -> list[Row]:
-    """That the load generator and the clients were not what held anything up."""
+def load_rows(
+    what: str, windows: Sequence[Window], *, per_s: float = 0, interval_ms: float = 0
+) -> list[Row]:
+    """That the load generator and the clients were not what held anything up.
+
+    For a load that was paced: deliveries a second, and the time between two events of a session.
+    """
     ones = [1.0] * len(windows)
     rows = [
         Row(f"{what}: {text}", "cores", [w.share(name) for w in windows], "one core", ones, "< 1")
         for name, text in (("load", "the load's own CPU"), ("clients", "the clients' own CPU"))
     ]
-    if interval_ms:
-        rows.append(
+    if per_s:
+        rows += [
+            Row(
+                f"{what}: delivered",
+                "events/s",
+                [window.delivered / window.seconds for window in windows],
+                "offered",
+                [per_s] * len(windows),
+                "1",
+            ),
             Row(
                 f"{what}: the load behind its schedule, p99",
                 "ms",
@@ -147,8 +171,8 @@ def load_rows(what: str, windows: Sequence[Window], interval_ms: float) -> list[
                 "interval of a session's events",
                 [interval_ms] * len(windows),
                 "< 1",
-            )
-        )
+            ),
+        ]
     return rows
 
 

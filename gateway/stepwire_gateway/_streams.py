@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -19,6 +19,7 @@ from stepwire_core.errors import StoreUnavailable
 from stepwire_core.events import EVENT_TYPES
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._problems import try_again_response
+from stepwire_gateway._protocol import DIRECT
 from stepwire_gateway._selection import Selection, parse_types
 from stepwire_gateway._services import RunId, Services, ServicesDep, SessionId
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from stepwire_gateway._caller import Caller
+    from stepwire_gateway._frames import Frame
+    from stepwire_gateway._protocol import Connection
     from stepwire_gateway.hub import Hub, Reading
 
 router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"], route_class=GuardedRoute)
@@ -38,9 +41,7 @@ EXPIRY_SPREAD_SHARE: Final = 0.2
 """Streams end this long before their token, or this part of what it has left, at the most."""
 
 _PING: Final = ServerSentEvent(comment="ping", sep="\n")
-
-ABORT: Final = "stepwire.abort"
-"""The ASGI extension with which a server lets us drop a connection that takes nothing."""
+_PING_BYTES: Final = _PING.encode()
 
 _MARKS_PER_LOG: Final = 4
 """Of a filtered stream, the cursor is never further behind than this part of the log."""
@@ -141,13 +142,19 @@ def _selection(services: Services, types: str | None, run_id: str | None = None)
 
 
 class _EventStream(EventSourceResponse):
-    """The stream of one reading, which it closes in any case."""
+    """The stream of one reading, which it closes in any case.
+
+    Where the server hands over its connection (:data:`DIRECT`), one task is all that a stream
+    has, and it sleeps while the client keeps up: the hub writes to the connection. Under any other
+    server the library sends, through ASGI.
+    """
 
     def __init__(
         self, reading: Reading, services: Services, caller: Caller, selection: Selection
     ) -> None:
+        self._pieces = _encoded(reading, services.hub, caller, selection)
         super().__init__(
-            _encoded(reading, services.hub, caller, selection),
+            self._pieces,
             sep="\n",
             ping=services.settings.ping_s,
             ping_message_factory=lambda: _PING,
@@ -155,21 +162,73 @@ class _EventStream(EventSourceResponse):
         )
         self._reading = reading
         self._counts = services.hub.counts
+        self._caller = caller
+        self._selects = not selection.is_everything
+        self._settings = services.settings
+        self._connection: Connection | None = None
+        self._pinging: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        direct = scope.get("extensions", {}).get(DIRECT)
         try:
-            await super().__call__(scope, receive, send)
+            if direct is None or scope["method"] == "HEAD":
+                await super().__call__(scope, receive, send)
+            else:
+                await self._write_to(direct["connection"], send)
         except* SendTimeoutError:
             self._counts.cut += 1
-            abort = scope.get("extensions", {}).get(ABORT)
-            if abort is None:
-                raise
-            abort["connection"]()
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            raise
         finally:
             # Here too: an iterator that was never begun has no end.
             await self._reading.aclose()
+
+    async def _write_to(self, connection: Connection, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        self._connection = connection
+        connection.begin_stream(
+            on_lost=self._reading.stop,
+            on_stuck=self._cut,
+            timeout_s=self._settings.send_timeout_s,
+        )
+        if not self._selects:
+            self._reading.write_through = self._write_through
+        self._ping_later()
+        try:
+            async for piece in self._pieces:
+                await connection.drain()
+                connection.write(piece)
+        finally:
+            connection.end_stream()
+            if self._pinging is not None:
+                self._pinging.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _write_through(self, frames: Sequence[Frame], encoded: bytes) -> bool:
+        connection = self._connection
+        if connection is None or connection.is_full or self._caller.has_expired:
+            return False
+        self._counts.frames += len(frames)
+        self._counts.bytes += len(encoded)
+        connection.write(encoded)
+        return True
+
+    def _ping_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._pinging = loop.call_later(self._settings.ping_s, self._ping_now)
+
+    def _ping_now(self) -> None:
+        if self._connection is not None and not self._connection.is_full:
+            self._connection.write(_PING_BYTES)
+        self._ping_later()
+
+    def _cut(self) -> None:
+        self._counts.cut += 1
 
 
 async def _encoded(
