@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import APIRouter, Header, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
+from starlette.responses import StreamingResponse
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreUnavailable
@@ -42,6 +43,13 @@ EXPIRY_SPREAD_SHARE: Final = 0.2
 
 _PING: Final = ServerSentEvent(comment="ping", sep="\n")
 _PING_BYTES: Final = _PING.encode()
+
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Connection": "keep-alive",
+    "X-Accel-Buffering": "no",
+}
+"""Those of sse-starlette."""
 
 _MARKS_PER_LOG: Final = 4
 """Of a filtered stream, the cursor is never further behind than this part of the log."""
@@ -141,7 +149,7 @@ def _selection(services: Services, types: str | None, run_id: str | None = None)
     )
 
 
-class _EventStream(EventSourceResponse):
+class _EventStream(StreamingResponse):
     """The stream of one reading, which it closes in any case.
 
     Where the server hands over its connection (:data:`DIRECT`), one task is all that a stream
@@ -153,13 +161,7 @@ class _EventStream(EventSourceResponse):
         self, reading: Reading, services: Services, caller: Caller, selection: Selection
     ) -> None:
         self._pieces = _encoded(reading, services.hub, caller, selection)
-        super().__init__(
-            self._pieces,
-            sep="\n",
-            ping=services.settings.ping_s,
-            ping_message_factory=lambda: _PING,
-            send_timeout=services.settings.send_timeout_s,
-        )
+        super().__init__(self._pieces, headers=_HEADERS, media_type="text/event-stream")
         self._reading = reading
         self._counts = services.hub.counts
         self._caller = caller
@@ -172,7 +174,14 @@ class _EventStream(EventSourceResponse):
         direct = scope.get("extensions", {}).get(DIRECT)
         try:
             if direct is None or scope["method"] == "HEAD":
-                await super().__call__(scope, receive, send)
+                response = EventSourceResponse(
+                    self._pieces,
+                    sep="\n",
+                    ping=self._settings.ping_s,
+                    ping_message_factory=lambda: _PING,
+                    send_timeout=self._settings.send_timeout_s,
+                )
+                await response(scope, receive, send)
             else:
                 await self._write_to(direct["connection"], send)
         except* SendTimeoutError:
@@ -203,6 +212,7 @@ class _EventStream(EventSourceResponse):
             async for piece in self._pieces:
                 await connection.drain()
                 connection.write(piece)
+                del piece
         finally:
             connection.end_stream()
             if self._pinging is not None:
@@ -248,8 +258,11 @@ async def _encoded(
                     hub.counts.frames += len(passed)
                     hub.counts.bytes += len(encoded)
                     yield encoded
+                    del encoded
                 if selection.over:
                     return
+                # A snapshot among them would be kept for as long as nothing comes.
+                del frames, passed
         if reading.stopped:
             # This process is leaving, or the token has nearly ended: not all come back at once.
             retry_ms = random.randint(RETRY_MS // 2, 2 * RETRY_MS)  # noqa: S311 - spread

@@ -284,10 +284,7 @@ class Reading:
             hub.counts.snapshots += isinstance(read, Snapshot)
             read = None
             while frames:
-                batch = frames[: batch_length(frames)]
-                del frames[: len(batch)]
-                self._cursor = batch[-1].cursor
-                yield batch
+                yield self._first_of(frames)
             if self._cursor is None:
                 continue
             subscriber = self._subscriber = Subscriber(
@@ -297,9 +294,18 @@ class Reading:
                 continue
             while frames := await subscriber.take():
                 yield frames
+                # A snapshot in it would be kept for as long as nothing comes.
+                del frames
             # He has taken all that was accepted for him.
             self._cursor = subscriber.cursor
             hub.counts.fell_behind += not (feed.gone or self.stopped)
+
+    def _first_of(self, frames: list[Frame]) -> list[Frame]:
+        """Take the first batch off; nothing here keeps it, which may be a large snapshot."""
+        batch = frames[: batch_length(frames)]
+        del frames[: len(batch)]
+        self._cursor = batch[-1].cursor
+        return batch
 
     def stop(self) -> None:
         """End the iteration after the frames that wait."""
