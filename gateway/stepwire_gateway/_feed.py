@@ -140,11 +140,21 @@ class Feed:
             self.position = subscriber.cursor
         elif self.position > subscriber.cursor:
             return False
+        elif self.position < subscriber.cursor:
+            # Its news is still on its way; or it was lost with the tail of a server that crashed.
+            self.quiet_checks = 0
         self.subscribers.add(subscriber)
         return True
 
     def leave(self, subscriber: Subscriber) -> None:
         self.subscribers.discard(subscriber)
+
+    def let_go_after(self, top: Cursor) -> None:
+        """Make those read on who have what the log has not: it gives them a snapshot. Who was only
+        quicker than the look at the log loses nothing by it."""
+        for subscriber in [one for one in self.subscribers if one.cursor > top]:
+            subscriber.drop()
+            self.subscribers.discard(subscriber)
 
     def follows(self, cursor: Cursor) -> bool:
         """Whether the event of that cursor is the next one."""
@@ -157,6 +167,7 @@ class Feed:
     def deliver(self, frames: Sequence[Frame]) -> None:
         """Hand over frames that continue the position (or a snapshot, which replaces it)."""
         self.position = frames[-1].cursor
+        self._is_lively = True
         self.note(frames)
         encoded = joined(frames)
         for subscriber in list(self.subscribers):
@@ -167,7 +178,6 @@ class Feed:
     def note(self, frames: Sequence[Frame]) -> None:
         """Learn from frames, also from those that one reader fetched, which runs are open."""
         self.quiet_checks = 0
-        self._is_lively = True
         for frame in frames:
             if frame.snapshot is not None:
                 self._open_runs = {

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from stepwire_core.documents import (
-    IN_TURN,
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
@@ -25,6 +24,7 @@ from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
 from stepwire_core.runs import cancelled_events
+from stepwire_core.turns import pass_turn
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._bodies import Body, Id
 from stepwire_gateway._elements import uploads
@@ -255,10 +255,7 @@ async def _drop(services: Services, session_id: str, run_id: str) -> None:
             )
         )
     await services.queue.finish(run_id)
-    if request.handler in IN_TURN:
-        following = await services.log.leave_turn(session_id, run_id)
-        if following is not None:
-            await services.queue.hurry(following)
+    await pass_turn(services.log, services.queue, session_id, request.handler, run_id)
 
 
 async def _same_message(services: Services, session_id: str, message: StepDocument) -> None:

@@ -223,9 +223,11 @@ class Hub:
                     # Somebody may be about to join who has read before the messages were lost.
                     if feed.position == before:
                         feed.position = top
-                elif feed.position != top:
+                else:
                     # Ahead of the log, too: a server may come back without its tail.
-                    self._catch_up(feed)
+                    if feed.position != top:
+                        self._catch_up(feed)
+                    feed.let_go_after(top)
 
     async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """What ``call`` returns, as soon as Redis answers."""
@@ -282,10 +284,13 @@ class Reading:
             if frames:
                 feed.note(frames)
             hub.counts.snapshots += isinstance(read, Snapshot)
+            more = isinstance(read, LogTail) and bool(frames) and frames[-1].cursor != read.top
             read = None
             while frames:
                 yield self._first_of(frames)
-            if self._cursor is None:
+            if self._cursor is None or more:
+                # A feed that nobody has joined yet would begin where this reader stands, and what
+                # the log has beyond that would wait for the next message.
                 continue
             subscriber = self._subscriber = Subscriber(
                 self._cursor, hub.subscriber_bytes, self.write_through

@@ -536,7 +536,7 @@ class EventLog:
                 raise SessionNotFound(session_id)
 
     async def leave_turn(self, session_id: str, run_id: str) -> str | None:
-        """Let nobody wait for a run; the run whose turn it is now, or None."""
+        """Let nobody wait for a run; the run whose turn it is now, if it has not begun yet."""
         async with translated():
             [following] = await LEAVE(self._redis, SessionKeys.of(session_id), run_id)
         return following.decode() or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -48,6 +49,9 @@ class PubSubLink:
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._connection: AbstractConnection | None = None
         self._unconfirmed: set[bytes] = set()
+        # Subscriptions on this connection that the server has not confirmed. Of one that was given
+        # up and asked for again the first confirmation is that of the old one.
+        self._asked: Counter[bytes] = Counter()
         self._restoring = False
         self._heard = True
         self.reconnects = 0
@@ -64,6 +68,7 @@ class PubSubLink:
         confirmed = self._waiting.get(channel)
         if confirmed is None:
             confirmed = self._waiting[channel] = asyncio.get_running_loop().create_future()
+            self._asked[channel] += 1
             await self._send(b"SUBSCRIBE", channel)
         try:
             # Shielded: others may wait for the same confirmation.
@@ -113,6 +118,7 @@ class PubSubLink:
         await connection.connect()
         wanted = sorted(self._channels)
         self._unconfirmed = set(wanted)
+        self._asked = Counter(wanted)
         self._restoring = True
         self._heard = True
         # Before any await: what is wanted from here on is sent by who wants it.
@@ -129,6 +135,10 @@ class PubSubLink:
                 case [b"message", channel, payload]:
                     self._on_message(channel, payload)
                 case [b"subscribe", channel, _]:
+                    self._asked[channel] -= 1
+                    if self._asked[channel] > 0:
+                        continue
+                    del self._asked[channel]
                     if channel in self._channels:
                         self._confirmed.add(channel)
                     if confirmed := self._waiting.pop(channel, None):

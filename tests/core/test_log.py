@@ -510,3 +510,15 @@ async def test_runs_that_wait_for_their_turn_expire_with_their_session(log: Log)
     ]
     times = [await log.redis.execute_command("PEXPIRETIME", key) for key in (turns, keys.meta)]
     assert times[0] == times[1]
+
+
+async def test_whoever_leaves_the_row_lets_nobody_begin_who_has_begun_before(log: Log) -> None:
+    await log.put(log.start("first"))
+    for run_id in ("one", "two", "three"):
+        batch = Batch(log.session_id, [log.start(run_id)], run_id=run_id, turn="on_message")
+        await log.log.append(batch)
+    assert await log.log.leave_turn(log.session_id, "three") == "one"
+    await log.log.begin_run(log.session_id, "one", "token", in_turn=True)
+    # It may wait for its next attempt, and its backoff is not to be cut short.
+    assert await log.log.leave_turn(log.session_id, "nobody") is None
+    assert await log.log.leave_turn(log.session_id, "one") == "two"

@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from stepwire_cli.embedded import embedded_server
+from stepwire_core import log as log_module
 from stepwire_core.clock import now
 from stepwire_core.connections import ServerId, connect
 from stepwire_core.cursor import Cursor
@@ -22,6 +23,7 @@ from stepwire_core.events import NewEvent, delta_event, step_event
 from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, EventLog
+from stepwire_core.pubsub import PubSubLink
 from stepwire_core.settings import Settings
 from stepwire_gateway._frames import Frame
 from stepwire_gateway.hub import Hub, Reading
@@ -512,4 +514,76 @@ async def test_what_was_lost_between_reading_and_joining_is_read(
             await session.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             await looked.wait()
             assert [frame.cursor.seq for frame in await anext(batches)] == [1, 2, 3]
+        await reading.aclose()
+
+
+async def test_who_comes_from_far_back_reads_on_to_the_top_before_it_waits_for_news(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone with the session, and nothing happens that would reveal the rest of the log."""
+    monkeypatch.setattr(log_module, "READ_EVENTS", 7)
+    settings = settings.model_copy(update={"tail_check_s": 1_000})
+    async with running(settings) as (hub, session):
+        top = await session.write(20)
+        reading = await hub.open(session.id, Cursor(top.epoch, 0))
+        async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
+            seen = 0
+            while seen < 20:
+                seen = (await anext(batches))[-1].cursor.seq
+        await reading.aclose()
+
+
+async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_subscription(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first confirmation says nothing: between the two the channel is left."""
+
+    async def restored() -> None:
+        connected.set()
+
+    link = PubSubLink(settings.redis_url, lambda *_: None, restored)
+    connection, connected, replies = link._pool.make_connection(), asyncio.Event(), list[bytes]()
+    read_response = connection.read_response
+
+    async def noted() -> object:
+        for _ in range(10):
+            # Whoever a reply wakes goes on before the next one is looked at.
+            await asyncio.sleep(0)
+        reply = await read_response()
+        if isinstance(reply, list):
+            replies.append(reply[0])
+        return reply
+
+    monkeypatch.setattr(connection, "read_response", noted)
+    monkeypatch.setattr(link._pool, "make_connection", lambda: connection)
+    task = asyncio.create_task(link.run())
+    async with asyncio.timeout(LIMIT_S):
+        await connected.wait()
+        given_up = asyncio.create_task(link.subscribe(b"channel"))
+        await asyncio.sleep(0)
+        await link.unsubscribe(b"channel")
+        await link.subscribe(b"channel")
+    assert replies == [b"subscribe", b"unsubscribe", b"subscribe"]
+    for ended in (given_up, task):
+        ended.cancel()
+    await asyncio.gather(given_up, task, return_exceptions=True)
+
+
+async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapshot(
+    settings: Settings,
+) -> None:
+    """The server crashes while he reads, and comes back with an older state that fits the feed."""
+    async with running(settings) as (hub, session):
+        lost = await session.write(1)
+        reading = await hub.open(session.id, None)
+        keys = SessionKeys.of(session.id)
+        await session.redis.delete(keys.log, keys.state)
+        older = Cursor(lost.epoch - 1_000, 0)
+        await session.redis.hset(keys.meta, mapping={"epoch": older.epoch, "seq": older.seq})  # type: ignore[misc]
+        await hub._check_tails([reading.feed])
+        async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
+            assert [frame.cursor for frame in await anext(batches)] == [lost]
+            [again] = await anext(batches)
+        assert again.snapshot is not None
+        assert again.cursor == older
         await reading.aclose()

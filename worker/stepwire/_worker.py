@@ -22,11 +22,12 @@ from arq.worker import Retry, Worker, func
 from pydantic import ValidationError
 from redis.asyncio import ConnectionPool
 
+from stepwire._ending import RetryLater
 from stepwire._lease import Lease, LeaseKeeper
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
 from stepwire._registration import Activity, Registration
-from stepwire._run import RetryLater, Runner
+from stepwire._run import Runner
 from stepwire._signals import Signals
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE, ServerId, connect, require
 from stepwire_core.dead_letters import DeadLetters
@@ -184,7 +185,7 @@ class StepwireWorker(Worker):
                 await pipe.execute()
             if waiting := self._waiting.pop(job_id, None):
                 with suppress(StoreUnavailable):
-                    await self._runner.look_again(waiting)
+                    await self._runner.turns.look_again(waiting)
 
     # -- the loop -------------------------------------------------------------------------------
 

@@ -38,10 +38,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 
+from stepwire._ending import RetryLater
 from stepwire._handlers import Handlers, load_handlers, process_wide
 from stepwire._process import used_as_process_publisher
 from stepwire._publisher import Publisher
-from stepwire._run import RetryLater, Runner
+from stepwire._run import Runner
 from stepwire._tree import Branch, grown
 from stepwire_core import asks, media_types
 from stepwire_core.clock import now
