@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test soak faults check docs bench fmt lock clean
+.PHONY: help demo dev test soak faults check docs bench bench-peers fmt lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -52,8 +52,12 @@ docs: $(INSTALLED) ## the API reference, from the docstrings, in build/api
 	$(BIN)/pdoc --docformat google --no-show-source --output-directory build/api \
 	  stepwire stepwire.testing stepwire_gateway
 
-bench: $(INSTALLED) ## measure; prints ratios within one run
-	$(BIN)/python benchmarks/run.py
+bench: $(INSTALLED) ## measure beside peers, in one table; ONLY="stream_token workers"
+	$(BIN)/python benchmarks/run.py $(ONLY)
+
+# It holds other versions of what we use, so it is not for the environment that we work in.
+bench-peers: $(INSTALLED) ## install what is measured beside us, in build/
+	$(BIN)/python benchmarks/chainlit_peer.py
 
 fmt: $(INSTALLED) ## format and fix what can be fixed
 	$(BIN)/ruff check --fix .

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+import nchan
 from load import Load
-from nchan import nchan_is_here
 from rounds import Row, table
 from under_load import Window, load_rows, nchan_served, stepwire_served
 
@@ -24,7 +24,7 @@ AHEAD = 256
 
 def measure(*, short: bool = False) -> list[Row]:
     rounds, clients, warm_s, window_s = (1, 20, 0.2, 0.5) if short else (5, 500, 2.0, 4.0)
-    with_nchan = nchan_is_here()
+    skipped = nchan.why_not()
     rows = []
     loads: list[tuple[str, str, dict[str, float], Callable[[Load], None]]] = [
         (
@@ -47,32 +47,27 @@ def measure(*, short: bool = False) -> list[Row]:
         for _ in range(rounds):
             with stepwire_served(1, readers=clients, steps=STEPS) as served:
                 ours.append(served.window(begin, warm_s=warm_s, window_s=window_s))
-            if with_nchan:
+            if not skipped:
                 with nchan_served(1, readers=clients) as served:
                     theirs.append(served.window(begin, warm_s=warm_s, window_s=window_s))
-        if with_nchan:
+        for figure, unit, values in (
+            ("gateway CPU", "µs/delivery", lambda window: window.us_per_event("gateway")),
+            ("the gateway's share", "cores", lambda window: window.share("gateway")),
+        ):
             rows.append(
                 Row(
-                    f"{what}: gateway CPU",
-                    "µs/delivery",
-                    [window.us_per_event("gateway") for window in ours],
+                    f"{what}: {figure}",
+                    unit,
+                    [values(window) for window in ours],
                     "nginx with nchan",
-                    [window.us_per_event("gateway") for window in theirs],
-                    goal,
+                    [values(window) for window in theirs],
+                    goal if unit == "µs/delivery" else "",
+                    skipped,
                 )
             )
-            rows.append(
-                Row(
-                    f"{what}: its share of a core",
-                    "cores",
-                    [window.share("gateway") for window in ours],
-                    "nginx with nchan",
-                    [window.share("gateway") for window in theirs],
-                    "",
-                )
-            )
-            rows += load_rows(f"nchan, {what}", theirs, **schedule)
         rows += load_rows(what, ours, **schedule)
+        if not skipped:
+            rows += load_rows(f"nchan, {what}", theirs, **schedule)
     return rows
 
 

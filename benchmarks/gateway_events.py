@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from functools import partial
 
+import nchan
 from load import Load
-from nchan import nchan_is_here
 from rounds import Row, table
 from under_load import Window, load_rows, nchan_served, stepwire_served
 
@@ -26,36 +26,35 @@ def measure(*, short: bool = False) -> list[Row]:
     schedule = {"per_s": float(sessions * PER_SESSION), "interval_ms": 1e3 / PER_SESSION}
     ours: list[Window] = []
     theirs: list[Window] = []
-    with_nchan = nchan_is_here()
+    skipped = nchan.why_not()
     for _ in range(rounds):
         with stepwire_served(sessions) as served:
             ours.append(served.window(begin, warm_s=warm_s, window_s=window_s))
-        if with_nchan:
+        if not skipped:
             with nchan_served(sessions) as served:
                 theirs.append(served.window(begin, warm_s=warm_s, window_s=window_s))
-    rows = load_rows(what, ours, **schedule)
-    if with_nchan:
-        rows = [
-            Row(
-                f"{what}: CPU of gateway + Redis",
-                "µs/event",
-                [window.us_per_event("gateway", "redis") for window in ours],
-                "nginx with nchan + Redis",
-                [window.us_per_event("gateway", "redis") for window in theirs],
-                "<= 0.4",
-            ),
-            Row(
-                "the same without Redis",
-                "µs/event",
-                [window.us_per_event("gateway") for window in ours],
-                "nginx with nchan",
-                [window.us_per_event("gateway") for window in theirs],
-                "",
-            ),
-            *rows,
-            *load_rows(f"nchan, {what}", theirs, **schedule),
-        ]
-    return rows
+    rows = [
+        Row(
+            f"{what}: CPU of gateway + Redis",
+            "µs/event",
+            [window.us_per_event("gateway", "redis") for window in ours],
+            "nginx with nchan + Redis",
+            [window.us_per_event("gateway", "redis") for window in theirs],
+            "<= 0.4",
+            skipped,
+        ),
+        Row(
+            "the same without Redis",
+            "µs/event",
+            [window.us_per_event("gateway") for window in ours],
+            "nginx with nchan",
+            [window.us_per_event("gateway") for window in theirs],
+            "",
+            skipped,
+        ),
+        *load_rows(what, ours, **schedule),
+    ]
+    return rows if skipped else rows + load_rows(f"nchan, {what}", theirs, **schedule)
 
 
 if __name__ == "__main__":

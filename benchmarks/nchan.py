@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -58,16 +57,11 @@ http {{
 """
 
 
-def nchan_is_here() -> bool:
-    """Whether it can be measured; says on standard error what to install if it cannot."""
+def why_not() -> str:
+    """Why it cannot be measured here; empty if it can."""
     if MODULE.exists() and _nginx() is not None:
-        return True
-    print(
-        "nginx with nchan is not on this machine: the figures beside it are skipped "
-        "(Debian: apt-get install nginx libnginx-mod-nchan)",
-        file=sys.stderr,
-    )
-    return False
+        return ""
+    return "no nginx with nchan here (Debian: apt-get install nginx libnginx-mod-nchan)"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from load import Load
 from rounds import Row, table
 from under_load import Window, load_rows, stepwire_served
 
-FLAT = "within 15 % of 1"
+FLAT = "<= 1.15"
 
 
 def measure(*, short: bool = False) -> list[Row]:

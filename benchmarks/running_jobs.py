@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from pathlib import Path
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 
-from rounds import Row, table
+from rounds import Row, percentile, table
 from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.connections import ServerId, connect
@@ -268,14 +267,14 @@ async def _until(true: Callable[[], Awaitable[bool]]) -> None:
 
 def measure(*, short: bool = False) -> list[Row]:
     # Leases are renewed every five seconds: each window sees that once.
-    form = Form(1, 1.0, 3) if short else Form(3, 5.0, 20)
+    form = Form(1, 1.0, 3) if short else Form(5, 5.0, 20)
     mine = asyncio.run(ours(form))
     rows = []
     for poll_s in (0.5, 0.01):
         theirs = asyncio.run(stock(form, poll_s))
         peer = f"stock arq, poll {poll_s:g} s"
         rows += [
-            Row("idle worker", "commands/s", mine.idle, peer, theirs.idle, "-"),
+            Row("idle worker", "commands/s", mine.idle, peer, theirs.idle, ""),
             Row(
                 f"full worker with {JOBS} jobs and idle one",
                 "commands/s",
@@ -289,18 +288,14 @@ def measure(*, short: bool = False) -> list[Row]:
             Row(
                 f"enqueue to start beside {JOBS} jobs, {name}",
                 "ms",
-                [_percentile(took, percent) for took in mine.start_ms],
+                [percentile(took, percent) for took in mine.start_ms],
                 f"{peer}, reading 1,000 jobs",
-                [_percentile(took, percent) for took in theirs.start_ms],
+                [percentile(took, percent) for took in theirs.start_ms],
                 "< 1",
             )
             for name, percent in (("p50", 50), ("p99", 99))
         ]
     return rows
-
-
-def _percentile(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from functools import partial
 
 from clients import Stream
 from load import Load
-from rounds import Row, table
-from under_load import Window, load_rows, percentile, stepwire_served
+from rounds import Row, percentile, table
+from under_load import Window, load_rows, stepwire_served
 
 PER_SESSION = 10
 PROBES_PER_S = 200

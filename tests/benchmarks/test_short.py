@@ -11,32 +11,52 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "stream_token",
-        "empty_steps",
-        "start_latency",
-        "running_jobs",
-        "fresh_client",
-        "stuck_clients",
-        "gateway_events",
-        "fan_out",
-        "idle_streams",
-        "stream_latency",
-        "open_sessions",
-        "gateways",
-    ],
-)
-def test_a_benchmark_runs_in_its_short_form(name: str) -> None:
-    result = subprocess.run(
-        [sys.executable, BENCHMARKS / f"{name}.py", "--short"],
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / "run.py", *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=100,
     )
+
+
+NAMES = run("--list").stdout.split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_runs_in_its_short_form(name: str) -> None:
+    result = run(name, "--short")
     assert result.returncode == 0, result.stderr
-    header, *rows = result.stdout.splitlines()
+    header, *rows, machine = result.stdout.splitlines()
     assert header.split()[:3] == ["what", "unit", "stepwire"]
     assert rows
+    assert machine.startswith("python ")
+
+
+def test_a_benchmark_that_is_not_there_is_told_of() -> None:
+    result = run("no_such_one")
+    assert result.returncode == 2
+    assert "no such benchmark: no_such_one; see --list" in result.stderr
+
+
+def test_a_benchmark_that_breaks_is_told_of_and_the_others_run(
+    tmp_path: Path,
+) -> None:
+    for path in BENCHMARKS.glob("*.py"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "empty_steps.py").write_text("\ndef measure(*, short):\n    raise OSError\n")
+    (tmp_path / "stuck_clients.py").write_text(
+        "from rounds import Row\n\ndef measure(*, short):\n"
+        "    return [Row('what', 's', [1.0], 'peer', [2.0], '<= 0.5')]\n"
+    )
+    result = subprocess.run(
+        [sys.executable, tmp_path / "run.py", "--short", "empty_steps", "stuck_clients"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert "failed: empty_steps" in result.stderr
+    assert "what" in result.stdout.splitlines()[1]
