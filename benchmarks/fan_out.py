@@ -50,10 +50,11 @@ def measure(*, short: bool = False) -> list[Row]:
             if not skipped:
                 with nchan_served(1, readers=clients) as served:
                     theirs.append(served.window(begin, warm_s=warm_s, window_s=window_s))
-        for figure, unit, values in (
+        figures: list[tuple[str, str, Callable[[Window], float]]] = [
             ("gateway CPU", "µs/delivery", lambda window: window.us_per_event("gateway")),
             ("the gateway's share", "cores", lambda window: window.share("gateway")),
-        ):
+        ]
+        for figure, unit, values in figures:
             rows.append(
                 Row(
                     f"{what}: {figure}",
