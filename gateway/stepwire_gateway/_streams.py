@@ -19,6 +19,7 @@ from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.events import EVENT_TYPES
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
+from stepwire_gateway._feed import WRITE_BYTES
 from stepwire_gateway._problems import try_again_response
 from stepwire_gateway._protocol import DIRECT
 from stepwire_gateway._selection import Selection, parse_types
@@ -222,6 +223,9 @@ class _EventStream(StreamingResponse):
     def _write_through(self, frames: Sequence[Frame], encoded: bytes) -> bool:
         connection = self._connection
         if connection is None or connection.is_full or self._caller.has_expired:
+            return False
+        if len(encoded) > WRITE_BYTES:
+            # More than may be added at once: the task takes it in batches.
             return False
         self._counts.frames += len(frames)
         self._counts.bytes += len(encoded)

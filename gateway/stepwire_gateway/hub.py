@@ -199,7 +199,11 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
 
     async def _watch_tails(self) -> None:
-        """A lost last message has nothing after it that reveals it: look now and then."""
+        """A lost last message has nothing after it that reveals it: look now and then.
+
+        At a feed that has had news since the last look only at the next one: news reveal what was
+        lost before them, and a look at each of thousands of busy feeds is far from free.
+        """
         for check in itertools.count(1):
             await asyncio.sleep(self._settings.tail_check_s * random.uniform(0.8, 1.2))  # noqa: S311 - spread
             await self._link.check()
