@@ -27,6 +27,9 @@ class Connection(HttpToolsProtocol):
     the client has taken all that was written: for ever, if it takes nothing.
     """
 
+    is_full = False
+    """Whether so much waits for the client that nothing should be added."""
+
     _on_lost: Callable[[], None] | None = None
     _on_stuck: Callable[[], None] | None = None
     _timeout_s = 0.0
@@ -56,7 +59,7 @@ class Connection(HttpToolsProtocol):
         self._on_lost, self._on_stuck, self._timeout_s = on_lost, on_stuck, timeout_s
         if self.transport.is_closing():
             on_lost()
-        elif self.flow.write_paused:
+        elif self.is_full:
             self._watch()
 
     def end_stream(self) -> None:
@@ -64,14 +67,9 @@ class Connection(HttpToolsProtocol):
         self._unwatch()
         self._on_lost = self._on_stuck = None
 
-    @property
-    def is_full(self) -> bool:
-        """Whether so much waits for the client that nothing should be added."""
-        return self.flow.write_paused
-
     async def drain(self) -> None:
         """Wait until it is not full, or the client gone."""
-        if self.flow.write_paused:
+        if self.is_full:
             await self.flow.drain()
 
     def write(self, body: bytes) -> None:
@@ -83,15 +81,18 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self.is_full = True
         if self._on_stuck is not None:
             self._watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.is_full = False
         self._unwatch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.is_full = False
         self._unwatch()
         if self._on_lost is not None:
             self._on_lost()

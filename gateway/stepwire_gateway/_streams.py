@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -166,7 +166,7 @@ class _EventStream(StreamingResponse):
         self._reading = reading
         self._counts = services.hub.counts
         self._caller = caller
-        self._selects = not selection.is_everything
+        self._writes_through = selection.is_everything
         self._settings = services.settings
         self._connection: Connection | None = None
         self._pinging: asyncio.TimerHandle | None = None
@@ -206,19 +206,21 @@ class _EventStream(StreamingResponse):
             on_stuck=self._cut,
             timeout_s=self._settings.send_timeout_s,
         )
-        if not self._selects:
+        if self._writes_through:
             self._reading.write_through = self._write_through
         self._ping_later()
         try:
-            async for piece in self._pieces:
-                await connection.drain()
-                connection.write(piece)
-                del piece
+            async with aclosing(self._pieces) as pieces:
+                async for piece in pieces:
+                    await connection.drain()
+                    connection.write(piece)
+                    del piece
+            # Still watched: this, too, waits until the client has taken what was written.
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             connection.end_stream()
             if self._pinging is not None:
                 self._pinging.cancel()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _write_through(self, frames: Sequence[Frame], encoded: bytes) -> bool:
         connection = self._connection
@@ -247,7 +249,7 @@ class _EventStream(StreamingResponse):
 
 async def _encoded(
     reading: Reading, hub: Hub, caller: Caller, selection: Selection
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """What goes out: all frames that wait leave in few writes, and none after the token's end."""
     leaving = _leave_in_time(reading, caller)
     try:
