@@ -169,6 +169,8 @@ class _EventStream(StreamingResponse):
         self._writes_through = selection.is_everything
         self._settings = services.settings
         self._connection: Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self._written_at = self._loop.time()
         self._pinging: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -208,12 +210,12 @@ class _EventStream(StreamingResponse):
         )
         if self._writes_through:
             self._reading.write_through = self._write_through
-        self._ping_later()
+        self._ping_in(self._settings.ping_s)
         try:
             async with aclosing(self._pieces) as pieces:
                 async for piece in pieces:
                     await connection.drain()
-                    connection.write(piece)
+                    self._write(connection, piece)
                     del piece
             # Still watched: this, too, waits until the client has taken what was written.
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -231,17 +233,25 @@ class _EventStream(StreamingResponse):
             return False
         self._counts.frames += len(frames)
         self._counts.bytes += len(encoded)
-        connection.write(encoded)
+        self._write(connection, encoded)
         return True
 
-    def _ping_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._pinging = loop.call_later(self._settings.ping_s, self._ping_now)
+    def _write(self, connection: Connection, data: bytes) -> None:
+        self._written_at = self._loop.time()
+        connection.write(data)
 
-    def _ping_now(self) -> None:
+    def _ping_in(self, delay_s: float) -> None:
+        self._pinging = self._loop.call_later(delay_s, self._ping)
+
+    def _ping(self) -> None:
+        """After so much silence; for a busy stream this is all that the hint costs."""
+        left_s = self._written_at + self._settings.ping_s - self._loop.time()
+        if left_s > 0:
+            self._ping_in(left_s)
+            return
         if self._connection is not None and not self._connection.is_full:
-            self._connection.write(_PING_BYTES)
-        self._ping_later()
+            self._write(self._connection, _PING_BYTES)
+        self._ping_in(self._settings.ping_s)
 
     def _cut(self) -> None:
         self._counts.cut += 1

@@ -436,6 +436,7 @@ async def test_what_is_written_through_and_what_is_handed_over_are_one_sequence(
         reading = await hub.open(session.id, Cursor(0, 0))
         reading.write_through = write_through
         iterating = asyncio.create_task(iterate(reading))
+        last = Cursor(0, 0)
         for _ in range(3):
             last = await session.write(200, "y" * 2000)
             await reader.until_cursor(last)
