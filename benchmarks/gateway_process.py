@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import httpx
 from redis.asyncio import Redis
@@ -22,6 +24,8 @@ from stepwire_core.events import NewEvent, step_event
 from stepwire_core.ids import new_id
 from stepwire_core.log import Batch, EventLog
 from stepwire_core.settings import Settings
+
+START_TIMEOUT_S: Final = 20.0
 
 
 @dataclass(slots=True)
@@ -65,31 +69,50 @@ class Session:
         return reader, writer
 
 
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that answers."""
+
+    port: int
+    pid: int
+
+
+@contextmanager
+def gateway_running(env: Mapping[str, str], log: Path) -> Iterator[Gateway]:
+    """A gateway in a process of its own, for as long as the block runs."""
+    port = free_port()
+    child = processes.gateway(dict(env), port=port, log=log)
+    child.start()
+    try:
+        _wait(port, child)
+        if child.process is None:
+            raise RuntimeError("the gateway was not started")
+        yield Gateway(port, child.process.pid)
+    finally:
+        child.stop()
+
+
+def _wait(port: int, child: processes.Child) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and child.exit_code is None:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/readyz").is_success:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"the gateway did not start:\n{child.output[-2000:]}")
+
+
 @asynccontextmanager
 async def gateway_session(**env: str) -> AsyncIterator[Session]:
     """A server, a gateway and a session."""
     with embedded_server() as server, tempfile.TemporaryDirectory() as folder:
-        port = free_port()
         everything = os.environ | {"STEPWIRE_REDIS_URL": server.url} | env
-        child = processes.gateway(everything, port=port, log=Path(folder, "log"))
-        child.start()
-        server_id = ServerId()
-        redis = connect(server.url, server_id)
-        try:
-            await _ready(port)
-            session = Session(port, redis, EventLog(redis, server_id, Settings()))
-            await session.log.create(session.id, new_id())
-            yield session
-        finally:
-            await redis.aclose()
-            await asyncio.to_thread(child.stop)
-
-
-async def _ready(port: int) -> None:
-    async with asyncio.timeout(20), httpx.AsyncClient() as client:
-        while True:
+        with gateway_running(everything, Path(folder, "log")) as gateway:
+            server_id = ServerId()
+            redis = connect(server.url, server_id)
             try:
-                if (await client.get(f"http://127.0.0.1:{port}/readyz")).is_success:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.02)
+                session = Session(gateway.port, redis, EventLog(redis, server_id, Settings()))
+                await session.log.create(session.id, new_id())
+                yield session
+            finally:
+                await redis.aclose()

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stepwire_core.cursor import Cursor
     from stepwire_gateway._frames import Frame
@@ -20,49 +20,82 @@ WRITE_BYTES: Final = 64 * 1024
 """A batch of frames ends with the one that fills this: what a reader has taken and not yet sent
 stays small beside what may wait for him."""
 
+if TYPE_CHECKING:
+    WriteThrough = Callable[[Sequence[Frame], bytes], bool]
+    """Sends frames, which come joined too, at once; or returns False and has sent nothing."""
+
 
 class Subscriber:
     """A reader who has joined a feed: frames wait here until he takes them.
 
     At most ``limit_bytes`` wait. Who falls further behind is dropped from the feed, takes what
     waits, and goes on by reading the log.
+
+    While he waits in :meth:`take` and nothing waits for him, frames are offered to
+    ``write_through`` first: where it returns True, he has them, and nobody is woken.
     """
 
-    __slots__ = ("_frames", "_limit_bytes", "_ready", "_waiting_bytes", "cursor", "dropped")
+    __slots__ = (
+        "_frames",
+        "_limit_bytes",
+        "_waiter",
+        "_waiting_bytes",
+        "_write_through",
+        "cursor",
+        "dropped",
+    )
 
-    def __init__(self, cursor: Cursor, limit_bytes: int) -> None:
+    def __init__(
+        self, cursor: Cursor, limit_bytes: int, write_through: WriteThrough | None = None
+    ) -> None:
         self.cursor = cursor
+        """The last event that he has, or that waits for him."""
         self.dropped = False
         self._limit_bytes = limit_bytes
+        self._write_through = write_through
         self._frames: list[Frame] = []
         self._waiting_bytes = 0
-        self._ready = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
 
-    def offer(self, frames: Sequence[Frame], size: int) -> None:
-        """Queue frames that follow each other; what the reader has already is left out."""
+    def offer(self, frames: Sequence[Frame], encoded: bytes) -> None:
+        """Queue frames that follow each other; what the reader has already is left out.
+
+        ``encoded`` is all of them, joined once for all subscribers.
+        """
         if frames[0].snapshot is None and frames[0].cursor <= self.cursor:
             frames = [frame for frame in frames if frame.cursor > self.cursor]
             if not frames:
                 return
-            size = bytes_of(frames)
-        if self._waiting_bytes + size > self._limit_bytes and self._frames:
+            encoded = joined(frames)
+        if not self._frames:
+            if (
+                self._waiter is not None
+                and self._write_through is not None
+                and self._write_through(frames, encoded)
+            ):
+                self.cursor = frames[-1].cursor
+                return
+        elif self._waiting_bytes + len(encoded) > self._limit_bytes:
             self.drop()
             return
         self._frames.extend(frames)
-        self._waiting_bytes += size
+        self._waiting_bytes += len(encoded)
         self.cursor = frames[-1].cursor
-        self._ready.set()
+        self._wake()
 
     def drop(self) -> None:
         """Offer nothing more; wakes the reader."""
         self.dropped = True
-        self._ready.set()
+        self._wake()
 
     async def take(self) -> list[Frame]:
         """The next batch, as soon as there is something; none once he was dropped and has all."""
         while not self._frames and not self.dropped:
-            self._ready.clear()
-            await self._ready.wait()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         if self._waiting_bytes <= WRITE_BYTES:
             frames, self._frames = self._frames, []
             self._waiting_bytes = 0
@@ -71,6 +104,10 @@ class Subscriber:
         del self._frames[: len(frames)]
         self._waiting_bytes -= bytes_of(frames)
         return frames
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Feed:
@@ -86,6 +123,7 @@ class Feed:
         self.readers = 0
         self.gone = False
         self.quiet_checks = 0
+        self._is_lively = False
         self._open_runs: set[str] = set()
         self.subscribers: set[Subscriber] = set()
         self.catching_up: asyncio.Task[None] | None = None
@@ -129,10 +167,11 @@ class Feed:
     def deliver(self, frames: Sequence[Frame]) -> None:
         """Hand over frames that continue the position (or a snapshot, which replaces it)."""
         self.position = frames[-1].cursor
+        self._is_lively = True
         self.note(frames)
-        size = bytes_of(frames)
+        encoded = joined(frames)
         for subscriber in list(self.subscribers):
-            subscriber.offer(frames, size)
+            subscriber.offer(frames, encoded)
             if subscriber.dropped:
                 self.subscribers.discard(subscriber)
 
@@ -149,10 +188,14 @@ class Feed:
             elif frame.run_id:
                 self._open_runs.add(frame.run_id)
 
-    @property
-    def worth_checking(self) -> bool:
-        """Whether an event may come whose news gets lost."""
-        return bool(self._open_runs) or self.quiet_checks < SURE_AFTER
+    def is_due(self) -> bool:
+        """Whether to look at the log's tail now, because the news of an event may have been lost.
+
+        Asked every time that it could be. News that have come since it was last asked show by
+        themselves what was lost before them.
+        """
+        lively, self._is_lively = self._is_lively, False
+        return not lively and (bool(self._open_runs) or self.quiet_checks < SURE_AFTER)
 
     def close(self) -> None:
         """The session is gone: everybody is let go."""
@@ -160,6 +203,11 @@ class Feed:
         for subscriber in self.subscribers:
             subscriber.drop()
         self.subscribers.clear()
+
+
+def joined(frames: Sequence[Frame]) -> bytes:
+    """Frames that go out together."""
+    return frames[0].encoded if len(frames) == 1 else b"".join(frame.encoded for frame in frames)
 
 
 def bytes_of(frames: Sequence[Frame]) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stepwire_core.cursor import Cursor
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 SNAPSHOT: Final = "snapshot"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One event on the wire: ``id``, ``event`` and one ``data`` line, ended by LF LF.
 
     LF and not CRLF: clients that split frames on LF LF alone see nothing of CRLF streams
@@ -27,6 +25,23 @@ class Frame:
     run_id: str
     encoded: bytes
     snapshot: Snapshot | None = None
+
+
+def frames_of_message(message: bytes) -> list[Frame]:
+    """What ``append.lua`` published in one message, oldest first; bytes stay bytes."""
+    epoch, *lines = message.split(b"\n")
+    frames = []
+    for line in lines:
+        seq, type_, run_id, data = line.split(b" ", 3)
+        frames.append(
+            Frame(
+                Cursor(int(epoch), int(seq)),
+                type_.decode(),
+                run_id.decode(),
+                b"id: %b-%b\nevent: %b\ndata: %b\n\n" % (epoch, seq, type_, data),
+            )
+        )
+    return frames
 
 
 def event_frame(event: Event) -> Frame:

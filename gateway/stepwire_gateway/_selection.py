@@ -31,7 +31,8 @@ class Selection:
     ) -> None:
         self.over = False
         """Nothing more can pass."""
-        self._everything = run_id is None and types is None
+        self.is_everything = run_id is None and types is None
+        """Frames pass as they are."""
         self._run_id = run_id
         self._types = types
         self._mark_every = mark_every
@@ -40,7 +41,7 @@ class Selection:
 
     def passed(self, frames: Sequence[Frame]) -> list[bytes]:
         """Those frames that pass, as they go out."""
-        if self._everything:
+        if self.is_everything:
             return [frame.encoded for frame in frames]
         pieces = []
         for frame in frames:

@@ -6,19 +6,22 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
+from starlette.responses import StreamingResponse
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.events import EVENT_TYPES
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
+from stepwire_gateway._feed import WRITE_BYTES
 from stepwire_gateway._problems import try_again_response
+from stepwire_gateway._protocol import DIRECT
 from stepwire_gateway._selection import Selection, parse_types
 from stepwire_gateway._services import RunId, Services, ServicesDep, SessionId
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from stepwire_gateway._caller import Caller
+    from stepwire_gateway._frames import Frame
+    from stepwire_gateway._protocol import Connection
     from stepwire_gateway.hub import Hub, Reading
 
 router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"], route_class=GuardedRoute)
@@ -38,9 +43,14 @@ EXPIRY_SPREAD_SHARE: Final = 0.2
 """Streams end this long before their token, or this part of what it has left, at the most."""
 
 _PING: Final = ServerSentEvent(comment="ping", sep="\n")
+_PING_BYTES: Final = _PING.encode()
 
-ABORT: Final = "stepwire.abort"
-"""The ASGI extension with which a server lets us drop a connection that takes nothing."""
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Connection": "keep-alive",
+    "X-Accel-Buffering": "no",
+}
+"""Those of sse-starlette."""
 
 _MARKS_PER_LOG: Final = 4
 """Of a filtered stream, the cursor is never further behind than this part of the log."""
@@ -140,41 +150,116 @@ def _selection(services: Services, types: str | None, run_id: str | None = None)
     )
 
 
-class _EventStream(EventSourceResponse):
-    """The stream of one reading, which it closes in any case."""
+class _EventStream(StreamingResponse):
+    """The stream of one reading, which it closes in any case.
+
+    Where the server hands over its connection (:data:`DIRECT`), one task is all that a stream
+    has, and it sleeps while the client keeps up: the hub writes to the connection. Under any other
+    server the library sends, through ASGI.
+    """
 
     def __init__(
         self, reading: Reading, services: Services, caller: Caller, selection: Selection
     ) -> None:
-        super().__init__(
-            _encoded(reading, services.hub, caller, selection),
-            sep="\n",
-            ping=services.settings.ping_s,
-            ping_message_factory=lambda: _PING,
-            send_timeout=services.settings.send_timeout_s,
-        )
+        self._pieces = _encoded(reading, services.hub, caller, selection)
+        super().__init__(self._pieces, headers=_HEADERS, media_type="text/event-stream")
         self._reading = reading
         self._counts = services.hub.counts
+        self._caller = caller
+        self._writes_through = selection.is_everything
+        self._settings = services.settings
+        self._connection: Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self._written_at = self._loop.time()
+        self._pinging: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        direct = scope.get("extensions", {}).get(DIRECT)
         try:
-            await super().__call__(scope, receive, send)
+            if direct is None or scope["method"] == "HEAD":
+                response = EventSourceResponse(
+                    self._pieces,
+                    sep="\n",
+                    ping=self._settings.ping_s,
+                    ping_message_factory=lambda: _PING,
+                    send_timeout=self._settings.send_timeout_s,
+                )
+                await response(scope, receive, send)
+            else:
+                await self._write_to(direct["connection"], send)
         except* SendTimeoutError:
             self._counts.cut += 1
-            abort = scope.get("extensions", {}).get(ABORT)
-            if abort is None:
-                raise
-            abort["connection"]()
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            raise
         finally:
             # Here too: an iterator that was never begun has no end.
             await self._reading.aclose()
 
+    async def _write_to(self, connection: Connection, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        self._connection = connection
+        connection.begin_stream(
+            on_lost=self._reading.stop,
+            on_stuck=self._cut,
+            timeout_s=self._settings.send_timeout_s,
+        )
+        if self._writes_through:
+            self._reading.write_through = self._write_through
+        self._ping_in(self._settings.ping_s)
+        try:
+            async with aclosing(self._pieces) as pieces:
+                async for piece in pieces:
+                    await connection.drain()
+                    self._write(connection, piece)
+                    del piece
+            # Still watched: this, too, waits until the client has taken what was written.
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            connection.end_stream()
+            if self._pinging is not None:
+                self._pinging.cancel()
+
+    def _write_through(self, frames: Sequence[Frame], encoded: bytes) -> bool:
+        connection = self._connection
+        if connection is None or connection.is_full or self._caller.has_expired:
+            return False
+        if len(encoded) > WRITE_BYTES:
+            # More than may be added at once: the task takes it in batches.
+            return False
+        self._counts.frames += len(frames)
+        self._counts.bytes += len(encoded)
+        self._write(connection, encoded)
+        return True
+
+    def _write(self, connection: Connection, data: bytes) -> None:
+        self._written_at = self._loop.time()
+        connection.write(data)
+
+    def _ping_in(self, delay_s: float) -> None:
+        self._pinging = self._loop.call_later(delay_s, self._ping)
+
+    def _ping(self) -> None:
+        """After so much silence; for a busy stream this is all that the hint costs."""
+        left_s = self._written_at + self._settings.ping_s - self._loop.time()
+        if left_s > 0:
+            self._ping_in(left_s)
+            return
+        if self._connection is not None and not self._connection.is_full:
+            self._write(self._connection, _PING_BYTES)
+        self._ping_in(self._settings.ping_s)
+
+    def _cut(self) -> None:
+        self._counts.cut += 1
+
 
 async def _encoded(
     reading: Reading, hub: Hub, caller: Caller, selection: Selection
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """What goes out: all frames that wait leave in few writes, and none after the token's end."""
     leaving = _leave_in_time(reading, caller)
     try:
@@ -189,8 +274,11 @@ async def _encoded(
                     hub.counts.frames += len(passed)
                     hub.counts.bytes += len(encoded)
                     yield encoded
+                    del encoded
                 if selection.over:
                     return
+                # A snapshot among them would be kept for as long as nothing comes.
+                del frames, passed
         if reading.stopped:
             # This process is leaving, or the token has nearly ended: not all come back at once.
             retry_ms = random.randint(RETRY_MS // 2, 2 * RETRY_MS)  # noqa: S311 - spread

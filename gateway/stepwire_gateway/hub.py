@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from stepwire_core.documents import Snapshot
 from stepwire_core.errors import SessionNotFound, StoreUnavailable
 from stepwire_core.keys import GONE, SessionKeys, session_of_channel
-from stepwire_core.log import LogTail, events_of_message
+from stepwire_core.log import LogTail
 from stepwire_core.pubsub import PubSubLink
 from stepwire_gateway._feed import Feed, Subscriber, batch_length
-from stepwire_gateway._frames import Frame, event_frame, snapshot_frame
+from stepwire_gateway._frames import Frame, event_frame, frames_of_message, snapshot_frame
 
 if TYPE_CHECKING:
     from stepwire_core.cursor import Cursor
     from stepwire_core.log import EventLog
     from stepwire_core.settings import Settings
+    from stepwire_gateway._feed import WriteThrough
 
 logger = logging.getLogger("stepwire.hub")
 
@@ -153,14 +154,14 @@ class Hub:
         if payload == GONE:
             feed.close()
             return
-        events = events_of_message(payload)
+        frames = frames_of_message(payload)
         if not feed.subscribers:
-            last = events[-1].cursor
+            last = frames[-1].cursor
             if feed.position is None or last > feed.position:
                 feed.position = last
-        elif feed.follows(events[0].cursor):
-            feed.deliver([event_frame(event) for event in events])
-        elif feed.position is None or events[-1].cursor > feed.position:
+        elif feed.follows(frames[0].cursor):
+            feed.deliver(frames)
+        elif feed.position is None or frames[-1].cursor > feed.position:
             self.counts.gaps += 1
             self._catch_up(feed)
 
@@ -198,14 +199,18 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
 
     async def _watch_tails(self) -> None:
-        """A lost last message has nothing after it that reveals it: look now and then."""
+        """A lost last message has nothing after it that reveals it: look now and then.
+
+        At a feed that has had news since the last look only at the next one: news reveal what was
+        lost before them, and a look at each of thousands of busy feeds is far from free.
+        """
         for check in itertools.count(1):
             await asyncio.sleep(self._settings.tail_check_s * random.uniform(0.8, 1.2))  # noqa: S311 - spread
             await self._link.check()
             # A session that expires says nothing: the quiet ones are looked at, too, if rarely.
             everyone = check % _CHECKS_PER_FULL_ONE == 0
             await self._check_tails(
-                [feed for feed in self._feeds.values() if everyone or feed.worth_checking]
+                [feed for feed in self._feeds.values() if feed.is_due() or everyone]
             )
 
     async def _check_tails(self, feeds: list[Feed]) -> None:
@@ -242,13 +247,15 @@ class Reading:
     """One reader's way through a session: iterate over :meth:`batches`, and close it in any case.
 
     Every event from the cursor on comes exactly once and in order; where the log does not reach
-    back, a snapshot comes instead.
+    back, a snapshot comes instead. What ``write_through`` has sent does not come: it is asked only
+    while the iteration waits for the next batch.
     """
 
     def __init__(self, hub: Hub, feed: Feed) -> None:
         self._hub = hub
         self.feed = feed
         self.stopped = False
+        self.write_through: WriteThrough | None = None
         self._cursor: Cursor | None = None
         self._first: LogTail | Snapshot | None = None
         self._subscriber: Subscriber | None = None
@@ -284,21 +291,30 @@ class Reading:
             more = isinstance(read, LogTail) and bool(frames) and frames[-1].cursor != read.top
             read = None
             while frames:
-                batch = frames[: batch_length(frames)]
-                del frames[: len(batch)]
-                self._cursor = batch[-1].cursor
-                yield batch
+                yield self._first_of(frames)
             if self._cursor is None or more:
                 # A feed that nobody has joined yet would begin where this reader stands, and what
                 # the log has beyond that would wait for the next message.
                 continue
-            subscriber = self._subscriber = Subscriber(self._cursor, hub.subscriber_bytes)
+            subscriber = self._subscriber = Subscriber(
+                self._cursor, hub.subscriber_bytes, self.write_through
+            )
             if self.stopped or not feed.join(subscriber):
                 continue
             while frames := await subscriber.take():
-                self._cursor = frames[-1].cursor
                 yield frames
+                # A snapshot in it would be kept for as long as nothing comes.
+                del frames
+            # He has taken all that was accepted for him.
+            self._cursor = subscriber.cursor
             hub.counts.fell_behind += not (feed.gone or self.stopped)
+
+    def _first_of(self, frames: list[Frame]) -> list[Frame]:
+        """Take the first batch off; nothing here keeps it, which may be a large snapshot."""
+        batch = frames[: batch_length(frames)]
+        del frames[: len(batch)]
+        self._cursor = batch[-1].cursor
+        return batch
 
     def stop(self) -> None:
         """End the iteration after the frames that wait."""

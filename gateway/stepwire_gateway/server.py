@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from sse_starlette.sse import AppStatus
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stepwire_core.connections import require
 from stepwire_core.errors import SettingsError
 from stepwire_core.settings import is_loopback
-from stepwire_gateway._feed import WRITE_BYTES
-from stepwire_gateway._streams import ABORT
+from stepwire_gateway._protocol import Connection
 from stepwire_gateway.app import create_app
 
 if TYPE_CHECKING:
+    import socket
     from types import FrameType
 
     from fastapi import FastAPI
@@ -50,7 +48,7 @@ def run_gateway(settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=_Protocol,
+        http=Connection,
         timeout_graceful_shutdown=max(1, int(settings.grace_s)),
         access_log=False,
         log_config=None,
@@ -59,25 +57,6 @@ def run_gateway(settings: Settings) -> None:
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS"),
     )
     _Server(config, app, settings.grace_s * DRAIN_SHARE).run()
-
-
-class _Protocol(HttpToolsProtocol):
-    """Keeps little for clients who do not read, and lets the application drop them.
-
-    uvicorn only closes, which first waits until the client has taken all that was written: for
-    ever, if it takes nothing.
-    """
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        connection = transport.get_extra_info("socket")
-        if connection.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # The kernel would take megabytes for each of them before we see that it is stuck.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, WRITE_BYTES)
-
-    def on_headers_complete(self) -> None:
-        self.scope["extensions"] = {ABORT: {"connection": self.transport.abort}}
-        super().on_headers_complete()
 
 
 def _refuse_strangers(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
@@ -385,6 +386,78 @@ async def test_a_slow_reader_costs_a_bounded_buffer_and_misses_nothing(settings:
         assert [frame.cursor.seq for frame in got] == list(range(1, last.seq + 1))
         await batches.aclose()
         await slow.aclose()
+
+
+async def test_what_is_written_through_and_what_is_handed_over_are_one_sequence(
+    settings: Settings,
+) -> None:
+    settings = settings.model_copy(
+        update={"subscriber_bytes": 64 * 1024, "log_max_events": 100_000}
+    )
+    choose = random.Random(7)
+    async with running(settings) as (hub, session):
+        await session.write(1)
+        reader, written = Reader(), 0
+
+        def write_through(frames: Sequence[Frame], encoded: bytes) -> bool:
+            nonlocal written
+            assert encoded == b"".join(frame.encoded for frame in frames)
+            if choose.random() < 0.3:
+                return False
+            written += len(frames)
+            reader.frames += frames
+            reader.more.set()
+            return True
+
+        async def iterate(reading: Reading) -> None:
+            async with aclosing(reading.batches()) as batches:
+                async for frames in batches:
+                    # A client that takes its time: what comes meanwhile must stay behind this.
+                    await asyncio.sleep(choose.choice((0, 0.001, 0.05)))
+                    reader.frames += frames
+                    reader.more.set()
+
+        reading = await hub.open(session.id, Cursor(0, 0))
+        reading.write_through = write_through
+        iterating = asyncio.create_task(iterate(reading))
+        last = Cursor(0, 0)
+        for _ in range(3):
+            last = await session.write(200, "y" * 2000)
+            await reader.until_cursor(last)
+        reader.assert_whole()
+        assert 0 < written < last.seq
+        assert hub.counts.fell_behind > 0
+        iterating.cancel()
+        await asyncio.gather(iterating, return_exceptions=True)
+        await reading.aclose()
+
+
+async def test_a_snapshot_is_not_kept_for_a_client_that_has_it(settings: Settings) -> None:
+    async with running(settings) as (hub, session):
+        await session.write(1)
+        reading = await hub.open(session.id, None)
+        batches = reading.batches()
+        [frame] = await anext(batches)
+        assert frame.snapshot is not None
+        kept = weakref.ref(frame.snapshot)
+        del frame
+        following = asyncio.create_task(anext(batches))
+        await session.write(1)
+        frames = await asyncio.wait_for(following, LIMIT_S)
+        assert frames
+        assert kept() is None
+        await batches.aclose()
+        await reading.aclose()
+
+
+async def test_a_feed_is_looked_at_once_its_news_have_stopped(settings: Settings) -> None:
+    async with running(settings) as (hub, session), reading(hub, session.id) as [reader]:
+        await reader.until(lambda: bool(reader.frames))
+        [feed] = hub._feeds.values()
+        assert feed.is_due()
+        last = await session.write(2)
+        await reader.until_cursor(last)
+        assert [feed.is_due(), feed.is_due()] == [False, True]
 
 
 async def test_past_the_log_a_slow_reader_gets_a_snapshot_and_goes_on(settings: Settings) -> None:

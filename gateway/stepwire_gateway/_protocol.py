@@ -1,0 +1,117 @@
+"""uvicorn's HTTP protocol, with what event streams need beyond ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from stepwire_gateway._feed import WRITE_BYTES
+
+DIRECT: Final = "stepwire.direct"
+"""The ASGI extension with which a server hands its connection to a stream, as ``connection``."""
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection. A stream that has begun its response writes the body to it directly.
+
+    An ASGI ``send`` is a chain of coroutines, and needs a task to call it: for small events that is
+    most of what they cost. uvicorn's own state is left as it is, so the response ends with an ASGI
+    ``send`` as usual.
+
+    A client that takes nothing is cut off by aborting: uvicorn only closes, which first waits until
+    the client has taken all that was written: for ever, if it takes nothing.
+    """
+
+    is_full = False
+    """Whether so much waits for the client that nothing should be added."""
+
+    _on_lost: Callable[[], None] | None = None
+    _on_stuck: Callable[[], None] | None = None
+    _timeout_s = 0.0
+    _stuck: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # The kernel would take megabytes for each of them before we see that it is stuck.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, WRITE_BYTES)
+
+    def on_headers_complete(self) -> None:
+        self.scope["extensions"] = {DIRECT: {"connection": self}}
+        super().on_headers_complete()
+
+    # -- for the stream whose response has begun -------------------------------------------------
+
+    def begin_stream(
+        self, *, on_lost: Callable[[], None], on_stuck: Callable[[], None], timeout_s: float
+    ) -> None:
+        """From here on the body is written with :meth:`write`.
+
+        ``on_lost`` is called when the client is gone; ``on_stuck`` before that, if he is cut off
+        because he did not take what waits for him within ``timeout_s``.
+        """
+        self._on_lost, self._on_stuck, self._timeout_s = on_lost, on_stuck, timeout_s
+        if self.transport.is_closing():
+            on_lost()
+        elif self.is_full:
+            self._watch()
+
+    def end_stream(self) -> None:
+        """Nothing more is written here."""
+        self._unwatch()
+        self._on_lost = self._on_stuck = None
+
+    async def drain(self) -> None:
+        """Wait until it is not full, or the client gone."""
+        if self.is_full:
+            await self.flow.drain()
+
+    def write(self, body: bytes) -> None:
+        """Send a piece of the body, never empty; dropped if the client is gone."""
+        if not self.transport.is_closing():
+            self.transport.write(_chunk(body))
+
+    # -- what the transport says -----------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.is_full = True
+        if self._on_stuck is not None:
+            self._watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.is_full = False
+        self._unwatch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.is_full = False
+        self._unwatch()
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def _watch(self) -> None:
+        self._stuck = self.loop.call_later(self._timeout_s, self._cut)
+
+    def _unwatch(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+    def _cut(self) -> None:
+        if self._on_stuck is not None:
+            self._on_stuck()
+        self.transport.abort()
+
+
+@lru_cache(maxsize=1)
+def _chunk(body: bytes) -> bytes:
+    """A chunk of HTTP/1.1 (RFC 9112, 7.1): made once for all clients of a session."""
+    return b"%x\r\n%b\r\n" % (len(body), body)

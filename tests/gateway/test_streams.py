@@ -1,0 +1,131 @@
+"""Event streams over HTTP: the same under our own server, which writes to its clients directly, and
+under any other ASGI server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sse import event_of
+from stack import Gateway, Stack, wait_until
+from stepwire_cli.embedded import free_port
+
+PING_S = "0.2"
+MESSAGES = 20
+LARGE = 900_000
+STREAMS = 40
+
+Serving = Callable[[Stack], AbstractContextManager[str]]
+
+
+@contextmanager
+def our_server(stack: Stack) -> Iterator[str]:
+    yield stack.gateway(STEPWIRE_PING_S=PING_S).url
+
+
+@contextmanager
+def another_server(stack: Stack) -> Iterator[str]:
+    port = free_port()
+    application = ("--factory", "stepwire_gateway.app:create_app")
+    command = [sys.executable, "-m", "uvicorn", *application, "--port", str(port), "--http", "h11"]
+    process = subprocess.Popen(command, env=stack.env | {"STEPWIRE_PING_S": PING_S})
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("serving", [our_server, another_server])
+def test_a_stream_is_whole_whatever_serves_it(serving: Serving, stack: Stack) -> None:
+    """httpx refuses a body whose chunks are malformed or that stops without its last one."""
+    with serving(stack) as url, httpx.Client(base_url=url, timeout=15) as client:
+        wait_until(lambda: is_ready(client), "the server")
+        session = client.post("/v1/sessions", json={}).json()["session_id"]
+        path = f"/v1/sessions/{session}"
+        with client.stream("GET", f"{path}/events") as response:
+            assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+            assert response.headers["cache-control"] == "no-store"
+            assert response.headers["x-accel-buffering"] == "no"
+            pieces = response.iter_text()
+            text = next(pieces)
+            while "event: snapshot" not in text:
+                text += next(pieces)
+            for number in range(MESSAGES):
+                body = {"content": f"message {number}"}
+                assert client.post(f"{path}/messages", json=body).status_code == 202
+            while f"message {MESSAGES - 1}" not in text:
+                text += next(pieces)
+            pings = text.count(": ping\n\n")
+            while text.count(": ping\n\n") < pings + 2:
+                text += next(pieces)
+            assert client.delete(path).is_success
+            text += "".join(pieces)
+        head = client.request("HEAD", f"{path}/events")
+    assert text.startswith("retry: ")
+    assert text.endswith("\n\n")
+    received = [event for block in text.split("\n\n")[:-1] if (event := event_of(block))]
+    contents = [event.data["output"] for event in received if event.type == "step.start"]
+    assert contents == [f"message {number}" for number in range(MESSAGES)]
+    assert head.content == b""
+
+
+def is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_streams_that_clients_leave_are_closed(stack: Stack) -> None:
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    for _ in range(3):
+        with gateway.client.stream("GET", f"/v1/sessions/{session}/events") as response:
+            pieces = response.iter_text()
+            assert next(pieces)
+            assert streams(gateway) == 1
+        wait_until(lambda: streams(gateway) == 0, "the gateway notices")
+
+
+def streams(gateway: Gateway) -> int:
+    [line] = [
+        line
+        for line in gateway.client.get("/metrics").text.splitlines()
+        if line.startswith("stepwire_gateway_streams ")
+    ]
+    return int(float(line.split()[1]))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, as on Linux")
+def test_an_idle_stream_does_not_hold_the_snapshot_that_it_began_with(stack: Stack) -> None:
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    gateway.send(session, "x" * LARGE)
+    with ExitStack() as open_streams:
+        before, kept = 0, []
+        for number in range(STREAMS):
+            response = open_streams.enter_context(
+                gateway.client.stream("GET", f"/v1/sessions/{session}/events")
+            )
+            pieces, size = response.iter_bytes(), 0
+            kept.append(pieces)
+            while size < LARGE:
+                size += len(next(pieces))
+            if number == STREAMS // 4:
+                before = resident_bytes(gateway)
+        # What was freed is not all given back, but each would hold twice as much.
+        assert resident_bytes(gateway) - before < STREAMS * LARGE / 4
+
+
+def resident_bytes(gateway: Gateway) -> int:
+    assert gateway.child.process is not None
+    status = Path(f"/proc/{gateway.child.process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1]) * 1024
