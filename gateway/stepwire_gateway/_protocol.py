@@ -23,17 +23,24 @@ class Connection(HttpToolsProtocol):
     most of what they cost. uvicorn's own state is left as it is, so the response ends with an ASGI
     ``send`` as usual.
 
-    A client that takes nothing is cut off by aborting: uvicorn only closes, which first waits until
-    the client has taken all that was written: for ever, if it takes nothing.
+    A client that takes no byte for ``send_timeout_s`` of what waits for it, be it a stream or any
+    other answer, is cut off by aborting: uvicorn only closes, which first waits until the client
+    has taken all that was written: for ever, if it takes nothing.
     """
+
+    send_timeout_s = 30.0
 
     is_full = False
     """Whether so much waits for the client that nothing should be added."""
 
     _on_lost: Callable[[], None] | None = None
     _on_stuck: Callable[[], None] | None = None
-    _timeout_s = 0.0
     _stuck: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def with_timeout(cls, send_timeout_s: float) -> type[Connection]:
+        """The class that a server makes its connections of."""
+        return type(cls.__name__, (cls,), {"send_timeout_s": send_timeout_s})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,23 +55,17 @@ class Connection(HttpToolsProtocol):
 
     # -- for the stream whose response has begun -------------------------------------------------
 
-    def begin_stream(
-        self, *, on_lost: Callable[[], None], on_stuck: Callable[[], None], timeout_s: float
-    ) -> None:
+    def begin_stream(self, *, on_lost: Callable[[], None], on_stuck: Callable[[], None]) -> None:
         """From here on the body is written with :meth:`write`.
 
-        ``on_lost`` is called when the client is gone; ``on_stuck`` before that, if he is cut off
-        because he did not take what waits for him within ``timeout_s``.
+        ``on_lost`` is called when the client is gone; ``on_stuck`` before that, if it is cut off.
         """
-        self._on_lost, self._on_stuck, self._timeout_s = on_lost, on_stuck, timeout_s
+        self._on_lost, self._on_stuck = on_lost, on_stuck
         if self.transport.is_closing():
             on_lost()
-        elif self.is_full:
-            self._watch()
 
     def end_stream(self) -> None:
         """Nothing more is written here."""
-        self._unwatch()
         self._on_lost = self._on_stuck = None
 
     async def drain(self) -> None:
@@ -82,8 +83,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self.is_full = True
-        if self._on_stuck is not None:
-            self._watch()
+        self._watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -98,14 +98,18 @@ class Connection(HttpToolsProtocol):
             self._on_lost()
 
     def _watch(self) -> None:
-        self._stuck = self.loop.call_later(self._timeout_s, self._cut)
+        waits = self.transport.get_write_buffer_size()
+        self._stuck = self.loop.call_later(self.send_timeout_s, self._look, waits)
 
     def _unwatch(self) -> None:
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
 
-    def _cut(self) -> None:
+    def _look(self, waited: int) -> None:
+        if self.transport.get_write_buffer_size() < waited:
+            self._watch()
+            return
         if self._on_stuck is not None:
             self._on_stuck()
         self.transport.abort()

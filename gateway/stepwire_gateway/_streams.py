@@ -206,7 +206,6 @@ class _EventStream(StreamingResponse):
         connection.begin_stream(
             on_lost=self._reading.stop,
             on_stuck=self._cut,
-            timeout_s=self._settings.send_timeout_s,
         )
         if self._writes_through:
             self._reading.write_through = self._write_through

@@ -48,7 +48,7 @@ def run_gateway(settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=Connection,
+        http=Connection.with_timeout(settings.send_timeout_s),
         timeout_graceful_shutdown=max(1, int(settings.grace_s)),
         access_log=False,
         log_config=None,

@@ -14,7 +14,7 @@ APP = """
     @cl.on_message
     async def main(message):
         elements = [
-            cl.Pdf(name="nowhere", url="http://host:port/x.pdf"),
+            cl.Pdf(name="nowhere", url="http://a%b/x.pdf"),
             cl.Text(name="notes", content="at last"),
         ]
         async with cl.Step("shows", elements=elements):

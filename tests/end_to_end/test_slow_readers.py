@@ -126,3 +126,30 @@ async def test_two_hundred_stuck_clients_cost_bounded_memory_and_are_cut_off(sta
     each = max(SUBSCRIBER_BYTES, READ_BYTES) + 4 * WRITE_BYTES + 128 * 1024
     assert peak_bytes(gateway) - before < opened * each + 2 * EVENTS * EVENT_BYTES
     assert "Traceback" not in gateway.child.output
+
+
+async def test_any_answer_is_cut_off_when_nothing_of_it_is_taken_and_only_then(
+    stack: Stack,
+) -> None:
+    gateway = stack.gateway(STEPWIRE_SEND_TIMEOUT_S="1")
+    session = gateway.create_session()
+    async with open_log(Settings(redis_url=stack.env["STEPWIRE_REDIS_URL"])) as log:
+        await write(log, session, 100)
+    path = f"/v1/sessions/{session}"
+    whole = gateway.client.get(path).content
+    before, stuck = open_files(gateway), MAX_CONNECTIONS + 20
+    with stuck_clients(gateway, path, stuck):
+        wait_until(lambda: open_files(gateway) >= before + stuck, "they are connected")
+        # The pool to Redis has grown meanwhile.
+        left = before + MAX_CONNECTIONS + 5
+        wait_until(lambda: open_files(gateway) <= left, "they are cut off")
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=4096)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head, received = await reader.readuntil(b"\r\n\r\n"), b""
+    assert b" 200 " in head
+    while piece := await reader.read(len(whole) // 10):
+        received += piece
+        if len(received) < len(whole) // 2:
+            await asyncio.sleep(0.5)
+    assert received == whole
+    writer.close()

@@ -330,6 +330,8 @@ async def test_a_file_is_read_in_a_thread_of_its_own(bench: Bench, tmp_path: Pat
         (lambda: api.File(7, content=b""), "name of an element must be a string, not int"),
         (lambda: api.File(content=b"", id="a b"), "element id 'a b' is not usable"),
         (lambda: api.Image(url="javascript:alert(1)"), "is not of the form http://"),
+        (lambda: api.Image(url="http://[x"), "is not of the form http://"),
+        (lambda: api.Image(url="http://host:port/x"), "is not of the form http://"),
         (lambda: api.Image(url="data:text/html,x"), "is not of the form http://"),
         (lambda: api.Image(url="//host/x"), "is not of the form http://"),
         (lambda: api.Json(content='{"a": '), "a string that is no JSON"),
