@@ -85,10 +85,10 @@ class Element:
     ) -> None:
         _check_sources(type(self).__name__, content=content, path=path, url=url)
         self.id = new_id() if id is None else check_id(id, "element")
+        self.url = None if url is None else _checked_url(url)
         self.name = _text(name) if name else _default_name(path, url) or self.type
         self.content = content
         self.path = None if path is None else Path(path)
-        self.url = None if url is None else _checked_url(url)
         self.display: ElementDisplay = _one_of(display, get_args(ElementDisplay), "display")
         self.mime = None if mime is None else _checked_media_type(mime)
         self.size: ElementSize | None = _one_of(size, (None, *get_args(ElementSize)), "size")
