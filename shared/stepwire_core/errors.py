@@ -11,7 +11,8 @@
     ├── InvalidArgument         (also a ValueError) a value that the API cannot take
     │   ├── InvalidId
     │   ├── InvalidCursor
-    │   └── ElementTooLarge     the bytes of an element are more than can be kept
+    │   ├── ElementTooLarge     the bytes of an element are more than can be kept
+    │   └── ValueTooLarge       a value is larger than an event may be
     ├── SessionNotFound         no such session: never created, expired, or deleted
     ├── RunNotFound             no such run in the session
     ├── StepNotFound            no such step in the session
@@ -120,6 +121,18 @@ class ElementTooLarge(InvalidArgument):
         self.size = size
         self.limit = limit
         super().__init__(f"{what} has {size} bytes, {limit} can be kept: {remedy}")
+
+
+class ValueTooLarge(InvalidArgument):
+    """A value is larger, as JSON, than ``STEPWIRE_MAX_EVENT_BYTES`` allows; nothing was sent."""
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            f"{what} has {size} bytes as JSON, {limit} are allowed (STEPWIRE_MAX_EVENT_BYTES): "
+            "keep what is large in an element or in a store of your own, and send where it is"
+        )
 
 
 class SessionNotFound(StepwireError):

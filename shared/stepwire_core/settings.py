@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         ge=1_000,
         description="Characters of a step's metadata as JSON; of more, entries are left out.",
     )
+    max_event_bytes: int = Field(
+        default=1024 * 1024,
+        ge=16 * 1024,
+        description="Of anything else at once: values, results, arguments, asks, element props.",
+    )
     publish_timeout_s: float = Field(
         default=60.0,
         gt=0,

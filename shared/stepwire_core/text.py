@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from stepwire_core.errors import ValueTooLarge
+
+
+def require_size(what: str, text: str, limit: int) -> None:
+    """Return when ``text`` has at most ``limit`` bytes of UTF-8.
+
+    Raises:
+        ValueTooLarge: it has more.
+    """
+    # Counting is for those that may be too large: a character has four bytes at most.
+    if len(text) * 4 > limit and (size := len(text.encode(errors="replace"))) > limit:
+        raise ValueTooLarge(what, size, limit)
+
 
 def whole(text: str) -> str:
     """``text`` with the halves of surrogate pairs joined, and a lone half shown as U+FFFD.

@@ -246,8 +246,10 @@ async def test_a_cancelled_run_that_was_held_back_leaves_its_place_to_the_next(
     queue: Queue,
 ) -> None:
     worker = queue.new_worker({"slow": 1})
-    await queue.add("a", "b", "c", handler="slow")
+    await queue.add("a", "gone", "b", "c", handler="slow")
     [a] = await queue.leases(worker, room=10)
+    await queue.redis.zrem(queue.name, gone := queue.run_id("gone"))
+    await queue.redis.delete(f"arq:job:{gone}")
     assert await queue.runs.take(queue.run_id("b"), 15) is not None
     await queue.runs.finish(queue.run_id("b"))
     await worker.settle(a, due_in_s=None)

@@ -63,6 +63,7 @@ from stepwire_core.errors import (
     StepwireError,
     StoreUnavailable,
     TaskFailed,
+    ValueTooLarge,
 )
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "StoreUnavailable",
     "TaskFailed",
     "Text",
+    "ValueTooLarge",
     "Video",
     "attach",
     "context",

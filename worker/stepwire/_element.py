@@ -6,6 +6,7 @@ import asyncio
 import copy
 import hashlib
 import io
+import json
 import os
 import posixpath
 import re
@@ -27,6 +28,7 @@ from stepwire_core.documents import ElementDisplay, ElementDocument
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.events import element_event, element_remove_event
 from stepwire_core.ids import check_id, new_id
+from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
     from typing import Self
@@ -156,6 +158,10 @@ class Element:
         """Put its bytes in place; blocking. Nobody sees it before its announcement."""
         if (refusal := scope.producer.failure or scope.producer.full) is not None:
             raise refusal
+        props = {key: jsonable(value) for key, value in self._props().items()}
+        says = json.dumps([self.name, self.url, self.mime, props])
+        limit = scope.producer.publisher.settings.max_event_bytes
+        require_size(f"element {self.name[:100]!r} without its content", says, limit)
         size, sha256, head = (None, None, b"") if self.url else self._store_bytes(scope)
         self._scope, self.for_id, self._state = scope, step_id, "stored"
         self._document = ElementDocument(
@@ -170,7 +176,7 @@ class Element:
             size=size,
             sha256=sha256,
             url=self.url or f"/v1/sessions/{scope.session_id}/elements/{self.id}",
-            props={key: jsonable(value) for key, value in self._props().items()},
+            props=props,
             ts=now(),
         )
 

@@ -16,6 +16,7 @@ from stepwire._waiting import waited_for
 from stepwire_core.errors import InvalidArgument, StepwireError, StoreUnavailable, TaskFailed
 from stepwire_core.ids import new_id
 from stepwire_core.queue import RunRequest, open_queue
+from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
     from stepwire._context import Scope
@@ -61,7 +62,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
 
     Raises:
         TaskFailed: it raised, was cancelled, or was lost with its worker for the last time.
-        InvalidArgument: no task, or arguments that it does not take or that are not JSON.
+        InvalidArgument: no task, or arguments that it does not take or that are not JSON, or too
+            large (``ValueTooLarge``).
         NoActiveSession: outside any session.
         RunFenced: the calling run is over, or has a newer attempt elsewhere.
         SessionNotFound: it cannot be queued.
@@ -69,7 +71,10 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
     """
     frame = current_frame("cl.enqueue")
     name, arguments = _work(task, args, kwargs)
+    digest = json.dumps([name, arguments], sort_keys=True)
     scope = frame.scope
+    limit = scope.producer.publisher.settings.max_event_bytes
+    require_size(f"what task {name!r} is to do", digest, limit)
     request = RunRequest(
         session_id=scope.session_id,
         run_id=new_id(),
@@ -83,7 +88,6 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
     )
     # What it nests under is there before it.
     await scope.producer.flush()
-    digest = json.dumps([name, arguments], sort_keys=True)
     await _patiently(scope, lambda: scope.producer.register(request.run_id, digest))
     try:
         await _patiently(scope, lambda: _queue(scope, request))

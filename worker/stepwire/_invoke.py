@@ -22,7 +22,8 @@ from stepwire_core.documents import (
     ON_STOP,
     ErrorInfo,
 )
-from stepwire_core.errors import HandlerNotFound, SessionFull
+from stepwire_core.errors import HandlerNotFound, SessionFull, ValueTooLarge
+from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
     from stepwire._context import Scope
@@ -84,18 +85,20 @@ class Invoker:
             return CANCELLED
         return self._outcome(request, result)
 
-    @staticmethod
-    def _outcome(request: RunRequest, result: object) -> Ending:
+    def _outcome(self, request: RunRequest, result: object) -> Ending:
         """The end of a handler that has returned; who awaits its result gets it as JSON."""
         if not request.awaited:
             return Ending("ok")
+        what = f"the result of task {request.handler!r}"
         try:
-            return Ending("ok", result=json.loads(json.dumps(result, allow_nan=False)))
+            encoded = json.dumps(result, allow_nan=False)
+            require_size(what, encoded, self._settings.max_event_bytes)
+        except ValueTooLarge as error:
+            return Ending("error", ErrorInfo.of(error))
         except (TypeError, ValueError) as error:
-            message = (
-                f"the result of task {request.handler!r} has to reach another process: {error}"
-            )
+            message = f"{what} has to reach another process: {error}"
             return Ending("error", ErrorInfo(type="InvalidArgument", message=message))
+        return Ending("ok", result=json.loads(encoded))
 
     def _watching(self, asked: Cancellable) -> AbstractContextManager[None]:
         return nullcontext() if self._signals is None else self._signals.watching(asked)

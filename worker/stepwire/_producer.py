@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.events import ALWAYS_TAKEN, NewEvent, delta_event
 from stepwire_core.log import Appended, Batch, Registration
+from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stepwire._publisher import Publisher
     from stepwire_core.documents import TextField
     from stepwire_core.errors import SessionFull, StepwireError
+    from stepwire_core.events import Op
+
+
+_OF_ANY_SIZE: Final[Mapping[Op, str]] = {
+    "Q": "what is asked",
+    "U": "a value of the user session",
+}
+"""Events whose parts have no limits of their own, as those of a step have."""
 
 
 @dataclass(slots=True)
@@ -112,7 +121,11 @@ class Producer:
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: this producer is cut off.
             SessionFull: the session is full, and none of the events ends anything; otherwise those
                 that do are taken.
+            ValueTooLarge: one is larger than ``STEPWIRE_MAX_EVENT_BYTES``; none was taken.
         """
+        for event in events:
+            if what := _OF_ANY_SIZE.get(event.op):
+                require_size(what, event.payload, self.publisher.settings.max_event_bytes)
         self.publisher._take(self, events)
 
     def publish_end(self, *events: NewEvent, full: SessionFull | None) -> None:

@@ -34,7 +34,8 @@ class UserSession:
         """Keep a value; None forgets it.
 
         Raises:
-            InvalidArgument: the name is no text or is ``id``, or the value is not JSON.
+            InvalidArgument: the name is no text or is ``id``, or the value is not JSON, or too
+                large (``ValueTooLarge``).
             NoActiveSession: outside any handler.
         """
         if not isinstance(key, str) or not key or key == "id":
@@ -54,9 +55,9 @@ class UserSession:
                 f"user_session.set({key!r}, …): {error}. Values follow the session to other "
                 "workers, so they must be JSON; keep clients and connections in your module instead"
             ) from error
+        scope.producer.publish(user_value_event(key, encoded))
         # As the next worker will see it: tuples are lists there, keys are text.
         values[key] = json.loads(encoded)
-        scope.producer.publish(user_value_event(key, encoded))
 
 
 def _scope() -> Scope:

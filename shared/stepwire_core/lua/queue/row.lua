@@ -56,6 +56,7 @@ local function offer(slot)
       put(next_one[1], next_one[2])
       return wake_for(next_one[1])
     end
+    redis.call('HDEL', queue .. ':held', next_one[1])
     next_one = redis.call('ZPOPMIN', queue .. ':held:' .. slot)
   end
 end
