@@ -407,3 +407,44 @@ def test_a_session_is_deleted_only_when_asked_twice_and_then_gone_for_all(
     assert gateway.client.get(f"/v1/sessions/{session}").status_code == 404
     page.get_by_role("link", name="Open another session").click()
     expect(page.get_by_role("link", name=session)).to_have_count(0)
+
+
+PARTS = """
+    import asyncio
+    import stepwire as cl
+
+    @cl.task
+    async def part(fails):
+        async with cl.Step("part"):
+            pass
+        if fails:
+            raise ValueError("no luck")
+
+    @cl.on_message
+    async def main(message):
+        async with cl.Step("plan"):
+            await cl.enqueue(part, fails=False)
+            try:
+                await cl.enqueue(part, fails=True)
+            except cl.TaskFailed:
+                pass
+        await cl.Message("done").send()
+"""
+
+
+def test_sub_tasks_show_as_steps_and_as_runs_only_when_they_fail(
+    stack: Stack, inspector: Inspector
+) -> None:
+    stack.worker(PARTS)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    inspector.send("go")
+    expect(inspector.message("done")).to_be_visible()
+    expect(inspector.page.locator("li.run:visible .run-handler")).to_have_text(
+        ["on_message", "part"]
+    )
+    failed = inspector.page.locator("li.run:visible", has_text="no luck")
+    expect(failed).to_have_count(1)
+    inspector.reload()
+    expect(failed).to_have_count(1)

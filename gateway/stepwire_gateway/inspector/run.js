@@ -47,8 +47,10 @@ export class RunView {
   }
 
   update() {
-    const { handler, status, attempt, will_retry, error } = this.#node.doc;
+    const { handler, status, attempt, will_retry, error, parent_run_id } = this.#node.doc;
     this.element.dataset.status = status;
+    // What a run hands to others shows as steps of its own; only what went wrong is news.
+    this.element.hidden = parent_run_id != null && ["running", "ok"].includes(status);
     this.#status.show(status);
     this.#stop.hidden = !this.running;
     this.#stop.setAttribute("aria-label", `Stop ${handler}`);

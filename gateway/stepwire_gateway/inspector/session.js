@@ -31,6 +31,7 @@
  * @property {string} handler
  * @property {number} attempt
  * @property {string | null} message_id
+ * @property {string | null} [parent_run_id]
  * @property {Step["status"]} status
  * @property {string} started_at
  * @property {string | null} ended_at
