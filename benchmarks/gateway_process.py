@@ -18,11 +18,10 @@ from redis.asyncio import Redis
 from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server, free_port
 from stepwire_core.clock import now
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.documents import StepDocument
 from stepwire_core.events import NewEvent, step_event
 from stepwire_core.ids import new_id
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.settings import Settings
 
 START_TIMEOUT_S: Final = 20.0
@@ -108,11 +107,7 @@ async def gateway_session(**env: str) -> AsyncIterator[Session]:
     with embedded_server() as server, tempfile.TemporaryDirectory() as folder:
         everything = os.environ | {"STEPWIRE_REDIS_URL": server.url} | env
         with gateway_running(everything, Path(folder, "log")) as gateway:
-            server_id = ServerId()
-            redis = connect(server.url, server_id)
-            try:
-                session = Session(gateway.port, redis, EventLog(redis, server_id, Settings()))
-                await session.log.create(session.id, new_id())
+            async with open_log(Settings(redis_url=server.url)) as log:
+                session = Session(gateway.port, log.redis, log)
+                await log.create(session.id, new_id())
                 yield session
-            finally:
-                await redis.aclose()

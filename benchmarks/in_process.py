@@ -13,9 +13,8 @@ from redis.asyncio import Redis
 from stepwire._handlers import Handlers
 from stepwire._publisher import Publisher
 from stepwire._run import Runner
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
+from stepwire_core.log import EventLog, open_log
 from stepwire_core.queue import RunRequest
 from stepwire_core.settings import Settings
 
@@ -41,15 +40,12 @@ class InProcess:
 async def running(url: str, handler: Callable[[], Awaitable[None]]) -> AsyncIterator[InProcess]:
     """Everything that one run of this handler needs."""
     settings = Settings(redis_url=url, max_text_chars=100_000_000)
-    server_id = ServerId()
-    redis = connect(url, server_id)
-    log = EventLog(redis, server_id, settings)
     publisher = Publisher(settings)
-    handlers = Handlers({"on_message": handler})
     session_id = new_id()
-    await log.create(session_id, new_id())
     try:
-        yield InProcess(redis, log, Runner(handlers, log, publisher, settings), session_id)
+        async with open_log(settings) as log:
+            await log.create(session_id, new_id())
+            runner = Runner(Handlers({"on_message": handler}), log, publisher, settings)
+            yield InProcess(log.redis, log, runner, session_id)
     finally:
         await asyncio.to_thread(publisher.close)
-        await redis.aclose()

@@ -26,9 +26,8 @@ from redis.asyncio import Redis
 from rounds import Row, percentile, table
 from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
+from stepwire_core.log import EventLog, open_log
 from stepwire_core.queue import RunRequest, open_queue
 from stepwire_core.settings import Settings
 
@@ -192,13 +191,8 @@ class _Client:
 
 @asynccontextmanager
 async def _client(settings: Settings) -> AsyncIterator[_Client]:
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
-    try:
-        async with open_queue(settings) as queue:
-            yield _Client(redis, EventLog(redis, server_id, settings), queue.enqueue)
-    finally:
-        await redis.aclose()
+    async with open_log(settings) as log, open_queue(settings) as queue:
+        yield _Client(log.redis, log, queue.enqueue)
 
 
 async def stock(form: Form, poll_s: float) -> Figures:

@@ -25,9 +25,8 @@ from accounting import cpu_s
 from rounds import Row, table
 from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server
-from stepwire_core.connections import ServerId, connect
 from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
+from stepwire_core.log import open_log
 from stepwire_core.queue import RunRequest, open_queue
 from stepwire_core.settings import Settings
 from worker_processes import ready
@@ -68,28 +67,22 @@ class Drained:
 async def _drained(
     settings: Settings, pids: tuple[list[int], int], runs: int, task: str, tokens: int | None
 ) -> Drained:
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
-    log = EventLog(redis, server_id, settings)
     arguments: dict[str, JsonValue] = {} if tokens is None else {"tokens": tokens}
     requests = []
-    try:
-        async with open_queue(settings) as queue:
-            for _ in range(runs):
-                run_id = new_id()
-                await log.create(run_id, run_id)
-                requests.append(
-                    RunRequest(session_id=run_id, run_id=run_id, handler=task, arguments=arguments)
-                )
-            workers, server = pids
-            before = cpu_s(workers), cpu_s([server]), time.process_time()
-            started = time.perf_counter()
-            await asyncio.gather(*map(queue.enqueue, requests))
-            await _empty(queue.redis, settings.queue_name)
-            seconds = time.perf_counter() - started
-            after = cpu_s(workers), cpu_s([server]), time.process_time()
-    finally:
-        await redis.aclose()
+    async with open_log(settings) as log, open_queue(settings) as queue:
+        for _ in range(runs):
+            run_id = new_id()
+            await log.create(run_id, run_id)
+            requests.append(
+                RunRequest(session_id=run_id, run_id=run_id, handler=task, arguments=arguments)
+            )
+        workers, server = pids
+        before = cpu_s(workers), cpu_s([server]), time.process_time()
+        started = time.perf_counter()
+        await asyncio.gather(*map(queue.enqueue, requests))
+        await _empty(queue.redis, settings.queue_name)
+        seconds = time.perf_counter() - started
+        after = cpu_s(workers), cpu_s([server]), time.process_time()
     used = [late - early for late, early in zip(after, before, strict=True)]
     return Drained(seconds, *used)
 
