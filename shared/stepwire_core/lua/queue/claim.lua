@@ -53,11 +53,8 @@ local function hold(id, score, slot, slots)
   end
 end
 
-local function take(id, slots)
-  redis.call('SET', HAS .. id, token, 'PX', lease)
-  put(id, now + lease)
-  redis.call('SADD', queue .. ':taken', id)
-  redis.call('HDEL', queue .. ':held', id)
+local function claim(id, slots)
+  take(id, token, lease)
   for _, slot in ipairs(slots) do
     redis.call('SADD', queue .. ':has:' .. slot, id)
     redis.call('ZREM', queue .. ':held:' .. slot, id)
@@ -78,7 +75,7 @@ while #taken - 2 < room and seen < MOST do
       passed = passed + 1
     else
       if limited then full, slots = find_slots(id) end
-      if full then hold(id, score, full, slots) else taken[#taken + 1] = take(id, slots) end
+      if full then hold(id, score, full, slots) else taken[#taken + 1] = claim(id, slots) end
     end
   end
   if #page < 2 * PAGE then break end

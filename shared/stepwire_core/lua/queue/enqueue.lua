@@ -4,6 +4,7 @@
 
 local id, defer_ms = ARGV[1], tonumber(ARGV[3])
 if redis.call('SET', JOB .. id, ARGV[2], 'PX', ARGV[4], 'NX') then
-  if defer_ms > 0 then put(id, now + defer_ms) else waits(id, exactly_now, tonumber(ARGV[5])) end
+  due_in(id, defer_ms, tonumber(ARGV[5]))
+elseif defer_ms == 0 then
+  wake_for(id)
 end
-if defer_ms == 0 then wake_for(id) end

@@ -46,6 +46,21 @@ local function comes_due(id)
   if held_at then put(id, held_at) else waits(id, exactly_now) end
 end
 
+-- Due in so many milliseconds; at 0 a worker is woken.
+local function due_in(id, defer_ms, priority)
+  if defer_ms > 0 then return put(id, now + defer_ms) end
+  waits(id, exactly_now, priority)
+  wake_for(id)
+end
+
+-- Somebody has it now, for the length of a lease.
+local function take(id, token, lease)
+  redis.call('SET', HAS .. id, token, 'PX', lease)
+  put(id, now + lease)
+  redis.call('SADD', queue .. ':taken', id)
+  redis.call('HDEL', queue .. ':held', id)
+end
+
 local function is_taken(id) return redis.call('EXISTS', HAS .. id) == 1 end
 
 -- Gives a place that has become free to the next job that was held back for it.

@@ -8,17 +8,10 @@ local id, holder = ARGV[1], redis.call('GET', HAS .. ARGV[1])
 if holder and holder ~= ARGV[2] then return end
 redis.call('DEL', HAS .. id)
 redis.call('SREM', queue .. ':taken', id)
-redis.call('HDEL', queue .. ':held', id)
 if ARGV[3] == 'over' then
   redis.call('ZREM', queue, id)
   redis.call('DEL', JOB .. id, TRIED .. id)
 elseif redis.call('ZSCORE', queue, id) then
-  local defer_ms = tonumber(ARGV[3])
-  if defer_ms > 0 then
-    put(id, now + defer_ms)
-  else
-    waits(id, exactly_now)
-    wake_for(id)
-  end
+  due_in(id, tonumber(ARGV[3]))
 end
 leave(id, {unpack(ARGV, 4)})

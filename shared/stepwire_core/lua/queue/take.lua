@@ -7,8 +7,6 @@
 local id = ARGV[1]
 local job = redis.call('GET', JOB .. id)
 if not job or not redis.call('ZSCORE', queue, id) then return nil end
-if not redis.call('SET', HAS .. id, ARGV[2], 'PX', ARGV[3], 'NX') then return nil end
-put(id, now + ARGV[3])
-redis.call('SADD', queue .. ':taken', id)
-redis.call('HDEL', queue .. ':held', id)
+if is_taken(id) then return nil end
+take(id, ARGV[2], ARGV[3])
 return job
