@@ -77,14 +77,12 @@ class LogReader:
         Raises:
             SessionNotFound: the session is not there.
         """
-        place: tuple[str | int, str | int] = ("", "") if after is None else after
         async with translated():
             keys = SessionKeys.of(session_id)
-            reply = await READ(self._redis, keys, *place, READ_EVENTS, READ_BYTES)
+            reply = await READ(self._redis, keys, *(after or ("", "")), READ_EVENTS, READ_BYTES)
         match reply:
-            case [b"log", epoch, top, entries]:
-                events = [_event_of_entry(entry) for entry in entries]
-                return LogTail(events, Cursor(int(epoch), int(top)))
+            case [b"log", epoch, top, entries] if after:
+                return LogTail(_events_after(after.seq, entries), Cursor(int(epoch), int(top)))
             case [b"state", epoch, top, state, streams]:
                 return _snapshot(session_id, Cursor(int(epoch), int(top)), state, streams)
             case _:
@@ -212,10 +210,29 @@ def events_of_message(message: bytes) -> list[Event]:
     return events
 
 
-def _event_of_entry(entry: tuple[bytes, list[bytes]]) -> Event:
-    cursor, fields = entry
-    _, type_, _, run_id, _, data = fields
-    return Event(Cursor.parse(cursor.decode()), type_.decode(), run_id.decode(), data.decode())
+def events_of_entry(entry: tuple[bytes, Sequence[bytes]]) -> list[Event]:
+    """What an entry of the log's stream stands for, oldest first (see ``append.lua``)."""
+    last = Cursor.parse(entry[0].decode())
+    _, type_, _, run_id, _, data = (value.decode() for value in entry[1])
+    if type_:
+        return [Event(last, type_, run_id, data)]
+    events: list[Event] = []
+    places: dict[str, list[str]] = {}
+    seq = int(run_id)
+    for line in data.split("\n")[:-1]:
+        if line[0] == "=":
+            places[line[1]] = line[2:].split(" ")
+            continue
+        field, step_id, of_run = places[line[0]]
+        payload = f'{{"id":"{step_id}","field":"{field}","text":"{line[1:]}"}}'
+        events.append(Event(Cursor(last.epoch, seq + len(events)), "step.delta", of_run, payload))
+    return events
+
+
+def _events_after(seq: int, entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Event]:
+    events = [event for entry in entries for event in events_of_entry(entry)]
+    missing = seq + 1 - events[0].cursor.seq if events else 0
+    return events[missing : missing + READ_EVENTS]
 
 
 def document_of(value: bytes) -> bytes:

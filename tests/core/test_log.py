@@ -302,7 +302,7 @@ async def test_all_keys_of_a_session_expire_at_one_instant(log: Log) -> None:
         key: await log.redis.execute_command("PEXPIRETIME", key)
         for key in await log.redis.keys(f"*{log.session_id}*")
     }
-    assert len(expiries) == 6
+    assert len(expiries) == 7
     assert len(set(expiries.values())) == 1
     [at] = set(expiries.values())
     ttl_ms = log.settings.session_ttl_s * 1000

@@ -15,6 +15,7 @@ from faults.work import Work
 from sse import Received, View
 from stepwire_core.cursor import Cursor
 from stepwire_core.keys import SessionKeys
+from stepwire_core.reading import events_of_entry
 
 
 @dataclass(slots=True)
@@ -35,12 +36,12 @@ class Entry(Received):
 
 def read_log(redis: Redis, session_id: str) -> list[Entry]:
     """All events that the stream holds, straight from Redis."""
-    entries = []
     stream: Any = redis.xrange(SessionKeys.of(session_id).log)
-    for cursor, fields in stream:
-        type_, run, data = (fields[name].decode() for name in (b"t", b"r", b"d"))
-        entries.append(Entry(Cursor.parse(cursor.decode()), type_, json.loads(data), data, run))
-    return entries
+    return [
+        Entry(event.cursor, event.type, json.loads(event.data), event.data, event.run_id)
+        for cursor, fields in stream
+        for event in events_of_entry((cursor, [part for pair in fields.items() for part in pair]))
+    ]
 
 
 @dataclass(slots=True)

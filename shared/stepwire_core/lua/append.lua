@@ -2,7 +2,7 @@
 --
 -- Lua has no rollback: everything is checked before the first write.
 --
--- KEYS  log, state, meta, open (a set: the streams of text that are not folded in yet)
+-- KEYS  log, state, meta, open (a hash: the streams of text that are not folded in yet)
 -- ARGV  mode            'create': make the session if it is not there; 'append': it must be there;
 --                       'close': the same, and only what ends something that is there is in it, whatever the limits
 --       server          id of the server's process as the caller's connection knows it, or ''
@@ -38,24 +38,29 @@
 -- Limits  `meta` counts the session's steps, and the bytes of what the state, the streams of text, the user session and
 --         the kept elements hold. Who adds nothing is never refused: what ends, is removed or replaced by the end of a
 --         step, and runs.
+--
+-- Tail    Small pieces of text, as a model sends them, do not get an entry each, which would weigh ten times the text.
+--         They are gathered in `tail`, each a line: a letter for where it belongs, and the text. The line
+--         `=<letter><field> <step> <run>` stands before the first of a letter. When there are enough of them, or something
+--         else is stored, they become one entry that has the id of its last event: t '', r the sequence of its first
+--         event, d the lines. Until then `tail` in `meta` is that sequence, and who has a letter has
+--         `<that sequence> <run> <letter>` in `open`.
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
-local user, files, turns, results = base .. 'user', base .. 'files', base .. 'turns', base .. 'results'
-local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local log_max_bytes, max_steps, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local producer, first, known, run, attempt = ARGV[9], tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[13])
 local answers, turn = ARGV[14], ARGV[15]
 local HEAD, WIDTH = 15, 5
 local ENTRY = 100 -- what an entry costs in Redis beside its value, about
+local PIECE, PIECES, LETTERS = 128, 100, 64 -- of the tail: bytes of a piece, pieces, their places
 local count = (#ARGV - HEAD) / WIDTH
 
 local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run,
-  'steps', 'bytes', 'log_bytes', 'log_from')
+  'bytes', 'log_bytes', 'tail')
 local epoch, seq, home, expires = found[1], tonumber(found[2]), found[3], tonumber(found[4])
-local had, bytes = tonumber(found[7]) or 0, tonumber(found[8]) or 0
-local steps = had
-local log_bytes, log_from = tonumber(found[9]) or 0, tonumber(found[10]) or 1
+local bytes, log_bytes, tail = tonumber(found[7]) or 0, tonumber(found[8]) or 0, found[9] or ''
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
@@ -83,19 +88,26 @@ if skip < count and run ~= '' and found[6] then
   if current > attempt then return {'fenced', current} end
 end
 if skip < count and answers ~= '' and redis.call('HGET', meta, 'a:' .. answers) ~= 'open' then return {'closed'} end
-local adds, new_steps, new_bytes = false, 0, 0
+local plain, adds, new_steps, new_bytes = true, false, 0, 0
 for i = skip, count - 1 do
   local at = HEAD + i * WIDTH
   local op, kind, id, size = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], #ARGV[at + 5]
-  if not string.find('SNDRXGTUABQEV', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
-  if op == 'N' and redis.call('HEXISTS', state, 's:' .. id) == 1 then return {'taken', id} end
-  if kind == 'step.start' then new_steps = new_steps + 1 end
-  if kind == 'step.update' then
-    adds = true
-  elseif kind ~= 'step.end' and string.find('SNDRAQU', op, 1, true) and size > 0 then
-    adds, new_bytes = true, new_bytes + size
+  if op == 'D' then
+    plain, adds, new_bytes = plain and size <= PIECE, adds or size > 0, new_bytes + size
+  else
+    plain = false
+    if not string.find('SNRXGTUABQEV', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
+    if op == 'N' and redis.call('HEXISTS', state, 's:' .. id) == 1 then return {'taken', id} end
+    if kind == 'step.start' then new_steps = new_steps + 1 end
+    if kind == 'step.update' then
+      adds = true
+    elseif kind ~= 'step.end' and string.find('SNRAQU', op, 1, true) and size > 0 then
+      adds, new_bytes = true, new_bytes + size
+    end
   end
 end
+local had = not plain and tonumber(redis.call('HGET', meta, 'steps')) or 0
+local steps = had
 if adds and mode ~= 'close' then
   if new_steps > 0 and steps + new_steps > max_steps then return {'full', 'steps', max_steps} end
   if bytes >= max_bytes or bytes + new_bytes > max_bytes then return {'full', 'bytes', max_bytes} end
@@ -104,82 +116,83 @@ end
 local created = epoch and found[1] == false and 1 or 0
 if fresh then
   redis.call('DEL', log)
-  log_bytes, log_from = 0, seq + 1
-  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'server', server, 'log_from', log_from)
+  log_bytes, tail = 0, ''
+  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'server', server, 'log_from', seq + 1, 'tail', '')
 elseif server ~= '' and (not home or home == '') then
   redis.call('HSET', meta, 'server', server)
 end
 if run ~= '' and not found[6] then
   redis.call('HSET', meta, 'r:' .. run, attempt)
-  if turn ~= '' then redis.call('RPUSH', turns, turn .. ' ' .. run) end
+  if turn ~= '' then redis.call('RPUSH', base .. 'turns', turn .. ' ' .. run) end
 end
 
 -- Expiry moves only now and then, all keys to the same instant: a session lives ttl to ttl * 17/16 from
 -- its last event.
 local touch = fresh or seq == 0 or not expires or expires - now < ttl_ms
 if touch then expires = now + ttl_ms + math.floor(ttl_ms / 16) end
-if turn ~= '' then redis.call('PEXPIREAT', turns, expires) end
+if turn ~= '' then redis.call('PEXPIREAT', base .. 'turns', expires) end
 
-local function out(field, id) return base .. 'out:' .. field .. ':' .. id end
+local had_tail = tail
+
+-- Writes down what was counted, and tells it.
+local function finish(message, stored)
+  -- In halves: when the younger one is full, the older one goes.
+  if log_bytes > log_max_bytes / 2 then
+    redis.call('XTRIM', log, 'MINID', epoch .. '-' .. (redis.call('HGET', meta, 'log_from') or 1))
+    log_bytes = 0
+    redis.call('HSET', meta, 'log_from', seq + 1)
+  end
+  if skip < count then
+    -- A session that is older than these counters may take away more than was counted.
+    local counted = {'seq', seq, 'bytes', math.max(0, bytes), 'log_bytes', log_bytes}
+    if tail ~= had_tail then counted[7], counted[8] = 'tail', tail end
+    if steps ~= had then counted[#counted + 1], counted[#counted + 2] = 'steps', math.max(0, steps) end
+    if producer ~= '' then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, first + count - 1 end
+    redis.call('HSET', meta, unpack(counted))
+  end
+  if touch then
+    redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
+    for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
+    for _, name in ipairs({'tail', 'user', 'files', 'turns', 'results'}) do redis.call('PEXPIREAT', base .. name, expires) end
+    for _, member in ipairs(redis.call('HKEYS', open)) do
+      redis.call('PEXPIREAT', base .. 'out:' .. member, expires)
+    end
+  end
+  if stored > 0 then redis.call(publish, string.sub(base, 1, -2), message) end
+  return {'ok', epoch, seq, stored, created}
+end
+
+-- What `step.delta` says, without its end.
+local function delta(field, id, text)
+  return '{"id":"' .. id .. '","field":"' .. field .. '","text":"' .. text
+end
+
+-- What most calls are: one more piece of a text that has its letter.
+if plain and count - skip == 1 and tail ~= '' and seq - tail + 2 < PIECES then
+  local at = HEAD + skip * WIDTH
+  local kind, id, field, text = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local place, of_run = redis.call('HGET', open, field .. ':' .. id), tail .. ' ' .. run .. ' '
+  if place and string.sub(place, 1, #of_run) == of_run then
+    redis.call('APPEND', base .. 'out:' .. field .. ':' .. id, text)
+    redis.call('APPEND', base .. 'tail', string.sub(place, #of_run + 1) .. text .. '\n')
+    seq, bytes, log_bytes = seq + 1, bytes + #text, log_bytes + #text + 2
+    return finish(epoch .. '\n' .. seq .. ' ' .. kind .. ' ' .. run .. ' ' .. delta(field, id, text) .. '"}', 1)
+  end
+end
 
 -- What is kept grows from `before` bytes to `after`; 0: it is not there.
 local function count_bytes(before, after)
   bytes = bytes + after - before + (after > 0 and ENTRY or 0) - (before > 0 and ENTRY or 0)
 end
 
-local function drop(key, field)
-  count_bytes(redis.call('HSTRLEN', key, field), 0)
-  return redis.call('HDEL', key, field) == 1
-end
-
-local function close_streams(id)
-  for _, field in ipairs({'output', 'input'}) do
-    if redis.call('SREM', open, field .. ':' .. id) == 1 then
-      count_bytes(redis.call('STRLEN', out(field, id)), 0)
-      redis.call('DEL', out(field, id))
-    end
-  end
-end
-
--- The folds return whether the event counts: of a step that has been removed, nothing does but a new start.
-
-local function put_step(kind, id, parent, payload, order)
-  local old = redis.call('HGET', state, 's:' .. id)
-  if old then
-    order = string.match(old, '^%d+')
-    close_streams(id)
-  elseif mode == 'close' or kind ~= 'step.start' and redis.call('HEXISTS', meta, 'x:' .. id) == 1 then
-    return false
-  else
-    steps = steps + 1
-  end
-  local value = order .. ' ' .. parent .. ' ' .. payload
-  count_bytes(old and #old or 0, #value)
-  redis.call('HSET', state, 's:' .. id, value)
-  return true
-end
-
-local function put_run(id, payload, order)
-  local old = redis.call('HGET', state, 'r:' .. id)
-  local value = (old and string.match(old, '^%d+') or order) .. ' - ' .. payload
-  count_bytes(old and #old or 0, #value)
-  redis.call('HSET', state, 'r:' .. id, value)
-end
-
--- The next one may begin.
-local function leave_turn(id)
-  for _, entry in ipairs(redis.call('LRANGE', turns, 0, -1)) do
-    if string.match(entry, ' (%S+)$') == id then redis.call('LREM', turns, 1, entry) end
-  end
-end
-
--- A stream of text starts with '+' (it continues the field of the stored step) or '=' (it replaces it).
+-- A stream of text starts with '+' (it continues the field of the stored step) or '=' (it replaces it). Returns
+-- whether the text counts, which it does not when its step is not there.
 local function stream(op, field, id, text)
   local member = field .. ':' .. id
-  local key = out(field, id)
-  if redis.call('SADD', open, member) == 1 then
+  local key = base .. 'out:' .. member
+  if redis.call('HSETNX', open, member, '') == 1 then
     if redis.call('HEXISTS', state, 's:' .. id) == 0 then
-      redis.call('SREM', open, member)
+      redis.call('HDEL', open, member)
       return false
     end
     redis.call('PEXPIREAT', open, expires)
@@ -195,87 +208,180 @@ local function stream(op, field, id, text)
   return true
 end
 
--- What belongs to a step: its elements (e:), its feedback (f:), what it asks (a:). One that comes after its step
--- was removed is gone with it, and so are the bytes kept for it.
-
-local function forget(id)
-  if string.sub(id, 1, 2) == 'e:' then drop(files, string.sub(id, 3)) end
-  if string.sub(id, 1, 2) == 'a:' then redis.call('HSET', meta, id, 'ended') end
+local function add_entry(last, kind, from, data)
+  redis.call('XADD', log, 'MINID', '~', epoch .. '-' .. math.max(0, last - maxlen + 1), epoch .. '-' .. last,
+    't', kind, 'r', from, 'd', data)
 end
 
-local function put_belonging(id, parent, payload, order)
-  if redis.call('HEXISTS', meta, 'x:' .. parent) == 1 and redis.call('HEXISTS', state, 's:' .. parent) == 0 then
-    forget(id)
-    return false
+local function letters_in(lines) return select(2, string.gsub('\n' .. lines, '\n=', '')) end
+
+local function end_tail()
+  if tail == '' then return end
+  local lines = redis.call('GET', base .. 'tail') or ''
+  -- A line that is missing shows as a gap.
+  if select(2, string.gsub(lines, '\n', '')) - letters_in(lines) == seq - tail + 1 then
+    add_entry(seq, '', tail, lines)
   end
-  local old = redis.call('HGET', state, id)
-  local value = (old and string.match(old, '^%d+') or order) .. ' ' .. parent .. ' ' .. payload
-  count_bytes(old and #old or 0, #value)
-  redis.call('HSET', state, id, value)
+  redis.call('DEL', base .. 'tail')
+  tail = ''
+end
+
+-- The letter in the tail for where a piece belongs, and its line there if that is new.
+local function letter_for(field, id)
+  if tail ~= '' then
+    local of_run = tail .. ' ' .. run .. ' '
+    local place = redis.call('HGET', open, field .. ':' .. id)
+    if string.sub(place, 1, #of_run) == of_run then return string.sub(place, #of_run + 1), '' end
+  end
+  local known = tail ~= '' and letters_in(redis.call('GET', base .. 'tail') or '') or 0
+  if known == LETTERS then
+    end_tail()
+    known = 0
+  end
+  if tail == '' then
+    tail = string.format('%.0f', seq + 1)
+    redis.call('SET', base .. 'tail', '', 'PXAT', expires)
+  end
+  local letter = string.char(62 + known) -- after '='
+  redis.call('HSET', open, field .. ':' .. id, tail .. ' ' .. run .. ' ' .. letter)
+  return letter, '=' .. letter .. field .. ' ' .. id .. ' ' .. run .. '\n'
+end
+
+local function add_piece(field, id, text)
+  if not stream('D', field, id, text) then return false end
+  local letter, line = letter_for(field, id)
+  redis.call('APPEND', base .. 'tail', line .. letter .. text .. '\n')
+  log_bytes = log_bytes + #line + #text + 2
   return true
 end
 
-local function remove_belonging(id)
-  forget(id)
-  return drop(state, id)
-end
+-- The folds of all that is more than a piece of text, by operation; made only where there is such. They return whether
+-- the event counts: of a step that has been removed, nothing does but a new start.
+local fold = {}
+if not plain then
+  local user, files, turns, results = base .. 'user', base .. 'files', base .. 'turns', base .. 'results'
 
-local function put_ask(op, id, parent, payload, order)
-  if op == 'E' and redis.call('HGET', meta, id) ~= 'open' then return false end
-  redis.call('HSET', meta, id, op == 'E' and 'ended' or 'open')
-  return put_belonging(id, parent, payload, order)
-end
-
-local function remove(id)
-  local children, belongings = {}, {}
-  local all = redis.call('HGETALL', state)
-  for i = 1, #all, 2 do
-    local field, parent = all[i], string.match(all[i + 1], '^%d+ (%S+) ')
-    local is_step = string.sub(field, 1, 2) == 's:'
-    local below = is_step and children or belongings
-    below[parent] = below[parent] or {}
-    table.insert(below[parent], is_step and string.sub(field, 3) or field)
+  local function drop(key, field)
+    count_bytes(redis.call('HSTRLEN', key, field), 0)
+    return redis.call('HDEL', key, field) == 1
   end
-  local doomed, i = {id}, 1
-  while doomed[i] do
-    if drop(state, 's:' .. doomed[i]) then steps = steps - 1 end
-    -- That it was removed is remembered, so it counts.
-    if redis.call('HSET', meta, 'x:' .. doomed[i], '') == 1 then bytes = bytes + ENTRY end
-    close_streams(doomed[i])
-    for _, belonging in ipairs(belongings[doomed[i]] or {}) do remove_belonging(belonging) end
-    for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
-    children[doomed[i]] = nil
-    i = i + 1
-  end
-  touch = true
-end
 
-local lines, stored = {epoch}, 0
-for i = skip, count - 1 do
-  local at = HEAD + i * WIDTH
-  local op, kind, id, parent, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-  local counts = true
-  if op == 'S' or op == 'N' then
-    counts = put_step(kind, id, parent, payload, seq + 1)
-  elseif op == 'D' or op == 'R' then
-    counts = stream(op, parent, id, payload)
-    payload = '{"id":"' .. id .. '","field":"' .. parent .. '","text":"' .. payload ..
-      (op == 'R' and '","replace":true}' or '"}')
-  elseif op == 'X' then
-    remove(id)
-  elseif op == 'A' then
-    counts = put_belonging(id, parent, payload, seq + 1)
-  elseif op == 'B' then
-    counts = remove_belonging(id)
-  elseif op == 'Q' or op == 'E' then
-    counts = put_ask(op, id, parent, payload, seq + 1)
-  elseif op == 'V' then
-    counts = false
+  local function close_streams(id)
+    for _, field in ipairs({'output', 'input'}) do
+      local member = field .. ':' .. id
+      if redis.call('HDEL', open, member) == 1 then
+        count_bytes(redis.call('STRLEN', base .. 'out:' .. member), 0)
+        redis.call('DEL', base .. 'out:' .. member)
+      end
+    end
+  end
+
+  -- Who replaces a value keeps its place in the order.
+  local function put(id, parent, payload)
+    local old = redis.call('HGET', state, id)
+    local value = (old and string.match(old, '^%d+') or seq + 1) .. ' ' .. parent .. ' ' .. payload
+    count_bytes(old and #old or 0, #value)
+    redis.call('HSET', state, id, value)
+  end
+
+  -- What belongs to a step: its elements (e:), its feedback (f:), what it asks (a:). One that comes after its step
+  -- was removed is gone with it, and so are the bytes kept for it.
+
+  local function forget(id)
+    if string.sub(id, 1, 2) == 'e:' then drop(files, string.sub(id, 3)) end
+    if string.sub(id, 1, 2) == 'a:' then redis.call('HSET', meta, id, 'ended') end
+  end
+
+  local function remove_belonging(id)
+    forget(id)
+    return drop(state, id)
+  end
+
+  fold.D = function(kind, id, field, text) return stream('D', field, id, text) end
+  fold.R = function(kind, id, field, text) return stream('R', field, id, text) end
+
+  fold.S = function(kind, id, parent, payload)
+    if redis.call('HEXISTS', state, 's:' .. id) == 1 then
+      close_streams(id)
+    elseif mode == 'close' or kind ~= 'step.start' and redis.call('HEXISTS', meta, 'x:' .. id) == 1 then
+      return false
+    else
+      steps = steps + 1
+    end
+    put('s:' .. id, parent, payload)
+    return true
+  end
+  fold.N = fold.S
+
+  fold.X = function(kind, id)
+    local children, belongings = {}, {}
+    local all = redis.call('HGETALL', state)
+    for i = 1, #all, 2 do
+      local field, parent = all[i], string.match(all[i + 1], '^%d+ (%S+) ')
+      local is_step = string.sub(field, 1, 2) == 's:'
+      local below = is_step and children or belongings
+      below[parent] = below[parent] or {}
+      table.insert(below[parent], is_step and string.sub(field, 3) or field)
+    end
+    local doomed, i = {id}, 1
+    while doomed[i] do
+      if drop(state, 's:' .. doomed[i]) then steps = steps - 1 end
+      -- That it was removed is remembered, so it counts.
+      if redis.call('HSET', meta, 'x:' .. doomed[i], '') == 1 then bytes = bytes + ENTRY end
+      close_streams(doomed[i])
+      for _, belonging in ipairs(belongings[doomed[i]] or {}) do remove_belonging(belonging) end
+      for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
+      children[doomed[i]] = nil
+      i = i + 1
+    end
+    touch = true
+    return true
+  end
+
+  fold.G = function(kind, id, parent, payload)
+    put('r:' .. id, '-', payload)
+    return true
+  end
+
+  fold.T = function(kind, id, parent, payload)
+    redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1)
+    -- The next one may begin.
+    for _, entry in ipairs(redis.call('LRANGE', turns, 0, -1)) do
+      if string.match(entry, ' (%S+)$') == id then redis.call('LREM', turns, 1, entry) end
+    end
+    return fold.G(kind, id, parent, payload)
+  end
+
+  fold.A = function(kind, id, parent, payload)
+    if redis.call('HEXISTS', meta, 'x:' .. parent) == 1 and redis.call('HEXISTS', state, 's:' .. parent) == 0 then
+      forget(id)
+      return false
+    end
+    put(id, parent, payload)
+    return true
+  end
+
+  fold.B = function(kind, id) return remove_belonging(id) end
+
+  fold.Q = function(kind, id, parent, payload)
+    redis.call('HSET', meta, id, 'open')
+    return fold.A(kind, id, parent, payload)
+  end
+
+  fold.E = function(kind, id, parent, payload)
+    if redis.call('HGET', meta, id) ~= 'open' then return false end
+    redis.call('HSET', meta, id, 'ended')
+    return fold.A(kind, id, parent, payload)
+  end
+
+  fold.V = function(kind, id, channel, payload)
     redis.call('HSET', results, id, payload)
     redis.call('PEXPIREAT', results, expires)
-    redis.call(publish, parent, string.match(base, '{(.*)}') .. ' ' .. id)
-  elseif op == 'U' then
-    counts = false
+    redis.call(publish, channel, string.match(base, '{(.*)}') .. ' ' .. id)
+    return false
+  end
+
+  fold.U = function(kind, id, parent, payload)
     if payload == '' then
       drop(user, id)
     else
@@ -283,44 +389,34 @@ for i = skip, count - 1 do
       redis.call('HSET', user, id, payload)
     end
     redis.call('PEXPIREAT', user, expires)
-  else
-    put_run(id, payload, seq + 1)
-    if op == 'T' then
-      redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1)
-      leave_turn(id)
-    end
-  end
-  if counts then
-    seq, stored = seq + 1, stored + 1
-    log_bytes = log_bytes + #payload
-    redis.call('XADD', log, 'MAXLEN', '~', maxlen, epoch .. '-' .. seq, 't', kind, 'r', run, 'd', payload)
-    lines[#lines + 1] = seq .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
+    return false
   end
 end
 
--- In halves: when the younger one is full, the older one goes.
-if log_bytes > log_max_bytes / 2 then
-  redis.call('XTRIM', log, 'MINID', epoch .. '-' .. log_from)
-  log_bytes, log_from = 0, seq + 1
-  redis.call('HSET', meta, 'log_from', log_from)
-end
-if skip < count then
-  -- A session that is older than these counters may take away more than was counted.
-  local counted = {'seq', seq, 'bytes', math.max(0, bytes), 'log_bytes', log_bytes}
-  if steps ~= had then counted[7], counted[8] = 'steps', math.max(0, steps) end
-  if producer ~= '' then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, first + count - 1 end
-  redis.call('HSET', meta, unpack(counted))
-end
-if touch then
-  redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
-  for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
-  redis.call('PEXPIREAT', user, expires)
-  redis.call('PEXPIREAT', files, expires)
-  redis.call('PEXPIREAT', turns, expires)
-  redis.call('PEXPIREAT', results, expires)
-  for _, member in ipairs(redis.call('SMEMBERS', open)) do
-    redis.call('PEXPIREAT', base .. 'out:' .. member, expires)
+local lines = {epoch}
+for i = skip, count - 1 do
+  local at = HEAD + i * WIDTH
+  local op, kind, id, parent, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local is_piece, counts = op == 'D' and #payload <= PIECE, nil
+  if is_piece then
+    counts = add_piece(parent, id, payload)
+  else
+    counts = fold[op](kind, id, parent, payload)
+  end
+  if counts then
+    if op == 'D' then
+      payload = delta(parent, id, payload) .. '"}'
+    elseif op == 'R' then
+      payload = delta(parent, id, payload) .. '","replace":true}'
+    end
+    lines[#lines + 1] = seq + 1 .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
+    if not is_piece then
+      end_tail()
+      add_entry(seq + 1, kind, run, payload)
+      log_bytes = log_bytes + #payload
+    end
+    seq = seq + 1
+    if is_piece and seq - tail + 1 >= PIECES then end_tail() end
   end
 end
-if stored > 0 then redis.call(publish, string.sub(base, 1, -2), table.concat(lines, '\n')) end
-return {'ok', epoch, seq, stored, created}
+return finish(table.concat(lines, '\n'), #lines - 1)

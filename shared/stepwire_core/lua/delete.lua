@@ -12,7 +12,7 @@ local user, files, ending = base .. 'user', base .. 'files', base .. 'ending'
 
 local epoch = redis.call('HGET', meta, 'epoch')
 if epoch then
-  for _, member in ipairs(redis.call('SMEMBERS', open)) do redis.call('UNLINK', base .. 'out:' .. member) end
+  for _, member in ipairs(redis.call('HKEYS', open)) do redis.call('UNLINK', base .. 'out:' .. member) end
   local fields = redis.call('HGETALL', meta)
   for i = 1, #fields, 2 do
     local run = string.match(fields[i], '^r:(.+)$')
@@ -24,7 +24,7 @@ if epoch then
   if redis.call('EXISTS', user) == 1 then redis.call('RENAME', user, ending) end
   redis.call('HSET', ending, '', epoch)
   redis.call('PEXPIRE', ending, ARGV[4])
-  redis.call('UNLINK', log, state, meta, open, files, base .. 'turns', base .. 'results')
+  redis.call('UNLINK', log, state, meta, open, files, base .. 'tail', base .. 'turns', base .. 'results')
   redis.call(ARGV[2], string.sub(base, 1, -2), 'gone')
 end
 
