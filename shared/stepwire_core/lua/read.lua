@@ -14,41 +14,42 @@ if not epoch then return {'unknown'} end
 
 local seq, most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- The first event of an entry. Its id is that of the last.
-local function first_of(entry)
-  local kind, run = entry[2][2], entry[2][4]
-  return tonumber(kind == '' and run or string.match(entry[1], '%d+$'))
-end
-
 -- What would be the next entry, see append.lua.
 local function entry_of_tail()
   local lines = tail and tail ~= '' and redis.call('GET', base .. 'tail')
   if not lines then return nil end
   local _, count = string.gsub(lines, '\n', '')
   local _, letters = string.gsub('\n' .. lines, '\n=', '')
-  -- A line that is missing shows as a gap.
   if count - letters ~= top - tail + 1 then return nil end
   return {epoch .. '-' .. top, {'t', '', 'r', tail, 'd', lines}}
 end
 
 if ARGV[1] == epoch then
   if seq == tonumber(top) then return {'log', epoch, top, {}} end
-  local entries, size, place, ended = {}, 0, epoch .. '-' .. string.format('%.0f', seq + 1), false
+  local entries, size = {}, 0
+
+  -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole.
+  local function take(entry)
+    local last, kind, run = tonumber(string.match(entry[1], '%d+$')), entry[2][2], entry[2][4]
+    local first = kind == '' and tonumber(run) or last
+    if entries[1] and first ~= seq + 1 or first > seq + 1 then return false end
+    entries[#entries + 1] = entry
+    seq, size = last, size + #entry[2][6]
+    return #entries < most and size < most_bytes
+  end
+
+  local from, more = epoch .. '-' .. string.format('%.0f', seq + 1), true
   repeat
     -- In pieces: who asks for few bytes must not make the server copy all that many events.
-    local wanted = math.min(PIECE, most - #entries)
-    local some = redis.call('XRANGE', KEYS[1], place, '+', 'COUNT', wanted)
-    ended = #some < wanted
+    local some = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', PIECE)
     for _, entry in ipairs(some) do
-      entries[#entries + 1] = entry
-      size = size + #entry[2][6]
-      if size >= most_bytes then break end
+      more = more and take(entry)
     end
-    if entries[1] and first_of(entries[1]) > seq + 1 then break end
-    if entries[1] then place = '(' .. entries[#entries][1] end
-  until ended or #entries >= most or size >= most_bytes
-  if ended and size < most_bytes then entries[#entries + 1] = entry_of_tail() end
-  if entries[1] and first_of(entries[1]) <= seq + 1 then return {'log', epoch, top, entries} end
+    from = '(' .. epoch .. '-' .. string.format('%.0f', seq)
+  until not more or #some < PIECE
+  local newest = more and entry_of_tail()
+  if newest then take(newest) end
+  if entries[1] then return {'log', epoch, top, entries} end
 end
 
 local streams = {}
