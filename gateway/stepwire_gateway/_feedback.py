@@ -14,11 +14,12 @@ from stepwire_core.events import feedback_event
 from stepwire_core.ids import check_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.queue import RunRequest
-from stepwire_gateway._access import GuardedRoute, needs
+from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._bodies import Body
 from stepwire_gateway._services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
+    from stepwire_gateway._caller import Caller
     from stepwire_gateway._services import Services
 
 router = APIRouter(
@@ -38,25 +39,30 @@ class NewFeedback(Body):
 @router.put("")
 @needs("write", counts="messages")
 async def give_feedback(
-    services: ServicesDep, session_id: SessionId, step_id: StepIdPath, body: NewFeedback
+    services: ServicesDep,
+    caller: CallerDep,
+    session_id: SessionId,
+    step_id: StepIdPath,
+    body: NewFeedback,
 ) -> FeedbackDocument:
     """Rate a step, for all to see, and run ``on_feedback``; replaces what was said before."""
     step = await _step(services, session_id, step_id)
     if step["disable_feedback"]:
         raise FeedbackDisabled(session_id, step_id)
     feedback = FeedbackDocument(step_id=step_id, value=body.value, comment=body.comment, ts=now())
-    await _give(services, session_id, feedback)
+    await _give(services, caller, session_id, feedback)
     return feedback
 
 
 @router.delete("", status_code=204)
 @needs("write", counts="messages")
 async def withdraw_feedback(
-    services: ServicesDep, session_id: SessionId, step_id: StepIdPath
+    services: ServicesDep, caller: CallerDep, session_id: SessionId, step_id: StepIdPath
 ) -> None:
     """Take back what was said of a step, and run ``on_feedback`` with the value None."""
     await _step(services, session_id, step_id)
-    await _give(services, session_id, FeedbackDocument(step_id=step_id, value=None, ts=now()))
+    feedback = FeedbackDocument(step_id=step_id, value=None, ts=now())
+    await _give(services, caller, session_id, feedback)
 
 
 async def _step(services: Services, session_id: str, step_id: str) -> dict[str, object]:
@@ -71,14 +77,15 @@ async def _step(services: Services, session_id: str, step_id: str) -> dict[str, 
     return step
 
 
-async def _give(services: Services, session_id: str, feedback: FeedbackDocument) -> None:
+async def _give(
+    services: Services, caller: Caller, session_id: str, feedback: FeedbackDocument
+) -> None:
     appended = await services.log.append(Batch(session_id, [feedback_event(feedback)]))
     if appended.stored:
-        await services.queue.enqueue(
-            RunRequest(
-                session_id=session_id,
-                run_id=new_id(),
-                handler=ON_FEEDBACK,
-                arguments=feedback.model_dump(mode="json"),
-            )
+        request = RunRequest(
+            session_id=session_id,
+            run_id=new_id(),
+            handler=ON_FEEDBACK,
+            arguments=feedback.model_dump(mode="json"),
         )
+        await services.queue.enqueue(caller.asking(request))

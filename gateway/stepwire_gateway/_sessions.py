@@ -129,7 +129,7 @@ async def read_session(services: ServicesDep, session_id: SessionId) -> Snapshot
 
 @router.delete("/{session_id}", status_code=204)
 @needs("admin")
-async def delete_session(services: ServicesDep, session_id: SessionId) -> None:
+async def delete_session(services: ServicesDep, caller: CallerDep, session_id: SessionId) -> None:
     """Delete a session with everything in it, and run ``on_chat_end``.
 
     Its runs are cancelled, its streams end, and nobody can read it or write to it any more. A
@@ -137,9 +137,10 @@ async def delete_session(services: ServicesDep, session_id: SessionId) -> None:
     """
     deleted = await services.log.delete(session_id)
     run_id = derived_id(session_id, ON_CHAT_END, deleted.epoch)
-    await services.queue.enqueue(
-        RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_END, user=deleted.user)
+    request = RunRequest(
+        session_id=session_id, run_id=run_id, handler=ON_CHAT_END, user=deleted.user
     )
+    await services.queue.enqueue(caller.asking(request))
     await services.dead_letters.forget_session(session_id)
     if services.objects is not None:
         await asyncio.to_thread(services.objects.remove_session, session_id)

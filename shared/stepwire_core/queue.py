@@ -150,9 +150,10 @@ class RunQueue:
             raise QueueFull(self._count, limit)
 
     async def has(self, run_id: str) -> bool:
-        """Whether the run is queued or running."""
+        """Whether the run is queued, or a worker has it."""
+        keys = (job_key_prefix + run_id, in_progress_key_prefix + run_id)
         async with translated():
-            return bool(await self._redis.exists(job_key_prefix + run_id))
+            return bool(await self._redis.exists(*keys))
 
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from tokens import API_KEY, SECRET, bearer, token
+from tokens import API_KEY, SECRET, bearer, claims, signed, token
 
 AUTH = {"STEPWIRE_AUTH_SECRETS": SECRET, "STEPWIRE_API_KEYS": API_KEY}
 
@@ -18,8 +18,12 @@ APP = """
 
     GATE = pathlib.Path(os.environ["GATE"])
 
+    def note(name):
+        with GATE.with_name("journal").open("a") as journal:
+            journal.write(name + "\\n")
+
     async def work(name, wait=True):
-        async with cl.Step(name):
+        async with cl.Step(name, disable_feedback=False):
             while wait and not GATE.exists():
                 await asyncio.sleep(0.01)
 
@@ -34,6 +38,18 @@ APP = """
     @cl.task
     async def quick(name):
         await work(name, wait=False)
+
+    @cl.task
+    async def noted(name):
+        note(name)
+
+    @cl.on_feedback
+    async def rated(feedback):
+        note(feedback.comment)
+
+    @cl.on_chat_end
+    async def ended():
+        note("end of " + cl.context.session.id)
 
     @cl.task
     async def parts(count):
@@ -86,6 +102,21 @@ def wait_for(gateway: Gateway, session: str, *names: str) -> None:
     wait_until(over, f"{names} are over")
 
 
+def rate(gateway: Gateway, session: str, headers: dict[str, str], step: str, comment: str) -> None:
+    path = f"/v1/sessions/{session}/steps/{steps(gateway, session)[step]['id']}/feedback"
+    body = {"value": 1, "comment": comment}
+    gateway.client.put(path, json=body, headers=headers).raise_for_status()
+
+
+def wait_for_notes(gate: Path, count: int) -> list[str]:
+    journal = gate.with_name("journal")
+    wait_until(
+        lambda: journal.exists() and len(journal.read_text().splitlines()) >= count,
+        f"{count} have taken note",
+    )
+    return journal.read_text().splitlines()
+
+
 def test_a_handler_runs_so_often_on_all_workers_and_others_do_not_wait_for_it(
     stack: Stack, gate: Path
 ) -> None:
@@ -131,6 +162,24 @@ def test_a_subject_that_asks_for_much_does_not_keep_others_waiting(
     wait_for(gateway, "s.bob", "for ada")
     done = {**steps(gateway, "s.ada"), **steps(gateway, "s.bob")}
     assert done["for ada"]["started_at"] >= done["ada 19"]["ended_at"]
+
+
+def test_feedback_and_ends_of_sessions_count_for_whoever_asks_for_them(
+    stack: Stack, gate: Path
+) -> None:
+    stack.worker(APP, STEPWIRE_MAX_RUNNING_PER_SUBJECT="1", STEPWIRE_MAX_JOBS="2")
+    gateway = stack.gateway(port=None, **AUTH)
+    ada, bob = (bearer(token("s.*", rights=("admin",), sub=sub)) for sub in ("ada", "bob"))
+    for session in ("s.1", "s.2"):
+        gateway.client.post("/v1/sessions", json={"id": session}, headers=bearer(API_KEY))
+    start(gateway, "s.1", ada, "waits", args={"name": "ada"})
+    wait_until(lambda: running(gateway, "s.1") == {"ada"}, "it runs")
+    rate(gateway, "s.1", ada, "ada", "by ada")
+    gateway.client.delete("/v1/sessions/s.2", headers=ada).raise_for_status()
+    rate(gateway, "s.1", bob, "ada", "by bob")
+    assert wait_for_notes(gate, 1) == ["by bob"]
+    gate.touch()
+    assert wait_for_notes(gate, 3) == ["by bob", "by ada", "end of s.2"]
 
 
 def test_who_awaits_parts_leaves_its_subjects_place_to_them(stack: Stack, gate: Path) -> None:
@@ -182,3 +231,20 @@ def test_the_higher_priority_goes_first(stack: Stack, gate: Path) -> None:
     started = {name: step["started_at"] for name, step in steps(gateway, "s").items()}
     # What a run enqueues has its priority.
     assert sorted(started, key=started.__getitem__) == ["first", "parts", "part 0", "soon", "usual"]
+
+
+def test_feedback_and_ends_of_sessions_have_the_priority_of_whoever_asks_for_them(
+    stack: Stack, gate: Path
+) -> None:
+    stack.worker(APP, STEPWIRE_MAX_JOBS="1")
+    gateway = stack.gateway(port=None, **AUTH)
+    for session in ("s.1", "s.2"):
+        gateway.client.post("/v1/sessions", json={"id": session}, headers=bearer(API_KEY))
+    start(gateway, "s.1", bearer(API_KEY), "waits", args={"name": "first"})
+    wait_until(lambda: running(gateway, "s.1") == {"first"}, "the first one runs")
+    eve = bearer(signed(claims("s.*", rights=("admin",), sub="eve") | {"priority": 9}))
+    start(gateway, "s.1", bearer(API_KEY), "noted", args={"name": "usual"})
+    rate(gateway, "s.1", eve, "first", "by eve")
+    gateway.client.delete("/v1/sessions/s.2", headers=eve).raise_for_status()
+    gate.touch()
+    assert wait_for_notes(gate, 3) == ["by eve", "end of s.2", "usual"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,6 +80,25 @@ class Queue:
         """Its worker has not been heard of for longer than a lease."""
         await self.redis.delete(f"arq:in-progress:{self.run_id(name)}")
         await self.pass_time(name, int(self.settings.lease_s * 1000))
+
+    def keeper(
+        self,
+        leases: list[Lease],
+        *,
+        lost: Callable[[list[Lease]], object] = lambda _: None,
+        turned: Callable[[], object] = lambda: None,
+    ) -> LeaseKeeper:
+        registration = Registration(
+            self.settings, [], Activity(), places_taken=lambda: 0, stopping=lambda: False
+        )
+        return LeaseKeeper(
+            self.settings,
+            registration,
+            self.worker.token,
+            running=lambda: leases,
+            lost=lost,
+            poke_loop=turned,
+        )
 
     async def woken(self) -> list[str]:
         names: Any = await self.redis.lrange(f"{self.name}:wake", 0, -1)  # type: ignore[misc]
@@ -307,22 +326,28 @@ async def test_a_lease_whose_renewal_was_not_heard_of_is_not_lost(queue: Queue) 
     await queue.lose("theirs")
     assert await queue.claimed(other) == ["theirs"]
     await queue.redis.zincrby(queue.name, 5_000, ours.job_id)
-    registration = Registration(
-        queue.settings, [], Activity(), places_taken=lambda: 0, stopping=lambda: False
-    )
-    keeper = LeaseKeeper(
-        queue.settings,
-        registration,
-        queue.worker.token,
-        running=lambda: [ours, theirs],
-        lost=tell,
-        poke_loop=lambda: None,
-    )
-    with keeper:
+    with queue.keeper([ours, theirs], lost=tell):
         assert await asyncio.to_thread(heard.wait, 10)
     assert lost == [theirs]
     score = await queue.redis.zscore(queue.name, ours.job_id)
     assert score == ours.until_ms
+
+
+async def test_what_is_executed_is_there_although_the_queue_is_lost(queue: Queue) -> None:
+    await queue.add("executed", "waits")
+    [lease] = await queue.leases(room=1)
+    await queue.redis.delete(*await queue.keys())
+    assert not await queue.runs.has(queue.run_id("executed"))
+    turned = threading.Event()
+    with queue.keeper([lease], turned=turned.set):
+        assert await asyncio.to_thread(turned.wait, 10)
+        assert await queue.runs.has(queue.run_id("executed"))
+        assert not await queue.runs.has(queue.run_id("waits"))
+        # Asked for once more it waits until its worker has done with it, and then it is done.
+        await queue.add("executed")
+        assert await queue.claimed(queue.new_worker()) == []
+    await queue.worker.settle(lease, due_in_s=None)
+    assert not await queue.runs.has(queue.run_id("executed"))
 
 
 async def test_leases_and_due_times_go_by_the_server_whatever_the_worker_thinks(

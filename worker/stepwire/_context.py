@@ -35,6 +35,8 @@ class Enqueues(Protocol):
 
     async def enqueue(self, request: RunRequest, /) -> None: ...
 
+    async def has(self, run_id: str, /) -> bool: ...
+
 
 class Inner(Protocol):
     """A step that a library's own context has around the running code."""

@@ -7,19 +7,21 @@ import inspect
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from stepwire._context import current_frame
 from stepwire._handlers import name_of_task
 from stepwire._waiting import waited_for
+from stepwire_core.documents import RunDocument
 from stepwire_core.errors import InvalidArgument, StepwireError, StoreUnavailable, TaskFailed
 from stepwire_core.ids import new_id
 from stepwire_core.queue import RunRequest, open_queue
 from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
-    from stepwire._context import Scope
+    from stepwire._context import Enqueues, Scope
 
 logger = logging.getLogger("stepwire.enqueue")
 
@@ -51,7 +53,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
     awaited, the calling handler takes no place in its worker and counts for no limit, so any number
     may be under way: ``await asyncio.gather(*(cl.enqueue(part, i) for i in range(100)))``.
     Cancelling the caller, or the run that it belongs to, cancels the task; a caller whose worker
-    dies takes its tasks along.
+    dies takes its tasks along. A task that the queue's Redis has lost is queued again, within about
+    twice ``STEPWIRE_LEASE_S``.
 
     Args:
         task: The decorated function, or the name of a task that only the workers know.
@@ -86,14 +89,13 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         subject=scope.subject,
         priority=scope.priority,
     )
+    part = _Part(scope, request)
     # What it nests under is there before it.
     await scope.producer.flush()
     await _patiently(scope, lambda: scope.producer.register(request.run_id, digest))
     try:
-        await _patiently(scope, lambda: _queue(scope, request))
-        outcome = await waited_for(
-            scope, request.run_id, lambda: scope.producer.result(request.run_id)
-        )
+        await _patiently(scope, part.queue)
+        outcome = await waited_for(scope, request.run_id, part.outcome)
     except asyncio.CancelledError:
         await _cancel(scope, request.run_id)
         raise
@@ -148,13 +150,73 @@ async def _patiently(scope: Scope, work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(AGAIN_S)
 
 
-async def _queue(scope: Scope, request: RunRequest) -> None:
+class _Part:
+    """The run of a task that is awaited, and its job."""
+
+    def __init__(self, scope: Scope, request: RunRequest) -> None:
+        self._scope = scope
+        self._request = request
+        self._lease_s = scope.producer.publisher.settings.lease_s
+        self._look_at = time.monotonic() + self._lease_s
+        self._was_gone = False
+
+    async def queue(self) -> None:
+        """Let workers see it; again changes nothing."""
+        async with _queue_of(self._scope) as queue:
+            await queue.enqueue(self._request)
+
+    async def outcome(self) -> dict[str, Any] | None:
+        """What it has come to; None: nothing yet."""
+        outcome = await self._result()
+        if outcome is None and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + self._lease_s
+            outcome = await self._look_for_job()
+        return outcome
+
+    async def _look_for_job(self) -> dict[str, Any] | None:
+        """Without its job nobody would ever end the run: put it back.
+
+        One that is gone twice, a lease apart, is lost: a worker that has the run has renewed its
+        lease by then. A worker that is cut off from the queue counts as lost, as ever: the session
+        counts the attempts, so the run is not executed more often than its handler says.
+        """
+        async with _queue_of(self._scope) as queue:
+            gone = not await queue.has(self._request.run_id)
+            if not (gone and self._was_gone):
+                self._was_gone = gone
+                return None
+            if (end := await self._end()) is not None:
+                return end
+            logger.warning(
+                "the queue has lost a task: it is queued again",
+                extra={"run_id": self._request.run_id},
+            )
+            await queue.enqueue(self._request)
+        self._was_gone = False
+        return None
+
+    async def _end(self) -> dict[str, Any] | None:
+        """How the run is over, if it is: perhaps it was ended by somebody who did not know that it
+        is awaited."""
+        [document] = await self._scope.producer.state([f"r:{self._request.run_id}"])
+        run = None if document is None else RunDocument.model_validate_json(document)
+        if run is None or run.status == "running" or run.will_retry:
+            return None
+        error = None if run.error is None else run.error.model_dump()
+        return await self._result() or {"status": run.status, "error": error, "value": None}
+
+    async def _result(self) -> dict[str, Any] | None:
+        return await self._scope.producer.result(self._request.run_id)
+
+
+@asynccontextmanager
+async def _queue_of(scope: Scope) -> AsyncIterator[Enqueues]:
     if scope.queue is not None and scope.loop is asyncio.get_running_loop():
-        await scope.queue.enqueue(request)
+        yield scope.queue
         return
     # A script, or a loop of its own: this is no place to keep connections.
     async with open_queue(scope.producer.publisher.settings) as queue:
-        await queue.enqueue(request)
+        yield queue
 
 
 async def _cancel(scope: Scope, run_id: str) -> None:

@@ -69,6 +69,15 @@ class Handlers:
         """How the runs of that handler are treated, known or not."""
         return self.policies.get(name, _DEFAULT)
 
+    @property
+    def max_running(self) -> dict[str, int]:
+        """The most runs of a handler that all workers execute at a time, where it says one."""
+        return {
+            name: policy.max_running
+            for name, policy in self.policies.items()
+            if policy.max_running is not None
+        }
+
     def get(self, name: str) -> Callable[..., Any]:
         """The handler of that name.
 

@@ -14,8 +14,10 @@ end
 local holders, ends = redis.call('MGET', unpack(keys)), redis.call('ZMSCORE', queue, unpack(jobs))
 for i, id in ipairs(jobs) do
   local holder, known = holders[i], tonumber(ARGV[2 * i + 2])
-  -- Not in the queue: done elsewhere, or the queue is lost. Nobody can take it, so there is nothing to keep.
-  if ends[i] then
+  if not ends[i] then
+    -- Done elsewhere, or the queue is lost. Nobody can take it, but who awaits it sees that it is executed.
+    if not holder or holder == token then redis.call('SET', HAS .. id, token, 'PX', lease) end
+  else
     local till = tonumber(ends[i])
     if holder == token or (not holder and till == known) then
       redis.call('SET', HAS .. id, token, 'PX', lease)

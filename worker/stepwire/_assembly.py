@@ -1,0 +1,93 @@
+"""What a worker process consists of, beside its loop, and in which order it begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from stepwire._lease import LeaseKeeper
+from stepwire._process import used_as_process_publisher
+from stepwire._publisher import Publisher
+from stepwire._registration import Activity, Registration
+from stepwire._run import Runner
+from stepwire._signals import Signals
+from stepwire_core.dead_letters import DeadLetters
+from stepwire_core.log import open_log
+from stepwire_core.queue import RunQueue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from redis.asyncio import Redis
+
+    from stepwire._claims import Claims
+    from stepwire._handlers import Handlers
+    from stepwire._places import Places
+    from stepwire_core.settings import Settings
+
+logger = logging.getLogger("stepwire.worker")
+
+
+@asynccontextmanager
+async def assembled(
+    handlers: Handlers,
+    settings: Settings,
+    redis: Redis,
+    claims: Claims,
+    places: Places,
+    *,
+    stopping: Callable[[], bool],
+) -> AsyncIterator[Runner]:
+    """What executes the runs of this process; ``redis`` is the queue's."""
+    loop = asyncio.get_running_loop()
+    activity = Activity()
+    registration = Registration(
+        settings,
+        handlers.functions,
+        activity,
+        places_taken=lambda: places.taken,
+        stopping=stopping,
+    )
+    keeper = LeaseKeeper(
+        settings,
+        registration,
+        claims.token,
+        running=places.leases,
+        lost=lambda leases: loop.call_soon_threadsafe(places.lose, leases),
+        poke_loop=lambda: loop.call_soon_threadsafe(keeper.loop_answers),
+    )
+    async with open_log(settings) as log, _publishing(settings) as publisher:
+        signals = Signals(log, settings)
+        with keeper:
+            async with signals.listening():
+                runner = Runner(
+                    handlers,
+                    log,
+                    publisher,
+                    settings,
+                    signals=signals,
+                    queue=RunQueue(redis, settings.queue_name),
+                    resting=places.resting,
+                    activity=activity,
+                    dead_letters=DeadLetters(redis, settings),
+                )
+                logger.info(
+                    "worker ready",
+                    extra={
+                        "handlers": ", ".join(sorted(handlers.functions)),
+                        "queue": settings.queue_name,
+                    },
+                )
+                yield runner
+
+
+@asynccontextmanager
+async def _publishing(settings: Settings) -> AsyncIterator[Publisher]:
+    publisher = Publisher(settings)
+    try:
+        with used_as_process_publisher(publisher):
+            yield publisher
+    finally:
+        await asyncio.to_thread(publisher.close)
