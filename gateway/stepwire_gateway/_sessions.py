@@ -24,6 +24,7 @@ from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
 from stepwire_core.runs import cancelled_events
+from stepwire_core.submission import submit
 from stepwire_core.turns import pass_turn
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._bodies import Body, Id, OnBehalf
@@ -189,22 +190,21 @@ async def post_message(
         element_ids=body.elements,
     )
     events = message_events(message, elements)
-    appended = await services.log.append(
-        Batch(session_id, events, producer=f"m.{message_id}", run_id=run_id, turn=ON_MESSAGE)
-    )
-    if not appended.stored:
-        await _same_message(services, session_id, message)
-    await services.queue.enqueue(
-        caller.asking(
-            RunRequest(
-                session_id=session_id,
-                run_id=run_id,
-                handler=ON_MESSAGE,
-                message=message,
-                elements=elements,
-            )
+    batch = Batch(session_id, events, producer=f"m.{message_id}", run_id=run_id, turn=ON_MESSAGE)
+    request = caller.asking(
+        RunRequest(
+            session_id=session_id,
+            run_id=run_id,
+            handler=ON_MESSAGE,
+            message=message,
+            elements=elements,
         )
     )
+    appended = await submit(services.log, services.queue, batch, request)
+    if not appended.stored:
+        await _same_message(services, session_id, message)
+        # Whoever sent it first was perhaps cut off before he had queued it.
+        await services.queue.enqueue(request)
     return AcceptedMessage(run_id=run_id, message_id=message_id)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
 
@@ -49,6 +49,14 @@ ENDING_TTL_MS: Final = 24 * 3600 * 1000
 """How long a deletion that was cut off can be taken up again."""
 
 
+class AppendScript(Protocol):
+    """Takes what ``append.lua`` takes, and returns what it returns."""
+
+    async def __call__(
+        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
+    ) -> list[Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
     """An attempt, counted from 1, the user session it begins with, and whether to cancel it."""
@@ -77,7 +85,12 @@ class EventLog(LogReader):
         self._server_id = server_id
         self._settings = settings
 
-    async def append(self, batch: Batch) -> Appended:
+    @property
+    def is_beside_queue(self) -> bool:
+        """Whether the log and the queue are on one server."""
+        return self._settings.effective_queue_url == self._settings.redis_url
+
+    async def append(self, batch: Batch, script: AppendScript = APPEND) -> Appended:
         """Store a batch, fold it into the state, tell the subscribers: atomically.
 
         Raises:
@@ -89,20 +102,20 @@ class EventLog(LogReader):
         """
         async with translated():
             try:
-                reply = await self._append(batch)
+                reply = await self._append(batch, script)
             except ServerChanged:
                 # With the old id it would be stored in the epoch that may have lost its end.
-                reply = await self._append(batch)
+                reply = await self._append(batch, script)
             result = batch.result(reply)
         if isinstance(result, StepwireError):
             raise result
         return result
 
-    async def _append(self, batch: Batch) -> list[Any]:
+    async def _append(self, batch: Batch, script: AppendScript) -> list[Any]:
         server = await self._server_id.known(self._redis)
         args = batch.script_args(self._settings, server)
         with self._server_id.expected(server):
-            return await APPEND(self._redis, SessionKeys.of(batch.session_id), *args)
+            return await script(self._redis, SessionKeys.of(batch.session_id), *args)
 
     async def create(self, session_id: str, first_run_id: str, turn: str = "") -> bool:
         """Make a session that knows one run; False if it was there."""

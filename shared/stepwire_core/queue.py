@@ -96,6 +96,15 @@ def queue_keys(queue_name: str) -> list[str]:
     return [queue_name, wake_key(queue_name)]
 
 
+def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[str | bytes | int]:
+    """The ARGV of ``enqueue.lua``."""
+    job = serialize_job(
+        RUN_FUNCTION, (request.model_dump(),), {}, None, timestamp_ms(), serializer=serialize
+    )
+    defer_ms = int(defer_s * 1000)
+    return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, request.priority]
+
+
 class RunQueue:
     """Puts runs into the queue. A run is queued once, however often it is enqueued.
 
@@ -108,7 +117,8 @@ class RunQueue:
         self._queue_name = queue_name
         self._counted_at = float("-inf")
         self._count = 0
-        self._keys = queue_keys(queue_name)
+        self.keys: Final = queue_keys(queue_name)
+        """Those that its scripts take."""
         self._token = new_id()
         self._enqueue = redis.register_script(queue_script("enqueue"))
         self._hurry = redis.register_script(queue_script("hurry"))
@@ -121,19 +131,13 @@ class RunQueue:
         Raises:
             StoreUnavailable: the queue's Redis does not answer; enqueueing again is safe.
         """
-        job = serialize_job(
-            RUN_FUNCTION, (request.model_dump(),), {}, None, timestamp_ms(), serializer=serialize
-        )
-        defer_ms = int(defer_s * 1000)
-        args: list[str | bytes | int]
-        args = [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, request.priority]
         async with translated():
-            await self._enqueue(keys=self._keys, args=args)
+            await self._enqueue(keys=self.keys, args=enqueue_args(request, defer_s))
 
     async def hurry(self, run_id: str) -> None:
         """Make a waiting run due now, and wake an idle worker; no such run is no error."""
         async with translated():
-            await self._hurry(keys=self._keys, args=[run_id])
+            await self._hurry(keys=self.keys, args=[run_id])
 
     async def require_room(self, limit: int) -> None:
         """Return when there is room for another run, as far as was known a second ago.
@@ -158,7 +162,7 @@ class RunQueue:
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""
         async with translated():
-            job = await self._take(keys=self._keys, args=[run_id, self._token, int(lease_s * 1000)])
+            job = await self._take(keys=self.keys, args=[run_id, self._token, int(lease_s * 1000)])
         if job is None:
             return None
         [request] = deserialize(cast("bytes", job))["a"]
@@ -167,7 +171,7 @@ class RunQueue:
     async def finish(self, run_id: str) -> None:
         """Take a run that was taken off the queue: it is over."""
         async with translated():
-            await self._settle(keys=self._keys, args=[run_id, self._token, "over"])
+            await self._settle(keys=self.keys, args=[run_id, self._token, "over"])
 
     @property
     def redis(self) -> Redis:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
@@ -14,16 +15,27 @@ from stepwire_core.keys import SessionKeys
 
 
 class Script:
-    """A Lua script of this package, called by its digest."""
+    """A Lua script, called by its digest."""
 
-    def __init__(self, name: str) -> None:
-        self.source = files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
+    def __init__(self, source: bytes) -> None:
+        self.source = source
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """One of this package."""
+        return cls(files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes())
 
     async def __call__(
         self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
     ) -> list[Any]:
-        call = ("EVALSHA", self.sha, 4, *keys.script_keys, *args)
+        return await self.call(redis, keys.script_keys, args)
+
+    async def call(
+        self, redis: Redis, keys: Sequence[str], args: Sequence[str | int | bytes]
+    ) -> list[Any]:
+        """The same with any keys."""
+        call = ("EVALSHA", self.sha, len(keys), *keys, *args)
         try:
             reply = await redis.execute_command(*call)
         except NoScriptError:
@@ -42,11 +54,11 @@ class Script:
         return cast("list[Any]", reply)
 
 
-APPEND: Final = Script("append")
-READ: Final = Script("read")
-BEGIN: Final = Script("begin")
-REGISTER: Final = Script("register")
-CANCEL: Final = Script("cancel")
-KEEP: Final = Script("keep")
-DELETE: Final = Script("delete")
-LEAVE: Final = Script("leave")
+APPEND: Final = Script.named("append")
+READ: Final = Script.named("read")
+BEGIN: Final = Script.named("begin")
+REGISTER: Final = Script.named("register")
+CANCEL: Final = Script.named("cancel")
+KEEP: Final = Script.named("keep")
+DELETE: Final = Script.named("delete")
+LEAVE: Final = Script.named("leave")

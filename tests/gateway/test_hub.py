@@ -338,7 +338,6 @@ async def test_connections_killed_at_random_cost_readers_on_two_hubs_nothing(
                 assert [frame.cursor.seq for frame in reader.frames] == list(range(last.seq + 1))
             assert folded(reader) == text
         assert hub.reconnects + other.reconnects >= kills // 2
-        assert hub.counts.gaps + other.counts.gaps > 0
 
 
 async def kill_one_connection(redis: Redis) -> None:

@@ -276,9 +276,8 @@ if not plain then
     end
   end
 
-  -- Who replaces a value keeps its place in the order.
-  local function put(id, parent, payload)
-    local old = redis.call('HGET', state, id)
+  -- What replaces an old value keeps its place in the order.
+  local function put(id, old, parent, payload)
     local value = (old and string.match(old, '^%d+') or seq + 1) .. ' ' .. parent .. ' ' .. payload
     count_bytes(old and #old or 0, #value)
     redis.call('HSET', state, id, value)
@@ -301,14 +300,15 @@ if not plain then
   fold.R = function(kind, id, field, text) return stream('R', field, id, text) end
 
   fold.S = function(kind, id, parent, payload)
-    if redis.call('HEXISTS', state, 's:' .. id) == 1 then
+    local old = redis.call('HGET', state, 's:' .. id)
+    if old then
       close_streams(id)
     elseif mode == 'close' or kind ~= 'step.start' and redis.call('HEXISTS', meta, 'x:' .. id) == 1 then
       return false
     else
       steps = steps + 1
     end
-    put('s:' .. id, parent, payload)
+    put('s:' .. id, old, parent, payload)
     return true
   end
   fold.N = fold.S
@@ -339,7 +339,7 @@ if not plain then
   end
 
   fold.G = function(kind, id, parent, payload)
-    put('r:' .. id, '-', payload)
+    put('r:' .. id, redis.call('HGET', state, 'r:' .. id), '-', payload)
     return true
   end
 
@@ -357,7 +357,7 @@ if not plain then
       forget(id)
       return false
     end
-    put(id, parent, payload)
+    put(id, redis.call('HGET', state, id), parent, payload)
     return true
   end
 

@@ -1,0 +1,12 @@
+-- Appends a batch, and if it has stored anything, puts the job of its run into the queue: both, or nothing.
+-- Before this stand append.lua and the queue's enqueue.lua, as the functions `append` and `enqueue`.
+--
+-- KEYS  those of append.lua, those of enqueue.lua
+-- ARGV  how many arguments append.lua has, these, those of enqueue.lua
+--
+-- Returns what append.lua returns.
+
+local last = ARGV[1] + 1
+local appended = append({KEYS[1], KEYS[2], KEYS[3], KEYS[4]}, {unpack(ARGV, 2, last)})
+if appended[1] == 'ok' and appended[4] > 0 then enqueue({KEYS[5], KEYS[6]}, {unpack(ARGV, last + 1)}) end
+return appended

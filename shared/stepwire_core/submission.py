@@ -1,0 +1,60 @@
+"""What starts a run goes into the log, and the run into the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import APPEND, Appended, Batch, EventLog
+from stepwire_core.queue import RunQueue, RunRequest, enqueue_args, queue_script
+from stepwire_core.scripts import Script
+
+
+def _source() -> bytes:
+    parts = {"append": APPEND.source, "enqueue": queue_script("enqueue").encode()}
+    functions = [
+        b"local function %b(KEYS, ARGV)\n%b\nend\n" % (name.encode(), body)
+        for name, body in parts.items()
+    ]
+    submit = files("stepwire_core").joinpath("lua", "submit.lua").read_bytes()
+    return b"".join([*functions, submit])
+
+
+_SUBMIT: Final = Script(_source())
+
+
+@dataclass(frozen=True, slots=True)
+class _AppendAndEnqueue:
+    """``append.lua`` with a job for the queue on the same server."""
+
+    queue_keys: Sequence[str]
+    job: Sequence[str | int | bytes]
+
+    async def __call__(
+        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
+    ) -> list[Any]:
+        both = (*keys.script_keys, *self.queue_keys)
+        return await _SUBMIT.call(redis, both, (len(args), *args, *self.job))
+
+
+async def submit(log: EventLog, queue: RunQueue, batch: Batch, request: RunRequest) -> Appended:
+    """Store a batch and queue the run that it starts; nothing is queued if none of it was new.
+
+    One round trip, and atomic, where the log and the queue are on one server. Else the run is
+    queued after the batch was stored: a call that fails in between is completed by
+    :meth:`RunQueue.enqueue`, which is safe to repeat.
+
+    Raises: as :meth:`EventLog.append` and :meth:`RunQueue.enqueue`.
+    """
+    if log.is_beside_queue:
+        script = _AppendAndEnqueue(queue.keys, enqueue_args(request))
+        return await log.append(batch, script)
+    appended = await log.append(batch)
+    if appended.stored:
+        await queue.enqueue(request)
+    return appended
