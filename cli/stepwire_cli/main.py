@@ -79,14 +79,21 @@ verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
 @main.command()
 @click.argument("app", metavar="APP.PY")
-@click.option("--host", default=_default("host"), help="Address that the gateway listens on.")
 @click.option(
-    "--port", type=int, default=_default("port"), help="Port that the gateway listens on."
+    "--host", help=f"Address to listen on.  [default: $STEPWIRE_HOST or {_default('host')}]"
 )
+@click.option("--port", type=int, help=f"Port.  [default: $STEPWIRE_PORT or {_default('port')}]")
 @click.option("--redis-url", help="Use this server instead of an embedded one.")
 @click.option("--reload/--no-reload", default=True, help="Restart the worker when a file changes.")
 @verbose_option
-def dev(app: str, host: str, port: int, redis_url: str | None, reload: bool, verbose: bool) -> None:
+def dev(
+    app: str,
+    host: str | None,
+    port: int | None,
+    redis_url: str | None,
+    reload: bool,
+    verbose: bool,
+) -> None:
     """Run everything on this machine: server, worker and gateway, reloading on change."""
     configure_logs(verbose=verbose)
     with needs("dev"):
