@@ -15,7 +15,7 @@ from browser.inspector import LIMIT_S, Inspector, Shown, depth
 from stack import Stack, wait_until
 
 AGENT = Path(__file__).parents[2] / "examples" / "agent.py"
-QUESTION = "How do I resume an event stream after a reconnect?"
+QUESTION = "Who gets a snapshot after a reconnect?"
 DURATION = re.compile(r"\d+ ms|\d+(\.\d+)? s")
 
 # Streams until it is told to finish, so that nothing here depends on how fast a machine is.
