@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
@@ -15,7 +17,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from stepwire_core.errors import SettingsError
 
@@ -249,7 +251,9 @@ class Settings(BaseSettings):
         description="How often an idle worker looks for jobs that nobody woke it for.",
     )
 
-    host: str = Field(default="127.0.0.1", description="Address that the gateway listens on.")
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address that the gateway listens on."
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="Port that the gateway listens on.")
     max_body_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="Larger request bodies are answered with 413."
@@ -374,6 +378,17 @@ def load_settings(**overrides: object) -> Settings:
             said = problem["msg"].removeprefix("Value error, ")
             lines.append(f"STEPWIRE_{name.upper()}{value}: {said}")
         raise SettingsError("\n".join(lines)) from None
+
+
+def misspelt_settings() -> dict[str, str]:
+    """Variables that are nearly a setting, and the setting that was meant: nobody reads them."""
+    names = [f"STEPWIRE_{name.upper()}" for name in Settings.model_fields]
+    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
+    found = {}
+    for name in sorted(given.difference(names)):
+        if meant := get_close_matches(name, names, n=1, cutoff=0.9):
+            found[name] = meant[0]
+    return found
 
 
 def _shown(value: object) -> str:

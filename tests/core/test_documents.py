@@ -73,6 +73,7 @@ def test_escaped_text_stands_between_quotes(text: str) -> None:
         ("STEPWIRE_REDIS_URL", "redis://host:port", "redis://host:6379/0"),
         ("STEPWIRE_REDIS_URL", "redis://[::1", "redis://host:6379/0"),
         ("STEPWIRE_QUEUE_URL", "redis://host/queue", "the number of a database"),
+        ("STEPWIRE_HOST", "", "at least 1 character"),
         ("STEPWIRE_LEASE_S", "inf", "at most"),
         ("STEPWIRE_SESSION_TTL_S", "99999999999", "at most"),
         ("STEPWIRE_LOG_MAX_EVENTS", "99999999999999999999", "at most"),

@@ -268,6 +268,19 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
     assert "STEPWIRE_PORT='http'" in line
 
 
+def test_a_setting_that_is_nearly_one_is_said_not_to_be_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STEPWIRE_MAX_JOB=3\nSTEPWIRE_OF_MY_OWN=1\n")
+    (tmp_path / "app.py").write_text(APP)
+    nobody = "redis://127.0.0.1:1/0"
+    for command in (["worker", "app.py"], ["gateway", "--port", "0"]):
+        result = stepwire(*command, "--redis-url", nobody, cwd=tmp_path, STEPWIRE_API_KEY="x")
+        said = [line for line in result.stderr.splitlines() if "no setting" in line]
+        assert [line.partition(": ")[2] for line in said] == [
+            "STEPWIRE_API_KEY is no setting and is not read: is it STEPWIRE_API_KEYS?",
+            "STEPWIRE_MAX_JOB is no setting and is not read: is it STEPWIRE_MAX_JOBS?",
+        ]
+
+
 def test_help_names_every_command_and_shows_defaults() -> None:
     listed = stepwire("--help").stdout
     for command in ("dev", "worker", "gateway", "tail", "send"):
