@@ -44,7 +44,7 @@ GREETING = """\
 I answer from the {documents} documents on this machine: stepwire's own, and the READMEs and \
 licences of the installed packages. Ask me, for example:
 
-- How do I resume an event stream after a reconnect?
+- Who gets a snapshot after a reconnect?
 - What happens when a worker dies?
 - Is this software provided with any warranty?"""
 

@@ -28,7 +28,7 @@ from stepwire_cli.tail import run_tail
 from stepwire_core.errors import StepwireError
 
 AGENT = Path(__file__).with_name("agent.py")
-QUESTION = "How do I resume an event stream after a reconnect?"
+QUESTION = "Who gets a snapshot after a reconnect?"
 RUN_TIMEOUT_S = 120
 
 

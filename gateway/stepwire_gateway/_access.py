@@ -156,6 +156,7 @@ def include(app: FastAPI, *routers: APIRouter) -> None:
                     f"{route} is not guarded: make its router with route_class=GuardedRoute"
                 )
         app.include_router(router)
+        app.state.routes = [*getattr(app.state, "routes", ()), *router.routes]
 
 
 def describe(app: FastAPI, *, cookie: str, is_open: bool) -> None:

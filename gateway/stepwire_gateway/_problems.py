@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from stepwire_core.errors import (
     AskEnded,
@@ -73,7 +74,12 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     KeysUnavailable: (503, "keys_unavailable"),
     StoreUnavailable: (503, "store_unavailable"),
 }
-_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_OF_STATUS: Final = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    422: "invalid_request",
+}
 
 
 class Problem(BaseModel):
@@ -165,20 +171,47 @@ def _challenge(error: Exception) -> str | None:
     return None
 
 
-def _on_invalid_request(_request: Request, error: Exception) -> Response:
+def _on_invalid_request(request: Request, error: Exception) -> Response:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [
-        {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
-        for problem in problems
-    ]
+    errors = [_problem(problem, request) for problem in problems]
     detail = "; ".join(f"{entry['where']}: {entry['what']}" for entry in errors)
     return problem_response(422, "invalid_request", detail, errors=errors)
 
 
-def _on_http_error(_request: Request, error: Exception) -> Response:
+def _problem(problem: dict[str, Any], request: Request) -> dict[str, str]:
+    where, what = ".".join(map(str, problem["loc"])), problem["msg"]
+    if problem["type"] == "json_invalid":
+        where, what = "body", f"is no JSON: {problem['ctx']['error']}, at {problem['loc'][-1]}"
+    elif isinstance(problem.get("input"), bytes):
+        # FastAPI reads what is not declared as JSON as bytes.
+        given = request.headers.get("content-type")
+        what = f"must be JSON, sent with 'Content-Type: application/json', not {given!r}"
+    return {"where": where, "what": what.removeprefix("Value error, ")}
+
+
+def _on_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = error.detail if isinstance(error, HTTPException) else ""
-    return problem_response(status, _OF_STATUS.get(status, "http_error"), detail)
+    headers = {}
+    if status == 400:
+        # FastAPI's word for a body that cannot be read: nested too deeply, say.
+        status, detail = 422, "body: cannot be read as JSON"
+    elif status == 404:
+        detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
+    elif status == 405:
+        # Starlette's own list is that of the first route alone that has this path.
+        headers["Allow"] = ", ".join(_methods(request))
+        detail = f"{request.url.path} takes {headers['Allow']}, not {request.method}"
+    response = problem_response(status, _OF_STATUS.get(status, "http_error"), detail)
+    response.headers.update(headers)
+    return response
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path of a request can be asked for."""
+    routes = [r for r in request.app.state.routes if r.matches(request.scope)[0] != Match.NONE]
+    # The other paths are those of files.
+    return sorted({method for route in routes for method in route.methods} or {"GET", "HEAD"})
 
 
 def _on_unexpected(_request: Request, error: Exception) -> Response:

@@ -12,13 +12,20 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from stepwire_core.documents import (
+    EVENT_HANDLERS,
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
     ON_MESSAGE,
     Snapshot,
 )
-from stepwire_core.errors import IdConflict, MessageTooLarge, RunEnded, SessionNotFound
+from stepwire_core.errors import (
+    IdConflict,
+    InvalidArgument,
+    MessageTooLarge,
+    RunEnded,
+    SessionNotFound,
+)
 from stepwire_core.ids import derived_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
@@ -215,6 +222,12 @@ async def start_run(
 ) -> AcceptedRun:
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
     caller = caller.on_behalf(body, session_id)
+    if body.task in EVENT_HANDLERS:
+        # What they are given says what a person did; nobody is to make that up.
+        raise InvalidArgument(
+            f"task: {body.task!r} is no task, it runs when that happens in a session; name a "
+            "function that has @cl.task"
+        )
     run_id = body.id or new_id()
     digest = json.dumps([body.task, body.args], sort_keys=True)
     await services.queue.require_room(services.settings.queue_max)

@@ -12,6 +12,7 @@ from sse_starlette.sse import AppStatus
 
 from stepwire_core.connections import require
 from stepwire_core.errors import SettingsError
+from stepwire_core.listening import require_address
 from stepwire_core.settings import is_loopback
 from stepwire_gateway._protocol import Connection
 from stepwire_gateway.app import create_app
@@ -32,9 +33,11 @@ def run_gateway(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; open streams are then ended, spread over the grace time.
 
     Raises:
-        SettingsError: no Redis answers, or others could reach it without authentication.
+        SettingsError: no Redis answers, it cannot listen there, or others could reach it without
+            authentication.
     """
     _refuse_strangers(settings)
+    require_address(settings.host, settings.port)
     asyncio.run(require(settings.redis_url, "STEPWIRE_REDIS_URL"))
     asyncio.run(require(settings.effective_queue_url, "STEPWIRE_QUEUE_URL"))
     # The library would cancel every stream half a second after the signal, in the middle of its

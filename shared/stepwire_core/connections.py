@@ -134,15 +134,26 @@ def new_pool(url: str, server_id: ServerId | None = None) -> BlockingConnectionP
     They have no read timeout of their own, :func:`translated` has: with ``socket_timeout`` redis-py
     wraps every write in ``asyncio.wait_for``, which up to Python 3.11 swallows a cancellation that
     arrives together with the result.
+
+    Raises:
+        SettingsError: the address has options that there are not.
     """
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=MAX_CONNECTIONS,
-        timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_keepalive=True,
-        redis_connect_func=server_id.on_connect if server_id else None,
-    )
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=SOCKET_TIMEOUT_S,
+            redis_connect_func=server_id.on_connect if server_id else None,
+            **socket_options(url),
+        )
+        # Options are looked at when a connection is made, which would be in the middle of a call.
+        pool.make_connection()
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"{without_password(url)} has an option that is none ({error}): see what stands "
+            "behind the '?'"
+        ) from error
+    return pool
 
 
 def connect_sync(url: str, server_id: ServerId) -> SyncRedis:
@@ -150,10 +161,16 @@ def connect_sync(url: str, server_id: ServerId) -> SyncRedis:
     return SyncRedis.from_url(
         url,
         socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_keepalive=True,
         redis_connect_func=server_id.on_connect_sync,
+        **socket_options(url),
     )
+
+
+def socket_options(url: str) -> dict[str, Any]:
+    """How long connecting may take, and that a connection which has died is noticed."""
+    options: dict[str, Any] = {"socket_connect_timeout": CONNECT_TIMEOUT_S}
+    # A socket of this machine has no keepalive, and its connection does not take the word.
+    return options if url.startswith("unix:") else options | {"socket_keepalive": True}
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.asyncio import ConnectionPool
 
-from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE
+from stepwire_core.connections import UNAVAILABLE, socket_options
 from stepwire_core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ class PubSubLink:
         on_restored: Callable[[], Awaitable[None]],
     ) -> None:
         # No read timeout: a quiet channel is no fault; `check` finds a dead connection.
-        self._pool = ConnectionPool.from_url(
-            url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True
-        )
+        self._pool = ConnectionPool.from_url(url, **socket_options(url))
         self._on_message = on_message
         self._on_restored = on_restored
         self._channels: set[bytes] = set()

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Final
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from stepwire_core.errors import SettingsError
 
@@ -17,7 +27,20 @@ _SCHEMES = ("redis://", "rediss://", "unix://")
 def _redis_url(value: str) -> str:
     if not value.startswith(_SCHEMES):
         raise ValueError(f"must begin with one of {', '.join(_SCHEMES)}")
+    parts = _split(value, "redis://host:6379/0; what is special in a password is written as %2F")
+    # The client would take any other path for database 0.
+    if parts.scheme != "unix" and not re.fullmatch(r"(/[0-9]*)?", parts.path, re.ASCII):
+        raise ValueError("must end in the number of a database, if anything: redis://host:6379/0")
     return value
+
+
+def _split(url: str, form: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"is no address; it has the form {form}") from None
+    return parts
 
 
 def _elements_url(value: str) -> str:
@@ -39,14 +62,28 @@ def _keys(value: SecretStr) -> SecretStr:
 def _jwks_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^/?#\s]+([/?][^#\s]*)?", value):
         raise ValueError("must begin with https:// (or http://) and have no fragment")
+    _split(value, "https://host/path")
     return value
 
 
 def _origins(value: str) -> str:
-    if not all(re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", origin) for origin in listed(value)):
+    if not all(
+        re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", origin)
+        for origin in listed(value)
+    ):
         raise ValueError(
             "must be origins as browsers send them, with commas between: "
             "https://app.example, http://localhost:3000 (lower case, no path, no *)"
+        )
+    return value
+
+
+def _hosts(value: str) -> str:
+    if not all(
+        re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host.lower()) for host in listed(value)
+    ):
+        raise ValueError(
+            "must be names of hosts, with commas between: app.example, [::1] (no port, no *)"
         )
     return value
 
@@ -67,11 +104,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+_MAX_S: Final = 10 * 365 * 24 * 3600
+_MAX_NUMBER: Final = 2**53
+"""Above it Lua no longer tells one whole number from the next."""
+
 MIN_KEY_BYTES: Final = 32
 """As long as the hash that HS256 makes (RFC 7518, section 3.2)."""
 
 ElementsUrl = Annotated[str, AfterValidator(_elements_url)]
 Keys = Annotated[SecretStr, AfterValidator(_keys)]
+Hosts = Annotated[str, AfterValidator(_hosts)]
 JwksUrl = Annotated[str, AfterValidator(_jwks_url)]
 Origins = Annotated[str, AfterValidator(_origins)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
@@ -209,7 +251,9 @@ class Settings(BaseSettings):
         description="How often an idle worker looks for jobs that nobody woke it for.",
     )
 
-    host: str = Field(default="127.0.0.1", description="Address that the gateway listens on.")
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address that the gateway listens on."
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="Port that the gateway listens on.")
     max_body_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="Larger request bodies are answered with 413."
@@ -258,7 +302,7 @@ class Settings(BaseSettings):
         default=False,
         description="Whether a gateway without authentication may listen beyond loopback.",
     )
-    auth_open_hosts: str | None = Field(
+    auth_open_hosts: Hosts | None = Field(
         default=None,
         description="Names besides loopback's under which it may be called, with commas between.",
     )
@@ -294,6 +338,15 @@ class Settings(BaseSettings):
         default=1_000_000, ge=1, description="Characters of one message."
     )
 
+    @field_validator("*")
+    @classmethod
+    def _is_bounded(cls, value: object, info: ValidationInfo) -> object:
+        """What is larger (``inf``, say) fails only later: in Redis, in the clock, in a timer."""
+        limit = _MAX_S if str(info.field_name).endswith("_s") else _MAX_NUMBER
+        if isinstance(value, (int, float)) and value > limit:
+            raise ValueError(f"must be at most {limit}")
+        return value
+
     @property
     def has_auth(self) -> bool:
         """Whether callers must say who they are."""
@@ -321,6 +374,23 @@ def load_settings(**overrides: object) -> Settings:
         lines = []
         for problem in error.errors():
             name = "_".join(map(str, problem["loc"]))
-            value = "" if name in _SECRET else f"={problem['input']!r}"
-            lines.append(f"STEPWIRE_{name.upper()}{value}: {problem['msg']}")
+            value = "" if name in _SECRET else f"={_shown(problem['input'])}"
+            said = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"STEPWIRE_{name.upper()}{value}: {said}")
         raise SettingsError("\n".join(lines)) from None
+
+
+def misspelt_settings() -> dict[str, str]:
+    """Variables that are nearly a setting, and the setting that was meant: nobody reads them."""
+    names = [f"STEPWIRE_{name.upper()}" for name in Settings.model_fields]
+    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
+    found = {}
+    for name in sorted(given.difference(names)):
+        if meant := get_close_matches(name, names, n=1, cutoff=0.9):
+            found[name] = meant[0]
+    return found
+
+
+def _shown(value: object) -> str:
+    """Without the password of an address, whether or not that is one which can be parsed."""
+    return re.sub(r"(?<=//).*@", "***@", repr(value))

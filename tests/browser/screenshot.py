@@ -31,7 +31,7 @@ sys.path.insert(0, {str(EXAMPLES)!r})
 import agent
 agent.TOKEN_S = 0.07
 """
-QUESTION = "How do I resume an event stream after a reconnect?"
+QUESTION = "Who gets a snapshot after a reconnect?"
 # Three documents are being read at once, and of each there are some words to see.
 MOMENT = """(limitMs) => new Promise((resolve, reject) => {
   setTimeout(() => reject(new Error("the moment did not come")), limitMs);
@@ -62,8 +62,9 @@ def main() -> None:
         sync_playwright() as playwright,
         chromium.launch(playwright, path) as browser,
     ):
+        # High enough for the greeting, which has the thumbs.
         page = browser.new_page(
-            viewport={"width": 1280, "height": 970}, device_scale_factor=2, color_scheme="light"
+            viewport={"width": 1280, "height": 1230}, device_scale_factor=2, color_scheme="light"
         )
         page.set_default_timeout(LIMIT_MS)
         ask(page, f"{gateway.url}/?session={gateway.create_session('demo')}")

@@ -15,7 +15,7 @@ from browser.inspector import LIMIT_S, Inspector, Shown, depth
 from stack import Stack, wait_until
 
 AGENT = Path(__file__).parents[2] / "examples" / "agent.py"
-QUESTION = "How do I resume an event stream after a reconnect?"
+QUESTION = "Who gets a snapshot after a reconnect?"
 DURATION = re.compile(r"\d+ ms|\d+(\.\d+)? s")
 
 # Streams until it is told to finish, so that nothing here depends on how fast a machine is.
@@ -106,6 +106,23 @@ ELEMENTS = """
         ]
         async with cl.Step("shows", elements=elements):
             pass
+"""
+
+
+DEEP = """
+    import stepwire as cl
+
+    async def nest(level):
+        async with cl.Step(f"level {level}", type="tool") as step:
+            step.output = f"output of level {level}"
+            if level < 25:
+                await nest(level + 1)
+            else:
+                raise ValueError("the bottom")
+
+    @cl.on_message
+    async def main():
+        await nest(1)
 """
 
 
@@ -406,3 +423,27 @@ def test_without_a_token_or_with_another_the_page_says_what_is_wrong(
     page.goto(f"{gateway.url}/")
     page.get_by_role("button", name="New session").click()
     expect(page.locator("#start .problem")).to_contain_text("this token")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_deep_tree_stays_on_the_page_and_its_error_is_said_once_in_a_message(
+    stack: Stack, inspector: Inspector, width: int
+) -> None:
+    stack.worker(DEEP)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    gateway.wait_for_end(session, gateway.send(session, "go")["run_id"])
+    page = inspector.page
+    page.set_viewport_size({"width": width, "height": 800})
+    inspector.open(gateway, session)
+    page.get_by_role("button", name="Expand all").click()
+    deepest = page.get_by_text("level 25", exact=True)
+    deepest.scroll_into_view_if_needed()
+    for shown in (deepest, page.get_by_text("output of level 25", exact=True)):
+        box = shown.bounding_box()
+        assert box is not None
+        assert 0 < box["x"] < box["x"] + min(box["width"], 60) <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    card = page.locator(".message-card", has_text="the bottom")
+    expect(card.locator(".error")).to_have_text("ValueError")
+    expect(card.get_by_text("the bottom")).to_have_count(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import uuid
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 
 import stepwire_core.errors
 from stepwire_core.clock import now
-from stepwire_core.connections import require, without_password
+from stepwire_core.connections import connect, require, without_password
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import InvalidCursor, InvalidId, SettingsError, StepwireError
 from stepwire_core.events import escape
 from stepwire_core.ids import check_id, derived_id, new_id
+from stepwire_core.listening import require_address
 from stepwire_core.settings import Settings, load_settings
 
 
@@ -67,7 +69,18 @@ def test_escaped_text_stands_between_quotes(text: str) -> None:
     [
         ("STEPWIRE_PORT", "http", "valid integer"),
         ("STEPWIRE_LEASE_S", "0.5", "greater than or equal to 2"),
-        ("STEPWIRE_REDIS_URL", "localhost:6379", "must begin with one of redis://"),
+        ("STEPWIRE_REDIS_URL", "localhost:6379", ": must begin with one of redis://"),
+        ("STEPWIRE_REDIS_URL", "redis://host:port", "redis://host:6379/0"),
+        ("STEPWIRE_REDIS_URL", "redis://[::1", "redis://host:6379/0"),
+        ("STEPWIRE_QUEUE_URL", "redis://host/queue", "the number of a database"),
+        ("STEPWIRE_HOST", "", "at least 1 character"),
+        ("STEPWIRE_LEASE_S", "inf", "at most"),
+        ("STEPWIRE_SESSION_TTL_S", "99999999999", "at most"),
+        ("STEPWIRE_LOG_MAX_EVENTS", "99999999999999999999", "at most"),
+        ("STEPWIRE_AUTH_JWKS_URL", "https://host:port/keys", "is no address"),
+        ("STEPWIRE_AUTH_OPEN_HOSTS", "http://app.example", "names of hosts"),
+        ("STEPWIRE_AUTH_OPEN_HOSTS", "app.example:8000", "names of hosts"),
+        ("STEPWIRE_CORS_ORIGINS", "https://app.example:port", "must be origins"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(
@@ -78,6 +91,43 @@ def test_a_wrong_setting_is_named_with_its_value(
         load_settings()
     assert f"{name}='{value}'" in str(raised.value)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@host", "redis://:sec/ret@host:6379"])
+def test_a_wrong_address_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("STEPWIRE_REDIS_URL", url)
+    with pytest.raises(SettingsError, match=r"STEPWIRE_REDIS_URL='.*@host") as raised:
+        load_settings()
+    assert "ret@" not in str(raised.value)
+
+
+def test_what_settings_take_beside_the_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("rediss://host", "redis://[::1]:1/2?socket_timeout=3", "unix:///run/redis/s?db=1"):
+        assert load_settings(redis_url=url).redis_url == url
+    hosts = "app.example,localhost, [::1],App_1"
+    assert load_settings(auth_open_hosts=hosts).auth_open_hosts == hosts
+    origins = "https://app.example,http://localhost:3000,http://[::1]:80"
+    assert load_settings(cors_origins=origins).cors_origins == origins
+
+
+@pytest.mark.parametrize("option", ["foo=bar", "socket_timeout=soon"])
+def test_an_option_of_an_address_that_is_none_is_said_before_anything_is_sent(option: str) -> None:
+    with pytest.raises(SettingsError, match=f"redis://host/0.{option} has an option that is none"):
+        connect(f"redis://host/0?{option}")
+
+
+def test_an_address_that_nobody_can_listen_on_is_said_with_what_to_change() -> None:
+    require_address("localhost", 0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for host in ("127.0.0.1", "localhost"):
+            with pytest.raises(SettingsError, match=rf"port {port} is taken on {host}: .*--port"):
+                require_address(host, port)
+    for host in ("no.such.host.invalid", "192.0.2.1", "a" * 70):
+        with pytest.raises(SettingsError, match=f"cannot listen on '{host}' .*STEPWIRE_HOST"):
+            require_address(host, 0)
 
 
 def test_settings_are_read_from_a_dot_env_file_and_given_values_win(

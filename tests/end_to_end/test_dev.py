@@ -89,12 +89,16 @@ def _address(output: str) -> tuple[str, int]:
 
 
 @contextmanager
-def dev(tmp_path: Path, *options: str) -> Iterator[Dev]:
-    port, log = free_port(), tmp_path / "dev.log"
+def dev(tmp_path: Path, *options: str, port: int | None = 0) -> Iterator[Dev]:
+    """Let it run; on a free port, or, with None, on that of the settings."""
+    log = tmp_path / "dev.log"
+    if port is not None:
+        port = port or free_port()
+        options = ("--port", str(port), *options)
     env = os.environ | {"STEPWIRE_TEST_MARKER": str(tmp_path)}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*STEPWIRE, "dev", "app.py", "--port", str(port), *options],
+            [*STEPWIRE, "dev", "app.py", *options],
             cwd=tmp_path,
             env=env,
             stdout=output,
@@ -187,10 +191,47 @@ def test_dev_names_a_port_that_is_taken(tmp_path: Path) -> None:
     assert "--port" in result.stderr
 
 
-def test_dev_names_a_file_that_is_not_there(tmp_path: Path) -> None:
-    result = stepwire("dev", "nope.py", cwd=tmp_path)
+def test_a_gateway_names_a_port_that_is_taken(stack: Stack) -> None:
+    port = stack.gateway().url.rpartition(":")[2]
+    result = stepwire("gateway", "--port", port)
+    assert (result.returncode, result.stdout) == (1, "")
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"Error: port {port} is taken on 127.0.0.1: ")
+
+
+@pytest.mark.parametrize("name", ["nope.py", ".", "./app"])
+def test_dev_names_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
+    result = stepwire("dev", name, cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr.startswith("Error: no file nope.py")
+    assert result.stderr.startswith(f"Error: no file {name}")
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "said"),
+    [
+        (["--port", "99999"], {}, "STEPWIRE_PORT=99999"),
+        ([], {"STEPWIRE_MAX_JOBS": "many"}, "STEPWIRE_MAX_JOBS='many'"),
+        (["--redis-url", "localhost"], {}, "STEPWIRE_REDIS_URL='localhost'"),
+        ([], {"STEPWIRE_HOST": "192.0.2.1"}, "not on 192.0.2.1"),
+    ],
+)
+def test_dev_says_what_is_wrong_with_a_setting_in_one_line(
+    tmp_path: Path, options: list[str], env: dict[str, str], said: str
+) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    result = stepwire("dev", "app.py", *options, cwd=tmp_path, **env)
+    assert (result.returncode, result.stdout) == (1, "")
+    [line] = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert said in line
+
+
+def test_dev_listens_where_the_settings_say(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP.format(answer="one"))
+    port = free_port()
+    (tmp_path / ".env").write_text(f"STEPWIRE_PORT={port}\n")
+    with dev(tmp_path, port=None) as running:
+        assert f"inspector  http://127.0.0.1:{port}\n" in running.output
 
 
 def test_send_and_tail_show_the_answer(tmp_path: Path) -> None:
@@ -225,6 +266,19 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
     assert result.returncode == 1
     [line] = result.stderr.splitlines()
     assert "STEPWIRE_PORT='http'" in line
+
+
+def test_a_setting_that_is_nearly_one_is_said_not_to_be_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STEPWIRE_MAX_JOB=3\nSTEPWIRE_OF_MY_OWN=1\n")
+    (tmp_path / "app.py").write_text(APP)
+    nobody = "redis://127.0.0.1:1/0"
+    for command in (["worker", "app.py"], ["gateway", "--port", "0"]):
+        result = stepwire(*command, "--redis-url", nobody, cwd=tmp_path, STEPWIRE_API_KEY="x")
+        said = [line for line in result.stderr.splitlines() if "no setting" in line]
+        assert [line.partition(": ")[2] for line in said] == [
+            "STEPWIRE_API_KEY is no setting and is not read: is it STEPWIRE_API_KEYS?",
+            "STEPWIRE_MAX_JOB is no setting and is not read: is it STEPWIRE_MAX_JOBS?",
+        ]
 
 
 def test_help_names_every_command_and_shows_defaults() -> None:

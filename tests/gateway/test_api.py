@@ -11,6 +11,7 @@ import pytest
 
 from stack import Gateway, Stack
 from stepwire_cli.embedded import embedded_server
+from stepwire_core.documents import EVENT_HANDLERS
 from stepwire_core.ids import new_id
 
 APP = """
@@ -180,13 +181,41 @@ def test_a_body_of_another_shape_is_refused_and_says_where(
 
 def test_a_body_that_is_no_json_is_refused(gateway: Gateway) -> None:
     session = gateway.create_session()
-    for content in (b"{", b"\xff\xfe", b""):
+    for content in (b"{", b"\xff\xfe", b"", b"[" * 1500):
         response = gateway.client.post(
             f"/v1/sessions/{session}/messages",
             content=content,
             headers={"Content-Type": "application/json"},
         )
         assert_problem(response, 422, "invalid_request")
+
+
+def test_a_body_that_is_not_taken_says_what_to_send(gateway: Gateway) -> None:
+    path = f"/v1/sessions/{gateway.create_session()}/messages"
+    body, json_type = b'{"content": "x"}', {"Content-Type": "application/json"}
+    for headers in ({}, {"Content-Type": "text/plain"}):
+        response = gateway.client.post(path, content=body, headers=headers)
+        detail = assert_problem(response, 422, "invalid_request")["detail"]
+        assert "'Content-Type: application/json'" in detail
+        assert str(headers.get("Content-Type")) in detail
+    response = gateway.client.post(path, content=b'{"content"', headers=json_type)
+    problem = assert_problem(response, 422, "invalid_request")
+    assert problem["detail"] == "body: is no JSON: Expecting ':' delimiter, at 10"
+    assert [error["where"] for error in problem["errors"]] == ["body"]
+    response = gateway.client.post(path, json={})
+    assert response.json()["detail"] == "body: a message has a content, or elements, or both"
+
+
+@pytest.mark.parametrize("handler", sorted(EVENT_HANDLERS))
+def test_what_happens_in_a_session_cannot_be_made_up_as_a_task(
+    gateway: Gateway, handler: str
+) -> None:
+    session = gateway.create_session()
+    body = {"task": handler, "args": {"step_id": "x", "value": 1}}
+    response = gateway.client.post(f"/v1/sessions/{session}/runs", json=body)
+    detail = assert_problem(response, 422, "invalid_request")["detail"]
+    assert f"'{handler}' is no task" in detail
+    assert gateway.snapshot(session)["runs"] == []
 
 
 def test_an_oversized_body_is_refused_whether_or_not_it_says_so(gateway: Gateway) -> None:
@@ -212,8 +241,18 @@ def test_an_oversized_body_is_refused_whether_or_not_it_says_so(gateway: Gateway
 
 
 def test_unknown_paths_and_methods_are_problems_too(gateway: Gateway) -> None:
-    assert_problem(gateway.client.get("/v2/nothing"), 404, "not_found")
-    assert_problem(gateway.client.delete("/healthz"), 405, "method_not_allowed")
+    nothing = assert_problem(gateway.client.get("/v2/nothing"), 404, "not_found")
+    assert nothing["detail"].startswith("there is nothing at /v2/nothing;")
+    for path, allowed in (
+        ("/healthz", "GET"),
+        ("/v1/sessions/some", "DELETE, GET"),
+        ("/inspector/main.js", "GET, HEAD"),
+    ):
+        response = gateway.client.put(path)
+        problem = assert_problem(response, 405, "method_not_allowed")
+        # RFC 9110, section 15.5.6
+        assert response.headers["Allow"] == allowed
+        assert problem["detail"] == f"{path} takes {allowed}, not PUT"
 
 
 def test_health_and_the_api_document_are_served(gateway: Gateway) -> None:

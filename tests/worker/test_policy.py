@@ -68,6 +68,7 @@ async def by_position(a: int, /) -> int:
     [
         (lambda: api.enqueue(print, 1), "cl.enqueue takes a @cl.task, or the name of one; print"),
         (lambda: api.enqueue(""), "or the name of one"),
+        (lambda: api.enqueue("on_message"), "or the name of one; 'on_message' is none"),
         (lambda: api.enqueue(known), "task 'known': missing a required argument: 'a'"),
         (lambda: api.enqueue(known, 1, c=3), "unexpected keyword argument 'c'"),
         (lambda: api.enqueue(known, object()), "have to reach another process"),

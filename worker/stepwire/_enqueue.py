@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 from stepwire._context import current_frame
 from stepwire._handlers import name_of_task
 from stepwire._waiting import waited_for
-from stepwire_core.documents import RunDocument
+from stepwire_core.documents import EVENT_HANDLERS, RunDocument
 from stepwire_core.errors import InvalidArgument, StepwireError, StoreUnavailable, TaskFailed
 from stepwire_core.ids import new_id
 from stepwire_core.queue import RunRequest, open_queue
@@ -109,7 +109,7 @@ def _work(
     task: object, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     name = task if isinstance(task, str) else name_of_task(task)
-    if not name:
+    if not name or name in EVENT_HANDLERS:
         what = getattr(task, "__qualname__", None) or repr(task)
         raise InvalidArgument(f"cl.enqueue takes a @cl.task, or the name of one; {what} is none")
     if callable(task):

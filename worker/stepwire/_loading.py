@@ -29,7 +29,7 @@ def load_handlers(target: str) -> Handlers:
             the message has the traceback, down to the user's line.
     """
     with collecting() as handlers:
-        if target.endswith(".py") or "/" in target:
+        if names_file(target):
             _import_file(Path(target))
         else:
             _import_module(target)
@@ -39,6 +39,11 @@ def load_handlers(target: str) -> Handlers:
             "@cl.on_chat_start or @cl.task"
         )
     return handlers
+
+
+def names_file(target: str) -> bool:
+    """Whether it is the path of a file, and not the name of a module."""
+    return target.endswith(".py") or "/" in target or target.startswith(".")
 
 
 def _import_file(path: Path) -> None:

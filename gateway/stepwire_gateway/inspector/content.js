@@ -29,9 +29,10 @@ export class Content {
 
   /** Shows what the document says, but for its texts: they come through `write`. */
   update() {
-    const { error, language, status, input, show_input, metadata } = this.#node.doc;
+    const { error, language, status, input, output, show_input, metadata } = this.#node.doc;
     const complete = status !== "running";
-    this.#error.show(error);
+    // A message that says what went wrong has said it already.
+    this.#error.show(error && error.message === output ? { ...error, message: "" } : error);
     this.#output.showAs(language, complete);
     if (this.#input) {
       const shownAs = typeof show_input === "string" && show_input !== "text" ? show_input : null;
