@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from event_log import Log
+from event_log import Log, counted, recounted
 from stepwire_core import reading
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import Snapshot
@@ -55,10 +56,7 @@ async def put_one_by_one(log: Log, *events: NewEvent) -> Cursor:
 
 
 async def put_words(log: Log, count: int) -> Cursor:
-    await log.put(log.start("a"))
-    for start in range(0, count, 10):
-        await log.put(*[delta_event("a", "word ")] * min(10, count - start))
-    return (await log.put()).top
+    return await put_one_by_one(log, log.start("a"), *[delta_event("a", "word ")] * count)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -119,8 +117,36 @@ async def test_pieces_of_several_runs_keep_their_run(log: Log) -> None:
         await log.put(delta_event("a", "ours"))
         await log.log.append(other)
         await log.log.append(unplaced)
+        await log.log.append(unplaced)
     read = await events_after(log, Cursor((await log.put()).top.epoch, 1))
-    assert [event.run_id for event in read] == ["run", "other", ""] * 3
+    assert [event.run_id for event in read] == ["run", "other", "", ""] * 3
+    keys = await log.redis.hkeys(SessionKeys.of(log.session_id).meta)  # type: ignore[misc]
+    assert b"p:" not in keys
+
+
+async def test_of_a_call_that_overlaps_only_the_new_piece_is_stored(log: Log) -> None:
+    await put_one_by_one(log, log.start("a"), delta_event("a", "x"), delta_event("a", "y"))
+    log.written -= 1
+    assert (await log.put(delta_event("a", "y"), delta_event("a", "z"))).stored == 1
+    await log.put(delta_event("a", "!"))
+    assert await log.outputs() == {"a": "xyz!"}
+
+
+async def test_pieces_keep_their_session_alive_and_count_for_it(log: Log) -> None:
+    await put_one_by_one(log, log.start("a"), delta_event("a", "x"), delta_event("a", "y"))
+    keys = SessionKeys.of(log.session_id)
+    names = await log.redis.keys(f"*{log.session_id}*")
+    expires: Any = await log.redis.execute_command("PEXPIRETIME", keys.meta)
+    soon = expires - log.settings.session_ttl_s * 1000
+    await log.redis.hset(keys.meta, "expires", str(soon))  # type: ignore[misc]
+    for name in names:
+        await log.redis.pexpireat(name, soon)
+    await log.put(delta_event("a", "z"))
+    for name in names:
+        moved_to: Any = await log.redis.execute_command("PEXPIRETIME", name)
+        assert moved_to >= expires
+    await put_one_by_one(log, *[delta_event("a", "more")] * 10)
+    assert await counted(log.redis, log.session_id) == await recounted(log.redis, log.session_id)
 
 
 async def test_pieces_may_be_of_any_number_of_steps(log: Log) -> None:

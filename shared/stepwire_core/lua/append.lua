@@ -132,51 +132,19 @@ local touch = fresh or seq == 0 or not expires or expires - now < ttl_ms
 if touch then expires = now + ttl_ms + math.floor(ttl_ms / 16) end
 if turn ~= '' then redis.call('PEXPIREAT', base .. 'turns', expires) end
 
-local had_tail = tail
-
--- Writes down what was counted, and tells it.
-local function finish(message, stored)
-  -- In halves: when the younger one is full, the older one goes.
-  if log_bytes > log_max_bytes / 2 then
-    redis.call('XTRIM', log, 'MINID', epoch .. '-' .. (redis.call('HGET', meta, 'log_from') or 1))
-    log_bytes = 0
-    redis.call('HSET', meta, 'log_from', seq + 1)
-  end
-  if skip < count then
-    -- A session that is older than these counters may take away more than was counted.
-    local counted = {'seq', seq, 'bytes', math.max(0, bytes), 'log_bytes', log_bytes}
-    if tail ~= had_tail then counted[7], counted[8] = 'tail', tail end
-    if steps ~= had then counted[#counted + 1], counted[#counted + 2] = 'steps', math.max(0, steps) end
-    if producer ~= '' then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, first + count - 1 end
-    redis.call('HSET', meta, unpack(counted))
-  end
-  if touch then
-    redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
-    for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
-    for _, name in ipairs({'tail', 'user', 'files', 'turns', 'results'}) do redis.call('PEXPIREAT', base .. name, expires) end
-    for _, member in ipairs(redis.call('HKEYS', open)) do
-      redis.call('PEXPIREAT', base .. 'out:' .. member, expires)
-    end
-  end
-  if stored > 0 then redis.call(publish, string.sub(base, 1, -2), message) end
-  return {'ok', epoch, seq, stored, created}
-end
-
--- What `step.delta` says, without its end.
-local function delta(field, id, text)
-  return '{"id":"' .. id .. '","field":"' .. field .. '","text":"' .. text
-end
-
 -- What most calls are: one more piece of a text that has its letter.
-if plain and count - skip == 1 and tail ~= '' and seq - tail + 2 < PIECES then
+if plain and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail + 2 < PIECES and not touch then
   local at = HEAD + skip * WIDTH
   local kind, id, field, text = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local place, of_run = redis.call('HGET', open, field .. ':' .. id), tail .. ' ' .. run .. ' '
   if place and string.sub(place, 1, #of_run) == of_run then
     redis.call('APPEND', base .. 'out:' .. field .. ':' .. id, text)
     redis.call('APPEND', base .. 'tail', string.sub(place, #of_run + 1) .. text .. '\n')
-    seq, bytes, log_bytes = seq + 1, bytes + #text, log_bytes + #text + 2
-    return finish(epoch .. '\n' .. seq .. ' ' .. kind .. ' ' .. run .. ' ' .. delta(field, id, text) .. '"}', 1)
+    redis.call('HSET', meta, 'seq', seq + 1, 'bytes', bytes + #text, 'log_bytes', log_bytes + #text + 2,
+      'p:' .. producer, first + count - 1)
+    redis.call(publish, string.sub(base, 1, -2), epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run ..
+      ' {"id":"' .. id .. '","field":"' .. field .. '","text":"' .. text .. '"}')
+    return {'ok', epoch, seq + 1, 1, 0}
   end
 end
 
@@ -393,7 +361,7 @@ if not plain then
   end
 end
 
-local lines = {epoch}
+local lines, had_tail = {epoch}, tail
 for i = skip, count - 1 do
   local at = HEAD + i * WIDTH
   local op, kind, id, parent, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
@@ -404,10 +372,9 @@ for i = skip, count - 1 do
     counts = fold[op](kind, id, parent, payload)
   end
   if counts then
-    if op == 'D' then
-      payload = delta(parent, id, payload) .. '"}'
-    elseif op == 'R' then
-      payload = delta(parent, id, payload) .. '","replace":true}'
+    if op == 'D' or op == 'R' then
+      payload = '{"id":"' .. id .. '","field":"' .. parent .. '","text":"' .. payload ..
+        (op == 'R' and '","replace":true}' or '"}')
     end
     lines[#lines + 1] = seq + 1 .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
     if not is_piece then
@@ -419,4 +386,29 @@ for i = skip, count - 1 do
     if is_piece and seq - tail + 1 >= PIECES then end_tail() end
   end
 end
-return finish(table.concat(lines, '\n'), #lines - 1)
+
+-- In halves: when the younger one is full, the older one goes.
+if log_bytes > log_max_bytes / 2 then
+  redis.call('XTRIM', log, 'MINID', epoch .. '-' .. (redis.call('HGET', meta, 'log_from') or 1))
+  log_bytes = 0
+  redis.call('HSET', meta, 'log_from', seq + 1)
+end
+if skip < count then
+  -- A session that is older than these counters may take away more than was counted.
+  local counted = {'seq', seq, 'bytes', math.max(0, bytes), 'log_bytes', log_bytes}
+  if tail ~= had_tail then counted[7], counted[8] = 'tail', tail end
+  if steps ~= had then counted[#counted + 1], counted[#counted + 2] = 'steps', math.max(0, steps) end
+  if producer ~= '' then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, first + count - 1 end
+  redis.call('HSET', meta, unpack(counted))
+end
+if touch then
+  redis.call('HSET', meta, 'expires', string.format('%.0f', expires))
+  for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, expires) end
+  for _, name in ipairs({'tail', 'user', 'files', 'turns', 'results'}) do redis.call('PEXPIREAT', base .. name, expires) end
+  for _, member in ipairs(redis.call('HKEYS', open)) do
+    redis.call('PEXPIREAT', base .. 'out:' .. member, expires)
+  end
+end
+local stored = #lines - 1
+if stored > 0 then redis.call(publish, string.sub(base, 1, -2), table.concat(lines, '\n')) end
+return {'ok', epoch, seq, stored, created}
