@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 LIMIT_S = 30
 
-KINDS = {"log", "state", "meta", "files", "user", "open", "out"}
+KINDS = {"log", "state", "meta", "files", "user", "open", "out", "tail"}
 """All that a session may have in Redis (docs/architecture.md)."""
 
 

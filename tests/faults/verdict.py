@@ -35,8 +35,14 @@ class Entry(Received):
 
 
 def read_log(redis: Redis, session_id: str) -> list[Entry]:
-    """All events that the stream holds, straight from Redis."""
-    stream: Any = redis.xrange(SessionKeys.of(session_id).log)
+    """All events that the log holds, straight from Redis; nobody writes meanwhile."""
+    keys = SessionKeys.of(session_id)
+    stream: Any = redis.xrange(keys.log)
+    meta: Any = redis.hmget(keys.meta, ["epoch", "seq", "tail"])
+    epoch, top, tail = meta
+    if tail:
+        lines = redis.get(f"{keys.channel}:tail")
+        stream.append((b"%b-%b" % (epoch, top), {b"t": b"", b"r": tail, b"d": lines}))
     return [
         Entry(event.cursor, event.type, json.loads(event.data), event.data, event.run_id)
         for cursor, fields in stream
