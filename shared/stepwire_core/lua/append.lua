@@ -88,14 +88,14 @@ if skip < count and run ~= '' and found[6] then
   if current > attempt then return {'fenced', current} end
 end
 if skip < count and answers ~= '' and redis.call('HGET', meta, 'a:' .. answers) ~= 'open' then return {'closed'} end
-local plain, adds, new_steps, new_bytes = true, false, 0, 0
+local plain, common, adds, new_steps, new_bytes = true, true, false, 0, 0
 for i = skip, count - 1 do
   local at = HEAD + i * WIDTH
   local op, kind, id, size = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], #ARGV[at + 5]
   if op == 'D' then
     plain, adds, new_bytes = plain and size <= PIECE, adds or size > 0, new_bytes + size
   else
-    plain = false
+    plain, common = false, common and string.find('RSNGT', op, 1, true)
     if not string.find('SNRXGTUABQEV', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
     if op == 'N' and redis.call('HEXISTS', state, 's:' .. id) == 1 then return {'taken', id} end
     if kind == 'step.start' then new_steps = new_steps + 1 end
@@ -177,7 +177,8 @@ local function stream(op, field, id, text)
 end
 
 local function add_entry(last, kind, from, data)
-  redis.call('XADD', log, 'MINID', '~', epoch .. '-' .. math.max(0, last - maxlen + 1), epoch .. '-' .. last,
+  if last <= maxlen then return redis.call('XADD', log, epoch .. '-' .. last, 't', kind, 'r', from, 'd', data) end
+  redis.call('XADD', log, 'MINID', '~', epoch .. '-' .. last - maxlen + 1, epoch .. '-' .. last,
     't', kind, 'r', from, 'd', data)
 end
 
@@ -223,17 +224,10 @@ local function add_piece(field, id, text)
   return true
 end
 
--- The folds of all that is more than a piece of text, by operation; made only where there is such. They return whether
--- the event counts: of a step that has been removed, nothing does but a new start.
+-- The folds of all that is no text, by operation; made only where there is such. They return whether the event counts:
+-- of a step that has been removed, nothing does but a new start.
 local fold = {}
 if not plain then
-  local user, files, turns, results = base .. 'user', base .. 'files', base .. 'turns', base .. 'results'
-
-  local function drop(key, field)
-    count_bytes(redis.call('HSTRLEN', key, field), 0)
-    return redis.call('HDEL', key, field) == 1
-  end
-
   local function close_streams(id)
     for _, field in ipairs({'output', 'input'}) do
       local member = field .. ':' .. id
@@ -251,22 +245,6 @@ if not plain then
     redis.call('HSET', state, id, value)
   end
 
-  -- What belongs to a step: its elements (e:), its feedback (f:), what it asks (a:). One that comes after its step
-  -- was removed is gone with it, and so are the bytes kept for it.
-
-  local function forget(id)
-    if string.sub(id, 1, 2) == 'e:' then drop(files, string.sub(id, 3)) end
-    if string.sub(id, 1, 2) == 'a:' then redis.call('HSET', meta, id, 'ended') end
-  end
-
-  local function remove_belonging(id)
-    forget(id)
-    return drop(state, id)
-  end
-
-  fold.D = function(kind, id, field, text) return stream('D', field, id, text) end
-  fold.R = function(kind, id, field, text) return stream('R', field, id, text) end
-
   fold.S = function(kind, id, parent, payload)
     local old = redis.call('HGET', state, 's:' .. id)
     if old then
@@ -281,31 +259,6 @@ if not plain then
   end
   fold.N = fold.S
 
-  fold.X = function(kind, id)
-    local children, belongings = {}, {}
-    local all = redis.call('HGETALL', state)
-    for i = 1, #all, 2 do
-      local field, parent = all[i], string.match(all[i + 1], '^%d+ (%S+) ')
-      local is_step = string.sub(field, 1, 2) == 's:'
-      local below = is_step and children or belongings
-      below[parent] = below[parent] or {}
-      table.insert(below[parent], is_step and string.sub(field, 3) or field)
-    end
-    local doomed, i = {id}, 1
-    while doomed[i] do
-      if drop(state, 's:' .. doomed[i]) then steps = steps - 1 end
-      -- That it was removed is remembered, so it counts.
-      if redis.call('HSET', meta, 'x:' .. doomed[i], '') == 1 then bytes = bytes + ENTRY end
-      close_streams(doomed[i])
-      for _, belonging in ipairs(belongings[doomed[i]] or {}) do remove_belonging(belonging) end
-      for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
-      children[doomed[i]] = nil
-      i = i + 1
-    end
-    touch = true
-    return true
-  end
-
   fold.G = function(kind, id, parent, payload)
     put('r:' .. id, redis.call('HGET', state, 'r:' .. id), '-', payload)
     return true
@@ -314,50 +267,97 @@ if not plain then
   fold.T = function(kind, id, parent, payload)
     redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1)
     -- The next one may begin.
-    for _, entry in ipairs(redis.call('LRANGE', turns, 0, -1)) do
-      if string.match(entry, ' (%S+)$') == id then redis.call('LREM', turns, 1, entry) end
+    for _, entry in ipairs(redis.call('LRANGE', base .. 'turns', 0, -1)) do
+      if string.match(entry, ' (%S+)$') == id then redis.call('LREM', base .. 'turns', 1, entry) end
     end
     return fold.G(kind, id, parent, payload)
   end
 
-  fold.A = function(kind, id, parent, payload)
-    if redis.call('HEXISTS', meta, 'x:' .. parent) == 1 and redis.call('HEXISTS', state, 's:' .. parent) == 0 then
+  if not common then
+    local user, files, results = base .. 'user', base .. 'files', base .. 'results'
+
+    local function drop(key, field)
+      count_bytes(redis.call('HSTRLEN', key, field), 0)
+      return redis.call('HDEL', key, field) == 1
+    end
+
+    -- What belongs to a step: its elements (e:), its feedback (f:), what it asks (a:). One that comes after its step
+    -- was removed is gone with it, and so are the bytes kept for it.
+
+    local function forget(id)
+      if string.sub(id, 1, 2) == 'e:' then drop(files, string.sub(id, 3)) end
+      if string.sub(id, 1, 2) == 'a:' then redis.call('HSET', meta, id, 'ended') end
+    end
+
+    local function remove_belonging(id)
       forget(id)
+      return drop(state, id)
+    end
+
+    fold.X = function(kind, id)
+      local children, belongings = {}, {}
+      local all = redis.call('HGETALL', state)
+      for i = 1, #all, 2 do
+        local field, parent = all[i], string.match(all[i + 1], '^%d+ (%S+) ')
+        local is_step = string.sub(field, 1, 2) == 's:'
+        local below = is_step and children or belongings
+        below[parent] = below[parent] or {}
+        table.insert(below[parent], is_step and string.sub(field, 3) or field)
+      end
+      local doomed, i = {id}, 1
+      while doomed[i] do
+        if drop(state, 's:' .. doomed[i]) then steps = steps - 1 end
+        -- That it was removed is remembered, so it counts.
+        if redis.call('HSET', meta, 'x:' .. doomed[i], '') == 1 then bytes = bytes + ENTRY end
+        close_streams(doomed[i])
+        for _, belonging in ipairs(belongings[doomed[i]] or {}) do remove_belonging(belonging) end
+        for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
+        children[doomed[i]] = nil
+        i = i + 1
+      end
+      touch = true
+      return true
+    end
+
+    fold.A = function(kind, id, parent, payload)
+      if redis.call('HEXISTS', meta, 'x:' .. parent) == 1 and redis.call('HEXISTS', state, 's:' .. parent) == 0 then
+        forget(id)
+        return false
+      end
+      put(id, redis.call('HGET', state, id), parent, payload)
+      return true
+    end
+
+    fold.B = function(kind, id) return remove_belonging(id) end
+
+    fold.Q = function(kind, id, parent, payload)
+      redis.call('HSET', meta, id, 'open')
+      return fold.A(kind, id, parent, payload)
+    end
+
+    fold.E = function(kind, id, parent, payload)
+      if redis.call('HGET', meta, id) ~= 'open' then return false end
+      redis.call('HSET', meta, id, 'ended')
+      return fold.A(kind, id, parent, payload)
+    end
+
+    fold.V = function(kind, id, channel, payload)
+      redis.call('HSET', results, id, payload)
+      redis.call('PEXPIREAT', results, expires)
+      redis.call(publish, channel, string.match(base, '{(.*)}') .. ' ' .. id)
       return false
     end
-    put(id, redis.call('HGET', state, id), parent, payload)
-    return true
-  end
 
-  fold.B = function(kind, id) return remove_belonging(id) end
-
-  fold.Q = function(kind, id, parent, payload)
-    redis.call('HSET', meta, id, 'open')
-    return fold.A(kind, id, parent, payload)
-  end
-
-  fold.E = function(kind, id, parent, payload)
-    if redis.call('HGET', meta, id) ~= 'open' then return false end
-    redis.call('HSET', meta, id, 'ended')
-    return fold.A(kind, id, parent, payload)
-  end
-
-  fold.V = function(kind, id, channel, payload)
-    redis.call('HSET', results, id, payload)
-    redis.call('PEXPIREAT', results, expires)
-    redis.call(publish, channel, string.match(base, '{(.*)}') .. ' ' .. id)
-    return false
-  end
-
-  fold.U = function(kind, id, parent, payload)
-    if payload == '' then
-      drop(user, id)
-    else
-      count_bytes(redis.call('HSTRLEN', user, id), #payload)
-      redis.call('HSET', user, id, payload)
+    fold.U = function(kind, id, parent, payload)
+      if payload == '' then
+        drop(user, id)
+      else
+        count_bytes(redis.call('HSTRLEN', user, id), #payload)
+        redis.call('HSET', user, id, payload)
+      end
+      redis.call('PEXPIREAT', user, expires)
+      return false
     end
-    redis.call('PEXPIREAT', user, expires)
-    return false
   end
 end
 
@@ -368,6 +368,8 @@ for i = skip, count - 1 do
   local is_piece, counts = op == 'D' and #payload <= PIECE, nil
   if is_piece then
     counts = add_piece(parent, id, payload)
+  elseif op == 'D' or op == 'R' then
+    counts = stream(op, parent, id, payload)
   else
     counts = fold[op](kind, id, parent, payload)
   end
