@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,9 @@ from stepwire_core.errors import SettingsError, StoreUnavailable
 
 START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 5.0
+
+_signs: Final = ExitStack()
+atexit.register(_signs.close)
 
 
 @dataclass(slots=True)
@@ -124,11 +128,23 @@ def server_program() -> str:
 
 
 def free_port() -> int:
-    """A port on loopback that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nothing listens on now.
+
+    As long as this process lives, no other call in any process returns the same: its UDP port is
+    kept as a sign of that.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        sign = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            sign.bind(("127.0.0.1", port))
+        except OSError:
+            sign.close()
+        else:
+            _signs.enter_context(sign)
+            return port
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from deploy.compose import ROOT, Service, health_command
 
 START_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 10.0
-PORTS: Final = range(8400, 8500)
 ADDRESS: Final = "127.0.0.1:8000"
 """Where the services listen inside their containers."""
 
@@ -119,11 +117,6 @@ def nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    return [port for port in PORTS if _is_free(port)][:count]
-
-
 def imports(packages: Path, module: str) -> bool:
     """Whether the Python of an image finds a module."""
     code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
@@ -152,13 +145,3 @@ def _started(
     finally:
         if popen.poll() is None:
             process.stop()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

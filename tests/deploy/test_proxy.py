@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from deploy.compose import load_compose
-from deploy.stack import free_ports, nginx, running_proxy
+from deploy.stack import nginx, running_proxy
 from stack import Stack
-from stepwire_cli.embedded import EmbeddedServer
+from stepwire_cli.embedded import EmbeddedServer, free_port
 
 pytestmark = pytest.mark.skipif(nginx() is None, reason="no nginx here: apt install nginx-light")
 
@@ -26,7 +26,7 @@ def client(tmp_path: Path, server: EmbeddedServer) -> Iterator[httpx.Client]:
         "STEPWIRE_ELEMENTS_MAX_BYTES": str(MAX_BYTES),
     }
     service = load_compose(**limits)["services"]["proxy"]
-    [port] = free_ports(1)
+    port = free_port()
     with Stack(tmp_path, server.url) as stack:
         stack.env |= limits
         gateway = stack.gateway()

@@ -17,8 +17,8 @@ from httpx_sse import ServerSentEvent, connect_sse
 
 from deploy.compose import ROOT, load_compose
 from deploy.dockerfile import read_stages, run_build_stage
-from deploy.stack import Process, free_ports, imports, nginx, running, running_proxy
-from stepwire_cli.embedded import embedded_server
+from deploy.stack import Process, imports, nginx, running, running_proxy
+from stepwire_cli.embedded import embedded_server, free_port
 
 pytestmark = pytest.mark.timeout(240)  # the first test builds the images, from the package index
 
@@ -75,7 +75,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(image: Path, folder: Path, *, proxy: bool) -> Iterator[Stack]:
     services = load_compose(APP="app.py")["services"]
     (folder / "app.py").write_text(APP)
-    redis_port, first, second, front = free_ports(4)
+    redis_port, first, second, front = (free_port() for _ in range(4))
     with ExitStack() as stack:
         redis = stack.enter_context(embedded_server(port=redis_port, append_only=True))
         settings = {
