@@ -23,6 +23,8 @@ from stack import Gateway, wait_until
 RECORDER = Path(__file__).with_name("recorder.js")
 LIMIT_S = 15
 
+expect.set_options(timeout=LIMIT_S * 1000)
+
 Shown = dict[str, Any]
 
 
@@ -58,7 +60,7 @@ class Inspector:
         wait_until(lambda: self.recorded("snapshots") > 0, "the snapshot", LIMIT_S)
 
     def wait_for_connection(self, connection: str) -> None:
-        expect(self.status).to_have_attribute("data-connection", connection, timeout=LIMIT_S * 1000)
+        expect(self.status).to_have_attribute("data-connection", connection)
 
     def send(self, content: str) -> None:
         """Write a message into the box, as a person does."""
