@@ -225,10 +225,11 @@ def _installed_documents() -> Iterator[Document]:
         if readme:
             yield Document(f"{package.name} README", readme)
         for file in package.files or ():
+            if not (LICENCE_FILE.match(file.name) and file.parts[0].endswith(".dist-info")):
+                continue
             path = Path(str(file.locate()))
-            in_metadata = file.parts[0].endswith(".dist-info")
             # Slim images keep the list of a package's files, and drop some of the files.
-            if in_metadata and LICENCE_FILE.match(file.name) and path.is_file():
+            if path.is_file():
                 name = "/".join(file.parts[1:]).removeprefix("licenses/")
                 text = path.read_text(encoding="utf-8", errors="replace")
                 yield Document(f"{package.name} {name}", text)
