@@ -109,7 +109,7 @@ def test_a_killed_worker_vanishes_with_its_lease(stack: Stack) -> None:
 
 
 def test_a_paused_worker_falls_silent_and_comes_back(stack: Stack) -> None:
-    child = stack.worker(WAITS, STEPWIRE_LEASE_S="6")
+    child = stack.worker(WAITS, STEPWIRE_LEASE_S="20")  # silent for 10 s of it
     wait_until(lambda: len(listed(stack, "workers")) == 1, "it is there")
     child.signal(signal.SIGSTOP)
     wait_until(
