@@ -356,7 +356,7 @@ class TaskFailed(StepwireError):
 
 
 class RunEnded(StepwireError):
-    """The run has its final ``run.end``; nothing can follow it."""
+    """The run, or this attempt of it, has its ``run.end``; nothing can follow it."""
 
     def __init__(self, session_id: str, run_id: str) -> None:
         self.session_id = session_id

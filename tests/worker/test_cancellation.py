@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -69,6 +71,15 @@ async def asking() -> None:
             await asyncio.sleep(0)
 
 
+def step_in_thread() -> None:
+    with cl.Step("in a thread"):
+        pass
+
+
+def message_in_thread() -> None:
+    asyncio.run(cl.Message("from a thread").send())
+
+
 @pytest.fixture
 def bench(bench: Bench) -> Bench:
     # A thread that starves for a moment is no failure here.
@@ -108,6 +119,33 @@ async def test_a_handler_can_be_cancelled_at_every_turn_of_the_loop(
     assert cancelled > 10
     # What was sent by hand ends with the run; everything else has ended with its own block.
     assert left <= {"by hand", "removed"}
+
+
+@pytest.mark.parametrize("show", [step_in_thread, message_in_thread])
+async def test_a_thread_that_outlives_its_run_leaves_a_whole_tree(
+    bench: Bench, show: Callable[[], None]
+) -> None:
+    threads: list[asyncio.Task[None]] = []
+
+    async def handler() -> None:
+        begun = threading.Event()
+
+        def work() -> None:
+            while True:
+                show()
+                begun.set()
+                time.sleep(0.0001)  # the log keeps only so many
+
+        threads.append(asyncio.create_task(asyncio.to_thread(work)))
+        await asyncio.to_thread(begun.wait)
+
+    for _ in range(30):
+        bench.session_id = new_id()
+        await bench.log.create(bench.session_id, new_id())
+        assert (await bench.run(handler)).status == "ok"
+        with pytest.raises(cl.RunEnded):
+            await threads.pop()
+        await assert_whole(bench)
 
 
 def open_in_this_run() -> list[Open]:

@@ -29,6 +29,11 @@ class Ending:
     is_replayable: bool = True
     """Whether somebody may want to have the same done again."""
 
+    @property
+    def of_open(self) -> EndStatus:
+        """How that ended which the handler left open."""
+        return "interrupted" if self.status == "error" else self.status
+
     def truly(self, full: SessionFull | None) -> Ending:
         """The end of a run whose session did not take all that it has sent: it did not go well."""
         if full is None or self.status != "ok":

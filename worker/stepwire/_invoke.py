@@ -116,7 +116,6 @@ class Invoker:
             logger.exception("on_stop failed", extra={"run_id": scope.run_id})
         finally:
             leave_frame(token)
-        scope.end_open("cancelled")
 
     async def _handler(self, request: RunRequest, scope: Scope) -> object:
         if request.handler == ON_CHAT_RESUME and ON_CHAT_RESUME not in self._handlers.functions:

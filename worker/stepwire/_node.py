@@ -127,41 +127,44 @@ class Node:
             if self.parent_id is None:
                 self.parent_id = self._default_parent(frame)
             started_at = now()
-            frame.scope.producer.publish(
-                step_event("step.start", self._document(frame.scope, started_at, started_at)),
-                *self._announcements(),
-            )
-            self._scope = frame.scope
-            self.started_at = started_at
-            frame.scope.open[self.id] = self
+            scope = frame.scope
+            start = step_event("step.start", self._document(scope, started_at, started_at))
+            with scope.producer.lock:
+                scope.producer.publish(start, *self._announcements())
+                self._scope = scope
+                self.started_at = started_at
+                scope.open[self.id] = self
         return self._scope
 
     def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
         """Send its end, once."""
         scope = self._started()
-        if self.ended_at is not None:
-            return
-        self.status = status
-        self.error = error
-        self.ended_at = now()
-        scope.open.pop(self.id, None)
-        scope.producer.publish(
-            *self._announcements(), step_event("step.end", self._current(self.ended_at))
-        )
+        with scope.producer.lock:
+            if self.ended_at is not None:
+                return
+            self.status = status
+            self.error = error
+            self.ended_at = now()
+            scope.open.pop(self.id, None)
+            scope.producer.publish(
+                *self._announcements(), step_event("step.end", self._current(self.ended_at))
+            )
 
     def _update(self) -> None:
         if self._scope is None:
             self._started()
             return
-        self._scope.producer.publish(
-            *self._announcements(), step_event("step.update", self._current(now()))
-        )
+        with self._scope.producer.lock:
+            self._scope.producer.publish(
+                *self._announcements(), step_event("step.update", self._current(now()))
+            )
 
     def _remove(self) -> None:
         if self._scope is None:
             return
-        self._scope.open.pop(self.id, None)
-        self._scope.producer.publish(remove_event(self.id))
+        with self._scope.producer.lock:
+            self._scope.open.pop(self.id, None)
+            self._scope.producer.publish(remove_event(self.id))
 
     async def _remove_with_objects(self) -> None:
         """Remove it, and what Redis does not drop by itself: bytes in object storage."""

@@ -12,6 +12,7 @@ from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from stepwire._publisher import Publisher
     from stepwire_core.documents import TextField
@@ -102,6 +103,13 @@ class Producer:
         self._failure: StepwireError | None = None
         self._full: SessionFull | None = None
         self._full_was_told = False
+        self._ended = False
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """While a thread holds it, no other thread's events come between its own; for a moment
+        only, since the whole process waits. Reentrant."""
+        return self.publisher.lock
 
     @property
     def failure(self) -> StepwireError | None:
@@ -130,6 +138,8 @@ class Producer:
 
     def publish_end(self, *events: NewEvent, full: SessionFull | None) -> None:
         """Take the end of the run, written with the knowledge of ``full``, as :attr:`full` says it.
+        Nothing can follow it: who still publishes, such as a thread that was not waited for, gets
+        :class:`RunEnded`.
 
         Raises: as :meth:`publish`.
             SessionFull: the session has turned out to be full since then; nothing was taken.

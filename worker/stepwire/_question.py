@@ -23,8 +23,9 @@ class Question:
     def __init__(self, scope: Scope, document: AskDocument) -> None:
         self._scope = scope
         self._document = document
-        scope.producer.publish(ask_event(document))
-        scope.open[document.id] = self
+        with scope.producer.lock:
+            scope.producer.publish(ask_event(document))
+            scope.open[document.id] = self
 
     async def answered(self, timeout_s: float) -> AskDocument | None:
         """The ask as it was answered; None when nobody did, or nobody can any more.
@@ -53,7 +54,9 @@ class Question:
         self._close("interrupted" if status == "interrupted" else "cancelled")
 
     def _close(self, status: AskStatus) -> None:
-        if self._scope.open.pop(self._document.id, None) is not None:
+        with self._scope.producer.lock:
+            if self._scope.open.pop(self._document.id, None) is None:
+                return
             ts = now()
             ended = self._document.model_copy(update={"status": status, "ended_at": ts, "ts": ts})
             self._scope.producer.publish(ask_end_event(ended))

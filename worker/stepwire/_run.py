@@ -180,14 +180,14 @@ class Runner:
         producer.publish(run_start_event(run))
         if ending is None:
             ending = await self._invoker.call(request, scope)
-        scope.end_open("interrupted" if ending.status == "error" else ending.status)
+        scope.end_open(ending.of_open)
         if ending.status == "cancelled":
             await self._invoker.on_stop(scope)
         after_s = self._next_try(request, ending, producer.attempt)
         if ending.status == "error" and ending.error is not None and after_s is None:
             self._show(ending.error, scope)
         run.will_retry = after_s is not None
-        ending = await self._store_end(run, request, ending, producer)
+        ending = await self._store_end(run, request, ending, scope)
         if not run.will_retry and ending.is_replayable:
             await self._bury(request, ending.status, ending.error, producer.attempt)
         if ending.stopped is not None:
@@ -196,17 +196,21 @@ class Runner:
             raise RetryLater(after_s)
 
     async def _store_end(
-        self, run: RunDocument, request: RunRequest, ending: Ending, producer: Producer
+        self, run: RunDocument, request: RunRequest, ending: Ending, scope: Scope
     ) -> Ending:
         """Store the end of an attempt; as what it was stored, since what came before it may not
         have fitted into the session."""
+        producer = scope.producer
         while True:
             full = producer.full
             ending = ending.truly(full)
             run.status, run.error = ending.status, ending.error
             run.ended_at = run.ts = now()
             with suppress(SessionFull):
-                producer.publish_end(*end_events(run, request, ending.result), full=full)
+                # Threads that nobody waits for go on until here.
+                with producer.lock:
+                    scope.end_open(ending.of_open)
+                    producer.publish_end(*end_events(run, request, ending.result), full=full)
                 await producer.flush()
             if producer.full is full:
                 return ending
