@@ -199,11 +199,17 @@ async def test_a_reconnecting_reader_misses_nothing_wherever_it_was(settings: Se
             )
 
 
+async def after_unsubscribing(hub: Hub) -> None:
+    """Its connection answers in order: what it answers next is after that."""
+    await hub._link.subscribe(b"another")
+
+
 async def test_an_unknown_session_is_refused_and_leaves_nothing(settings: Settings) -> None:
     async with running(settings) as (hub, session):
         with pytest.raises(SessionNotFound):
             await hub.open("never-created", None)
         assert hub._feeds == {}
+        await after_unsubscribing(hub)
         assert await session.redis.pubsub_channels("*never-created*") == []
 
 
@@ -213,8 +219,7 @@ async def test_the_last_reader_to_leave_unsubscribes(settings: Settings) -> None
         async with reading(hub, session.id, count=2):
             assert await session.redis.pubsub_numsub(channel) == [(channel.encode(), 1)]
         assert hub._feeds == {}
-        # The connection that unsubscribed answers in order: what it answers next is after that.
-        await hub._link.subscribe(b"another")
+        await after_unsubscribing(hub)
         assert await session.redis.pubsub_numsub(channel) == [(channel.encode(), 0)]
 
 
