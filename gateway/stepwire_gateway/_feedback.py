@@ -14,6 +14,7 @@ from stepwire_core.events import feedback_event
 from stepwire_core.ids import check_id, new_id
 from stepwire_core.log import Batch
 from stepwire_core.queue import RunRequest
+from stepwire_core.submission import submit
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._bodies import Body
 from stepwire_gateway._services import ServicesDep, SessionId
@@ -80,12 +81,11 @@ async def _step(services: Services, session_id: str, step_id: str) -> dict[str, 
 async def _give(
     services: Services, caller: Caller, session_id: str, feedback: FeedbackDocument
 ) -> None:
-    appended = await services.log.append(Batch(session_id, [feedback_event(feedback)]))
-    if appended.stored:
-        request = RunRequest(
-            session_id=session_id,
-            run_id=new_id(),
-            handler=ON_FEEDBACK,
-            arguments=feedback.model_dump(mode="json"),
-        )
-        await services.queue.enqueue(caller.asking(request))
+    request = RunRequest(
+        session_id=session_id,
+        run_id=new_id(),
+        handler=ON_FEEDBACK,
+        arguments=feedback.model_dump(mode="json"),
+    )
+    batch = Batch(session_id, [feedback_event(feedback)])
+    await submit(services.log, services.queue, batch, caller.asking(request))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
-from importlib.resources import files
 from typing import TYPE_CHECKING, cast
 
 from arq.constants import job_key_prefix, retry_key_prefix
@@ -15,6 +14,7 @@ from stepwire_core.connections import translated
 from stepwire_core.documents import IN_TURN, EndStatus, ErrorInfo
 from stepwire_core.ids import derived_id
 from stepwire_core.queue import RunRequest
+from stepwire_core.scripts import lua_source
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -48,8 +48,7 @@ class DeadLetters:
         self._settings = settings
         base = f"{settings.queue_name}:dead"
         self._order, self._letters, self._sessions = base, f"{base}:letters", f"{base}:sessions"
-        source = files("stepwire_core").joinpath("lua", "bury.lua").read_bytes()
-        self._bury = redis.register_script(source)
+        self._bury = redis.register_script(lua_source("bury"))
 
     async def bury(self, letter: DeadLetter) -> None:
         """Remember a run; again changes nothing."""

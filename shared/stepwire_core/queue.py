@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from typing import Annotated, Any, Final, cast
 
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
@@ -19,6 +18,7 @@ from stepwire_core.connections import connect, translated
 from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
+from stepwire_core.scripts import lua_source
 from stepwire_core.settings import Settings
 
 RUN_FUNCTION: Final = "stepwire.run"
@@ -81,14 +81,13 @@ def deserialize(job: bytes) -> dict[str, Any]:
     return decoded
 
 
-def queue_script(name: str) -> str:
+def queue_script(name: str) -> bytes:
     """One of the scripts in ``lua/queue``, with what they have in common."""
-    folder = files("stepwire_core").joinpath("lua", "queue")
     common = (
         f"local JOB, HAS, TRIED = '{job_key_prefix}', '{in_progress_key_prefix}', "
         f"'{retry_key_prefix}'\nlocal TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
     )
-    return common + "".join(folder.joinpath(f"{part}.lua").read_text() for part in ("row", name))
+    return common.encode() + lua_source("queue/row") + lua_source(f"queue/{name}")
 
 
 def queue_keys(queue_name: str) -> list[str]:

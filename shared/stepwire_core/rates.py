@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from stepwire_core.connections import translated
 from stepwire_core.keys import rate_key
+from stepwire_core.scripts import lua_source
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -19,8 +19,7 @@ class Rates:
     """
 
     def __init__(self, redis: Redis) -> None:
-        source = files("stepwire_core").joinpath("lua", "count.lua").read_bytes()
-        self._script = redis.register_script(source)
+        self._script = redis.register_script(lua_source("count"))
 
     async def count(self, what: str, who: str, window_s: int) -> tuple[int, float]:
         """Count one; how many there are in this window, and the seconds until it ends.

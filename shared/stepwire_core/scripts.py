@@ -14,6 +14,11 @@ from redis.exceptions import NoScriptError
 from stepwire_core.keys import SessionKeys
 
 
+def lua_source(name: str) -> bytes:
+    """The text of a script of this package: its path below ``lua``, without the suffix."""
+    return files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
+
+
 class Script:
     """A Lua script, called by its digest."""
 
@@ -24,7 +29,7 @@ class Script:
     @classmethod
     def named(cls, name: str) -> Self:
         """One of this package."""
-        return cls(files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes())
+        return cls(lua_source(name))
 
     async def __call__(
         self, redis: Redis, keys: SessionKeys, *args: str | int | bytes

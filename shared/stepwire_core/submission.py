@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -12,17 +11,16 @@ from redis.asyncio import Redis
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import APPEND, Appended, Batch, EventLog
 from stepwire_core.queue import RunQueue, RunRequest, enqueue_args, queue_script
-from stepwire_core.scripts import Script
+from stepwire_core.scripts import Script, lua_source
 
 
 def _source() -> bytes:
-    parts = {"append": APPEND.source, "enqueue": queue_script("enqueue").encode()}
+    parts = {"append": APPEND.source, "enqueue": queue_script("enqueue")}
     functions = [
         b"local function %b(KEYS, ARGV)\n%b\nend\n" % (name.encode(), body)
         for name, body in parts.items()
     ]
-    submit = files("stepwire_core").joinpath("lua", "submit.lua").read_bytes()
-    return b"".join([*functions, submit])
+    return b"".join([*functions, lua_source("submit")])
 
 
 _SUBMIT: Final = Script(_source())

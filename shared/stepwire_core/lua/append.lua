@@ -182,15 +182,12 @@ local function add_entry(last, kind, from, data)
     't', kind, 'r', from, 'd', data)
 end
 
-local function letters_in(lines) return select(2, string.gsub('\n' .. lines, '\n=', '')) end
-
 local function end_tail()
   if tail == '' then return end
   local lines = redis.call('GET', base .. 'tail') or ''
-  -- A line that is missing shows as a gap.
-  if select(2, string.gsub(lines, '\n', '')) - letters_in(lines) == seq - tail + 1 then
-    add_entry(seq, '', tail, lines)
-  end
+  local _, pieces = string.gsub('\n' .. lines, '\n[^=]', '')
+  -- One that is missing shows as a gap.
+  if pieces == seq - tail + 1 then add_entry(seq, '', tail, lines) end
   redis.call('DEL', base .. 'tail')
   tail = ''
 end
@@ -202,7 +199,8 @@ local function letter_for(field, id)
     local place = redis.call('HGET', open, field .. ':' .. id)
     if string.sub(place, 1, #of_run) == of_run then return string.sub(place, #of_run + 1), '' end
   end
-  local known = tail ~= '' and letters_in(redis.call('GET', base .. 'tail') or '') or 0
+  local known = 0
+  if tail ~= '' then known = select(2, string.gsub('\n' .. (redis.call('GET', base .. 'tail') or ''), '\n=', '')) end
   if known == LETTERS then
     end_tail()
     known = 0

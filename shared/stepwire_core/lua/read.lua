@@ -4,10 +4,10 @@
 -- KEYS  log, state, meta, open
 -- ARGV  epoch, seq of the cursor, or '' ''; the most entries to return; the bytes after which no more are
 --
--- Returns {'log', epoch, top, {entries, as append.lua describes them; the first may begin before the cursor}}, {'state', epoch, top, {field, value …}, {stream, text …}},
---         or {'unknown'}.
+-- Returns {'log', epoch, top, {entries}}, {'state', epoch, top, {field, value …}, {stream, text …}}, or {'unknown'}.
+--         What is in an entry, append.lua says; the first may begin before the cursor.
 
-local PIECE = 50
+local AT_ONCE = 50
 local base = string.sub(KEYS[1], 1, -4)
 local epoch, top, tail = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail'))
 if not epoch then return {'unknown'} end
@@ -18,9 +18,8 @@ local seq, most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARG
 local function entry_of_tail()
   local lines = tail and tail ~= '' and redis.call('GET', base .. 'tail')
   if not lines then return nil end
-  local _, count = string.gsub(lines, '\n', '')
-  local _, letters = string.gsub('\n' .. lines, '\n=', '')
-  if count - letters ~= top - tail + 1 then return nil end
+  local _, pieces = string.gsub('\n' .. lines, '\n[^=]', '')
+  if pieces ~= top - tail + 1 then return nil end
   return {epoch .. '-' .. top, {'t', '', 'r', tail, 'd', lines}}
 end
 
@@ -40,13 +39,13 @@ if ARGV[1] == epoch then
 
   local from, more = epoch .. '-' .. string.format('%.0f', seq + 1), true
   repeat
-    -- In pieces: who asks for few bytes must not make the server copy all that many events.
-    local some = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', PIECE)
+    -- Not all at once: who asks for few bytes must not make the server copy all that many events.
+    local some = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', AT_ONCE)
     for _, entry in ipairs(some) do
       more = more and take(entry)
     end
     from = '(' .. epoch .. '-' .. string.format('%.0f', seq)
-  until not more or #some < PIECE
+  until not more or #some < AT_ONCE
   local newest = more and entry_of_tail()
   if newest then take(newest) end
   if entries[1] then return {'log', epoch, top, entries} end
