@@ -14,7 +14,9 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
+from stepwire._context import current_frame
 from stepwire._process import used_as_process_publisher
+from stepwire._producer import Producer
 from stepwire_core.ids import new_id
 
 pytestmark = pytest.mark.anyio
@@ -185,3 +187,41 @@ async def test_a_multiprocessing_pool_continues_the_tree(
     assert run.error is None
     assert await here.tree() == {"fans out": None} | {f"part {n}": "fans out" for n in range(4)}
     assert set(seen) == {parents_step}
+
+
+def _in_fork() -> None:
+    try:
+        with cl.Step("of the parent"):
+            pass
+    except cl.StepwireError as error:
+        sys.exit(type(error).__name__)
+
+
+async def test_a_fork_is_told_so_while_a_thread_of_its_parent_emits(
+    here: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    held, release, codes = threading.Event(), threading.Event(), list[int | None]()
+
+    def emit(producer: Producer) -> None:
+        with producer.lock:
+            held.set()
+            release.wait(LIMIT_S)
+
+    def fork() -> None:
+        child = multiprocessing.get_context("fork").Process(target=_in_fork)
+        child.start()
+        child.join(LIMIT_S)
+        codes.append(child.exitcode)
+        child.kill()
+
+    async def handler() -> None:
+        emitting = asyncio.to_thread(emit, current_frame("the test").scope.producer)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(emitting)
+            await asyncio.to_thread(held.wait)
+            await asyncio.to_thread(fork)
+            release.set()
+
+    assert (await here.run(handler)).status == "ok"
+    assert codes == [1]
+    assert "ForkedProcess" in capfd.readouterr().err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,12 +106,13 @@ class Producer:
         self._full: SessionFull | None = None
         self._full_was_told = False
         self._ended = False
+        self._lock = threading.RLock()
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """While a thread holds it, no other thread's events come between its own; for a moment
-        only, since the whole process waits. Reentrant."""
-        return self.publisher.lock
+        """Who holds it begins, ends or removes something, or ends the run, as one. Reentrant."""
+        # In a forked child, the thread that holds it may be the parent's.
+        return nullcontext() if self.publisher._orphaned else self._lock
 
     @property
     def failure(self) -> StepwireError | None:

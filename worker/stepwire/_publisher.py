@@ -82,8 +82,8 @@ class Publisher:
         self.server_id = ServerId() if redis is None else ServerId.of("given")
         self.redis = redis or connect_sync(settings.redis_url, self.server_id)
         # Reentrant: a dropped generator's end may be collected in the thread that holds it.
-        self.lock = threading.RLock()
-        self._work = threading.Condition(self.lock)
+        self._lock = threading.RLock()
+        self._work = threading.Condition(self._lock)
         self._queue: deque[PendingCall] = deque()
         self._last_of_session: dict[str, PendingCall] = {}
         self._bytes = 0
@@ -168,15 +168,15 @@ class Publisher:
 
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""
-        self.lock = threading.RLock()
-        self._work = threading.Condition(self.lock)
+        self._lock = threading.RLock()
+        self._work = threading.Condition(self._lock)
         self._queue.clear()
         self._last_of_session.clear()
         self._orphaned = True
 
     def close(self) -> None:
         """Store what waits, for a few seconds at most, and end the thread."""
-        with self.lock:
+        with self._lock:
             self._closing = True
             self._give_up_at = time.monotonic() + _CLOSE_TIMEOUT_S
             self._work.notify()
@@ -186,7 +186,7 @@ class Publisher:
     # -- taking ---------------------------------------------------------------------------------
 
     def _take(self, producer: Producer, events: Sequence[NewEvent]) -> None:
-        with self.lock:
+        with self._lock:
             if (full := producer._full) is not None:
                 taken = [event for event in events if fits_always(event)]
                 if events and not taken:
@@ -198,7 +198,7 @@ class Publisher:
     def _take_end(
         self, producer: Producer, events: Sequence[NewEvent], full: SessionFull | None
     ) -> None:
-        with self.lock:
+        with self._lock:
             if producer._full is not None and producer._full is not full:
                 raise producer._full
             producer._ended = False
@@ -213,7 +213,7 @@ class Publisher:
         self, producer: Producer, step_id: str, text: str, field: TextField, replace: bool
     ) -> None:
         size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
-        with self.lock:
+        with self._lock:
             if producer._full is not None:
                 producer._full_was_told = True
                 raise producer._full
@@ -261,7 +261,7 @@ class Publisher:
 
     def _flushed(self, producer: Producer) -> Future[None]:
         done: Future[None] = Future()
-        with self.lock:
+        with self._lock:
             if self._orphaned:
                 done.set_exception(ForkedProcess())
             elif producer._failure is not None:
@@ -274,7 +274,7 @@ class Publisher:
 
     def _room(self) -> Future[None]:
         room: Future[None] = Future()
-        with self.lock:
+        with self._lock:
             if self.full:
                 self._room_waiters.append(room)
             else:
@@ -285,7 +285,7 @@ class Publisher:
 
     def _run(self) -> None:
         while True:
-            with self.lock:
+            with self._lock:
                 while not self._queue and not self._closing:
                     self._work.wait()
                 if not self._queue:
@@ -390,7 +390,7 @@ class Publisher:
         producer = calls[0].producer
         fields = {"session_id": producer.session_id, "reason": str(full)}
         logger.warning("a session is full", extra=fields)
-        with self.lock:
+        with self._lock:
             producer._refused(calls[0].prepared(), full)
             for call in (*calls, *self._queue):
                 if call.producer is producer:
@@ -400,13 +400,13 @@ class Publisher:
                 del self._last_of_session[producer.session_id]
 
     def _fail(self, calls: list[PendingCall], error: StepwireError) -> None:
-        with self.lock:
+        with self._lock:
             for call in calls:
                 if call.producer._failure is None:
                     call.producer._failure = error
 
     def _settle(self, calls: list[PendingCall]) -> None:
-        with self.lock:
+        with self._lock:
             self._settled += sum(call.published for call in calls)
             self._bytes -= sum(call.size for call in calls)
             ready = [waiter for waiter in self._flush_waiters if waiter[0] <= self._settled]
