@@ -24,7 +24,8 @@ def make_async(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
     tree.
 
     For code that blocks: ``answer = await cl.make_async(slow)(question)``. A cancellation does not
-    stop the thread; its result is dropped.
+    stop the thread: its result is dropped, and what it shows after the end of the run raises
+    :class:`RunEnded` there.
     """
 
     @functools.wraps(function)
