@@ -34,6 +34,7 @@ from stepwire_core.errors import (
     SessionNotFound,
     StepNotFound,
     StepwireError,
+    StoreRefused,
     StoreUnavailable,
     TokensDisabled,
     Unauthenticated,
@@ -73,6 +74,7 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     MessageTooLarge: (413, "message_too_large"),
     KeysUnavailable: (503, "keys_unavailable"),
     StoreUnavailable: (503, "store_unavailable"),
+    StoreRefused: (503, "store_refused"),
 }
 _OF_STATUS: Final = {
     404: "not_found",

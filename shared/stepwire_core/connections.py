@@ -20,11 +20,13 @@ from redis.exceptions import (
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
     TimeoutError,
     TryAgainError,
 )
 
-from stepwire_core.errors import SettingsError, StoreUnavailable
+from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
+from stepwire_core.redis_errors import Remedy, advice, condemns, remedy
 
 SOCKET_TIMEOUT_S: Final = 10.0
 """A call that Redis has not answered by then has failed."""
@@ -174,14 +176,46 @@ def socket_options(url: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Turn Redis being away, or not answering in time, into :class:`StoreUnavailable`."""
+async def translated(redis: Redis | None = None) -> AsyncIterator[None]:
+    """Around every use of an asyncio client: bounds it in time, and turns what Redis says into
+    errors of ours (:func:`translation`).
+
+    With ``redis``, its idle connections are closed after a reply that condemns them.
+    """
     try:
         async with asyncio.timeout(SOCKET_TIMEOUT_S):
             yield
-    except UNAVAILABLE as error:
-        why = str(error) or f"nothing for {SOCKET_TIMEOUT_S:g} s"
-        raise StoreUnavailable(f"Redis does not answer: {why}") from error
+    except (RedisError, OSError) as error:
+        if redis is not None and condemns(error):
+            await redis.connection_pool.disconnect(inuse_connections=False)
+        if (ours := translation(error)) is None:
+            raise
+        raise ours from error
+
+
+@contextmanager
+def translated_sync(redis: SyncRedis | None = None) -> Iterator[None]:
+    """The same for a blocking client, whose sockets have a time limit of their own."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        if redis is not None and condemns(error):
+            redis.connection_pool.disconnect(inuse_connections=False)
+        if (ours := translation(error)) is None:
+            raise
+        raise ours from error
+
+
+def translation(error: BaseException) -> StoreUnavailable | StoreRefused | None:
+    """An error of Redis as one of ours, by what helps; None: the call itself was wrong."""
+    match remedy(error):
+        case Remedy.REPEAT | Remedy.RECONNECT:
+            why = str(error) or f"nothing for {SOCKET_TIMEOUT_S:g} s"
+            return StoreUnavailable(f"Redis does not answer: {why}")
+        case Remedy.CHANGE:
+            return StoreRefused(f"Redis refuses what is needed ({error}): {advice(error)}")
+        case None:
+            return None
 
 
 async def require(url: str, variable: str) -> None:

@@ -36,7 +36,8 @@
     ├── RunEnded                the run has its final ``run.end``
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
     ├── KeysUnavailable         the server of the public keys for tokens does not answer
-    └── StoreUnavailable        Redis, or the storage of large elements, does not answer
+    ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
+    └── StoreRefused            Redis refuses what is needed, until somebody changes a setting
 """
 
 from __future__ import annotations
@@ -383,3 +384,8 @@ class KeysUnavailable(StepwireError):
 
 class StoreUnavailable(StepwireError):
     """Redis, or the storage of large elements, does not answer."""
+
+
+class StoreRefused(StepwireError):
+    """Redis answers, and refuses what is needed: repeating it is of no use until a person changes
+    something, a right or a password; the message says what."""

@@ -1,0 +1,124 @@
+"""What an error of Redis means for the caller: the one place where that is decided.
+
+Redis says it in the first word of its reply. redis-py makes classes of some of these words and
+leaves them out of the text then; of the others it makes a bare ``ResponseError``.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    BusyLoadingError,
+    ConnectionError,
+    MaxConnectionsError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
+
+
+class Remedy(StrEnum):
+    """What makes a call that Redis has refused succeed."""
+
+    REPEAT = "repeat"
+    """It passes: the same call, a little later."""
+    RECONNECT = "reconnect"
+    """The connection is of no use any more, nor are those made with it: connect anew, then repeat.
+    """
+    CHANGE = "change"
+    """It cannot get better by itself: a person must change a setting, here or in Redis."""
+
+
+_OF_WORD: Final = {
+    "BUSY": Remedy.REPEAT,  # a script of somebody else runs for too long
+    "CLUSTERDOWN": Remedy.REPEAT,
+    "LOADING": Remedy.REPEAT,
+    "MISCONF": Remedy.REPEAT,  # snapshots cannot be written to the disk
+    "NOREPLICAS": Remedy.REPEAT,  # fewer than min-replicas-to-write
+    "OOM": Remedy.REPEAT,
+    "TRYAGAIN": Remedy.REPEAT,
+    "MASTERDOWN": Remedy.RECONNECT,  # a replica that has lost its primary
+    "READONLY": Remedy.RECONNECT,  # a primary that was demoted, and keeps its connections
+    "UNBLOCKED": Remedy.RECONNECT,  # the same, said to a blocking call
+    "ASK": Remedy.CHANGE,
+    "CROSSSLOT": Remedy.CHANGE,
+    "DENIED": Remedy.CHANGE,  # protected mode
+    "MOVED": Remedy.CHANGE,
+    "NOAUTH": Remedy.CHANGE,
+    "NOPERM": Remedy.CHANGE,
+    "NOPROTO": Remedy.CHANGE,
+    "WRONGPASS": Remedy.CHANGE,
+}
+
+# Before the other way round: some of these are ConnectionErrors for redis-py.
+_OF_CLASS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (NoPermissionError, "NOPERM"),
+    (AuthenticationWrongNumberOfArgsError, "NOAUTH"),
+    (AuthenticationError, "NOAUTH"),
+    (AuthorizationError, "NOPERM"),
+    (OutOfMemoryError, "OOM"),
+    (ReadOnlyError, "READONLY"),
+    (BusyLoadingError, "LOADING"),
+)
+
+_ADVICE: Final = {
+    "ASK": "it is a node of a cluster: name a single server",
+    "CROSSSLOT": "it is a node of a cluster: name a single server",
+    "MOVED": "it is a node of a cluster: name a single server",
+    "DENIED": "it is in protected mode: give it a password, or bind it to loopback",
+    "NOAUTH": "put the right user and password into its address (redis://user:password@host)",
+    "WRONGPASS": "put the right user and password into its address (redis://user:password@host)",
+    "NOPERM": "give its user the right (ACL SETUSER); docs/operations.md lists what is needed",
+    "ERR": "it needs Redis 7 or Valkey, and an existing database",
+}
+
+# "ERR" says nothing by itself; these texts do.
+_HOPELESS: Final = re.compile(
+    r"unknown command|DB index is out of range|invalid DB index|Client sent AUTH|AUTH <password>",
+    re.IGNORECASE,
+)
+
+
+def word_of(error: BaseException) -> str:
+    """The first word of the reply, as Redis has sent it; empty: it was no reply."""
+    for class_, word in _OF_CLASS:
+        if isinstance(error, class_):
+            return word
+    if not isinstance(error, ResponseError):
+        return ""
+    first = str(error).split(" ", 1)[0]
+    # redis-py has cut off "ERR", and the words of its own classes, which are above.
+    return first if first.isupper() else "ERR"
+
+
+def remedy(error: BaseException) -> Remedy | None:
+    """What helps; None: nothing does, the call itself is wrong (or it is no error of Redis)."""
+    word = word_of(error)
+    if word in _OF_WORD:
+        return _OF_WORD[word]
+    if word:
+        return Remedy.CHANGE if _HOPELESS.search(str(error)) else None
+    if isinstance(error, MaxConnectionsError):
+        return Remedy.REPEAT
+    if isinstance(error, (ConnectionError, TimeoutError, OSError)):
+        return Remedy.RECONNECT
+    return None
+
+
+def advice(error: BaseException) -> str:
+    """Of :attr:`Remedy.CHANGE`, what to change."""
+    return _ADVICE.get(word_of(error), _ADVICE["ERR"])
+
+
+def condemns(error: BaseException) -> bool:
+    """Whether a reply says that the server at the other end is the wrong one by now, so that all
+    connections to it are of no use."""
+    return word_of(error) in {"MASTERDOWN", "READONLY", "UNBLOCKED"}
