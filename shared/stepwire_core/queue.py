@@ -11,15 +11,17 @@ from typing import Annotated, Any, Final, cast
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
 from stepwire_core.connections import connect, translated
 from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
+from stepwire_core.json_values import JsonObject
 from stepwire_core.scripts import lua_source
 from stepwire_core.settings import Settings
+from stepwire_core.unreadable import UNREADABLE
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
@@ -47,14 +49,14 @@ class RunRequest(BaseModel):
     message: StepDocument | None = None
     elements: list[ElementDocument] = []
     """The files that came with the message."""
-    arguments: dict[str, JsonValue] = {}
+    arguments: JsonObject = {}
     parent_id: str | None = None
     """The step under which its own nest, if no message has started it."""
     parent_run_id: str | None = None
     """The run that has started it."""
     awaited: bool = False
     """Whether somebody waits for its result."""
-    user: dict[str, JsonValue] = {}
+    user: JsonObject = {}
     """For ``on_chat_end``: what the session, which is gone by then, remembered."""
     subject: str | None = None
     """Who has asked for it, for the limit on the runs of one subject."""
@@ -73,7 +75,7 @@ def held_key(queue_name: str) -> str:
 
 def serialize(job: dict[str, Any]) -> bytes:
     # An exception as a job's result has no JSON; its text is what a reader can use.
-    return json.dumps(job, ensure_ascii=False, default=repr).encode()
+    return json.dumps(job, ensure_ascii=False, allow_nan=False, default=repr).encode()
 
 
 def deserialize(job: bytes) -> dict[str, Any]:
@@ -164,8 +166,13 @@ class RunQueue:
             job = await self._take(keys=self.keys, args=[run_id, self._token, int(lease_s * 1000)])
         if job is None:
             return None
-        [request] = deserialize(cast("bytes", job))["a"]
-        return RunRequest.model_validate(request)
+        try:
+            [request] = deserialize(cast("bytes", job))["a"]
+            return RunRequest.model_validate(request)
+        except (ValueError, LookupError, TypeError) as error:
+            # The worker that gets it, when the lease is over, says so in its session.
+            UNREADABLE.note("job", run_id, error)
+            return None
 
     async def finish(self, run_id: str) -> None:
         """Take a run that was taken off the queue: it is over."""

@@ -95,7 +95,8 @@ def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun |
     try:
         _, arguments, _, _, queued_ms = deserialize_job_raw(job, deserializer=deserialize)
         request = RunRequest.model_validate(arguments[0])
-    except (DeserializationError, ValidationError, IndexError):
+        queued_at = _written(queued_ms)
+    except (DeserializationError, ValidationError, LookupError, TypeError, ValueError):
         # Somebody else's job in our queue.
         return None
     state: Literal["running", "queued", "held", "deferred"] = "queued"
@@ -111,7 +112,7 @@ def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun |
         session_id=request.session_id,
         handler=request.handler,
         priority=request.priority,
-        queued_at=_written(queued_ms),
+        queued_at=queued_at,
         due_at=_written(at_ms) if state == "deferred" else None,
     )
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stepwire_core.connections import connect, translated
 from stepwire_core.errors import StoreUnavailable
+from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,8 +24,8 @@ lease."""
 
 
 class _Document(BaseModel):
-    # A newer worker may write more.
-    model_config = ConfigDict(extra="ignore")
+    # What a newer worker writes is passed on.
+    model_config = ConfigDict(extra="allow")
 
 
 class RunningRun(_Document):
@@ -50,7 +51,8 @@ class WorkerDocument(_Document):
     """Places taken; less than ``runs`` while some of these wait for a person."""
     max_jobs: int
     lease_s: float
-    state: WorkerState
+    state: str
+    """One of :data:`WorkerState`, or a newer version's."""
     runs: list[RunningRun] = []
 
 
@@ -65,7 +67,8 @@ def workers_key(queue_name: str) -> str:
 
 
 async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
-    """The workers whose lease is not over, by host and pid.
+    """The workers whose lease is not over, by host and pid; without those of a version that this
+    one cannot read.
 
     Raises:
         StoreUnavailable: the queue's Redis does not answer.
@@ -79,9 +82,11 @@ async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
             pipe.pttl(key)
         replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
     workers = []
-    for content, left_ms in zip(replies[::2], replies[1::2], strict=True):
+    for worker_id, content, left_ms in zip(ids, replies[::2], replies[1::2], strict=True):
         if isinstance(content, bytes) and isinstance(left_ms, int):
-            worker = WorkerDocument.model_validate_json(content)
+            worker = readable(WorkerDocument, content, "worker", worker_id.decode())
+            if worker is None:
+                continue
             # It renews when a third of its lease is over: with less than half left, it did not.
             if left_ms < worker.lease_s * 1000 / 2:
                 worker.state = "silent"

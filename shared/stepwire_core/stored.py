@@ -1,0 +1,93 @@
+"""The folded state of a session as the log keeps it: documents that nobody has parsed yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from stepwire_core.cursor import Cursor
+from stepwire_core.text import whole
+from stepwire_core.unreadable import UNREADABLE
+
+KINDS: Final[Mapping[bytes, str]] = {
+    b"s": "step",
+    b"r": "run",
+    b"e": "element",
+    b"a": "ask",
+    b"f": "feedback",
+}
+"""What the first letter of a field of the state says."""
+
+
+class StoredDocument(NamedTuple):
+    """A field of the state: ``<kind>:<id>``, ``<order> <parent> <JSON>``."""
+
+    order: int
+    kind: str
+    id: str
+    json: bytes
+
+
+class StreamingText(NamedTuple):
+    """Text that is still streaming into a step, after what the step has or in place of it."""
+
+    step_id: str
+    field: str
+    text: str
+    replace: bool
+
+    def continued(self, before: object) -> str:
+        """The field as it is with this, where the step itself has ``before``."""
+        return self.text if self.replace or not isinstance(before, str) else before + self.text
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """What a snapshot is made of, at one cursor."""
+
+    session_id: str
+    cursor: Cursor
+    fields: list[bytes]
+    """Name, value, name, value …"""
+    streams: list[bytes]
+    """``<field>:<step>``, text, …"""
+
+    def document(self, at: int) -> StoredDocument | None:
+        """The ``at``-th of its documents, in no order; None for what this version cannot read."""
+        name, value = self.fields[2 * at], self.fields[2 * at + 1]
+        kind = KINDS.get(name[:1]) if name[1:2] == b":" else None
+        if kind is None:
+            return None
+        id_ = name[2:].decode(errors="replace")
+        try:
+            order, _, document = value.split(b" ", 2)
+            return StoredDocument(int(order), kind, id_, document)
+        except ValueError as error:
+            UNREADABLE.note(kind, id_, error, session_id=self.session_id)
+            return None
+
+    def __len__(self) -> int:
+        return len(self.fields) // 2
+
+    def streaming(self) -> list[StreamingText]:
+        """What streams into its steps."""
+        found = (
+            self._streaming(member, text)
+            for member, text in zip(self.streams[::2], self.streams[1::2], strict=True)
+        )
+        return [text for text in found if text is not None]
+
+    def _streaming(self, member: bytes, text: bytes) -> StreamingText | None:
+        field, _, step_id = member.decode(errors="replace").partition(":")
+        try:
+            if text[:1] not in (b"+", b"="):
+                # A server that evicts keys has dropped the text, and a later piece made it anew.
+                raise ValueError("its beginning is lost")
+            # A half of a surrogate pair may be at the end: the other half is still on its way.
+            streamed = whole(json.loads(b'"' + text[1:] + b'"'))
+        except ValueError as error:
+            UNREADABLE.note("text", member.decode(errors="replace"), error, session_id=self.session_id)
+            return None
+        return StreamingText(step_id, field, streamed, text[:1] == b"=")
