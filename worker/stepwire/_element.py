@@ -106,7 +106,8 @@ class Element:
         element = cls(
             name=document.name,
             path=path,
-            display=document.display,
+            # It was made by another version, perhaps.
+            display="page" if document.display == "page" else "inline",
             mime=document.mime,
             id=document.id,
         )

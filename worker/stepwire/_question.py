@@ -11,6 +11,7 @@ from stepwire_core.clock import now
 from stepwire_core.documents import AskDocument, AskStatus
 from stepwire_core.errors import StepwireError
 from stepwire_core.events import ask_end_event, ask_event
+from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from stepwire._context import Scope
@@ -72,4 +73,7 @@ class Question:
 
     async def _look(self) -> AskDocument | None:
         state = await self._scope.producer.state([f"a:{self._document.id}"])
-        return None if state[0] is None else AskDocument.model_validate_json(state[0])
+        if state[0] is None:
+            return None
+        ids = {"id_": self._document.id, "session_id": self._scope.session_id}
+        return readable(AskDocument, state[0], "ask", **ids)

@@ -24,7 +24,6 @@ from stepwire_core.documents import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
     OPTIONAL_HANDLERS,
-    EndStatus,
     ErrorInfo,
 )
 from stepwire_core.errors import RunEnded, SessionFull, SessionNotFound, StepwireError
@@ -230,7 +229,7 @@ class Runner:
         return self._handlers.policy(request.handler).delay_s(ending.cause, attempt)
 
     async def _bury(
-        self, request: RunRequest, status: EndStatus, error: ErrorInfo | None, attempts: int
+        self, request: RunRequest, status: str, error: ErrorInfo | None, attempts: int
     ) -> None:
         """Remember a run that has ended badly.
 

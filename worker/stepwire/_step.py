@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from stepwire._attributes import Checked, flag, flag_or_text, text_or_none
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._node import Node
 from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument
@@ -59,6 +60,13 @@ class Step(Node):
 
     _what: ClassVar[str] = "step"
 
+    icon = Checked["str | None", "str | None"](text_or_none)
+    show_input = Checked["bool | str", "bool | str | None"](flag_or_text)
+    default_open = Checked[bool, "bool | None"](flag)
+    auto_collapse = Checked[bool, "bool | None"](flag)
+    root = Checked[bool, "bool | None"](flag)
+    disable_feedback = Checked[bool, "bool | None"](flag)
+
     def __init__(
         self,
         name: str | None = None,
@@ -70,11 +78,11 @@ class Step(Node):
         tags: Sequence[str] | None = None,
         language: str | None = None,
         icon: str | None = None,
-        show_input: bool | str = False,
-        default_open: bool = False,
-        auto_collapse: bool = False,
-        root: bool = False,
-        disable_feedback: bool = True,
+        show_input: bool | str | None = False,
+        default_open: bool | None = False,
+        auto_collapse: bool | None = False,
+        root: bool | None = False,
+        disable_feedback: bool | None = True,
     ) -> None:
         super().__init__(
             name=type if name is None else name,
@@ -91,7 +99,7 @@ class Step(Node):
         self.default_open = default_open
         self.auto_collapse = auto_collapse
         self.root = root
-        self.disable_feedback = disable_feedback
+        self.disable_feedback = True if disable_feedback is None else disable_feedback
         self._token: Token[Frame | None] | None = None
 
     @property
