@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from stepwire._context import current_frame
 from stepwire._handlers import name_of_task
+from stepwire._user_session import store_changes
 from stepwire._waiting import waited_for
 from stepwire_core.documents import EVENT_HANDLERS, ErrorInfo, RunDocument
 from stepwire_core.errors import InvalidArgument, StepwireError, StoreUnavailable, TaskFailed
@@ -93,7 +94,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         priority=scope.priority,
     )
     part = _Part(scope, request)
-    # What it nests under is there before it.
+    # What it nests under is there before it, and what it may look up.
+    store_changes(scope)
     await scope.producer.flush()
     await _patiently(scope, lambda: scope.producer.register(request.run_id, digest))
     try:

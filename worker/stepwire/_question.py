@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from stepwire._user_session import store_changes
 from stepwire._waiting import waited_for
 from stepwire_core.clock import now
 from stepwire_core.documents import AskDocument, AskStatus
@@ -35,6 +36,7 @@ class Question:
             SessionNotFound, RunFenced, RunEnded, StoreUnavailable: it cannot be asked.
         """
         try:
+            store_changes(self._scope)
             await self._scope.producer.flush()
             try:
                 async with asyncio.timeout(timeout_s):
