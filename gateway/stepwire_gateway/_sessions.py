@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from stepwire_core.documents import (
     EVENT_HANDLERS,
@@ -34,7 +34,7 @@ from stepwire_core.runs import cancelled_events
 from stepwire_core.submission import submit
 from stepwire_core.turns import pass_turn
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
-from stepwire_gateway._bodies import Body, Id, OnBehalf
+from stepwire_gateway._bodies import Body, Id, Object, OnBehalf, Text
 from stepwire_gateway._elements import uploads
 from stepwire_gateway._services import RunId, ServicesDep, SessionId
 
@@ -63,12 +63,12 @@ class NewMessage(OnBehalf):
         }
     )
 
-    content: str = Field(default="", description="May be empty when there are elements.")
+    content: Text = Field(default="", description="May be empty when there are elements.")
     id: Id | None = Field(
         default=None, description="Makes the request repeatable; by default a fresh one."
     )
-    author: str = "User"
-    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    author: Text = "User"
+    metadata: Object = Field(default_factory=dict)
     elements: list[Id] = Field(
         default_factory=list,
         max_length=100,
@@ -89,8 +89,8 @@ class AcceptedMessage(BaseModel):
 
 
 class NewRun(OnBehalf):
-    task: str = Field(min_length=1, max_length=128)
-    args: dict[str, JsonValue] = Field(default_factory=dict)
+    task: Text = Field(min_length=1, max_length=128)
+    args: Object = Field(default_factory=dict)
     id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
     defer_until: AwareDatetime | None = Field(
         default=None, description="Not before then (RFC 3339); the past is now."
