@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from stepwire_core.documents import (
@@ -41,6 +43,7 @@ from stepwire_gateway._services import RunId, ServicesDep, SessionId
 if TYPE_CHECKING:
     from stepwire_core.documents import StepDocument
     from stepwire_gateway._services import Services
+    from stepwire_gateway._snapshots import WrittenSnapshot
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
 
@@ -128,11 +131,19 @@ async def create_session(
     return CreatedSession(session_id=session_id)
 
 
-@router.get("/{session_id}")
+@router.get("/{session_id}", response_model=Snapshot)
 @needs("read")
-async def read_session(services: ServicesDep, session_id: SessionId) -> Snapshot:
+async def read_session(services: ServicesDep, session_id: SessionId) -> Response:
     """The whole state of a session, and the cursor it is true at."""
-    return await services.log.snapshot(session_id)
+    snapshot = await services.hub.snapshots.whole(session_id)
+    length = {"Content-Length": str(snapshot.json_bytes)}
+    return StreamingResponse(_parts(snapshot), headers=length, media_type="application/json")
+
+
+async def _parts(snapshot: WrittenSnapshot) -> AsyncIterator[bytes]:
+    for part in snapshot.parts():
+        yield part
+        await asyncio.sleep(0)
 
 
 @router.delete("/{session_id}", status_code=204)

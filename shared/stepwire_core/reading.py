@@ -56,7 +56,8 @@ class LogReader:
     """The reading half of :class:`EventLog`.
 
     A document that this version cannot understand is left out, or not there, where it is read
-    (:mod:`stepwire_core.unreadable`). Every method raises :class:`StoreUnavailable` when Redis does not answer.
+    (:mod:`stepwire_core.unreadable`). Every method raises :class:`StoreUnavailable` when Redis does
+    not answer.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -274,9 +275,8 @@ def _document(
 
 
 def _snapshot(stored: StoredState) -> Snapshot:
-    found = [stored.document(at) for at in range(len(stored))]
     by_kind: dict[str, list[StoredDocument]] = {kind: [] for kind in KINDS.values()}
-    for item in sorted((item for item in found if item is not None), key=lambda item: item.order):
+    for item in sorted(stored.documents(), key=lambda item: item.order):
         by_kind[item.kind].append(item)
 
     def documents(kind: str, model: type[D]) -> dict[str, D]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,13 +12,13 @@ from stepwire_core.text import whole
 from stepwire_core.unreadable import UNREADABLE
 
 KINDS: Final[Mapping[bytes, str]] = {
-    b"s": "step",
-    b"r": "run",
-    b"e": "element",
-    b"a": "ask",
-    b"f": "feedback",
+    b"r:": "run",
+    b"s:": "step",
+    b"e:": "element",
+    b"a:": "ask",
+    b"f:": "feedback",
 }
-"""What the first letter of a field of the state says."""
+"""What the beginning of a field of the state says, in the order in which a snapshot has them."""
 
 
 class StoredDocument(NamedTuple):
@@ -54,22 +54,20 @@ class StoredState:
     streams: list[bytes]
     """``<field>:<step>``, text, …"""
 
-    def document(self, at: int) -> StoredDocument | None:
-        """The ``at``-th of its documents, in no order; None for what this version cannot read."""
-        name, value = self.fields[2 * at], self.fields[2 * at + 1]
-        kind = KINDS.get(name[:1]) if name[1:2] == b":" else None
-        if kind is None:
-            return None
-        id_ = name[2:].decode(errors="replace")
-        try:
-            order, _, document = value.split(b" ", 2)
-            return StoredDocument(int(order), kind, id_, document)
-        except ValueError as error:
-            UNREADABLE.note(kind, id_, error, session_id=self.session_id)
-            return None
-
-    def __len__(self) -> int:
-        return len(self.fields) // 2
+    def documents(self) -> Iterator[StoredDocument]:
+        """Its documents, in no order. Each is handed out once and not kept: there may be much."""
+        while self.fields:
+            value, name = self.fields.pop(), self.fields.pop()
+            kind = KINDS.get(name[:2])
+            if kind is None:
+                # Of a newer version.
+                continue
+            id_ = name[2:].decode(errors="replace")
+            try:
+                order, _, document = value.split(b" ", 2)
+                yield StoredDocument(int(order), kind, id_, document)
+            except ValueError as error:
+                UNREADABLE.note(kind, id_, error, session_id=self.session_id)
 
     def streaming(self) -> list[StreamingText]:
         """What streams into its steps."""
@@ -80,14 +78,17 @@ class StoredState:
         return [text for text in found if text is not None]
 
     def _streaming(self, member: bytes, text: bytes) -> StreamingText | None:
-        field, _, step_id = member.decode(errors="replace").partition(":")
-        try:
-            if text[:1] not in (b"+", b"="):
-                # A server that evicts keys has dropped the text, and a later piece made it anew.
-                raise ValueError("its beginning is lost")
-            # A half of a surrogate pair may be at the end: the other half is still on its way.
-            streamed = whole(json.loads(b'"' + text[1:] + b'"'))
-        except ValueError as error:
-            UNREADABLE.note("text", member.decode(errors="replace"), error, session_id=self.session_id)
-            return None
-        return StreamingText(step_id, field, streamed, text[:1] == b"=")
+        place = member.decode(errors="replace")
+        field, _, step_id = place.partition(":")
+        # A server that evicts keys has perhaps dropped its beginning, and a later piece made it
+        # anew: then the mark is missing.
+        reason: Exception | str = "its beginning is lost"
+        if text[:1] in (b"+", b"="):
+            try:
+                # Half of a surrogate pair may be at the end: the other half is still on its way.
+                streamed = whole(json.loads(b'"' + text[1:] + b'"'))
+                return StreamingText(step_id, field, streamed, text[:1] == b"=")
+            except ValueError as error:
+                reason = error
+        UNREADABLE.note("text", place, reason, session_id=self.session_id)
+        return None

@@ -101,6 +101,4 @@ def words(value: object, name: str, noun: str) -> list[str]:
 
 def refusal(name: str, noun: str, needed: str, value: object) -> InvalidArgument:
     article = "an" if noun[0] in "aeiou" else "a"
-    return InvalidArgument(
-        f"the {name} of {article} {noun} {needed}, not {type(value).__name__}"
-    )
+    return InvalidArgument(f"the {name} of {article} {noun} {needed}, not {type(value).__name__}")

@@ -116,12 +116,7 @@ def store_changes(scope: Scope) -> None:
 
 
 def _is_key(key: object) -> bool:
-    return (
-        isinstance(key, str)
-        and key != "id"
-        and 0 < len(key) <= MAX_KEY_CHARS
-        and is_whole(key)
-    )
+    return isinstance(key, str) and key != "id" and 0 < len(key) <= MAX_KEY_CHARS and is_whole(key)
 
 
 def _scope() -> Scope:
