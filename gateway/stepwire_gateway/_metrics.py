@@ -91,7 +91,9 @@ class HubCollector(Collector):
             refusals.add_metric(labels, count)
         yield refusals
         unreadable = CounterMetricFamily(
-            PREFIX + "unreadable_documents", "Documents left out of what was read.", labels=("kind",)
+            PREFIX + "unreadable_documents",
+            "Documents left out of what was read.",
+            labels=("kind",),
         )
         for kind, count in sorted(UNREADABLE.counts.items()):
             unreadable.add_metric((kind,), count)

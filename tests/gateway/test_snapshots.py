@@ -110,10 +110,10 @@ async def test_the_part_of_a_run_says_what_the_parsed_one_says(settings: Setting
         part = json.loads(written.of_run(log.run_id).split(b"data: ", 1)[1])
         assert part == parsed.model_dump(mode="json")
         assert [step["id"] for step in part["steps"]] == ["a", "b", "c"]
-        assert (written.open_runs, written.ended_runs) == ({log.run_id}, set())
+        assert (set(written.open_runs), set(written.ended_runs)) == ({log.run_id}, set())
         await log.put(run_end_event(a_run(log.run_id, "ok", ended_at="now")))
         over = await Snapshots(log.log).whole(log.session_id)
-        assert (over.open_runs, over.ended_runs) == (set(), {log.run_id})
+        assert (set(over.open_runs), set(over.ended_runs)) == (set(), {log.run_id})
 
 
 async def test_what_this_version_does_not_know_goes_out_as_it_was_stored(

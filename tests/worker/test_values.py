@@ -172,7 +172,7 @@ class Whole(BaseModel):
 class Overridden(BaseModel):
     key: str = "SECRET"
 
-    def model_dump(self, **_: Any) -> dict[str, Any]:  # type: ignore[override]
+    def model_dump(self, **_: Any) -> dict[str, Any]:
         return {"key": "***"}
 
 

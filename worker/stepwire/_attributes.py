@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from stepwire_core.errors import InvalidArgument
@@ -15,39 +16,51 @@ G = TypeVar("G")
 S = TypeVar("S", contravariant=True)
 
 
-class Checked(Generic[G, S]):
-    """An attribute whose value is what ``check`` makes of what is assigned.
+if TYPE_CHECKING:
 
-    ``check`` gets the value, the attribute's name, and the noun for what has it (``step``). It
-    raises InvalidArgument for what it cannot take.
-    """
+    class Checked(Generic[G, S]):
+        """An attribute that is read as ``G`` and takes ``S``."""
 
-    def __init__(self, check: Callable[[Any, str, str], G]) -> None:
-        self._check = check
-        self._name = ""
+        def __init__(self, check: Callable[[Any, str, str], G], *as_it_is: type) -> None: ...
 
-    def __set_name__(self, _owner: type, name: str) -> None:
-        self._name = name
+        @overload
+        def __get__(self, instance: None, owner: type) -> Self: ...
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
+        @overload
+        def __get__(self, instance: object, owner: type) -> G: ...
 
-    @overload
-    def __get__(self, instance: object, owner: type) -> G: ...
+        def __get__(self, instance: object | None, owner: type) -> Self | G: ...
 
-    def __get__(self, instance: object | None, owner: type) -> Self | G:
-        if instance is None:
-            return self
-        try:
-            value: G = instance.__dict__[self._name]
-        except KeyError:
-            raise AttributeError(self._name) from None
-        return value
+        def __set__(self, instance: object, value: S) -> None: ...
 
-    def __set__(self, instance: object, value: S) -> None:
-        # In the place where an attribute without a descriptor would be.
-        noun: str = getattr(instance, "_what", "element")
-        instance.__dict__[self._name] = self._check(value, self._name, noun)
+else:
+
+    class Checked(property):
+        """An attribute whose value is what ``check`` makes of what is assigned.
+
+        ``check`` gets the value, the attribute's name, and the noun for what has it (``step``). It
+        raises InvalidArgument for what it cannot take. Values of the types ``as_it_is`` it need not
+        see. It lies in ``_checked_<name>``. (A property, since that is read without a call into
+        Python: steps are made by thousands.)
+        """
+
+        def __class_getitem__(cls, _: Any) -> type[Checked]:
+            return cls
+
+        def __init__(self, check: Callable[[Any, str, str], Any], *as_it_is: type) -> None:
+            super().__init__()
+            self._check = check
+            self._as_it_is = frozenset(as_it_is)
+
+        def __set_name__(self, _owner: type, name: str) -> None:
+            stored, check, as_it_is = f"_checked_{name}", self._check, self._as_it_is
+
+            def assign(instance: object, value: object) -> None:
+                if value.__class__ not in as_it_is:
+                    value = check(value, name, getattr(instance, "_what", "element"))
+                setattr(instance, stored, value)
+
+            super().__init__(attrgetter(stored), assign)
 
 
 def text(value: object, name: str, noun: str) -> str:

@@ -23,7 +23,7 @@ class Said(Node):
 
     _what: ClassVar[str] = "message"
 
-    disable_feedback = Checked[bool, "bool | None"](flag)
+    disable_feedback = Checked[bool, "bool | None"](flag, bool)
 
     def __init__(
         self,
@@ -87,10 +87,10 @@ class Said(Node):
         await scope.producer.room()
         return scope
 
-    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
-        document = super()._document(scope, started_at, ts)
-        document.disable_feedback = self.disable_feedback
-        return document
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+        return super()._document(
+            scope, started_at, ts, disable_feedback=self.disable_feedback, **own
+        )
 
 
 class Message(Said):

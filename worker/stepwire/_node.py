@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -59,12 +60,12 @@ class Node:
     _what: ClassVar[str]
 
     id = Checked[str, "str | UUID"](own_id)
-    parent_id = Checked["str | None", "str | UUID | None"](id_of_parent)
-    name = Checked[str, str](text)
-    type = Checked[str, str](text)
-    metadata = Checked["dict[str, Any]", "Mapping[str, Any] | None"](mapping)
+    parent_id = Checked["str | None", "str | UUID | None"](id_of_parent, NoneType)
+    name = Checked[str, str](text, str)
+    type = Checked[str, str](text, str)
+    metadata = Checked["dict[str, Any]", "Mapping[str, Any] | None"](mapping, dict)
     tags = Checked["list[str]", "Sequence[str] | None"](words)
-    language = Checked["str | None", "str | None"](text_or_none)
+    language = Checked["str | None", "str | None"](text_or_none, str, NoneType)
     elements = Checked["list[Element]", "Sequence[Element] | None"](_elements)
 
     def __init__(
@@ -81,12 +82,21 @@ class Node:
     ) -> None:
         self.name = name
         self.type = type
-        self.id = new_id() if id is None else id
+        if id is None:
+            self._checked_id = new_id()
+        else:
+            self.id = id
         self.parent_id = parent_id
-        # Copies: what the caller does with theirs later is no business of ours.
-        self.metadata = dict(metadata) if isinstance(metadata, dict) else metadata
-        self.tags = tags[:] if isinstance(tags, list) else tags
-        self.elements = elements[:] if isinstance(elements, list) else elements
+        self._checked_metadata: dict[str, Any] = {}
+        self._checked_tags: list[str] = []
+        self._checked_elements: list[Element] = []
+        # Copies: the caller may go on to use what was given.
+        if metadata:
+            self.metadata = dict(metadata) if isinstance(metadata, dict) else metadata
+        if tags:
+            self.tags = tags[:] if isinstance(tags, list) else tags
+        if elements:
+            self.elements = elements[:] if isinstance(elements, list) else elements
         self.language = language
         self.status: str = "running"
         self.error: ErrorInfo | None = None
@@ -248,6 +258,8 @@ class Node:
             element._store(scope, self.id)
 
     def _shown_elements(self) -> list[Element]:
+        if not self.elements:
+            return []
         # A list takes whatever is put into it; said where elements are stored, passed over here.
         return [element for element in self.elements if isinstance(element, Element)]
 
@@ -258,7 +270,7 @@ class Node:
         scope = self._started()
         return self._document(scope, self.started_at or ts, ts)
 
-    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
         producer = scope.producer
         try:
             return StepDocument(
@@ -280,6 +292,7 @@ class Node:
                 ended_at=self.ended_at,
                 error=self.error,
                 ts=ts,
+                **own,
             )
         except ValidationError as error:
             # An attribute that only we set.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -60,12 +61,11 @@ class Step(Node):
 
     _what: ClassVar[str] = "step"
 
-    icon = Checked["str | None", "str | None"](text_or_none)
-    show_input = Checked["bool | str", "bool | str | None"](flag_or_text)
-    default_open = Checked[bool, "bool | None"](flag)
-    auto_collapse = Checked[bool, "bool | None"](flag)
-    root = Checked[bool, "bool | None"](flag)
-    disable_feedback = Checked[bool, "bool | None"](flag)
+    icon = Checked["str | None", "str | None"](text_or_none, str, NoneType)
+    show_input = Checked["bool | str", "bool | str | None"](flag_or_text, bool, str)
+    default_open = Checked[bool, "bool | None"](flag, bool)
+    auto_collapse = Checked[bool, "bool | None"](flag, bool)
+    disable_feedback = Checked[bool, "bool | None"](flag, bool)
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Step(Node):
         self.show_input = show_input
         self.default_open = default_open
         self.auto_collapse = auto_collapse
-        self.root = root
+        self.root = bool(root)
         self.disable_feedback = True if disable_feedback is None else disable_feedback
         self._token: Token[Frame | None] | None = None
 
@@ -251,14 +251,18 @@ class Step(Node):
     def _default_parent(self, frame: Frame) -> str | None:
         return None if self.root else frame.parent_id
 
-    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
-        document = super()._document(scope, started_at, ts)
-        document.show_input = self.show_input
-        document.disable_feedback = self.disable_feedback
-        document.default_open = self.default_open
-        document.auto_collapse = self.auto_collapse
-        document.icon = self.icon
-        return document
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+        return super()._document(
+            scope,
+            started_at,
+            ts,
+            show_input=self.show_input,
+            disable_feedback=self.disable_feedback,
+            default_open=self.default_open,
+            auto_collapse=self.auto_collapse,
+            icon=self.icon,
+            **own,
+        )
 
 
 def outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:

@@ -144,6 +144,8 @@ def cut(text: str, limit: int = MAX_LABEL_CHARS) -> str:
 
 def labels(tags: Sequence[object]) -> list[str]:
     """Tags as clients get them: so many, of that length, and a mark for those left out."""
+    if not tags:
+        return []
     shown = [cut(tag if isinstance(tag, str) else as_text(tag)[0]) for tag in tags[:MAX_TAGS]]
     more = len(tags) - len(shown)
     return [*shown, f"… {more} more"] if more else shown
