@@ -64,7 +64,8 @@ async def test_the_letters_beside_one_that_cannot_be_read_are_listed(
     first, bad, newer = (request.run_id for request in requests)
     key = f"{settings.queue_name}:dead:letters"
     await queue.redis.execute_command("HSET", key, bad, "{no JSON")
-    content = json.loads(await queue.redis.execute_command("HGET", key, newer))
+    stored: bytes = await queue.redis.execute_command("HGET", key, newer)
+    content = json.loads(stored)
     changed = json.dumps(content | {"status": "given up", "mood": 1})
     await queue.redis.execute_command("HSET", key, newer, changed)
     found = await letters.newest(10)

@@ -1,4 +1,4 @@
-"""What is assigned or put into a step can be sent, stored and read again; what hides stays hidden."""
+"""What is put into a step can be sent, stored and read again; what a model hides stays hidden."""
 
 from __future__ import annotations
 
@@ -75,8 +75,10 @@ async def test_an_attribute_is_refused_where_it_is_assigned(
 
 async def test_none_is_taken_where_the_library_whose_api_this_is_takes_it(bench: Bench) -> None:
     options: dict[str, Any] = dict.fromkeys(
-        ("name", "id", "parent_id", "elements", "metadata", "tags", "language", "icon")
-        + ("show_input", "default_open", "auto_collapse", "root", "disable_feedback")
+        [
+            *("name", "id", "parent_id", "elements", "metadata", "tags", "language", "icon"),
+            *("show_input", "default_open", "auto_collapse", "root", "disable_feedback"),
+        ]
     )
 
     async def handler() -> None:
