@@ -320,10 +320,20 @@ class Writes:
         return self._text
 
 
+CHANGES: list[tuple[str, object]] = [
+    ("display", "up"),
+    ("mime", "x"),
+    ("mime", "text/plain\r\nX-Forged: yes;"),
+    ("mime", "text/plain\r\n;"),
+    ("size", "xl"),
+    ("name", 5),
+]
+
+
 async def test_element_attributes_and_props_can_be_stored(bench: Bench) -> None:
     async def handler() -> None:
         element = cl.Text("t", content="half \ud83d")
-        for name, value in (("display", "up"), ("mime", "x"), ("size", "xl"), ("name", 5)):
+        for name, value in CHANGES:
             with pytest.raises(cl.InvalidArgument):
                 setattr(element, name, value)
         await element.send()
