@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from stepwire_cli.extras import needs
+from stepwire_cli import queue
+from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
 from stepwire_cli.logs import configure_logs
 from stepwire_core.errors import StepwireError
 from stepwire_core.settings import Settings, load_settings, misspelt_settings
@@ -32,7 +33,10 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except StepwireError as error:
-            raise click.ClickException(str(error)) from error
+            shown = click.ClickException(str(error))
+            if isinstance(error, MissingExtra):
+                shown.exit_code = EXIT_CODE
+            raise shown from error
         except BrokenPipeError:
             # The reader of our output (`| head`) has had enough; what is still buffered is for
             # nobody.
@@ -129,11 +133,11 @@ def worker(
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
     if check:
         sys.exit(0 if asyncio.run(check_health(settings)) else 1)
-    _warn_of_misspelt_settings()
     with needs("worker"):
         from stepwire._loading import load_handlers
         from stepwire._worker import run_worker
 
+    _warn_of_misspelt_settings()
     if app is None:
         raise click.UsageError("name the file or module with your handlers: stepwire worker app.py")
     run_worker(load_handlers(app), settings)
@@ -158,11 +162,11 @@ def gateway(
 ) -> None:
     """Serve the HTTP API, the event streams and the inspector page."""
     configure_logs(verbose=verbose)
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url, host=host, port=port)
-    _warn_of_misspelt_settings()
     with needs("gateway"):
         from stepwire_gateway.server import run_gateway
 
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, host=host, port=port)
+    _warn_of_misspelt_settings()
     run_gateway(settings)
 
 
@@ -254,9 +258,6 @@ def workers(redis_url: str | None, queue_url: str | None, as_json: bool) -> None
     A worker that has died vanishes within a lease. What it shows is at most a second old.
     """
     settings = load_settings(redis_url=redis_url, queue_url=queue_url)
-    with needs("worker"):
-        from stepwire_cli import queue
-
     found = asyncio.run(queue.list_workers(settings))
     if as_json:
         click.echo(queue.as_json(found))
@@ -278,9 +279,6 @@ def runs(
 ) -> None:
     """Show the runs that wait or run, or those that failed."""
     settings = load_settings(redis_url=redis_url, queue_url=queue_url)
-    with needs("worker"):
-        from stepwire_cli import queue
-
     if failed:
         letters = asyncio.run(queue.list_failed(settings, limit))
         if as_json:
@@ -309,9 +307,6 @@ def retry(run: str | None, every: bool, redis_url: str | None, queue_url: str | 
     if (run is None) != every:
         raise click.UsageError("name one run, or use --all: stepwire retry RUN")
     settings = load_settings(redis_url=redis_url, queue_url=queue_url)
-    with needs("worker"):
-        from stepwire_cli import queue
-
     if run is not None:
         click.echo(asyncio.run(queue.retry_run(settings, run)))
         return

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from arq.jobs import serialize_job
-from arq.utils import timestamp_ms
 from pydantic import BaseModel, Field, JsonValue
 from redis.asyncio import Redis
 
@@ -18,6 +14,13 @@ from stepwire_core.connections import connect, translated
 from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
+from stepwire_core.jobs import (
+    in_progress_key_prefix,
+    job_key_prefix,
+    retry_key_prefix,
+    serialize_job,
+    stored_job,
+)
 from stepwire_core.scripts import lua_source
 from stepwire_core.settings import Settings
 
@@ -71,16 +74,6 @@ def held_key(queue_name: str) -> str:
     return f"{queue_name}:held"
 
 
-def serialize(job: dict[str, Any]) -> bytes:
-    # An exception as a job's result has no JSON; its text is what a reader can use.
-    return json.dumps(job, ensure_ascii=False, default=repr).encode()
-
-
-def deserialize(job: bytes) -> dict[str, Any]:
-    decoded: dict[str, Any] = json.loads(job)
-    return decoded
-
-
 def queue_script(name: str) -> bytes:
     """One of the scripts in ``lua/queue``, with what they have in common."""
     common = (
@@ -97,9 +90,7 @@ def queue_keys(queue_name: str) -> list[str]:
 
 def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[str | bytes | int]:
     """The ARGV of ``enqueue.lua``."""
-    job = serialize_job(
-        RUN_FUNCTION, (request.model_dump(),), {}, None, timestamp_ms(), serializer=serialize
-    )
+    job = serialize_job(RUN_FUNCTION, request.model_dump())
     defer_ms = int(defer_s * 1000)
     return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, request.priority]
 
@@ -164,7 +155,7 @@ class RunQueue:
             job = await self._take(keys=self.keys, args=[run_id, self._token, int(lease_s * 1000)])
         if job is None:
             return None
-        [request] = deserialize(cast("bytes", job))["a"]
+        [request] = stored_job(cast("bytes", job)).arguments
         return RunRequest.model_validate(request)
 
     async def finish(self, run_id: str) -> None:

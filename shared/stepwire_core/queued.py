@@ -7,12 +7,11 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
-from arq.constants import in_progress_key_prefix, job_key_prefix
-from arq.jobs import DeserializationError, deserialize_job_raw
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from stepwire_core.connections import translated
-from stepwire_core.queue import RunRequest, deserialize, held_key
+from stepwire_core.jobs import in_progress_key_prefix, job_key_prefix, stored_job
+from stepwire_core.queue import RunRequest, held_key
 from stepwire_core.workers import read_workers
 
 if TYPE_CHECKING:
@@ -93,9 +92,9 @@ def _running(workers: list[WorkerDocument]) -> dict[str, QueuedRun]:
 
 def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun | None:
     try:
-        _, arguments, _, _, queued_ms = deserialize_job_raw(job, deserializer=deserialize)
-        request = RunRequest.model_validate(arguments[0])
-    except (DeserializationError, ValidationError, IndexError):
+        stored = stored_job(job)
+        request = RunRequest.model_validate(stored.arguments[0])
+    except (ValueError, IndexError):
         # Somebody else's job in our queue.
         return None
     state: Literal["running", "queued", "held", "deferred"] = "queued"
@@ -111,7 +110,7 @@ def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun |
         session_id=request.session_id,
         handler=request.handler,
         priority=request.priority,
-        queued_at=_written(queued_ms),
+        queued_at=_written(stored.queued_ms),
         due_at=_written(at_ms) if state == "deferred" else None,
     )
 

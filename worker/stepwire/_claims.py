@@ -8,12 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from arq.jobs import DeserializationError, deserialize_job_raw
-
 from stepwire._lease import Lease
 from stepwire_core.connections import UNAVAILABLE
 from stepwire_core.ids import new_id
-from stepwire_core.queue import RUN_FUNCTION, deserialize, queue_keys, queue_script
+from stepwire_core.jobs import stored_job
+from stepwire_core.queue import RUN_FUNCTION, queue_keys, queue_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,8 +44,9 @@ class Claimed:
             logger.warning("a job has expired", extra=fields)
             return None
         try:
-            function, [request], _, _, _ = deserialize_job_raw(self.job, deserializer=deserialize)
-        except (DeserializationError, TypeError, ValueError):
+            stored = stored_job(self.job)
+            function, [request] = stored.function, stored.arguments
+        except (TypeError, ValueError):
             function, request = "", None
         if function != RUN_FUNCTION or not isinstance(request, dict):
             logger.error("a job in the queue is none of ours", extra=fields)
