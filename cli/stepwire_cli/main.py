@@ -26,17 +26,20 @@ def _default(name: str) -> object:
     return Settings.model_fields[name].default
 
 
+class _NotInstalled(click.ClickException):
+    exit_code = EXIT_CODE
+
+
 class _Group(click.Group):
     """Shows our own errors as what they are: a message, no traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except MissingExtra as error:
+            raise _NotInstalled(str(error)) from error
         except StepwireError as error:
-            shown = click.ClickException(str(error))
-            if isinstance(error, MissingExtra):
-                shown.exit_code = EXIT_CODE
-            raise shown from error
+            raise click.ClickException(str(error)) from error
         except BrokenPipeError:
             # The reader of our output (`| head`) has had enough; what is still buffered is for
             # nobody.

@@ -42,9 +42,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class StepwireError(Exception):
-    """Root of all errors that stepwire raises on purpose."""
+    """Root of all errors that stepwire raises on purpose.
+
+    Each reaches another process whole, as from a ``ProcessPoolExecutor``: pickling keeps its text
+    and its attributes, whatever its constructor takes.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
+        # Exception would call the constructor with the text, which is not what it takes.
+        return _rebuilt, (type(self), self.args), self.__dict__
+
+
+def _rebuilt(error: type[StepwireError], args: tuple[object, ...]) -> StepwireError:
+    return error.__new__(error, *args)
 
 
 class SettingsError(StepwireError):
@@ -97,7 +111,8 @@ class InvalidId(InvalidArgument):
     """An id has a form that keys and URLs cannot carry."""
 
     def __init__(self, what: str, value: object) -> None:
-        self.value = value
+        # Anything may come here; a lock, say, could not leave the process with the error.
+        self.value = value if isinstance(value, str) else repr(value)
         super().__init__(
             f"{what} id {value!r} is not usable: 1 to 128 characters of A-Z a-z 0-9 . _ : @ ~ -, "
             "the first a letter or digit"
