@@ -157,7 +157,7 @@ def test_a_module_that_is_read_again_replaces_its_own_handlers() -> None:
         importlib.reload(module)
         assert handlers.get("index") is module.index is not first
         # Other lines, another name of the function: it is the same module all the same.
-        path.write_text(APP.format(more="\n\n").replace("async def main", "async def newer"))
+        path.write_text(APP.format(more="\nx = 1\n").replace("async def main", "async def newer"))
         importlib.invalidate_caches()
         importlib.reload(module)
         assert handlers.get("on_message") is module.newer
