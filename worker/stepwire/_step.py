@@ -11,7 +11,7 @@ from uuid import UUID
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._node import Node
 from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument
-from stepwire_core.errors import StepwireError
+from stepwire_core.errors import InvalidArgument, StepwireError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ class Step(Node):
     ``error`` if an exception leaves the block, with ``cancelled`` on a cancellation; the exception
     goes on. What was streamed stays. It nests under the step around it, else under the message that
     started the run. ``with`` works too, in synchronous code and in any thread that has the context.
+    Each block takes a step of its own: entering one again, after its block or inside it, raises.
 
     Args:
         name: What users see; by default the type.
@@ -54,7 +55,8 @@ class Step(Node):
         disable_feedback: Whether users cannot rate it.
 
     Raises:
-        InvalidArgument: a parameter has a value that cannot be shown or stored.
+        InvalidArgument: a parameter has a value that cannot be shown or stored; when entered, that
+            it was entered before.
     """
 
     _what: ClassVar[str] = "step"
@@ -92,6 +94,7 @@ class Step(Node):
         self.auto_collapse = auto_collapse
         self.root = root
         self.disable_feedback = disable_feedback
+        self._entered = False
         self._token: Token[Frame | None] | None = None
 
     @property
@@ -158,8 +161,9 @@ class Step(Node):
         await self._remove_with_objects()
 
     async def __aenter__(self) -> Self:
-        await self._store_elements()
-        self._token = self._enter()
+        with self._entering():
+            await self._store_elements()
+            self._token = self._enter()
         return self
 
     async def __aexit__(
@@ -173,8 +177,9 @@ class Step(Node):
                 await self._store_elements()
 
     def __enter__(self) -> Self:
-        self._store_elements_sync()
-        self._token = self._enter()
+        with self._entering():
+            self._store_elements_sync()
+            self._token = self._enter()
         return self
 
     def __exit__(
@@ -186,6 +191,21 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 self._store_elements_sync()
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        """Once, unless it fails: an end cannot be taken back, and an inner block would bring it."""
+        if self._entered:
+            raise InvalidArgument(
+                f"step {self.name!r} has been entered before: a step is one block; make another "
+                "cl.Step for the next one"
+            )
+        self._entered = True
+        try:
+            yield
+        except BaseException:
+            self._entered = False
+            raise
 
     @contextmanager
     def _leaving(self, exc: BaseException | None) -> Iterator[bool]:
