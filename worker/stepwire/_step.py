@@ -33,6 +33,11 @@ class Step(Node):
     goes on. What was streamed stays. It nests under the step around it, else under the message that
     started the run. ``with`` works too, in synchronous code and in any thread that has the context.
 
+    Entering and leaving wait while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``): with
+    ``async with`` the task does, with ``with`` the thread, even that of an event loop, which then
+    stands still for as long. A block that an exception other than an ``Exception`` leaves (a
+    cancellation, the end of a generator that nobody reads on) is ended without waiting.
+
     Args:
         name: What users see; by default the type.
         type: ``undefined``, ``run``, ``tool``, ``llm``, ``embedding``, ``retrieval``, ``rerank``,
@@ -142,16 +147,15 @@ class Step(Node):
         It ends with the run, or by :meth:`update` after its block.
         """
         await self._store_elements()
-        scope = self._started()
-        await scope.producer.room()
+        self._started()
+        await self._room()
         return self
 
     async def update(self) -> None:
         """Show its fields as they are now; also after it has ended."""
         await self._store_elements()
         self._update()
-        if self._scope is not None:
-            await self._scope.producer.room()
+        await self._room()
 
     async def remove(self) -> None:
         """Take it away from everywhere, with its elements and all steps below it."""
@@ -160,6 +164,8 @@ class Step(Node):
     async def __aenter__(self) -> Self:
         await self._store_elements()
         self._token = self._enter()
+        if self._must_wait:
+            await self._room()
         return self
 
     async def __aexit__(
@@ -171,10 +177,14 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 await self._store_elements()
+        if complete and self._must_wait:
+            await self._room()
 
     def __enter__(self) -> Self:
         self._store_elements_sync()
         self._token = self._enter()
+        if self._must_wait:
+            self._room_sync()
         return self
 
     def __exit__(
@@ -186,6 +196,8 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 self._store_elements_sync()
+        if complete and self._must_wait:
+            self._room_sync()
 
     @contextmanager
     def _leaving(self, exc: BaseException | None) -> Iterator[bool]:
