@@ -1,7 +1,7 @@
 """What waits to be stored: merged, gathered into calls, weighed.
 
-It knows neither threads nor Redis: :class:`stepwire._intake.Intake` sees to it that only one call of
-it runs at a time.
+It knows neither threads nor Redis: :class:`stepwire._intake.Intake` sees to it that its methods run
+one at a time.
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ class Buffer:
     # -- out ------------------------------------------------------------------------------------
 
     def take(self) -> list[Call]:
-        """The calls that go out next, at least one if there is one; :meth:`settle` takes them back."""
+        """The calls that go out next, at least one if there is one; to be settled later."""
         group: list[Call] = []
         weight = 0
         while self._calls and weight < MAX_GROUP_BYTES:

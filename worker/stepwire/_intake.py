@@ -45,9 +45,9 @@ R = TypeVar("R")
 class Intake:
     """The buffer of a process, for use by all of its threads; bounded by ``limit_bytes``.
 
-    It takes what it is given, also past the limit: who emits waits afterwards, by :meth:`room`. So
-    it holds at most one event more of each task and thread. What is done with :attr:`buffer` is done
-    inside :meth:`run`.
+    It takes what it is given, also past the limit: the code that emits waits afterwards, by
+    :meth:`room`. So it holds at most one event more of each task and thread. Whatever is done with
+    :attr:`buffer` is done inside :meth:`run`.
     """
 
     def __init__(self, limit_bytes: int) -> None:

@@ -88,6 +88,8 @@ class Publisher:
         self.server_id = ServerId() if redis is None else ServerId.of("given")
         self.redis = redis or connect_sync(settings.redis_url, self.server_id)
         self.intake = Intake(settings.buffer_bytes)
+        self.death: StepwireError | None = None
+        """Why nothing is stored any more, if its thread has ended although it should not."""
         self._on_death = on_death
         self._away_since: float | None = None
         self._give_up_at = float("inf")
@@ -183,9 +185,13 @@ class Publisher:
 
     def _died(self, calls: list[Call], error: BaseException) -> None:
         logger.critical("the publisher has died: nothing more is stored", exc_info=error)
-        self.intake.lose(partial(_dead, repr(error)), calls)
-        if self._on_death is not None:
-            self._on_death(error)
+        refusal = partial(_dead, type(error).__name__)
+        self.death = refusal()
+        try:
+            self.intake.lose(refusal, calls)
+        finally:
+            if self._on_death is not None:
+                self._on_death(error)
 
     def _commit(self, calls: list[Call]) -> None:
         """Store the calls in order, repeating those that Redis does not take at the moment."""
