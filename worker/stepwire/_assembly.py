@@ -58,7 +58,7 @@ async def assembled(
         lost=lambda leases: loop.call_soon_threadsafe(places.lose, leases),
         poke_loop=lambda: loop.call_soon_threadsafe(keeper.loop_answers),
     )
-    async with open_log(settings) as log, _publishing(settings) as publisher:
+    async with open_log(settings) as log, _publishing(settings, _ending_this_task()) as publisher:
         signals = Signals(log, settings)
         with keeper:
             async with signals.listening():
@@ -84,10 +84,20 @@ async def assembled(
 
 
 @asynccontextmanager
-async def _publishing(settings: Settings) -> AsyncIterator[Publisher]:
-    publisher = Publisher(settings)
+async def _publishing(
+    settings: Settings, on_death: Callable[[BaseException], object]
+) -> AsyncIterator[Publisher]:
+    publisher = Publisher(settings, on_death=on_death)
     try:
         with used_as_process_publisher(publisher):
             yield publisher
     finally:
         await asyncio.to_thread(publisher.close)
+        if publisher.death is not None:
+            raise publisher.death
+
+
+def _ending_this_task() -> Callable[[BaseException], object]:
+    """What ends the worker's loop, called from another thread; the publisher's end says why."""
+    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+    return lambda _error: loop.call_soon_threadsafe(main.cancel) if main is not None else None

@@ -34,6 +34,11 @@ class Step(Node):
     started the run. ``with`` works too, in synchronous code and in any thread that has the context.
     Each block takes a step of its own: entering one again, after its block or inside it, raises.
 
+    Entering and leaving wait while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``): with
+    ``async with`` the task does, with ``with`` the thread, even that of an event loop, which then
+    stands still for as long. A block that an exception other than an ``Exception`` leaves (a
+    cancellation, the end of a generator that nobody reads on) is ended without waiting.
+
     Args:
         name: What users see; by default the type.
         type: ``undefined``, ``run``, ``tool``, ``llm``, ``embedding``, ``retrieval``, ``rerank``,
@@ -145,16 +150,15 @@ class Step(Node):
         It ends with the run, or by :meth:`update` after its block.
         """
         await self._store_elements()
-        scope = self._started()
-        await scope.producer.room()
+        self._started()
+        await self._room()
         return self
 
     async def update(self) -> None:
         """Show its fields as they are now; also after it has ended."""
         await self._store_elements()
         self._update()
-        if self._scope is not None:
-            await self._scope.producer.room()
+        await self._room()
 
     async def remove(self) -> None:
         """Take it away from everywhere, with its elements and all steps below it."""
@@ -164,6 +168,8 @@ class Step(Node):
         with self._entering():
             await self._store_elements()
             self._token = self._enter()
+            if self._must_wait:
+                await self._room()
         return self
 
     async def __aexit__(
@@ -175,11 +181,15 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 await self._store_elements()
+        if complete and self._must_wait:
+            await self._room()
 
     def __enter__(self) -> Self:
         with self._entering():
             self._store_elements_sync()
             self._token = self._enter()
+            if self._must_wait:
+                self._room_sync()
         return self
 
     def __exit__(
@@ -191,6 +201,8 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 self._store_elements_sync()
+        if complete and self._must_wait:
+            self._room_sync()
 
     @contextmanager
     def _entering(self) -> Iterator[None]:
@@ -203,8 +215,14 @@ class Step(Node):
         self._entered = True
         try:
             yield
-        except BaseException:
-            self._entered = False
+        except BaseException as error:
+            if self._token is None:
+                self._entered = False
+            else:
+                # Cancelled while it waited for room: the block that would end it does not begin.
+                leave_frame(self._token)
+                self._token = None
+                self._leave(error)
             raise
 
     @contextmanager

@@ -33,6 +33,8 @@ class UserSession:
     def set(self, key: str, value: Any) -> None:
         """Keep a value; None forgets it.
 
+        Blocks the calling thread while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``).
+
         Raises:
             InvalidArgument: the name is no text or is ``id``, or the value is not JSON, or too
                 large (``ValueTooLarge``).
@@ -47,6 +49,7 @@ class UserSession:
         if value is None:
             values.pop(key, None)
             scope.producer.publish(user_value_event(key, ""))
+            scope.producer.room_sync()
             return
         try:
             encoded = json.dumps(value, allow_nan=False)
@@ -58,6 +61,7 @@ class UserSession:
         scope.producer.publish(user_value_event(key, encoded))
         # As the next worker will see it: tuples are lists there, keys are text.
         values[key] = json.loads(encoded)
+        scope.producer.room_sync()
 
 
 def _scope() -> Scope:
