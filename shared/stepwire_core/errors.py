@@ -37,7 +37,8 @@
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
     ├── KeysUnavailable         the server of the public keys for tokens does not answer
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
-    └── StoreRefused            Redis refuses what is needed, until somebody changes a setting
+    ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
+    └── SideTaskFailed          a part that the process cannot do without has failed: it ends
 """
 
 from __future__ import annotations
@@ -389,3 +390,14 @@ class StoreUnavailable(StepwireError):
 class StoreRefused(StepwireError):
     """Redis answers, and refuses what is needed: repeating it is of no use until a person changes
     something, a right or a password; the message says what."""
+
+
+class SideTaskFailed(StepwireError):
+    """A part that a process cannot do without has failed in a way that nobody has foreseen."""
+
+    def __init__(self, part: str, error: BaseException) -> None:
+        self.part = part
+        super().__init__(
+            f"{part!r} has failed ({type(error).__name__}: {error}), without which this process is "
+            "of no use: start it again, and report the traceback above"
+        )
