@@ -134,7 +134,7 @@ def _run_id(info: object) -> str:
     return ""
 
 
-_REFUSED: Final[list[type[Exception]]] = [ReadOnlyError, MasterDownError]
+_REFUSED: Final[list[type[RedisError]]] = [ReadOnlyError, MasterDownError]
 """What only a server says that is not the primary any more. It has done nothing, so the same call
 is made once more, over a connection that is made anew: the address may have moved."""
 
@@ -157,7 +157,8 @@ class _Client(Redis):
         return await (_twice(once) if _is_read(args) else once())
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pool = cast("Pool", self.connection_pool)
+        return _Pipeline(pool, self.response_callbacks, transaction, shard_hint)
 
 
 class _Pipeline(Pipeline):
@@ -210,7 +211,7 @@ def new_pool(url: str, server_id: ServerId | None = None) -> Pool:
             **socket_options(url),
         )
         # Options are looked at when a connection is made, which would be in the middle of a call.
-        pool.make_connection()
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError) as error:
         raise SettingsError(
             f"{without_password(url)} has an option that is none ({error}): see what stands "
@@ -236,13 +237,13 @@ def connect_sync(
 
 @asynccontextmanager
 async def translated(
-    redis: Redis | None = None, *, within_s: float | None = None
+    _redis: Redis | None = None, *, within_s: float | None = None
 ) -> AsyncIterator[None]:
     """Around every use of an asyncio client: bounds it in time (:data:`SOCKET_TIMEOUT_S`, or
     ``within_s``), and turns what Redis says into errors of ours (:func:`translation`).
 
     A reply that condemns the connections of a pool closes them without help from here
-    (:class:`Pool`); ``redis`` names the client for the reader of the code.
+    (:class:`Pool`): the client may be named, for whoever reads the code.
     """
     limit_s = SOCKET_TIMEOUT_S if within_s is None else within_s
     try:
@@ -255,7 +256,7 @@ async def translated(
 
 
 @contextmanager
-def translated_sync(redis: SyncRedis | None = None) -> Iterator[None]:
+def translated_sync(_redis: SyncRedis | None = None) -> Iterator[None]:
     """The same for a blocking client, whose sockets have a time limit of their own."""
     try:
         yield

@@ -38,6 +38,7 @@
     ├── KeysUnavailable         the server of the public keys for tokens does not answer
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
     ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
+    ├── WorkerUnfit             no worker on this host is of any use
     └── SideTaskFailed          a part that the process cannot do without has failed: it ends
 """
 
@@ -392,12 +393,24 @@ class StoreRefused(StepwireError):
     something, a right or a password; the message says what."""
 
 
+class WorkerUnfit(StepwireError):
+    """No worker on this host is there, or those that are there take no runs."""
+
+    def __init__(self, host: str, queue_name: str, found: list[str]) -> None:
+        self.found = found
+        there = "; ".join(found) or "there is none"
+        super().__init__(
+            f"no worker of the queue {queue_name!r} on the host {host!r} takes runs ({there}): "
+            "start one, or restart what is there"
+        )
+
+
 class SideTaskFailed(StepwireError):
     """A part that a process cannot do without has failed in a way that nobody has foreseen."""
 
-    def __init__(self, part: str, error: BaseException) -> None:
+    def __init__(self, part: str, why: str) -> None:
         self.part = part
         super().__init__(
-            f"{part!r} has failed ({type(error).__name__}: {error}), without which this process is "
-            "of no use: start it again, and report the traceback above"
+            f"{part!r} has failed ({why}), without which this process is of no use: start it "
+            "again, and report the traceback above"
         )

@@ -204,4 +204,3 @@ async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
         "(all that it needs is in docs/operations.md)"
         for right in sorted(missing)
     ]
-

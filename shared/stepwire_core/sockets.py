@@ -83,7 +83,7 @@ class Marks:
         return heard_at > self.suspected_at and time.monotonic() - heard_at < IDLE_S
 
 
-class _Watched(_Asyncio):
+class Watched(_Asyncio):
     """Notes when it was made, when something came, and what that says about its pool."""
 
     def __init__(self, *, marks: Marks, **kwargs: Any) -> None:
@@ -95,7 +95,13 @@ class _Watched(_Asyncio):
         if not self.is_connected:
             # Before: what is found out meanwhile counts for this one, too.
             self.made_at = self.heard_at = time.monotonic()
-            await super().connect()
+            await super().connect()  # type: ignore[no-untyped-call]
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        if nowait and self._writer is not None:
+            # What has not been sent is for nobody; a mere close would wait until it is.
+            self._writer.transport.abort()
+        await super().disconnect(nowait)
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -130,19 +136,19 @@ class _Watched(_Asyncio):
         return True
 
 
-class _Tcp(_Watched, connection.Connection):
+class _Tcp(Watched, connection.Connection):
     pass
 
 
-class _Tls(_Watched, connection.SSLConnection):
+class _Tls(Watched, connection.SSLConnection):
     pass
 
 
-class _Unix(_Watched, connection.UnixDomainSocketConnection):
+class _Unix(Watched, connection.UnixDomainSocketConnection):
     pass
 
 
-_WATCHED: Final[dict[type, type[_Watched]]] = {
+_WATCHED: Final[dict[type, type[Watched]]] = {
     connection.Connection: _Tcp,
     connection.SSLConnection: _Tls,
     connection.UnixDomainSocketConnection: _Unix,
@@ -168,7 +174,7 @@ class Pool(BlockingConnectionPool):
         )
 
     async def ensure_connection(self, connection: connection.AbstractConnection) -> None:
-        if connection.is_connected and not await cast("_Watched", connection).is_usable():
+        if connection.is_connected and not await cast("Watched", connection).is_usable():
             # What one has found out holds for the others: none of them waits as long.
             await connection.disconnect(nowait=True)
         await super().ensure_connection(connection)
@@ -185,11 +191,11 @@ class _SyncWatched(_Blocking):
     def connect(self) -> None:
         if self._sock is None:
             self.made_at = self.heard_at = time.monotonic()
-            super().connect()
+            super().connect()  # type: ignore[no-untyped-call]
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            response = super().read_response(*args, **kwargs)
+            response = super().read_response(*args, **kwargs)  # type: ignore[no-untyped-call]
         except ResponseError as error:
             self.heard_at = time.monotonic()
             if condemns(error):
@@ -206,21 +212,26 @@ class _SyncWatched(_Blocking):
         if self.marks.is_current(self.made_at) and self.marks.is_fresh(self.heard_at):
             return
         if not (self.marks.is_current(self.made_at) and self._answers()):
-            self.disconnect()
+            self.disconnect()  # type: ignore[no-untyped-call]
             self.connect()
 
     def _answers(self) -> bool:
-        self._sock.settimeout(PROBE_S)
+        self._answer_within(PROBE_S)
         try:
-            self._send_ping()
+            self._send_ping()  # type: ignore[no-untyped-call]
         except ResponseError as error:
             return not condemns(error)
         except (RedisError, OSError):
             return False
         finally:
-            if self._sock is not None:
-                self._sock.settimeout(self.socket_timeout)
+            self._answer_within(self.socket_timeout)
         return True
+
+    def _answer_within(self, limit_s: float | None) -> None:
+        # redis-py's types say that there is never a socket.
+        connected = cast("socket.socket | None", self._sock)
+        if connected is not None:
+            connected.settimeout(limit_s)
 
 
 class _SyncTcp(_SyncWatched, blocking.Connection):
@@ -247,4 +258,5 @@ class SyncPool(SyncConnectionPool):
 
     def __init__(self, *, connection_class: type = blocking.Connection, **kwargs: Any) -> None:
         self.marks: Final = Marks()
-        super().__init__(_SYNC_WATCHED[connection_class], marks=self.marks, **kwargs)
+        watched = cast("type[blocking.Connection]", _SYNC_WATCHED[connection_class])
+        super().__init__(watched, marks=self.marks, **kwargs)

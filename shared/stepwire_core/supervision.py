@@ -29,7 +29,7 @@ def as_reason(part: str, error: BaseException) -> StepwireError:
     if isinstance(error, StepwireError):
         return error
     logger.error("%s has failed", part, exc_info=error)
-    return SideTaskFailed(part, error)
+    return SideTaskFailed(part, f"{type(error).__name__}: {error}")
 
 
 class Supervisor:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stepwire._handlers import Handlers
     from stepwire._places import Places
     from stepwire_core.settings import Settings
+    from stepwire_core.supervision import Fail
 
 logger = logging.getLogger("stepwire.worker")
 
@@ -39,8 +40,10 @@ async def assembled(
     places: Places,
     *,
     stopping: Callable[[], bool],
+    fail: Fail,
 ) -> AsyncIterator[Runner]:
-    """What executes the runs of this process; ``redis`` is the queue's."""
+    """What executes the runs of this process; ``redis`` is the queue's. ``fail`` is called on the
+    event loop when a part that the process cannot do without has ended."""
     loop = asyncio.get_running_loop()
     activity = Activity()
     registration = Registration(
@@ -49,6 +52,7 @@ async def assembled(
         activity,
         places_taken=lambda: places.taken,
         stopping=stopping,
+        stalled=claims.is_stalled,
     )
     keeper = LeaseKeeper(
         settings,
@@ -57,11 +61,12 @@ async def assembled(
         running=places.leases,
         lost=lambda leases: loop.call_soon_threadsafe(places.lose, leases),
         poke_loop=lambda: loop.call_soon_threadsafe(keeper.loop_answers),
+        fail=lambda error: loop.call_soon_threadsafe(fail, error),
     )
     async with open_log(settings) as log, _publishing(settings) as publisher:
-        signals = Signals(log, settings)
+        signals = Signals(log)
         with keeper:
-            async with signals.listening():
+            async with signals.listening(fail):
                 runner = Runner(
                     handlers,
                     log,
