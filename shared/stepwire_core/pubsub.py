@@ -18,7 +18,7 @@ from stepwire_core.errors import StoreUnavailable
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from stepwire_core.sockets import Watched
+    from stepwire_core.sockets import Pool, Watched
 
 logger = logging.getLogger("stepwire.pubsub")
 
@@ -45,7 +45,7 @@ class PubSubLink:
         on_restored: Callable[[], None],
     ) -> None:
         """The connection leads to where ``redis`` does, but is none of its pool."""
-        self._redis = redis
+        self._pool = cast("Pool", redis.connection_pool)
         self._on_message = on_message
         self._on_restored = on_restored
         self._channels: set[bytes] = set()
@@ -109,8 +109,7 @@ class PubSubLink:
             StoreRefused: Redis does not let us subscribe.
         """
         while True:
-            # A pool makes nothing else, whatever redis-py's types say.
-            connection = cast("Watched", self._redis.connection_pool.make_connection())
+            connection = self._pool.make_separate()
             try:
                 async with asyncio.timeout(CONFIRM_TIMEOUT_S):
                     await self._open(connection)

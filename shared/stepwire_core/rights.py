@@ -68,21 +68,23 @@ class Needs:
         prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
         return cls(_commands("queue"), [*own, *(("~arq:*", f"{prefix}x") for prefix in prefixes)])
 
-    def rights(self) -> Iterator[tuple[str, list[str]]]:
-        """Each as ``ACL SETUSER`` takes it, with a command that needs it."""
+    def rights(self) -> Iterator[tuple[str, list[list[str]]]]:
+        """Each as ``ACL SETUSER`` takes it, with commands of which one is allowed to those who have
+        it."""
         for pattern, key in self.keys:
-            yield pattern, ["EXISTS", key]
-            yield pattern, ["DEL", key]
+            yield pattern, [[command, key] for command in ("EXISTS", "GET", "HGETALL")]
+            yield pattern, [[command, key, key] for command in ("DEL", "SET", "HSET")]
         for pattern, channel in self.channels:
-            yield pattern, ["PUBLISH", channel, ""]
-            yield pattern, ["SUBSCRIBE", channel]
+            yield pattern, [["PUBLISH", channel], ["SUBSCRIBE", channel]]
+            # Without a channel it is a matter of the command alone.
+            yield from ((_right(command), [[command]]) for command in ("PUBLISH", "SUBSCRIBE"))
         for command in _WITHOUT_KEY:
-            yield _right(command), [*command.split(), "x"]
+            yield _right(command), [[*command.split(), "x"]]
         key = self.keys[0][1]
         for command in sorted(self.commands):
             # Where its key stands differs; a number of keys stands where EVALSHA has it.
             words = [command, "x", "1", key] if command == "EVALSHA" else [command, key, key]
-            yield _right(command), words
+            yield _right(command), [words]
 
 
 _SESSION: Final = SessionKeys.of("check")
@@ -183,7 +185,7 @@ async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
     rights = [right for need in needs for right in need.rights()]
     if not rights:
         return []
-    commands = [json.dumps(words) for _, words in rights]
+    commands = [json.dumps(words) for _, ways in rights for words in ways]
     try:
         async with translated(redis):
             denied = await Script.named("denied").call(redis, [], commands)
@@ -194,13 +196,24 @@ async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
             raise
         missing = {f"+{named[1]}"}
     else:
-        missing = {rights[index][0] for index in denied}
+        refused = {commands[index] for index in denied}
+        missing = {
+            right for right, ways in rights if all(json.dumps(words) in refused for words in ways)
+        }
         if any(right.startswith("~") for right in missing):
             # To whom a key is closed every command on it is refused: these are not what lacks.
             missing -= {_right(command) for need in needs for command in need.commands}
+        missing = {right for right in missing if not _is_in_another(right, missing)}
     user, where = urlsplit(url).username or "default", without_password(url)
     return [
         f"{user!r} at {where} lacks a right: ACL SETUSER {user} {right} "
         "(all that it needs is in docs/operations.md)"
         for right in sorted(missing)
     ]
+
+
+def _is_in_another(right: str, rights: set[str]) -> bool:
+    """Whether another pattern includes it."""
+    return any(
+        other != right and other.endswith("*") and right.startswith(other[:-1]) for other in rights
+    )

@@ -173,6 +173,14 @@ class Pool(BlockingConnectionPool):
             **kwargs,
         )
 
+    def make_separate(self) -> Watched:
+        """A connection that the pool does not hand out, made as its own are; what these tell when
+        they are made it does not tell."""
+        made: Watched = self.connection_class(
+            **self.connection_kwargs | {"redis_connect_func": None}
+        )
+        return made
+
     async def ensure_connection(self, connection: connection.AbstractConnection) -> None:
         if connection.is_connected and not await cast("Watched", connection).is_usable():
             # What one has found out holds for the others: none of them waits as long.

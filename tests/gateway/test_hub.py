@@ -27,7 +27,7 @@ from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.pubsub import PubSubLink
 from stepwire_core.settings import Settings
-from stepwire_core.sockets import Watched
+from stepwire_core.sockets import Pool
 from stepwire_gateway._frames import Frame
 from stepwire_gateway.hub import Hub, Reading
 
@@ -606,7 +606,8 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
     connected, replies = asyncio.Event(), list[bytes]()
     redis = connect(settings.redis_url)
     link = PubSubLink(redis, lambda *_: None, connected.set)
-    connection = cast("Watched", redis.connection_pool.make_connection())
+    pool = cast("Pool", redis.connection_pool)
+    connection = pool.make_separate()
     read_response = connection.read_response
 
     async def noted() -> object:
@@ -619,7 +620,7 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
         return reply
 
     monkeypatch.setattr(connection, "read_response", noted)
-    monkeypatch.setattr(redis.connection_pool, "make_connection", lambda: connection)
+    monkeypatch.setattr(pool, "make_separate", lambda: connection)
     task = asyncio.create_task(link.run())
     async with asyncio.timeout(LIMIT_S):
         await connected.wait()
