@@ -134,7 +134,7 @@ def dev(
     "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
 )
 @click.option("--max-jobs", type=int, help=f"Runs at a time.  [default: {_default('max_jobs')}]")
-@click.option("--check", is_flag=True, help="Exit 0 if a worker on this host is alive, else 1.")
+@click.option("--check", is_flag=True, help="Exit 0 if a worker on this host takes runs, else 1.")
 @verbose_option
 def worker(
     app: str | None,
@@ -148,7 +148,8 @@ def worker(
     configure_logs(verbose=verbose)
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
     if check:
-        sys.exit(0 if asyncio.run(check_health(settings)) else 1)
+        asyncio.run(check_health(settings))
+        return
     with needs("worker"):
         from stepwire._loading import load_handlers
         from stepwire._worker import run_worker

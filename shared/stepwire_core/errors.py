@@ -37,7 +37,9 @@
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
     ├── KeysUnavailable         the server of the public keys for tokens does not answer
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
-    └── StoreRefused            Redis refuses what is needed, until somebody changes a setting
+    ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
+    ├── WorkerUnfit             no worker on this host is of any use
+    └── SideTaskFailed          a part that the process cannot do without has failed: it ends
 """
 
 from __future__ import annotations
@@ -404,3 +406,26 @@ class StoreUnavailable(StepwireError):
 class StoreRefused(StepwireError):
     """Redis answers, and refuses what is needed: repeating it is of no use until a person changes
     something, a right or a password; the message says what."""
+
+
+class WorkerUnfit(StepwireError):
+    """No worker on this host is there, or those that are there take no runs."""
+
+    def __init__(self, host: str, queue_name: str, found: list[str]) -> None:
+        self.found = found
+        there = "; ".join(found) or "there is none"
+        super().__init__(
+            f"no worker of the queue {queue_name!r} on the host {host!r} takes runs ({there}): "
+            "start one, or restart what is there"
+        )
+
+
+class SideTaskFailed(StepwireError):
+    """A part that a process cannot do without has failed in a way that nobody has foreseen."""
+
+    def __init__(self, part: str, why: str) -> None:
+        self.part = part
+        super().__init__(
+            f"{part!r} has failed ({why}), without which this process is of no use: start it "
+            "again, and report the traceback above"
+        )

@@ -10,7 +10,7 @@ from typing import Annotated, Final, cast
 from pydantic import BaseModel, Field, JsonValue
 from redis.asyncio import Redis
 
-from stepwire_core.connections import connect, translated
+from stepwire_core.connections import connect, probe, translated
 from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
@@ -169,9 +169,8 @@ class RunQueue:
         return self._redis
 
     async def ping(self) -> None:
-        """Return when the queue's Redis answers."""
-        async with translated():
-            await self._redis.ping()
+        """Return when the queue's Redis answers and takes writes."""
+        await probe(self._redis, f"{self._queue_name}:probe")
 
 
 @asynccontextmanager

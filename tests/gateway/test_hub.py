@@ -9,6 +9,7 @@ import random
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
@@ -16,6 +17,7 @@ from redis.asyncio import Redis
 from documents import a_step
 from stepwire_cli.embedded import embedded_server
 from stepwire_core import reading as reading_module
+from stepwire_core.connections import connect
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import StepDocument
 from stepwire_core.errors import SessionNotFound
@@ -25,6 +27,7 @@ from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.pubsub import PubSubLink
 from stepwire_core.settings import Settings
+from stepwire_core.sockets import Pool
 from stepwire_gateway._frames import Frame
 from stepwire_gateway.hub import Hub, Reading
 
@@ -600,12 +603,11 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first confirmation says nothing: between the two the channel is left."""
-
-    async def restored() -> None:
-        connected.set()
-
-    link = PubSubLink(settings.redis_url, lambda *_: None, restored)
-    connection, connected, replies = link._pool.make_connection(), asyncio.Event(), list[bytes]()
+    connected, replies = asyncio.Event(), list[bytes]()
+    redis = connect(settings.redis_url)
+    link = PubSubLink(redis, lambda *_: None, connected.set)
+    pool = cast("Pool", redis.connection_pool)
+    connection = pool.make_separate()
     read_response = connection.read_response
 
     async def noted() -> object:
@@ -618,7 +620,7 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
         return reply
 
     monkeypatch.setattr(connection, "read_response", noted)
-    monkeypatch.setattr(link._pool, "make_connection", lambda: connection)
+    monkeypatch.setattr(pool, "make_separate", lambda: connection)
     task = asyncio.create_task(link.run())
     async with asyncio.timeout(LIMIT_S):
         await connected.wait()
@@ -630,6 +632,7 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
     for ended in (given_up, task):
         ended.cancel()
     await asyncio.gather(given_up, task, return_exceptions=True)
+    await redis.aclose()
 
 
 async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapshot(

@@ -14,6 +14,7 @@ from stepwire._claims import Claims
 from stepwire._lease import LeaseKeeper
 from stepwire._registration import Activity, Registration
 from stepwire_core.connections import connect
+from stepwire_core.errors import StepwireError
 from stepwire_core.queue import RunQueue, RunRequest
 from stepwire_core.queued import read_queue
 
@@ -87,9 +88,15 @@ class Queue:
         *,
         lost: Callable[[list[Lease]], object] = lambda _: None,
         turned: Callable[[], object] = lambda: None,
+        failed: Callable[[StepwireError], object] = lambda _: None,
     ) -> LeaseKeeper:
         registration = Registration(
-            self.settings, [], Activity(), places_taken=lambda: 0, stopping=lambda: False
+            self.settings,
+            [],
+            Activity(),
+            places_taken=lambda: 0,
+            stopping=lambda: False,
+            stalled=lambda: False,
         )
         return LeaseKeeper(
             self.settings,
@@ -98,6 +105,7 @@ class Queue:
             running=lambda: leases,
             lost=lost,
             poke_loop=turned,
+            fail=failed,
         )
 
     async def woken(self) -> list[str]:

@@ -88,8 +88,6 @@ class Publisher:
         self.server_id = ServerId() if redis is None else ServerId.of("given")
         self.redis = redis or connect_sync(settings.redis_url, self.server_id)
         self.intake = Intake(settings.buffer_bytes)
-        self.death: StepwireError | None = None
-        """Why nothing is stored any more, if its thread has ended although it should not."""
         self._on_death = on_death
         self._away_since: float | None = None
         self._give_up_at = float("inf")
