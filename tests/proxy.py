@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 
 class Proxy:
@@ -79,22 +79,18 @@ class _Pair:
         target: socket.socket,
         look: Callable[[bytes], None] = lambda _: None,
     ) -> None:
-        try:
+        with suppress(OSError):
             while data := source.recv(65536):
                 look(data)
                 if not self.silent.is_set():
                     target.sendall(data)
-        except OSError:
-            pass
         if not self.silent.is_set():
             self.close()
 
     def close(self) -> None:
         for end in (self.client, self.server):
-            try:
+            with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             end.close()
 
 
