@@ -176,7 +176,9 @@ def user_url(stack: Stack, own: EmbeddedServer) -> str:
     return f"redis://app:pw@127.0.0.1:{own.port}/0"
 
 
-@pytest.mark.parametrize("taken", ["resetchannels", "-subscribe", "-blpop", "-zrange", "resetkeys"])
+@pytest.mark.parametrize(
+    "taken", ["resetchannels", "-subscribe", "-blpop", "-zrange", "-zadd", "resetkeys"]
+)
 def test_a_worker_whose_right_is_taken_away_ends_with_a_line_that_says_which(
     stack: Stack, own: EmbeddedServer, taken: str
 ) -> None:
