@@ -79,13 +79,11 @@ class _Pair:
         target: socket.socket,
         look: Callable[[bytes], None] = lambda _: None,
     ) -> None:
-        try:
+        with suppress(OSError):
             while data := source.recv(65536):
                 look(data)
                 if not self.silent.is_set():
                     target.sendall(data)
-        except OSError:
-            pass
         if not self.silent.is_set():
             self.close()
 

@@ -80,6 +80,7 @@ class Hub:
         async with Supervisor(fail) as side_tasks:
             side_tasks.start(self._link.run(), "stepwire-pubsub")
             side_tasks.start(self._watch_tails(), "stepwire-tails")
+            side_tasks.start(self._watch_server(), "stepwire-server")
             try:
                 yield
             finally:
@@ -224,26 +225,28 @@ class Hub:
         """
         for check in itertools.count(1):
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.tail_check_s * random.uniform(0.8, 1.2)):  # noqa: S311 - spread
+                async with asyncio.timeout(self._next_check_s()):
                     await self._restored.wait()
-            if restored := self._restored.is_set():
-                self._restored.clear()
-            else:
-                await self._check_server()
             # A session that expires says nothing: the quiet ones are looked at, too, if rarely.
-            everyone = restored or check % _CHECKS_PER_FULL_ONE == 0
+            everyone = self._restored.is_set() or check % _CHECKS_PER_FULL_ONE == 0
+            self._restored.clear()
             await self._check_tails(
                 [feed for feed in self._feeds.values() if feed.is_due() or everyone]
             )
 
-    async def _check_server(self) -> None:
+    async def _watch_server(self) -> None:
         """A server that was demoted still answers those who read, and says nothing any more: its
         refusal of a write closes what is connected to it."""
-        try:
-            await self.log.ping()
-        except StoreUnavailable as error:
-            logger.warning("the log takes no writes", extra={"error": str(error)})
-        await self._link.check()
+        while True:
+            await asyncio.sleep(self._next_check_s())
+            try:
+                await self.log.ping()
+            except StoreUnavailable as error:
+                logger.warning("the log takes no writes", extra={"error": str(error)})
+            await self._link.check()
+
+    def _next_check_s(self) -> float:
+        return self._settings.tail_check_s * random.uniform(0.8, 1.2)  # noqa: S311 - spread
 
     async def _check_tails(self, feeds: list[Feed]) -> None:
         for start in range(0, len(feeds), _TAILS_PER_CALL):

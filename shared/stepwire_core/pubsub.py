@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, cast
 from redis.exceptions import RedisError
 
 from stepwire_core.backoff import Backoff
-from stepwire_core.connections import translation
+from stepwire_core.connections import translated, translation
 from stepwire_core.errors import StoreUnavailable
+from stepwire_core.ids import new_id
+from stepwire_core.keys import PREFIX
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -26,6 +28,9 @@ CONFIRM_TIMEOUT_S: Final = 5.0
 """How long opening the connection, sending something and a confirmation may take."""
 
 _CHUNK: Final = 500
+
+_MISSED_ECHOES: Final = 3
+"""So many checks in a row of which the connection has carried nothing: it leads elsewhere."""
 
 
 class PubSubLink:
@@ -45,10 +50,12 @@ class PubSubLink:
         on_restored: Callable[[], None],
     ) -> None:
         """The connection leads to where ``redis`` does, but is none of its pool."""
+        self._redis = redis
         self._pool = cast("Pool", redis.connection_pool)
+        self._echo = f"{PREFIX}link:{new_id()}".encode()
         self._on_message = on_message
         self._on_restored = on_restored
-        self._channels: set[bytes] = set()
+        self._channels: set[bytes] = {self._echo}
         self._confirmed: set[bytes] = set()
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._connection: Watched | None = None
@@ -58,6 +65,7 @@ class PubSubLink:
         self._asked: Counter[bytes] = Counter()
         self._restoring = False
         self._heard = True
+        self._missed = 0
         self._backoff = Backoff()
         self._lost = "it has not been made yet"
         self.reconnects = 0
@@ -132,17 +140,31 @@ class PubSubLink:
 
     async def check(self) -> None:
         """Call now and then: drops a connection that has answered nothing since the last call, or
-        leads to a server that was found out not to be the primary any more."""
+        leads to another server than messages are published on, as after a failover.
+
+        A message to ourselves shows it: published as all others are, it must come by here.
+        """
         connection = self._connection
         if connection is None:
             return
-        if self._heard and connection.marks.is_current(connection.made_at):
+        self._missed += 1
+        is_current = connection.marks.is_current(connection.made_at)
+        if self._heard and is_current and self._missed <= _MISSED_ECHOES:
             self._heard = False
             await self._send(b"PING")
+            await self._publish_echo()
             return
         self._connection = None
         with suppress(RedisError, OSError):
             await connection.disconnect(nowait=True)
+
+    async def _publish_echo(self) -> None:
+        try:
+            async with translated(self._redis):
+                await self._redis.publish(self._echo, b"")
+        except StoreUnavailable:
+            # It says nothing about the connection.
+            self._missed = 0
 
     async def _open(self, connection: Watched) -> None:
         await connection.connect()
@@ -151,6 +173,7 @@ class PubSubLink:
         self._asked = Counter(wanted)
         self._restoring = True
         self._heard = True
+        self._missed = 0
         # Before any await: what is wanted from here on is sent by who wants it.
         self._connection = connection
         for start in range(0, len(wanted), _CHUNK):
@@ -162,6 +185,8 @@ class PubSubLink:
             reply = await connection.read_response()
             self._heard = True
             match reply:
+                case [b"message", self._echo, _]:
+                    self._missed = 0
                 case [b"message", channel, payload]:
                     self._hand_over(channel, payload)
                 case [b"subscribe", channel, _]:

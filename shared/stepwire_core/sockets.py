@@ -176,10 +176,8 @@ class Pool(BlockingConnectionPool):
     def make_separate(self) -> Watched:
         """A connection that the pool does not hand out, made as its own are; what these tell when
         they are made it does not tell."""
-        made: Watched = self.connection_class(
-            **self.connection_kwargs | {"redis_connect_func": None}
-        )
-        return made
+        made = self.connection_class(**self.connection_kwargs | {"redis_connect_func": None})
+        return cast("Watched", made)
 
     async def ensure_connection(self, connection: connection.AbstractConnection) -> None:
         if connection.is_connected and not await cast("Watched", connection).is_usable():

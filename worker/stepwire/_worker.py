@@ -23,15 +23,13 @@ from stepwire._claims import Claims
 from stepwire._job import Job
 from stepwire._places import Places
 from stepwire_core.backoff import Backoff
-from stepwire_core.connections import QUICK_S, connect, new_pool, translated
+from stepwire_core.connections import QUICK_S, new_pool, translated
 from stepwire_core.errors import StepwireError, StoreUnavailable
 from stepwire_core.queue import RUN_FUNCTION, wake_key
 from stepwire_core.rights import require_stores
 from stepwire_core.supervision import Supervisor, as_reason
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from stepwire._handlers import Handlers
     from stepwire._job import Again
     from stepwire_core.settings import Settings
@@ -140,23 +138,22 @@ class StepwireWorker(Worker):
 
     async def _listen(self) -> None:
         """Block on the wake list while there is room, and start what is due."""
-        redis, backoff = connect(self._settings.effective_queue_url), Backoff()
-        try:
-            while True:
-                while not self._takes_jobs():
-                    # A wake that we took now would be lost to a worker that has room.
-                    await self._places.freed()
-                try:
-                    await self._wait_for_wake(redis)
-                    backoff.reset()
-                except StoreUnavailable:
-                    # The poll, which asks the same server, says so.
-                    await asyncio.sleep(backoff.next_s())
-        finally:
-            await redis.aclose()
+        backoff = Backoff()
+        while True:
+            while not self._takes_jobs():
+                # A wake that we took now would be lost to a worker that has room.
+                await self._places.freed()
+            try:
+                await self._wait_for_wake()
+                backoff.reset()
+            except StoreUnavailable:
+                # The poll, which asks the same server, says so.
+                await asyncio.sleep(backoff.next_s())
 
-    async def _wait_for_wake(self, redis: Redis) -> None:
-        wake = wake_key(self.queue_name)
+    async def _wait_for_wake(self) -> None:
+        # With a connection of the pool that claims: a server that was demoted refuses this, but not
+        # a claim that finds nothing.
+        redis, wake = self.pool, wake_key(self.queue_name)
         # Over a connection that has fallen silent the end of the blocking does not come either.
         async with translated(redis, within_s=_WAKE_BLOCK_S + QUICK_S):
             reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
