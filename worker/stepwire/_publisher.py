@@ -94,6 +94,16 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="stepwire-publisher", daemon=True)
         self._thread.start()
 
+    @property
+    def must_wait(self) -> bool:
+        """Whether more than ``buffer_bytes`` wait to be stored: those who emit wait for room."""
+        return self.intake.is_full
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Memory that is held by what waits to be stored, about."""
+        return self.intake.buffer.weight
+
     def producer(
         self,
         name: str,
