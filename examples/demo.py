@@ -9,7 +9,6 @@ the tree of steps while they happen, and stops everything again.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -26,6 +25,7 @@ from stepwire_cli.embedded import embedded_server, free_port
 from stepwire_cli.processes import gateway, gateway_is_ready, wait_until, worker
 from stepwire_cli.tail import run_tail
 from stepwire_core.errors import StepwireError
+from stepwire_core.settings import environment
 
 AGENT = Path(__file__).with_name("agent.py")
 QUESTION = "Who gets a snapshot after a reconnect?"
@@ -98,8 +98,7 @@ def running_stepwire() -> Iterator[str]:
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="stepwire-demo-")))
         server = stack.enter_context(embedded_server())
         # A run that is under way at Ctrl-C gets a second to end.
-        env = os.environ | {"STEPWIRE_REDIS_URL": server.url, "STEPWIRE_GRACE_S": "1"}
-        env.pop("STEPWIRE_QUEUE_URL", None)
+        env = environment(redis_url=server.url) | {"STEPWIRE_GRACE_S": "1"}
         port = free_port()
         children = [
             gateway(env, port=port, log=logs / "gateway.log"),

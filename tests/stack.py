@@ -119,6 +119,8 @@ class Stack:
             "STEPWIRE_QUEUE_NAME": f"queue:{new_id()}",
             "STEPWIRE_GRACE_S": "2",
             "STEPWIRE_TAIL_CHECK_S": "0.5",
+            # Tests go by what they say, whatever .env a contributor has.
+            "STEPWIRE_ENV_FILE": "",
         }
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from watchfiles import PythonFilter, watch
@@ -19,10 +19,13 @@ from stepwire_cli.embedded import embedded_server
 from stepwire_core.connections import without_password
 from stepwire_core.errors import HandlerModuleError, SettingsError
 from stepwire_core.listening import require_address
-from stepwire_core.settings import is_loopback, load_settings
+from stepwire_core.settings import environment, is_loopback, load_settings
+
+QUEUE_NAME: Final = "stepwire:dev"
+"""Not that of a production queue, which may be on the server that somebody names."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from stepwire_cli.processes import Child
@@ -35,6 +38,7 @@ def run_dev(
     host: str | None,
     port: int | None,
     redis_url: str | None,
+    elements_url: str | None,
     reload: bool,
     verbose: bool,
 ) -> int:
@@ -46,7 +50,7 @@ def run_dev(
             no server to embed.
         NotStarted: the gateway has ended, or does not answer in time.
     """
-    settings = load_settings(host=host, port=port, redis_url=redis_url)
+    settings = load_settings(host=host, port=port, redis_url=redis_url, elements_url=elements_url)
     _check(app, settings)
     host, port = settings.host, settings.port
     stopping = threading.Event()
@@ -57,12 +61,8 @@ def run_dev(
             click.echo(f"  server     {redis_url}  (embedded, empty again after you leave)")
         else:
             click.echo(f"  server     {without_password(redis_url)}")
-        env = os.environ | {
-            "STEPWIRE_REDIS_URL": redis_url,
-            # Who works on a handler does not want to wait for one that hangs.
-            "STEPWIRE_GRACE_S": os.environ.get("STEPWIRE_GRACE_S", "2"),
-        }
-        env.pop("STEPWIRE_QUEUE_URL", None)
+        environment_now = partial(_environment, redis_url, elements_url)
+        env = environment_now()
         options = ["--verbose"] if verbose else []
         gateway = processes.gateway(env, host=host, port=port)
         worker = processes.worker(app, env)
@@ -76,8 +76,21 @@ def run_dev(
             return 0
         click.echo(f"  inspector  {url}")
         click.echo(f"  try        stepwire send - 'Hello' --tail{_url_option(url)}")
+        click.echo(
+            f"  look       stepwire runs --queue-url {without_password(redis_url)} "
+            f"--queue-name {QUEUE_NAME}"
+        )
         click.echo("  stop       Ctrl-C\n")
-        return _supervise(gateway, worker, stopping, app if reload else None)
+        return _supervise(gateway, worker, stopping, app if reload else None, environment_now)
+
+
+def _environment(redis_url: str, elements_url: str | None) -> dict[str, str]:
+    """That of our processes, which share nothing with what the settings may name in production."""
+    places = {"redis_url": redis_url, "queue_url": redis_url, "queue_name": QUEUE_NAME}
+    if elements_url is not None:
+        places["elements_url"] = elements_url
+    # A person who works on a handler does not want to wait for one that hangs.
+    return {"STEPWIRE_GRACE_S": "2"} | environment(**places)
 
 
 def _check(app: str, settings: Settings) -> None:
@@ -100,7 +113,13 @@ def _on_signals(stopping: threading.Event) -> None:
         signal.signal(number, stop)
 
 
-def _supervise(gateway: Child, worker: Child, stopping: threading.Event, app: str | None) -> int:
+def _supervise(
+    gateway: Child,
+    worker: Child,
+    stopping: threading.Event,
+    app: str | None,
+    environment_now: Callable[[], dict[str, str]],
+) -> int:
     """Keep both running; a worker that fails waits for the next change of a file."""
     told = False
     for changed in _changes(app, stopping):
@@ -110,6 +129,8 @@ def _supervise(gateway: Child, worker: Child, stopping: threading.Event, app: st
         if changed:
             click.echo(f"  reload     {', '.join(sorted(changed))}")
             worker.stop()
+            # What .env says may have changed, too.
+            worker.env = environment_now()
             worker.start()
             told = False
         elif worker.exit_code is not None and not told:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from stepwire_core.errors import SettingsError
+
+EXIT_CODE: Final = 2
+"""As of any command that was not called as it must be."""
+
+
+class MissingExtra(SettingsError):
+    """A command needs a package that is not installed; the message says how to install it."""
+
+
+def missing(what: str, error: ModuleNotFoundError, extras: Sequence[str]) -> str:
+    """What to tell a person: what is missing, and each extra that brings it."""
+    lines = " or ".join(f"pip install 'stepwire[{extra}]'" for extra in extras)
+    return f"{what} needs {error.name!r}: {lines}"
 
 
 @contextmanager
@@ -13,11 +27,9 @@ def needs(extra: str) -> Iterator[None]:
     """Turn a missing package into the line that installs it.
 
     Raises:
-        SettingsError: an import inside the block failed.
+        MissingExtra: an import inside the block failed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"this command needs {error.name!r}: pip install 'stepwire[{extra}]'"
-        ) from error
+        raise MissingExtra(missing("this command", error, (extra,))) from error

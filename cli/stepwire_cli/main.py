@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from stepwire_cli.extras import needs
+from stepwire_cli import queue
+from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
 from stepwire_cli.logs import configure_logs
 from stepwire_core.errors import StepwireError
 from stepwire_core.settings import Settings, load_settings, misspelt_settings
@@ -25,12 +26,18 @@ def _default(name: str) -> object:
     return Settings.model_fields[name].default
 
 
+class _NotInstalled(click.ClickException):
+    exit_code = EXIT_CODE
+
+
 class _Group(click.Group):
     """Shows our own errors as what they are: a message, no traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except MissingExtra as error:
+            raise _NotInstalled(str(error)) from error
         except StepwireError as error:
             raise click.ClickException(str(error)) from error
         except BrokenPipeError:
@@ -87,6 +94,7 @@ verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 )
 @click.option("--port", type=int, help=f"Port.  [default: $STEPWIRE_PORT or {_default('port')}]")
 @click.option("--redis-url", help="Use this server instead of an embedded one.")
+@click.option("--elements-url", help="Keep large elements here: s3://bucket/prefix.")
 @click.option("--reload/--no-reload", default=True, help="Restart the worker when a file changes.")
 @verbose_option
 def dev(
@@ -94,16 +102,28 @@ def dev(
     host: str | None,
     port: int | None,
     redis_url: str | None,
+    elements_url: str | None,
     reload: bool,
     verbose: bool,
 ) -> None:
-    """Run everything on this machine: server, worker and gateway, reloading on change."""
+    """Run everything on this machine: server, worker and gateway, reloading on change.
+
+    It keeps apart from what the settings name: of their addresses only the options here count.
+    """
     configure_logs(verbose=verbose)
     with needs("dev"):
         from stepwire_cli.dev import run_dev
 
     sys.exit(
-        run_dev(app, host=host, port=port, redis_url=redis_url, reload=reload, verbose=verbose)
+        run_dev(
+            app,
+            host=host,
+            port=port,
+            redis_url=redis_url,
+            elements_url=elements_url,
+            reload=reload,
+            verbose=verbose,
+        )
     )
 
 
@@ -114,7 +134,7 @@ def dev(
     "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
 )
 @click.option("--max-jobs", type=int, help=f"Runs at a time.  [default: {_default('max_jobs')}]")
-@click.option("--check", is_flag=True, help="Exit 0 if a worker on this host is alive, else 1.")
+@click.option("--check", is_flag=True, help="Exit 0 if a worker on this host takes runs, else 1.")
 @verbose_option
 def worker(
     app: str | None,
@@ -128,12 +148,13 @@ def worker(
     configure_logs(verbose=verbose)
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
     if check:
-        sys.exit(0 if asyncio.run(check_health(settings)) else 1)
-    _warn_of_misspelt_settings()
+        asyncio.run(check_health(settings))
+        return
     with needs("worker"):
         from stepwire._loading import load_handlers
         from stepwire._worker import run_worker
 
+    _warn_of_misspelt_settings()
     if app is None:
         raise click.UsageError("name the file or module with your handlers: stepwire worker app.py")
     run_worker(load_handlers(app), settings)
@@ -158,11 +179,11 @@ def gateway(
 ) -> None:
     """Serve the HTTP API, the event streams and the inspector page."""
     configure_logs(verbose=verbose)
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url, host=host, port=port)
-    _warn_of_misspelt_settings()
     with needs("gateway"):
         from stepwire_gateway.server import run_gateway
 
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, host=host, port=port)
+    _warn_of_misspelt_settings()
     run_gateway(settings)
 
 
@@ -242,21 +263,25 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON arr
 queue_option = click.option(
     "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
 )
+queue_name_option = click.option(
+    "--queue-name",
+    help=f"Its name.  [default: $STEPWIRE_QUEUE_NAME or {_default('queue_name')}]",
+)
 
 
 @main.command()
 @redis_option
 @queue_option
+@queue_name_option
 @json_option
-def workers(redis_url: str | None, queue_url: str | None, as_json: bool) -> None:
+def workers(
+    redis_url: str | None, queue_url: str | None, queue_name: str | None, as_json: bool
+) -> None:
     """Show who is there and who runs what.
 
     A worker that has died vanishes within a lease. What it shows is at most a second old.
     """
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url)
-    with needs("worker"):
-        from stepwire_cli import queue
-
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
     found = asyncio.run(queue.list_workers(settings))
     if as_json:
         click.echo(queue.as_json(found))
@@ -272,15 +297,18 @@ def workers(redis_url: str | None, queue_url: str | None, as_json: bool) -> None
 @click.option("--limit", type=click.IntRange(min=1), default=100, help="Show at most this many.")
 @redis_option
 @queue_option
+@queue_name_option
 @json_option
 def runs(
-    failed: bool, limit: int, redis_url: str | None, queue_url: str | None, as_json: bool
+    failed: bool,
+    limit: int,
+    redis_url: str | None,
+    queue_url: str | None,
+    queue_name: str | None,
+    as_json: bool,
 ) -> None:
     """Show the runs that wait or run, or those that failed."""
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url)
-    with needs("worker"):
-        from stepwire_cli import queue
-
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
     if failed:
         letters = asyncio.run(queue.list_failed(settings, limit))
         if as_json:
@@ -304,14 +332,18 @@ def runs(
 @click.option("--all", "every", is_flag=True, help="Retry all that failed, the oldest first.")
 @redis_option
 @queue_option
-def retry(run: str | None, every: bool, redis_url: str | None, queue_url: str | None) -> None:
+@queue_name_option
+def retry(
+    run: str | None,
+    every: bool,
+    redis_url: str | None,
+    queue_url: str | None,
+    queue_name: str | None,
+) -> None:
     """Do the work of a failed RUN again: a new run of its session, whose id is printed."""
     if (run is None) != every:
         raise click.UsageError("name one run, or use --all: stepwire retry RUN")
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url)
-    with needs("worker"):
-        from stepwire_cli import queue
-
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
     if run is not None:
         click.echo(asyncio.run(queue.retry_run(settings, run)))
         return

@@ -49,7 +49,8 @@ class Child:
         return "" if self.log is None or not self.log.exists() else self.log.read_text()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "stepwire_cli", *self.arguments]
+        # -P: a file in the working directory must not take the place of a module that we import.
+        command = [sys.executable, "-P", "-m", "stepwire_cli", *self.arguments]
         log = None if self.log is None else self.log.open("ab")
         try:
             self.process = subprocess.Popen(

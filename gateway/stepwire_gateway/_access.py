@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
-from stepwire_core.errors import Forbidden, KeysUnavailable, LimitExceeded
+from stepwire_core.errors import (
+    Forbidden,
+    KeysUnavailable,
+    LimitExceeded,
+    StoreRefused,
+    StoreUnavailable,
+)
 from stepwire_gateway._caller import Caller, Right
 from stepwire_gateway._limits import Counted, Limits, exits
 from stepwire_gateway._problems import try_again_response
@@ -27,6 +33,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MARK: Final = "__stepwire_need__"
 _IN_DOCUMENT: Final = "x-right"
+
+_LATER: Final = (KeysUnavailable, LimitExceeded, StoreRefused, StoreUnavailable)
+"""After these a stream may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ class GuardedRoute(APIRoute):
             if self.need.right is not None:
                 try:
                     request.state.caller = await _let_in(request, self.need)
-                except (KeysUnavailable, LimitExceeded) as error:
+                except _LATER as error:
                     if self.need.stream:
                         return try_again_response(error)
                     raise

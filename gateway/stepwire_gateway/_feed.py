@@ -115,11 +115,15 @@ class Feed:
 
     ``position`` is the last event that came by, None before the first. Every subscriber's cursor is
     at it or ahead of it, so frames that continue ``position`` continue everybody.
+
+    ``heard`` is the last event of which there was news that did not continue ``position``; None
+    once the log has been read since.
     """
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self.position: Cursor | None = None
+        self.heard: Cursor | None = None
         self.readers = 0
         self.gone = False
         self.quiet_checks = 0
@@ -136,6 +140,9 @@ class Feed:
         if self.gone:
             # While he read: nothing comes here any more, and nobody would wake him.
             return False
+        if self.heard is not None and self.heard > subscriber.cursor:
+            # It came between the log's answer and now, and nobody else may be reading on.
+            return False
         if self.position is None:
             self.position = subscriber.cursor
         elif self.position > subscriber.cursor:
@@ -145,6 +152,19 @@ class Feed:
             self.quiet_checks = 0
         self.subscribers.add(subscriber)
         return True
+
+    def hear_of(self, cursor: Cursor) -> None:
+        """There is news that does not continue the position: it is in the log."""
+        if self.heard is None or cursor > self.heard:
+            self.heard = cursor
+
+    def has_read_up_to(self, top: Cursor, heard: Cursor | None) -> None:
+        """The log was read to its end, which is ``top``, when ``heard`` was all the news.
+
+        What was heard of by then and is not there has never been: nobody reads for it again.
+        """
+        if self.heard is not None and (self.heard == heard or self.heard <= top):
+            self.heard = None
 
     def leave(self, subscriber: Subscriber) -> None:
         self.subscribers.discard(subscriber)
@@ -198,6 +218,10 @@ class Feed:
     def close(self) -> None:
         """The session is gone: everybody is let go."""
         self.gone = True
+        self.let_all_go()
+
+    def let_all_go(self) -> None:
+        """Make everybody read on by himself."""
         for subscriber in self.subscribers:
             subscriber.drop()
         self.subscribers.clear()

@@ -26,10 +26,12 @@ async def healthz() -> Health:
 @router.get("/readyz")
 @needs_nothing
 async def readyz(services: ServicesDep) -> Health:
-    """200 when both Redis answer, that of the log and that of the queue; 503 while shutting
-    down."""
+    """200 when both Redis, that of the log and that of the queue, answer and take writes, and the
+    pub/sub connection is confirmed; 503, with what is wrong, otherwise and while shutting down."""
     if services.hub.draining:
         raise StoreUnavailable("this gateway is shutting down; others take its clients")
     await services.log.ping()
     await services.queue.ping()
+    if services.hub.problem is not None:
+        raise StoreUnavailable(f"events may be late: {services.hub.problem}")
     return Health(status="ready")

@@ -76,6 +76,7 @@ class HubCollector(Collector):
             ),
             ("streams_cut", "Clients that took nothing for the send timeout.", counts.cut),
             ("pubsub_reconnects", "Times that the pub/sub connection was lost.", hub.reconnects),
+            ("unreadable", "Messages on channels that were passed over.", hub.unreadable),
         ):
             yield CounterMetricFamily(PREFIX + name, text, float(total))
         requests = CounterMetricFamily(

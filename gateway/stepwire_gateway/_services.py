@@ -18,6 +18,7 @@ from stepwire_core.objects import Objects
 from stepwire_core.queue import RunQueue, open_queue
 from stepwire_core.rates import Rates
 from stepwire_core.settings import Settings
+from stepwire_core.supervision import Fail
 from stepwire_gateway._auth import Auth
 from stepwire_gateway._limits import Limits
 from stepwire_gateway.hub import Hub
@@ -44,12 +45,15 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, objects: Objects | None) -> AsyncIterator[Services]:
-    """Connected for as long as the block runs; starts without Redis, too."""
+async def open_services(
+    settings: Settings, objects: Objects | None, fail: Fail
+) -> AsyncIterator[Services]:
+    """Connected for as long as the block runs; starts without Redis, too. ``fail`` is called when
+    this process cannot go on."""
     async with open_log(settings) as log, open_queue(settings) as queue:
         hub, auth, files = Hub(log, settings), Auth(settings), Files(log.redis, settings)
         limits, letters = Limits(Rates(log.redis), settings), DeadLetters(queue.redis, settings)
-        async with hub.running(), auth.running():
+        async with hub.running(fail), auth.running():
             yield Services(settings, log, queue, letters, hub, files, objects, auth, limits)
 
 

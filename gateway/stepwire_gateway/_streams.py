@@ -16,7 +16,7 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.responses import StreamingResponse
 
 from stepwire_core.cursor import Cursor
-from stepwire_core.errors import StoreUnavailable
+from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.events import EVENT_TYPES
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._feed import WRITE_BYTES
@@ -104,7 +104,7 @@ async def session_events(
     selection = _selection(services, types)
     try:
         reading = await services.hub.open(session_id, cursor)
-    except StoreUnavailable as error:
+    except (StoreUnavailable, StoreRefused) as error:
         return try_again_response(error)
     return _EventStream(reading, services, caller, selection)
 
@@ -133,7 +133,7 @@ async def run_events(
             # The one answer after which an EventSource does not come back (WHATWG HTML, 9.2.3).
             return Response(status_code=204)
         reading = await services.hub.open(session_id, cursor)
-    except StoreUnavailable as error:
+    except (StoreUnavailable, StoreRefused) as error:
         return try_again_response(error)
     return _EventStream(reading, services, caller, selection)
 

@@ -13,8 +13,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
+from stepwire_core.errors import StepwireError
 from stepwire_core.objects import Objects
 from stepwire_core.settings import Settings, listed, load_settings
+from stepwire_core.supervision import stop_process
 from stepwire_gateway import (
     _access,
     _asks,
@@ -64,15 +66,23 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The gateway; settings come from the environment unless given.
 
+    When it cannot go on (the right to subscribe is taken away, say) it says why in the log and in
+    ``app.state.failure``, and sends its process SIGTERM.
+
     Raises:
         SettingsError: a setting has a wrong value.
     """
     settings = settings or load_settings()
     objects = Objects.open(settings)
 
+    def fail(error: StepwireError) -> None:
+        # Whatever server this runs in ends its streams, and then the process, as it always does.
+        app.state.failure = error
+        stop_process(error)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, objects) as services:
+        async with open_services(settings, objects, fail) as services:
             app.state.services = services
             yield
 
@@ -86,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=_PROBLEMS,
     )
     app.add_middleware(BodyLimit, settings=settings)
+    app.state.failure = None
     app.state.requests = _metrics.Requests()
     app.state.refusals = _problems.Refusals()
     _problems.install(app)

@@ -7,15 +7,17 @@ import itertools
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from stepwire_core.errors import SessionNotFound, StoreUnavailable
+from stepwire_core.backoff import Backoff
+from stepwire_core.errors import SessionNotFound, StoreRefused, StoreUnavailable
 from stepwire_core.keys import GONE, SessionKeys, session_of_channel
 from stepwire_core.log import LogTail
 from stepwire_core.pubsub import PubSubLink
+from stepwire_core.supervision import Fail, Supervisor, stop_process
 from stepwire_gateway._feed import Feed, Subscriber, batch_length
 from stepwire_gateway._frames import Frame, event_frame, frames_of_message, snapshot_frame
 from stepwire_gateway._snapshots import Snapshots, WrittenSnapshot
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepwire.hub")
 
-_RETRY_S: Final = 0.5
 _TAILS_PER_CALL: Final = 500
 _CHECKS_PER_FULL_ONE: Final = 20
 
@@ -66,28 +67,30 @@ class Hub:
         self.subscriber_bytes = settings.subscriber_bytes
         self._settings = settings
         self._feeds: dict[str, Feed] = {}
-        self._link = PubSubLink(settings.redis_url, self._on_message, self._on_restored)
+        self._link = PubSubLink(log.redis, self._on_message, self._on_restored)
+        self._restored = asyncio.Event()
         self._readings: set[Reading] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         self.counts = HubCounts()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Connected, for as long as the block runs."""
-        side_tasks = [
-            asyncio.create_task(self._link.run(), name="stepwire-pubsub"),
-            asyncio.create_task(self._watch_tails(), name="stepwire-tails"),
-        ]
-        try:
-            yield
-        finally:
-            for feed in self._feeds.values():
-                feed.close()
-            self.snapshots.close()
-            for task in (*side_tasks, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*side_tasks, *self._tasks, return_exceptions=True)
+    async def running(self, fail: Fail = stop_process) -> AsyncIterator[None]:
+        """Connected, for as long as the block runs; ``fail`` is called if that cannot be kept up,
+        as without the right to subscribe."""
+        async with Supervisor(fail) as side_tasks:
+            side_tasks.start(self._link.run(), "stepwire-pubsub")
+            side_tasks.start(self._watch_tails(), "stepwire-tails")
+            side_tasks.start(self._watch_server(), "stepwire-server")
+            try:
+                yield
+            finally:
+                for feed in self._feeds.values():
+                    feed.close()
+                self.snapshots.close()
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def open(self, session_id: str, after: Cursor | None) -> Reading:
         """Start reading a session; the caller must close what he gets.
@@ -121,6 +124,16 @@ class Hub:
     def reconnects(self) -> int:
         """How often the pub/sub connection was lost and made anew."""
         return max(0, self._link.reconnects - 1)
+
+    @property
+    def unreadable(self) -> int:
+        """Messages on the channels of sessions that were passed over."""
+        return self._link.unreadable
+
+    @property
+    def problem(self) -> str | None:
+        """Why events may be late now; None while the pub/sub connection is confirmed."""
+        return self._link.problem
 
     def drain(self, spread_s: float) -> None:
         """End every reading, spread over some seconds: clients must not all come back at once."""
@@ -165,6 +178,7 @@ class Hub:
             feed.deliver(frames)
         elif feed.position is None or frames[-1].cursor > feed.position:
             self.counts.gaps += 1
+            feed.hear_of(frames[-1].cursor)
             self._catch_up(feed)
 
     def _catch_up(self, feed: Feed) -> None:
@@ -174,14 +188,19 @@ class Hub:
             feed.catching_up.add_done_callback(self._tasks.discard)
 
     async def _read_on(self, feed: Feed) -> None:
-        """Bring a feed to the top of its log."""
+        try:
+            await self._bring_to_top(feed)
+        except SessionNotFound:
+            feed.close()
+        except Exception:  # each session by itself: nobody waits for this task
+            logger.exception("a session cannot be read", extra={"session_id": feed.session_id})
+            # Each of them reads by itself, and hears what is wrong.
+            feed.let_all_go()
+
+    async def _bring_to_top(self, feed: Feed) -> None:
         while feed.subscribers:
-            position = feed.position
-            try:
-                read = await self.insist(partial(self.snapshots.read, feed.session_id, position))
-            except SessionNotFound:
-                feed.close()
-                return
+            position, heard = feed.position, feed.heard
+            read = await self.insist(partial(self.snapshots.read, feed.session_id, position))
             if feed.position != position:
                 # Messages have moved the feed while the log was read.
                 continue
@@ -190,15 +209,15 @@ class Hub:
             if frames := frames_of(read):
                 feed.deliver(frames)
             if isinstance(read, LogTail) and feed.position == read.top:
-                return
+                feed.has_read_up_to(read.top, heard)
+                if feed.heard is None:
+                    return
 
     # -- what pub/sub cannot promise -------------------------------------------------------------
 
-    async def _on_restored(self) -> None:
+    def _on_restored(self) -> None:
         """Messages were lost while the connection was away: look at every log."""
-        task = asyncio.create_task(self._check_tails(list(self._feeds.values())))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._restored.set()
 
     async def _watch_tails(self) -> None:
         """A lost last message has nothing after it that reveals it: look now and then.
@@ -207,13 +226,29 @@ class Hub:
         lost before them, and a look at each of thousands of busy feeds is far from free.
         """
         for check in itertools.count(1):
-            await asyncio.sleep(self._settings.tail_check_s * random.uniform(0.8, 1.2))  # noqa: S311 - spread
-            await self._link.check()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._next_check_s()):
+                    await self._restored.wait()
             # A session that expires says nothing: the quiet ones are looked at, too, if rarely.
-            everyone = check % _CHECKS_PER_FULL_ONE == 0
+            everyone = self._restored.is_set() or check % _CHECKS_PER_FULL_ONE == 0
+            self._restored.clear()
             await self._check_tails(
                 [feed for feed in self._feeds.values() if feed.is_due() or everyone]
             )
+
+    async def _watch_server(self) -> None:
+        """A server that was demoted still answers those who read, and says nothing any more: its
+        refusal of a write closes what is connected to it."""
+        while True:
+            await asyncio.sleep(self._next_check_s())
+            try:
+                await self.log.ping()
+            except StoreUnavailable as error:
+                logger.warning("the log takes no writes", extra={"error": str(error)})
+            await self._link.check()
+
+    def _next_check_s(self) -> float:
+        return self._settings.tail_check_s * random.uniform(0.8, 1.2)  # noqa: S311 - spread
 
     async def _check_tails(self, feeds: list[Feed]) -> None:
         for start in range(0, len(feeds), _TAILS_PER_CALL):
@@ -237,12 +272,13 @@ class Hub:
 
     async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """What ``call`` returns, as soon as Redis answers."""
+        backoff = Backoff()
         while True:
             try:
                 return await call()
             except StoreUnavailable as error:
                 logger.warning("the log does not answer", extra={"error": str(error)})
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(backoff.next_s())
 
 
 class Reading:
@@ -260,6 +296,7 @@ class Reading:
         self.write_through: WriteThrough | None = None
         self._cursor: Cursor | None = None
         self._first: LogTail | WrittenSnapshot | None = None
+        self._heard: Cursor | None = None
         self._subscriber: Subscriber | None = None
         self._closed = False
 
@@ -270,7 +307,7 @@ class Reading:
             SessionNotFound: the session is not there.
             StoreUnavailable: Redis does not answer.
         """
-        self._cursor = after
+        self._cursor, self._heard = after, self.feed.heard
         self._first = await self._hub.snapshots.read(self.feed.session_id, after)
 
     async def batches(self) -> AsyncGenerator[list[Frame], None]:
@@ -282,11 +319,16 @@ class Reading:
         read, self._first = self._first, None
         while not (feed.gone or self.stopped):
             if read is None:
+                self._heard = feed.heard
                 try:
                     read = await hub.insist(
                         lambda: hub.snapshots.read(feed.session_id, self._cursor)
                     )
                 except SessionNotFound:
+                    return
+                except StoreRefused as error:
+                    # The client comes back, and is told to until somebody has mended it.
+                    logger.error("the log cannot be read", extra={"error": str(error)})  # noqa: TRY400 - says all
                     return
             frames = frames_of(read)
             if frames:
@@ -300,6 +342,7 @@ class Reading:
                 # A feed that nobody has joined yet would begin where this reader stands, and what
                 # the log has beyond that would wait for the next message.
                 continue
+            feed.has_read_up_to(self._cursor, self._heard)
             subscriber = self._subscriber = Subscriber(
                 self._cursor, hub.subscriber_bytes, self.write_through
             )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 from sse_starlette.sse import AppStatus
 
-from stepwire_core.connections import require
 from stepwire_core.errors import SettingsError
 from stepwire_core.listening import require_address
+from stepwire_core.rights import require_stores
 from stepwire_core.settings import is_loopback
 from stepwire_gateway._protocol import Connection
 from stepwire_gateway.app import create_app
@@ -33,13 +33,13 @@ def run_gateway(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; open streams are then ended, spread over the grace time.
 
     Raises:
-        SettingsError: no Redis answers, it cannot listen there, or others could reach it without
-            authentication.
+        SettingsError: no Redis answers, or it cannot do what is needed; it cannot listen there; or
+            others could reach it without authentication.
+        StoreRefused, SideTaskFailed: it could not go on, and has stopped as on SIGTERM.
     """
     _refuse_strangers(settings)
     require_address(settings.host, settings.port)
-    asyncio.run(require(settings.redis_url, "STEPWIRE_REDIS_URL"))
-    asyncio.run(require(settings.effective_queue_url, "STEPWIRE_QUEUE_URL"))
+    asyncio.run(require_stores(settings))
     # The library would cancel every stream half a second after the signal, in the middle of its
     # response.
     AppStatus.enable_automatic_graceful_drain = False
@@ -60,6 +60,8 @@ def run_gateway(settings: Settings) -> None:
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS"),
     )
     _Server(config, app, settings.grace_s * DRAIN_SHARE).run()
+    if app.state.failure is not None:
+        raise app.state.failure
 
 
 def _refuse_strangers(settings: Settings) -> None:

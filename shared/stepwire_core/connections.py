@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, Self
+from functools import partial
+from typing import Any, Final, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from redis import Redis as SyncRedis
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -24,14 +27,20 @@ from redis.exceptions import (
     TimeoutError,
     TryAgainError,
 )
+from redis.retry import Retry as SyncRetry
 
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
-from stepwire_core.redis_errors import Remedy, advice, condemns, remedy
+from stepwire_core.redis_errors import Remedy, advice, reason, remedy
+from stepwire_core.scripts import READ
+from stepwire_core.sockets import Pool, SyncPool, socket_options
+
+T = TypeVar("T")
 
 SOCKET_TIMEOUT_S: Final = 10.0
 """A call that Redis has not answered by then has failed."""
 
-CONNECT_TIMEOUT_S: Final = 3.0
+QUICK_S: Final = 3.0
+"""The same for a call that costs Redis next to nothing, or that is repeated when it is over."""
 
 MAX_CONNECTIONS: Final = 32
 """Of one client; whoever comes when all are busy waits for one."""
@@ -125,12 +134,63 @@ def _run_id(info: object) -> str:
     return ""
 
 
+_REFUSED: Final[list[type[RedisError]]] = [ReadOnlyError, MasterDownError]
+"""What only a server says that is not the primary any more. It has done nothing, so the same call
+is made once more, over a connection that is made anew: the address may have moved."""
+
+_READS: Final = frozenset(
+    {"EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HMGET", "PING", "PTTL", "ZCARD", "ZRANGE"}
+    | {"ZREVRANGEBYSCORE"}
+)
+
+
+def _is_read(args: Sequence[Any]) -> bool:
+    return args[0] in _READS or (args[0] == "EVALSHA" and args[1] == READ.sha)
+
+
+class _Client(Redis):
+    """Makes a read once more, over another connection, if it has not answered for
+    :data:`QUICK_S` or has broken meanwhile; nothing else, since it may have been done."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        once = partial(super().execute_command, *args, **options)
+        return await (_twice(once) if _is_read(args) else once())
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        pool = cast("Pool", self.connection_pool)
+        return _Pipeline(pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _Pipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        commands = list(self.command_stack)
+        execute = super().execute
+
+        async def once() -> list[Any]:
+            # It is empty after a first try that has failed.
+            self.command_stack = list(commands)
+            return await execute(raise_on_error)
+
+        only_reads = all(_is_read(args) for args, _ in commands)
+        return await (_twice(once) if only_reads else once())
+
+
+async def _twice(read: Callable[[], Awaitable[T]]) -> T:
+    try:
+        async with asyncio.timeout(QUICK_S):
+            return await read()
+    except (ConnectionError, TimeoutError, OSError) as error:
+        if remedy(error) is not Remedy.RECONNECT or isinstance(error, ServerChanged):
+            raise
+    return await read()
+
+
 def connect(url: str, server_id: ServerId | None = None) -> Redis:
     """A client with a pool of its own for the current event loop; it connects on first use."""
-    return Redis.from_pool(new_pool(url, server_id))
+    return _Client.from_pool(new_pool(url, server_id))
 
 
-def new_pool(url: str, server_id: ServerId | None = None) -> BlockingConnectionPool:
+def new_pool(url: str, server_id: ServerId | None = None) -> Pool:
     """The connections of one client.
 
     They have no read timeout of their own, :func:`translated` has: with ``socket_timeout`` redis-py
@@ -141,15 +201,17 @@ def new_pool(url: str, server_id: ServerId | None = None) -> BlockingConnectionP
         SettingsError: the address has options that there are not.
     """
     try:
-        pool = BlockingConnectionPool.from_url(
+        pool = Pool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
             timeout=SOCKET_TIMEOUT_S,
             redis_connect_func=server_id.on_connect if server_id else None,
+            retry=Retry(NoBackoff(), 1, tuple(_REFUSED)),
+            retry_on_error=_REFUSED,
             **socket_options(url),
         )
         # Options are looked at when a connection is made, which would be in the middle of a call.
-        pool.make_connection()
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError) as error:
         raise SettingsError(
             f"{without_password(url)} has an option that is none ({error}): see what stands "
@@ -158,84 +220,77 @@ def new_pool(url: str, server_id: ServerId | None = None) -> BlockingConnectionP
     return pool
 
 
-def connect_sync(url: str, server_id: ServerId) -> SyncRedis:
-    """A blocking client; it connects on first use."""
-    return SyncRedis.from_url(
+def connect_sync(
+    url: str, server_id: ServerId | None = None, *, timeout_s: float = SOCKET_TIMEOUT_S
+) -> SyncRedis:
+    """A blocking client; it connects on first use, and gives up a call after ``timeout_s``."""
+    pool = SyncPool.from_url(
         url,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        redis_connect_func=server_id.on_connect_sync,
+        socket_timeout=timeout_s,
+        redis_connect_func=server_id.on_connect_sync if server_id else None,
+        retry=SyncRetry(NoBackoff(), 1, tuple(_REFUSED)),
+        retry_on_error=_REFUSED,
         **socket_options(url),
     )
-
-
-def socket_options(url: str) -> dict[str, Any]:
-    """How long connecting may take, and that a connection which has died is noticed."""
-    options: dict[str, Any] = {"socket_connect_timeout": CONNECT_TIMEOUT_S}
-    # A socket of this machine has no keepalive, and its connection does not take the word.
-    return options if url.startswith("unix:") else options | {"socket_keepalive": True}
+    return SyncRedis.from_pool(pool)
 
 
 @asynccontextmanager
-async def translated(redis: Redis | None = None) -> AsyncIterator[None]:
-    """Around every use of an asyncio client: bounds it in time, and turns what Redis says into
-    errors of ours (:func:`translation`).
+async def translated(
+    _redis: Redis | None = None, *, within_s: float | None = None
+) -> AsyncIterator[None]:
+    """Around every use of an asyncio client: bounds it in time (:data:`SOCKET_TIMEOUT_S`, or
+    ``within_s``), and turns what Redis says into errors of ours (:func:`translation`).
 
-    With ``redis``, its idle connections are closed after a reply that condemns them.
+    A reply that condemns the connections of a pool closes them without help from here
+    (:class:`Pool`): the client may be named, for whoever reads the code.
     """
+    limit_s = SOCKET_TIMEOUT_S if within_s is None else within_s
     try:
-        async with asyncio.timeout(SOCKET_TIMEOUT_S):
+        async with asyncio.timeout(limit_s):
             yield
     except (RedisError, OSError) as error:
-        if redis is not None and condemns(error):
-            await redis.connection_pool.disconnect(inuse_connections=False)
-        if (ours := translation(error)) is None:
+        if (ours := translation(error, limit_s)) is None:
             raise
         raise ours from error
 
 
 @contextmanager
-def translated_sync(redis: SyncRedis | None = None) -> Iterator[None]:
+def translated_sync(_redis: SyncRedis | None = None) -> Iterator[None]:
     """The same for a blocking client, whose sockets have a time limit of their own."""
     try:
         yield
     except (RedisError, OSError) as error:
-        if redis is not None and condemns(error):
-            redis.connection_pool.disconnect(inuse_connections=False)
         if (ours := translation(error)) is None:
             raise
         raise ours from error
 
 
-def translation(error: BaseException) -> StoreUnavailable | StoreRefused | None:
+def translation(
+    error: BaseException, limit_s: float | None = None
+) -> StoreUnavailable | StoreRefused | None:
     """An error of Redis as one of ours, by what helps; None: the call itself was wrong."""
     match remedy(error):
         case Remedy.REPEAT | Remedy.RECONNECT:
-            why = str(error) or f"nothing for {SOCKET_TIMEOUT_S:g} s"
+            why = reason(error) or f"nothing for {limit_s or SOCKET_TIMEOUT_S:g} s"
             return StoreUnavailable(f"Redis does not answer: {why}")
         case Remedy.CHANGE:
-            return StoreRefused(f"Redis refuses what is needed ({error}): {advice(error)}")
+            return StoreRefused(f"Redis refuses what is needed ({reason(error)}): {advice(error)}")
         case None:
             return None
 
 
-async def require(url: str, variable: str) -> None:
-    """Fail early, in one line that says what to start, when there is no server at ``url``.
+async def probe(redis: Redis, key: str) -> None:
+    """Return when the server takes writes; it is asked for one that does nothing.
 
     Raises:
-        SettingsError: nothing answers there.
+        StoreUnavailable: it does not answer, or takes no writes for the moment.
+        StoreRefused: it does not let us write.
     """
-    redis = connect(url)
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await redis.ping()
-    except (*UNAVAILABLE, builtins.TimeoutError) as error:
-        raise SettingsError(
-            f"no Redis answers at {without_password(url)} ({error}): start one there "
-            f"(redis-server, valkey-server), set {variable} to where it is, or run "
-            "'stepwire dev', which brings its own"
-        ) from error
-    finally:
-        await redis.aclose()
+    async with translated(redis, within_s=QUICK_S):
+        # Refused where a write would be: by a replica, without enough replicas, disk or memory. The
+        # list is not there, and then this makes none.
+        await cast("Awaitable[int]", redis.lpushx(key, ""))
 
 
 def without_password(url: str) -> str:

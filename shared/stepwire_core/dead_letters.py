@@ -7,12 +7,12 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
 
-from arq.constants import job_key_prefix, retry_key_prefix
 from pydantic import BaseModel, ConfigDict
 
 from stepwire_core.connections import translated
 from stepwire_core.documents import IN_TURN, ErrorInfo
 from stepwire_core.ids import derived_id
+from stepwire_core.jobs import job_key_prefix, retry_key_prefix
 from stepwire_core.queue import RunRequest
 from stepwire_core.scripts import lua_source
 from stepwire_core.unreadable import readable

@@ -37,14 +37,30 @@
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
     ├── KeysUnavailable         the server of the public keys for tokens does not answer
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
-    └── StoreRefused            Redis refuses what is needed, until somebody changes a setting
+    ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
+    ├── WorkerUnfit             no worker on this host is of any use
+    └── SideTaskFailed          a part that the process cannot do without has failed: it ends
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class StepwireError(Exception):
-    """Root of all errors that stepwire raises on purpose."""
+    """Root of all errors that stepwire raises on purpose.
+
+    Each reaches another process whole, as from a ``ProcessPoolExecutor``: pickling keeps its text
+    and its attributes, whatever its constructor takes.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
+        # Exception would call the constructor with the text, which is not what it takes.
+        return _rebuilt, (type(self), self.args), self.__dict__
+
+
+def _rebuilt(error: type[StepwireError], args: tuple[object, ...]) -> StepwireError:
+    return error.__new__(error, *args)
 
 
 class SettingsError(StepwireError):
@@ -97,7 +113,8 @@ class InvalidId(InvalidArgument):
     """An id has a form that keys and URLs cannot carry."""
 
     def __init__(self, what: str, value: object) -> None:
-        self.value = value
+        # Anything may come here; a lock, say, could not leave the process with the error.
+        self.value = value if isinstance(value, str) else repr(value)
         super().__init__(
             f"{what} id {value!r} is not usable: 1 to 128 characters of A-Z a-z 0-9 . _ : @ ~ -, "
             "the first a letter or digit"
@@ -389,3 +406,26 @@ class StoreUnavailable(StepwireError):
 class StoreRefused(StepwireError):
     """Redis answers, and refuses what is needed: repeating it is of no use until a person changes
     something, a right or a password; the message says what."""
+
+
+class WorkerUnfit(StepwireError):
+    """No worker on this host is there, or those that are there take no runs."""
+
+    def __init__(self, host: str, queue_name: str, found: list[str]) -> None:
+        self.found = found
+        there = "; ".join(found) or "there is none"
+        super().__init__(
+            f"no worker of the queue {queue_name!r} on the host {host!r} takes runs ({there}): "
+            "start one, or restart what is there"
+        )
+
+
+class SideTaskFailed(StepwireError):
+    """A part that a process cannot do without has failed in a way that nobody has foreseen."""
+
+    def __init__(self, part: str, why: str) -> None:
+        self.part = part
+        super().__init__(
+            f"{part!r} has failed ({why}), without which this process is of no use: start it "
+            "again, and report the traceback above"
+        )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from arq.jobs import serialize_job
-from arq.utils import timestamp_ms
 from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
-from stepwire_core.connections import connect, translated
+from stepwire_core.connections import connect, probe, translated
 from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
+from stepwire_core.jobs import (
+    in_progress_key_prefix,
+    job_key_prefix,
+    retry_key_prefix,
+    serialize_job,
+    stored_job,
+)
 from stepwire_core.json_values import JsonObject
 from stepwire_core.scripts import lua_source
 from stepwire_core.settings import Settings
@@ -73,16 +76,6 @@ def held_key(queue_name: str) -> str:
     return f"{queue_name}:held"
 
 
-def serialize(job: dict[str, Any]) -> bytes:
-    # An exception as a job's result has no JSON; its text is what a reader can use.
-    return json.dumps(job, ensure_ascii=False, allow_nan=False, default=repr).encode()
-
-
-def deserialize(job: bytes) -> dict[str, Any]:
-    decoded: dict[str, Any] = json.loads(job)
-    return decoded
-
-
 def queue_script(name: str) -> bytes:
     """One of the scripts in ``lua/queue``, with what they have in common."""
     common = (
@@ -99,9 +92,7 @@ def queue_keys(queue_name: str) -> list[str]:
 
 def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[str | bytes | int]:
     """The ARGV of ``enqueue.lua``."""
-    job = serialize_job(
-        RUN_FUNCTION, (request.model_dump(),), {}, None, timestamp_ms(), serializer=serialize
-    )
+    job = serialize_job(RUN_FUNCTION, request.model_dump())
     defer_ms = int(defer_s * 1000)
     return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, request.priority]
 
@@ -167,7 +158,7 @@ class RunQueue:
         if job is None:
             return None
         try:
-            [request] = deserialize(cast("bytes", job))["a"]
+            [request] = stored_job(cast("bytes", job)).arguments
             return RunRequest.model_validate(request)
         except (ValueError, LookupError, TypeError) as error:
             # The worker that gets it, when the lease is over, says so in its session.
@@ -185,9 +176,8 @@ class RunQueue:
         return self._redis
 
     async def ping(self) -> None:
-        """Return when the queue's Redis answers."""
-        async with translated():
-            await self._redis.ping()
+        """Return when the queue's Redis answers and takes writes."""
+        await probe(self._redis, f"{self._queue_name}:probe")
 
 
 @asynccontextmanager

@@ -7,12 +7,11 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
-from arq.constants import in_progress_key_prefix, job_key_prefix
-from arq.jobs import DeserializationError, deserialize_job_raw
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from stepwire_core.connections import translated
-from stepwire_core.queue import RunRequest, deserialize, held_key
+from stepwire_core.jobs import in_progress_key_prefix, job_key_prefix, stored_job
+from stepwire_core.queue import RunRequest, held_key
 from stepwire_core.workers import read_workers
 
 if TYPE_CHECKING:
@@ -93,10 +92,10 @@ def _running(workers: list[WorkerDocument]) -> dict[str, QueuedRun]:
 
 def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun | None:
     try:
-        _, arguments, _, _, queued_ms = deserialize_job_raw(job, deserializer=deserialize)
-        request = RunRequest.model_validate(arguments[0])
-        queued_at = _written(queued_ms)
-    except (DeserializationError, ValidationError, LookupError, TypeError, ValueError):
+        stored = stored_job(job)
+        request = RunRequest.model_validate(stored.arguments[0])
+        queued_at = _written(stored.queued_ms)
+    except (ValueError, LookupError, TypeError, OverflowError):
         # Somebody else's job in our queue.
         return None
     state: Literal["running", "queued", "held", "deferred"] = "queued"

@@ -10,7 +10,7 @@ from typing import Final, TypeVar, cast, get_args
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from stepwire_core.connections import translated
+from stepwire_core.connections import probe, translated
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import (
     AskDocument,
@@ -30,7 +30,7 @@ from stepwire_core.errors import (
     SessionNotFound,
 )
 from stepwire_core.events import Event
-from stepwire_core.keys import SessionKeys
+from stepwire_core.keys import PREFIX, SessionKeys
 from stepwire_core.scripts import READ
 from stepwire_core.stored import KINDS, StoredDocument, StoredState
 from stepwire_core.unreadable import UNREADABLE, readable
@@ -69,9 +69,8 @@ class LogReader:
         return self._redis
 
     async def ping(self) -> None:
-        """Return when Redis answers."""
-        async with translated():
-            await self._redis.ping()
+        """Return when Redis answers and takes writes."""
+        await probe(self._redis, f"{PREFIX}probe")
 
     async def read(self, session_id: str, after: Cursor | None) -> LogTail | Snapshot:
         """The next events after a cursor, at most :data:`READ_EVENTS` and not much more than

@@ -87,6 +87,20 @@ _HOPELESS: Final = re.compile(
 )
 
 
+# A pipeline puts the whole command in front, with whatever a user has in it.
+_PIPELINE: Final = "of pipeline caused error: "
+
+# What redis.call says inside a script when a right is missing.
+_NO_RIGHT: Final = "ACL failure in script"
+
+
+def reason(error: BaseException) -> str:
+    """What Redis has said, without the command."""
+    _, _, said = str(error).rpartition(_PIPELINE)
+    # Its asyncio client shows a tuple of it.
+    return re.sub(r"^\(['\"](.*)['\"],\)$", r"\1", said, flags=re.DOTALL)
+
+
 def word_of(error: BaseException) -> str:
     """The first word of the reply, as Redis has sent it; empty: it was no reply."""
     for class_, word in _OF_CLASS:
@@ -94,7 +108,10 @@ def word_of(error: BaseException) -> str:
             return word
     if not isinstance(error, ResponseError):
         return ""
-    first = str(error).split(" ", 1)[0]
+    text = reason(error)
+    if text.startswith(_NO_RIGHT):
+        return "NOPERM"
+    first = text.split(" ", 1)[0]
     # redis-py has cut off "ERR", and the words of its own classes, which are above.
     return first if first.isupper() else "ERR"
 

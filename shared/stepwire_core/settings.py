@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Final
@@ -357,6 +358,12 @@ class Settings(BaseSettings):
         return self.queue_url or self.redis_url
 
 
+PLACES: Final = frozenset({"redis_url", "queue_url", "queue_name", "elements_url"})
+"""Settings that name where an installation keeps what it has: with other ones it is another one."""
+
+ENV_FILE: Final = "STEPWIRE_ENV_FILE"
+"""The variable that names another file than ``.env``; empty: none is read."""
+
 _SECRET: Final = frozenset({"auth_secrets", "api_keys"})
 """Settings whose value is in no message."""
 
@@ -369,7 +376,7 @@ def load_settings(**overrides: object) -> Settings:
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings(_env_file=_env_file(), **given)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -380,12 +387,37 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError("\n".join(lines)) from None
 
 
+def environment(**places: str) -> dict[str, str]:
+    """The environment for processes of an installation of its own, beside whatever else is set up.
+
+    They have the settings that are in force here, but of the :data:`PLACES` only those that are
+    given: no ``.env`` is read again, neither by them nor by what they start.
+    """
+    prefix, settings = Settings.model_config["env_prefix"], {}
+    for name, value in (*_env_file_variables().items(), *os.environ.items()):
+        if value is not None and name.upper().startswith(prefix):
+            settings[name.upper()] = value
+    for name in PLACES:
+        settings.pop(f"{prefix}{name.upper()}", None)
+    others = {k: v for k, v in os.environ.items() if not k.upper().startswith(prefix)}
+    given = {f"{prefix}{name.upper()}": value for name, value in places.items()}
+    return others | settings | given | {ENV_FILE: ""}
+
+
+def _env_file() -> str | None:
+    return os.environ.get(ENV_FILE, ".env") or None
+
+
+def _env_file_variables() -> Mapping[str, str | None]:
+    return DotEnvSettingsSource(Settings, env_file=_env_file()).env_vars
+
+
 def misspelt_settings() -> dict[str, str]:
     """Variables that are nearly a setting, and the setting that was meant: nobody reads them."""
     names = [f"STEPWIRE_{name.upper()}" for name in Settings.model_fields]
-    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
+    given = {name.upper() for name in (*os.environ, *_env_file_variables())}
     found = {}
-    for name in sorted(given.difference(names)):
+    for name in sorted(given.difference(names, [ENV_FILE])):
         if meant := get_close_matches(name, names, n=1, cutoff=0.9):
             found[name] = meant[0]
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from stepwire_core.connections import connect, translated
-from stepwire_core.errors import StoreUnavailable
+from stepwire_core.errors import WorkerUnfit
 from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
@@ -17,10 +18,19 @@ if TYPE_CHECKING:
 
     from stepwire_core.settings import Settings
 
-WorkerState = Literal["ready", "stopping", "blocked", "silent"]
+logger = logging.getLogger("stepwire.workers")
+
+WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
 """``stopping``: it takes no more runs. ``blocked``: its event loop has not turned for a whole
-lease. ``silent``: it has missed a renewal, so it is paused, cut off or dead, and vanishes with its
+lease. ``stalled``: it has room, and for a whole lease Redis has not answered it when it asked for
+runs. ``silent``: it has missed a renewal, so it is paused, cut off or dead, and vanishes with its
 lease."""
+
+_UNFIT: Final = {
+    "blocked": "its event loop has not turned for a whole lease: a handler blocks it",
+    "stalled": "it takes no runs: for a whole lease Redis has not answered when it asked for some",
+}
+"""States in which a worker is of no use."""
 
 
 class _Document(BaseModel):
@@ -94,15 +104,22 @@ async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
     return sorted(workers, key=lambda worker: (worker.host, worker.pid))
 
 
-async def check_health(settings: Settings) -> bool:
-    """Whether a worker on this host is alive and its event loop turns."""
-    host = socket.gethostname()
+async def check_health(settings: Settings) -> None:
+    """Return when a worker on this host is alive, its event loop turns, and it takes runs.
+
+    Raises:
+        WorkerUnfit: there is none.
+        StoreUnavailable, StoreRefused: the queue's Redis does not say.
+    """
     redis = connect(settings.effective_queue_url)
     try:
         workers = await read_workers(redis, settings.queue_name)
-    except StoreUnavailable:
-        return False
     finally:
         await redis.aclose()
+    host = socket.gethostname()
+    here = [worker for worker in workers if worker.host == host]
     # A silent one passes: that may be Redis, which has just come back; dead ones vanish soon.
-    return any(worker.host == host and worker.state != "blocked" for worker in workers)
+    if any(worker.state not in _UNFIT for worker in here):
+        return
+    found = [f"pid {worker.pid} is {worker.state}: {_UNFIT[worker.state]}" for worker in here]
+    raise WorkerUnfit(host, settings.queue_name, found)

@@ -331,7 +331,7 @@ def test_without_rich_scripts_are_served_and_people_are_told_what_to_install(sta
     code = "import sys; sys.modules['rich'] = None; from stepwire_cli.main import main; main()"
     for arguments, status, said in (
         (["workers", "--json"], 0, "[]"),
-        (["workers"], 1, "pip install 'stepwire[dev]'"),
+        (["workers"], 2, "pip install 'stepwire[dev]'"),
     ):
         result = subprocess.run(
             [sys.executable, "-c", code, *arguments],

@@ -43,4 +43,4 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up(
         settings = settings.model_copy(update={"redis_url": url})
         async with asyncio.timeout(20), open_log(settings) as log:
             with pytest.raises(StoreUnavailable, match=r"nothing for 0\.2 s"):
-                await log.ping()
+                await log.snapshot("session")

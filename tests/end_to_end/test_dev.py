@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,10 @@ import pytest
 import tokens
 from stack import Stack, wait_until
 from stepwire_cli.embedded import free_port
+from stepwire_core.ids import new_id
+from stepwire_core.queue import RunRequest, open_queue
+from stepwire_core.settings import PLACES, Settings
+from stepwire_core.workers import read_workers
 
 ROOT = Path(__file__).parents[2]
 STEPWIRE = [sys.executable, "-m", "stepwire_cli"]
@@ -89,7 +94,13 @@ def _address(output: str) -> tuple[str, int]:
 
 
 @contextmanager
-def dev(tmp_path: Path, *options: str, port: int | None = 0) -> Iterator[Dev]:
+def dev(
+    tmp_path: Path,
+    *options: str,
+    port: int | None = 0,
+    app: str = "app.py",
+    command: Sequence[str] = STEPWIRE,
+) -> Iterator[Dev]:
     """Let it run; on a free port, or, with None, on that of the settings."""
     log = tmp_path / "dev.log"
     if port is not None:
@@ -98,7 +109,7 @@ def dev(tmp_path: Path, *options: str, port: int | None = 0) -> Iterator[Dev]:
     env = os.environ | {"STEPWIRE_TEST_MARKER": str(tmp_path)}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*STEPWIRE, "dev", "app.py", *options],
+            [*command, "dev", app, *options],
             cwd=tmp_path,
             env=env,
             stdout=output,
@@ -129,6 +140,64 @@ def test_dev_runs_everything_and_leaves_nothing(tmp_path: Path, number: signal.S
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(server, timeout=5)
     assert "Traceback" not in running.output
+
+
+KEEPS_LARGE = """
+import stepwire as cl
+
+@cl.on_message
+async def main(message):
+    try:
+        await cl.Message("x", elements=[cl.File(name="x", content=b"x" * 5_000_000)]).send()
+    except cl.ElementTooLarge as error:
+        await cl.Message(str(error)).send()
+"""
+
+
+@pytest.mark.parametrize("own_server", [True, False])
+@pytest.mark.anyio
+async def test_dev_shares_nothing_with_the_installation_that_the_settings_name(
+    tmp_path: Path, settings: Settings, own_server: bool
+) -> None:
+    """A job of production, taken by a developer's worker, would be found without a session and
+    deleted."""
+    (tmp_path / "app.py").write_text(KEEPS_LARGE)
+    (tmp_path / ".env").write_text(
+        f"STEPWIRE_REDIS_URL={settings.redis_url}\nSTEPWIRE_QUEUE_URL={settings.redis_url}\n"
+        f"STEPWIRE_QUEUE_NAME={settings.queue_name}\nSTEPWIRE_ELEMENTS_URL=s3://production/x\n"
+        "STEPWIRE_MAX_JOBS=3\n"
+    )
+    request = RunRequest(session_id="customer", run_id=new_id(), handler="on_message")
+    options = [] if own_server else ["--redis-url", settings.redis_url]
+    async with open_queue(settings) as queue:
+        await queue.enqueue(request)
+        with dev(tmp_path, *options) as running:
+            assert "STEPWIRE_ELEMENTS_URL" in running.answer()
+            assert await read_workers(queue.redis, settings.queue_name) == []
+            look = re.search(r"stepwire runs (--queue-url .*)\n", running.output)
+            assert look is not None
+            listed = stepwire("workers", "--json", *look[1].split(), cwd=tmp_path)
+            # Settings that name no place are read as ever.
+            assert [worker["max_jobs"] for worker in json.loads(listed.stdout)] == [3]
+            runs = stepwire("runs", *look[1].split(), cwd=tmp_path)
+            assert (runs.returncode, runs.stderr) == (0, "")
+        assert await queue.take(request.run_id, 5) == request
+        await queue.finish(request.run_id)
+
+
+def test_every_address_among_the_settings_is_one_that_dev_decides_upon() -> None:
+    addresses = {name for name in Settings.model_fields if name.endswith("_url")}
+    # Public keys are only read.
+    assert addresses - {"auth_jwks_url"} | {"queue_name"} == PLACES
+
+
+def test_dev_starts_beside_files_that_are_named_like_what_it_imports(tmp_path: Path) -> None:
+    (tmp_path / "redis.py").write_text(APP.format(answer="one"))
+    for name in ("click.py", "json.py", "stepwire.py"):
+        (tmp_path / name).write_text("raise RuntimeError('not meant')\n")
+    command = str(Path(sys.executable).with_name("stepwire"))
+    with dev(tmp_path, app="redis.py", command=[command]) as running:
+        assert running.answer() == "one"
 
 
 def test_dev_restarts_the_worker_when_a_file_changes_and_survives_a_broken_one(

@@ -29,6 +29,7 @@ import stepwire as cl
 from bench import Bench
 from integrations.chat import Chat
 from integrations.model_server import ModelServer
+from stepwire._context import current_frame
 from stepwire.integrations import langchain as integration
 
 pytestmark = pytest.mark.anyio
@@ -114,7 +115,7 @@ async def test_a_streaming_model_shows_its_tokens_as_they_come(
         async for chunk in chat("held", stream_usage=True).astream("hello"):
             text += str(chunk.content)
             if text == "You":
-                await bench.publisher.producer("reader", bench.session_id).flush()
+                await current_frame("a test").scope.producer.flush()
                 deltas = [data["text"] for type_, data in await bench.events() if "delta" in type_]
                 assert deltas == ["You"]
                 model.go_on.set()

@@ -32,6 +32,7 @@ import stepwire as cl
 from bench import Bench
 from integrations.chat import Chat
 from integrations.model_server import ModelServer
+from stepwire._context import current_frame
 from stepwire.integrations import langchain, opentelemetry
 from stepwire_core.documents import StepDocument
 
@@ -248,7 +249,7 @@ async def test_tokens_of_an_agents_model_are_there_before_the_call_is_over(
         async for event in result.stream_events():
             data: Any = getattr(event, "data", None)
             if getattr(data, "type", "") == "response.output_text.delta" and data.delta == "You":
-                await bench.publisher.producer("reader", bench.session_id).flush()
+                await current_frame("a test").scope.producer.flush()
                 assert await streamed(bench) == "You"
                 model.go_on.set()
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 import stepwire as cl
 from bench import Bench
 from integrations.model_server import ModelServer
+from stepwire._context import current_frame
 from stepwire.integrations import openai as integration
 from stepwire_core.documents import StepDocument
 
@@ -88,7 +89,7 @@ async def test_a_streamed_completion_shows_each_token_before_its_caller_gets_it(
             text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
             if text == "You":
                 # The model holds back the rest until this much is stored.
-                await bench.publisher.producer("reader", bench.session_id).flush()
+                await current_frame("a test").scope.producer.flush()
                 deltas = [data["text"] for type_, data in await bench.events() if "delta" in type_]
                 assert deltas == ["You"]
                 model.go_on.set()
@@ -356,7 +357,7 @@ async def ended(bench: Bench, name: str) -> StepDocument:
     # Not asyncio.timeout: a cancellation that meets redis-py's check of an idle connection is lost.
     give_up_at = time.monotonic() + 10
     while time.monotonic() < give_up_at:
-        await bench.publisher.producer("reader", bench.session_id).flush()
+        await current_frame("a test").scope.producer.flush()
         step = (await bench.steps()).get(name)
         if step is not None and step.status != "running":
             return step

@@ -83,7 +83,7 @@ def message_in_thread() -> None:
 @pytest.fixture
 def bench(bench: Bench) -> Bench:
     # A thread that starves for a moment is no failure here.
-    bench.publisher.settings.buffer_bytes = 64 * 1024
+    bench.publisher.intake.limit_bytes = 64 * 1024
     return bench
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from redis.asyncio import Redis
 
 from stepwire._claims import Claims
-from stepwire._lease import LeaseKeeper
+from stepwire._lease import Lease, LeaseKeeper
 from stepwire._registration import Activity, Registration
 from stepwire_core.connections import connect
+from stepwire_core.errors import SideTaskFailed, StepwireError
 from stepwire_core.queue import RunQueue, RunRequest
 from stepwire_core.queued import read_queue
 
 if TYPE_CHECKING:
-    from stepwire._lease import Lease
     from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -87,9 +87,15 @@ class Queue:
         *,
         lost: Callable[[list[Lease]], object] = lambda _: None,
         turned: Callable[[], object] = lambda: None,
+        failed: Callable[[StepwireError], object] = lambda _: None,
     ) -> LeaseKeeper:
         registration = Registration(
-            self.settings, [], Activity(), places_taken=lambda: 0, stopping=lambda: False
+            self.settings,
+            [],
+            Activity(),
+            places_taken=lambda: 0,
+            stopping=lambda: False,
+            stalled=lambda: False,
         )
         return LeaseKeeper(
             self.settings,
@@ -98,6 +104,7 @@ class Queue:
             running=lambda: leases,
             lost=lost,
             poke_loop=turned,
+            fail=failed,
         )
 
     async def woken(self) -> list[str]:
@@ -348,6 +355,22 @@ async def test_what_is_executed_is_there_although_the_queue_is_lost(queue: Queue
         assert await queue.claimed(queue.new_worker()) == []
     await queue.worker.settle(lease, due_in_s=None)
     assert not await queue.runs.has(queue.run_id("executed"))
+
+
+async def test_a_keeper_that_fails_says_so_before_others_take_the_runs(queue: Queue) -> None:
+    """Of something that nobody has foreseen."""
+    failed = asyncio.Queue[StepwireError]()
+    loop = asyncio.get_running_loop()
+    no_id = Lease(cast("str", object()), 0)
+
+    def told(error: StepwireError) -> None:
+        loop.call_soon_threadsafe(failed.put_nowait, error)
+
+    with queue.keeper([no_id], failed=told):
+        async with asyncio.timeout(10):
+            error = await failed.get()
+    assert isinstance(error, SideTaskFailed)
+    assert error.part == "stepwire-lease"
 
 
 async def test_leases_and_due_times_go_by_the_server_whatever_the_worker_thinks(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import stepwire as cl
-from stepwire._handlers import collecting, takes_argument
+from stepwire._handlers import collecting, process_wide, takes_argument
 from stepwire._loading import load_handlers
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
@@ -102,6 +105,101 @@ def test_a_task_cannot_take_the_name_of_a_handler() -> None:
 def test_decorating_something_else_than_a_function_is_refused() -> None:
     with collecting(), pytest.raises(InvalidArgument, match="takes a function, not int"):
         cl.on_message(7)  # type: ignore[call-overload]
+
+
+TWICE = """
+import stepwire as cl
+
+@cl.task
+def index(path): ...
+
+{decorator}
+def {name}(path): ...
+
+@cl.on_message
+def main(): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "name", "said", "lines"),
+    [
+        ("@cl.task", "index", "task 'index' is defined twice: in ", (4, 7)),
+        ("@cl.task(name='index')", "other", "task 'index' is defined twice: in ", (4, 7)),
+        ("@cl.on_message", "main", "@cl.on_message is used twice: in ", (7, 10)),
+        ("@cl.on_message(max_attempts=2)", "f", "@cl.on_message is used twice: in ", (7, 10)),
+    ],
+)
+def test_two_handlers_of_one_name_are_refused_and_both_places_named(
+    decorator: str, name: str, said: str, lines: tuple[int, int]
+) -> None:
+    path = _write("user_app.py", TWICE.format(decorator=decorator, name=name)).resolve()
+    with pytest.raises(HandlerModuleError, match="cannot be imported") as raised:
+        load_handlers(str(path))
+    first, second = lines
+    assert f"{said}{path}, line {first}, and in {path}, line {second}; " in str(raised.value)
+
+
+def test_two_handlers_of_one_name_are_refused_in_two_modules_too() -> None:
+    helper = _write("user_app_helper.py", "import stepwire as cl\n@cl.task\ndef index(): ...\n")
+    app = _write("user_app.py", APP.format(more="import user_app_helper"))
+    with pytest.raises(HandlerModuleError, match="defined twice") as raised:
+        load_handlers("user_app.py")
+    assert f"{helper.resolve()}, line 2, and in {app.resolve()}, line " in str(raised.value)
+
+
+def test_a_module_that_is_read_again_replaces_its_own_handlers() -> None:
+    path = _write("user_app.py", APP.format(more=""))
+    sys.path.insert(0, str(Path.cwd()))
+    with collecting() as handlers:
+        module = importlib.import_module("user_app")
+        first = handlers.get("index")
+        importlib.reload(module)
+        assert handlers.get("index") is module.index is not first
+        # Other lines, another name of the function: it is the same module all the same.
+        path.write_text(APP.format(more="\nx = 1\n").replace("async def main", "async def newer"))
+        importlib.invalidate_caches()
+        importlib.reload(module)
+        assert handlers.get("on_message") is module.newer
+
+
+def test_a_module_that_is_run_and_imported_by_its_name_has_its_handlers_once() -> None:
+    path = _write("user_app.py", APP.format(more=""))
+    sys.path.insert(0, str(Path.cwd()))
+    with collecting() as handlers:
+        runpy.run_path(str(path), run_name="__main__")
+        module = importlib.import_module("user_app")
+        assert handlers.get("index") is module.index
+
+
+def test_tests_may_import_several_apps_and_the_last_one_counts() -> None:
+    """Handlers outside any worker are those of a test run."""
+    _write("user_app_one.py", APP.format(more=""))
+    _write("user_app_two.py", APP.format(more=""))
+    sys.path.insert(0, str(Path.cwd()))
+    for name in ("user_app_one", "user_app_two"):
+        module = importlib.import_module(name)
+        assert process_wide.get("index") is module.index
+
+    def of_a_test() -> None: ...
+
+    cl.task(name="index")(of_a_test)
+    with pytest.raises(InvalidArgument, match="task 'index' is defined twice"):
+        cl.task(name="index")(of_a_test)
+    for name in list(process_wide.functions):
+        del process_wide.functions[name], process_wide.definitions[name]
+
+
+def test_a_statement_that_is_executed_again_replaces_what_it_has_defined() -> None:
+    def define() -> Callable[..., None]:
+        @cl.task(name="index")
+        def index() -> None: ...
+
+        return index
+
+    with collecting() as handlers:
+        define()
+        assert handlers.get("index") is not define() is handlers.get("index")
 
 
 def test_whether_the_message_is_wanted_is_read_from_the_signature() -> None:

@@ -12,8 +12,9 @@ from redis import Redis as SyncRedis
 
 from bench import open_bench
 from documents import a_step
+from stepwire._buffer import MAX_DELTA_BYTES
 from stepwire._producer import Producer
-from stepwire._publisher import MAX_DELTA_BYTES, Publisher
+from stepwire._publisher import Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
@@ -138,7 +139,7 @@ async def test_a_full_buffer_holds_the_producer_back_until_there_is_room(
         await asyncio.wait_for(producer.flush(), LIMIT_S)
         own_server.stop()
         sent = 0
-        while not publisher.full:
+        while not producer.must_wait:
             producer.delta("a", "x" * 1000, field="output", replace=False)
             sent += 1
         assert sent <= 100

@@ -16,7 +16,7 @@ import stepwire as cl
 from bench import Bench
 from stepwire._context import current_frame
 from stepwire._process import used_as_process_publisher
-from stepwire._producer import Producer
+from stepwire._producer import Producer, Put
 from stepwire_core.ids import new_id
 
 pytestmark = pytest.mark.anyio
@@ -203,9 +203,11 @@ async def test_a_fork_is_told_so_while_a_thread_of_its_parent_emits(
     held, release, codes = threading.Event(), threading.Event(), list[int | None]()
 
     def emit(producer: Producer) -> None:
-        with producer.lock:
+        def hold(_put: Put) -> None:
             held.set()
             release.wait(LIMIT_S)
+
+        producer.atomically(hold)
 
     def fork() -> None:
         child = multiprocessing.get_context("fork").Process(target=_in_fork)

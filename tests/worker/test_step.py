@@ -252,6 +252,58 @@ async def test_sending_twice_sends_once(bench: Bench) -> None:
     assert (steps["Bot"].type, steps["Bot"].output) == ("assistant_message", "hello")
 
 
+@pytest.mark.parametrize("is_nested", [True, False])
+async def test_entering_a_step_again_is_refused_and_changes_nothing(
+    bench: Bench, is_nested: bool
+) -> None:
+    async def handler() -> None:
+        step = cl.Step(name="first")
+        async with step:
+            if is_nested:
+                await again(step)
+            await step.stream_token("kept")
+        if not is_nested:
+            await again(step)
+
+    async def again(step: cl.Step) -> None:
+        with pytest.raises(cl.InvalidArgument, match="step 'first' has been entered before"):
+            async with step:
+                raise AssertionError("it was entered")
+        with pytest.raises(cl.InvalidArgument, match="make another"), step:
+            raise AssertionError("it was entered")
+
+    assert (await bench.run(handler)).status == "ok"
+    types = [type_ for type_, _ in await bench.events() if type_ != "step.delta"]
+    assert types == ["run.start", "step.start", "step.end", "run.end"]
+    [step] = (await bench.snapshot()).steps
+    assert (step.status, step.output) == ("ok", "kept")
+
+
+async def test_a_step_that_could_not_be_entered_can_be_entered_later(bench: Bench) -> None:
+    step = cl.Step(name="early")
+    with pytest.raises(cl.NoActiveSession), step:
+        raise AssertionError("it was entered")
+
+    async def handler() -> None:
+        async with step:
+            step.output = "now"
+
+    assert (await bench.run(handler)).status == "ok"
+    [shown] = (await bench.snapshot()).steps
+    assert (shown.status, shown.output) == ("ok", "now")
+
+
+async def test_a_step_that_was_sent_before_can_be_entered(bench: Bench) -> None:
+    async def handler() -> None:
+        step = await cl.Step(name="first").send()
+        async with step, cl.Step(name="inside"):
+            pass
+
+    assert (await bench.run(handler)).status == "ok"
+    first, inside = (await bench.snapshot()).steps
+    assert (first.status, inside.parent_id) == ("ok", first.id)
+
+
 async def test_a_message_streams_and_is_complete_when_sent(bench: Bench) -> None:
     async def handler() -> None:
         message = cl.Message()

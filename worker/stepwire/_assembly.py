@@ -16,6 +16,7 @@ from stepwire._signals import Signals
 from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.log import open_log
 from stepwire_core.queue import RunQueue
+from stepwire_core.supervision import as_reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from stepwire._handlers import Handlers
     from stepwire._places import Places
     from stepwire_core.settings import Settings
+    from stepwire_core.supervision import Fail
 
 logger = logging.getLogger("stepwire.worker")
 
@@ -39,8 +41,10 @@ async def assembled(
     places: Places,
     *,
     stopping: Callable[[], bool],
+    fail: Fail,
 ) -> AsyncIterator[Runner]:
-    """What executes the runs of this process; ``redis`` is the queue's."""
+    """What executes the runs of this process; ``redis`` is the queue's. ``fail`` is called on the
+    event loop when a part that the process cannot do without has ended."""
     loop = asyncio.get_running_loop()
     activity = Activity()
     registration = Registration(
@@ -49,6 +53,7 @@ async def assembled(
         activity,
         places_taken=lambda: places.taken,
         stopping=stopping,
+        stalled=claims.is_stalled,
     )
     keeper = LeaseKeeper(
         settings,
@@ -57,11 +62,18 @@ async def assembled(
         running=places.leases,
         lost=lambda leases: loop.call_soon_threadsafe(places.lose, leases),
         poke_loop=lambda: loop.call_soon_threadsafe(keeper.loop_answers),
+        fail=lambda error: loop.call_soon_threadsafe(fail, error),
     )
-    async with open_log(settings) as log, _publishing(settings) as publisher:
-        signals = Signals(log, settings)
+    async with (
+        open_log(settings) as log,
+        _publishing(
+            settings,
+            lambda error: loop.call_soon_threadsafe(fail, as_reason("stepwire-publisher", error)),
+        ) as publisher,
+    ):
+        signals = Signals(log)
         with keeper:
-            async with signals.listening():
+            async with signals.listening(fail):
                 runner = Runner(
                     handlers,
                     log,
@@ -84,8 +96,10 @@ async def assembled(
 
 
 @asynccontextmanager
-async def _publishing(settings: Settings) -> AsyncIterator[Publisher]:
-    publisher = Publisher(settings)
+async def _publishing(
+    settings: Settings, on_death: Callable[[BaseException], object]
+) -> AsyncIterator[Publisher]:
+    publisher = Publisher(settings, on_death=on_death)
     try:
         with used_as_process_publisher(publisher):
             yield publisher

@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from arq.jobs import DeserializationError, deserialize_job_raw
-
 from stepwire._lease import Lease
-from stepwire_core.connections import UNAVAILABLE
+from stepwire_core.connections import QUICK_S, translated
+from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.ids import new_id
-from stepwire_core.queue import RUN_FUNCTION, deserialize, queue_keys, queue_script
+from stepwire_core.jobs import stored_job
+from stepwire_core.queue import RUN_FUNCTION, queue_keys, queue_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +26,10 @@ logger = logging.getLogger("stepwire.worker")
 
 CLOCK_S: Final = 10.0
 """For this long it is known what time it is for the server."""
+
+
+STALLED_S: Final = 5.0
+"""A shorter silence of Redis is nothing that others have to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,9 @@ class Claimed:
             logger.warning("a job has expired", extra=fields)
             return None
         try:
-            function, [request], _, _, _ = deserialize_job_raw(self.job, deserializer=deserialize)
-        except (DeserializationError, TypeError, ValueError):
+            stored = stored_job(self.job)
+            function, [request] = stored.function, stored.arguments
+        except (TypeError, ValueError):
             function, request = "", None
         if function != RUN_FUNCTION or not isinstance(request, dict):
             logger.error("a job in the queue is none of ours", extra=fields)
@@ -57,7 +62,8 @@ class Claimed:
 class Claims:
     """One worker's dealings with the queue, one round trip each.
 
-    Unless they say otherwise its methods let redis-py's errors through; repeating one is safe.
+    Unless they say otherwise its methods raise :class:`StoreUnavailable` when Redis does not answer
+    or cannot do it for the moment, and repeating one is safe; and :class:`StoreRefused`.
     """
 
     def __init__(self, redis: Redis, settings: Settings, limits: Mapping[str, int]) -> None:
@@ -73,13 +79,29 @@ class Claims:
         self._rest = redis.register_script(queue_script("rest"))
         self._server_ms = 0.0
         self._seen_at = float("-inf")
+        self._answered_at = time.monotonic()
         self.token: Final = new_id()
         """By which the queue knows what is this worker's."""
+
+    def is_stalled(self) -> bool:
+        """Whether Redis has answered nothing for a whole lease; from any thread."""
+        return time.monotonic() - self._answered_at > max(self._lease_ms / 1000, STALLED_S)
+
+    def needs_nothing(self) -> None:
+        """There is no room for jobs now: that none are asked for is no fault."""
+        self._answered()
+
+    def _answered(self) -> None:
+        self._answered_at = time.monotonic()
 
     async def is_something_due(self) -> bool:
         """Whether it is worth the while to claim: an idle worker asks this often, and it costs
         little."""
-        first = await self._redis.zrange(self._queue_name, 0, 0, withscores=True)
+        # Quick to notice a connection that has fallen silent. A claim has longer: the jobs of one
+        # that is cut off wait for a lease.
+        async with translated(self._redis, within_s=QUICK_S):
+            first = await self._redis.zrange(self._queue_name, 0, 0, withscores=True)
+        self._answered()
         since = time.monotonic() - self._seen_at
         return bool(first) and (
             since > CLOCK_S or float(first[0][1]) <= self._server_ms + since * 1000
@@ -91,18 +113,11 @@ class Claims:
         Not those of ``own``, which this worker still executes although it may have lost them: two
         attempts of one here would share what arq and we keep under its id.
         """
-        reply = await self._claim(
-            keys=self._keys,
-            args=[
-                self.token,
-                self._lease_ms,
-                room,
-                self._per_subject,
-                len(self._limits) // 2,
-                *self._limits,
-                *own,
-            ],
-        )
+        limits = [len(self._limits) // 2, *self._limits]
+        args = [self.token, self._lease_ms, room, self._per_subject, *limits, *own]
+        async with translated(self._redis):
+            reply = await self._claim(keys=self._keys, args=args)
+        self._answered()
         self._server_ms, until_ms, *taken = cast("list[Any]", reply)
         self._seen_at = time.monotonic()
         return [
@@ -116,7 +131,9 @@ class Claims:
         Nothing happens if another worker has it now.
         """
         due = "over" if due_in_s is None else int(due_in_s * 1000)
-        await self._settle(keys=self._keys, args=[lease.job_id, self.token, due, *lease.slots])
+        args = [lease.job_id, self.token, due, *lease.slots]
+        async with translated(self._redis):
+            await self._settle(keys=self._keys, args=args)
 
     async def adjust_slots(self, lease: Lease) -> None:
         """Others may have a job's slots while it waits for something; then it goes on, even if they
@@ -132,6 +149,8 @@ class Claims:
             if leaves == lease.has_left:
                 return
             what = "leave" if leaves else "return"
-            with suppress(*UNAVAILABLE):
-                await self._rest(keys=self._keys, args=[lease.job_id, what, *lease.slots])
+            # What Redis refuses for good the worker's loop finds out, too.
+            with suppress(StoreUnavailable, StoreRefused):
+                async with translated(self._redis):
+                    await self._rest(keys=self._keys, args=[lease.job_id, what, *lease.slots])
                 lease.has_left = leaves

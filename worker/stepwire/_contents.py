@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import defaultdict
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import IO, TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
 from stepwire._producer import Producer, Silent
-from stepwire_core.connections import UNAVAILABLE
+from stepwire_core.backoff import Backoff
+from stepwire_core.connections import translated_sync
 from stepwire_core.documents import ElementDocument
 from stepwire_core.errors import (
     ElementNotFound,
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from stepwire._publisher import Publisher
 
 logger = logging.getLogger("stepwire.elements")
-
-_BACKOFF_S: Final = (0.05, 2.0)
 
 
 class ContentStore:
@@ -77,6 +75,7 @@ class ContentStore:
             SessionNotFound: the session is not there, and the producer does not make it.
             SessionFull: it takes nothing new.
             StoreUnavailable: not stored within ``STEPWIRE_PUBLISH_TIMEOUT_S``.
+            StoreRefused: Redis refuses it until somebody changes something.
         """
         if isinstance(producer, Silent):
             return
@@ -90,12 +89,11 @@ class ContentStore:
 
         Raises:
             ElementNotFound: they are not there, or not any more.
-            StoreUnavailable: Redis, or the object storage, does not answer.
+            StoreUnavailable, StoreRefused: Redis, or the object storage, does not answer, or
+                refuses.
         """
-        try:
+        with translated_sync(self._redis):
             reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
-        except UNAVAILABLE as error:
-            raise StoreUnavailable(f"Redis does not answer: {error}") from error
         # redis-py types its commands for both of its clients at once.
         content = cast("bytes | None", reply)
         if content is not None:
@@ -109,8 +107,13 @@ class ContentStore:
         return self._objects is not None
 
     def objects_below(self, session_id: str, step_id: str) -> list[str]:
-        """The elements of a step, and of all below it, that are too large for Redis."""
-        state = self._redis.hgetall(SessionKeys.of(session_id).state)
+        """The elements of a step, and of all below it, that are too large for Redis.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
+        """
+        with translated_sync(self._redis):
+            state = self._redis.hgetall(SessionKeys.of(session_id).state)
         # redis-py types its commands for both of its clients at once.
         return _elements_below(
             cast("dict[bytes, bytes]", state), step_id, self._settings.elements_redis_bytes
@@ -133,19 +136,22 @@ class ContentStore:
 
     def _keep(self, producer: Producer, element_id: str, content: bytes) -> None:
         give_up_at = time.monotonic() + self._settings.publish_timeout_s
-        delay_s, longest_s = _BACKOFF_S
+        backoff = Backoff()
         while True:
             try:
-                return self._keep_once(producer, element_id, content)
-            except UNAVAILABLE as error:
+                with translated_sync(self._redis):
+                    return self._keep_once(producer, element_id, content)
+            except StoreUnavailable as error:
                 if time.monotonic() > give_up_at:
                     raise StoreUnavailable(
-                        f"Redis has not answered for {self._settings.publish_timeout_s:g} s "
+                        f"Redis has taken nothing for {self._settings.publish_timeout_s:g} s "
                         f"(STEPWIRE_PUBLISH_TIMEOUT_S): {error}"
                     ) from error
-                logger.warning("Redis does not answer", extra={"element_id": element_id})
-            time.sleep(delay_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, hides nothing
-            delay_s = min(delay_s * 2, longest_s)
+                logger.warning(
+                    "Redis takes nothing at the moment, an element waits",
+                    extra={"element_id": element_id, "error": str(error)},
+                )
+            time.sleep(backoff.next_s())
 
     def _keep_once(self, producer: Producer, element_id: str, content: bytes) -> None:
         keys = SessionKeys.of(producer.session_id)

@@ -9,7 +9,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stepwire_core.errors import NoActiveSession, StepwireError
+from stepwire_core.errors import NoActiveSession
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -115,7 +115,8 @@ class Scope:
         for id_, item in reversed(list(self.open.items())):
             try:
                 item._end(status)
-            except StepwireError:
+            except Exception:
+                # Whatever a handler has put into one of them, the others are ended.
                 logger.exception("something could not be ended", extra={"id": id_})
 
 

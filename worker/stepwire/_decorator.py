@@ -138,6 +138,7 @@ def _generator(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
         with step._lifetime(), closing(function(*args, **kwargs)) as inner:
             resume = functools.partial(next, inner)
             while True:
+                step._room_sync()
                 try:
                     with step._resumed():
                         item = resume()
@@ -161,6 +162,7 @@ def _async_generator(function: Callable[..., Any], make: _Make) -> Callable[...,
         step = make(args, kwargs).step
         await step._store_elements()
         with step._lifetime():
+            await step._room()
             async with aclosing(function(*args, **kwargs)) as inner:
                 resume = functools.partial(anext, inner)
                 while True:

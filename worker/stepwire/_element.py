@@ -189,8 +189,7 @@ class Element:
 
     def _store(self, scope: Scope, step_id: str | None) -> None:
         """Put its bytes in place; blocking. Nobody sees it before its announcement."""
-        if (refusal := scope.producer.failure or scope.producer.full) is not None:
-            raise refusal
+        scope.producer.require()
         props = jsonable(self._props())
         says = json.dumps([self.name, self.url, self.mime, props])
         limit = scope.producer.publisher.settings.max_event_bytes

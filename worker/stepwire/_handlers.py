@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
+from stepwire._definition import Definition
 from stepwire._policy import Concurrency, Policy, RunOptions
 from stepwire_core.documents import (
     EVENT_HANDLERS,
@@ -58,10 +59,27 @@ class Handlers:
 
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    of_one_program: bool = True
+    """Whether all belong together, so that two of one name are a mistake wherever they stand."""
 
     def add(self, name: str, function: Callable[..., Any], policy: Policy | None = None) -> None:
+        """Take a handler; one that was defined by the same statement before is replaced.
+
+        Raises:
+            InvalidArgument: it is not a function, or another one has that name.
+        """
         if not callable(function):
             raise InvalidArgument(f"{name} takes a function, not {type(function).__name__}")
+        definition = Definition.of_caller(__name__)
+        before = self.definitions.get(name)
+        if (
+            before is not None
+            and not definition.is_again(before)
+            and (self.of_one_program or definition.is_beside(before))
+        ):
+            raise InvalidArgument(_defined_twice(name, before, definition))
+        self.definitions[name] = definition
         self.functions[name] = function
         self.policies[name] = policy or Policy()
 
@@ -93,8 +111,9 @@ class Handlers:
 _DEFAULT: Final = Policy()
 _TASK_NAME: Final = "__stepwire_task__"
 
-process_wide = Handlers()
-"""What is defined outside :func:`collecting`, as by a test that imports the user's module."""
+process_wide = Handlers(of_one_program=False)
+"""What is defined outside :func:`collecting`, as by tests that import the user's modules: of two
+that have a handler of one name the one that was imported last counts."""
 
 _collecting: ContextVar[Handlers] = ContextVar("stepwire_handlers")
 
@@ -233,7 +252,8 @@ def task(
             itself, for a person or a sub-task, does not count.
 
     Raises:
-        InvalidArgument: the name is taken by a handler of ours, or an option makes no sense.
+        InvalidArgument: the name is taken, by a handler of ours or by another task, or an option
+            makes no sense. A file that is read again replaces its own tasks.
     """
     policy = Policy.of(options)
     if function is not None:
@@ -277,6 +297,18 @@ def _register(name: str, function: Handler, policy: Policy | None = None) -> Han
     if name not in EVENT_HANDLERS:
         setattr(function, _TASK_NAME, name)
     return function
+
+
+def _defined_twice(name: str, before: Definition, now: Definition) -> str:
+    if name in EVENT_HANDLERS:
+        return (
+            f"@cl.{name} is used twice: in {before}, and in {now}; keep one of them, and let it "
+            "call what the other does"
+        )
+    return (
+        f"task {name!r} is defined twice: in {before}, and in {now}; give one of them another "
+        "name: @cl.task(name=…)"
+    )
 
 
 def takes_argument(function: Callable[..., Any]) -> bool:

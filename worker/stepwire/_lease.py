@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from redis import Redis
-
-from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE
+from stepwire_core.connections import connect_sync, translated_sync
+from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.queue import queue_keys, queue_script
+from stepwire_core.supervision import as_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from stepwire._registration import Registration
     from stepwire_core.settings import Settings
+    from stepwire_core.supervision import Fail
 
 logger = logging.getLogger("stepwire.lease")
 
@@ -68,21 +69,20 @@ class LeaseKeeper:
         running: Callable[[], list[Lease]],
         lost: Callable[[list[Lease]], object],
         poke_loop: Callable[[], object],
+        fail: Fail,
     ) -> None:
-        """The callbacks are called from the keeper's thread."""
+        """The callbacks are called from the keeper's thread; ``fail`` when that ends before its
+        time."""
         self._settings = settings
         self._registration = registration
         self._token = token
         self._running = running
         self._lost = lost
         self._poke_loop = poke_loop
+        self._fail = fail
         self._answered_at = time.monotonic()
         self._stopping = threading.Event()
-        self._redis = Redis.from_url(
-            settings.effective_queue_url,
-            socket_timeout=settings.lease_s / 3,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-        )
+        self._redis = connect_sync(settings.effective_queue_url, timeout_s=settings.lease_s / 3)
         self._script = self._redis.register_script(queue_script("renew"))
         self._thread = threading.Thread(target=self._run, name="stepwire-lease", daemon=True)
 
@@ -99,8 +99,9 @@ class LeaseKeeper:
         self._stopping.set()
         self._thread.join()
         try:
-            self._registration.remove(self._redis)
-        except UNAVAILABLE as error:
+            with translated_sync(self._redis):
+                self._registration.remove(self._redis)
+        except (StoreUnavailable, StoreRefused) as error:
             logger.debug("not signed off", extra={"error": str(error)})
         self._redis.close()
 
@@ -109,26 +110,27 @@ class LeaseKeeper:
         self._answered_at = time.monotonic()
 
     def _run(self) -> None:
+        try:
+            self._keep()
+        except Exception as error:  # noqa: BLE001 - whatever it is, without leases others take the runs
+            self._fail(as_reason("stepwire-lease", error))
+
+    def _keep(self) -> None:
         renew_s = self._settings.lease_s / 3
         reported = away = False
         due_at = time.monotonic()
         while True:
-            blocked_s = time.monotonic() - self._answered_at
-            blocked = blocked_s > self._settings.lease_s
-            if blocked and not reported:
-                logger.warning(
-                    "a handler blocks the event loop: no other run of this worker goes on",
-                    extra={"blocked_s": round(blocked_s, 1)},
-                )
+            blocked = self._is_blocked(reported=reported)
             reported = blocked
             if due := time.monotonic() >= due_at:
                 due_at = time.monotonic() + renew_s
             try:
-                if due:
-                    self._renew(self._running())
-                self._registration.write(self._redis, due=due, blocked=blocked)
+                with translated_sync(self._redis):
+                    if due:
+                        self._renew(self._running())
+                    self._registration.write(self._redis, due=due, blocked=blocked)
                 away = False
-            except UNAVAILABLE as error:
+            except StoreUnavailable as error:
                 due_at = time.monotonic() + min(LOOK_S, renew_s)
                 if not away:
                     logger.warning("leases could not be renewed", extra={"error": str(error)})
@@ -136,6 +138,16 @@ class LeaseKeeper:
             self._poke_loop()
             if self._stopping.wait(min(LOOK_S, max(0.0, due_at - time.monotonic()))):
                 return
+
+    def _is_blocked(self, *, reported: bool) -> bool:
+        blocked_s = time.monotonic() - self._answered_at
+        blocked = blocked_s > self._settings.lease_s
+        if blocked and not reported:
+            logger.warning(
+                "a handler blocks the event loop: no other run of this worker goes on",
+                extra={"blocked_s": round(blocked_s, 1)},
+            )
+        return blocked
 
     def _renew(self, leases: list[Lease]) -> None:
         lease_ms = int(self._settings.lease_s * 1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import sys
 import traceback
 from contextlib import contextmanager
@@ -11,18 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepwire._handlers import Handlers, collecting
+from stepwire._shadows import module_name, put_on_path, shadows
 from stepwire_core.errors import HandlerModuleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+logger = logging.getLogger("stepwire.loading")
 
 
 def load_handlers(target: str) -> Handlers:
     """Import a file (``app.py``, ``path/to/app.py``) or module (``package.app``) and collect its
     handlers.
 
-    The file's folder, or the working directory for a module, is put on the import path, as Python
-    does for a script.
+    The file's folder, or the working directory for a module, is put on the import path, before all
+    that is installed and behind the standard library: a ``json.py`` in it is not what others get
+    that import ``json``. A file with such a name, or with that of an installed module, is loaded
+    under a name of its own, and a line in the log says what to rename.
 
     Raises:
         HandlerModuleError: there is no such file or module, it raises, or it defines no handler;
@@ -49,9 +55,10 @@ def names_file(target: str) -> bool:
 def _import_file(path: Path) -> None:
     if not path.is_file():
         raise HandlerModuleError(f"no file {path}: give the path of the module with your handlers")
-    name = path.stem
-    sys.path.insert(0, str(path.parent.resolve()))
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    path = path.resolve()
+    name = module_name(path)
+    _look_in(path.parent)
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise HandlerModuleError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
@@ -62,9 +69,19 @@ def _import_file(path: Path) -> None:
 
 
 def _import_module(name: str) -> None:
-    sys.path.insert(0, str(Path.cwd()))
+    _look_in(Path.cwd())
     with _explained(name):
         importlib.import_module(name)
+
+
+def _look_in(folder: Path) -> None:
+    put_on_path(folder)
+    if found := shadows(folder):
+        logger.warning(
+            "a file has the name of a module of Python or of an installed package, and may be "
+            "taken for it or hidden by it: rename it",
+            extra={"files": ", ".join(map(str, found))},
+        )
 
 
 @contextmanager

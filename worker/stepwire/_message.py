@@ -152,6 +152,7 @@ class Message(Said):
         else:
             await self._store_elements()
             self._update()
+            await self._room()
 
 
 class ErrorMessage(Message):

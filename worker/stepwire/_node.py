@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -33,6 +34,7 @@ from stepwire_core.ids import new_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stepwire._producer import Put
     from stepwire_core.events import NewEvent
 
 
@@ -126,32 +128,31 @@ class Node:
         return language
 
     async def _stream(self, token: str, field: TextField, *, replace: bool) -> None:
-        scope = self._add(token, field, replace=replace)
-        if scope is not None:
-            await scope.producer.room()
+        if self._add(token, field, replace=replace):
+            await self._room()
 
-    def _add(self, token: str, field: TextField, *, replace: bool) -> Scope | None:
+    def _add(self, token: str, field: TextField, *, replace: bool) -> bool:
+        """Append a piece of text; whether the buffer is full now."""
         if not token:
-            return None
+            return False
         if not isinstance(token, str):
             raise InvalidArgument(
                 f"stream_token takes text, not {type(token).__name__}: pass the text in it"
             )
-        scope = self._started()
-        limit = scope.producer.max_text_chars
+        producer = (self._scope or self._started()).producer
+        limit = producer.max_text_chars
         if replace:
             self._put(field, "")
         if field in self._cut:
-            return scope
+            return False
         before = self._length[field]
-        self._length[field] += len(token)
-        if self._length[field] > limit:
+        self._length[field] = length = before + len(token)
+        if length > limit:
             self._cut.add(field)
             self._texts[field] = [self._get(field)[:limit]]
             token = token[: max(0, limit - before)] + _cut_off(limit)
         self._texts[field].append(token)
-        scope.producer.delta(self.id, token, field=field, replace=replace)
-        return scope
+        return producer.delta(self.id, token, field, replace)
 
     def _put(self, field: TextField, text: str) -> None:
         self._texts[field] = [text]
@@ -165,63 +166,112 @@ class Node:
             return text
         return text[:limit] + _cut_off(limit)
 
+    # -- room -----------------------------------------------------------------------------------
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._scope is not None and self._scope.producer.must_wait
+
+    async def _room(self) -> None:
+        """What was emitted is in; what comes next waits for room."""
+        if self._scope is not None:
+            await self._scope.producer.room()
+
+    def _room_sync(self) -> None:
+        """The same, for code without an event loop."""
+        if self._scope is not None:
+            self._scope.producer.room_sync()
+
     # -- life -----------------------------------------------------------------------------------
 
     def _default_parent(self, frame: Frame) -> str | None:
         return frame.parent_id
 
+    # What begins, ends or removes something does so in one operation of the producer, so that no
+    # end of the run comes in between. Documents are made before: that may call what users wrote.
+
     def _started(self, frame: Frame | None = None) -> Scope:
         """Send it if it has not been sent, by default from where the code is that runs now; the
         session it belongs to."""
-        if self._scope is None:
-            frame = frame or current_frame(f"{self._what} {self.name!r}")
-            if self.parent_id is None:
-                self.parent_id = self._default_parent(frame)
-            started_at = now()
-            scope = frame.scope
-            start = step_event("step.start", self._document(scope, started_at, started_at))
-            with scope.producer.lock:
-                scope.producer.publish(start, *self._announcements())
-                self._scope = scope
-                self.started_at = started_at
-                scope.open[self.id] = self
-        return self._scope
+        if self._scope is not None:
+            return self._scope
+        frame = frame or current_frame(f"{self._what} {self.name!r}")
+        if self.parent_id is None:
+            self.parent_id = self._default_parent(frame)
+        started_at = now()
+        scope = frame.scope
+        start = step_event("step.start", self._document(scope, started_at, started_at))
+
+        def begin(put: Put) -> None:
+            if self._scope is not None:
+                return
+            put(start, *self._announcements())
+            self._scope = scope
+            self.started_at = started_at
+            scope.open[self.id] = self
+
+        scope.producer.atomically(begin)
+        return self._scope or scope
 
     def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
         """Send its end, once."""
-        scope = self._started()
-        with scope.producer.lock:
+        scope = self._scope or self._started()
+        ended_at = now()
+        document = self._document(scope, self.started_at or ended_at, ended_at)
+        document.status, document.ended_at = status, ended_at
+        if error is not None:
+            document.error = error
+        step_end = step_event("step.end", document)
+
+        def end(put: Put) -> None:
             if self.ended_at is not None:
                 return
             self.status = status
             self.error = error
-            self.ended_at = now()
+            self.ended_at = ended_at
             scope.open.pop(self.id, None)
-            scope.producer.publish(
-                *self._announcements(), step_event("step.end", self._current(self.ended_at))
-            )
+            put(*self._announcements(), step_end)
+
+        if self.ended_at is None:
+            scope.producer.atomically(end)
 
     def _update(self) -> None:
         if self._scope is None:
             self._started()
             return
-        with self._scope.producer.lock:
-            self._scope.producer.publish(
-                *self._announcements(), step_event("step.update", self._current(now()))
-            )
+        scope, done = self._scope, False
+        while not done:
+            ended_at, ts = self.ended_at, now()
+            document = self._document(scope, self.started_at or ts, ts)
+            update = partial(self._put_update, step_event("step.update", document), ended_at)
+            done = scope.producer.atomically(update) is not False
+
+    def _put_update(self, update: NewEvent, ended_at: str | None, put: Put) -> bool:
+        if self.ended_at != ended_at:
+            # It was ended meanwhile: this would show it as running for ever.
+            return False
+        put(*self._announcements(), update)
+        return True
 
     def _remove(self) -> None:
-        if self._scope is None:
+        scope = self._scope
+        if scope is None:
             return
-        with self._scope.producer.lock:
-            self._scope.open.pop(self.id, None)
-            self._scope.producer.publish(remove_event(self.id))
+
+        def remove(put: Put) -> None:
+            scope.open.pop(self.id, None)
+            put(remove_event(self.id))
+
+        scope.producer.atomically(remove)
 
     async def _remove_with_objects(self) -> None:
         """Remove it, and what Redis does not drop by itself: bytes in object storage."""
         scope = self._scope
-        if scope is None or not (store := content_store(scope.producer)).has_objects:
+        if scope is None:
+            return
+        if not (store := content_store(scope.producer)).has_objects:
             self._remove()
+            await self._room()
             return
         await scope.producer.flush()
         objects = await asyncio.to_thread(store.objects_below, scope.session_id, self.id)
@@ -265,10 +315,6 @@ class Node:
 
     def _announcements(self) -> list[NewEvent]:
         return [event for element in self._shown_elements() for event in element._announcement()]
-
-    def _current(self, ts: str) -> StepDocument:
-        scope = self._started()
-        return self._document(scope, self.started_at or ts, ts)
 
     def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
         producer = scope.producer

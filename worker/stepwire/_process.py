@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,22 +18,32 @@ class _Process:
     """Remembers the publisher, and that a forked child must not use its parent's."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.publisher: Publisher | None = None
+        # No lock: a finaliser may come here, also in the middle of somebody else's first time.
+        self._one: dict[str, Publisher] = {}
 
     def get(self) -> Publisher:
-        with self.lock:
-            if self.publisher is None:
-                self.publisher = Publisher(load_settings())
-                atexit.register(self.publisher.close)
-            return self.publisher
+        publisher = self._one.get("it")
+        if publisher is not None:
+            return publisher
+        made = Publisher(load_settings())
+        publisher = self._one.setdefault("it", made)
+        if publisher is made:
+            atexit.register(made.close)
+        else:
+            made.close()
+        return publisher
+
+    def exchange(self, publisher: Publisher | None) -> Publisher | None:
+        """Use that one; the one that was used before."""
+        before = self._one.pop("it", None)
+        if publisher is not None:
+            self._one["it"] = publisher
+        return before
 
     def forget(self) -> None:
         """In a forked child: the parent's thread and connection have stayed with the parent."""
-        self.lock = threading.Lock()
-        if self.publisher is not None:
-            self.publisher.orphan()
-            self.publisher = None
+        if (publisher := self.exchange(None)) is not None:
+            publisher.orphan()
 
 
 _process = _Process()
@@ -54,8 +63,8 @@ def process_publisher() -> Publisher:
 @contextmanager
 def used_as_process_publisher(publisher: Publisher) -> Iterator[None]:
     """Let this one be it while the block runs, as a worker does with its own."""
-    before, _process.publisher = _process.publisher, publisher
+    before = _process.exchange(publisher)
     try:
         yield
     finally:
-        _process.publisher = before
+        _process.exchange(before)

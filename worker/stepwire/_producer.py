@@ -1,26 +1,23 @@
-"""A producer: one ordered source of events, and what it has waiting in the publisher."""
+"""A producer: one ordered source of events, and who may wait for what becomes of them."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from stepwire_core.events import ALWAYS_TAKEN, NewEvent, delta_event
-from stepwire_core.log import Appended, Batch, Registration
+from stepwire._buffer import Source, fresh
+from stepwire_core.log import Registration
 from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Mapping, Sequence
 
     from stepwire._publisher import Publisher
     from stepwire_core.documents import TextField
     from stepwire_core.errors import SessionFull, StepwireError
-    from stepwire_core.events import Op
+    from stepwire_core.events import NewEvent, Op
 
+R = TypeVar("R")
 
 _OF_ANY_SIZE: Final[Mapping[Op, str]] = {
     "Q": "what is asked",
@@ -29,59 +26,19 @@ _OF_ANY_SIZE: Final[Mapping[Op, str]] = {
 """Events whose parts have no limits of their own, as those of a step have."""
 
 
-@dataclass(slots=True)
-class PendingDelta:
-    """Adjacent deltas of one step, merged while they wait."""
+class Put(Protocol):
+    """Puts events in, inside an operation of :meth:`Producer.atomically`."""
 
-    step_id: str
-    field: TextField
-    replace: bool
-    parts: list[str]
-    size: int
-
-    def event(self) -> NewEvent:
-        return delta_event(
-            self.step_id, "".join(self.parts), field=self.field, replace=self.replace
-        )
-
-
-@dataclass(slots=True)
-class PendingCall:
-    """Events of one producer that go to the log in one script call."""
-
-    producer: Producer
-    pending: list[NewEvent | PendingDelta] = field(default_factory=list)
-    size: int = 0
-    published: int = 0
-    batch: Batch | None = None
-
-    def prepared(self) -> Batch:
-        """The batch, built once: a repeated call carries the same sequence."""
-        if self.batch is None:
-            self.batch = self.producer._next_batch(
-                [item.event() if isinstance(item, PendingDelta) else item for item in self.pending]
-            )
-        return self.batch
-
-    def keep_what_fits(self) -> None:
-        """Let go of all that a full session does not take, and of the end of the run: that was
-        written as if all before it were stored."""
-        self.batch = None
-        self.pending = [item for item in self.pending if fits_always(item)]
-
-
-def fits_always(item: NewEvent | PendingDelta) -> bool:
-    """Whether a full session takes it; the end of a run, which it takes too, is not meant."""
-    if isinstance(item, PendingDelta):
-        return False
-    return item.type in ALWAYS_TAKEN or (item.op == "U" and not item.payload)
+    def __call__(self, *events: NewEvent) -> None: ...
 
 
 class Producer:
     """One attempt of a run in this process: the source of an ordered sequence of events.
 
-    Its methods may be called from any thread. Events of one session are stored in the order of the
-    calls, whichever producer of this process they came from.
+    Its methods may be called from any thread, and from finalisers. Events of one session are stored
+    in the order of the calls, whichever producer of this process they came from.
+
+    What emits waits for room afterwards: :meth:`room`, or :meth:`room_sync` in synchronous code.
     """
 
     def __init__(
@@ -98,46 +55,74 @@ class Producer:
         self.run_id = run_id
         self.attempt = attempt
         self.publisher = publisher
-        self._name = name
-        self.creates = create
-        self._next = 1
-        self._epoch = ""
-        self._failure: StepwireError | None = None
-        self._full: SessionFull | None = None
-        self._full_was_told = False
-        self._ended = False
-        self._lock = threading.RLock()
+        self._source = Source(name, session_id, run_id, attempt, create)
+        self._intake = publisher.intake
+        self.max_text_chars = publisher.max_text_chars
+        """Characters of one input or output of a step."""
 
     @property
-    def lock(self) -> AbstractContextManager[object]:
-        """Who holds it begins, ends or removes something, or ends the run, as one. Reentrant."""
-        # In a forked child, the thread that holds it may be the parent's.
-        return nullcontext() if self.publisher._orphaned else self._lock
+    def creates(self) -> bool:
+        """Whether its next batch makes the session if it is not there."""
+        return self._source.create
 
     @property
     def failure(self) -> StepwireError | None:
         """Why this producer can store nothing more, or None."""
-        return self._failure
+        return None if self._source.failure is None else fresh(self._source.failure)
 
     @property
     def full(self) -> SessionFull | None:
         """That the session took something of this producer no more; it still takes what ends or
-        removes something, and the end of the run."""
-        return self._full
+        removes something, and the end of the run. The same object each time; not to be raised."""
+        return self._source.full
+
+    def require(self) -> None:
+        """Return when new things may be stored.
+
+        Raises: as :meth:`publish`.
+        """
+        error = self._source.failure or self._source.full
+        if error is not None:
+            raise fresh(error)
 
     def publish(self, *events: NewEvent) -> None:
-        """Take events; they are stored soon, in this order. Never blocks.
+        """Take events; they are stored soon, in this order. Never waits.
 
         Raises:
-            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: this producer is cut off.
+            RunFenced, RunEnded, SessionNotFound, StoreUnavailable, StoreRefused: this producer is
+                cut off.
             SessionFull: the session is full, and none of the events ends anything; otherwise those
                 that do are taken.
             ValueTooLarge: one is larger than ``STEPWIRE_MAX_EVENT_BYTES``; none was taken.
         """
+        self._check(events)
+        self._intake.run(self._intake.buffer.put, self._source, events)
+
+    def atomically(self, operation: Callable[[Put], R]) -> R | None:
+        """Run ``operation``, which may put events in: nothing that any other one does, and no end
+        of a run, comes between its parts.
+
+        It must be short and may call nothing of anybody else's, log or wait. In a finaliser that
+        has interrupted another one it is put off until that is done; then the result is None, and
+        what it raises is lost.
+
+        Raises: as :meth:`publish`, inside the operation.
+        """
+        return self._intake.run(operation, self._put)
+
+    def _put(self, *events: NewEvent) -> None:
+        self._check(events)
+        self._intake.buffer.put(self._source, events)
+
+    def _check(self, events: Sequence[NewEvent]) -> None:
         for event in events:
             if what := _OF_ANY_SIZE.get(event.op):
                 require_size(what, event.payload, self.publisher.settings.max_event_bytes)
-        self.publisher._take(self, events)
+
+    def seal(self) -> None:
+        """The run is about to end: take only what ends something, and then its end. Everything else
+        raises :class:`RunEnded`, so what is open now is all that there is to end."""
+        self._intake.run(self._intake.buffer.seal, self._source)
 
     def publish_end(self, *events: NewEvent, full: SessionFull | None) -> None:
         """Take the end of the run, written with the knowledge of ``full``, as :attr:`full` says it.
@@ -147,49 +132,58 @@ class Producer:
         Raises: as :meth:`publish`.
             SessionFull: the session has turned out to be full since then; nothing was taken.
         """
-        self.publisher._take_end(self, events, full)
+        self._intake.run(self._intake.buffer.put_end, self._source, events, full)
 
-    def delta(self, step_id: str, text: str, *, field: TextField, replace: bool) -> None:
-        """Take a piece of text; pieces that wait side by side are stored as one event.
+    def delta(self, step_id: str, text: str, field: TextField, replace: bool) -> bool:
+        """Take a piece of text; pieces that wait side by side are stored as one event. Returns
+        whether the buffer is full now.
 
         Raises: as :meth:`publish`.
         """
-        self.publisher._take_delta(self, step_id, text, field, replace)
-
-    @property
-    def max_text_chars(self) -> int:
-        """Characters of one input or output of a step."""
-        return self.publisher.max_text_chars
+        return self._intake.put_delta(self._source, step_id, text, field, replace)
 
     @property
     def max_metadata_chars(self) -> int:
         """Characters of a step's metadata, as JSON."""
         return self.publisher.settings.max_metadata_chars
 
+    @property
+    def must_wait(self) -> bool:
+        """Whether the process's buffer is full: :meth:`room` would wait."""
+        intake = self._intake
+        return intake.buffer.weight > intake.limit_bytes
+
     async def room(self) -> None:
-        """Wait until the process's buffer has room; at once in the common case."""
-        if self.publisher.full:
-            await asyncio.wrap_future(self.publisher._room())
+        """Wait until the process's buffer has room; at once in the common case.
+
+        It has room again when Redis has taken what is there, or after
+        ``STEPWIRE_PUBLISH_TIMEOUT_S``, when those who wait have failed.
+        """
+        if self._intake.is_full:
+            await asyncio.wrap_future(self._intake.room())
 
     def room_sync(self) -> None:
-        """The same, for code without an event loop."""
-        if self.publisher.full:
-            self.publisher._room().result()
+        """The same for synchronous code: it blocks the thread, also that of an event loop, since
+        nothing else can hold back who emits there. Returns at once in a finaliser."""
+        if self._intake.is_full and self._intake.may_wait():
+            self._intake.room().result()
 
     async def flush(self) -> None:
-        """Wait until all that was taken so far is stored.
+        """Wait until all that this producer has taken so far is stored.
 
         Raises:
-            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: some of it cannot be.
+            RunFenced, RunEnded, SessionNotFound, StoreUnavailable, StoreRefused: some of it cannot
+                be.
             SessionFull: what this producer sent was refused, apart from what ends a step or an ask;
                 said once, here or by :meth:`publish`. An end of the run that was on its way with it
                 is not stored.
         """
-        await asyncio.wrap_future(self.publisher._flushed(self))
+        await asyncio.wrap_future(self._intake.flushed(self._source))
 
     def flush_sync(self) -> None:
-        """The same, for code without an event loop."""
-        self.publisher._flushed(self).result()
+        """The same, for code without an event loop. Returns at once in a finaliser."""
+        if self._intake.may_wait():
+            self._intake.flushed(self._source).result()
 
     async def state(self, fields: Sequence[str]) -> list[bytes | None]:
         """Documents of the session's state as JSON, by their fields in it; None: not there.
@@ -232,30 +226,6 @@ class Producer:
         """
         await asyncio.to_thread(self.publisher.cancel, self.session_id, run_id)
 
-    def _next_batch(self, events: list[NewEvent]) -> Batch:
-        batch = Batch(
-            self.session_id,
-            events,
-            producer=self._name,
-            first=self._next,
-            known_epoch=self._epoch,
-            run_id=self.run_id,
-            attempt=self.attempt,
-            create=self.creates,
-            closing=self._full is not None,
-        )
-        self.creates = False
-        self._next += len(events)
-        return batch
-
-    def _stored(self, appended: Appended) -> None:
-        self._epoch = str(appended.top.epoch)
-
-    def _refused(self, batch: Batch, full: SessionFull) -> None:
-        """Nothing of that batch is stored: what follows is numbered in its place."""
-        self._full = full
-        self._next = batch.first
-
 
 class Silent(Producer):
     """What belongs to a session that is gone: nobody is left to see it, so nothing is stored."""
@@ -266,5 +236,9 @@ class Silent(Producer):
     def publish(self, *events: NewEvent) -> None:
         """Let go of the events."""
 
-    def delta(self, step_id: str, text: str, *, field: TextField, replace: bool) -> None:
+    def delta(self, step_id: str, text: str, field: TextField, replace: bool) -> bool:  # noqa: ARG002
         """Let go of the text."""
+        return False
+
+    def _put(self, *events: NewEvent) -> None:
+        """Let go of the events."""

@@ -16,6 +16,7 @@ from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from stepwire._context import Scope
+    from stepwire._producer import Put
     from stepwire_core.documents import EndStatus
 
 
@@ -25,9 +26,13 @@ class Question:
     def __init__(self, scope: Scope, document: AskDocument) -> None:
         self._scope = scope
         self._document = document
-        with scope.producer.lock:
-            scope.producer.publish(ask_event(document))
+        asked = ask_event(document)
+
+        def ask(put: Put) -> None:
+            put(asked)
             scope.open[document.id] = self
+
+        scope.producer.atomically(ask)
 
     async def answered(self, timeout_s: float) -> AskDocument | None:
         """The ask as it was answered; None when nobody did, or nobody can any more.
@@ -57,12 +62,16 @@ class Question:
         self._close("interrupted" if status == "interrupted" else "cancelled")
 
     def _close(self, status: AskStatus) -> None:
-        with self._scope.producer.lock:
-            if self._scope.open.pop(self._document.id, None) is None:
-                return
-            ts = now()
-            ended = self._document.model_copy(update={"status": status, "ended_at": ts, "ts": ts})
-            self._scope.producer.publish(ask_end_event(ended))
+        ts = now()
+        ended = self._document.model_copy(update={"status": status, "ended_at": ts, "ts": ts})
+        end = ask_end_event(ended)
+
+        def close(put: Put) -> None:
+            if self._scope.open.pop(self._document.id, None) is not None:
+                put(end)
+
+        if self._document.id in self._scope.open:
+            self._scope.producer.atomically(close)
 
     async def _ended(self) -> AskDocument | None:
         async def look() -> tuple[AskDocument | None] | None:

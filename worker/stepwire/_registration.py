@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from stepwire_core.queue import RunRequest
     from stepwire_core.settings import Settings
+    from stepwire_core.workers import WorkerState
 
 FORGOTTEN_S: Final = 3600
 """Ids of workers that have been silent for this long leave the index."""
@@ -67,11 +68,13 @@ class Registration:
         *,
         places_taken: Callable[[], int],
         stopping: Callable[[], bool],
+        stalled: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._activity = activity
         self._places_taken = places_taken
         self._stopping = stopping
+        self._stalled = stalled
         self._written = b""
         self._is = WorkerDocument(
             id=new_id(),
@@ -117,5 +120,12 @@ class Registration:
     def _content(self, *, blocked: bool) -> bytes:
         self._is.running = self._places_taken()
         self._is.runs = self._activity.runs
-        self._is.state = "blocked" if blocked else "stopping" if self._stopping() else "ready"
+        self._is.state = self._state(blocked=blocked)
         return self._is.model_dump_json().encode()
+
+    def _state(self, *, blocked: bool) -> WorkerState:
+        if blocked:
+            return "blocked"
+        if self._stopping():
+            return "stopping"
+        return "stalled" if self._stalled() else "ready"

@@ -209,9 +209,9 @@ class Runner:
             run.ended_at = run.ts = now()
             with suppress(SessionFull):
                 # Threads that nobody waits for go on until here.
-                with producer.lock:
-                    scope.end_open(ending.of_open)
-                    producer.publish_end(*end_events(run, request, ending.result), full=full)
+                producer.seal()
+                scope.end_open(ending.of_open)
+                producer.publish_end(*end_events(run, request, ending.result), full=full)
                 await producer.flush()
             if producer.full is full:
                 return ending

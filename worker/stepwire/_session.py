@@ -56,8 +56,9 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
     """Emit into a session from any code: ``async with cl.session("id"):``, or plain ``with``.
 
     Steps and messages inside the block go to that session; they belong to no run. The session is
-    made if it is not there, by the first thing that is emitted. When the block is left, what was
-    emitted is stored; steps that are still open are ended. Settings come from the environment
+    made if it is not there, by the first thing that is emitted. When the block is left, steps that
+    are still open are ended, and what was emitted is stored; only a generator that is closed before
+    its end, and a finaliser, go on without waiting for that. Settings come from the environment
     (``STEPWIRE_…``).
 
     Blocks may be nested and used side by side in tasks and threads; an object is used once at a
@@ -65,7 +66,8 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
 
     Raises:
         InvalidId: the session's id has a form that keys and URLs cannot carry.
-        StoreUnavailable: on leaving: Redis has not answered for ``STEPWIRE_PUBLISH_TIMEOUT_S``.
+        StoreUnavailable: on leaving: Redis has taken nothing for ``STEPWIRE_PUBLISH_TIMEOUT_S``.
+        StoreRefused: on leaving: Redis refuses it until somebody changes something.
     """
 
     _create = True
@@ -110,6 +112,9 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
         traceback: TracebackType | None,
     ) -> None:
         scope = self._left(exc)
+        if isinstance(exc, GeneratorExit):
+            # Nobody awaits an async generator that is let go of.
+            return
         try:
             await scope.producer.flush()
         except StepwireError as error:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL
 from stepwire_core.pubsub import PubSubLink
+from stepwire_core.supervision import Fail, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from stepwire_core.log import EventLog
-    from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.signals")
 
-CHECK_S: Final = 5.0
+CHECK_S: Final = 2.0
+"""A connection that has died without a word is found out within two of these."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,33 +47,39 @@ class Signals:
     kinds of wishes are kept in the session, too.
     """
 
-    def __init__(self, log: EventLog, settings: Settings) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._log = log
         self._running: dict[str, Cancellable] = {}
         self._waiting: dict[str, asyncio.Event] = {}
-        self._link = PubSubLink(settings.redis_url, self._on_message, self._on_restored)
+        self._link = PubSubLink(log.redis, self._on_message, self._on_restored)
+        self._restored = asyncio.Event()
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """Hear of them for as long as the block runs."""
-        tasks = [
-            asyncio.create_task(self._link.run(), name="stepwire-signals"),
-            asyncio.create_task(self._check(), name="stepwire-signals-check"),
-        ]
-        try:
+    async def listening(self, fail: Fail) -> AsyncIterator[None]:
+        """Hear of them for as long as the block runs; ``fail`` is called if that cannot be kept
+        up, as without the right to subscribe."""
+        async with Supervisor(fail) as side_tasks:
+            side_tasks.start(self._link.run(), "stepwire-signals")
+            side_tasks.start(self._check(), "stepwire-signals-check")
             for channel in (CANCEL_CHANNEL, ANSWER_CHANNEL):
                 await self._link.subscribe(channel)
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _check(self) -> None:
         """A connection that died without a word is dropped, and what it has lost is looked for."""
         while True:
-            await asyncio.sleep(CHECK_S)
-            await self._link.check()
+            try:
+                async with asyncio.timeout(CHECK_S):
+                    await self._restored.wait()
+            except TimeoutError:
+                with suppress(StoreUnavailable):
+                    # A server that was demoted still answers, and says nothing any more: its
+                    # refusal of a write closes what is connected to it.
+                    await self._log.ping()
+                await self._link.check()
+            else:
+                self._restored.clear()
+                await self._look()
 
     @contextmanager
     def watching(self, cancellable: Cancellable) -> Iterator[None]:
@@ -100,12 +107,18 @@ class Signals:
         elif news := self._waiting.get(name):
             news.set()
 
-    async def _on_restored(self) -> None:
+    def _on_restored(self) -> None:
         for news in self._waiting.values():
             news.set()
+        self._restored.set()
+
+    async def _look(self) -> None:
+        """For cancellations of which nobody was told while the connection was away."""
         for cancellable in list(self._running.values()):
             try:
                 if await self._log.is_cancelled(cancellable.session_id, cancellable.run_id):
                     cancellable.cancel()
             except StoreUnavailable as error:
                 logger.warning("cannot look for cancellations", extra={"error": str(error)})
+                asyncio.get_running_loop().call_later(2 * CHECK_S, self._restored.set)
+                return

@@ -13,7 +13,7 @@ from stepwire._attributes import Checked, flag, flag_or_text, text_or_none
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._node import Node
 from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument
-from stepwire_core.errors import StepwireError
+from stepwire_core.errors import InvalidArgument, StepwireError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +34,12 @@ class Step(Node):
     ``error`` if an exception leaves the block, with ``cancelled`` on a cancellation; the exception
     goes on. What was streamed stays. It nests under the step around it, else under the message that
     started the run. ``with`` works too, in synchronous code and in any thread that has the context.
+    Each block takes a step of its own: entering one again, after its block or inside it, raises.
+
+    Entering and leaving wait while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``): with
+    ``async with`` the task does, with ``with`` the thread, even that of an event loop, which then
+    stands still for as long. A block that an exception other than an ``Exception`` leaves (a
+    cancellation, the end of a generator that nobody reads on) is ended without waiting.
 
     Args:
         name: What users see; by default the type.
@@ -56,7 +62,8 @@ class Step(Node):
         disable_feedback: Whether users cannot rate it.
 
     Raises:
-        InvalidArgument: a parameter has a value that cannot be shown or stored.
+        InvalidArgument: a parameter has a value that cannot be shown or stored; when entered, that
+            it was entered before.
     """
 
     _what: ClassVar[str] = "step"
@@ -100,6 +107,7 @@ class Step(Node):
         self.auto_collapse = auto_collapse
         self.root = bool(root)
         self.disable_feedback = True if disable_feedback is None else disable_feedback
+        self._entered = False
         self._token: Token[Frame | None] | None = None
 
     @property
@@ -150,24 +158,26 @@ class Step(Node):
         It ends with the run, or by :meth:`update` after its block.
         """
         await self._store_elements()
-        scope = self._started()
-        await scope.producer.room()
+        self._started()
+        await self._room()
         return self
 
     async def update(self) -> None:
         """Show its fields as they are now; also after it has ended."""
         await self._store_elements()
         self._update()
-        if self._scope is not None:
-            await self._scope.producer.room()
+        await self._room()
 
     async def remove(self) -> None:
         """Take it away from everywhere, with its elements and all steps below it."""
         await self._remove_with_objects()
 
     async def __aenter__(self) -> Self:
-        await self._store_elements()
-        self._token = self._enter()
+        with self._entering():
+            await self._store_elements()
+            self._token = self._enter()
+            if self._must_wait:
+                await self._room()
         return self
 
     async def __aexit__(
@@ -179,10 +189,15 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 await self._store_elements()
+        if complete and self._must_wait:
+            await self._room()
 
     def __enter__(self) -> Self:
-        self._store_elements_sync()
-        self._token = self._enter()
+        with self._entering():
+            self._store_elements_sync()
+            self._token = self._enter()
+            if self._must_wait:
+                self._room_sync()
         return self
 
     def __exit__(
@@ -194,6 +209,29 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 self._store_elements_sync()
+        if complete and self._must_wait:
+            self._room_sync()
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        """Once, unless it fails: an end cannot be taken back, and an inner block would bring it."""
+        if self._entered:
+            raise InvalidArgument(
+                f"step {self.name!r} has been entered before: a step is one block; make another "
+                "cl.Step for the next one"
+            )
+        self._entered = True
+        try:
+            yield
+        except BaseException as error:
+            if self._token is None:
+                self._entered = False
+            else:
+                # Cancelled while it waited for room: the block that would end it does not begin.
+                leave_frame(self._token)
+                self._token = None
+                self._leave(error)
+            raise
 
     @contextmanager
     def _leaving(self, exc: BaseException | None) -> Iterator[bool]:

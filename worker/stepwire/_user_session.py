@@ -53,6 +53,8 @@ class UserSession:
     def set(self, key: str, value: Any) -> None:
         """Keep a value; None forgets it.
 
+        Blocks the calling thread while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``).
+
         Raises:
             InvalidArgument: the name is no text of 1 to 1,000 whole characters, or is ``id``; or
                 the value is not JSON, or too large (``ValueTooLarge``).
@@ -69,6 +71,7 @@ class UserSession:
             values.pop(key, None)
             scope.handed_out.pop(key, None)
             scope.producer.publish(user_value_event(key, ""))
+            scope.producer.room_sync()
             return
         try:
             text = encoded(value)
@@ -86,6 +89,7 @@ class UserSession:
             scope.handed_out[key] = text
         else:
             scope.handed_out.pop(key, None)
+        scope.producer.room_sync()
 
 
 def store_changes(scope: Scope) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -21,9 +22,12 @@ from stepwire._assembly import assembled
 from stepwire._claims import Claims
 from stepwire._job import Job
 from stepwire._places import Places
-from stepwire_core.connections import UNAVAILABLE, connect, new_pool, require
-from stepwire_core.errors import StoreUnavailable
+from stepwire_core.backoff import Backoff
+from stepwire_core.connections import QUICK_S, new_pool, translated
+from stepwire_core.errors import StepwireError, StoreUnavailable
 from stepwire_core.queue import RUN_FUNCTION, wake_key
+from stepwire_core.rights import require_stores
+from stepwire_core.supervision import Supervisor, as_reason
 
 if TYPE_CHECKING:
     from stepwire._handlers import Handlers
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepwire.worker")
 
-_OUTAGE_DELAY_S: Final = 0.5
 _WAKE_BLOCK_S: Final = 5
 
 
@@ -41,14 +44,17 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
     end.
 
     Raises:
-        SettingsError: no Redis answers.
+        SettingsError: no Redis answers, or it cannot do what is needed.
+        StoreRefused, SideTaskFailed: the worker could not go on, and has stopped as on SIGTERM.
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(require(settings.redis_url, "STEPWIRE_REDIS_URL"))
-        loop.run_until_complete(require(settings.effective_queue_url, "STEPWIRE_QUEUE_URL"))
-        StepwireWorker(handlers, settings).run()
+        loop.run_until_complete(require_stores(settings))
+        worker = StepwireWorker(handlers, settings)
+        worker.run()
+        if worker.failure is not None:
+            raise worker.failure
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
@@ -64,9 +70,10 @@ class StepwireWorker(Worker):
             functions=[func(cast("Any", self._execute), name=RUN_FUNCTION)],
             queue_name=settings.queue_name,
             redis_pool=ArqRedis(new_pool(settings.effective_queue_url)),
-            on_shutdown=self._stop,
             job_completion_wait=max(1, int(settings.grace_s)),
         )
+        self.failure: StepwireError | None = None
+        """Why it could not go on."""
         self._handlers = handlers
         self._settings = settings
         self._parts = AsyncExitStack()
@@ -85,61 +92,80 @@ class StepwireWorker(Worker):
                 self._claims,
                 self._places,
                 stopping=lambda: not self.allow_pick_jobs,
+                fail=self._fail,
             )
         )
-        listening = self.loop.create_task(self._listen(), name="stepwire-wake")
-        try:
-            while True:
-                self._wake.clear()
-                try:
-                    await self._look()
-                except UNAVAILABLE as error:
-                    logger.warning("the queue does not answer", extra={"error": str(error)})
-                    await asyncio.sleep(_OUTAGE_DELAY_S)
-                with suppress(TimeoutError):
-                    # Not wait_for: up to Python 3.11 it may swallow the cancellation that stops us.
-                    async with asyncio.timeout(self._settings.poll_s):
-                        await self._wake.wait()
-                if listening.done():
-                    listening.result()
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+        async with Supervisor(self._fail) as side_tasks:
+            side_tasks.start(self._poll(), "stepwire-poll")
+            side_tasks.start(self._listen(), "stepwire-wake")
+            # Until it is cancelled, when the last jobs have ended.
+            await self.loop.create_future()
 
-    async def _stop(self, ctx: dict[Any, Any]) -> None:
-        del ctx
+    def _fail(self, error: StepwireError) -> None:
+        """Stop, as on SIGTERM, because a part that this process cannot do without has ended."""
+        if self.failure is None:
+            self.failure = error
+            logger.critical("the worker stops", extra={"error": str(error)})
+            self.handle_sig_wait_for_completion(signal.SIGTERM)
+
+    async def _poll(self) -> None:
+        backoff = Backoff()
+        while True:
+            self._wake.clear()
+            try:
+                await self._look()
+                backoff.reset()
+            except StoreUnavailable as error:
+                logger.warning("the queue does not answer", extra={"error": str(error)})
+                await asyncio.sleep(backoff.next_s())
+            with suppress(TimeoutError):
+                # Not wait_for: up to Python 3.11 it may swallow the cancellation that stops us.
+                async with asyncio.timeout(self._settings.poll_s):
+                    await self._wake.wait()
+
+    async def close(self) -> None:
+        """Instead of arq's, which also deletes a key that we do not have, and fails with it."""
         # Not at the end of main: it is cancelled before the last jobs have ended.
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
         await self._parts.aclose()
+        await self.pool.aclose(close_connection_pool=True)
 
     async def _look(self) -> None:
-        if self._takes_jobs() and await self._claims.is_something_due():
+        if not self._takes_jobs():
+            self._claims.needs_nothing()
+        elif await self._claims.is_something_due():
             await self._claim()
-        for job_id, task in list(self.tasks.items()):
-            if task.done():
-                del self.tasks[job_id]
-                task.result()
 
     async def _listen(self) -> None:
         """Block on the wake list while there is room, and start what is due."""
-        redis = connect(self._settings.effective_queue_url)
-        wake = wake_key(self.queue_name)
-        try:
-            while True:
-                while not self._takes_jobs():
-                    # A wake that we took now would be lost to a worker that has room.
-                    await self._places.freed()
-                try:
-                    reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
-                    popped = await cast("Awaitable[list[bytes] | None]", reply)
-                    if popped is not None and self._takes_jobs():
-                        await self._claim()
-                    elif popped is not None:
-                        # Filled up, or told to stop, while it waited for this: for the next one.
-                        await cast("Awaitable[int]", redis.lpush(wake, popped[1]))
-                except UNAVAILABLE:
-                    await asyncio.sleep(_OUTAGE_DELAY_S)
-        finally:
-            await redis.aclose()
+        backoff = Backoff()
+        while True:
+            while not self._takes_jobs():
+                # A wake that we took now would be lost to a worker that has room.
+                await self._places.freed()
+            try:
+                await self._wait_for_wake()
+                backoff.reset()
+            except StoreUnavailable:
+                # The poll, which asks the same server, says so.
+                await asyncio.sleep(backoff.next_s())
+
+    async def _wait_for_wake(self) -> None:
+        # With a connection of the pool that claims: a server that was demoted refuses this, but not
+        # a claim that finds nothing.
+        redis, wake = self.pool, wake_key(self.queue_name)
+        # Over a connection that has fallen silent the end of the blocking does not come either.
+        async with translated(redis, within_s=_WAKE_BLOCK_S + QUICK_S):
+            reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
+            popped = await cast("Awaitable[list[bytes] | None]", reply)
+        if popped is None:
+            return
+        if self._takes_jobs():
+            await self._claim()
+            return
+        # Filled up, or told to stop, while it waited for this: for the next one.
+        async with translated(redis):
+            await cast("Awaitable[int]", redis.lpush(wake, popped[1]))
 
     def _takes_jobs(self) -> bool:
         return self.allow_pick_jobs and self._places.left > 0
@@ -165,15 +191,28 @@ class StepwireWorker(Worker):
             # It was passed over here as long as it was executed; perhaps nobody else has it by now.
             self._wake.set()
             return
-        await self._claims.settle(job.lease, due_in_s=again.after_s if again else None)
+        await self._give_back(job, again)
         if again is not None and again.waits is not None:
             with suppress(StoreUnavailable):
                 await self._runner.turns.look_again(again.waits)
 
+    async def _give_back(self, job: Job, again: Again | None) -> None:
+        backoff, until = Backoff(), self.loop.time() + self._settings.lease_s
+        while True:
+            try:
+                await self._claims.settle(job.lease, due_in_s=again.after_s if again else None)
+            except StoreUnavailable as error:
+                if not self.allow_pick_jobs or self.loop.time() > until:
+                    # Whoever takes it up after its lease finds out that its run has ended.
+                    fields = {"job_id": job.lease.job_id, "error": str(error)}
+                    logger.warning("a job is left to its lease", extra=fields)
+                    return
+                await asyncio.sleep(backoff.next_s())
+            else:
+                return
+
     def _job_over(self, job: Job, task: asyncio.Task[Any]) -> None:
-        if task.cancelled() or task.exception() is not None:
-            # The loop raises it.
-            self._wake.set()
-        else:
-            self.tasks.pop(job.lease.job_id, None)
+        self.tasks.pop(job.lease.job_id, None)
         self._places.remove(job)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(as_reason("stepwire-job", error))

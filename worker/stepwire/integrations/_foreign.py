@@ -72,11 +72,6 @@ class ForeignStep(Step):
     def producer(self) -> Producer:
         return self._started().producer
 
-    @property
-    def publishes(self) -> bool:
-        """Whether :meth:`finish` sends something: then it takes the publisher's lock."""
-        return True
-
     def began_in(self, frame: Frame) -> bool:
         """Whether no frame of ours was entered between that one and this step."""
         # Not the frame itself: a generator's step has one for each stretch of its code.
@@ -174,11 +169,6 @@ class Joined:
     @property
     def metadata(self) -> dict[str, Any]:
         return self._step.metadata
-
-    @property
-    def publishes(self) -> bool:
-        """As :attr:`ForeignStep.publishes`: only what comes after the end of the outer one."""
-        return self._step.ended_at is not None
 
     def stream(self, text: str, *, by: object) -> None:
         self._step.stream(text, by=by)

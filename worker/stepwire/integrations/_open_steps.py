@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -49,7 +49,6 @@ class OpenSteps(Generic[K]):
         self._guard = guard
         self._current = current
         self._entries: dict[K, _Entry] = {}
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -81,8 +80,7 @@ class OpenSteps(Generic[K]):
 
     def pop(self, key: K) -> Shown | None:
         """What shows ``key``, which is over."""
-        with self._lock:
-            entry = self._entries.pop(key, None)
+        entry = self._entries.pop(key, None)
         return None if entry is None else entry.shown
 
     def inside(self, frame: Frame) -> ForeignStep | None:
@@ -106,7 +104,8 @@ class OpenSteps(Generic[K]):
         return None if key is None else self._entries.get(key)
 
     def _keep(self, key: K, entry: _Entry) -> None:
-        with self._lock:
-            self._entries[key] = entry
-            if len(self._entries) > MAX_OPEN:
-                del self._entries[next(iter(self._entries))]
+        # No lock: a finaliser may end a unit in the middle of this. Each line is one step.
+        self._entries[key] = entry
+        if len(self._entries) > MAX_OPEN:
+            with suppress(RuntimeError):  # another thread came first
+                self._entries.pop(next(iter(self._entries)), None)

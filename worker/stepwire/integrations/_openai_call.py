@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -108,15 +107,8 @@ class Call:
 
     def left(self) -> None:
         """The caller does not read on; who does after all makes the step whole again."""
-        if self._over or self._pulling:
-            return
-        if not self._shown.publishes:
+        if not self._over and not self._pulling:
             self.end(complete=False)
-            return
-        with guard:
-            # This may be a finaliser, which runs anywhere: also where its thread holds the
-            # publisher's lock.
-            threading.Thread(target=self.end, kwargs={"complete": False}, daemon=True).start()
 
     def end(self, error: BaseException | None = None, *, complete: bool = True) -> None:
         """End the step; if it has ended as left, make it whole."""

@@ -32,7 +32,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from stepwire._context import own_frame
 from stepwire.integrations import _model_calls as model_calls
-from stepwire.integrations._foreign import ForeignStep
+from stepwire.integrations._foreign import ForeignStep, Shown
 from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._langchain_values import (
     model_answer,
@@ -114,6 +114,7 @@ class StepHandler(BaseCallbackHandler):
         step = _steps.get(run_id)
         if step is not None:
             step.stream(token_text(token), by=self)
+            self._wait(step)
 
     # -- ends -----------------------------------------------------------------------------------
 
@@ -167,6 +168,8 @@ class StepHandler(BaseCallbackHandler):
         )
         if type == "llm" and isinstance(step, ForeignStep):
             model_calls.add(step)
+        if step is not None:
+            self._wait(step)
 
     def _end(
         self,
@@ -180,14 +183,19 @@ class StepHandler(BaseCallbackHandler):
         step = _steps.pop(key)
         if step is not None:
             step.finish(asked=shown(asked), output=shown(output), metadata=facts, error=error)
+            self._wait(step)
+
+    def _wait(self, step: Shown) -> None:
+        step.producer.room_sync()
 
 
 def _awaited(method: Callable[..., None]) -> Any:
     @wraps(method)
     async def wrapper(self: StepHandler, *args: Any, **run: Any) -> None:
+        ending = _steps.get(run["run_id"])
         method(self, *args, **run)
         with _guard:
-            step = _steps.get(run["run_id"])
+            step = ending or _steps.get(run["run_id"])
             if step is not None:
                 await step.producer.room()
 
@@ -196,6 +204,9 @@ def _awaited(method: Callable[..., None]) -> Any:
 
 class AsyncStepHandler(StepHandler):
     """A callback handler for asynchronous code: ``ainvoke``, ``astream``; no thread in between."""
+
+    def _wait(self, step: Shown) -> None:
+        """Each of its methods awaits it."""
 
     on_chain_start = _awaited(StepHandler.on_chain_start)
     on_tool_start = _awaited(StepHandler.on_tool_start)

@@ -68,6 +68,8 @@ def _sync(original: Callable[..., Any]) -> Callable[..., Any]:
         call = begin_call(options)
         if call is None:
             return original(self, cast_to, options, *args, **kwargs)
+        with guard:
+            call.producer.room_sync()
         with call.failing():
             answer = original(self, cast_to, options, *args, **kwargs)
         _show(answer, call)
@@ -83,6 +85,8 @@ def _async(original: Callable[..., Any]) -> Callable[..., Any]:
         call = begin_call(options)
         if call is None:
             return await original(self, cast_to, options, *args, **kwargs)
+        with guard:
+            await call.producer.room()
         with call.failing():
             answer = await original(self, cast_to, options, *args, **kwargs)
         _show(answer, call)

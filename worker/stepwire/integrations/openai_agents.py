@@ -66,7 +66,8 @@ def uninstrument() -> None:
 
 
 class StepTracingProcessor(TracingProcessor):
-    """Shows traces and spans that start inside a session as steps. Never raises, never blocks."""
+    """Shows traces and spans that start inside a session as steps. Never raises, and blocks only
+    while the process's buffer is full."""
 
     def __init__(self) -> None:
         self._closed = False
@@ -81,6 +82,7 @@ class StepTracingProcessor(TracingProcessor):
         shown = _steps.pop(trace.trace_id)
         if shown is not None:
             shown.finish()
+            shown.producer.room_sync()
 
     @_guard
     def on_span_start(self, span: Span[Any]) -> None:
@@ -113,6 +115,7 @@ class StepTracingProcessor(TracingProcessor):
             metadata=_facts(span.span_data),
             error=_error(span.error),
         )
+        shown.producer.room_sync()
 
     def shutdown(self) -> None:
         """Show no further spans; those that are open still end."""
@@ -122,7 +125,9 @@ class StepTracingProcessor(TracingProcessor):
         """Nothing to do: steps are on their way at once, and a run waits for them at its end."""
 
     def _begin(self, key: str, parent: str | None, **fields: Any) -> None:
-        _steps.begin(key, parent, source="openai-agents", id=_id(key), **fields)
+        shown = _steps.begin(key, parent, source="openai-agents", id=_id(key), **fields)
+        if shown is not None:
+            shown.producer.room_sync()
 
 
 def _current() -> str | None:

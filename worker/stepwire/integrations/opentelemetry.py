@@ -122,7 +122,8 @@ def instrument(provider: TracerProvider | None = None) -> Callable[[], None]:
 
 
 class StepSpanProcessor(SpanProcessor):
-    """Shows the GenAI spans that start inside a session as steps. Never raises, never blocks."""
+    """Shows the GenAI spans that start inside a session as steps. Never raises, and blocks only
+    while the process's buffer is full."""
 
     def __init__(self) -> None:
         self._closed = False
@@ -139,7 +140,7 @@ class StepSpanProcessor(SpanProcessor):
             return
         type_ = _TYPES.get(str(operation), str(operation))
         scope = span.instrumentation_scope
-        _steps.begin(
+        shown = _steps.begin(
             key,
             parent,
             source=f"opentelemetry {scope.name if scope else ''}",
@@ -150,6 +151,8 @@ class StepSpanProcessor(SpanProcessor):
             id=key,
             asked=_first(facts, _INPUTS),
         )
+        if shown is not None:
+            shown.producer.room_sync()
 
     @_guard
     def on_end(self, span: ReadableSpan) -> None:
@@ -166,6 +169,7 @@ class StepSpanProcessor(SpanProcessor):
             metadata=_facts(attributes),
             error=_error(span, attributes),
         )
+        shown.producer.room_sync()
 
     def shutdown(self) -> None:
         """Show no further spans; those that are open still end."""

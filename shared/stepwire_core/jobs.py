@@ -1,0 +1,57 @@
+"""How arq keeps a job in Redis: what it is named, what is in it.
+
+Said here once more, and not imported, so that only a worker needs arq: who sends a run to one, or
+asks what waits, is a script, a gateway, another task queue. A test holds it against arq itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+# Named as in arq.constants.
+job_key_prefix: Final = "arq:job:"
+in_progress_key_prefix: Final = "arq:in-progress:"
+retry_key_prefix: Final = "arq:retry:"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job, as far as we use what arq has in it."""
+
+    function: str
+    arguments: list[Any]
+    queued_ms: int
+
+
+def serialize_job(function: str, *arguments: Any) -> bytes:
+    """A job that is queued now."""
+    queued_ms = time.time_ns() // 1_000_000
+    return serialize({"t": None, "f": function, "a": arguments, "k": {}, "et": queued_ms})
+
+
+def stored_job(raw: bytes) -> StoredJob:
+    """What a stored job is.
+
+    Raises:
+        ValueError: the job was written by somebody else.
+    """
+    try:
+        job = deserialize(raw)
+        return StoredJob(str(job["f"]), list(job["a"]), int(job["et"]))
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"a job of a form that is not ours: {error!r}") from error
+
+
+def serialize(job: dict[str, Any]) -> bytes:
+    """A job or a result for Redis; arq would write pickle."""
+    # An exception as a job's result has no JSON; its text is what a reader can use.
+    return json.dumps(job, ensure_ascii=False, allow_nan=False, default=repr).encode()
+
+
+def deserialize(job: bytes) -> dict[str, Any]:
+    """What :func:`serialize` has written."""
+    decoded: dict[str, Any] = json.loads(job)
+    return decoded

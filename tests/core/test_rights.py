@@ -1,0 +1,151 @@
+"""What a Redis must be and allow is asked for at the start; what is missing is a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire_core.errors import SettingsError
+from stepwire_core.rights import require_stores
+from stepwire_core.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+ENOUGH = ("~stepwire:*", "~arq:*", "&stepwire:*", "+@all")
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[EmbeddedServer]:
+    with embedded_server() as running:
+        yield running
+
+
+@pytest.fixture
+def admin(own: EmbeddedServer) -> Iterator[Redis]:
+    with Redis.from_url(own.url) as redis:
+        yield redis
+
+
+def user(admin: Redis, own: EmbeddedServer, *rules: str) -> Settings:
+    """Settings that name a user with these rights only."""
+    admin.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pw", *rules)
+    return Settings(redis_url=f"redis://app:pw@127.0.0.1:{own.port}/0")
+
+
+async def missing(settings: Settings) -> list[str]:
+    """The lines of the error."""
+    with pytest.raises(SettingsError) as raised:
+        await require_stores(settings)
+    assert "pw@" not in str(raised.value)
+    return str(raised.value).split("\n")
+
+
+async def test_a_user_with_the_rights_passes_and_nothing_is_left_behind(
+    admin: Redis, own: EmbeddedServer
+) -> None:
+    await require_stores(user(admin, own, *ENOUGH))
+    assert admin.dbsize() == 0
+
+
+@pytest.mark.parametrize(
+    ("rules", "lacks"),
+    [
+        (["~arq:*", "&stepwire:*", "+@all"], ["~stepwire:*"]),
+        (["~stepwire:*", "&stepwire:*", "+@all"], ["~arq:*"]),
+        (["%R~stepwire:*", "~arq:*", "&stepwire:*", "+@all"], ["~stepwire:*"]),
+        (["~stepwire:*", "~arq:*", "+@all"], ["&stepwire:*"]),
+        ([*ENOUGH, "-info"], ["+info"]),
+        ([*ENOUGH, "-subscribe"], ["+subscribe"]),
+        ([*ENOUGH, "-publish"], ["+publish"]),
+        ([*ENOUGH, "-del", "-exists"], ["+del", "+exists"]),
+        ([*ENOUGH, "-blpop", "-xadd", "-info"], ["+blpop", "+info", "+xadd"]),
+        (["~stepwire:*", "&stepwire:*", "+@all", "-info"], ["+info", "~arq:*"]),
+        ([*ENOUGH, "-evalsha"], ["+evalsha"]),
+        ([*ENOUGH, "-script|load"], ["+script|load"]),
+        ([*ENOUGH, "-lpushx"], ["+lpushx"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+async def test_each_right_that_is_missing_is_a_line_that_says_how_to_give_it(
+    admin: Redis, own: EmbeddedServer, rules: list[str], lacks: list[str]
+) -> None:
+    lines = await missing(user(admin, own, *rules))
+    said = [line.partition("ACL SETUSER app ")[2].partition(" ")[0] for line in lines]
+    assert said == sorted(lacks)
+
+
+async def test_a_user_who_may_do_nothing_is_told_so(admin: Redis, own: EmbeddedServer) -> None:
+    [line] = await missing(user(admin, own))
+    assert "ACL SETUSER" in line
+
+
+async def test_a_wrong_password_is_one_line(admin: Redis, own: EmbeddedServer) -> None:
+    user(admin, own, *ENOUGH)
+    settings = Settings(redis_url=f"redis://app:wrong@127.0.0.1:{own.port}/0")
+    [line] = await missing(settings)
+    assert "put the right user and password" in line
+
+
+async def test_a_database_that_is_not_there_is_one_line(own: EmbeddedServer) -> None:
+    [line] = await missing(Settings(redis_url=f"redis://127.0.0.1:{own.port}/99"))
+    assert "an existing database" in line
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+async def test_a_server_that_evicts_keys_is_refused(
+    admin: Redis, own: EmbeddedServer, policy: str
+) -> None:
+    settings = Settings(redis_url=own.url)
+    admin.config_set("maxmemory-policy", policy)
+    try:
+        await require_stores(settings)
+        admin.config_set("maxmemory", "500mb")
+        [line] = await missing(settings)
+    finally:
+        admin.config_set("maxmemory", 0)
+        admin.config_set("maxmemory-policy", "noeviction")
+    assert f"maxmemory-policy {policy}" in line
+    assert "set maxmemory-policy to noeviction" in line
+
+
+async def test_a_server_with_a_limit_that_refuses_when_it_is_full_passes(
+    admin: Redis, own: EmbeddedServer
+) -> None:
+    admin.config_set("maxmemory", "500mb")
+    try:
+        await require_stores(Settings(redis_url=own.url))
+    finally:
+        admin.config_set("maxmemory", 0)
+
+
+async def test_a_replica_is_refused(admin: Redis, own: EmbeddedServer) -> None:
+    admin.replicaof("127.0.0.1", "1")
+    try:
+        [line] = await missing(Settings(redis_url=own.url))
+    finally:
+        admin.replicaof("NO", "ONE")
+    assert "name its primary in STEPWIRE_REDIS_URL" in line
+
+
+async def test_a_server_that_takes_no_writes_for_the_moment_is_refused(
+    admin: Redis, own: EmbeddedServer
+) -> None:
+    admin.config_set("min-replicas-to-write", 1)
+    try:
+        [line] = await missing(Settings(redis_url=own.url))
+    finally:
+        admin.config_set("min-replicas-to-write", 0)
+    assert "NOREPLICAS" in line
+
+
+async def test_the_queue_is_looked_at_by_itself(admin: Redis, own: EmbeddedServer) -> None:
+    """With a user of its own, who needs no channel."""
+    queue = user(admin, own, "~stepwire:queue*", "~arq:*", "+@all")
+    both = Settings(redis_url=own.url, queue_url=queue.redis_url)
+    await require_stores(both)
+    user(admin, own, "~stepwire:queue*", "+@all")
+    [line] = await missing(both)
+    assert "ACL SETUSER app ~arq:*" in line

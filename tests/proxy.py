@@ -1,0 +1,101 @@
+"""A TCP proxy in front of a server: connections that fall silent, an address that moves."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+
+
+class Proxy:
+    """Forwards each connection to ``port``, as that is when the connection comes.
+
+    A connection that is silenced stays open, and nothing goes through it any more in either
+    direction: as behind a NAT that has forgotten it, or on a host that is paused.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.silences: Callable[[bytes], bool] = lambda _: False
+        """Asked about all that a client sends: whether its connection falls silent with that."""
+        self.silenced = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._pairs: list[_Pair] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return self.url_of("")
+
+    def url_of(self, user: str) -> str:
+        """With ``name:password@`` as user."""
+        return f"redis://{user}127.0.0.1:{self._listener.getsockname()[1]}/0"
+
+    def silence_all(self) -> None:
+        """All connections there are; those that come work."""
+        for pair in self._pairs:
+            pair.silent.set()
+
+    def close(self) -> None:
+        self._listener.close()
+        for pair in self._pairs:
+            pair.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
+            pair = _Pair(client, server)
+            self._pairs.append(pair)
+            threading.Thread(target=self._forward, args=(pair,), daemon=True).start()
+            threading.Thread(target=pair.pump, args=(server, client), daemon=True).start()
+
+    def _forward(self, pair: _Pair) -> None:
+        def look(data: bytes) -> None:
+            if self.silences(data):
+                self.silenced += 1
+                pair.silent.set()
+
+        pair.pump(pair.client, pair.server, look)
+
+
+class _Pair:
+    def __init__(self, client: socket.socket, server: socket.socket) -> None:
+        self.client = client
+        self.server = server
+        self.silent = threading.Event()
+
+    def pump(
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        look: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                look(data)
+                if not self.silent.is_set():
+                    target.sendall(data)
+        if not self.silent.is_set():
+            self.close()
+
+    def close(self) -> None:
+        for end in (self.client, self.server):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@contextmanager
+def proxied(port: int) -> Iterator[Proxy]:
+    """A proxy for as long as the block runs."""
+    with closing(Proxy(port)) as proxy:
+        yield proxy
