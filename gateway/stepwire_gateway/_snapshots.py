@@ -20,6 +20,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import PROTOCOL_VERSION, EndStatus
 from stepwire_core.errors import ProtocolViolation
+from stepwire_core.ids import new_id
 from stepwire_core.log import EventLog, LogTail
 from stepwire_core.stored import KINDS, StoredDocument, StoredState, StreamingText
 from stepwire_core.unreadable import UNREADABLE
@@ -42,6 +43,9 @@ _LISTS: Final = dict(
 
 _ENDS: Final = frozenset(get_args(EndStatus))
 _END: Final = b"\n\n"
+
+_MARK: Final = new_id()
+"""Stands in a document where text is put in; nobody outside this process knows it."""
 
 _any = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
 _HEAD: Final = SchemaValidator(
@@ -349,11 +353,14 @@ def _one_line(content: bytes) -> bytes:
 
 
 def _continued(content: bytes, texts: Sequence[StreamingText]) -> bytes:
-    """A step with the text that streams into it."""
+    """A step with the text that streams into it, which is not parsed: it is the most of it."""
     step = json.loads(content)
-    for text in texts:
-        step[text.field] = text.continued(step.get(text.field))
-    return _compact(step)
+    for at, text in enumerate(texts):
+        step[text.field] = f"{text.before(step.get(text.field))}{_MARK}{at};"
+    written = _compact(step)
+    for at, text in enumerate(texts):
+        written = written.replace(b"%b%d;" % (_MARK.encode(), at), text.escaped, 1)
+    return written
 
 
 def _compact(value: object) -> bytes:

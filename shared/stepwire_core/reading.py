@@ -288,7 +288,7 @@ def _snapshot(stored: StoredState) -> Snapshot:
     steps = documents("step", StepDocument)
     for text in stored.streaming():
         if (step := steps.get(text.step_id)) and text.field in get_args(TextField):
-            setattr(step, text.field, text.continued(getattr(step, text.field)))
+            setattr(step, text.field, text.before(getattr(step, text.field)) + text.text)
     return Snapshot(
         session_id=stored.session_id,
         cursor=str(stored.cursor),

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pydantic_core import from_json
+
 from stepwire_core.cursor import Cursor
+from stepwire_core.events import escape
 from stepwire_core.text import whole
 from stepwire_core.unreadable import UNREADABLE
 
@@ -35,12 +38,18 @@ class StreamingText(NamedTuple):
 
     step_id: str
     field: str
-    text: str
+    escaped: bytes
+    """As it stands between the quotes of a JSON string."""
     replace: bool
 
-    def continued(self, before: object) -> str:
-        """The field as it is with this, where the step itself has ``before``."""
-        return self.text if self.replace or not isinstance(before, str) else before + self.text
+    def before(self, value: object) -> str:
+        """What stands before it, where the field of the step itself is ``value``."""
+        return "" if self.replace or not isinstance(value, str) else value
+
+    @property
+    def text(self) -> str:
+        text: str = json.loads(b'"' + self.escaped + b'"')
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +94,18 @@ class StoredState:
         reason: Exception | str = "its beginning is lost"
         if text[:1] in (b"+", b"="):
             try:
-                # Half of a surrogate pair may be at the end: the other half is still on its way.
-                streamed = whole(json.loads(b'"' + text[1:] + b'"'))
-                return StreamingText(step_id, field, streamed, text[:1] == b"=")
+                return StreamingText(step_id, field, _readable(text[1:]), text[:1] == b"=")
             except ValueError as error:
                 reason = error
         UNREADABLE.note("text", place, reason, session_id=self.session_id)
         return None
+
+
+def _readable(escaped: bytes) -> bytes:
+    """The text of a JSON string, as every parser takes it."""
+    try:
+        from_json(b'"' + escaped + b'"', cache_strings="none")
+    except ValueError:
+        # Half of a surrogate pair may be at the end: the other half is still on its way.
+        return escape(whole(json.loads(b'"' + escaped + b'"'))).encode()
+    return escaped
