@@ -79,5 +79,9 @@ def _is_too_deep(value: object, depth: int = 0) -> bool:
     return depth >= MAX_DEPTH or any(_is_too_deep(part, depth + 1) for part in parts)
 
 
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(mended)]
+def _mended_object(value: dict[str, Any]) -> Any:
+    return mended(value) if value else value
+
+
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_mended_object)]
 """An object of a document: whatever it was made from, it can be read again."""

@@ -32,6 +32,6 @@ def whole(text: str) -> str:
 
     A tokenizer may cut a character in two; Python keeps the halves, and UTF-8 can carry neither.
     """
-    if is_whole(text):
+    if text.isascii() or is_whole(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
