@@ -68,7 +68,12 @@ def _check_kind(ask: AskDocument, text: str, files: Sequence[Path]) -> None:
         "text": "a text, and no files",
         "action": f"one of these words, and no files: {_names(ask)}",
         "file": "files, given with --file, and no text",
-    }[ask.kind]
+    }.get(ask.kind)
+    if wanted is None:
+        raise InvalidArgument(
+            f"question {ask.id[:SHOWN_ID_CHARS]} is of kind {ask.kind!r}, which this version of "
+            "stepwire does not know: answer it with a newer one"
+        )
     fits = bool(files) and not text if ask.kind == "file" else bool(text) and not files
     if not fits:
         raise InvalidArgument(f"question {ask.id[:SHOWN_ID_CHARS]} is answered with {wanted}")

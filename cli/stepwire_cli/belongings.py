@@ -88,6 +88,8 @@ def _wanted(ask: AskDocument) -> str:
         return f"choose one of {', '.join(_action(ask, action.id) for action in ask.actions)}"
     if ask.kind == "text":
         return "waits for a text"
+    if ask.kind != "file":
+        return f"waits for what this version of stepwire does not know, {one_line(ask.kind)!r}"
     count = "files" if ask.max_files is None else f"up to {ask.max_files} files"
     if ask.max_files == 1:
         count = "1 file"
@@ -97,7 +99,8 @@ def _wanted(ask: AskDocument) -> str:
 
 
 def _ended(ask: AskDocument) -> Belonging:
-    mark, style, words = _OUTCOMES[ask.status]
+    # A newer version's word is shown as it is.
+    mark, style, words = _OUTCOMES.get(ask.status, ("?", "dim", one_line(ask.status)))
     if ask.answer is not None and ask.answer.action_id is not None:
         words += f": {_action(ask, ask.answer.action_id)}"
     elif ask.answer is not None and (count := len(ask.answer.elements)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -78,12 +78,12 @@ def send_answer(
 
 
 def _asks(snapshot: dict[str, Any]) -> list[AskDocument]:
-    try:
-        return [AskDocument.model_validate(ask) for ask in snapshot.get("asks", ())]
-    except ValueError as error:
-        raise GatewayRefused(
-            f"the gateway asks in a form that this version of stepwire cannot read: {error}"
-        ) from error
+    """Those that this version can read."""
+    found = []
+    for ask in snapshot.get("asks", ()):
+        with suppress(ValueError):
+            found.append(AskDocument.model_validate(ask))
+    return found
 
 
 def _upload(client: httpx.Client, session: str, file: Path) -> str:

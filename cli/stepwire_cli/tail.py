@@ -45,11 +45,7 @@ class Display(Protocol):
     ) -> None: ...
 
     def apply(self, type_: str, data: str) -> None:
-        """Fold an event into the tree and show what it changed.
-
-        Raises:
-            UnreadableEvent: the data is not what the protocol says.
-        """
+        """Fold an event into the tree and show what it changed."""
 
     def trouble(self, what: str | None) -> None:
         """Say why nothing comes, or that it comes again."""
@@ -69,7 +65,6 @@ def run_tail(
     Raises:
         GatewayRefused: there is no such session, the token does not open it (any more), or the
             cursor has a wrong form.
-        UnreadableEvent: the gateway speaks another protocol.
         StoreUnavailable: no gateway answered in the first place.
         SystemExit: 130 for Ctrl-C before the session was idle.
     """
@@ -231,6 +226,8 @@ class Screen:
         if self._trouble:
             return Text(f"{spinner} {self._trouble}", "yellow")
         steps = f"{_count(len(self._tree.steps), 'step')} · Ctrl-C leaves"
+        if unread := self._tree.unread.total():
+            steps += f" · {_count(unread, 'event')} left out: of a newer stepwire than this"
         if open_runs := len(self._tree.open_runs):
             return Text(f"{spinner} {_count(open_runs, 'run')} open · {steps}", "dim")
         return Text(f"● live · {steps}", "dim")

@@ -44,7 +44,14 @@ class Transcript:
 
     def apply(self, type_: str, data: str) -> None:
         self._in_trouble = False
-        for node in self._tree.apply(type_, data):
+        unread = self._tree.unread.total()
+        nodes = self._tree.apply(type_, data)
+        if left_out := self._tree.unread.total() - unread:
+            self._write(
+                f"… left out: {left_out} of what came as {one_line(type_)!r}, which this version "
+                "of stepwire cannot read"
+            )
+        for node in nodes:
             if isinstance(node, RunNode):
                 self._run(node)
             elif node.document.id not in self._tree.steps:
@@ -64,7 +71,7 @@ class Transcript:
         run = node.document
         if not self._is_news(f"run {run.run_id}", (run.attempt, run.status)):
             return
-        head = f"{MARKS[run.status]} {one_line(run.handler)}"
+        head = f"{_mark(run.status)} {one_line(run.handler)}"
         if run.attempt > 1:
             head += f" (attempt {run.attempt})"
         if run.ended_at:
@@ -116,7 +123,7 @@ class Transcript:
         step = node.document
         kind = "" if step.type in ("undefined", step.name) else f" ({one_line(step.type)})"
         tags = "".join(f" #{one_line(tag)}" for tag in step.tags)
-        return f"{self._indent(node)}{MARKS[step.status]} {one_line(step.name)}{kind}{tags}"
+        return f"{self._indent(node)}{_mark(step.status)} {one_line(step.name)}{kind}{tags}"
 
     def _text(self, node: StepNode, text: str, mark: str) -> None:
         indent = self._indent(node) + INDENT
@@ -129,6 +136,11 @@ class Transcript:
             seen.add(at.document.id)
             depth, at = depth + 1, self._tree.parent_of(at)
         return INDENT * depth
+
+
+def _mark(status: str) -> str:
+    # A newer version's word is shown as it is.
+    return MARKS.get(status) or f"? {one_line(status)}"
 
 
 def _error(error: ErrorInfo | None) -> str:

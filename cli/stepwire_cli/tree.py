@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
+
+from pydantic import BaseModel, ValidationError
 
 from stepwire_core.documents import (
     ASSISTANT_MESSAGE,
@@ -16,23 +18,15 @@ from stepwire_core.documents import (
     RunDocument,
     Snapshot,
     StepDocument,
+    StepStatus,
     TextField,
 )
-from stepwire_core.errors import StepwireError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class UnreadableEvent(StepwireError):
-    """An event has another form than the protocol says."""
-
-    def __init__(self, type_: str, reason: Exception) -> None:
-        self.type = type_
-        super().__init__(
-            f"the gateway sent a {type_!r} event that this version of stepwire cannot read, "
-            f"update the older of the two: {reason}"
-        )
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +76,11 @@ class RunNode:
     @property
     def is_open(self) -> bool:
         """Whether events of it are still to come, of this attempt or the next."""
-        return self.document.status == "running" or self.document.will_retry
+        run = self.document
+        if run.status in get_args(StepStatus):
+            return run.status == "running" or run.will_retry
+        # A newer version's word.
+        return run.ended_at is None or run.will_retry
 
 
 Node: TypeAlias = StepNode | RunNode
@@ -109,6 +107,8 @@ class SessionTree:
     def __init__(self) -> None:
         self.steps: dict[str, StepNode] = {}
         self.runs: dict[str, RunNode] = {}
+        self.unread: Counter[str] = Counter()
+        """What this version could not read, by the type of the event."""
         self._holders: dict[str, StepNode] = {}
         """The step of each element."""
         self._ordinal = 0
@@ -117,15 +117,14 @@ class SessionTree:
     def apply(self, type_: str, data: str) -> Sequence[Node]:
         """Fold one event in; the nodes that it put, changed or removed.
 
-        Types that are not known change nothing.
-
-        Raises:
-            UnreadableEvent: the data is not what the protocol says.
+        Types that are not known change nothing, and neither do documents that cannot be read: they
+        are counted in :attr:`unread`.
         """
         try:
             return self._fold(type_, data)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UnreadableEvent(type_, error) from error
+        except (ValueError, LookupError, TypeError, AttributeError):
+            self.unread[type_] += 1
+            return ()
 
     @property
     def open_runs(self) -> set[str]:
@@ -220,7 +219,7 @@ class SessionTree:
         self._rows = None
         match type_:
             case "snapshot":
-                return self._replace_all(Snapshot.model_validate_json(data))
+                return self._replace_all(self._snapshot(json.loads(data)))
             case "step.start" | "step.update" | "step.end":
                 return [self._put_step(StepDocument.model_validate_json(data))]
             case "step.remove":
@@ -237,6 +236,28 @@ class SessionTree:
                 return self._rate(FeedbackDocument.model_validate_json(data))
             case _:
                 return ()
+
+    def _snapshot(self, data: dict[str, Any]) -> Snapshot:
+        """What can be read of it."""
+
+        def documents(name: str, model: type[M]) -> list[M]:
+            found = []
+            for item in data.get(name, ()):
+                try:
+                    found.append(model.model_validate(item))
+                except ValidationError:
+                    self.unread["snapshot"] += 1
+            return found
+
+        return Snapshot(
+            session_id=data["session_id"],
+            cursor=data["cursor"],
+            runs=documents("runs", RunDocument),
+            steps=documents("steps", StepDocument),
+            elements=documents("elements", ElementDocument),
+            asks=documents("asks", AskDocument),
+            feedback=documents("feedback", FeedbackDocument),
+        )
 
     def _replace_all(self, snapshot: Snapshot) -> Sequence[Node]:
         self.steps.clear()

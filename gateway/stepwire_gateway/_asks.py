@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from stepwire_core import asks
 from stepwire_core.documents import AskDocument
@@ -20,7 +20,7 @@ from stepwire_core.errors import (
 )
 from stepwire_core.ids import check_id, new_id
 from stepwire_gateway._access import GuardedRoute, needs
-from stepwire_gateway._bodies import Body, Id
+from stepwire_gateway._bodies import Body, Id, Object, Text
 from stepwire_gateway._elements import uploads
 from stepwire_gateway._services import ServicesDep, SessionId
 
@@ -33,7 +33,7 @@ router = APIRouter(prefix="/v1/sessions/{session_id}/asks", tags=["asks"], route
 class NewAnswer(Body):
     """By the kind of the ask: ``content`` (text), ``action``, or ``files``."""
 
-    content: str | None = Field(default=None, min_length=1)
+    content: Text | None = Field(default=None, min_length=1)
     action: Id | None = Field(default=None, description="The id of one of its actions.")
     files: list[Id] | None = Field(
         default=None,
@@ -45,8 +45,8 @@ class NewAnswer(Body):
         default=None,
         description="Makes the request repeatable; of a text also the id of its message.",
     )
-    author: str = "User"
-    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    author: Text = "User"
+    metadata: Object = Field(default_factory=dict)
 
 
 @router.post("/{id}")

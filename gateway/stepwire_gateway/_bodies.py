@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from stepwire_core.ids import ID_PATTERN
+from stepwire_core.json_values import flaw
 from stepwire_core.queue import Priority
+
+T = TypeVar("T")
+
+
+def _without_flaw(value: T) -> T:
+    if (found := flaw(value)) is not None:
+        raise ValueError(found)
+    return value
+
+
+Text = Annotated[str, AfterValidator(_without_flaw)]
+"""Text that UTF-8 can carry; JSON can write halves of surrogate pairs, which it cannot."""
+
+Object = Annotated[dict[str, JsonValue], AfterValidator(_without_flaw)]
+"""An object that every JSON parser reads again."""
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 
@@ -22,7 +38,7 @@ class Body(BaseModel):
 class OnBehalf(Body):
     """What a backend may say of a run that it asks for; its own token or key says the rest."""
 
-    subject: str | None = Field(
+    subject: Text | None = Field(
         default=None,
         min_length=1,
         max_length=256,

@@ -200,9 +200,7 @@ class Feed:
         self.quiet_checks = 0
         for frame in frames:
             if frame.snapshot is not None:
-                self._open_runs = {
-                    run.run_id for run in frame.snapshot.runs if run.status == "running"
-                }
+                self._open_runs = set(frame.snapshot.open_runs)
             elif frame.type == RUN_END:
                 self._open_runs.discard(frame.run_id)
             elif frame.run_id:

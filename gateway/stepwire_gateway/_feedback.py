@@ -16,7 +16,7 @@ from stepwire_core.log import Batch
 from stepwire_core.queue import RunRequest
 from stepwire_core.submission import submit
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
-from stepwire_gateway._bodies import Body
+from stepwire_gateway._bodies import Body, Text
 from stepwire_gateway._services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ StepIdPath = Annotated[str, Path(alias="id")]
 
 class NewFeedback(Body):
     value: Literal[0, 1] = Field(description="1 good, 0 bad.")
-    comment: str | None = Field(default=None, max_length=10_000)
+    comment: Text | None = Field(default=None, max_length=10_000)
 
 
 @router.put("")
@@ -48,7 +48,7 @@ async def give_feedback(
 ) -> FeedbackDocument:
     """Rate a step, for all to see, and run ``on_feedback``; replaces what was said before."""
     step = await _step(services, session_id, step_id)
-    if step["disable_feedback"]:
+    if step.get("disable_feedback", True):
         raise FeedbackDisabled(session_id, step_id)
     feedback = FeedbackDocument(step_id=step_id, value=body.value, comment=body.comment, ts=now())
     await _give(services, caller, session_id, feedback)

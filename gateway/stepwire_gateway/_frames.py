@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stepwire_core.cursor import Cursor
+from stepwire_gateway._snapshots import SNAPSHOT
 
 if TYPE_CHECKING:
-    from stepwire_core.documents import Snapshot
     from stepwire_core.events import Event
-
-SNAPSHOT: Final = "snapshot"
+    from stepwire_gateway._snapshots import WrittenSnapshot
 
 
 class Frame(NamedTuple):
@@ -24,7 +23,7 @@ class Frame(NamedTuple):
     type: str
     run_id: str
     encoded: bytes
-    snapshot: Snapshot | None = None
+    snapshot: WrittenSnapshot | None = None
 
 
 def frames_of_message(message: bytes) -> list[Frame]:
@@ -53,6 +52,5 @@ def event_frame(event: Event) -> Frame:
     )
 
 
-def snapshot_frame(snapshot: Snapshot) -> Frame:
-    text = f"id: {snapshot.cursor}\nevent: {SNAPSHOT}\ndata: {snapshot.to_json()}\n\n"
-    return Frame(Cursor.parse(snapshot.cursor), SNAPSHOT, "", text.encode(), snapshot)
+def snapshot_frame(snapshot: WrittenSnapshot) -> Frame:
+    return Frame(snapshot.cursor, SNAPSHOT, "", snapshot.frame, snapshot)

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from stepwire_core.unreadable import UNREADABLE
 from stepwire_gateway._access import GuardedRoute, needs
 from stepwire_gateway._services import ServicesDep
 
@@ -90,6 +91,14 @@ class HubCollector(Collector):
         for labels, count in sorted(self._refusals.items()):
             refusals.add_metric(labels, count)
         yield refusals
+        unreadable = CounterMetricFamily(
+            PREFIX + "unreadable_documents",
+            "Documents left out of what was read.",
+            labels=("kind",),
+        )
+        for kind, count in sorted(UNREADABLE.counts.items()):
+            unreadable.add_metric((kind,), count)
+        yield unreadable
 
 
 class RequestCount:

@@ -40,6 +40,7 @@ from stepwire_core.errors import (
     Unauthenticated,
     UntrustedHost,
 )
+from stepwire_core.text import whole
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -188,7 +189,8 @@ def _problem(problem: dict[str, Any], request: Request) -> dict[str, str]:
         # FastAPI reads what is not declared as JSON as bytes.
         given = request.headers.get("content-type")
         what = f"must be JSON, sent with 'Content-Type: application/json', not {given!r}"
-    return {"where": where, "what": what.removeprefix("Value error, ")}
+    # What was sent may hold what no answer can: halves of surrogate pairs in a name, say.
+    return {"where": whole(where), "what": whole(what.removeprefix("Value error, "))}
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:

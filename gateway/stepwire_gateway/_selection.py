@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.events import EVENT_TYPES
-from stepwire_gateway._frames import Frame, snapshot_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepwire_core.cursor import Cursor
+    from stepwire_gateway._frames import Frame
+    from stepwire_gateway._snapshots import WrittenSnapshot
 
 
 class Selection:
@@ -39,7 +41,7 @@ class Selection:
         self._skipped = 0
         self._cursor: Cursor | None = None
 
-    def passed(self, frames: Sequence[Frame]) -> list[bytes]:
+    async def passed(self, frames: Sequence[Frame]) -> list[bytes]:
         """Those frames that pass, as they go out."""
         if self.is_everything:
             return [frame.encoded for frame in frames]
@@ -47,8 +49,11 @@ class Selection:
         for frame in frames:
             self._cursor = frame.cursor
             self._skipped += 1
-            if chosen := self._choose(frame):
-                pieces.append(chosen.encoded)
+            if frame.snapshot is not None:
+                pieces.append(await self._part(frame.snapshot))
+                self._skipped = 0
+            elif self._passes(frame):
+                pieces.append(frame.encoded)
                 self._skipped = 0
             if self.over:
                 break
@@ -63,21 +68,21 @@ class Selection:
         self._skipped = 0
         return f"id: {self._cursor}\n\n".encode()
 
-    def _choose(self, frame: Frame) -> Frame | None:
-        if frame.snapshot is not None:
-            if self._run_id is None:
-                return frame
-            part = frame.snapshot.of_run(self._run_id)
-            run = part.run(self._run_id)
-            self.over = run is not None and run.status != "running" and not run.will_retry
-            return snapshot_frame(part)
+    async def _part(self, snapshot: WrittenSnapshot) -> bytes:
+        if self._run_id is None:
+            return snapshot.frame
+        self.over = self._run_id in snapshot.ended_runs
+        # It looks at all that there is, and copies what may be much.
+        return await asyncio.to_thread(snapshot.of_run, self._run_id)
+
+    def _passes(self, frame: Frame) -> bool:
         if self._run_id is not None:
             if frame.run_id != self._run_id:
-                return None
+                return False
             if frame.type == "run.end" and b'"will_retry":false' in frame.encoded:
                 self.over = True
-                return frame
-        return frame if self._types is None or frame.type in self._types else None
+                return True
+        return self._types is None or frame.type in self._types
 
 
 def parse_types(text: str | None) -> frozenset[str] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from stepwire_core.documents import (
     EVENT_HANDLERS,
@@ -34,13 +36,14 @@ from stepwire_core.runs import cancelled_events
 from stepwire_core.submission import submit
 from stepwire_core.turns import pass_turn
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
-from stepwire_gateway._bodies import Body, Id, OnBehalf
+from stepwire_gateway._bodies import Body, Id, Object, OnBehalf, Text
 from stepwire_gateway._elements import uploads
 from stepwire_gateway._services import RunId, ServicesDep, SessionId
 
 if TYPE_CHECKING:
     from stepwire_core.documents import StepDocument
     from stepwire_gateway._services import Services
+    from stepwire_gateway._snapshots import WrittenSnapshot
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
 
@@ -63,12 +66,12 @@ class NewMessage(OnBehalf):
         }
     )
 
-    content: str = Field(default="", description="May be empty when there are elements.")
+    content: Text = Field(default="", description="May be empty when there are elements.")
     id: Id | None = Field(
         default=None, description="Makes the request repeatable; by default a fresh one."
     )
-    author: str = "User"
-    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    author: Text = "User"
+    metadata: Object = Field(default_factory=dict)
     elements: list[Id] = Field(
         default_factory=list,
         max_length=100,
@@ -89,8 +92,8 @@ class AcceptedMessage(BaseModel):
 
 
 class NewRun(OnBehalf):
-    task: str = Field(min_length=1, max_length=128)
-    args: dict[str, JsonValue] = Field(default_factory=dict)
+    task: Text = Field(min_length=1, max_length=128)
+    args: Object = Field(default_factory=dict)
     id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
     defer_until: AwareDatetime | None = Field(
         default=None, description="Not before then (RFC 3339); the past is now."
@@ -128,11 +131,19 @@ async def create_session(
     return CreatedSession(session_id=session_id)
 
 
-@router.get("/{session_id}")
+@router.get("/{session_id}", response_model=Snapshot)
 @needs("read")
-async def read_session(services: ServicesDep, session_id: SessionId) -> Snapshot:
+async def read_session(services: ServicesDep, session_id: SessionId) -> Response:
     """The whole state of a session, and the cursor it is true at."""
-    return await services.log.snapshot(session_id)
+    snapshot = await services.hub.snapshots.whole(session_id)
+    length = {"Content-Length": str(snapshot.json_bytes)}
+    return StreamingResponse(_parts(snapshot), headers=length, media_type="application/json")
+
+
+async def _parts(snapshot: WrittenSnapshot) -> AsyncIterator[bytes]:
+    for part in snapshot.parts():
+        yield part
+        await asyncio.sleep(0)
 
 
 @router.delete("/{session_id}", status_code=204)

@@ -24,6 +24,7 @@ from stepwire_gateway._problems import try_again_response
 from stepwire_gateway._protocol import DIRECT
 from stepwire_gateway._selection import Selection, parse_types
 from stepwire_gateway._services import RunId, Services, ServicesDep, SessionId
+from stepwire_gateway._snapshots import PART_BYTES, joined_aside
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -172,6 +173,8 @@ class _EventStream(StreamingResponse):
         self._loop = asyncio.get_running_loop()
         self._written_at = self._loop.time()
         self._pinging: asyncio.TimerHandle | None = None
+        self._is_within = False
+        """Part of an event is written: nothing may come in between."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = scope.get("extensions", {}).get(DIRECT)
@@ -213,8 +216,7 @@ class _EventStream(StreamingResponse):
         try:
             async with aclosing(self._pieces) as pieces:
                 async for piece in pieces:
-                    await connection.drain()
-                    self._write(connection, piece)
+                    await self._write_all(connection, piece)
                     del piece
             # Still watched: this, too, waits until the client has taken what was written.
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -222,6 +224,16 @@ class _EventStream(StreamingResponse):
             connection.end_stream()
             if self._pinging is not None:
                 self._pinging.cancel()
+
+    async def _write_all(self, connection: Connection, piece: bytes) -> None:
+        """What may be a whole snapshot, in parts: each is copied on its way."""
+        self._is_within = len(piece) > PART_BYTES
+        for at in range(0, len(piece), PART_BYTES):
+            await connection.drain()
+            self._write(connection, piece[at : at + PART_BYTES])
+            if self._is_within:
+                await asyncio.sleep(0)
+        self._is_within = False
 
     def _write_through(self, frames: Sequence[Frame], encoded: bytes) -> bool:
         connection = self._connection
@@ -248,7 +260,7 @@ class _EventStream(StreamingResponse):
         if left_s > 0:
             self._ping_in(left_s)
             return
-        if self._connection is not None and not self._connection.is_full:
+        if self._connection and not (self._connection.is_full or self._is_within):
             self._write(self._connection, _PING_BYTES)
         self._ping_in(self._settings.ping_s)
 
@@ -268,8 +280,8 @@ async def _encoded(
                 if caller.has_expired:
                     # A slow client was still taking what came before.
                     return
-                if passed := selection.passed(frames):
-                    encoded = b"".join(passed)
+                if passed := await selection.passed(frames):
+                    encoded = await joined_aside(passed)
                     hub.counts.frames += len(passed)
                     hub.counts.bytes += len(encoded)
                     yield encoded

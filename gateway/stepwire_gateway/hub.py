@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from stepwire_core.backoff import Backoff
-from stepwire_core.documents import Snapshot
 from stepwire_core.errors import SessionNotFound, StoreRefused, StoreUnavailable
 from stepwire_core.keys import GONE, SessionKeys, session_of_channel
 from stepwire_core.log import LogTail
@@ -21,6 +20,7 @@ from stepwire_core.pubsub import PubSubLink
 from stepwire_core.supervision import Fail, Supervisor, stop_process
 from stepwire_gateway._feed import Feed, Subscriber, batch_length
 from stepwire_gateway._frames import Frame, event_frame, frames_of_message, snapshot_frame
+from stepwire_gateway._snapshots import Snapshots, WrittenSnapshot
 
 if TYPE_CHECKING:
     from stepwire_core.cursor import Cursor
@@ -63,6 +63,7 @@ class Hub:
 
     def __init__(self, log: EventLog, settings: Settings) -> None:
         self.log = log
+        self.snapshots = Snapshots(log)
         self.subscriber_bytes = settings.subscriber_bytes
         self._settings = settings
         self._feeds: dict[str, Feed] = {}
@@ -86,6 +87,7 @@ class Hub:
             finally:
                 for feed in self._feeds.values():
                     feed.close()
+                self.snapshots.close()
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -198,11 +200,11 @@ class Hub:
     async def _bring_to_top(self, feed: Feed) -> None:
         while feed.subscribers:
             position, heard = feed.position, feed.heard
-            read = await self.insist(partial(self.log.read, feed.session_id, position))
+            read = await self.insist(partial(self.snapshots.read, feed.session_id, position))
             if feed.position != position:
                 # Messages have moved the feed while the log was read.
                 continue
-            if isinstance(read, Snapshot):
+            if isinstance(read, WrittenSnapshot):
                 self.counts.snapshots += len(feed.subscribers)
             if frames := frames_of(read):
                 feed.deliver(frames)
@@ -293,7 +295,7 @@ class Reading:
         self.stopped = False
         self.write_through: WriteThrough | None = None
         self._cursor: Cursor | None = None
-        self._first: LogTail | Snapshot | None = None
+        self._first: LogTail | WrittenSnapshot | None = None
         self._heard: Cursor | None = None
         self._subscriber: Subscriber | None = None
         self._closed = False
@@ -306,7 +308,7 @@ class Reading:
             StoreUnavailable: Redis does not answer.
         """
         self._cursor, self._heard = after, self.feed.heard
-        self._first = await self._hub.log.read(self.feed.session_id, after)
+        self._first = await self._hub.snapshots.read(self.feed.session_id, after)
 
     async def batches(self) -> AsyncGenerator[list[Frame], None]:
         """Frames as they come, until the session is gone or the process stops.
@@ -319,7 +321,9 @@ class Reading:
             if read is None:
                 self._heard = feed.heard
                 try:
-                    read = await hub.insist(lambda: hub.log.read(feed.session_id, self._cursor))
+                    read = await hub.insist(
+                        lambda: hub.snapshots.read(feed.session_id, self._cursor)
+                    )
                 except SessionNotFound:
                     return
                 except StoreRefused as error:
@@ -329,7 +333,7 @@ class Reading:
             frames = frames_of(read)
             if frames:
                 feed.note(frames)
-            hub.counts.snapshots += isinstance(read, Snapshot)
+            hub.counts.snapshots += isinstance(read, WrittenSnapshot)
             more = isinstance(read, LogTail) and bool(frames) and frames[-1].cursor != read.top
             read = None
             while frames:
@@ -376,8 +380,8 @@ class Reading:
         await self._hub.release(self)
 
 
-def frames_of(read: LogTail | Snapshot) -> list[Frame]:
+def frames_of(read: LogTail | WrittenSnapshot) -> list[Frame]:
     """What a read of the log looks like on the wire."""
-    if isinstance(read, Snapshot):
+    if isinstance(read, WrittenSnapshot):
         return [snapshot_frame(read)]
     return [event_frame(event) for event in read.events]

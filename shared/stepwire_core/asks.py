@@ -85,7 +85,13 @@ def _message(ask: AskDocument, answer: Answer) -> StepDocument | None:
 
 def _check(ask: AskDocument, answer: Answer) -> None:
     given = [name for name in FIELD_OF_KIND.values() if getattr(answer, name) is not None]
-    if given != [wanted := FIELD_OF_KIND[ask.kind]]:
+    wanted = FIELD_OF_KIND.get(ask.kind)
+    if wanted is None:
+        raise InvalidArgument(
+            f"ask {ask.id!r} is of kind {ask.kind!r}, which this version does not know: answer it "
+            "with a newer one"
+        )
+    if given != [wanted]:
         raise InvalidArgument(
             f"an ask of kind {ask.kind!r} is answered with {wanted} alone, "
             f"not with {' and '.join(given) or 'nothing'}"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel, ConfigDict
 
 from stepwire_core.connections import translated
-from stepwire_core.documents import IN_TURN, EndStatus, ErrorInfo
+from stepwire_core.documents import IN_TURN, ErrorInfo
 from stepwire_core.ids import derived_id
 from stepwire_core.jobs import job_key_prefix, retry_key_prefix
 from stepwire_core.queue import RunRequest
 from stepwire_core.scripts import lua_source
+from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 class DeadLetter(BaseModel):
     """A run that ended badly, and for good."""
 
-    model_config = ConfigDict(extra="ignore")
+    # Of a newer version, all of it is kept: a replay hands its request on.
+    model_config = ConfigDict(extra="allow")
 
     request: RunRequest
-    status: EndStatus
+    status: str
+    """``error`` or ``interrupted``, or a newer version's."""
     error: ErrorInfo | None
     attempts: int
     ended_at: str
@@ -40,7 +43,8 @@ class DeadLetters:
     """The dead letters of a queue, in its Redis, by the id of their run.
 
     At most ``dead_letters_max``, none for longer than ``dead_letters_ttl_s``; the oldest go first.
-    Every method raises :class:`StoreUnavailable` when Redis does not answer.
+    Every method raises :class:`StoreUnavailable` when Redis does not answer. A letter that this
+    version cannot read is not there (:mod:`stepwire_core.unreadable`).
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
@@ -79,14 +83,19 @@ class DeadLetters:
             # redis-py types its commands for both of its clients at once.
             reply = self._redis.hmget(self._letters, run_ids)
             contents = await cast("Awaitable[list[bytes | None]]", reply)
-        return [DeadLetter.model_validate_json(content) for content in contents if content]
+        letters = (
+            readable(DeadLetter, content, "dead letter", run_id.decode())
+            for run_id, content in zip(run_ids, contents, strict=True)
+            if content
+        )
+        return [letter for letter in letters if letter is not None]
 
     async def get(self, run_id: str) -> DeadLetter | None:
         """The dead letter of that run, if there is one."""
         async with translated():
             reply = self._redis.hget(self._letters, run_id)
             content = await cast("Awaitable[bytes | None]", reply)
-        return None if content is None else DeadLetter.model_validate_json(content)
+        return None if content is None else readable(DeadLetter, content, "dead letter", run_id)
 
     async def replay(self, letter: DeadLetter, log: EventLog, queue: RunQueue) -> str:
         """Do the work of a dead letter in a new run of its session, and take it off the list; the

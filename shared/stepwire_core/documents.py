@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from stepwire_core.json_values import JsonObject
 from stepwire_core.text import whole
 
 PROTOCOL_VERSION: Final = 1
@@ -52,9 +53,19 @@ Text = Annotated[str, AfterValidator(whole)]
 """A string of whole characters, whatever it was made from."""
 
 
+def _words(known: object) -> WithJsonSchema:
+    """One of these words in what we write; in what we read, it may be a newer version's."""
+    return WithJsonSchema({"type": "string", "enum": list(get_args(known))})
+
+
+def _as_known(schema: dict[str, Any]) -> None:
+    # That there may be more fields is the protocol's rule for all of them.
+    schema.pop("additionalProperties", None)
+
+
 class _Document(BaseModel):
-    # Clients ignore what they do not know, and so do we: a newer worker may write more fields.
-    model_config = ConfigDict(extra="ignore")
+    # What a newer version has written is passed on, whether or not this one knows it.
+    model_config = ConfigDict(extra="allow", json_schema_extra=_as_known)
 
     def to_json(self) -> str:
         """One line of JSON with every field."""
@@ -88,7 +99,8 @@ class StepDocument(_Document):
     parent_id: str | None
     name: Text
     type: Text
-    status: StepStatus
+    status: Annotated[str, _words(StepStatus)]
+    """One of :data:`StepStatus`, or a newer version's."""
     input: Text = ""
     output: Text = ""
     language: Text | None = None
@@ -98,7 +110,7 @@ class StepDocument(_Document):
     auto_collapse: bool = False
     icon: Text | None = None
     tags: list[Text] = Field(default_factory=list)
-    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    metadata: JsonObject = Field(default_factory=dict)
     elements: list[str] = Field(default_factory=list)
     started_at: str
     ended_at: str | None = None
@@ -116,20 +128,23 @@ class ElementDocument(_Document):
     type: Text
     name: Text
     mime: str
-    display: ElementDisplay
+    display: Annotated[str, _words(ElementDisplay)]
     size: int | None
     """In bytes; None for what lies elsewhere."""
     sha256: str | None
     url: str
-    props: dict[str, JsonValue] = Field(default_factory=dict)
+    props: JsonObject = Field(default_factory=dict)
     ts: str
+
+
+_RATINGS: Final = WithJsonSchema({"type": "integer", "enum": [0, 1]})
 
 
 class FeedbackDocument(_Document):
     """What a person thinks of a step."""
 
     step_id: str
-    value: Literal[0, 1] | None
+    value: Annotated[int, _RATINGS] | None
     """1 good, 0 bad; None: taken back."""
     comment: Text | None = None
     ts: str
@@ -143,7 +158,7 @@ class ActionDocument(_Document):
     label: Text
     tooltip: Text = ""
     icon: Text | None = None
-    payload: dict[str, JsonValue] = Field(default_factory=dict)
+    payload: JsonObject = Field(default_factory=dict)
 
 
 class AnswerDocument(_Document):
@@ -163,14 +178,14 @@ class AskDocument(_Document):
     run_id: str | None
     attempt: int
     step_id: str
-    kind: AskKind
+    kind: Annotated[str, _words(AskKind)]
     actions: list[ActionDocument] = Field(default_factory=list)
     accept: list[Text] = Field(default_factory=list)
     """Media types and file extensions, as in the ``accept`` of an HTML file input."""
     max_files: int | None = None
     max_bytes: int | None = None
     """Of each file."""
-    status: AskStatus = "open"
+    status: Annotated[str, _words(AskStatus)] = "open"
     answer: AnswerDocument | None = None
     expires_at: str
     started_at: str
@@ -185,7 +200,7 @@ class RunDocument(_Document):
     handler: str
     attempt: int
     message_id: str | None
-    status: StepStatus
+    status: Annotated[str, _words(StepStatus)]
     started_at: str
     ended_at: str | None = None
     error: ErrorInfo | None = None

@@ -48,7 +48,7 @@ def stored_job(raw: bytes) -> StoredJob:
 def serialize(job: dict[str, Any]) -> bytes:
     """A job or a result for Redis; arq would write pickle."""
     # An exception as a job's result has no JSON; its text is what a reader can use.
-    return json.dumps(job, ensure_ascii=False, default=repr).encode()
+    return json.dumps(job, ensure_ascii=False, allow_nan=False, default=repr).encode()
 
 
 def deserialize(job: bytes) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL, SessionKeys
 from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of, events_of_message
 from stepwire_core.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
 from stepwire_core.settings import Settings
+from stepwire_core.unreadable import UNREADABLE
 
 __all__ = [
     "APPEND",
@@ -192,7 +193,7 @@ class EventLog(LogReader):
             reply = await DELETE(self._redis, SessionKeys.of(session_id), *args)
         match reply:
             case [b"ok", epoch, values]:
-                return Deleted(epoch.decode(), _user_values(values))
+                return Deleted(epoch.decode(), _user_values(session_id, values))
             case _:
                 raise SessionNotFound(session_id)
 
@@ -229,7 +230,7 @@ class EventLog(LogReader):
             reply = await BEGIN(self._redis, SessionKeys.of(session_id), *args)
         match reply:
             case [b"ok", attempt, values, cancelled]:
-                return Begun(int(attempt), _user_values(values), bool(cancelled))
+                return Begun(int(attempt), _user_values(session_id, values), bool(cancelled))
             case [b"waits", before]:
                 pairs = [entry.decode().split(" ") for entry in before]
                 raise RunWaits(session_id, run_id, [(handler, run) for handler, run in pairs])
@@ -256,6 +257,13 @@ async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
         await redis.aclose()
 
 
-def _user_values(values: list[bytes]) -> dict[str, Any]:
-    names = [name.decode() for name in values[::2]]
-    return dict(zip(names, map(json.loads, values[1::2]), strict=True))
+def _user_values(session_id: str, values: list[bytes]) -> dict[str, Any]:
+    """Those that can be read: one that cannot costs no run of the session anything else."""
+    found = {}
+    for name, value in zip(values[::2], values[1::2], strict=True):
+        try:
+            found[name.decode()] = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            shown = name.decode(errors="replace")
+            UNREADABLE.note("user value", shown, error, session_id=session_id)
+    return found

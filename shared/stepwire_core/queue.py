@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Final, cast
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
 from stepwire_core.connections import connect, probe, translated
@@ -21,8 +21,10 @@ from stepwire_core.jobs import (
     serialize_job,
     stored_job,
 )
+from stepwire_core.json_values import JsonObject
 from stepwire_core.scripts import lua_source
 from stepwire_core.settings import Settings
+from stepwire_core.unreadable import UNREADABLE
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
@@ -50,14 +52,14 @@ class RunRequest(BaseModel):
     message: StepDocument | None = None
     elements: list[ElementDocument] = []
     """The files that came with the message."""
-    arguments: dict[str, JsonValue] = {}
+    arguments: JsonObject = {}
     parent_id: str | None = None
     """The step under which its own nest, if no message has started it."""
     parent_run_id: str | None = None
     """The run that has started it."""
     awaited: bool = False
     """Whether somebody waits for its result."""
-    user: dict[str, JsonValue] = {}
+    user: JsonObject = {}
     """For ``on_chat_end``: what the session, which is gone by then, remembered."""
     subject: str | None = None
     """Who has asked for it, for the limit on the runs of one subject."""
@@ -155,8 +157,13 @@ class RunQueue:
             job = await self._take(keys=self.keys, args=[run_id, self._token, int(lease_s * 1000)])
         if job is None:
             return None
-        [request] = stored_job(cast("bytes", job)).arguments
-        return RunRequest.model_validate(request)
+        try:
+            [request] = stored_job(cast("bytes", job)).arguments
+            return RunRequest.model_validate(request)
+        except ValueError as error:
+            # The worker that gets it, when the lease is over, says so in its session.
+            UNREADABLE.note("job", run_id, error)
+            return None
 
     async def finish(self, run_id: str) -> None:
         """Take a run that was taken off the queue: it is over."""

@@ -94,7 +94,8 @@ def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun |
     try:
         stored = stored_job(job)
         request = RunRequest.model_validate(stored.arguments[0])
-    except (ValueError, IndexError):
+        queued_at = _written(stored.queued_ms)
+    except (ValueError, LookupError, OverflowError):
         # Somebody else's job in our queue.
         return None
     state: Literal["running", "queued", "held", "deferred"] = "queued"
@@ -110,7 +111,7 @@ def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun |
         session_id=request.session_id,
         handler=request.handler,
         priority=request.priority,
-        queued_at=_written(stored.queued_ms),
+        queued_at=queued_at,
         due_at=_written(at_ms) if state == "deferred" else None,
     )
 

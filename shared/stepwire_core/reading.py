@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar, cast
+from typing import Final, TypeVar, cast, get_args
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
@@ -20,6 +20,7 @@ from stepwire_core.documents import (
     RunDocument,
     Snapshot,
     StepDocument,
+    TextField,
 )
 from stepwire_core.errors import (
     AskNotFound,
@@ -31,7 +32,8 @@ from stepwire_core.errors import (
 from stepwire_core.events import Event
 from stepwire_core.keys import PREFIX, SessionKeys
 from stepwire_core.scripts import READ
-from stepwire_core.text import whole
+from stepwire_core.stored import KINDS, StoredDocument, StoredState
+from stepwire_core.unreadable import UNREADABLE, readable
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -53,7 +55,9 @@ class LogTail:
 class LogReader:
     """The reading half of :class:`EventLog`.
 
-    Every method raises :class:`StoreUnavailable` when Redis does not answer.
+    A document that this version cannot understand is left out, or not there, where it is read
+    (:mod:`stepwire_core.unreadable`). Every method raises :class:`StoreUnavailable` when Redis does
+    not answer.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -76,6 +80,14 @@ class LogReader:
         Raises:
             SessionNotFound: the session is not there.
         """
+        read = await self.read_stored(session_id, after)
+        return read if isinstance(read, LogTail) else _snapshot(read)
+
+    async def read_stored(self, session_id: str, after: Cursor | None) -> LogTail | StoredState:
+        """The same, with the state as it is stored in place of the snapshot.
+
+        Raises: as :meth:`read`.
+        """
         async with translated():
             keys = SessionKeys.of(session_id)
             reply = await READ(self._redis, keys, *(after or ("", "")), READ_EVENTS, READ_BYTES)
@@ -83,7 +95,7 @@ class LogReader:
             case [b"log", epoch, top, entries] if after:
                 return LogTail(_events_after(after.seq, entries), Cursor(int(epoch), int(top)))
             case [b"state", epoch, top, state, streams]:
-                return _snapshot(session_id, Cursor(int(epoch), int(top)), state, streams)
+                return StoredState(session_id, Cursor(int(epoch), int(top)), state, streams)
             case _:
                 raise SessionNotFound(session_id)
 
@@ -113,7 +125,10 @@ class LogReader:
             reply = self._redis.hget(SessionKeys.of(session_id).state, f"s:{step_id}")
             # redis-py types its commands for both of its clients at once.
             value = await cast("Awaitable[bytes | None]", reply)
-        return None if value is None else cast("Document", json.loads(document_of(value)))
+        step = None if value is None else _object(document_of(value))
+        if value is not None and step is None:
+            UNREADABLE.note("step", step_id, "it is not a JSON object", session_id=session_id)
+        return step
 
     async def element(self, session_id: str, element_id: str) -> ElementDocument:
         """One element as the state has it.
@@ -131,12 +146,13 @@ class LogReader:
         Raises: as :meth:`element`.
         """
         values = await self._state(session_id, [f"e:{element_id}" for element_id in element_ids])
+        found = []
         for element_id, value in zip(element_ids, values, strict=True):
-            if value is None:
+            element = _document(ElementDocument, value, session_id, "element", element_id)
+            if element is None:
                 raise ElementNotFound(session_id, element_id)
-        return [
-            ElementDocument.model_validate_json(document_of(value)) for value in values if value
-        ]
+            found.append(element)
+        return found
 
     async def ask(self, session_id: str, ask_id: str) -> AskDocument:
         """One ask as the state has it.
@@ -146,9 +162,10 @@ class LogReader:
             AskNotFound: it has no such ask, or not any more.
         """
         [value] = await self._state(session_id, [f"a:{ask_id}"])
-        if value is None:
+        ask = _document(AskDocument, value, session_id, "ask", ask_id)
+        if ask is None:
             raise AskNotFound(session_id, ask_id)
-        return AskDocument.model_validate_json(document_of(value))
+        return ask
 
     async def run(self, session_id: str, run_id: str) -> RunDocument | None:
         """One run as the state has it; None before its first event.
@@ -157,7 +174,7 @@ class LogReader:
             SessionNotFound: the session is not there.
         """
         [value] = await self._state(session_id, [f"r:{run_id}"])
-        return None if value is None else RunDocument.model_validate_json(document_of(value))
+        return _document(RunDocument, value, session_id, "run", run_id)
 
     async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         keys = SessionKeys.of(session_id)
@@ -236,42 +253,48 @@ def _events_after(seq: int, entries: Sequence[tuple[bytes, Sequence[bytes]]]) ->
 
 def document_of(value: bytes) -> bytes:
     """The JSON in a field of the state, which is ``<order> <parent> <json>``."""
-    return value.split(b" ", 2)[2]
+    return value.split(b" ", 2)[-1]
 
 
-def _snapshot(
-    session_id: str, cursor: Cursor, state: list[bytes], streams: list[bytes]
-) -> Snapshot:
-    ordered = sorted(
-        zip(state[::2], state[1::2], strict=True),
-        key=lambda item: int(item[1].split(b" ", 1)[0]),
-    )
+def _object(content: bytes) -> Document | None:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
-    def documents(kind: bytes, model: type[D]) -> dict[bytes, D]:
-        return {
-            field[2:]: model.model_validate_json(document_of(value))
-            for field, value in ordered
-            if field.startswith(kind)
+
+def _document(
+    model: type[D], value: bytes | None, session_id: str, kind: str, id_: str
+) -> D | None:
+    """The document in a field of the state; None if it is not there or cannot be read."""
+    if value is None:
+        return None
+    return readable(model, document_of(value), kind, id_, session_id=session_id)
+
+
+def _snapshot(stored: StoredState) -> Snapshot:
+    by_kind: dict[str, list[StoredDocument]] = {kind: [] for kind in KINDS.values()}
+    for item in sorted(stored.documents(), key=lambda item: item.order):
+        by_kind[item.kind].append(item)
+
+    def documents(kind: str, model: type[D]) -> dict[str, D]:
+        parsed = {
+            item.id: readable(model, item.json, kind, item.id, session_id=stored.session_id)
+            for item in by_kind[kind]
         }
+        return {id_: document for id_, document in parsed.items() if document is not None}
 
-    steps = documents(b"s:", StepDocument)
-    for member, text in zip(streams[::2], streams[1::2], strict=True):
-        field_name, _, step_id = member.partition(b":")
-        if step := steps.get(step_id):
-            _continue(step, cast('Literal["output", "input"]', field_name.decode()), text)
+    steps = documents("step", StepDocument)
+    for text in stored.streaming():
+        if (step := steps.get(text.step_id)) and text.field in get_args(TextField):
+            setattr(step, text.field, text.continued(getattr(step, text.field)))
     return Snapshot(
-        session_id=session_id,
-        cursor=str(cursor),
-        runs=list(documents(b"r:", RunDocument).values()),
+        session_id=stored.session_id,
+        cursor=str(stored.cursor),
+        runs=list(documents("run", RunDocument).values()),
         steps=list(steps.values()),
-        elements=list(documents(b"e:", ElementDocument).values()),
-        asks=list(documents(b"a:", AskDocument).values()),
-        feedback=list(documents(b"f:", FeedbackDocument).values()),
+        elements=list(documents("element", ElementDocument).values()),
+        asks=list(documents("ask", AskDocument).values()),
+        feedback=list(documents("feedback", FeedbackDocument).values()),
     )
-
-
-def _continue(step: StepDocument, field: Literal["output", "input"], text: bytes) -> None:
-    """Put streamed text, ``+`` appended or ``=`` replacing, into its step."""
-    # A half of a surrogate pair may be at the end: the other half is still on its way.
-    streamed = whole(json.loads(b'"' + text[1:] + b'"'))
-    setattr(step, field, streamed if text[:1] == b"=" else getattr(step, field) + streamed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -11,6 +13,7 @@ from stepwire_core.clock import now
 from stepwire_core.documents import RunDocument
 from stepwire_core.events import NewEvent, result_event, run_end_event, run_start_event
 from stepwire_core.queue import RunRequest
+from stepwire_core.unreadable import UNREADABLE
 
 
 def first_document(request: RunRequest, attempt: int) -> RunDocument:
@@ -37,7 +40,23 @@ def end_events(
     error = None if run.error is None else run.error.model_dump()
     outcome = {"status": run.status, "error": error, "value": result}
     # In this order: the result is there when the run is over.
-    return (result_event(run.run_id, json.dumps(outcome)), run_end_event(run))
+    return (result_event(run.run_id, json.dumps(outcome, allow_nan=False)), run_end_event(run))
+
+
+def outcome_of(run_id: str, session_id: str, result: bytes) -> dict[str, Any]:
+    """What an awaited run has come to, from what :func:`end_events` has stored; of a result that
+    cannot be read, an error that says so."""
+    with suppress(ValueError, RecursionError):
+        outcome = json.loads(result)
+        if isinstance(outcome, dict) and isinstance(outcome.get("status"), str):
+            return {"error": None, "value": None} | outcome
+    UNREADABLE.note("result", run_id, "it is not what a run comes to", session_id=session_id)
+    return unreadable_outcome("its result cannot be read")
+
+
+def unreadable_outcome(why: str) -> dict[str, Any]:
+    """What an awaited run has come to whose documents this version does not understand."""
+    return {"status": "error", "error": {"type": "Unreadable", "message": why}, "value": None}
 
 
 def cancelled_events(request: RunRequest, attempt: int) -> Sequence[NewEvent]:

@@ -16,15 +16,22 @@ def require_size(what: str, text: str, limit: int) -> None:
         raise ValueTooLarge(what, size, limit)
 
 
+def is_whole(text: str) -> bool:
+    """Whether ``text`` has no half of a surrogate pair in it."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def whole(text: str) -> str:
     """``text`` with the halves of surrogate pairs joined, and a lone half shown as U+FFFD.
 
     A tokenizer may cut a character in two; Python keeps the halves, and UTF-8 can carry neither.
     """
-    if text.isascii():
+    if is_whole(text):
         return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

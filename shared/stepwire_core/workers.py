@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from stepwire_core.connections import connect, translated
 from stepwire_core.errors import WorkerUnfit
+from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from stepwire_core.settings import Settings
 
-logger = logging.getLogger("stepwire.workers")
 
 WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
 """``stopping``: it takes no more runs. ``blocked``: its event loop has not turned for a whole
@@ -33,8 +32,8 @@ _UNFIT: Final = {
 
 
 class _Document(BaseModel):
-    # A newer worker may write more.
-    model_config = ConfigDict(extra="ignore")
+    # What a newer worker writes is passed on.
+    model_config = ConfigDict(extra="allow")
 
 
 class RunningRun(_Document):
@@ -60,7 +59,8 @@ class WorkerDocument(_Document):
     """Places taken; less than ``runs`` while some of these wait for a person."""
     max_jobs: int
     lease_s: float
-    state: WorkerState
+    state: str
+    """One of :data:`WorkerState`, or a newer version's."""
     runs: list[RunningRun] = []
 
 
@@ -75,7 +75,8 @@ def workers_key(queue_name: str) -> str:
 
 
 async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
-    """The workers whose lease is not over, by host and pid.
+    """The workers whose lease is not over, by host and pid; without those of a version that this
+    one cannot read.
 
     Raises:
         StoreUnavailable: the queue's Redis does not answer.
@@ -89,12 +90,10 @@ async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
             pipe.pttl(key)
         replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
     workers = []
-    for content, left_ms in zip(replies[::2], replies[1::2], strict=True):
+    for worker_id, content, left_ms in zip(ids, replies[::2], replies[1::2], strict=True):
         if isinstance(content, bytes) and isinstance(left_ms, int):
-            try:
-                worker = WorkerDocument.model_validate_json(content)
-            except ValidationError:
-                logger.warning("a worker of another version cannot be shown")
+            worker = readable(WorkerDocument, content, "worker", worker_id.decode())
+            if worker is None:
                 continue
             # It renews when a third of its lease is over: with less than half left, it did not.
             if left_ms < worker.lease_s * 1000 / 2:

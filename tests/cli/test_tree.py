@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +28,7 @@ from cli.session_events import (
 from stepwire_cli.drawing import Drawing
 from stepwire_cli.printable import duration, one_line, printable
 from stepwire_cli.transcript import Transcript
-from stepwire_cli.tree import RunNode, SessionTree, StepNode, UnreadableEvent
+from stepwire_cli.tree import RunNode, SessionTree, StepNode
 
 NOW_S = datetime.fromisoformat(LATER).timestamp()
 FAILED = {"status": "error", "error": {"type": "ValueError", "message": "boom!"}}
@@ -182,14 +183,54 @@ def test_events_and_fields_that_are_not_known_change_nothing() -> None:
     assert tree.steps["a"].text("output") == "x"
 
 
-@pytest.mark.parametrize("data", ["{", "[]", "{}", "null"])
+@pytest.mark.parametrize("data", ["{", "[]", "{}", "null", "1", '{"id": []}'])
 @pytest.mark.parametrize(
     "type_", ["snapshot", "step.start", "step.remove", "run.end", "step.delta"]
 )
-def test_an_event_of_another_form_is_named_in_the_error(type_: str, data: str) -> None:
+def test_an_event_of_another_form_is_counted_and_changes_nothing(type_: str, data: str) -> None:
+    tree = tree_of(start("a"))
+    assert tree.apply(type_, data) == ()
+    assert tree.unread == {type_: 1}
+    assert set(tree.steps) == {"a"}
+
+
+def test_a_document_that_cannot_be_read_costs_a_snapshot_only_itself() -> None:
     tree = SessionTree()
-    with pytest.raises(UnreadableEvent, match=type_):
-        tree.apply(type_, data)
+    type_, data = snapshot(runs=[run("r1")], steps=[step("a"), step("b")])
+    content = json.loads(data)
+    content["steps"][0]["default_open"] = None
+    content["steps"][1]["status"] = "paused"
+    tree.apply(type_, json.dumps(content))
+    assert (set(tree.steps), set(tree.runs)) == ({"b"}, {"r1"})
+    assert tree.unread == {"snapshot": 1}
+
+
+def test_what_a_newer_version_says_is_shown_as_it_is() -> None:
+    lines: list[str] = []
+    tree = SessionTree()
+    transcript = Transcript(tree, lines.append)
+    transcript.apply(*run_start("r1", status="paused"))
+    transcript.apply(*start("a", status="paused"))
+    transcript.apply("step.start", '{"id": "b"}')
+    asked = {
+        "id": "ask",
+        "session_id": "s",
+        "run_id": None,
+        "attempt": 1,
+        "step_id": "a",
+        "kind": "signature",
+        "started_at": "2026-11-22T19:00:00.000Z",
+        "expires_at": "2026-11-22T19:00:00.000Z",
+        "ts": "2026-11-22T19:00:00.000Z",
+    }
+    transcript.apply("ask", json.dumps(asked))
+    transcript.apply("ask.end", json.dumps(asked | {"status": "declined"}))
+    shown = "\n".join(lines)
+    assert "? paused" in shown
+    assert "left out: 1 of what came as 'step.start'" in shown
+    assert "'signature'" in shown
+    assert "declined" in shown
+    assert tree.open_runs == {"r1"}
 
 
 def test_a_run_stands_with_its_message_or_at_the_top() -> None:

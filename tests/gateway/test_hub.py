@@ -19,7 +19,7 @@ from stepwire_cli.embedded import embedded_server
 from stepwire_core import reading as reading_module
 from stepwire_core.connections import connect
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import StepDocument
+from stepwire_core.documents import Snapshot, StepDocument
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.events import NewEvent, delta_event, step_event
 from stepwire_core.ids import new_id
@@ -169,7 +169,7 @@ async def test_an_event_between_subscribing_and_reading_is_neither_lost_nor_doub
 ) -> None:
     async with running(settings) as (hub, session):
         await session.write(1)
-        read = hub.log.read
+        read = hub.log.read_stored
 
         async def busy_read(session_id: str, after: Cursor | None) -> object:
             await session.write(2)
@@ -179,10 +179,10 @@ async def test_an_event_between_subscribing_and_reading_is_neither_lost_nor_doub
             await asyncio.sleep(0.01)
             return result
 
-        monkeypatch.setattr(hub.log, "read", busy_read)
+        monkeypatch.setattr(hub.log, "read_stored", busy_read)
         async with reading(hub, session.id, Cursor(0, 0)) as [reader]:
             await reader.until(lambda: len(reader.frames) >= 2)
-            monkeypatch.setattr(hub.log, "read", read)
+            monkeypatch.setattr(hub.log, "read_stored", read)
             last = await session.write(3)
             await reader.until_cursor(last)
         reader.assert_whole()
@@ -357,12 +357,17 @@ async def kill_one_connection(redis: Redis) -> None:
                 return
 
 
+def snapshot_of(frame: Frame) -> Snapshot:
+    return Snapshot.model_validate_json(frame.encoded.split(b"data: ", 1)[1])
+
+
 def folded(reader: Reader) -> str:
     """The text of the one step, as that reader shows it."""
     text = ""
     for frame in reader.frames:
         if frame.snapshot is not None:
-            text = frame.snapshot.steps[0].output if frame.snapshot.steps else ""
+            steps = snapshot_of(frame).steps
+            text = steps[0].output if steps else ""
         elif frame.type == "step.delta":
             data = frame.encoded.split(b"data: ", 1)[1]
             text += json.loads(data)["text"]
@@ -479,7 +484,7 @@ async def test_past_the_log_a_slow_reader_gets_a_snapshot_and_goes_on(settings: 
         got += await asyncio.wait_for(following, LIMIT_S)
         while got[-1].cursor < last:
             got += await asyncio.wait_for(anext(batches), LIMIT_S)
-        snapshots = [frame.snapshot for frame in got if frame.snapshot is not None]
+        snapshots = [snapshot_of(frame) for frame in got if frame.snapshot is not None]
         assert len(snapshots) == 2
         assert snapshots[-1].steps[0].output == "y" * 1000 * 600
         reader = Reader()
@@ -540,9 +545,8 @@ async def test_a_fresh_client_of_a_long_session_costs_one_read(settings: Setting
         asked = {name: stats[f"cmdstat_{name}"]["calls"] for name in ("evalsha", "subscribe")}
         assert asked == {"evalsha": 1, "subscribe": 1}
         [frame] = reader.frames
-        assert frame.snapshot is not None
         whole = "".join(f"{n} " for n in range(tokens))
-        assert [step.output for step in frame.snapshot.steps] == [whole] * steps
+        assert [step.output for step in snapshot_of(frame).steps] == [whole] * steps
 
 
 @pytest.mark.parametrize("ends", [lambda reading: reading.feed.close(), lambda r: r.stop()])

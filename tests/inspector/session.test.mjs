@@ -51,6 +51,25 @@ test("a child that came before its parent keeps its place among its siblings", (
   assert.deepEqual(shape(session.roots), [["p", ["first", "second"]]]);
 });
 
+test("a document that is none costs itself alone", () => {
+  const session = sessionOf(
+    ["snapshot", {
+      session_id: "s", cursor: "1-1", v: 2, moods: [{}],
+      runs: [null, run("r1", { status: "paused" })],
+      steps: [5, {}, step("a", { status: "paused", tags: null, metadata: [], error: "x" }), "b"],
+      elements: "none", asks: [{ id: "q", step_id: "a", kind: "signature", status: "asked" }],
+      feedback: [[]],
+    }],
+    ["step.start", null], ["ask", []], ["run.end", { run_id: 5 }], ["step.remove", 7],
+    ["step.applause", null], start("c", "a"),
+  );
+  assert.deepEqual(shape(session.roots), ["r1", ["a", ["c"]]]);
+  assert.equal(session.unread, 9);
+  const { doc, asks } = session.steps.get("a");
+  assert.deepEqual([doc.tags, doc.metadata, doc.error], [[], {}, null]);
+  assert.deepEqual([asks.get("q").actions, asks.get("q").accept], [[], []]);
+});
+
 test("removing a step removes its subtree", () => {
   const session = sessionOf(start("a"), start("b", "a"), start("c", "b"), start("d"));
   const removed = session.apply("step.remove", { id: "a" }).map((c) => c.node.id);

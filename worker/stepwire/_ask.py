@@ -22,11 +22,15 @@ from stepwire_core.documents import (
 )
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.ids import check_id, new_id
+from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from stepwire._context import Scope
 
 MEGABYTE: Final = 1024 * 1024
+
+_MOST: Final = 1_000_000_000
+"""Of seconds, about thirty years: dates end, and no parser takes more."""
 
 A = TypeVar("A")
 
@@ -122,7 +126,9 @@ class AskUserMessage(_Ask[dict[str, Any]]):
         if message is None:
             # It was removed meanwhile.
             return None
-        return StepDocument.model_validate_json(message).model_dump()
+        ids = {"id_": str(ask.answer and ask.answer.message_id), "session_id": scope.session_id}
+        step = readable(StepDocument, message, "step", **ids)
+        return None if step is None else step.model_dump()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +155,9 @@ class Action:
     id: str = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
-        for what in ("name", "label", "tooltip"):
-            if not isinstance(value := getattr(self, what), str):
+        for what in ("name", "label", "tooltip", "icon"):
+            value = getattr(self, what)
+            if not (isinstance(value, str) or (what == "icon" and value is None)):
                 raise InvalidArgument(
                     f"the {what} of an Action is text, not {type(value).__name__}"
                 )
@@ -211,7 +218,8 @@ class AskActionMessage(_Ask[dict[str, Any]]):
 
     async def _answer(self, _scope: Scope, ask: AskDocument, /) -> dict[str, Any] | None:
         chosen = ask.answer and ask.answer.action_id
-        return next(action.model_dump() for action in ask.actions if action.id == chosen)
+        # None: a newer version has answered with what this one has not offered.
+        return next((item.model_dump() for item in ask.actions if item.id == chosen), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +287,12 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
         for id_, value in zip(
             ids, await scope.producer.state([f"e:{id_}" for id_ in ids]), strict=True
         ):
-            if value is None:
+            document = value and readable(
+                ElementDocument, value, "element", id_, session_id=scope.session_id
+            )
+            if not document:
                 raise ElementNotFound(scope.session_id, id_)
-            documents.append(ElementDocument.model_validate_json(value))
+            documents.append(document)
         files = await asyncio.to_thread(scope.downloads.fetch, scope, documents)
         return [
             AskFileResponse(
@@ -296,8 +307,10 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
 
 
 def _positive(value: object, what: str, unit: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-        raise InvalidArgument(f"{what} takes a number of {unit} above zero, not {value!r}")
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= _MOST:
+        raise InvalidArgument(
+            f"{what} takes a number of {unit} above zero and at most {_MOST:,}, not {value!r}"
+        )
     return float(value)
 
 

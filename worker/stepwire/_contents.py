@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import defaultdict
@@ -12,6 +11,7 @@ from weakref import WeakKeyDictionary
 from stepwire._producer import Producer, Silent
 from stepwire_core.backoff import Backoff
 from stepwire_core.connections import translated_sync
+from stepwire_core.documents import ElementDocument
 from stepwire_core.errors import (
     ElementNotFound,
     ElementTooLarge,
@@ -22,6 +22,7 @@ from stepwire_core.errors import (
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import APPEND, KEEP, Batch, check_kept
 from stepwire_core.objects import Objects
+from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,8 +179,12 @@ def _elements_below(state: dict[bytes, bytes], step_id: str, larger_than: int) -
         _, parent, document = value.split(b" ", 2)
         if field.startswith(b"s:"):
             steps[parent].append(field[2:])
-        elif field.startswith(b"e:") and (json.loads(document)["size"] or 0) > larger_than:
-            elements[parent].append(field[2:].decode())
+        elif field.startswith(b"e:"):
+            id_ = field[2:].decode()
+            element = readable(ElementDocument, document, "element", id_)
+            # Of one that cannot be read, whatever bytes there are go, too.
+            if element is None or (element.size or 0) > larger_than:
+                elements[parent].append(id_)
     found, waiting, seen = [], [step_id.encode()], set()
     while waiting:
         step = waiting.pop()

@@ -77,6 +77,8 @@ class Scope:
     """What steps nest under that no other step is around: the message that started the run."""
     user: dict[str, Any] | None = None
     """The user session of a run; None outside runs."""
+    handed_out: dict[str, str] = field(default_factory=dict)
+    """Of its lists and dicts that a handler has, the JSON that is stored of them."""
     loop: AbstractEventLoop | None = None
     """Where the handler runs."""
     signals: Signals | None = None

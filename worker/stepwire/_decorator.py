@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from stepwire._node import checked_elements
 from stepwire._step import Step
+from stepwire._text import piece_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
@@ -144,7 +145,7 @@ def _generator(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
                 except StopIteration as end:
                     step._store_elements_sync()
                     return end.value
-                step._add(str(item), "output", replace=False)
+                step._add(piece_of(item), "output", replace=False)
                 try:
                     resume = functools.partial(inner.send, (yield item))
                 except GeneratorExit:
@@ -171,7 +172,7 @@ def _async_generator(function: Callable[..., Any], make: _Make) -> Callable[...,
                     except StopAsyncIteration:
                         await step._store_elements()
                         return
-                    await step.stream_token(str(item))
+                    await step.stream_token(piece_of(item))
                     try:
                         resume = functools.partial(inner.asend, (yield item))
                     except GeneratorExit:

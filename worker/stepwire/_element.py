@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, ge
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from pydantic import ValidationError
+
+from stepwire._attributes import Checked, own_id, text, text_or_none
 from stepwire._contents import content_store
 from stepwire._context import current_frame
 from stepwire._text import jsonable
@@ -28,7 +31,7 @@ from stepwire_core.documents import ElementDisplay, ElementDocument
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.events import element_event, element_remove_event
 from stepwire_core.ids import check_id, new_id
-from stepwire_core.text import require_size
+from stepwire_core.text import require_size, whole
 
 if TYPE_CHECKING:
     from typing import Self
@@ -40,6 +43,28 @@ ElementSize = Literal["small", "medium", "large"]
 BinaryFile: TypeAlias = io.BufferedReader | io.BytesIO
 
 T = TypeVar("T")
+
+
+def _media_type(mime: object, _name: str, _noun: str) -> str | None:
+    if mime is None or (isinstance(mime, str) and media_types.is_valid(mime)):
+        return mime
+    raise InvalidArgument(f"mime {mime!r} is no media type; give one such as 'image/png'")
+
+
+def _display(value: ElementDisplay, name: str, _noun: str) -> ElementDisplay:
+    return _one_of(value, get_args(ElementDisplay), name)
+
+
+def _size(value: ElementSize | None, name: str, _noun: str) -> ElementSize | None:
+    return _one_of(value, (None, *get_args(ElementSize)), name)
+
+
+def _one_of(value: T, allowed: Sequence[Any], what: str) -> T:
+    if value not in allowed:
+        raise InvalidArgument(
+            f"{what} {value!r} is unknown: one of {', '.join(filter(None, allowed))}"
+        )
+    return value
 
 
 class Element:
@@ -72,6 +97,13 @@ class Element:
     _family: ClassVar[str] = ""
     """What its media type begins with; a name that suggests another is not believed."""
 
+    id = Checked[str, "str | UUID"](own_id)
+    name = Checked[str, str](text)
+    display = Checked["ElementDisplay", "ElementDisplay"](_display)
+    mime = Checked["str | None", "str | None"](_media_type)
+    size = Checked["ElementSize | None", "ElementSize | None"](_size)
+    language = Checked["str | None", "str | None"](text_or_none)
+
     def __init__(
         self,
         name: str | None = None,
@@ -86,14 +118,14 @@ class Element:
         id: str | UUID | None = None,
     ) -> None:
         _check_sources(type(self).__name__, content=content, path=path, url=url)
-        self.id = new_id() if id is None else check_id(id, "element")
+        self.id = new_id() if id is None else id
         self.url = None if url is None else _checked_url(url)
-        self.name = _text(name) if name else _default_name(path, url) or self.type
+        self.name = name or _default_name(path, url) or self.type
         self.content = content
         self.path = None if path is None else Path(path)
-        self.display: ElementDisplay = _one_of(display, get_args(ElementDisplay), "display")
-        self.mime = None if mime is None else _checked_media_type(mime)
-        self.size: ElementSize | None = _one_of(size, (None, *get_args(ElementSize)), "size")
+        self.display = display
+        self.mime = mime
+        self.size = size
         self.language = language
         self.for_id: str | None = None
         self._scope: Scope | None = None
@@ -106,7 +138,8 @@ class Element:
         element = cls(
             name=document.name,
             path=path,
-            display=document.display,
+            # It was made by another version, perhaps.
+            display="page" if document.display == "page" else "inline",
             mime=document.mime,
             id=document.id,
         )
@@ -157,27 +190,34 @@ class Element:
     def _store(self, scope: Scope, step_id: str | None) -> None:
         """Put its bytes in place; blocking. Nobody sees it before its announcement."""
         scope.producer.require()
-        props = {key: jsonable(value) for key, value in self._props().items()}
+        props = jsonable(self._props())
         says = json.dumps([self.name, self.url, self.mime, props])
         limit = scope.producer.publisher.settings.max_event_bytes
         require_size(f"element {self.name[:100]!r} without its content", says, limit)
         size, sha256, head = (None, None, b"") if self.url else self._store_bytes(scope)
+        try:
+            self._document = ElementDocument(
+                id=self.id,
+                session_id=scope.session_id,
+                run_id=scope.run_id or None,
+                step_id=step_id,
+                type=self.type,
+                name=self.name,
+                mime=self.mime or self._guessed(head),
+                display=self.display,
+                size=size,
+                sha256=sha256,
+                url=self.url or f"/v1/sessions/{scope.session_id}/elements/{self.id}",
+                props=props,
+                ts=now(),
+            )
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            raise InvalidArgument(
+                f"element {self.name!r} cannot be sent: its {first['loc'][0]} was set to something "
+                f"else ({first['msg']})"
+            ) from error
         self._scope, self.for_id, self._state = scope, step_id, "stored"
-        self._document = ElementDocument(
-            id=self.id,
-            session_id=scope.session_id,
-            run_id=scope.run_id or None,
-            step_id=step_id,
-            type=self.type,
-            name=self.name,
-            mime=self.mime or self._guessed(head),
-            display=self.display,
-            size=size,
-            sha256=sha256,
-            url=self.url or f"/v1/sessions/{scope.session_id}/elements/{self.id}",
-            props=props,
-            ts=now(),
-        )
 
     def _announcement(self) -> list[NewEvent]:
         """The event that shows it, if its bytes are in place; the first time alone."""
@@ -226,7 +266,8 @@ class Element:
     def _opened(self, what: str) -> Iterator[tuple[BinaryFile, int]]:
         """Its bytes as a file, and how many they are."""
         if self.path is None:
-            content = self.content.encode() if isinstance(self.content, str) else self.content
+            given = self.content
+            content = whole(given).encode() if isinstance(given, str) else given
             yield io.BytesIO(content or b""), len(content or b"")
             return
         try:
@@ -281,26 +322,6 @@ def _is_address(url: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _checked_media_type(mime: object) -> str:
-    if not isinstance(mime, str) or not media_types.is_valid(mime):
-        raise InvalidArgument(f"mime {mime!r} is no media type; give one such as 'image/png'")
-    return mime
-
-
-def _one_of(value: T, allowed: Sequence[Any], what: str) -> T:
-    if value not in allowed:
-        raise InvalidArgument(
-            f"{what} {value!r} is unknown: one of {', '.join(filter(None, allowed))}"
-        )
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgument(f"the name of an element must be a string, not {kind(value)}")
-    return value
 
 
 def kind(value: object) -> str:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pydantic_core import from_json
+
 from stepwire._element import Element, kind
 from stepwire._text import jsonable
 from stepwire_core.errors import InvalidArgument
@@ -97,8 +99,8 @@ class Json(Element):
     def __init__(self, name: str | None = None, *, content: Any = None, **options: Any) -> None:
         if isinstance(content, (str, bytes, bytearray)):
             try:
-                json.loads(content)
-            except ValueError as error:
+                content = _strict(content)
+            except (ValueError, RecursionError) as error:
                 raise InvalidArgument(
                     f"the content of Json is a string that is no JSON ({error}): give the "
                     "structure itself, or use Text"
@@ -143,7 +145,7 @@ class Plotly(Element):
         if isinstance(figure, Mapping):
             content = json.dumps(jsonable(dict(figure)), ensure_ascii=False)
         elif callable(getattr(figure, "to_json", None)):
-            content = figure.to_json()
+            content = _written("figure", figure.to_json())
         else:
             raise InvalidArgument(
                 f"figure takes a plotly figure or the dict of one, not {kind(figure)}"
@@ -151,11 +153,32 @@ class Plotly(Element):
         super().__init__(name, content=content, **options)
 
 
+def _strict(text: str | bytes | bytearray) -> str | bytes | bytearray:
+    """JSON as it is; where it has NaN or other things that only Python reads, written anew."""
+    try:
+        from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return json.dumps(jsonable(json.loads(text)), ensure_ascii=False)
+    return text
+
+
+def _written(what: str, text: object) -> str:
+    """What somebody's ``to_json`` has returned, as JSON that every browser reads."""
+    if not isinstance(text, str):
+        raise InvalidArgument(f"{what}: its to_json() returned {kind(text)}, not the text of JSON")
+    if "NaN" not in text and "Infinity" not in text:
+        # It may be large: what is written as JSON is not all parsed once more.
+        return text
+    try:
+        return str(_strict(text))
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"{what}: its to_json() returned no JSON ({error})") from error
+
+
 def _split(data: Any) -> str:
     """A table as pandas writes it with ``orient="split"``."""
     if callable(getattr(data, "to_json", None)):
-        written: str = data.to_json(orient="split", date_format="iso")
-        return written
+        return _written("data", data.to_json(orient="split", date_format="iso"))
     rows = data.to_dicts() if callable(getattr(data, "to_dicts", None)) else data
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidArgument(

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from stepwire._context import current_frame
 from stepwire._handlers import name_of_task
+from stepwire._user_session import store_changes
 from stepwire._waiting import waited_for
-from stepwire_core.documents import EVENT_HANDLERS, RunDocument
+from stepwire_core.documents import EVENT_HANDLERS, ErrorInfo, RunDocument
 from stepwire_core.errors import InvalidArgument, StepwireError, StoreUnavailable, TaskFailed
 from stepwire_core.ids import new_id
+from stepwire_core.json_values import encoded
 from stepwire_core.queue import RunRequest, open_queue
+from stepwire_core.runs import unreadable_outcome
 from stepwire_core.text import require_size
+from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from stepwire._context import Enqueues, Scope
@@ -90,7 +94,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         priority=scope.priority,
     )
     part = _Part(scope, request)
-    # What it nests under is there before it.
+    # What it nests under is there before it, and what it may look up.
+    store_changes(scope)
     await scope.producer.flush()
     await _patiently(scope, lambda: scope.producer.register(request.run_id, digest))
     try:
@@ -100,8 +105,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         await _cancel(scope, request.run_id)
         raise
     if outcome["status"] != "ok":
-        error = outcome["error"] or {"type": "", "message": ""}
-        raise TaskFailed(name, request.run_id, outcome["status"], error["type"], error["message"])
+        error = ErrorInfo.model_validate(outcome["error"] or {"type": "", "message": ""})
+        raise TaskFailed(name, request.run_id, outcome["status"], error.type, error.message)
     return outcome["value"]
 
 
@@ -130,8 +135,8 @@ def _work(
     else:
         arguments = kwargs
     try:
-        return name, json.loads(json.dumps(arguments, allow_nan=False))
-    except (TypeError, ValueError) as error:
+        return name, json.loads(encoded(arguments))
+    except ValueError as error:
         raise InvalidArgument(
             f"the arguments of task {name!r} have to reach another process: {error}; pass what is "
             "JSON"
@@ -199,8 +204,13 @@ class _Part:
         """How the run is over, if it is: perhaps it was ended by somebody who did not know that it
         is awaited."""
         [document] = await self._scope.producer.state([f"r:{self._request.run_id}"])
-        run = None if document is None else RunDocument.model_validate_json(document)
-        if run is None or run.status == "running" or run.will_retry:
+        if document is None:
+            return None
+        ids = {"id_": self._request.run_id, "session_id": self._request.session_id}
+        run = readable(RunDocument, document, "run", **ids)
+        if run is None:
+            return await self._result() or unreadable_outcome("how it ended cannot be read")
+        if run.status == "running" or run.will_retry:
             return None
         error = None if run.error is None else run.error.model_dump()
         return await self._result() or {"status": run.status, "error": error, "value": None}

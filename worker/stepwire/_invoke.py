@@ -23,6 +23,7 @@ from stepwire_core.documents import (
     ErrorInfo,
 )
 from stepwire_core.errors import HandlerNotFound, SessionFull, ValueTooLarge
+from stepwire_core.json_values import encoded
 from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
@@ -91,14 +92,14 @@ class Invoker:
             return Ending("ok")
         what = f"the result of task {request.handler!r}"
         try:
-            encoded = json.dumps(result, allow_nan=False)
-            require_size(what, encoded, self._settings.max_event_bytes)
+            text = encoded(result)
+            require_size(what, text, self._settings.max_event_bytes)
         except ValueTooLarge as error:
             return Ending("error", ErrorInfo.of(error))
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             message = f"{what} has to reach another process: {error}"
             return Ending("error", ErrorInfo(type="InvalidArgument", message=message))
-        return Ending("ok", result=json.loads(encoded))
+        return Ending("ok", result=json.loads(text))
 
     def _watching(self, asked: Cancellable) -> AbstractContextManager[None]:
         return nullcontext() if self._signals is None else self._signals.watching(asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from stepwire._attributes import Checked, flag
 from stepwire._node import Node
 from stepwire_core.documents import ASSISTANT_MESSAGE, USER_MESSAGE, ErrorInfo
 
@@ -22,10 +23,12 @@ class Said(Node):
 
     _what: ClassVar[str] = "message"
 
+    disable_feedback = Checked[bool, "bool | None"](flag, bool)
+
     def __init__(
         self,
         content: object = "",
-        author: str = "Assistant",
+        author: str | None = "Assistant",
         language: str | None = None,
         elements: Sequence[Element] | None = None,
         type: str = ASSISTANT_MESSAGE,
@@ -36,7 +39,7 @@ class Said(Node):
         disable_feedback: bool | None = None,
     ) -> None:
         super().__init__(
-            name=author,
+            name="Assistant" if author is None else author,
             type=type,
             id=id,
             parent_id=parent_id,
@@ -84,10 +87,10 @@ class Said(Node):
         await scope.producer.room()
         return scope
 
-    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
-        document = super()._document(scope, started_at, ts)
-        document.disable_feedback = self.disable_feedback
-        return document
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+        return super()._document(
+            scope, started_at, ts, disable_feedback=self.disable_feedback, **own
+        )
 
 
 class Message(Said):

@@ -3,31 +3,72 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from pydantic import ValidationError
+
+from stepwire._attributes import (
+    Checked,
+    id_of_parent,
+    mapping,
+    own_id,
+    refusal,
+    text,
+    text_or_none,
+    words,
+)
 from stepwire._contents import content_store
 from stepwire._context import Frame, Scope, current_frame
 from stepwire._element import Element
 from stepwire._text import as_text, bounded, cut, labels
 from stepwire_core.clock import now
-from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument, StepStatus, TextField
+from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument, TextField
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.events import remove_event, step_event
-from stepwire_core.ids import check_id, new_id
+from stepwire_core.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from stepwire._producer import Put
     from stepwire_core.events import NewEvent
 
 
+def _elements(value: object, name: str, noun: str) -> list[Element]:
+    """None are none. A list stays the one that it is: what is put into it later counts."""
+    given = [] if value is None else value
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise refusal(name, noun, "must be a list of elements", value)
+    for element in given:
+        if not isinstance(element, Element):
+            raise InvalidArgument(
+                f"the elements of a {noun} are cl.Image, cl.File and so on, "
+                f"not {type(element).__name__}"
+            )
+    return given if isinstance(given, list) else list(given)
+
+
 class Node:
-    """A node: made by hand, bound to the running session when it is first sent."""
+    """A node: made by hand, bound to the running session when it is first sent.
+
+    What is assigned to its attributes is checked there, with InvalidArgument for what cannot be
+    sent; what is put into its metadata, tags and elements later is shown as far as it can be.
+    """
 
     _what: ClassVar[str]
+
+    id = Checked[str, "str | UUID"](own_id)
+    parent_id = Checked["str | None", "str | UUID | None"](id_of_parent, NoneType)
+    name = Checked[str, str](text, str)
+    type = Checked[str, str](text, str)
+    metadata = Checked["dict[str, Any]", "Mapping[str, Any] | None"](mapping, dict)
+    tags = Checked["list[str]", "Sequence[str] | None"](words)
+    language = Checked["str | None", "str | None"](text_or_none, str, NoneType)
+    elements = Checked["list[Element]", "Sequence[Element] | None"](_elements)
 
     def __init__(
         self,
@@ -41,15 +82,25 @@ class Node:
         language: str | None,
         elements: Sequence[Element] | None,
     ) -> None:
-        self.name = _text(name, f"the name of a {self._what}")
-        self.type = _text(type, f"the type of a {self._what}")
-        self.id = new_id() if id is None else check_id(id, self._what)
-        self.parent_id = None if parent_id is None else check_id(parent_id, "parent")
-        self.metadata = dict(metadata or {})
-        self.tags = list(tags or ())
-        self.elements = checked_elements(elements or (), self._what)
+        self.name = name
+        self.type = type
+        if id is None:
+            self._checked_id = new_id()
+        else:
+            self.id = id
+        self.parent_id = parent_id
+        self._checked_metadata: dict[str, Any] = {}
+        self._checked_tags: list[str] = []
+        self._checked_elements: list[Element] = []
+        # Copies: the caller may go on to use what was given.
+        if metadata:
+            self.metadata = dict(metadata) if isinstance(metadata, dict) else metadata
+        if tags:
+            self.tags = tags[:] if isinstance(tags, list) else tags
+        if elements:
+            self.elements = elements[:] if isinstance(elements, list) else elements
         self.language = language
-        self.status: StepStatus = "running"
+        self.status: str = "running"
         self.error: ErrorInfo | None = None
         self.started_at: str | None = None
         self.ended_at: str | None = None
@@ -242,6 +293,8 @@ class Node:
             self._store(waiting)
 
     def _unstored(self) -> list[Element]:
+        if not self.elements:
+            return []
         # One that was sent with another step is sent with this one, too.
         self.elements = [
             element if element.for_id in (None, self.id) else element._again()
@@ -254,49 +307,53 @@ class Node:
         for element in elements:
             element._store(scope, self.id)
 
+    def _shown_elements(self) -> list[Element]:
+        if not self.elements:
+            return []
+        # A list takes whatever is put into it; said where elements are stored, passed over here.
+        return [element for element in self.elements if isinstance(element, Element)]
+
     def _announcements(self) -> list[NewEvent]:
-        return [event for element in self.elements for event in element._announcement()]
+        return [event for element in self._shown_elements() for event in element._announcement()]
 
-    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
-        return StepDocument(
-            id=self.id,
-            session_id=scope.session_id,
-            run_id=scope.run_id or None,
-            attempt=scope.attempt,
-            parent_id=self.parent_id,
-            name=cut(self.name),
-            type=cut(self.type),
-            status=self.status,
-            input=self._shown("input", scope.producer.max_text_chars),
-            output=self._shown("output", scope.producer.max_text_chars),
-            language=self.language and cut(self.language),
-            tags=labels(self.tags),
-            metadata=bounded(self.metadata, scope.producer.max_metadata_chars),
-            elements=[element.id for element in self.elements if element._is_with(self.id)],
-            started_at=started_at,
-            ended_at=self.ended_at,
-            error=self.error,
-            ts=ts,
-        )
-
-
-def checked_elements(elements: Sequence[Element], what: str) -> list[Element]:
-    """``elements``, when they are some."""
-    for element in elements:
-        if not isinstance(element, Element):
-            raise InvalidArgument(
-                f"the elements of a {what} are cl.Image, cl.File and so on, "
-                f"not {type(element).__name__}"
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+        producer = scope.producer
+        try:
+            return StepDocument(
+                id=self.id,
+                session_id=scope.session_id,
+                run_id=scope.run_id or None,
+                attempt=scope.attempt,
+                parent_id=self.parent_id,
+                name=cut(self.name),
+                type=cut(self.type),
+                status=self.status,
+                input=self._shown("input", producer.max_text_chars),
+                output=self._shown("output", producer.max_text_chars),
+                language=self.language and cut(self.language),
+                tags=labels(self.tags),
+                metadata=bounded(self.metadata, producer.max_metadata_chars),
+                elements=[item.id for item in self._shown_elements() if item._is_with(self.id)],
+                started_at=started_at,
+                ended_at=self.ended_at,
+                error=self.error,
+                ts=ts,
+                **own,
             )
-    return list(elements)
+        except ValidationError as error:
+            # An attribute that only we set.
+            first = error.errors(include_input=False)[0]
+            raise InvalidArgument(
+                f"{self._what} {self.name!r} cannot be sent: its {first['loc'][0]} was set to "
+                f"something else ({first['msg']})"
+            ) from error
+
+
+def checked_elements(elements: object, what: str) -> list[Element]:
+    """A list of ``elements``, when they are some; None are none."""
+    return list(_elements(elements, "elements", what))
 
 
 def _cut_off(limit: int) -> str:
     """What stands where a text was cut off."""
     return f"\n… [cut off after {limit} characters]"
-
-
-def _text(value: object, what: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgument(f"{what} must be a string, not {type(value).__name__}")
-    return value

@@ -6,7 +6,6 @@ that handler blocks the event loop, and so that plain scripts and threads need n
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -46,6 +45,7 @@ from stepwire_core.log import (
     document_of,
 )
 from stepwire_core.redis_errors import condemns
+from stepwire_core.runs import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +149,7 @@ class Publisher:
         # Left behind, it goes with the session.
         with suppress(StoreUnavailable, StoreRefused), translated_sync(self.redis):
             self.redis.hdel(keys.results, run_id)
-        return cast("dict[str, Any]", json.loads(result))
+        return outcome_of(run_id, session_id, result)
 
     def register(self, registration: Registration) -> None:
         """Make a run known; blocking.

@@ -6,11 +6,13 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from stepwire._user_session import store_changes
 from stepwire._waiting import waited_for
 from stepwire_core.clock import now
 from stepwire_core.documents import AskDocument, AskStatus
 from stepwire_core.errors import StepwireError
 from stepwire_core.events import ask_end_event, ask_event
+from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from stepwire._context import Scope
@@ -39,6 +41,7 @@ class Question:
             SessionNotFound, RunFenced, RunEnded, StoreUnavailable: it cannot be asked.
         """
         try:
+            store_changes(self._scope)
             await self._scope.producer.flush()
             try:
                 async with asyncio.timeout(timeout_s):
@@ -81,4 +84,7 @@ class Question:
 
     async def _look(self) -> AskDocument | None:
         state = await self._scope.producer.state([f"a:{self._document.id}"])
-        return None if state[0] is None else AskDocument.model_validate_json(state[0])
+        if state[0] is None:
+            return None
+        ids = {"id_": self._document.id, "session_id": self._scope.session_id}
+        return readable(AskDocument, state[0], "ask", **ids)

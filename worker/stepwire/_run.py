@@ -18,13 +18,13 @@ from stepwire._message import ErrorMessage
 from stepwire._producer import Silent
 from stepwire._registration import Activity
 from stepwire._turns import Turns
+from stepwire._user_session import store_changes
 from stepwire_core.clock import now
 from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.documents import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
     OPTIONAL_HANDLERS,
-    EndStatus,
     ErrorInfo,
 )
 from stepwire_core.errors import RunEnded, SessionFull, SessionNotFound, StepwireError
@@ -183,6 +183,7 @@ class Runner:
         scope.end_open(ending.of_open)
         if ending.status == "cancelled":
             await self._invoker.on_stop(scope)
+        store_changes(scope)
         after_s = self._next_try(request, ending, producer.attempt)
         if ending.status == "error" and ending.error is not None and after_s is None:
             self._show(ending.error, scope)
@@ -230,7 +231,7 @@ class Runner:
         return self._handlers.policy(request.handler).delay_s(ending.cause, attempt)
 
     async def _bury(
-        self, request: RunRequest, status: EndStatus, error: ErrorInfo | None, attempts: int
+        self, request: RunRequest, status: str, error: ErrorInfo | None, attempts: int
     ) -> None:
         """Remember a run that has ended badly.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from stepwire._attributes import Checked, flag, flag_or_text, text_or_none
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._node import Node
 from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument
@@ -66,6 +68,12 @@ class Step(Node):
 
     _what: ClassVar[str] = "step"
 
+    icon = Checked["str | None", "str | None"](text_or_none, str, NoneType)
+    show_input = Checked["bool | str", "bool | str | None"](flag_or_text, bool, str)
+    default_open = Checked[bool, "bool | None"](flag, bool)
+    auto_collapse = Checked[bool, "bool | None"](flag, bool)
+    disable_feedback = Checked[bool, "bool | None"](flag, bool)
+
     def __init__(
         self,
         name: str | None = None,
@@ -77,11 +85,11 @@ class Step(Node):
         tags: Sequence[str] | None = None,
         language: str | None = None,
         icon: str | None = None,
-        show_input: bool | str = False,
-        default_open: bool = False,
-        auto_collapse: bool = False,
-        root: bool = False,
-        disable_feedback: bool = True,
+        show_input: bool | str | None = False,
+        default_open: bool | None = False,
+        auto_collapse: bool | None = False,
+        root: bool | None = False,
+        disable_feedback: bool | None = True,
     ) -> None:
         super().__init__(
             name=type if name is None else name,
@@ -97,8 +105,8 @@ class Step(Node):
         self.show_input = show_input
         self.default_open = default_open
         self.auto_collapse = auto_collapse
-        self.root = root
-        self.disable_feedback = disable_feedback
+        self.root = bool(root)
+        self.disable_feedback = True if disable_feedback is None else disable_feedback
         self._entered = False
         self._token: Token[Frame | None] | None = None
 
@@ -281,14 +289,18 @@ class Step(Node):
     def _default_parent(self, frame: Frame) -> str | None:
         return None if self.root else frame.parent_id
 
-    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
-        document = super()._document(scope, started_at, ts)
-        document.show_input = self.show_input
-        document.disable_feedback = self.disable_feedback
-        document.default_open = self.default_open
-        document.auto_collapse = self.auto_collapse
-        document.icon = self.icon
-        return document
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+        return super()._document(
+            scope,
+            started_at,
+            ts,
+            show_input=self.show_input,
+            disable_feedback=self.disable_feedback,
+            default_open=self.default_open,
+            auto_collapse=self.auto_collapse,
+            icon=self.icon,
+            **own,
+        )
 
 
 def outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:

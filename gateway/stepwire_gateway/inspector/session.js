@@ -85,6 +85,15 @@
  *   | {kind: "uploads"}} Change
  */
 
+/** What names the document of an event; without it there is nothing to show. */
+const ID_OF = {
+  "step.start": "id", "step.update": "id", "step.end": "id", "step.delta": "id", "step.remove": "id",
+  "element.add": "id", "element.remove": "id",
+  "ask": "id", "ask.end": "id",
+  "feedback": "step_id",
+  "run.start": "run_id", "run.end": "run_id",
+};
+
 const TEXT_FIELDS = /** @type {const} */ (["input", "output"]);
 
 export class Session {
@@ -104,15 +113,20 @@ export class Session {
   /** The step of each element that has one. @type {Map<string, Node>} */
   #holders = new Map();
   #ordinal = 0;
+  /** Documents that this page cannot show: each costs itself alone. */
+  unread = 0;
 
   /**
-   * Folds one event in. Event types that are not known change nothing.
+   * Folds one event in. Event types that are not known change nothing, and neither does a document
+   * that is none.
    *
    * @param {string} type
    * @param {any} data
    * @returns {Change[]} in the order to be shown
    */
   apply(type, data) {
+    const id = ID_OF[type];
+    if (id && !this.#isReadable(data, id)) return [];
     switch (type) {
       case "snapshot":
         return this.#replaceAll(data);
@@ -130,7 +144,7 @@ export class Session {
         return this.#detach(data.id);
       case "ask":
       case "ask.end":
-        return this.#ask(data);
+        return this.#ask(withLists(data));
       case "feedback":
         return this.#rate(data);
       case "run.start":
@@ -141,8 +155,22 @@ export class Session {
     }
   }
 
+  #isReadable(data, id) {
+    const readable = typeof data === "object" && data !== null && typeof data[id] === "string";
+    if (!readable) this.unread += 1;
+    return readable;
+  }
+
   /** @returns {Change[]} */
-  #replaceAll({ runs, steps, elements = [], asks = [], feedback = [] }) {
+  #replaceAll(snapshot) {
+    if (!isObject(snapshot)) {
+      this.unread += 1;
+      return [];
+    }
+    const documents = (name, id) =>
+      Array.isArray(snapshot[name]) ? snapshot[name].filter((item) => this.#isReadable(item, id)) : [];
+    const runs = documents("runs", "run_id");
+    const steps = documents("steps", "id");
     this.steps.clear();
     this.runs.clear();
     this.roots = [];
@@ -160,9 +188,9 @@ export class Session {
       this.#put("step", step.id, withTexts(step));
     }
     for (const run of waiting) this.#put("run", run.run_id, run);
-    for (const element of elements) this.#attach(element);
-    for (const ask of asks) this.#ask(ask);
-    for (const item of feedback) this.#rate(item);
+    for (const element of documents("elements", "id")) this.#attach(element);
+    for (const ask of documents("asks", "id")) this.#ask(withLists(ask));
+    for (const item of documents("feedback", "step_id")) this.#rate(item);
     return [{ kind: "reset" }];
   }
 
@@ -347,7 +375,18 @@ function withTexts(step) {
     const value = step[field] ?? "";
     step[field] = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   }
+  step.tags = Array.isArray(step.tags) ? step.tags : [];
+  step.metadata = isObject(step.metadata) ? step.metadata : {};
+  step.error = isObject(step.error) ? step.error : null;
   return step;
+}
+
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+function withLists(ask) {
+  ask.actions = Array.isArray(ask.actions) ? ask.actions.filter(isObject) : [];
+  ask.accept = Array.isArray(ask.accept) ? ask.accept.filter((item) => typeof item === "string") : [];
+  return ask;
 }
 
 /** The end of a step repeats what was streamed; telling the difference spares a rewrite of it. */
