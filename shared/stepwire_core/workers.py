@@ -52,6 +52,9 @@ class WorkerDocument(_Document):
     lease_s: float
     state: WorkerState
     runs: list[RunningRun] = []
+    left_behind: int = 0
+    """Tasks and threads that go on although nobody awaits them, since their code could not be
+    stopped. They take no place."""
 
 
 def worker_key(queue_name: str, worker_id: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from stepwire._contents import content_store
 from stepwire._context import Frame, Scope, current_frame
 from stepwire._element import Element
 from stepwire._text import as_text, bounded, cut, labels
+from stepwire._threads import in_thread
 from stepwire_core.clock import now
 from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument, StepStatus, TextField
 from stepwire_core.errors import InvalidArgument
@@ -52,6 +52,7 @@ class Node:
         self.started_at: str | None = None
         self.ended_at: str | None = None
         self._scope: Scope | None = None
+        self._begun: StepDocument
         self._texts: dict[TextField, list[str]] = {"input": [], "output": []}
         self._length: dict[TextField, int] = {"input": 0, "output": 0}
         self._cut: set[TextField] = set()
@@ -128,10 +129,12 @@ class Node:
                 self.parent_id = self._default_parent(frame)
             started_at = now()
             scope = frame.scope
-            start = step_event("step.start", self._document(scope, started_at, started_at))
+            document = self._document(scope, started_at, started_at)
+            start = step_event("step.start", document)
             with scope.producer.lock:
                 scope.producer.publish(start, *self._announcements())
                 self._scope = scope
+                self._begun = document
                 self.started_at = started_at
                 scope.open[self.id] = self
         return self._scope
@@ -146,9 +149,27 @@ class Node:
             self.error = error
             self.ended_at = now()
             scope.open.pop(self.id, None)
-            scope.producer.publish(
-                *self._announcements(), step_event("step.end", self._current(self.ended_at))
-            )
+            try:
+                end = step_event("step.end", self._current(self.ended_at))
+                events = [*self._announcements(), end]
+            except Exception:
+                # User code has put something into it that cannot be shown: it ends without that.
+                scope.producer.publish(step_event("step.end", self._bare(scope, self.ended_at)))
+                raise
+            scope.producer.publish(*events)
+
+    def _bare(self, scope: Scope, ts: str) -> StepDocument:
+        """As it began, with the text that is shown by now."""
+        limit = scope.producer.max_text_chars
+        update = {
+            "status": self.status,
+            "error": self.error,
+            "input": self._shown("input", limit),
+            "output": self._shown("output", limit),
+            "ended_at": ts,
+            "ts": ts,
+        }
+        return self._begun.model_copy(update=update)
 
     def _update(self) -> None:
         if self._scope is None:
@@ -173,18 +194,18 @@ class Node:
             self._remove()
             return
         await scope.producer.flush()
-        objects = await asyncio.to_thread(store.objects_below, scope.session_id, self.id)
+        objects = await in_thread(store.objects_below, scope.session_id, self.id)
         self._remove()
         # After the event is stored: nobody is to be shown what is not there.
         await scope.producer.flush()
-        await asyncio.to_thread(store.remove_objects, scope.session_id, objects)
+        await in_thread(store.remove_objects, scope.session_id, objects)
 
     # -- elements -------------------------------------------------------------------------------
 
     async def _store_elements(self) -> None:
         """Put the bytes of its elements in place; what is sent of it next shows them."""
         if waiting := self._unstored():
-            await asyncio.to_thread(self._store, waiting)
+            await in_thread(self._store, waiting)
 
     def _store_elements_sync(self) -> None:
         """The same, for code without an event loop."""

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from stepwire._threads import short_call
 from stepwire_core.events import ALWAYS_TAKEN, NewEvent, delta_event
 from stepwire_core.log import Appended, Batch, Registration
 from stepwire_core.text import require_size
@@ -197,7 +198,7 @@ class Producer:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        return await asyncio.to_thread(self.publisher.state, self.session_id, fields)
+        return await short_call(self.publisher.state, self.session_id, fields)
 
     async def result(self, run_id: str) -> dict[str, Any] | None:
         """What an awaited run has come to; None: it has not. It is handed over once.
@@ -206,7 +207,7 @@ class Producer:
             SessionNotFound: the session is gone.
             StoreUnavailable: Redis does not answer.
         """
-        return await asyncio.to_thread(self.publisher.result, self.session_id, run_id)
+        return await short_call(self.publisher.result, self.session_id, run_id)
 
     async def register(self, run_id: str, work: str) -> None:
         """Make a run known that this one starts.
@@ -222,7 +223,7 @@ class Producer:
             parent_run_id=self.run_id,
             parent_attempt=self.attempt,
         )
-        await asyncio.to_thread(self.publisher.register, registration)
+        await short_call(self.publisher.register, registration)
 
     async def cancel(self, run_id: str) -> None:
         """Ask for a run of the session to be cancelled.
@@ -230,7 +231,7 @@ class Producer:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        await asyncio.to_thread(self.publisher.cancel, self.session_id, run_id)
+        await short_call(self.publisher.cancel, self.session_id, run_id)
 
     def _next_batch(self, events: list[NewEvent]) -> Batch:
         batch = Batch(

@@ -13,7 +13,7 @@ from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL
 from stepwire_core.pubsub import PubSubLink
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from stepwire_core.log import EventLog
     from stepwire_core.settings import Settings
@@ -29,14 +29,14 @@ class Cancellable:
 
     session_id: str
     run_id: str
-    task: asyncio.Task[object]
+    stop: Callable[[], object]
     requested: bool = field(default=False)
 
     def cancel(self) -> None:
         """Cancel the handler, once."""
         if not self.requested:
             self.requested = True
-            self.task.cancel()
+            self.stop()
 
 
 class Signals:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import time
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -20,8 +22,11 @@ from arq.worker import Worker, func
 from stepwire._assembly import assembled
 from stepwire._claims import Claims
 from stepwire._job import Job
-from stepwire._places import Places
-from stepwire_core.connections import UNAVAILABLE, connect, new_pool, require
+from stepwire._loop import WorkerLoop, new_loop, run_through
+from stepwire._slots import Slots
+from stepwire._stopping import END_S, Stopping
+from stepwire_core.backoff import Backoff
+from stepwire_core.connections import UNAVAILABLE, connect, new_pool, require, translated
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.queue import RUN_FUNCTION, wake_key
 
@@ -35,6 +40,12 @@ logger = logging.getLogger("stepwire.worker")
 _OUTAGE_DELAY_S: Final = 0.5
 _WAKE_BLOCK_S: Final = 5
 
+_JOBS_S: Final = 4.0
+"""So long runs that were stopped may take to store their ends."""
+
+_OTHERS_S: Final = 0.5
+"""So long tasks that handlers have left behind may clean up."""
+
 
 def run_worker(handlers: Handlers, settings: Settings) -> None:
     """Execute runs until SIGTERM or SIGINT; then take no more, and give running ones ``grace_s`` to
@@ -43,14 +54,14 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
     Raises:
         SettingsError: no Redis answers.
     """
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(require(settings.redis_url, "STEPWIRE_REDIS_URL"))
         loop.run_until_complete(require(settings.effective_queue_url, "STEPWIRE_QUEUE_URL"))
         StepwireWorker(handlers, settings).run()
     finally:
-        loop.run_until_complete(loop.shutdown_default_executor())
+        # Not `shutdown_default_executor`: that waits for threads of user code.
         asyncio.set_event_loop(None)
         loop.close()
 
@@ -64,8 +75,7 @@ class StepwireWorker(Worker):
             functions=[func(cast("Any", self._execute), name=RUN_FUNCTION)],
             queue_name=settings.queue_name,
             redis_pool=ArqRedis(new_pool(settings.effective_queue_url)),
-            on_shutdown=self._stop,
-            job_completion_wait=max(1, int(settings.grace_s)),
+            handle_signals=False,
         )
         self._handlers = handlers
         self._settings = settings
@@ -73,7 +83,34 @@ class StepwireWorker(Worker):
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._claims = Claims(self.pool, settings, handlers.max_running)
-        self._places = Places(settings.max_jobs, self._claims, self.loop, on_free=self._wake.set)
+        self._slots = Slots(settings.max_jobs, self._claims, self.loop, on_free=self._wake.set)
+        self._stopping = Stopping(self.loop, settings.grace_s, on_told=self._told_to_stop)
+        self._draining: asyncio.Task[None] | None = None
+
+    def run(self) -> None:
+        """Work until the process is told to stop, then end what is running, and leave nothing
+        behind that other processes could see."""
+        self._stopping.watch()
+        self.main_task = self.loop.create_task(self.main())
+        code = 1
+        try:
+            run_through(self.loop, self.main_task)
+        except asyncio.CancelledError:
+            if self._stopping.is_told:
+                code = 0
+            else:
+                logger.error("user code has cancelled the worker's own tasks: it ends")  # noqa: TRY400
+        finally:
+            self._stopping.end_within(END_S)
+            try:
+                run_through(self.loop, self.loop.create_task(self.close()))
+            except Exception:
+                # It must not hide why the worker ends.
+                logger.exception("the worker could not end in order")
+            finally:
+                self._stopping.leave(code)
+        if code:
+            sys.exit(code)
 
     async def main(self) -> None:
         """Instead of arq's loop: look when woken, at least every ``poll_s``."""
@@ -83,7 +120,7 @@ class StepwireWorker(Worker):
                 self._settings,
                 self.pool,
                 self._claims,
-                self._places,
+                self._slots,
                 stopping=lambda: not self.allow_pick_jobs,
             )
         )
@@ -106,10 +143,38 @@ class StepwireWorker(Worker):
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    async def _stop(self, ctx: dict[Any, Any]) -> None:
-        del ctx
-        # Not at the end of main: it is cancelled before the last jobs have ended.
+    def _told_to_stop(self) -> None:
+        logger.info("told to stop", extra={"running": len(self.tasks)})
+        self.allow_pick_jobs = False
+        self._draining = self.loop.create_task(self._drain(), name="stepwire-drain")
+
+    async def _drain(self) -> None:
+        """Let what is running come to its end, for as long as it may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.grace_s):
+                while running := [task for task in self.tasks.values() if not task.done()]:
+                    await asyncio.wait(running)
+        if self.main_task is not None:
+            self.main_task.cancel()
+
+    async def close(self) -> None:
+        """End the runs that are left, so that others take them up, then the parts of the worker.
+
+        Not at the end of main, which is cancelled before: what the runs need outlives it.
+        """
+        self.allow_pick_jobs = False
+        for job in list(self._slots.jobs.values()):
+            job.stop()
+        if running := list(self.tasks.values()):
+            await asyncio.wait(running, timeout=_JOBS_S)
         await self._parts.aclose()
+        await self.pool.aclose(close_connection_pool=True)
+        tasks = self.loop.tasks if isinstance(self.loop, WorkerLoop) else asyncio.all_tasks()
+        others = tasks - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=_OTHERS_S)
 
     async def _look(self) -> None:
         if self._takes_jobs() and await self._claims.is_something_due():
@@ -127,7 +192,7 @@ class StepwireWorker(Worker):
             while True:
                 while not self._takes_jobs():
                     # A wake that we took now would be lost to a worker that has room.
-                    await self._places.freed()
+                    await self._slots.freed()
                 try:
                     reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
                     popped = await cast("Awaitable[list[bytes] | None]", reply)
@@ -142,30 +207,43 @@ class StepwireWorker(Worker):
             await redis.aclose()
 
     def _takes_jobs(self) -> bool:
-        return self.allow_pick_jobs and self._places.left > 0
+        return self.allow_pick_jobs and self._slots.left > 0
 
     async def _claim(self) -> None:
         """Start as many jobs as there are and as there is room for."""
         async with self._claiming:
             if not self._takes_jobs():
                 return
-            for claimed in await self._claims.claim(self._places.left, self._places.jobs):
-                job = Job(claimed, self._runner, self._settings.lease_s)
-                self._places.put(job)
+            for claimed in await self._claims.claim(self._slots.left, self._slots.jobs):
+                slot = self._slots.slot(claimed.lease)
+                job = Job(claimed, slot, self._runner, self._settings.lease_s)
+                self._slots.jobs[job.lease.job_id] = job
                 self.tasks[job.lease.job_id] = task = self.loop.create_task(self._execute(job))
                 task.add_done_callback(partial(self._job_over, job))
 
     async def _execute(self, job: Job) -> None:
         """Execute a job, and take it off the queue or give it back."""
         again = await job.execute()
-        await asyncio.shield(self._settle(job, again))
-
-    async def _settle(self, job: Job, again: Again | None) -> None:
         if job.is_lost:
             # It was passed over here as long as it was executed; perhaps nobody else has it by now.
             self._wake.set()
-            return
-        await self._claims.settle(job.lease, due_in_s=again.after_s if again else None)
+        else:
+            await self._settle(job, again)
+
+    async def _settle(self, job: Job, again: Again | None) -> None:
+        """Once its lease is over the job is anybody's: it need not be repeated any longer."""
+        delays, deadline = Backoff(), time.monotonic() + self._settings.lease_s
+        while True:
+            try:
+                async with translated(self.pool):
+                    await self._claims.settle(job.lease, due_in_s=again.after_s if again else None)
+                break
+            except StoreUnavailable as error:
+                if time.monotonic() > deadline:
+                    fields = {"job_id": job.lease.job_id, "error": str(error)}
+                    logger.warning("a job was not given back: its lease lapses", extra=fields)
+                    return
+            await asyncio.sleep(delays.next_s())
         if again is not None and again.waits is not None:
             with suppress(StoreUnavailable):
                 await self._runner.turns.look_again(again.waits)
@@ -176,4 +254,5 @@ class StepwireWorker(Worker):
             self._wake.set()
         else:
             self.tasks.pop(job.lease.job_id, None)
-        self._places.remove(job)
+        del self._slots.jobs[job.lease.job_id]
+        job.slot.free()
