@@ -62,6 +62,9 @@ class WorkerDocument(_Document):
     state: str
     """One of :data:`WorkerState`, or a newer version's."""
     runs: list[RunningRun] = []
+    left_behind: int = 0
+    """Tasks and threads that go on although nobody awaits them, since their code could not be
+    stopped. They take no place."""
 
 
 def worker_key(queue_name: str, worker_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis import Redis
 
 import stepwire as cl
 from bench import Bench
@@ -14,6 +15,7 @@ from stepwire._run import Runner
 from stepwire_core.errors import RunFenced
 from stepwire_core.events import delta_event, run_start_event, step_event
 from stepwire_core.ids import new_id
+from stepwire_core.keys import SessionKeys
 from stepwire_core.queue import RunRequest
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +172,22 @@ async def test_a_worker_that_died_before_its_first_event_still_gets_an_end(bench
     run = await bench.run(handler, run_id=run_id)
     assert (run.status, run.will_retry) == ("interrupted", False)
     assert await bench.types() == ["run.end"]
+
+
+async def test_a_lost_attempt_whose_session_cannot_be_read_is_ended_all_the_same(
+    bench: Bench,
+) -> None:
+    run_id = new_id()
+    await _lost_attempt(bench, run_id)
+    with Redis.from_url(bench.settings.redis_url) as redis:
+        redis.hset(SessionKeys.of(bench.session_id).state, "s:junk", "0000000000000001  {no JSON")
+    with collecting() as handlers:
+        handlers.add("task", lambda: None)
+    request = RunRequest(session_id=bench.session_id, run_id=run_id, handler="task")
+    await Runner(handlers, bench.log, bench.publisher, bench.settings).execute(request)
+    run = await bench.log.run(bench.session_id, run_id)
+    assert run is not None
+    assert (run.status in ("error", "interrupted"), run.will_retry) == (True, False)
 
 
 async def test_a_run_that_is_over_is_not_run_again(bench: Bench) -> None:

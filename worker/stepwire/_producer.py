@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from stepwire._buffer import Source, fresh
+from stepwire._threads import short_call
 from stepwire_core.log import Registration
 from stepwire_core.text import require_size
 
@@ -191,7 +192,7 @@ class Producer:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        return await asyncio.to_thread(self.publisher.state, self.session_id, fields)
+        return await short_call(self.publisher.state, self.session_id, fields)
 
     async def result(self, run_id: str) -> dict[str, Any] | None:
         """What an awaited run has come to; None: it has not. It is handed over once.
@@ -200,7 +201,7 @@ class Producer:
             SessionNotFound: the session is gone.
             StoreUnavailable: Redis does not answer.
         """
-        return await asyncio.to_thread(self.publisher.result, self.session_id, run_id)
+        return await short_call(self.publisher.result, self.session_id, run_id)
 
     async def register(self, run_id: str, work: str) -> None:
         """Make a run known that this one starts.
@@ -216,7 +217,7 @@ class Producer:
             parent_run_id=self.run_id,
             parent_attempt=self.attempt,
         )
-        await asyncio.to_thread(self.publisher.register, registration)
+        await short_call(self.publisher.register, registration)
 
     async def cancel(self, run_id: str) -> None:
         """Ask for a run of the session to be cancelled.
@@ -224,7 +225,7 @@ class Producer:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        await asyncio.to_thread(self.publisher.cancel, self.session_id, run_id)
+        await short_call(self.publisher.cancel, self.session_id, run_id)
 
 
 class Silent(Producer):

@@ -14,7 +14,7 @@ from stepwire_core.pubsub import PubSubLink
 from stepwire_core.supervision import Fail, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from stepwire_core.log import EventLog
 
@@ -30,14 +30,14 @@ class Cancellable:
 
     session_id: str
     run_id: str
-    task: asyncio.Task[object]
+    stop: Callable[[], object]
     requested: bool = field(default=False)
 
     def cancel(self) -> None:
         """Cancel the handler, once."""
         if not self.requested:
             self.requested = True
-            self.task.cancel()
+            self.stop()
 
 
 class Signals:
