@@ -42,7 +42,7 @@ HEAD_BYTES: Final = 16
 """What :func:`by_head` looks at."""
 
 
-_FORM: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
+_FORM: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+([ \t]*;[\x20-\x7e]*)?", re.ASCII)
 
 
 def is_valid(value: str) -> bool:

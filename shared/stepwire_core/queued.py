@@ -95,7 +95,7 @@ def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun |
         stored = stored_job(job)
         request = RunRequest.model_validate(stored.arguments[0])
         queued_at = _written(stored.queued_ms)
-    except (ValueError, LookupError, OverflowError):
+    except (ValueError, LookupError, TypeError, OverflowError):
         # Somebody else's job in our queue.
         return None
     state: Literal["running", "queued", "held", "deferred"] = "queued"

@@ -42,7 +42,7 @@ def test_a_session_with_broken_documents_is_read_run_taken_up_and_resumed(stack:
     session = gateway.create_session()
     state = SessionKeys.of(session).state
     for field, value in BROKEN.items():
-        stack.redis.hset(state, field, value)
+        stack.redis.execute_command("HSET", state, field, value)
     user = SessionKeys.of(session).meta.removesuffix("meta") + "user"
     stack.redis.hset(user, "broken", "{no JSON")
 

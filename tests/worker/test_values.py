@@ -1,4 +1,4 @@
-"""What is put into a step can be sent, stored and read again; what hides stays hidden."""
+"""What is put into a step can be sent, stored and read again; what a model hides stays hidden."""
 
 from __future__ import annotations
 
@@ -75,21 +75,10 @@ async def test_an_attribute_is_refused_where_it_is_assigned(
 
 async def test_none_is_taken_where_the_library_whose_api_this_is_takes_it(bench: Bench) -> None:
     options: dict[str, Any] = dict.fromkeys(
-        (
-            "name",
-            "id",
-            "parent_id",
-            "elements",
-            "metadata",
-            "tags",
-            "language",
-            "icon",
-            "show_input",
-            "default_open",
-            "auto_collapse",
-            "root",
-            "disable_feedback",
-        )
+        [
+            *("name", "id", "parent_id", "elements", "metadata", "tags", "language", "icon"),
+            *("show_input", "default_open", "auto_collapse", "root", "disable_feedback"),
+        ]
     )
 
     async def handler() -> None:
@@ -331,10 +320,20 @@ class Writes:
         return self._text
 
 
+CHANGES: list[tuple[str, object]] = [
+    ("display", "up"),
+    ("mime", "x"),
+    ("mime", "text/plain\r\nX-Forged: yes;"),
+    ("mime", "text/plain\r\n;"),
+    ("size", "xl"),
+    ("name", 5),
+]
+
+
 async def test_element_attributes_and_props_can_be_stored(bench: Bench) -> None:
     async def handler() -> None:
         element = cl.Text("t", content="half \ud83d")
-        for name, value in (("display", "up"), ("mime", "x"), ("size", "xl"), ("name", 5)):
+        for name, value in CHANGES:
             with pytest.raises(cl.InvalidArgument):
                 setattr(element, name, value)
         await element.send()

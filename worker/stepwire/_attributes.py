@@ -44,9 +44,6 @@ else:
         Python: steps are made by thousands.)
         """
 
-        def __class_getitem__(cls, _: Any) -> type[Checked]:
-            return cls
-
         def __init__(self, check: Callable[[Any, str, str], Any], *as_it_is: type) -> None:
             super().__init__()
             self._check = check

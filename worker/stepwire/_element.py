@@ -97,12 +97,12 @@ class Element:
     _family: ClassVar[str] = ""
     """What its media type begins with; a name that suggests another is not believed."""
 
-    id = Checked[str, "str | UUID"](own_id)
-    name = Checked[str, str](text)
-    display = Checked["ElementDisplay", "ElementDisplay"](_display)
-    mime = Checked["str | None", "str | None"](_media_type)
-    size = Checked["ElementSize | None", "ElementSize | None"](_size)
-    language = Checked["str | None", "str | None"](text_or_none)
+    id: Checked[str, str | UUID] = Checked(own_id)
+    name: Checked[str, str] = Checked(text)
+    display: Checked[ElementDisplay, ElementDisplay] = Checked(_display)
+    mime: Checked[str | None, str | None] = Checked(_media_type)
+    size: Checked[ElementSize | None, ElementSize | None] = Checked(_size)
+    language: Checked[str | None, str | None] = Checked(text_or_none)
 
     def __init__(
         self,

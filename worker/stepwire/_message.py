@@ -23,7 +23,7 @@ class Said(Node):
 
     _what: ClassVar[str] = "message"
 
-    disable_feedback = Checked[bool, "bool | None"](flag, bool)
+    disable_feedback: Checked[bool, bool | None] = Checked(flag, bool)
 
     def __init__(
         self,

@@ -61,14 +61,14 @@ class Node:
 
     _what: ClassVar[str]
 
-    id = Checked[str, "str | UUID"](own_id)
-    parent_id = Checked["str | None", "str | UUID | None"](id_of_parent, NoneType)
-    name = Checked[str, str](text, str)
-    type = Checked[str, str](text, str)
-    metadata = Checked["dict[str, Any]", "Mapping[str, Any] | None"](mapping, dict)
-    tags = Checked["list[str]", "Sequence[str] | None"](words)
-    language = Checked["str | None", "str | None"](text_or_none, str, NoneType)
-    elements = Checked["list[Element]", "Sequence[Element] | None"](_elements)
+    id: Checked[str, str | UUID] = Checked(own_id)
+    parent_id: Checked[str | None, str | UUID | None] = Checked(id_of_parent, NoneType)
+    name: Checked[str, str] = Checked(text, str)
+    type: Checked[str, str] = Checked(text, str)
+    metadata: Checked[dict[str, Any], Mapping[str, Any] | None] = Checked(mapping, dict)
+    tags: Checked[list[str], Sequence[str] | None] = Checked(words)
+    language: Checked[str | None, str | None] = Checked(text_or_none, str, NoneType)
+    elements: Checked[list[Element], Sequence[Element] | None] = Checked(_elements)
 
     def __init__(
         self,

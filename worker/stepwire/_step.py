@@ -68,11 +68,11 @@ class Step(Node):
 
     _what: ClassVar[str] = "step"
 
-    icon = Checked["str | None", "str | None"](text_or_none, str, NoneType)
-    show_input = Checked["bool | str", "bool | str | None"](flag_or_text, bool, str)
-    default_open = Checked[bool, "bool | None"](flag, bool)
-    auto_collapse = Checked[bool, "bool | None"](flag, bool)
-    disable_feedback = Checked[bool, "bool | None"](flag, bool)
+    icon: Checked[str | None, str | None] = Checked(text_or_none, str, NoneType)
+    show_input: Checked[bool | str, bool | str | None] = Checked(flag_or_text, bool, str)
+    default_open: Checked[bool, bool | None] = Checked(flag, bool)
+    auto_collapse: Checked[bool, bool | None] = Checked(flag, bool)
+    disable_feedback: Checked[bool, bool | None] = Checked(flag, bool)
 
     def __init__(
         self,
