@@ -1,4 +1,5 @@
-"""Workers that are killed, paused and told to stop while clients send messages."""
+"""Workers that are killed, paused and told to stop while clients send messages. Beside them are
+handlers that do what nobody should do, and moments in which Redis or the way to it fails."""
 
 from __future__ import annotations
 
@@ -19,8 +20,11 @@ from typing import Any, Final
 import httpx
 from redis import Redis
 
-from faults.verdict import Entry, Posted, Verdict, read_log
-from faults.work import Work
+from faults import moments
+from faults.moments import Moment, Pair, Schedule
+from faults.proxy import Proxy
+from faults.verdict import Entry, Posted, Verdict, joined, read_log
+from faults.work import HOSTILE, Work
 from stack import Gateway, wait_until
 from stepwire_cli import processes
 from stepwire_cli.embedded import EmbeddedServer, embedded_server, free_port
@@ -31,6 +35,11 @@ from stepwire_core.keys import SessionKeys
 APP: Final = Path(__file__).with_name("app.py")
 LEASE_S: Final = 2.0
 RESTARTING_S: Final = 1.0
+STOPPING_S: Final = 20.0
+"""A worker that was told to stop is gone by then: its grace time is a second."""
+
+MOMENTS: Final = ("noreplicas", "misconf", "busy", "silence", "unreadable")
+"""What can be asked for in :attr:`Plan.moments`, and goes together; ``failover`` is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,12 @@ class Plan:
     pace: float = 1.0
     """How long handlers take."""
     limit_s: float = 90.0
+    moments: tuple[str, ...] = ()
+    """Of :data:`MOMENTS` and ``failover``: each at least once, one after another."""
+    hostile: tuple[str, ...] = ()
+    """Of :data:`HOSTILE`: tasks that run beside the others, in the same workers."""
+    repeats: int = 2
+    """How often each of them is run."""
 
 
 @dataclass(slots=True)
@@ -57,6 +72,8 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     attempts: Counter[int] = field(default_factory=Counter)
+    hostile: Counter[str] = field(default_factory=Counter)
+    """How hostile runs have ended."""
     events: int = 0
     parts: int = 0
     """Sub-tasks that were begun."""
@@ -88,6 +105,19 @@ class Conversation:
     posted: list[Posted] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Harassment:
+    """One client that starts hostile runs, one after another."""
+
+    task: str
+    fleet: Fleet
+    run_ids: list[str] = field(default_factory=list)
+
+    @property
+    def session_id(self) -> str:
+        return f"hostile-{self.task}"
+
+
 class Storm:
     """One plan, carried out against a server of its own."""
 
@@ -100,16 +130,58 @@ class Storm:
         self._paused: list[tuple[float, Child]] = []
         self._exit = ExitStack()
         self._deadline = time.monotonic() + plan.limit_s
-        self._before_restart: dict[str, list[Entry]] = {}
+        self._seen: dict[str, list[Entry]] = defaultdict(list)
+        """What the logs held when the server was last changed."""
+        self._stopping: list[tuple[float, Child]] = []
         self._dead: dict[str, set[str]] = defaultdict(set)
         self.report = Report()
+        # Its connections are bounded in number: only who needs it goes through it.
+        behind = {"silence", "failover"} & set(plan.moments)
+        self._proxy = self._exit.enter_context(Proxy(server.port)) if behind else None
+        self._pair = self._paired() if "failover" in plan.moments else None
         self.fleets = [self._fleet("often", 50, 3), self._fleet("once", 1, 1)]
         self.conversations = self._conversations()
+        self.harassments = [Harassment(task, self.fleets[0]) for task in plan.hostile]
+
+    @property
+    def _url(self) -> str:
+        """Where the log is now, past any proxy."""
+        return self._server.url if self._pair is None else self._pair.primary.url
+
+    @property
+    def _sessions(self) -> list[str]:
+        talks = [each.session_id for each in self.conversations]
+        return talks + [each.session_id for each in self.harassments]
+
+    def _paired(self) -> Pair:
+        assert self._proxy is not None
+        folder = Path(tempfile.mkdtemp(prefix="replica-", dir=self._folder))
+        replica = EmbeddedServer(free_port(), folder, append_only=True)
+        replica.start()
+        self._exit.callback(replica.stop)
+        return Pair(self._server, replica, self._proxy)
+
+    def _moment(self, name: str, redis: Redis) -> Moment:
+        match name:
+            case "noreplicas":
+                return moments.no_replicas(redis)
+            case "misconf":
+                return moments.misconf(redis, self._server.directory)
+            case "busy":
+                return moments.busy(redis)
+            case "unreadable":
+                return moments.unreadable(redis, lambda: self._sessions)
+            case "silence" if self._proxy is not None:
+                return moments.silence(self._proxy)
+            case "failover" if self._pair is not None:
+                return moments.failover(self._pair, self._remember)
+        raise ValueError(f"{name!r} is not among {', '.join(MOMENTS)}, failover")
 
     def _fleet(self, queue: str, max_attempts: int, size: int) -> Fleet:
         env = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(APP.parents[1]), os.environ.get("PYTHONPATH", "")]),
-            "STEPWIRE_REDIS_URL": self._server.url,
+            "STEPWIRE_REDIS_URL": self._server.url if self._proxy is None else self._proxy.url,
+            "STEPWIRE_ENV_FILE": "",
             "STEPWIRE_QUEUE_NAME": queue,
             "STEPWIRE_MAX_ATTEMPTS": str(max_attempts),
             "STEPWIRE_LEASE_S": str(LEASE_S),
@@ -148,8 +220,11 @@ class Storm:
         with self._exit:
             try:
                 self._start()
-                with ThreadPoolExecutor(len(self.conversations)) as clients:
-                    talks = [clients.submit(self._talk, each) for each in self.conversations]
+                with ThreadPoolExecutor(len(self._sessions)) as clients:
+                    talks = [
+                        *(clients.submit(self._talk, each) for each in self.conversations),
+                        *(clients.submit(self._harass, each) for each in self.harassments),
+                    ]
                     self._rage(lambda: all(talk.done() for talk in talks))
                     for talk in talks:
                         talk.result()
@@ -179,9 +254,16 @@ class Storm:
         """A fault every second, until all that was sent is answered."""
         next_at = started_at = time.monotonic()
         restart_at = started_at + 3 * self._plan.every_s if self._plan.restart_redis else None
-        while not over() and time.monotonic() < self._deadline:
+        redis = self._exit.enter_context(Redis.from_url(self._server.url))
+        schedule = Schedule([self._moment(name, redis) for name in self._plan.moments])
+        self._exit.callback(schedule.end)
+        while not (over() and schedule.is_complete) and time.monotonic() < self._deadline:
             self._continue_paused()
             self._replace_dead()
+            self._look_at_stopping()
+            is_storm = time.monotonic() < started_at + self._plan.storm_s
+            if name := schedule.look(begin=is_storm or not schedule.is_complete):
+                self.report.faults[name] += 1
             if restart_at is not None and time.monotonic() > restart_at:
                 restart_at = None
                 self._restart_redis()
@@ -214,15 +296,36 @@ class Storm:
             worker.kill()
         else:
             worker.signal(signal.SIGTERM)
+            self._stopping.append((time.monotonic() + STOPPING_S, worker))
         fleet.workers.remove(worker)
         fleet.workers.append(self._worker(fleet))
 
     def _replace_dead(self) -> None:
-        """As a supervisor does: a worker that starts while Redis is away ends with one line."""
+        """As a supervisor does: a worker that starts while Redis is away ends with one line. One
+        that was ready goes on, whatever its handlers and Redis do."""
         for fleet in self.fleets:
             for number, worker in enumerate(fleet.workers):
                 if worker.exit_code is not None:
+                    if "worker ready" in worker.output:
+                        self._note_exit(worker)
                     fleet.workers[number] = self._worker(fleet)
+
+    def _note_exit(self, worker: Child) -> None:
+        last = worker.output.strip().rpartition("\n")[2]
+        self.report.violations.append(
+            f"a worker has ended by itself with exit code {worker.exit_code}: {last}"
+        )
+
+    def _look_at_stopping(self) -> None:
+        for until, worker in list(self._stopping):
+            if worker.exit_code is not None:
+                self._stopping.remove((until, worker))
+            elif time.monotonic() > until:
+                self._stopping.remove((until, worker))
+                last = worker.output.strip().rpartition("\n")[2]
+                self.report.violations.append(
+                    f"a worker is there {STOPPING_S:g} s after it was told to stop: {last}"
+                )
 
     def _continue_paused(self, *, now: bool = False) -> None:
         for until, worker in list(self._paused):
@@ -244,12 +347,21 @@ class Storm:
             copy.start()
             try:
                 with Redis.from_url(copy.url) as redis:
-                    for each in self.conversations:
-                        self._before_restart[each.session_id] = read_log(redis, each.session_id)
+                    self._remember(redis)
             finally:
                 copy.stop()
             time.sleep(RESTARTING_S)
         self._server.start()
+
+    def _remember(self, redis: Redis) -> None:
+        """What the logs hold, since a new epoch begins a new stream; nobody writes meanwhile."""
+        for session_id in self._sessions:
+            self._seen[session_id] = self._all_of(redis, session_id)
+
+    def _all_of(self, redis: Redis, session_id: str) -> list[Entry]:
+        entries, changed = joined(self._seen[session_id], read_log(redis, session_id))
+        self.report.violations += [f"{session_id} {what}" for what in changed]
+        return entries
 
     # -- a client -------------------------------------------------------------------------------
 
@@ -267,6 +379,16 @@ class Storm:
                     self._wait_for_end(client, path, run_id)
             for posted in conversation.posted:
                 self._wait_for_end(client, path, posted.run_id)
+
+    def _harass(self, harassment: Harassment) -> None:
+        with httpx.Client(base_url=harassment.fleet.gateway.url, timeout=15) as client:
+            path = f"/v1/sessions/{harassment.session_id}"
+            self._post(client, "/v1/sessions", {"id": harassment.session_id})
+            for number in range(self._plan.repeats):
+                body = {"task": harassment.task, "id": f"{harassment.task}-{number}"}
+                run_id = self._post(client, f"{path}/runs", body)["run_id"]
+                harassment.run_ids.append(run_id)
+                self._wait_for_end(client, path, run_id)
 
     def _wait_for_end(self, client: httpx.Client, path: str, run_id: str) -> None:
         while not self._ended(client, path, run_id) and time.monotonic() < self._deadline:
@@ -304,7 +426,7 @@ class Storm:
 
     def _settle(self) -> None:
         """Let those that were paused find out what they have missed, and the queues run empty."""
-        with Redis.from_url(self._server.url) as redis:
+        with Redis.from_url(self._url) as redis:
 
             def settled() -> bool:
                 return not any(redis.zcard(fleet.queue) for fleet in self.fleets)
@@ -321,27 +443,54 @@ class Storm:
                     for key in redis.scan_iter(f"{fleet.queue}:{kind}"):
                         self.report.violations.append(f"left in Redis: {key!r}")
         time.sleep(LEASE_S)
+        self._look_at_stopping()
+        for fleet in self.fleets:
+            if fleet.gateway.child.exit_code is not None:
+                self.report.violations.append("a gateway has ended by itself")
 
     def _judge(self) -> None:
-        with Redis.from_url(self._server.url) as redis:
+        with Redis.from_url(self._url) as redis:
             for each in self.conversations:
-                verdict = Verdict(each.session_id)
-                before = self._before_restart.get(each.session_id, [])
-                after = read_log(redis, each.session_id)
-                # Without a new epoch the stream still holds what it held before.
-                verdict.read(after if not before or after[0].cursor.seq == 1 else before + after)
+                verdict = self._verdict(redis, each.session_id)
                 value: Any = redis.hget(SessionKeys.of(each.session_id).meta[:-4] + "user", "count")
-                verdict.judge(
-                    each.posted,
-                    each.fleet.gateway.snapshot(each.session_id),
-                    None if value is None else int(value),
-                )
+                if snapshot := self._snapshot(each):
+                    verdict.judge(each.posted, snapshot, None if value is None else int(value))
                 self._judge_talk(each, verdict)
-                self.report.violations += [
-                    f"{each.session_id} {what}" for what in verdict.violations
-                ]
+                self._note_violations(verdict)
+            for other in self.harassments:
+                verdict = self._verdict(redis, other.session_id)
+                if snapshot := self._snapshot(other):
+                    verdict.judge_log(snapshot)
+                self._judge_hostile(other, verdict)
+                self._note_violations(verdict)
             for fleet in self.fleets:
                 self._judge_dead_letters(redis, fleet)
+
+    def _verdict(self, redis: Redis, session_id: str) -> Verdict:
+        verdict = Verdict(session_id)
+        verdict.read(self._all_of(redis, session_id))
+        return verdict
+
+    def _snapshot(self, of: Conversation | Harassment) -> dict[str, Any] | None:
+        response = of.fleet.gateway.client.get(f"/v1/sessions/{of.session_id}")
+        if not response.is_success:
+            self.report.violations.append(f"{of.session_id} cannot be read: {response.text}")
+            return None
+        snapshot: dict[str, Any] = response.json()
+        return snapshot
+
+    def _note_violations(self, verdict: Verdict) -> None:
+        self.report.violations += [f"{verdict.session_id} {what}" for what in verdict.violations]
+
+    def _judge_hostile(self, harassment: Harassment, verdict: Verdict) -> None:
+        if len(harassment.run_ids) != self._plan.repeats:
+            self.report.violations.append(f"{harassment.session_id}: not all was started in time")
+        for run_id in harassment.run_ids:
+            verdict.judge_hostile(run_id, HOSTILE[harassment.task])
+            end = verdict.runs[run_id].ended
+            status = "never" if end is None else end["status"]
+            self.report.hostile[f"{harassment.task}: {status}"] += 1
+        self._note_dead(harassment.fleet, verdict)
 
     def _judge_talk(self, conversation: Conversation, verdict: Verdict) -> None:
         if len(conversation.posted) != len(conversation.works):
@@ -355,9 +504,12 @@ class Storm:
                 self.report.ended[end["status"]] += 1
                 self.report.attempts[end["attempt"]] += 1
         self.report.parts += len(verdict.runs) - len(conversation.posted)
+        self._note_dead(conversation.fleet, verdict)
+
+    def _note_dead(self, fleet: Fleet, verdict: Verdict) -> None:
         for run_id, run in verdict.runs.items():
             if run.ended is not None and run.ended["status"] in {"error", "interrupted"}:
-                self._dead[conversation.fleet.queue].add(run_id)
+                self._dead[fleet.queue].add(run_id)
 
     def _judge_dead_letters(self, redis: Redis, fleet: Fleet) -> None:
         kept: Any = redis.hgetall(f"{fleet.queue}:dead:letters")
@@ -403,6 +555,7 @@ def summary(plan: Plan, report: Report) -> str:
         + (", Redis restarted in the middle" if plan.restart_redis else ""),
         "done": counts(report.faults),
         "runs ended": counts(report.ended),
+        "hostile": counts(report.hostile),
         "attempts": ", ".join(f"{n} x {a}" for a, n in sorted(report.attempts.items())),
         "sub-tasks": str(report.parts),
         "events": f"{report.events:,}",

@@ -43,7 +43,8 @@ def shadows(folder: Path) -> list[Path]:
     """The modules and packages in a folder that have the name of one from elsewhere."""
     packages = (path.parent for path in folder.glob("*/__init__.py"))
     found = (path for path in (*folder.glob("*.py"), *packages) if is_shadow(path))
-    return sorted(found)
+    # Any package may have a __main__.py, which nobody imports by that name.
+    return sorted(path for path in found if path.stem != "__main__")
 
 
 def is_shadow(path: Path) -> bool:
