@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from faults.storm import MOMENTS, Plan, carry_out, summary
+from faults.plan import MOMENTS, Plan, summary
+from faults.storm import carry_out
 from faults.work import HOSTILE
 
 STORMS: Final = ("calm", "restart", "moments", "failover")

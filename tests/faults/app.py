@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import stepwire as cl
-from faults.work import Work, part_of
+from faults.work import DROPPED, Work, part_of
 
 
 @cl.on_message
@@ -119,7 +119,7 @@ async def drops_generators() -> None:
         gc.collect()
 
 
-@cl.step(name="dropped")
+@cl.step(name=DROPPED)
 def words() -> Iterator[str]:
     yield "one"
     yield "two"

@@ -9,113 +9,31 @@ import shutil
 import signal
 import tempfile
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from redis import Redis
 
 from faults import moments
+from faults.clients import Clients, Conversation, Fleet, Harassment
+from faults.judge import Judge
 from faults.moments import Moment, Pair, Schedule
+from faults.plan import MOMENTS, Plan, Report
 from faults.proxy import Proxy
-from faults.verdict import Entry, Posted, Verdict, joined, read_log
-from faults.work import HOSTILE, Work
+from faults.work import Work
 from stack import Gateway, wait_until
 from stepwire_cli import processes
 from stepwire_cli.embedded import EmbeddedServer, embedded_server, free_port
 from stepwire_cli.processes import Child
-from stepwire_core.dead_letters import DeadLetter
-from stepwire_core.keys import SessionKeys
 
 APP: Final = Path(__file__).with_name("app.py")
 LEASE_S: Final = 2.0
 RESTARTING_S: Final = 1.0
 STOPPING_S: Final = 20.0
 """A worker that was told to stop is gone by then: its grace time is a second."""
-
-MOMENTS: Final = ("noreplicas", "misconf", "busy", "silence", "unreadable")
-"""What can be asked for in :attr:`Plan.moments`, and goes together; ``failover`` is another one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is done; the same seed deals the same work and the same faults in the same order."""
-
-    runs: int
-    seed: int
-    restart_redis: bool
-    every_s: float = 1.0
-    storm_s: float = 20.0
-    """Then there is peace: a slow machine must get through, too."""
-    messages: int = 4
-    """Sent by one client, each when the last is answered."""
-    pace: float = 1.0
-    """How long handlers take."""
-    limit_s: float = 90.0
-    moments: tuple[str, ...] = ()
-    """Of :data:`MOMENTS` and ``failover``: each at least once, one after another."""
-    hostile: tuple[str, ...] = ()
-    """Of :data:`HOSTILE`: tasks that run beside the others, in the same workers."""
-    repeats: int = 2
-    """How often each of them is run."""
-
-
-@dataclass(slots=True)
-class Report:
-    """What was done, and what must not have been seen."""
-
-    faults: Counter[str] = field(default_factory=Counter)
-    ended: Counter[str] = field(default_factory=Counter)
-    attempts: Counter[int] = field(default_factory=Counter)
-    hostile: Counter[str] = field(default_factory=Counter)
-    """How hostile runs have ended."""
-    events: int = 0
-    parts: int = 0
-    """Sub-tasks that were begun."""
-    dead_letters: int = 0
-    took_s: float = 0.0
-    violations: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Fleet:
-    """The workers of one queue, with the gateway that fills it."""
-
-    queue: str
-    max_attempts: int
-    size: int
-    gateway: Gateway
-    env: dict[str, str]
-    workers: list[Child] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Conversation:
-    """One client: it sends its next message when the last one is answered, or all at once."""
-
-    session_id: str
-    fleet: Fleet
-    works: list[Work]
-    is_hasty: bool
-    posted: list[Posted] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Harassment:
-    """One client that starts hostile runs, one after another."""
-
-    task: str
-    fleet: Fleet
-    run_ids: list[str] = field(default_factory=list)
-
-    @property
-    def session_id(self) -> str:
-        return f"hostile-{self.task}"
 
 
 class Storm:
@@ -130,18 +48,16 @@ class Storm:
         self._paused: list[tuple[float, Child]] = []
         self._exit = ExitStack()
         self._deadline = time.monotonic() + plan.limit_s
-        self._seen: dict[str, list[Entry]] = defaultdict(list)
-        """What the logs held when the server was last changed."""
         self._stopping: list[tuple[float, Child]] = []
-        self._dead: dict[str, set[str]] = defaultdict(set)
         self.report = Report()
+        self._judge = Judge(self.report)
         # Its connections are bounded in number: only who needs it goes through it.
         behind = {"silence", "failover"} & set(plan.moments)
         self._proxy = self._exit.enter_context(Proxy(server.port)) if behind else None
         self._pair = self._paired() if "failover" in plan.moments else None
         self.fleets = [self._fleet("often", 50, 3), self._fleet("once", 1, 1)]
         self.conversations = self._conversations()
-        self.harassments = [Harassment(task, self.fleets[0]) for task in plan.hostile]
+        self.harassments = [Harassment(task, self.fleets[0], plan.repeats) for task in plan.hostile]
 
     @property
     def _url(self) -> str:
@@ -174,7 +90,9 @@ class Storm:
             case "silence" if self._proxy is not None:
                 return moments.silence(self._proxy)
             case "failover" if self._pair is not None:
-                return moments.failover(self._pair, self._remember)
+                return moments.failover(
+                    self._pair, lambda redis: self._judge.remember(redis, self._sessions)
+                )
         raise ValueError(f"{name!r} is not among {', '.join(MOMENTS)}, failover")
 
     def _fleet(self, queue: str, max_attempts: int, size: int) -> Fleet:
@@ -220,16 +138,18 @@ class Storm:
         with self._exit:
             try:
                 self._start()
-                with ThreadPoolExecutor(len(self._sessions)) as clients:
+                clients = Clients(self._deadline)
+                with ThreadPoolExecutor(len(self._sessions)) as threads:
                     talks = [
-                        *(clients.submit(self._talk, each) for each in self.conversations),
-                        *(clients.submit(self._harass, each) for each in self.harassments),
+                        *(threads.submit(clients.talk, each) for each in self.conversations),
+                        *(threads.submit(clients.harass, each) for each in self.harassments),
                     ]
                     self._rage(lambda: all(talk.done() for talk in talks))
-                    for talk in talks:
-                        talk.result()
+                for talk in talks:
+                    if error := talk.exception():
+                        self.report.violations.append(f"a client gave up: {error}")
                 self._settle()
-                self._judge()
+                self._pass_judgement()
             finally:
                 self._end()
         self.report.took_s = time.monotonic() - started
@@ -347,80 +267,11 @@ class Storm:
             copy.start()
             try:
                 with Redis.from_url(copy.url) as redis:
-                    self._remember(redis)
+                    self._judge.remember(redis, self._sessions)
             finally:
                 copy.stop()
             time.sleep(RESTARTING_S)
         self._server.start()
-
-    def _remember(self, redis: Redis) -> None:
-        """What the logs hold, since a new epoch begins a new stream; nobody writes meanwhile."""
-        for session_id in self._sessions:
-            self._seen[session_id] = self._all_of(redis, session_id)
-
-    def _all_of(self, redis: Redis, session_id: str) -> list[Entry]:
-        entries, changed = joined(self._seen[session_id], read_log(redis, session_id))
-        self.report.violations += [f"{session_id} {what}" for what in changed]
-        return entries
-
-    # -- a client -------------------------------------------------------------------------------
-
-    def _talk(self, conversation: Conversation) -> None:
-        gateway = conversation.fleet.gateway
-        with httpx.Client(base_url=gateway.url, timeout=15) as client:
-            path = f"/v1/sessions/{conversation.session_id}"
-            self._post(client, "/v1/sessions", {"id": conversation.session_id})
-            for number, work in enumerate(conversation.works):
-                body = {"content": work.to_json(), "id": f"{conversation.session_id}.m{number}"}
-                run_id = self._post(client, f"{path}/messages", body)["run_id"]
-                posted = Posted(run_id, work, conversation.fleet.max_attempts)
-                conversation.posted.append(posted)
-                if not conversation.is_hasty:
-                    self._wait_for_end(client, path, run_id)
-            for posted in conversation.posted:
-                self._wait_for_end(client, path, posted.run_id)
-
-    def _harass(self, harassment: Harassment) -> None:
-        with httpx.Client(base_url=harassment.fleet.gateway.url, timeout=15) as client:
-            path = f"/v1/sessions/{harassment.session_id}"
-            self._post(client, "/v1/sessions", {"id": harassment.session_id})
-            for number in range(self._plan.repeats):
-                body = {"task": harassment.task, "id": f"{harassment.task}-{number}"}
-                run_id = self._post(client, f"{path}/runs", body)["run_id"]
-                harassment.run_ids.append(run_id)
-                self._wait_for_end(client, path, run_id)
-
-    def _wait_for_end(self, client: httpx.Client, path: str, run_id: str) -> None:
-        while not self._ended(client, path, run_id) and time.monotonic() < self._deadline:
-            time.sleep(0.25)
-
-    def _post(self, client: httpx.Client, path: str, body: dict[str, str]) -> dict[str, str]:
-        """Again until it is taken: every request here is repeatable."""
-        while True:
-            try:
-                response = client.post(path, json=body)
-            except httpx.TransportError as error:
-                problem = repr(error)
-            else:
-                if response.is_success:
-                    accepted: dict[str, str] = response.json()
-                    return accepted
-                problem = response.text
-            if time.monotonic() > self._deadline:
-                raise AssertionError(f"{path} was not taken: {problem}")
-            time.sleep(0.2)
-
-    @staticmethod
-    def _ended(client: httpx.Client, path: str, run_id: str) -> bool:
-        try:
-            response = client.get(path)
-        except httpx.TransportError:
-            return False
-        runs = response.json()["runs"] if response.is_success else []
-        return any(
-            run["run_id"] == run_id and run["status"] != "running" and not run["will_retry"]
-            for run in runs
-        )
 
     # -- afterwards -----------------------------------------------------------------------------
 
@@ -448,77 +299,14 @@ class Storm:
             if fleet.gateway.child.exit_code is not None:
                 self.report.violations.append("a gateway has ended by itself")
 
-    def _judge(self) -> None:
+    def _pass_judgement(self) -> None:
         with Redis.from_url(self._url) as redis:
             for each in self.conversations:
-                verdict = self._verdict(redis, each.session_id)
-                value: Any = redis.hget(SessionKeys.of(each.session_id).meta[:-4] + "user", "count")
-                if snapshot := self._snapshot(each):
-                    verdict.judge(each.posted, snapshot, None if value is None else int(value))
-                self._judge_talk(each, verdict)
-                self._note_violations(verdict)
+                self._judge.conversation(redis, each)
             for other in self.harassments:
-                verdict = self._verdict(redis, other.session_id)
-                if snapshot := self._snapshot(other):
-                    verdict.judge_log(snapshot)
-                self._judge_hostile(other, verdict)
-                self._note_violations(verdict)
+                self._judge.harassment(redis, other)
             for fleet in self.fleets:
-                self._judge_dead_letters(redis, fleet)
-
-    def _verdict(self, redis: Redis, session_id: str) -> Verdict:
-        verdict = Verdict(session_id)
-        verdict.read(self._all_of(redis, session_id))
-        return verdict
-
-    def _snapshot(self, of: Conversation | Harassment) -> dict[str, Any] | None:
-        response = of.fleet.gateway.client.get(f"/v1/sessions/{of.session_id}")
-        if not response.is_success:
-            self.report.violations.append(f"{of.session_id} cannot be read: {response.text}")
-            return None
-        snapshot: dict[str, Any] = response.json()
-        return snapshot
-
-    def _note_violations(self, verdict: Verdict) -> None:
-        self.report.violations += [f"{verdict.session_id} {what}" for what in verdict.violations]
-
-    def _judge_hostile(self, harassment: Harassment, verdict: Verdict) -> None:
-        if len(harassment.run_ids) != self._plan.repeats:
-            self.report.violations.append(f"{harassment.session_id}: not all was started in time")
-        for run_id in harassment.run_ids:
-            verdict.judge_hostile(run_id, HOSTILE[harassment.task])
-            end = verdict.runs[run_id].ended
-            status = "never" if end is None else end["status"]
-            self.report.hostile[f"{harassment.task}: {status}"] += 1
-        self._note_dead(harassment.fleet, verdict)
-
-    def _judge_talk(self, conversation: Conversation, verdict: Verdict) -> None:
-        if len(conversation.posted) != len(conversation.works):
-            self.report.violations.append(
-                f"{conversation.session_id} got only {len(conversation.posted)} answers in time"
-            )
-        self.report.events += 0 if verdict.view.cursor is None else verdict.view.cursor.seq
-        for posted in conversation.posted:
-            end = verdict.runs[posted.run_id].ended
-            if end is not None:
-                self.report.ended[end["status"]] += 1
-                self.report.attempts[end["attempt"]] += 1
-        self.report.parts += len(verdict.runs) - len(conversation.posted)
-        self._note_dead(conversation.fleet, verdict)
-
-    def _note_dead(self, fleet: Fleet, verdict: Verdict) -> None:
-        for run_id, run in verdict.runs.items():
-            if run.ended is not None and run.ended["status"] in {"error", "interrupted"}:
-                self._dead[fleet.queue].add(run_id)
-
-    def _judge_dead_letters(self, redis: Redis, fleet: Fleet) -> None:
-        kept: Any = redis.hgetall(f"{fleet.queue}:dead:letters")
-        letters = {run.decode(): DeadLetter.model_validate_json(kept[run]) for run in kept}
-        self.report.dead_letters += len(letters)
-        failed = self._dead[fleet.queue]
-        for run_id in failed ^ set(letters):
-            what = "is no dead letter" if run_id in failed else "is a dead letter, but did not fail"
-            self.report.violations.append(f"run {run_id} {what}")
+                self._judge.dead_letters(redis, fleet)
 
     # -- resources ------------------------------------------------------------------------------
 
@@ -542,25 +330,3 @@ def carry_out(plan: Plan) -> Report:
             for log in sorted(Path(folder).glob("*.log"), key=lambda path: path.stat().st_ctime):
                 print(f"--- {log.name}\n{log.read_text()[-6000:]}")
     return report
-
-
-def summary(plan: Plan, report: Report) -> str:
-    """What was done and what came of it, for people."""
-
-    def counts(of: Counter[str] | Counter[int]) -> str:
-        return ", ".join(f"{count} {what}" for what, count in sorted(of.items(), key=str)) or "none"
-
-    lines = {
-        "plan": f"{plan.runs} runs, seed {plan.seed}"
-        + (", Redis restarted in the middle" if plan.restart_redis else ""),
-        "done": counts(report.faults),
-        "runs ended": counts(report.ended),
-        "hostile": counts(report.hostile),
-        "attempts": ", ".join(f"{n} x {a}" for a, n in sorted(report.attempts.items())),
-        "sub-tasks": str(report.parts),
-        "events": f"{report.events:,}",
-        "dead letters": str(report.dead_letters),
-        "took": f"{report.took_s:.0f} s",
-        "violations": str(len(report.violations)),
-    }
-    return "\n".join(f"{name:<13}{value}" for name, value in lines.items())

@@ -12,7 +12,7 @@ from typing import Any
 from redis import Redis
 
 from faults.moments import PLANTED
-from faults.work import Work
+from faults.work import DROPPED, Work
 from sse import Received, View
 from stepwire_core.cursor import Cursor
 from stepwire_core.keys import SessionKeys
@@ -195,7 +195,8 @@ class Verdict:
         if step["name"] == "counted" and step["status"] == "ok":
             self.counted.append(int(step["output"]))
         for child in self._open_steps(step["run_id"]):
-            if child["parent_id"] == step["id"]:
+            # What is left to the garbage collector ends when that comes by.
+            if child["parent_id"] == step["id"] and child["name"] != DROPPED:
                 self._note(entry, f"step {step['name']} ends before {child['name']} in it")
 
     def _open_steps(self, run_id: str) -> Iterator[dict[str, Any]]:

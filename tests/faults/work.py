@@ -20,6 +20,9 @@ HOSTILE: Final = {
 }
 """The tasks of ``app.py`` that do what nobody should do, and how a run of each may end."""
 
+DROPPED: Final = "dropped"
+"""The name of the steps that ``drops_generators`` leaves to the garbage collector."""
+
 VOCABULARY: Final = ("öl ", "tea ", "\n", '"x" ', "🙂", "\\ ")
 
 
