@@ -1,4 +1,4 @@
-"""What is done to workers, and what came of it."""
+"""A plan of what is done to workers, and the report of what came of it."""
 
 from __future__ import annotations
 
