@@ -27,8 +27,8 @@ def load_handlers(target: str) -> Handlers:
 
     The file's folder, or the working directory for a module, is put on the import path, before all
     that is installed and behind the standard library: a ``json.py`` in it is not what a library
-    gets that imports ``json``. A file with such a name, or with that of an installed module, is loaded
-    under a name of its own, and a line in the log says what to rename.
+    gets that imports ``json``. A file with such a name, or with that of an installed module, is
+    loaded under a name of its own, and a line in the log says what to rename.
 
     Raises:
         HandlerModuleError: there is no such file or module, it raises, or it defines no handler;
