@@ -1,7 +1,7 @@
 """How arq keeps a job in Redis: what it is named, what is in it.
 
-Said here once more, and not imported, so that only a worker needs arq: who sends a run to one, or
-asks what waits, is a script, a gateway, another task queue. A test holds it against arq itself.
+This is said here once more, and not imported, so that only a worker needs arq: scripts, gateways
+and other task queues send runs to a worker, too. A test compares it with arq itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def stored_job(raw: bytes) -> StoredJob:
     """What a stored job is.
 
     Raises:
-        ValueError: the job was written by somebody else.
+        ValueError: stepwire has not written this job.
     """
     try:
         job = deserialize(raw)

@@ -202,6 +202,18 @@ class EventLog(LogReader):
         async with translated():
             await self._redis.delete(SessionKeys.of(session_id).ending)
 
+    async def lives_s(self, session_id: str) -> float:
+        """How long the session is kept if nothing happens in it any more.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        async with translated():
+            left_ms = await self._redis.pttl(SessionKeys.of(session_id).meta)
+        if left_ms < 0:
+            raise SessionNotFound(session_id)
+        return float(left_ms) / 1000
+
     async def is_cancelled(self, session_id: str, run_id: str) -> bool:
         """Whether somebody has asked for a run to be cancelled, or has deleted its session."""
         async with translated():

@@ -105,6 +105,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+_PREFIX: Final = "STEPWIRE_"
+
 _MAX_S: Final = 10 * 365 * 24 * 3600
 _MAX_NUMBER: Final = 2**53
 """Above it Lua no longer tells one whole number from the next."""
@@ -126,7 +128,7 @@ class Settings(BaseSettings):
     Units are in the names: ``_s`` seconds, ``_bytes`` bytes of UTF-8.
     """
 
-    model_config = SettingsConfigDict(env_prefix="STEPWIRE_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", extra="ignore")
 
     redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
@@ -393,14 +395,14 @@ def environment(**places: str) -> dict[str, str]:
     They have the settings that are in force here, but of the :data:`PLACES` only those that are
     given: no ``.env`` is read again, neither by them nor by what they start.
     """
-    prefix, settings = Settings.model_config["env_prefix"], {}
+    settings = {}
     for name, value in (*_env_file_variables().items(), *os.environ.items()):
-        if value is not None and name.upper().startswith(prefix):
+        if value is not None and name.upper().startswith(_PREFIX):
             settings[name.upper()] = value
     for name in PLACES:
-        settings.pop(f"{prefix}{name.upper()}", None)
-    others = {k: v for k, v in os.environ.items() if not k.upper().startswith(prefix)}
-    given = {f"{prefix}{name.upper()}": value for name, value in places.items()}
+        settings.pop(f"{_PREFIX}{name.upper()}", None)
+    others = {k: v for k, v in os.environ.items() if not k.upper().startswith(_PREFIX)}
+    given = {f"{_PREFIX}{name.upper()}": value for name, value in places.items()}
     return others | settings | given | {ENV_FILE: ""}
 
 
