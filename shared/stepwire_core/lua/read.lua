@@ -2,10 +2,11 @@
 -- folded state. One call, so both are true at one instant.
 --
 -- KEYS  log, state, meta, open
--- ARGV  epoch, seq of the cursor, or '' ''; the most entries to return; the bytes after which no more are
+-- ARGV  epoch, seq of the cursor, or '' ''; the most events to return; the bytes after which no more are
 --
 -- Returns {'log', epoch, top, {entries}}, {'state', epoch, top, {field, value …}, {stream, text …}}, or {'unknown'}.
---         What is in an entry, append.lua says; the first may begin before the cursor.
+--         What is in an entry, append.lua says; the first may begin before the cursor, and if it alone holds too many
+--         events, it is the only one.
 
 local AT_ONCE = 50
 local base = string.sub(KEYS[1], 1, -4)
@@ -23,18 +24,21 @@ local function entry_of_tail()
   return {epoch .. '-' .. top, {'t', '', 'r', tail, 'd', lines}}
 end
 
-if ARGV[1] == epoch then
+-- A cursor ahead of the top has seen what this server has lost.
+if ARGV[1] == epoch and seq <= tonumber(top) then
   if seq == tonumber(top) then return {'log', epoch, top, {}} end
-  local entries, size = {}, 0
+  local entries, size, events = {}, 0, 0
 
-  -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole.
+  -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole. Returns whether there may
+  -- be room for the next.
   local function take(entry)
     local last, kind, run = tonumber(string.match(entry[1], '%d+$')), entry[2][2], entry[2][4]
     local first = kind == '' and tonumber(run) or last
     if entries[1] and first ~= seq + 1 or first > seq + 1 then return false end
+    if entries[1] and events + last - seq > most then return false end
     entries[#entries + 1] = entry
-    seq, size = last, size + #entry[2][6]
-    return #entries < most and size < most_bytes
+    events, seq, size = events + last - seq, last, size + #entry[2][6]
+    return events < most and size < most_bytes
   end
 
   local from, more = epoch .. '-' .. string.format('%.0f', seq + 1), true
