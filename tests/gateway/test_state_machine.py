@@ -519,6 +519,35 @@ class Delivery(RuleBasedStateMachine):
         for client in self.everybody:
             client.may_go_back = True
 
+    @precondition(lambda self: self.settings.tail_check_s < NEVER_S)
+    @rule(
+        which=producers,
+        step_id=step_ids,
+        kept=strategies.integers(1, 5),
+        lost=strategies.integers(1, 150),
+        ended=strategies.booleans(),
+        seen=strategies.booleans(),
+    )
+    def the_server_crashes_while_text_is_streaming(
+        self, which: Any, step_id: str, kept: int, lost: int, ended: bool, seen: bool
+    ) -> None:
+        """Its tail was saved with a few pieces in it; clients are ahead of it afterwards."""
+        if not self._usable(which):
+            return
+        self.a_step(which, "step.start", step_id, None, "")
+        self._pieces(which, step_id, kept)
+        self.the_server_saves()
+        self._pieces(which, step_id, lost)
+        if ended:
+            self.a_step(which, "step.end", step_id, None, "the whole text")
+        if seen:
+            self.things_settle()
+        self.the_server_crashes()
+
+    def _pieces(self, which: Any, step_id: str, count: int) -> None:
+        for n in range(count):
+            self._send(which, [delta_event(step_id, f"{n} ")])
+
     # -- what must be true ----------------------------------------------------------------------
 
     @rule()
