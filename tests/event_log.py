@@ -65,6 +65,10 @@ ENTRY_BYTES = 100
 """What an entry counts for beside its value (``append.lua``)."""
 
 
+KEPT_ENTRIES = {b"p:": 1, b"r:": 2, b"q:": 1, b"k:": 1, b"a:": 1, b"x:": 1}
+"""What fields of ``meta`` count for: with the fence of a run the wish to cancel it."""
+
+
 async def counted(redis: Redis, session_id: str) -> tuple[int, int]:
     """The steps and bytes of a session as its counters say."""
     reply = redis.hmget(SessionKeys.of(session_id).meta, ["steps", "bytes"])
@@ -76,12 +80,13 @@ async def recounted(redis: Redis, session_id: str) -> tuple[int, int]:
     """The same, by looking at everything."""
     keys = SessionKeys.of(session_id)
     state = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.state))
+    state.pop(b".", None)  # what marks it as not lost
     values = list(state.values())
     for key in (keys.files, f"{keys.channel}:user"):
         values += (await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(key))).values()
     for key in await redis.keys(f"{keys.channel}:out:*"):
         values.append(await redis.get(key))
     meta = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.meta))
-    removed = sum(field.startswith(b"x:") for field in meta)
+    kept = sum(KEPT_ENTRIES.get(field[:2], 0) for field in meta)
     steps = sum(field.startswith(b"s:") for field in state)
-    return steps, sum(map(len, values)) + ENTRY_BYTES * (len(values) + removed)
+    return steps, sum(map(len, values)) + ENTRY_BYTES * (len(values) + kept)

@@ -27,9 +27,9 @@ class Script:
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
 
     @classmethod
-    def named(cls, name: str) -> Self:
-        """One of this package."""
-        return cls(lua_source(name))
+    def named(cls, *names: str) -> Self:
+        """One of this package; before it stand the files of functions that it uses."""
+        return cls(b"\n".join(map(lua_source, names)))
 
     async def __call__(
         self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
@@ -59,11 +59,11 @@ class Script:
         return cast("list[Any]", reply)
 
 
-APPEND: Final = Script.named("append")
-READ: Final = Script.named("read")
+APPEND: Final = Script.named("clear", "append")
+READ: Final = Script.named("clear", "read")
 BEGIN: Final = Script.named("begin")
 REGISTER: Final = Script.named("register")
 CANCEL: Final = Script.named("cancel")
 KEEP: Final = Script.named("keep")
-DELETE: Final = Script.named("delete")
+DELETE: Final = Script.named("clear", "delete")
 LEAVE: Final = Script.named("leave")

@@ -135,7 +135,8 @@ async def test_text_after_the_end_of_a_step_is_appended_to_it(log: Log) -> None:
 async def test_text_for_a_removed_step_leaves_nothing_behind(log: Log) -> None:
     await log.put(log.start("a"), remove_event("a"))
     await log.put(delta_event("a", "late"))
-    assert await log.keys() == {"log", "meta"}
+    assert await log.keys() == {"log", "meta", "state"}
+    assert await log.outputs() == {}
 
 
 async def test_a_removed_step_does_not_come_back_with_its_own_end(log: Log) -> None:
@@ -339,7 +340,8 @@ async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(l
     await log.put(log.start("a"), remove_event("a"))
     await Files(log.redis, log.settings).put(log.session_id, "late", b"bytes")
     assert (await log.put(log.element("late", "a"))).stored == 0
-    assert await log.keys() == {"log", "meta"}
+    assert await log.keys() == {"log", "meta", "state"}
+    assert await log.outputs() == {}
     assert (await log.put(log.start("a"), log.element("again", "a"))).stored == 2
 
 

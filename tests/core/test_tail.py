@@ -178,7 +178,7 @@ async def test_text_after_a_removal_makes_no_event(log: Log, pieces: int) -> Non
 async def test_a_reader_ahead_of_the_log_gets_the_state_also_while_text_is_streaming(
     log: Log, pieces: int, ahead: int
 ) -> None:
-    """A server that came back without its newest events must not leave a reader without an answer."""
+    """A server that came back without its newest events must not leave a reader waiting."""
     top = await put_words(log, pieces)
     read = await log.log.read(log.session_id, Cursor(top.epoch, top.seq + ahead))
     assert isinstance(read, Snapshot)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.events import ALWAYS_TAKEN, NewEvent, delta_event
+from stepwire_core.ids import emitter_producer
 from stepwire_core.log import Appended, Batch, Registration
 from stepwire_core.text import require_size
 
@@ -54,10 +55,14 @@ class PendingCall:
     size: int = 0
     published: int = 0
     batch: Batch | None = None
+    forgets: bool = False
+    """Nothing is pending: it lets the log forget the producer."""
 
     def prepared(self) -> Batch:
         """The batch, built once: a repeated call carries the same sequence."""
-        if self.batch is None:
+        if self.batch is None and self.forgets:
+            self.batch = self.producer._last_batch()
+        elif self.batch is None:
             self.batch = self.producer._next_batch(
                 [item.event() if isinstance(item, PendingDelta) else item for item in self.pending]
             )
@@ -191,6 +196,14 @@ class Producer:
         """The same, for code without an event loop."""
         self.publisher._flushed(self).result()
 
+    def forget(self) -> None:
+        """Let the log forget this emitter, which has flushed. What is published all the same, by a
+        task that outlives its block, comes under a new name.
+
+        It is not waited for: a log that does not hear of it keeps a number that nobody asks for.
+        """
+        self.publisher._forget(self)
+
     async def state(self, fields: Sequence[str]) -> list[bytes | None]:
         """Documents of the session's state as JSON, by their fields in it; None: not there.
 
@@ -246,6 +259,16 @@ class Producer:
         )
         self.creates = False
         self._next += len(events)
+        return batch
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the log has a number of it."""
+        return self._next > 1 and self._failure is None
+
+    def _last_batch(self) -> Batch:
+        batch = Batch(self.session_id, (), producer=self._name, forget=True)
+        self._name, self._next = emitter_producer(), 1
         return batch
 
     def _stored(self, appended: Appended) -> None:

@@ -259,6 +259,15 @@ class Publisher:
         call.published += 1
         self._work.notify()
 
+    def _forget(self, producer: Producer) -> None:
+        with self._lock:
+            if self._orphaned or self._closing or not producer._is_known:
+                return
+            # A call that is repeated after the log has forgotten its number would be stored twice.
+            if not any(call.producer is producer for call in self._queue):
+                self._queue.append(PendingCall(producer, forgets=True))
+                self._work.notify()
+
     def _flushed(self, producer: Producer) -> Future[None]:
         done: Future[None] = Future()
         with self._lock:
@@ -334,7 +343,11 @@ class Publisher:
         after a call that a full session refused, with what they end.
         """
         server = self.server_id.known_sync(self.redis)
-        calls = [call for call in calls if call.pending and call.producer._failure is None]
+        calls = [
+            call
+            for call in calls
+            if (call.pending or call.forgets) and call.producer._failure is None
+        ]
         with self.redis.pipeline(transaction=False) as pipe:
             for call in calls:
                 batch = call.prepared()

@@ -29,7 +29,7 @@ from stepwire_core.documents import (
 )
 from stepwire_core.errors import RunEnded, SessionFull, SessionNotFound, StepwireError
 from stepwire_core.events import run_start_event
-from stepwire_core.ids import new_id
+from stepwire_core.ids import new_id, run_producer
 from stepwire_core.queue import RunRequest
 from stepwire_core.runs import end_events, first_document
 
@@ -133,7 +133,7 @@ class Runner:
             scope.downloads.close()
 
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
-        name = f"{request.run_id}.{begun.attempt}"
+        name = run_producer(request.run_id, begun.attempt)
         return self._publisher.producer(name, request.session_id, request.run_id, begun.attempt)
 
     async def _farewell(self, request: RunRequest) -> None:

@@ -2,7 +2,8 @@
 -- folded state. One call, so both are true at one instant.
 --
 -- KEYS  log, state, meta, open
--- ARGV  epoch, seq of the cursor, or '' ''; the most events to return; the bytes after which no more are
+-- ARGV  epoch, seq of the cursor, or '' ''; the most events to return; the bytes after which no more are;
+--       publish command
 --
 -- Returns {'log', epoch, top, {entries}}, {'state', epoch, top, {field, value …}, {stream, text …}}, or {'unknown'}.
 --         What is in an entry, append.lua says; the first may begin before the cursor, and if it alone holds too many
@@ -10,7 +11,7 @@
 
 local AT_ONCE = 50
 local base = string.sub(KEYS[1], 1, -4)
-local epoch, top, tail = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail'))
+local epoch, top, tail, v, steps = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail', 'v', 'steps'))
 if not epoch then return {'unknown'} end
 
 local seq, most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -55,6 +56,13 @@ if ARGV[1] == epoch and seq <= tonumber(top) then
   if entries[1] then return {'log', epoch, top, entries} end
 end
 
+-- One that is missing was lost (see append.lua): it must not look like an empty one.
+local values = redis.call('HGETALL', KEYS[2])
+if not values[1] and (v or tonumber(steps or 0) > 0) then
+  end_lost(KEYS, ARGV[5])
+  return {'unknown'}
+end
+
 local streams = {}
 for _, member in ipairs(redis.call('HKEYS', KEYS[4])) do
   local text = redis.call('GET', base .. 'out:' .. member)
@@ -63,4 +71,4 @@ for _, member in ipairs(redis.call('HKEYS', KEYS[4])) do
     streams[#streams + 1] = text
   end
 end
-return {'state', epoch, top, redis.call('HGETALL', KEYS[2]), streams}
+return {'state', epoch, top, values, streams}
