@@ -84,8 +84,8 @@ async def recounted(redis: Redis, session_id: str) -> tuple[int, int]:
     values = list(state.values())
     for key in (keys.files, f"{keys.channel}:user"):
         values += (await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(key))).values()
-    for key in await redis.keys(f"{keys.channel}:out:*"):
-        values.append(await redis.get(key))
+    for member in await cast("Awaitable[list[bytes]]", redis.hkeys(keys.open)):
+        values.append(await redis.get(f"{keys.channel}:out:{member.decode()}"))
     meta = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.meta))
     kept = sum(KEPT_ENTRIES.get(field[:2], 0) for field in meta)
     steps = sum(field.startswith(b"s:") for field in state)
