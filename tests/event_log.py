@@ -8,7 +8,6 @@ from typing import cast
 from redis.asyncio import Redis
 
 from documents import a_step, an_element
-from stepwire_core.connections import ServerId
 from stepwire_core.documents import Snapshot, StepDocument
 from stepwire_core.events import NewEvent, element_event, step_event
 from stepwire_core.keys import SessionKeys
@@ -17,23 +16,17 @@ from stepwire_core.settings import Settings
 from writer import Writer
 
 
-class FixedServer(ServerId):
-    """A server whose process id a test can change."""
-
-    def __init__(self, value: str) -> None:
-        super().__init__()
-        self._value = value
-
-
 class Log(Writer):
     """An event log with one session, and one producer in the first attempt of its run."""
 
     def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
         self.redis = redis
         self.settings = settings
-        self.server = FixedServer("server-1")
-        log = EventLog(redis, self.server, settings)
-        super().__init__(log, session_id, run_id="run", attempt=1)
+        super().__init__(EventLog(redis, settings), session_id, run_id="run", attempt=1)
+
+    async def lose_the_life(self) -> None:
+        """Make the server forget what it remembers of its process, as a restart does."""
+        await self.redis.execute_command("FUNCTION FLUSH")
 
     def step(self, step_id: str, parent: str | None = None, **fields: object) -> StepDocument:
         own = {"parent_id": parent, "run_id": self.run_id, "attempt": self.attempt}

@@ -53,11 +53,10 @@ class Batch:
     answers: str = ""
     turn: str = ""
 
-    def script_args(self, settings: Settings, server: str) -> list[str | int]:
+    def script_args(self, settings: Settings) -> list[str | int]:
         """The ARGV of ``append.lua``."""
         args: list[str | int] = [
             self._mode,
-            server,
             settings.session_ttl_s * 1000,
             settings.log_max_events,
             "PUBLISH",

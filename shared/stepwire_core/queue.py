@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, cast
 
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
 from pydantic import BaseModel, Field, JsonValue
@@ -18,20 +18,14 @@ from stepwire_core.connections import connect, translated
 from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
-from stepwire_core.scripts import lua_source
+from stepwire_core.scripts import JOB_TTL_MS, queue_script
 from stepwire_core.settings import Settings
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
 
-JOB_TTL_MS: Final = 7 * 24 * 3600 * 1000
-"""A job that no worker takes for this long after it is due is gone."""
-
 COUNT_EVERY_S: Final = 1.0
 """How often a gateway looks how long the queue is."""
-
-WAKE_MAX: Final = 1_000
-"""Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
 
 
 Priority = Annotated[int, Field(ge=0, le=9)]
@@ -79,15 +73,6 @@ def serialize(job: dict[str, Any]) -> bytes:
 def deserialize(job: bytes) -> dict[str, Any]:
     decoded: dict[str, Any] = json.loads(job)
     return decoded
-
-
-def queue_script(name: str) -> bytes:
-    """One of the scripts in ``lua/queue``, with what they have in common."""
-    common = (
-        f"local JOB, HAS, TRIED = '{job_key_prefix}', '{in_progress_key_prefix}', "
-        f"'{retry_key_prefix}'\nlocal TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
-    )
-    return common.encode() + lua_source("queue/row") + lua_source(f"queue/{name}")
 
 
 def queue_keys(queue_name: str) -> list[str]:

@@ -276,7 +276,7 @@ async def test_a_lost_log_is_replaced_by_the_state(log: Log) -> None:
 async def test_another_server_process_begins_a_new_epoch(log: Log) -> None:
     """An acknowledged tail may be lost at failover; its ids must not come again."""
     old = (await log.put(log.start("a"), log.start("b"))).top
-    log.server._value = "server-2"
+    await log.lose_the_life()
     new = (await log.put(log.start("c"))).top
     assert new.epoch > old.epoch
     assert new.seq == old.seq + 1
@@ -291,7 +291,7 @@ async def test_a_producer_goes_on_after_a_failover_that_lost_its_tail(log: Log) 
     saved = await cast("Awaitable[dict[bytes, bytes]]", log.redis.hgetall(keys.meta))
     await log.put(log.start("b"), log.start("c"))
     await cast("Awaitable[int]", log.redis.hset(keys.meta, mapping=cast("Any", saved)))
-    log.server._value = "server-2"
+    await log.lose_the_life()
     appended = await log.put(log.start("d"))
     assert appended.stored == 1
 

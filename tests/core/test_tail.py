@@ -252,7 +252,7 @@ async def test_pieces_count_for_the_bytes_of_the_log_what_they_take(log: Log) ->
 
 async def test_a_new_epoch_begins_without_the_old_tail(log: Log) -> None:
     old = await put_one_by_one(log, log.start("a"), delta_event("a", "x"), delta_event("a", "y"))
-    log.server._value = "server-2"
+    await log.lose_the_life()
     await log.put()
     new = (await log.put(delta_event("a", "z"))).top
     assert isinstance(await log.log.read(log.session_id, old), Snapshot)

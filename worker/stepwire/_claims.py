@@ -13,7 +13,8 @@ from arq.jobs import DeserializationError, deserialize_job_raw
 from stepwire._lease import Lease
 from stepwire_core.connections import UNAVAILABLE
 from stepwire_core.ids import new_id
-from stepwire_core.queue import RUN_FUNCTION, deserialize, queue_keys, queue_script
+from stepwire_core.queue import RUN_FUNCTION, deserialize, queue_keys
+from stepwire_core.scripts import queue_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from redis import Redis
 
 from stepwire_core.connections import CONNECT_TIMEOUT_S, UNAVAILABLE
-from stepwire_core.queue import queue_keys, queue_script
+from stepwire_core.queue import queue_keys
+from stepwire_core.scripts import queue_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,10 +16,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from stepwire._producer import PendingCall, PendingDelta, Producer, fits_always
-from stepwire_core.connections import UNAVAILABLE, ServerChanged, ServerId, connect_sync
+from stepwire_core.connections import UNAVAILABLE, connect_sync
 from stepwire_core.errors import (
     ForkedProcess,
     ProtocolViolation,
@@ -79,8 +79,7 @@ class Publisher:
         """``redis`` is a client to use instead of one that the settings describe."""
         self.settings = settings
         self.max_text_chars = settings.max_text_chars
-        self.server_id = ServerId() if redis is None else ServerId.of("given")
-        self.redis = redis or connect_sync(settings.redis_url, self.server_id)
+        self.redis = redis or connect_sync(settings.redis_url)
         # Reentrant: a dropped generator's end may be collected in the thread that holds it.
         self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
@@ -342,7 +341,6 @@ class Publisher:
         and are repeated with it: the log takes a producer's events in order only. So are those
         after a call that a full session refused, with what they end.
         """
-        server = self.server_id.known_sync(self.redis)
         calls = [
             call
             for call in calls
@@ -352,23 +350,19 @@ class Publisher:
             for call in calls:
                 batch = call.prepared()
                 keys = SessionKeys.of(batch.session_id).script_keys
-                args = batch.script_args(self.settings, server)
-                pipe.execute_command("EVALSHA", APPEND.sha, 4, *keys, *args)
-            try:
-                with self.server_id.expected(server):
-                    replies = pipe.execute(raise_on_error=False)
-            except ServerChanged:
-                return calls
+                pipe.execute_command(*APPEND.command(keys, batch.script_args(self.settings)))
+            replies = pipe.execute(raise_on_error=False)
 
         again: list[PendingCall] = []
         waiting: set[Producer] = set()
-        scripts_are_lost = False
+        is_missing = False
         unavailable: Exception | None = None
         for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
-            if call.producer in waiting or isinstance(reply, (NoScriptError, *UNAVAILABLE)):
+            has_none = APPEND.is_missing(reply)
+            if call.producer in waiting or has_none or isinstance(reply, UNAVAILABLE):
                 if isinstance(reply, UNAVAILABLE):
                     unavailable = reply
-                scripts_are_lost |= isinstance(reply, NoScriptError)
+                is_missing |= has_none
                 waiting.add(call.producer)
                 again.append(call)
             elif isinstance(reply, ResponseError):
@@ -382,8 +376,8 @@ class Publisher:
         if unavailable is not None:
             # All of them are sent again: the log drops what it has.
             raise unavailable
-        if scripts_are_lost:
-            self.redis.script_load(APPEND.source)
+        if is_missing:
+            APPEND.load_sync(self.redis)
         return again
 
     def _answered(self, call: PendingCall, result: Appended | StepwireError) -> None:

@@ -47,7 +47,6 @@ from stepwire._run import Runner
 from stepwire._tree import Branch, grown
 from stepwire_core import asks, media_types
 from stepwire_core.clock import now
-from stepwire_core.connections import ServerId
 from stepwire_core.contents import Files
 from stepwire_core.documents import (
     ON_CHAT_END,
@@ -88,7 +87,7 @@ class App:
         server = FakeServer()
         settings = Settings(log_max_events=100_000)
         self._redis = FakeAsyncRedis(server=server)
-        self._log = EventLog(self._redis, ServerId.of("given"), settings)
+        self._log = EventLog(self._redis, settings)
         self._settings = settings
         self._handlers: Handlers = process_wide
         self._publisher = Publisher(settings, redis=FakeRedis(server=server))

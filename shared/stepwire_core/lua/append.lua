@@ -6,7 +6,6 @@
 -- ARGV  mode            'create': make the session if it is not there; 'append': it must be there;
 --                       'close': the same, and only what ends something that is there is in it, whatever the limits;
 --                       'forget': there are no events, and nothing more comes of the producer: its number goes
---       server          id of the server's process as the caller's connection knows it, or ''
 --       ttl_ms, maxlen, publish command
 --       log_max_bytes, max_steps, max_bytes: of the log's entries; of the session
 --       producer        '' when repeating the call does no harm
@@ -53,18 +52,18 @@
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
-local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local log_max_bytes, max_steps, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local producer, first, known, run, attempt = ARGV[9], tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[13])
-local answers, turn = ARGV[14], ARGV[15]
-local HEAD, WIDTH = 15, 5
+local mode, ttl_ms, maxlen, publish = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local log_max_bytes, max_steps, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local producer, first, known, run, attempt = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], tonumber(ARGV[12])
+local answers, turn = ARGV[13], ARGV[14]
+local HEAD, WIDTH = 14, 5
 local ENTRY = 100 -- what an entry costs in Redis beside its value, about
 local RUN = 2 * ENTRY -- the fence of a run, and perhaps the wish to cancel it
 local MARK, MARKED = '.', '0 - {}' -- a field of the state
 local PIECE, PIECES, LETTERS = 128, 100, 64 -- of the tail: bytes of a piece, pieces, their places
 local count = (#ARGV - HEAD) / WIDTH
 
-local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run,
+local found = redis.call('HMGET', meta, 'epoch', 'seq', 'life', 'expires', 'p:' .. producer, 'r:' .. run,
   'bytes', 'log_bytes', 'tail', 'v')
 
 if mode == 'forget' then
@@ -103,7 +102,8 @@ if not epoch and mode ~= 'create' then return {'unknown'} end
 -- A new process behind the address has perhaps lost the tail that the old one acknowledged, and would
 -- give the same ids to other events. A new epoch makes every reader take a snapshot instead. The sequence
 -- goes on, since the order of the steps in the state hangs on it.
-local fresh = not epoch or (server ~= '' and home and home ~= '' and home ~= server)
+local life = name_of_life()
+local fresh = not epoch or home ~= life
 if fresh then
   epoch = string.format('%.0f', math.max(now, (before or 0) + 1))
   seq = seq or 0
@@ -203,9 +203,7 @@ if created == 1 then clear(KEYS) end
 if fresh then
   redis.call('DEL', log, base .. 'tail')
   log_bytes, tail = 0, ''
-  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'server', server, 'log_from', seq + 1, 'tail', '')
-elseif server ~= '' and (not home or home == '') then
-  redis.call('HSET', meta, 'server', server)
+  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'life', life, 'log_from', seq + 1, 'tail', '')
 end
 if found[10] ~= '2' then
   redis.call('HSET', state, MARK, MARKED)
