@@ -471,6 +471,31 @@ class Delivery(RuleBasedStateMachine):
         log = SessionKeys.of(self.session_id).log
         self.run(self._insist(lambda: self.redis.xtrim(log, maxlen=keep, approximate=False)))
 
+    @precondition(lambda self: self.exists)
+    @rule(name=strategies.sampled_from(("log", "tail")))
+    def a_key_of_the_log_is_evicted(self, name: str) -> None:
+        key = f"{SessionKeys.of(self.session_id).channel}:{name}"
+        self.run(self._insist(lambda: self.redis.delete(key)))
+
+    @precondition(lambda self: self.exists and self.settings.tail_check_s < NEVER_S)
+    @rule()
+    def the_state_is_evicted(self) -> None:
+        """The session is gone, for all, as soon as it is noticed."""
+        self.run(self._lose_state())
+
+    async def _lose_state(self) -> None:
+        state = SessionKeys.of(self.session_id).state
+        await self._insist(lambda: self.redis.delete(state))
+        with pytest.raises(SessionNotFound):
+            await self._insist(lambda: self.log.snapshot(self.session_id))
+        self._forget()
+
+    @precondition(lambda self: self.settings.tail_check_s < NEVER_S)
+    @rule()
+    def the_library_is_flushed(self) -> None:
+        """The next event begins a new epoch, as after a restart, and nothing is lost."""
+        self.run(self._insist(lambda: self.redis.execute_command("FUNCTION", "FLUSH")))
+
     @rule()
     def the_news_connections_are_killed(self) -> None:
         command = ("CLIENT", "KILL", "TYPE", "pubsub")
@@ -487,6 +512,9 @@ class Delivery(RuleBasedStateMachine):
         base = SessionKeys.of(self.session_id).channel
         keys = await self._insist(lambda: self.redis.keys(f"{base}:*"))
         await self._insist(lambda: self.redis.delete(*keys))
+        self._forget()
+
+    def _forget(self) -> None:
         self.exists = False
         self.generation += 1
         self.model = Model()
