@@ -16,7 +16,7 @@ from stepwire_core import media_types
 from stepwire_core.documents import ElementDocument
 from stepwire_core.errors import ElementNotFound, InvalidArgument, InvalidId, SessionNotFound
 from stepwire_core.events import element_event
-from stepwire_core.ids import check_id, new_id
+from stepwire_core.ids import check_id, new_id, upload_producer
 from stepwire_core.log import Batch
 from stepwire_core.messages import uploaded
 from stepwire_gateway._access import GuardedRoute, needs
@@ -78,7 +78,7 @@ async def upload_element(
         # Nothing of it is kept, and nobody reads this.
         return Response(status_code=400)
     element = uploaded(session_id, element_id, name, mime, size=size, sha256=sha256)
-    batch = Batch(session_id, [element_event(element)], producer=f"u.{element_id}")
+    batch = Batch(session_id, [element_event(element)], producer=upload_producer(element_id))
     try:
         await services.log.append(batch)
     except SessionNotFound:

@@ -28,7 +28,7 @@ from stepwire_core.errors import (
     RunEnded,
     SessionNotFound,
 )
-from stepwire_core.ids import derived_id, new_id
+from stepwire_core.ids import derived_id, message_producer, new_id, run_producer
 from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
@@ -210,7 +210,9 @@ async def post_message(
         element_ids=body.elements,
     )
     events = message_events(message, elements)
-    batch = Batch(session_id, events, producer=f"m.{message_id}", run_id=run_id, turn=ON_MESSAGE)
+    batch = Batch(
+        session_id, events, producer=message_producer(message_id), run_id=run_id, turn=ON_MESSAGE
+    )
     request = caller.asking(
         RunRequest(
             session_id=session_id,
@@ -287,7 +289,7 @@ async def _drop(services: Services, session_id: str, run_id: str) -> None:
             Batch(
                 session_id,
                 cancelled_events(request, begun.attempt),
-                producer=f"{run_id}.{begun.attempt}",
+                producer=run_producer(run_id, begun.attempt),
                 run_id=run_id,
                 attempt=begun.attempt,
             )

@@ -36,6 +36,8 @@ class Batch:
     stored only while that ask is open. ``turn`` is the handler of a run that this call makes known
     and that may have to wait for those before it. With ``closing`` the limits of the session do not
     count, and the events may only end what is there: the end of a step that is not makes none.
+    With ``forget`` there are no events, and the log forgets where the producer was: all of its
+    batches must have been answered, since one that is repeated would be stored again.
     """
 
     session_id: str
@@ -47,14 +49,14 @@ class Batch:
     attempt: int = 0
     create: bool = False
     closing: bool = False
+    forget: bool = False
     answers: str = ""
     turn: str = ""
 
-    def script_args(self, settings: Settings, server: str) -> list[str | int]:
+    def script_args(self, settings: Settings) -> list[str | int]:
         """The ARGV of ``append.lua``."""
         args: list[str | int] = [
-            "create" if self.create else "close" if self.closing else "append",
-            server,
+            self._mode,
             settings.session_ttl_s * 1000,
             settings.log_max_events,
             "PUBLISH",
@@ -72,6 +74,12 @@ class Batch:
         for event in self.events:
             args += (event.op, event.type, event.id, event.parent, event.payload)
         return args
+
+    @property
+    def _mode(self) -> str:
+        if self.forget:
+            return "forget"
+        return "create" if self.create else "close" if self.closing else "append"
 
     def result(self, reply: list[Any]) -> Appended | StepwireError:
         """What the script's reply means for this batch."""

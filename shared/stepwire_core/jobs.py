@@ -16,6 +16,9 @@ job_key_prefix: Final = "arq:job:"
 in_progress_key_prefix: Final = "arq:in-progress:"
 retry_key_prefix: Final = "arq:retry:"
 
+JOB_TTL_MS: Final = 7 * 24 * 3600 * 1000
+"""A job that no worker takes for this long after it is due is gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredJob:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from redis.asyncio import Redis
 
 from stepwire_core.calls import Appended, Batch, Registration, cancel_args, check_kept
-from stepwire_core.connections import ServerChanged, ServerId, connect, translated
+from stepwire_core.connections import connect, translated
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
@@ -81,9 +81,8 @@ class EventLog(LogReader):
     Every method raises :class:`StoreUnavailable` when Redis does not answer.
     """
 
-    def __init__(self, redis: Redis, server_id: ServerId, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings) -> None:
         super().__init__(redis)
-        self._server_id = server_id
         self._settings = settings
 
     @property
@@ -102,21 +101,11 @@ class EventLog(LogReader):
             SessionFull: the session takes nothing new.
         """
         async with translated():
-            try:
-                reply = await self._append(batch, script)
-            except ServerChanged:
-                # With the old id it would be stored in the epoch that may have lost its end.
-                reply = await self._append(batch, script)
-            result = batch.result(reply)
+            keys, args = SessionKeys.of(batch.session_id), batch.script_args(self._settings)
+            result = batch.result(await script(self._redis, keys, *args))
         if isinstance(result, StepwireError):
             raise result
         return result
-
-    async def _append(self, batch: Batch, script: AppendScript) -> list[Any]:
-        server = await self._server_id.known(self._redis)
-        args = batch.script_args(self._settings, server)
-        with self._server_id.expected(server):
-            return await script(self._redis, SessionKeys.of(batch.session_id), *args)
 
     async def create(self, session_id: str, first_run_id: str, turn: str = "") -> bool:
         """Make a session that knows one run; False if it was there."""
@@ -261,10 +250,9 @@ class EventLog(LogReader):
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
     """The log that the settings name, with connections of its own; Redis may be away."""
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
+    redis = connect(settings.redis_url)
     try:
-        yield EventLog(redis, server_id, settings)
+        yield EventLog(redis, settings)
     finally:
         await redis.aclose()
 

@@ -15,28 +15,22 @@ from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
 from stepwire_core.jobs import (
+    JOB_TTL_MS,
     in_progress_key_prefix,
     job_key_prefix,
-    retry_key_prefix,
     serialize_job,
     stored_job,
 )
 from stepwire_core.json_values import JsonObject
-from stepwire_core.scripts import lua_source
+from stepwire_core.scripts import queue_script
 from stepwire_core.settings import Settings
 from stepwire_core.unreadable import UNREADABLE
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
 
-JOB_TTL_MS: Final = 7 * 24 * 3600 * 1000
-"""A job that no worker takes for this long after it is due is gone."""
-
 COUNT_EVERY_S: Final = 1.0
 """How often a gateway looks how long the queue is."""
-
-WAKE_MAX: Final = 1_000
-"""Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
 
 
 Priority = Annotated[int, Field(ge=0, le=9)]
@@ -74,15 +68,6 @@ def wake_key(queue_name: str) -> str:
 def held_key(queue_name: str) -> str:
     """The hash of the runs that a limit holds back."""
     return f"{queue_name}:held"
-
-
-def queue_script(name: str) -> bytes:
-    """One of the scripts in ``lua/queue``, with what they have in common."""
-    common = (
-        f"local JOB, HAS, TRIED = '{job_key_prefix}', '{in_progress_key_prefix}', "
-        f"'{retry_key_prefix}'\nlocal TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
-    )
-    return common.encode() + lua_source("queue/row") + lua_source(f"queue/{name}")
 
 
 def queue_keys(queue_name: str) -> list[str]:

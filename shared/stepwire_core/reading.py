@@ -90,7 +90,8 @@ class LogReader:
         """
         async with translated():
             keys = SessionKeys.of(session_id)
-            reply = await READ(self._redis, keys, *(after or ("", "")), READ_EVENTS, READ_BYTES)
+            cursor, limits = after or ("", ""), (READ_EVENTS, READ_BYTES)
+            reply = await READ(self._redis, keys, *cursor, *limits, "PUBLISH")
         match reply:
             case [b"log", epoch, top, entries] if after:
                 return LogTail(_events_after(after.seq, entries), Cursor(int(epoch), int(top)))

@@ -10,11 +10,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from redis.exceptions import NoPermissionError
 
 from stepwire_core.connections import connect, probe, translated, without_password
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
+from stepwire_core.jobs import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL, PREFIX, SessionKeys, rate_key
 from stepwire_core.queue import queue_keys
 from stepwire_core.scripts import Script
@@ -33,10 +33,12 @@ _EVICTS_NOTHING: Final = "noeviction"
 _CALL: Final = re.compile(r"redis\.p?call\('([A-Z]+)'")
 _MISSING_COMMAND: Final = re.compile(r"'([a-z|]+)' command")
 
-_WITHOUT_KEY: Final = ("PING", "INFO", "TIME", "MULTI", "EXEC", "SCRIPT LOAD", "UNSUBSCRIBE")
+_WITHOUT_KEY: Final = (
+    *("PING", "TIME", "MULTI", "EXEC", "SCRIPT LOAD", "FUNCTION LOAD", "UNSUBSCRIBE"),
+)
 
 _BESIDE_SCRIPTS: Final = {
-    "": "DEL EVALSHA EXISTS HDEL HEXISTS HGET HGETALL HMGET HSET LPUSHX",
+    "": "DEL EVALSHA EXISTS FCALL HDEL HEXISTS HGET HGETALL HMGET HSET LPUSHX",
     "queue": "BLPOP DEL EVALSHA EXISTS GET HDEL HEXISTS HGET HGETALL HMGET LPUSH LPUSHX PTTL SET "
     "ZADD ZCARD ZRANGE ZREM ZREMRANGEBYSCORE ZREVRANGEBYSCORE",
 }
@@ -83,7 +85,8 @@ class Needs:
         key = self.keys[0][1]
         for command in sorted(self.commands):
             # Where its key stands differs; a number of keys stands where EVALSHA has it.
-            words = [command, "x", "1", key] if command == "EVALSHA" else [command, key, key]
+            calls = command in {"EVALSHA", "FCALL"}
+            words = [command, "x", "1", key] if calls else [command, key, key]
             yield _right(command), [words]
 
 
@@ -160,7 +163,7 @@ async def _unfit(redis: Redis, where: str, variable: str) -> list[str]:
         async with translated(redis):
             info: dict[str, Any] = await redis.info()
     except StoreRefused:
-        # The right to ask is among those that are looked at next.
+        # Not everybody may ask; what cannot be looked at is not held against it.
         return []
     found = []
     version = str(info.get("redis_version", ""))

@@ -132,7 +132,7 @@ class Settings(BaseSettings):
 
     redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
-        description="The Redis (or Valkey) that holds the event log.",
+        description="The Redis (7 or newer, or Valkey) that holds the event log.",
     )
     queue_url: RedisUrl | None = Field(
         default=None, description="The Redis that holds arq's queue; by default the one of the log."

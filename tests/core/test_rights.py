@@ -57,12 +57,13 @@ async def test_a_user_with_the_rights_passes_and_nothing_is_left_behind(
         (["~stepwire:*", "&stepwire:*", "+@all"], ["~arq:*"]),
         (["%R~stepwire:*", "~arq:*", "&stepwire:*", "+@all"], ["~stepwire:*"]),
         (["~stepwire:*", "~arq:*", "+@all"], ["&stepwire:*"]),
-        ([*ENOUGH, "-info"], ["+info"]),
+        ([*ENOUGH, "-fcall"], ["+fcall"]),
+        ([*ENOUGH, "-function|load"], ["+function|load"]),
         ([*ENOUGH, "-subscribe"], ["+subscribe"]),
         ([*ENOUGH, "-publish"], ["+publish"]),
         ([*ENOUGH, "-del", "-exists"], ["+del", "+exists"]),
-        ([*ENOUGH, "-blpop", "-xadd", "-info"], ["+blpop", "+info", "+xadd"]),
-        (["~stepwire:*", "&stepwire:*", "+@all", "-info"], ["+info", "~arq:*"]),
+        ([*ENOUGH, "-blpop", "-xadd", "-fcall"], ["+blpop", "+fcall", "+xadd"]),
+        (["~stepwire:*", "&stepwire:*", "+@all", "-time"], ["+time", "~arq:*"]),
         ([*ENOUGH, "-evalsha"], ["+evalsha"]),
         ([*ENOUGH, "-script|load"], ["+script|load"]),
         ([*ENOUGH, "-lpushx"], ["+lpushx"]),
@@ -75,6 +76,10 @@ async def test_each_right_that_is_missing_is_a_line_that_says_how_to_give_it(
     lines = await missing(user(admin, own, *rules))
     said = [line.partition("ACL SETUSER app ")[2].partition(" ")[0] for line in lines]
     assert said == sorted(lacks)
+
+
+async def test_a_user_who_may_not_ask_for_info_passes(admin: Redis, own: EmbeddedServer) -> None:
+    await require_stores(user(admin, own, *ENOUGH, "-info"))
 
 
 async def test_a_user_who_may_do_nothing_is_told_so(admin: Redis, own: EmbeddedServer) -> None:

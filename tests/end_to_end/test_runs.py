@@ -165,6 +165,23 @@ def runs(gateway: Gateway, session: str) -> Iterator[tuple[str, str, str | None]
         yield run["handler"], run["status"], run["error"] and run["error"]["type"]
 
 
+def test_a_message_whose_id_reads_like_a_run_of_the_session_is_answered(
+    stack: Stack, gate: Path
+) -> None:
+    stack.worker(CHAT + TASKS)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    response = gateway.client.post(
+        f"/v1/sessions/{session}/runs",
+        json={"task": "part", "args": {"number": 2}, "id": "m.foo"},
+    )
+    assert response.status_code == 202, response.text
+    gateway.wait_for_end(session, "m.foo")
+    sent = gateway.send(session, "hello", id="foo.1")
+    assert gateway.wait_for_end(session, sent["run_id"])["status"] == "ok"
+    assert "foo.1" in [step["id"] for step in gateway.snapshot(session)["steps"]]
+
+
 # -- several messages at once -------------------------------------------------------------------
 
 

@@ -128,7 +128,7 @@ def words() -> Iterator[str]:
 @cl.task
 async def has_no_metadata() -> None:
     async with cl.Step("no metadata") as step:
-        step.metadata = None  # type: ignore[assignment]
+        step.metadata = None
 
 
 async def branch(todo: Work, number: int) -> None:

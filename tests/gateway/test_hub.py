@@ -741,7 +741,7 @@ async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapsh
         lost = await session.write(1)
         reading = await hub.open(session.id, None)
         keys = SessionKeys.of(session.id)
-        await session.redis.delete(keys.log, keys.state)
+        await session.redis.delete(keys.log)
         older = Cursor(lost.epoch - 1_000, 0)
         await session.redis.hset(keys.meta, mapping={"epoch": older.epoch, "seq": older.seq})  # type: ignore[misc]
         await hub._check_tails([reading.feed])

@@ -217,7 +217,7 @@ async def test_the_first_append_after_a_crash_knows_that_it_reached_another_proc
             server.start()
             with SyncRedis.from_url(server.url) as redis:
                 # As others have done who were quicker: else the script's absence tells us.
-                redis.script_load(APPEND.source)
+                APPEND.load_sync(redis)
             if writer == "publisher":
                 start(producer, "b")
                 await asyncio.wait_for(producer.flush(), LIMIT_S)

@@ -13,7 +13,8 @@ from stepwire_core.connections import QUICK_S, translated
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.ids import new_id
 from stepwire_core.jobs import stored_job
-from stepwire_core.queue import RUN_FUNCTION, queue_keys, queue_script
+from stepwire_core.queue import RUN_FUNCTION, queue_keys
+from stepwire_core.scripts import queue_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

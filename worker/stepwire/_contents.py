@@ -42,7 +42,6 @@ class ContentStore:
     def __init__(self, publisher: Publisher) -> None:
         self._settings = publisher.settings
         self._redis = publisher.redis
-        self._server_id = publisher.server_id
         self._objects = Objects.open(self._settings)
 
     def check(self, what: str, size: int) -> None:
@@ -165,8 +164,7 @@ class ContentStore:
             return
         # The element is the first thing that is emitted into a new session.
         batch = Batch(producer.session_id, (), create=True)
-        server = self._server_id.known_sync(self._redis)
-        reply = APPEND.sync(self._redis, keys, *batch.script_args(self._settings, server))
+        reply = APPEND.sync(self._redis, keys, *batch.script_args(self._settings))
         if isinstance(result := batch.result(reply), StepwireError):
             raise result
         check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))

@@ -186,6 +186,14 @@ class Producer:
         if self._intake.may_wait():
             self._intake.flushed(self._source).result()
 
+    def forget(self) -> None:
+        """Let the log forget this emitter, which has flushed. What is published all the same, by a
+        task that outlives its block, comes under a new name.
+
+        It is not waited for: a log that does not hear of it keeps a number that nobody asks for.
+        """
+        self._intake.run(self._intake.buffer.forget, self._source)
+
     async def state(self, fields: Sequence[str]) -> list[bytes | None]:
         """Documents of the session's state as JSON, by their fields in it; None: not there.
 

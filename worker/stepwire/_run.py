@@ -36,7 +36,7 @@ from stepwire_core.errors import (
     StoreUnavailable,
 )
 from stepwire_core.events import run_start_event
-from stepwire_core.ids import new_id
+from stepwire_core.ids import new_id, run_producer
 from stepwire_core.queue import RunRequest
 from stepwire_core.runs import end_events, first_document
 
@@ -184,7 +184,7 @@ class Runner:
         await self._bury(request, "error", FAULT, attempt)
 
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
-        name = f"{request.run_id}.{begun.attempt}"
+        name = run_producer(request.run_id, begun.attempt)
         return self._publisher.producer(name, request.session_id, request.run_id, begun.attempt)
 
     async def _farewell(self, request: RunRequest, resting: Resting) -> None:

@@ -4,8 +4,8 @@
 --
 -- KEYS  log, state, meta, open (a hash: the streams of text that are not folded in yet)
 -- ARGV  mode            'create': make the session if it is not there; 'append': it must be there;
---                       'close': the same, and only what ends something that is there is in it, whatever the limits
---       server          id of the server's process as the caller's connection knows it, or ''
+--                       'close': the same, and only what ends something that is there is in it, whatever the limits;
+--                       'forget': there are no events, and nothing more comes of the producer: its number goes
 --       ttl_ms, maxlen, publish command
 --       log_max_bytes, max_steps, max_bytes: of the log's entries; of the session
 --       producer        '' when repeating the call does no harm
@@ -35,9 +35,13 @@
 --         {'fenced', current attempt}, {'closed'} (the ask), {'taken', id}, {'gap', last stored sequence},
 --         {'full', 'steps' or 'bytes', the limit}.
 --
--- Limits  `meta` counts the session's steps, and the bytes of what the state, the streams of text, the user session and
---         the kept elements hold. Who adds nothing is never refused: what ends, is removed or replaced by the end of a
---         step, and runs.
+-- Limits  `meta` counts the session's steps, and the bytes of what the state, the streams of text, the user session,
+--         the kept elements and `meta` itself hold. A call that adds nothing is never refused: what ends, is removed or
+--         replaced by the end of a step, and runs.
+--
+-- Loss    A server may evict a key, or somebody delete it. The state always has the field MARK, so a state that is
+--         missing was lost: the session ends here, as if it had been deleted. Any other key that is made anew gets the
+--         expiry of the session.
 --
 -- Tail    Small pieces of text, as a model sends them, do not get an entry each, which would weigh ten times the text.
 --         They are gathered in `tail`, each a line: a letter for where it belongs, and the text. The line
@@ -48,17 +52,46 @@
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
-local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local log_max_bytes, max_steps, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local producer, first, known, run, attempt = ARGV[9], tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[13])
-local answers, turn = ARGV[14], ARGV[15]
-local HEAD, WIDTH = 15, 5
+local mode, ttl_ms, maxlen, publish = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local log_max_bytes, max_steps, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local producer, first, known, run, attempt = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], tonumber(ARGV[12])
+local answers, turn = ARGV[13], ARGV[14]
+local HEAD, WIDTH = 14, 5
 local ENTRY = 100 -- what an entry costs in Redis beside its value, about
+local RUN = 2 * ENTRY -- the fence of a run, and perhaps the wish to cancel it
+local MARK, MARKED = '.', '0 - {}' -- a field of the state
 local PIECE, PIECES, LETTERS = 128, 100, 64 -- of the tail: bytes of a piece, pieces, their places
 local count = (#ARGV - HEAD) / WIDTH
 
-local found = redis.call('HMGET', meta, 'epoch', 'seq', 'server', 'expires', 'p:' .. producer, 'r:' .. run,
-  'bytes', 'log_bytes', 'tail')
+local found = redis.call('HMGET', meta, 'epoch', 'seq', 'life', 'expires', 'p:' .. producer, 'r:' .. run,
+  'bytes', 'log_bytes', 'tail', 'v')
+
+if mode == 'forget' then
+  if redis.call('HDEL', meta, 'p:' .. producer) == 1 then
+    redis.call('HSET', meta, 'bytes', math.max(0, (tonumber(found[7]) or 0) - ENTRY))
+  end
+  return {'ok', found[1] or 0, found[2] or 0, 0, 0}
+end
+
+-- Returns whether the session has lost its state, and whether its log must be made anew.
+local function look()
+  if redis.call('EXISTS', state, log) == 2 then return false, false end
+  local is_lost = redis.call('EXISTS', state) == 0 and (found[10] or tonumber(redis.call('HGET', meta, 'steps') or 0) > 0)
+  return is_lost, redis.call('EXISTS', log) == 0
+end
+
+local looked, is_lost, log_is_lost = false, false, false
+local before = tonumber(found[1])
+-- Most calls are one more piece of a text, and such a call looks only if it does more than add it.
+if before and (mode == 'create' or count ~= 1 or ARGV[HEAD + 1] ~= 'D') then
+  looked, is_lost, log_is_lost = true, look()
+  if is_lost then
+    end_lost(KEYS, publish)
+    if mode ~= 'create' then return {'unknown'} end
+    for i = 1, 10 do found[i] = false end
+  end
+end
+
 local epoch, seq, home, expires = found[1], tonumber(found[2]), found[3], tonumber(found[4])
 local bytes, log_bytes, tail = tonumber(found[7]) or 0, tonumber(found[8]) or 0, found[9] or ''
 local clock = redis.call('TIME')
@@ -69,17 +102,20 @@ if not epoch and mode ~= 'create' then return {'unknown'} end
 -- A new process behind the address has perhaps lost the tail that the old one acknowledged, and would
 -- give the same ids to other events. A new epoch makes every reader take a snapshot instead. The sequence
 -- goes on, since the order of the steps in the state hangs on it.
-local fresh = not epoch or (server ~= '' and home and home ~= '' and home ~= server)
+local life = name_of_life()
+local fresh = not epoch or home ~= life
 if fresh then
-  epoch = string.format('%.0f', math.max(now, (tonumber(epoch) or 0) + 1))
+  epoch = string.format('%.0f', math.max(now, (before or 0) + 1))
   seq = seq or 0
 end
 
-local skip = 0
+local skip, last = 0, tonumber(found[5]) or 0
 if producer ~= '' then
-  local last = tonumber(found[5]) or 0
-  -- The producer's own past may be in the lost tail; only within its epoch is a hole a fault.
-  if first > last + 1 and (known == '' or known == epoch) then return {'gap', last} end
+  if not found[5] and found[6] then
+    -- The number of a run's last attempt is kept with its end.
+    local of, number = string.match(found[6], '^(%d+):(%d+)!')
+    if of and producer == 'r/' .. run .. '/' .. of then last = tonumber(number) end
+  end
   skip = math.max(0, last - first + 1)
 end
 if skip < count and run ~= '' and found[6] then
@@ -87,6 +123,8 @@ if skip < count and run ~= '' and found[6] then
   local current = tonumber(string.match(found[6], '^%d+'))
   if current > attempt then return {'fenced', current} end
 end
+-- The producer's own past may be in the lost tail; only within its epoch is a hole a fault.
+if producer ~= '' and first > last + 1 and (known == '' or known == epoch) then return {'gap', last} end
 if skip < count and answers ~= '' and redis.call('HGET', meta, 'a:' .. answers) ~= 'open' then return {'closed'} end
 local plain, common, adds, new_steps, new_bytes = true, true, false, 0, 0
 for i = skip, count - 1 do
@@ -97,7 +135,7 @@ for i = skip, count - 1 do
   else
     plain, common = false, common and string.find('RSNGT', op, 1, true)
     if not string.find('SNRXGTUABQEV', op, 1, true) then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
-    if op == 'N' and redis.call('HEXISTS', state, 's:' .. id) == 1 then return {'taken', id} end
+    if op == 'N' and found[1] and redis.call('HEXISTS', state, 's:' .. id) == 1 then return {'taken', id} end
     if kind == 'step.start' then new_steps = new_steps + 1 end
     if kind == 'step.update' then
       adds = true
@@ -113,33 +151,35 @@ if adds and mode ~= 'close' then
   if bytes >= max_bytes or bytes + new_bytes > max_bytes then return {'full', 'bytes', max_bytes} end
 end
 
-local created = epoch and found[1] == false and 1 or 0
-if fresh then
-  redis.call('DEL', log)
-  log_bytes, tail = 0, ''
-  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'server', server, 'log_from', seq + 1, 'tail', '')
-elseif server ~= '' and (not home or home == '') then
-  redis.call('HSET', meta, 'server', server)
-end
-if run ~= '' and not found[6] then
-  redis.call('HSET', meta, 'r:' .. run, attempt)
-  if turn ~= '' then redis.call('RPUSH', base .. 'turns', turn .. ' ' .. run) end
-end
-
 -- Expiry moves only now and then, all keys to the same instant: a session lives ttl to ttl * 17/16 from
 -- its last event.
 local touch = fresh or seq == 0 or not expires or expires - now < ttl_ms
 if touch then expires = now + ttl_ms + math.floor(ttl_ms / 16) end
-if turn ~= '' then redis.call('PEXPIREAT', base .. 'turns', expires) end
+
+-- A number that the producer has in `meta` from now on counts.
+if producer ~= '' and skip < count and not found[5] then bytes = bytes + ENTRY end
+
+local function append_text(member, text)
+  local key = base .. 'out:' .. member
+  if redis.call('APPEND', key, text) > #text then return end
+  -- It was evicted. The end of the step brings the whole text; until then this is the rest of it.
+  redis.call('SET', key, '+' .. text, 'PXAT', expires)
+end
+
+local function append_line(line)
+  -- The first line of a tail, or it was evicted.
+  if redis.call('APPEND', base .. 'tail', line) == #line then redis.call('PEXPIREAT', base .. 'tail', expires) end
+end
 
 -- What most calls are: one more piece of a text that has its letter.
-if plain and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail + 2 < PIECES and not touch then
+if plain and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail + 2 < PIECES and not touch
+  and (run == '' or found[6]) then
   local at = HEAD + skip * WIDTH
   local kind, id, field, text = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local place, of_run = redis.call('HGET', open, field .. ':' .. id), tail .. ' ' .. run .. ' '
   if place and string.sub(place, 1, #of_run) == of_run then
-    redis.call('APPEND', base .. 'out:' .. field .. ':' .. id, text)
-    redis.call('APPEND', base .. 'tail', string.sub(place, #of_run + 1) .. text .. '\n')
+    append_text(field .. ':' .. id, text)
+    append_line(string.sub(place, #of_run + 1) .. text .. '\n')
     redis.call('HSET', meta, 'seq', seq + 1, 'bytes', bytes + #text, 'log_bytes', log_bytes + #text + 2,
       'p:' .. producer, first + count - 1)
     redis.call(publish, string.sub(base, 1, -2), epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run ..
@@ -147,6 +187,35 @@ if plain and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail 
     return {'ok', epoch, seq + 1, 1, 0}
   end
 end
+
+if not looked and found[1] then
+  is_lost, log_is_lost = look()
+  if is_lost then
+    end_lost(KEYS, publish)
+    return {'unknown'}
+  end
+end
+touch = touch or log_is_lost
+
+local created = found[1] == false and 1 or 0
+-- What is left of an earlier session whose `meta` was evicted is not this one's.
+if created == 1 then clear(KEYS) end
+if fresh then
+  redis.call('DEL', log, base .. 'tail')
+  log_bytes, tail = 0, ''
+  redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'life', life, 'log_from', seq + 1, 'tail', '')
+end
+if found[10] ~= '2' then
+  redis.call('HSET', state, MARK, MARKED)
+  redis.call('HSET', meta, 'v', 2)
+  touch = true
+end
+if run ~= '' and not found[6] then
+  bytes = bytes + RUN
+  redis.call('HSET', meta, 'r:' .. run, attempt, 'bytes', bytes)
+  if turn ~= '' then redis.call('RPUSH', base .. 'turns', turn .. ' ' .. run) end
+end
+if turn ~= '' then redis.call('PEXPIREAT', base .. 'turns', expires) end
 
 -- What is kept grows from `before` bytes to `after`; 0: it is not there.
 local function count_bytes(before, after)
@@ -170,7 +239,7 @@ local function stream(op, field, id, text)
     count_bytes(redis.call('STRLEN', key), #text + 1)
     redis.call('SET', key, '=' .. text, 'PXAT', expires)
   else
-    redis.call('APPEND', key, text)
+    append_text(member, text)
     bytes = bytes + #text
   end
   return true
@@ -205,10 +274,7 @@ local function letter_for(field, id)
     end_tail()
     known = 0
   end
-  if tail == '' then
-    tail = string.format('%.0f', seq + 1)
-    redis.call('SET', base .. 'tail', '', 'PXAT', expires)
-  end
+  if tail == '' then tail = string.format('%.0f', seq + 1) end
   local letter = string.char(62 + known) -- after '='
   redis.call('HSET', open, field .. ':' .. id, tail .. ' ' .. run .. ' ' .. letter)
   return letter, '=' .. letter .. field .. ' ' .. id .. ' ' .. run .. '\n'
@@ -217,14 +283,14 @@ end
 local function add_piece(field, id, text)
   if not stream('D', field, id, text) then return false end
   local letter, line = letter_for(field, id)
-  redis.call('APPEND', base .. 'tail', line .. letter .. text .. '\n')
+  append_line(line .. letter .. text .. '\n')
   log_bytes = log_bytes + #line + #text + 2
   return true
 end
 
 -- The folds of all that is no text, by operation; made only where there is such. They return whether the event counts:
 -- of a step that has been removed, nothing does but a new start.
-local fold = {}
+local fold, has_ended = {}, false
 if not plain then
   local function close_streams(id)
     for _, field in ipairs({'output', 'input'}) do
@@ -263,7 +329,14 @@ if not plain then
   end
 
   fold.T = function(kind, id, parent, payload)
-    redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1)
+    local ended = attempt
+    if producer == 'r/' .. id .. '/' .. attempt then
+      -- From here on the fence refuses all but a repetition of this call, which it knows by the number.
+      ended, has_ended = attempt .. ':' .. first + count - 1, true
+      redis.call('HDEL', meta, 'p:' .. producer)
+      bytes = bytes - ENTRY
+    end
+    redis.call('HSET', meta, 'r:' .. id, ended .. '!' .. epoch .. '-' .. seq + 1)
     -- The next one may begin.
     for _, entry in ipairs(redis.call('LRANGE', base .. 'turns', 0, -1)) do
       if string.match(entry, ' (%S+)$') == id then redis.call('LREM', base .. 'turns', 1, entry) end
@@ -282,9 +355,13 @@ if not plain then
     -- What belongs to a step: its elements (e:), its feedback (f:), what it asks (a:). One that comes after its step
     -- was removed is gone with it, and so are the bytes kept for it.
 
+    local function set_ask(id, value)
+      if redis.call('HSET', meta, id, value) == 1 then bytes = bytes + ENTRY end
+    end
+
     local function forget(id)
       if string.sub(id, 1, 2) == 'e:' then drop(files, string.sub(id, 3)) end
-      if string.sub(id, 1, 2) == 'a:' then redis.call('HSET', meta, id, 'ended') end
+      if string.sub(id, 1, 2) == 'a:' then set_ask(id, 'ended') end
     end
 
     local function remove_belonging(id)
@@ -329,13 +406,13 @@ if not plain then
     fold.B = function(kind, id) return remove_belonging(id) end
 
     fold.Q = function(kind, id, parent, payload)
-      redis.call('HSET', meta, id, 'open')
+      set_ask(id, 'open')
       return fold.A(kind, id, parent, payload)
     end
 
     fold.E = function(kind, id, parent, payload)
       if redis.call('HGET', meta, id) ~= 'open' then return false end
-      redis.call('HSET', meta, id, 'ended')
+      set_ask(id, 'ended')
       return fold.A(kind, id, parent, payload)
     end
 
@@ -398,7 +475,7 @@ if skip < count then
   local counted = {'seq', seq, 'bytes', math.max(0, bytes), 'log_bytes', log_bytes}
   if tail ~= had_tail then counted[7], counted[8] = 'tail', tail end
   if steps ~= had then counted[#counted + 1], counted[#counted + 2] = 'steps', math.max(0, steps) end
-  if producer ~= '' then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, first + count - 1 end
+  if producer ~= '' and not has_ended then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, first + count - 1 end
   redis.call('HSET', meta, unpack(counted))
 end
 if touch then

@@ -11,7 +11,10 @@ local meta, run, token = KEYS[3], ARGV[1], ARGV[2]
 local base = string.sub(KEYS[1], 1, -4)
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
-local current = redis.call('HGET', meta, 'r:' .. run) or '0'
+local ENTRY = 100 -- of what is counted, see append.lua
+local counted = 0
+local current = redis.call('HGET', meta, 'r:' .. run)
+if not current then current, counted = '0', 2 * ENTRY end
 if string.find(current, '!', 1, true) then return {'ended'} end
 local cancelled = redis.call('HEXISTS', meta, 'c:' .. run)
 
@@ -31,5 +34,8 @@ attempt = tonumber(attempt)
 if owner ~= token then
   attempt = attempt + 1
   redis.call('HSET', meta, 'r:' .. run, attempt .. ':' .. token)
+  -- The fence refuses whatever the attempt before still sends: nobody asks for its number any more.
+  counted = counted - ENTRY * redis.call('HDEL', meta, 'p:r/' .. run .. '/' .. attempt - 1)
+  if counted ~= 0 then redis.call('HINCRBY', meta, 'bytes', counted) end
 end
 return {'ok', attempt, redis.call('HGETALL', base .. 'user'), cancelled}

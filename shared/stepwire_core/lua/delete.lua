@@ -6,13 +6,11 @@
 --
 -- Returns {'ok', epoch, {name, value … of the user session}}, or {'unknown'}.
 
-local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local base = string.sub(log, 1, -4)
-local user, files, ending = base .. 'user', base .. 'files', base .. 'ending'
+local meta, base = KEYS[3], string.sub(KEYS[1], 1, -4)
+local user, ending = base .. 'user', base .. 'ending'
 
 local epoch = redis.call('HGET', meta, 'epoch')
 if epoch then
-  for _, member in ipairs(redis.call('HKEYS', open)) do redis.call('UNLINK', base .. 'out:' .. member) end
   local fields = redis.call('HGETALL', meta)
   for i = 1, #fields, 2 do
     local run = string.match(fields[i], '^r:(.+)$')
@@ -24,7 +22,7 @@ if epoch then
   if redis.call('EXISTS', user) == 1 then redis.call('RENAME', user, ending) end
   redis.call('HSET', ending, '', epoch)
   redis.call('PEXPIRE', ending, ARGV[4])
-  redis.call('UNLINK', log, state, meta, open, files, base .. 'tail', base .. 'turns', base .. 'results')
+  clear(KEYS)
   redis.call(ARGV[2], string.sub(base, 1, -2), 'gone')
 end
 

@@ -2,14 +2,16 @@
 -- folded state. One call, so both are true at one instant.
 --
 -- KEYS  log, state, meta, open
--- ARGV  epoch, seq of the cursor, or '' ''; the most entries to return; the bytes after which no more are
+-- ARGV  epoch, seq of the cursor, or '' ''; the most events to return; the bytes after which no more are;
+--       publish command
 --
 -- Returns {'log', epoch, top, {entries}}, {'state', epoch, top, {field, value …}, {stream, text …}}, or {'unknown'}.
---         What is in an entry, append.lua says; the first may begin before the cursor.
+--         What is in an entry, append.lua says; the first may begin before the cursor, and if it alone holds too many
+--         events, it is the only one.
 
 local AT_ONCE = 50
 local base = string.sub(KEYS[1], 1, -4)
-local epoch, top, tail = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail'))
+local epoch, top, tail, v, steps = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail', 'v', 'steps'))
 if not epoch then return {'unknown'} end
 
 local seq, most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -23,18 +25,21 @@ local function entry_of_tail()
   return {epoch .. '-' .. top, {'t', '', 'r', tail, 'd', lines}}
 end
 
-if ARGV[1] == epoch then
+-- A cursor ahead of the top has seen what this server has lost.
+if ARGV[1] == epoch and seq <= tonumber(top) then
   if seq == tonumber(top) then return {'log', epoch, top, {}} end
-  local entries, size = {}, 0
+  local entries, size, events = {}, 0, 0
 
-  -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole.
+  -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole. Returns whether there may
+  -- be room for the next.
   local function take(entry)
     local last, kind, run = tonumber(string.match(entry[1], '%d+$')), entry[2][2], entry[2][4]
     local first = kind == '' and tonumber(run) or last
     if entries[1] and first ~= seq + 1 or first > seq + 1 then return false end
+    if entries[1] and events + last - seq > most then return false end
     entries[#entries + 1] = entry
-    seq, size = last, size + #entry[2][6]
-    return #entries < most and size < most_bytes
+    events, seq, size = events + last - seq, last, size + #entry[2][6]
+    return events < most and size < most_bytes
   end
 
   local from, more = epoch .. '-' .. string.format('%.0f', seq + 1), true
@@ -51,6 +56,13 @@ if ARGV[1] == epoch then
   if entries[1] then return {'log', epoch, top, entries} end
 end
 
+-- One that is missing was lost (see append.lua): it must not look like an empty one.
+local values = redis.call('HGETALL', KEYS[2])
+if not values[1] and (v or tonumber(steps or 0) > 0) then
+  end_lost(KEYS, ARGV[5])
+  return {'unknown'}
+end
+
 local streams = {}
 for _, member in ipairs(redis.call('HKEYS', KEYS[4])) do
   local text = redis.call('GET', base .. 'out:' .. member)
@@ -59,4 +71,4 @@ for _, member in ipairs(redis.call('HKEYS', KEYS[4])) do
     streams[#streams + 1] = text
   end
 end
-return {'state', epoch, top, redis.call('HGETALL', KEYS[2]), streams}
+return {'state', epoch, top, values, streams}

@@ -1,5 +1,5 @@
 -- Appends a batch, and if it has stored anything, puts the job of its run into the queue: both, or nothing.
--- Before this stand append.lua and the queue's enqueue.lua, as the functions `append` and `enqueue`.
+-- In the library of functions append.lua and the queue's enqueue.lua are `append` and `enqueue`.
 --
 -- KEYS  those of append.lua, those of enqueue.lua
 -- ARGV  how many arguments append.lua has, these, those of enqueue.lua
