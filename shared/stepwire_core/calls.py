@@ -73,9 +73,11 @@ class Batch:
             args += (event.op, event.type, event.id, event.parent, event.payload)
         return args
 
-    def result(self, reply: list[Any]) -> Appended | StepwireError:
+    def result(self, reply: list[Any]) -> Appended | Unfinished | StepwireError:
         """What the script's reply means for this batch."""
         match reply[0]:
+            case b"again":
+                return Unfinished()
             case b"ok":
                 return Appended(Cursor(int(reply[1]), int(reply[2])), int(reply[3]), reply[4] == 1)
             case b"unknown":
@@ -152,6 +154,12 @@ def cancel_args(
     """The arguments of ``cancel.lua``."""
     keys, channel = SessionKeys.of(session_id), CANCEL_CHANNEL.decode()
     return keys, run_id, channel, "PUBLISH", session_id, "1" if children_only else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A part of a batch is stored; the same call goes on with the rest, which was too much for one
+    call: a step is to be removed that has very many below it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,14 @@ from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
 
-from stepwire_core.calls import Appended, Batch, Registration, cancel_args, check_kept
+from stepwire_core.calls import (
+    Appended,
+    Batch,
+    Registration,
+    Unfinished,
+    cancel_args,
+    check_kept,
+)
 from stepwire_core.connections import ServerChanged, ServerId, connect, translated
 from stepwire_core.errors import (
     ProtocolViolation,
@@ -38,6 +45,7 @@ __all__ = [
     "EventLog",
     "LogTail",
     "Registration",
+    "Unfinished",
     "cancel_args",
     "check_kept",
     "document_of",
@@ -100,13 +108,15 @@ class EventLog(LogReader):
             IdConflict: a step that must be new is there already.
             SessionFull: the session takes nothing new.
         """
-        async with translated():
-            try:
-                reply = await self._append(batch, script)
-            except ServerChanged:
-                # With the old id it would be stored in the epoch that may have lost its end.
-                reply = await self._append(batch, script)
-            result = batch.result(reply)
+        result: Appended | Unfinished | StepwireError = Unfinished()
+        while isinstance(result, Unfinished):
+            async with translated():
+                try:
+                    reply = await self._append(batch, script)
+                except ServerChanged:
+                    # With the old id it would be stored in the epoch that may have lost its end.
+                    reply = await self._append(batch, script)
+                result = batch.result(reply)
         if isinstance(result, StepwireError):
             raise result
         return result

@@ -37,6 +37,7 @@ from stepwire_core.log import (
     REGISTER,
     Appended,
     Registration,
+    Unfinished,
     cancel_args,
     document_of,
 )
@@ -360,7 +361,10 @@ class Publisher:
                 again.append(call)
             elif isinstance(reply, ResponseError):
                 self._fail([call], ProtocolViolation(f"the log refused an event: {reply}"))
-            elif isinstance(result := call.prepared().result(reply), SessionFull):
+            elif isinstance(result := call.prepared().result(reply), Unfinished):
+                waiting.add(call.producer)
+                again.append(call)
+            elif isinstance(result, SessionFull):
                 waiting.add(call.producer)
                 again.append(call)
                 self._refused(result, calls[number:])
