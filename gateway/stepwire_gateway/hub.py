@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from stepwire_core.documents import Snapshot
 from stepwire_core.errors import SessionNotFound, StoreUnavailable
-from stepwire_core.keys import GONE, SessionKeys, session_of_channel
+from stepwire_core.keys import GONE, Channels, session_of_channel
 from stepwire_core.log import LogTail
 from stepwire_core.pubsub import PubSubLink
 from stepwire_gateway._feed import Feed, Subscriber, batch_length
@@ -64,6 +64,7 @@ class Hub:
         self.log = log
         self.subscriber_bytes = settings.subscriber_bytes
         self._settings = settings
+        self._channels = Channels.of(settings.redis_url)
         self._feeds: dict[str, Feed] = {}
         self._link = PubSubLink(settings.redis_url, self._on_message, self._on_restored)
         self._readings: set[Reading] = set()
@@ -98,7 +99,7 @@ class Hub:
         self._readings.add(reading)
         try:
             # Subscribed first, read second: what is appended in between comes as a message.
-            await self._link.subscribe(SessionKeys.of(session_id).channel.encode())
+            await self._link.subscribe(self._channels.session(session_id))
             await reading.start(after)
         except BaseException:
             await reading.aclose()
@@ -145,14 +146,15 @@ class Hub:
             del self._feeds[feed.session_id]
             if feed.catching_up is not None:
                 feed.catching_up.cancel()
-            await self._link.unsubscribe(SessionKeys.of(feed.session_id).channel.encode())
+            await self._link.unsubscribe(self._channels.session(feed.session_id))
 
     def _on_message(self, channel: bytes, payload: bytes) -> None:
         feed = self._feeds.get(session_of_channel(channel))
         if feed is None:
             return
         if payload == GONE:
-            feed.close()
+            # Believed when the log says so, too: anybody may publish.
+            self._look_at(feed)
             return
         frames = frames_of_message(payload)
         if not feed.subscribers:
@@ -194,7 +196,10 @@ class Hub:
 
     async def _on_restored(self) -> None:
         """Messages were lost while the connection was away: look at every log."""
-        task = asyncio.create_task(self._check_tails(list(self._feeds.values())))
+        self._look_at(*self._feeds.values())
+
+    def _look_at(self, *feeds: Feed) -> None:
+        task = asyncio.create_task(self._check_tails(list(feeds)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -280,10 +285,13 @@ class Reading:
         read, self._first = self._first, None
         while not (feed.gone or self.stopped):
             if read is None:
+                told = feed.position
                 try:
                     read = await hub.insist(lambda: hub.log.read(feed.session_id, self._cursor))
                 except SessionNotFound:
                     return
+                if isinstance(read, LogTail):
+                    feed.disbelieve(told, read.top)
             frames = frames_of(read)
             if frames:
                 feed.note(frames)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Any
+from typing import Any, Final
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import (
@@ -22,7 +22,7 @@ from stepwire_core.errors import (
     StepwireError,
 )
 from stepwire_core.events import NewEvent
-from stepwire_core.keys import CANCEL_CHANNEL, SessionKeys
+from stepwire_core.keys import Channels, SessionKeys
 from stepwire_core.settings import Settings
 
 
@@ -57,7 +57,7 @@ class Batch:
             server,
             settings.session_ttl_s * 1000,
             settings.log_max_events,
-            "PUBLISH",
+            Channels.of(settings.redis_url).suffix,
             settings.log_max_bytes,
             settings.session_max_steps,
             settings.session_max_bytes,
@@ -149,11 +149,21 @@ class Registration:
 
 
 def cancel_args(
-    session_id: str, run_id: str, *, children_only: bool = False
-) -> tuple[SessionKeys, str, str, str, str, str]:
-    """The arguments of ``cancel.lua``."""
-    keys, channel = SessionKeys.of(session_id), CANCEL_CHANNEL.decode()
-    return keys, run_id, channel, "PUBLISH", session_id, "1" if children_only else ""
+    settings: Settings, session_id: str, runs: Sequence[str | int | bytes]
+) -> tuple[SessionKeys, Sequence[str | int | bytes]]:
+    """The keys and the arguments of ``cancel.lua``.
+
+    ``runs`` are a run and :data:`ITSELF` or :data:`ITS_PARTS`; or what the call before has left.
+    """
+    channel = Channels.of(settings.redis_url).cancel
+    return SessionKeys.of(session_id), [channel, "PUBLISH", session_id, *runs]
+
+
+ITSELF: Final = 0
+"""A run is to be cancelled, with all that it has started."""
+
+ITS_PARTS: Final = 1
+"""Only what it has started is."""
 
 
 @dataclass(frozen=True, slots=True)

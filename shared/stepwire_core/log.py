@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol
 from redis.asyncio import Redis
 
 from stepwire_core.calls import (
+    ITS_PARTS,
+    ITSELF,
     Appended,
     Batch,
     Registration,
@@ -27,7 +29,7 @@ from stepwire_core.errors import (
     SessionNotFound,
     StepwireError,
 )
-from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL, SessionKeys
+from stepwire_core.keys import Channels, SessionKeys
 from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of, events_of_message
 from stepwire_core.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
 from stepwire_core.settings import Settings
@@ -35,6 +37,8 @@ from stepwire_core.settings import Settings
 __all__ = [
     "APPEND",
     "CANCEL",
+    "ITSELF",
+    "ITS_PARTS",
     "KEEP",
     "READ_BYTES",
     "REGISTER",
@@ -92,6 +96,7 @@ class EventLog(LogReader):
         super().__init__(redis)
         self._server_id = server_id
         self._settings = settings
+        self._channels = Channels.of(settings.redis_url)
 
     @property
     def is_beside_queue(self) -> bool:
@@ -172,9 +177,14 @@ class EventLog(LogReader):
     async def _cancel(
         self, session_id: str, run_id: str, *, children_only: bool = False
     ) -> list[Any]:
-        async with translated():
-            keys, *args = cancel_args(session_id, run_id, children_only=children_only)
-            return await CANCEL(self._redis, keys, *args)
+        left: list[Any] = [run_id, ITS_PARTS if children_only else ITSELF]
+        answers: list[Any] = []
+        while left:
+            async with translated():
+                keys, args = cancel_args(self._settings, session_id, left)
+                answer, *left = await CANCEL(self._redis, keys, *args)
+            answers.append(answer)
+        return answers[:1]
 
     async def answer(self, batch: Batch) -> Appended:
         """Store the events that answer ``batch.answers``, and tell the workers.
@@ -184,7 +194,7 @@ class EventLog(LogReader):
         appended = await self.append(batch)
         async with translated():
             # A worker that does not hear of it looks for itself, a little later.
-            await self._redis.publish(ANSWER_CHANNEL, f"{batch.session_id} {batch.answers}")
+            await self._redis.publish(self._channels.answer, f"{batch.session_id} {batch.answers}")
         return appended
 
     async def delete(self, session_id: str) -> Deleted:
@@ -197,7 +207,7 @@ class EventLog(LogReader):
         Raises:
             SessionNotFound: the session is not there.
         """
-        args = (CANCEL_CHANNEL.decode(), "PUBLISH", session_id, ENDING_TTL_MS)
+        args = (self._channels.cancel, self._channels.suffix, session_id, ENDING_TTL_MS)
         async with translated():
             reply = await DELETE(self._redis, SessionKeys.of(session_id), *args)
         match reply:
@@ -221,20 +231,18 @@ class EventLog(LogReader):
             there, asked = await pipe.execute()
         return asked or not there
 
-    async def begin_run(
-        self, session_id: str, run_id: str, token: str, *, in_turn: bool = False
-    ) -> Begun:
+    async def begin_run(self, session_id: str, run_id: str, token: str, *, turn: str = "") -> Begun:
         """Begin the next attempt of a run and fence off all earlier ones.
 
         ``token`` names this beginning: a call repeated after a lost answer returns the same number.
-        With ``in_turn`` it begins only when no other run comes before it.
+        With ``turn``, its handler, it begins only when no other run comes before it.
 
         Raises:
             SessionNotFound: the session is not there.
             RunEnded: the run is over.
             RunWaits: other runs come before it; nothing was begun.
         """
-        args = (run_id, token, "1" if in_turn else "")
+        args = (run_id, token, turn)
         async with translated():
             reply = await BEGIN(self._redis, SessionKeys.of(session_id), *args)
         match reply:
@@ -248,10 +256,12 @@ class EventLog(LogReader):
             case _:
                 raise SessionNotFound(session_id)
 
-    async def leave_turn(self, session_id: str, run_id: str) -> str | None:
-        """Let nobody wait for a run; the run whose turn it is now, if it has not begun yet."""
+    async def leave_turn(self, session_id: str, handler: str, run_id: str) -> str | None:
+        """Let nobody wait for a run, or for none with an empty ``run_id``; the run whose turn it is
+        now, if it has not begun yet."""
+        entry = f"{handler} {run_id}" if run_id else ""
         async with translated():
-            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), run_id)
+            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), entry)
         return following.decode() or None
 
 

@@ -6,6 +6,8 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha1
 from typing import Annotated, Any, Final, cast
 
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
@@ -19,7 +21,7 @@ from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
 from stepwire_core.scripts import lua_source
-from stepwire_core.settings import Settings
+from stepwire_core.settings import DEFAULT_QUEUE, Settings
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
@@ -71,6 +73,30 @@ def held_key(queue_name: str) -> str:
     return f"{queue_name}:held"
 
 
+@dataclass(frozen=True, slots=True)
+class JobKeys:
+    """The keys of one job. Those of the queue that has the default name are called as arq calls
+    them; every other queue has its own, so that a run of the same id may be in each of them."""
+
+    job: str
+    """The job as arq writes it."""
+    taken: str
+    """Which worker has it; gone with the lease."""
+    tried: str
+    """How often it was taken."""
+
+    @classmethod
+    def of(cls, queue_name: str, run_id: str) -> JobKeys:
+        prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
+        begin = "arq:" if queue_name == DEFAULT_QUEUE else f"{queue_name}:"
+        return cls(*(begin + prefix.removeprefix("arq:") + run_id for prefix in prefixes))
+
+
+def about_key(queue_name: str) -> str:
+    """The hash of what a claim has to know of each job, see :func:`enqueue_args`."""
+    return f"{queue_name}:about"
+
+
 def serialize(job: dict[str, Any]) -> bytes:
     # An exception as a job's result has no JSON; its text is what a reader can use.
     return json.dumps(job, ensure_ascii=False, default=repr).encode()
@@ -84,8 +110,9 @@ def deserialize(job: bytes) -> dict[str, Any]:
 def queue_script(name: str) -> bytes:
     """One of the scripts in ``lua/queue``, with what they have in common."""
     common = (
-        f"local JOB, HAS, TRIED = '{job_key_prefix}', '{in_progress_key_prefix}', "
-        f"'{retry_key_prefix}'\nlocal TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
+        f"local ARQ_QUEUE, ARQ_JOB, ARQ_HAS, ARQ_TRIED = '{DEFAULT_QUEUE}', '{job_key_prefix}', "
+        f"'{in_progress_key_prefix}', '{retry_key_prefix}'\n"
+        f"local TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
     )
     return common.encode() + lua_source("queue/row") + lua_source(f"queue/{name}")
 
@@ -101,7 +128,12 @@ def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[str | bytes 
         RUN_FUNCTION, (request.model_dump(),), {}, None, timestamp_ms(), serializer=serialize
     )
     defer_ms = int(defer_s * 1000)
-    return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, request.priority]
+    subject = "-"
+    if request.subject is not None:
+        subject = sha1(request.subject.encode(), usedforsecurity=False).hexdigest()
+    # Beside the job, which may be large: what decides when it is taken.
+    about = f"{request.priority} {subject} {request.handler}"
+    return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, about]
 
 
 class RunQueue:
@@ -154,9 +186,9 @@ class RunQueue:
 
     async def has(self, run_id: str) -> bool:
         """Whether the run is queued, or a worker has it."""
-        keys = (job_key_prefix + run_id, in_progress_key_prefix + run_id)
+        keys = JobKeys.of(self._queue_name, run_id)
         async with translated():
-            return bool(await self._redis.exists(*keys))
+            return bool(await self._redis.exists(keys.job, keys.taken))
 
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""

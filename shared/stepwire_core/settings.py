@@ -104,6 +104,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+DEFAULT_QUEUE: Final = "stepwire:queue"
+
 _MAX_S: Final = 10 * 365 * 24 * 3600
 _MAX_NUMBER: Final = 2**53
 """Above it Lua no longer tells one whole number from the next."""
@@ -135,7 +137,7 @@ class Settings(BaseSettings):
         default=None, description="The Redis that holds arq's queue; by default the one of the log."
     )
     queue_name: str = Field(
-        default="stepwire:queue",
+        default=DEFAULT_QUEUE,
         min_length=1,
         description="Name of the queue; workers and gateways share it.",
     )

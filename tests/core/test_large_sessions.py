@@ -33,7 +33,9 @@ class Counting:
     def __init__(self) -> None:
         self.calls: list[dict[str, int]] = []
 
-    async def __call__(self, redis: Redis, keys: SessionKeys, *args: str | int | bytes) -> list[Any]:
+    async def __call__(
+        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
+    ) -> list[Any]:
         before = await commands(redis)
         reply = await APPEND(redis, keys, *args)
         after = await commands(redis)

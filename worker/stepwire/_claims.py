@@ -16,7 +16,7 @@ from stepwire_core.ids import new_id
 from stepwire_core.queue import RUN_FUNCTION, deserialize, queue_keys, queue_script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -91,6 +91,21 @@ class Claims:
         Not those of ``own``, which this worker still executes although it may have lost them: two
         attempts of one here would share what arq and we keep under its id.
         """
+        own, taken, more = list(own), list[Claimed](), True
+        while more:
+            try:
+                claimed, more = await self._claim_some(room - len(taken), own)
+            except UNAVAILABLE:
+                if not taken:
+                    raise
+                break
+            taken += claimed
+            more = more and len(taken) < room
+        return taken
+
+    async def _claim_some(self, room: int, own: Sequence[str]) -> tuple[list[Claimed], bool]:
+        """As many as one call takes, which is not to hold up Redis; and whether there may be
+        more."""
         reply = await self._claim(
             keys=self._keys,
             args=[
@@ -103,12 +118,13 @@ class Claims:
                 *own,
             ],
         )
-        self._server_ms, until_ms, *taken = cast("list[Any]", reply)
+        self._server_ms, until_ms, more, *taken = cast("list[Any]", reply)
         self._seen_at = time.monotonic()
-        return [
+        claimed = [
             Claimed(Lease(job_id.decode(), until_ms, [slot.decode() for slot in slots]), tried, job)
             for job_id, tried, job, slots in taken
         ]
+        return claimed, bool(more)
 
     async def settle(self, lease: Lease, *, due_in_s: float | None) -> None:
         """Take a job off the queue, or give it back, due after that time; its slots are free.

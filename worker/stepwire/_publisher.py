@@ -34,6 +34,7 @@ from stepwire_core.keys import SessionKeys
 from stepwire_core.log import (
     APPEND,
     CANCEL,
+    ITSELF,
     REGISTER,
     Appended,
     Registration,
@@ -164,8 +165,11 @@ class Publisher:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        with _translated():
-            CANCEL.sync(self.redis, *cancel_args(session_id, run_id))
+        left: list[Any] = [run_id, ITSELF]
+        while left:
+            with _translated():
+                keys, args = cancel_args(self.settings, session_id, left)
+                _, *left = CANCEL.sync(self.redis, keys, *args)
 
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""
@@ -361,10 +365,7 @@ class Publisher:
                 again.append(call)
             elif isinstance(reply, ResponseError):
                 self._fail([call], ProtocolViolation(f"the log refused an event: {reply}"))
-            elif isinstance(result := call.prepared().result(reply), Unfinished):
-                waiting.add(call.producer)
-                again.append(call)
-            elif isinstance(result, SessionFull):
+            elif isinstance(result := call.prepared().result(reply), SessionFull | Unfinished):
                 waiting.add(call.producer)
                 again.append(call)
                 self._refused(result, calls[number:])
@@ -388,9 +389,11 @@ class Publisher:
                 )
             self._fail([call], result)
 
-    def _refused(self, full: SessionFull, calls: list[PendingCall]) -> None:
-        """The session did not take the first of these: of what its producer has waiting, only
-        what fits always is left, and sent in its place."""
+    def _refused(self, full: SessionFull | Unfinished, calls: list[PendingCall]) -> None:
+        """The session did not take the first of these, or a part of it, and it is sent again: to a
+        full session, in its place, only what fits always of all that its producer has waiting."""
+        if isinstance(full, Unfinished):
+            return
         producer = calls[0].producer
         fields = {"session_id": producer.session_id, "reason": str(full)}
         logger.warning("a session is full", extra=fields)

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from stepwire_core.backoff import Backoff
 from stepwire_core.errors import StoreUnavailable
-from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL
+from stepwire_core.keys import ALL_RUNS, Channels
 from stepwire_core.pubsub import PubSubLink
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Signals:
 
     def __init__(self, log: EventLog, settings: Settings) -> None:
         self._log = log
+        self._channels = Channels.of(settings.redis_url)
+        self._looking: set[asyncio.Task[None]] = set()
         self._running: dict[str, Cancellable] = {}
         self._waiting: dict[str, asyncio.Event] = {}
         self._link = PubSubLink(settings.redis_url, self._on_message, self._on_restored)
@@ -60,10 +63,11 @@ class Signals:
             asyncio.create_task(self._check(), name="stepwire-signals-check"),
         ]
         try:
-            for channel in (CANCEL_CHANNEL, ANSWER_CHANNEL):
+            for channel in (self._channels.cancel, self._channels.answer):
                 await self._link.subscribe(channel)
             yield
         finally:
+            tasks += self._looking
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -93,19 +97,40 @@ class Signals:
             del self._waiting[ask_id]
 
     def _on_message(self, channel: bytes, payload: bytes) -> None:
-        _, _, name = payload.decode().partition(" ")
-        if channel == CANCEL_CHANNEL:
-            if cancellable := self._running.get(name):
-                cancellable.cancel()
-        elif news := self._waiting.get(name):
-            news.set()
+        session_id, _, name = payload.decode().partition(" ")
+        if channel != self._channels.cancel:
+            if news := self._waiting.get(name):
+                news.set()
+            return
+        meant = list(self._running.values()) if name == ALL_RUNS else [self._running.get(name)]
+        for cancellable in meant:
+            if cancellable is not None and cancellable.session_id == session_id:
+                self._look_soon(cancellable)
 
     async def _on_restored(self) -> None:
         for news in self._waiting.values():
             news.set()
-        for cancellable in list(self._running.values()):
+        for cancellable in self._running.values():
+            self._look_soon(cancellable)
+
+    def _look_soon(self, cancellable: Cancellable) -> None:
+        task = asyncio.create_task(self._look(cancellable), name="stepwire-cancellation")
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def _look(self, cancellable: Cancellable) -> None:
+        """Cancel a handler if the log says so; while Redis is away, wait for it.
+
+        A message alone cancels nothing: anybody may publish.
+        """
+        backoff = Backoff()
+        while self._running.get(cancellable.run_id) is cancellable:
             try:
-                if await self._log.is_cancelled(cancellable.session_id, cancellable.run_id):
-                    cancellable.cancel()
+                is_meant = await self._log.is_cancelled(cancellable.session_id, cancellable.run_id)
             except StoreUnavailable as error:
                 logger.warning("cannot look for cancellations", extra={"error": str(error)})
+            else:
+                if is_meant:
+                    cancellable.cancel()
+                return
+            await asyncio.sleep(backoff.next_s())

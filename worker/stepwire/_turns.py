@@ -45,7 +45,9 @@ class Turns:
             self._queue is not None and request.handler in IN_TURN and concurrency != "parallel"
         )
         try:
-            begun = await self._log.begin_run(session_id, run_id, token, in_turn=in_turn)
+            begun = await self._log.begin_run(
+                session_id, run_id, token, turn=request.handler if in_turn else ""
+            )
         except RunWaits as waits:
             messages = [run for handler, run in waits.before if handler == ON_MESSAGE]
             if concurrency == "reject" and messages:

@@ -6,7 +6,7 @@
 -- ARGV  mode            'create': make the session if it is not there; 'append': it must be there;
 --                       'close': the same, and only what ends something that is there is in it, whatever the limits
 --       server          id of the server's process as the caller's connection knows it, or ''
---       ttl_ms, maxlen, publish command
+--       ttl_ms, maxlen, what the names of channels end in
 --       log_max_bytes, max_steps, max_bytes: of the log's entries; of the session
 --       producer        '' when repeating the call does no harm
 --       first           the sequence of the first event; dense per producer, from 1
@@ -53,10 +53,11 @@
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
-local mode, server, ttl_ms, maxlen, publish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local mode, server, ttl_ms, maxlen, suffix = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local log_max_bytes, max_steps, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local producer, first, known, run, attempt = ARGV[9], tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[13])
 local answers, turn = ARGV[14], ARGV[15]
+local channel = string.sub(base, 1, -2) .. suffix
 local HEAD, WIDTH = 15, 5
 local ENTRY = 100 -- what an entry costs in Redis beside its value, about
 local PIECE, PIECES, LETTERS = 128, 100, 64 -- of the tail: bytes of a piece, pieces, their places
@@ -155,7 +156,7 @@ if plain and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail 
     redis.call('APPEND', base .. 'tail', string.sub(place, #of_run + 1) .. text .. '\n')
     redis.call('HSET', meta, 'seq', seq + 1, 'bytes', bytes + #text, 'log_bytes', log_bytes + #text + 2,
       'p:' .. producer, first + count - 1)
-    redis.call(publish, string.sub(base, 1, -2), epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run ..
+    redis.call('PUBLISH', channel, epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run ..
       ' {"id":"' .. id .. '","field":"' .. field .. '","text":"' .. text .. '"}')
     return {'ok', epoch, seq + 1, 1, 0}
   end
@@ -341,8 +342,13 @@ if not plain then
   fold.T = function(kind, id, parent, payload)
     redis.call('HSET', meta, 'r:' .. id, attempt .. '!' .. epoch .. '-' .. seq + 1)
     -- The next one may begin.
-    for _, entry in ipairs(redis.call('LRANGE', base .. 'turns', 0, -1)) do
-      if string.match(entry, ' (%S+)$') == id then redis.call('LREM', base .. 'turns', 1, entry) end
+    local head = redis.call('LINDEX', base .. 'turns', 0)
+    if head and string.match(head, ' (%S+)$') == id then
+      redis.call('LPOP', base .. 'turns')
+    elseif head then
+      for _, handler in ipairs({'on_message', 'on_chat_start', 'on_chat_resume'}) do
+        if redis.call('LREM', base .. 'turns', 1, handler .. ' ' .. id) == 1 then break end
+      end
     end
     return fold.G(kind, id, parent, payload)
   end
@@ -519,10 +525,10 @@ if not plain then
       return fold.A(kind, id, parent, payload)
     end
 
-    fold.V = function(kind, id, channel, payload)
+    fold.V = function(kind, id, answers, payload)
       redis.call('HSET', results, id, payload)
       redis.call('PEXPIREAT', results, expires)
-      redis.call(publish, channel, string.match(base, '{(.*)}') .. ' ' .. id)
+      redis.call('PUBLISH', answers .. suffix, string.match(base, '{(.*)}') .. ' ' .. id)
       return false
     end
 
@@ -597,6 +603,6 @@ if touch then
   end
 end
 local stored = #lines - 1
-if stored > 0 then redis.call(publish, string.sub(base, 1, -2), table.concat(lines, '\n')) end
+if stored > 0 then redis.call('PUBLISH', channel, table.concat(lines, '\n')) end
 if unfinished then return {'again'} end
 return {'ok', epoch, seq, stored, created}

@@ -33,7 +33,8 @@ if not known then
     redis.call('PEXPIREAT', turns, redis.call('HGET', meta, 'expires'))
   end
   if parent ~= '' then
-    redis.call('HSET', meta, 'k:' .. run, parent)
+    -- Its parts, by their number, so that whoever cancels it need not look for them.
+    redis.call('HSET', meta, 'd:' .. parent .. ' ' .. redis.call('HINCRBY', meta, 'd:' .. parent, 1), run)
     if redis.call('HEXISTS', meta, 'c:' .. parent) == 1 then redis.call('HSET', meta, 'c:' .. run, '') end
   end
 end
