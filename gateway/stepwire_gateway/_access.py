@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
-from stepwire_core.errors import Forbidden, KeysUnavailable, LimitExceeded
+from stepwire_core.errors import Forbidden, KeysUnavailable, LimitExceeded, StoreUnavailable
 from stepwire_gateway._caller import Caller, Right
 from stepwire_gateway._limits import Counted, Limits, exits
 from stepwire_gateway._problems import try_again_response
@@ -105,7 +105,7 @@ class GuardedRoute(APIRoute):
             if self.need.right is not None:
                 try:
                     request.state.caller = await _let_in(request, self.need)
-                except (KeysUnavailable, LimitExceeded) as error:
+                except (KeysUnavailable, LimitExceeded, StoreUnavailable) as error:
                     if self.need.stream:
                         return try_again_response(error)
                     raise
@@ -123,6 +123,7 @@ async def _let_in(request: Request, need: Need) -> Caller:
     Raises:
         Unauthenticated, Forbidden, KeysUnavailable: he has not, or nobody knows.
         LimitExceeded: he does too much.
+        StoreUnavailable: Redis, which counts how much that is, does not answer.
     """
     auth: Auth = request.app.state.services.auth
     limits: Limits = request.app.state.services.limits

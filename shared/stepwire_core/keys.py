@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import Final
 
 from redis.asyncio.connection import parse_url
 
@@ -93,6 +94,17 @@ class SessionKeys:
 def _suffix(url: str) -> str:
     database = int(parse_url(url).get("db") or 0)
     return f"@{database}" if database else ""
+
+
+LIFE: Final = ["epoch", "born"]
+"""Fields of a session's ``meta``: its present epoch, and the first one it had, which tells it from
+earlier and later sessions of its id. One of an older version has no such field."""
+
+
+def object_folder(session_id: str, born: str) -> str:
+    """Where in object storage the bytes of a session's elements are: not where those of another one
+    are that had, or will have, the same id."""
+    return f"{session_id}/{born}" if born else session_id
 
 
 def rate_key(what: str, who: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from redis.asyncio import Redis
 
@@ -29,7 +29,7 @@ from stepwire_core.errors import (
     SessionNotFound,
     StepwireError,
 )
-from stepwire_core.keys import Channels, SessionKeys
+from stepwire_core.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of, events_of_message
 from stepwire_core.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
 from stepwire_core.settings import Settings
@@ -84,6 +84,8 @@ class Deleted:
 
     epoch: str
     user: dict[str, Any]
+    object_folder: str
+    """Where in object storage the bytes of its elements are."""
 
 
 class EventLog(LogReader):
@@ -211,8 +213,10 @@ class EventLog(LogReader):
         async with translated():
             reply = await DELETE(self._redis, SessionKeys.of(session_id), *args)
         match reply:
-            case [b"ok", epoch, values]:
-                return Deleted(epoch.decode(), _user_values(values))
+            case [b"ok", lives, values]:
+                epoch, _, born = lives.decode().partition(" ")
+                folder = object_folder(session_id, born)
+                return Deleted(epoch, _user_values(values), folder)
             case _:
                 raise SessionNotFound(session_id)
 
@@ -220,6 +224,20 @@ class EventLog(LogReader):
         """The last step of a deletion: nothing is left of the session."""
         async with translated():
             await self._redis.delete(SessionKeys.of(session_id).ending)
+
+    async def object_folder(self, session_id: str) -> str:
+        """Where in object storage the bytes of the session's elements are.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        async with translated():
+            reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
+            # redis-py types its commands for both of its clients at once.
+            epoch, born = await cast("Awaitable[list[bytes | None]]", reply)
+        if epoch is None:
+            raise SessionNotFound(session_id)
+        return object_folder(session_id, (born or b"").decode())
 
     async def is_cancelled(self, session_id: str, run_id: str) -> bool:
         """Whether somebody has asked for a run to be cancelled, or has deleted its session."""

@@ -336,6 +336,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Sessions that one subject creates, through all gateways.",
     )
+    max_reads_per_minute: int = Field(
+        default=3_000,
+        ge=1,
+        description="Snapshots and streams that one subject opens, through all gateways.",
+    )
     max_message_chars: int = Field(
         default=1_000_000, ge=1, description="Characters of one message."
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
-from collections import defaultdict
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, cast
 from weakref import WeakKeyDictionary
 
+from stepwire._belongings import Belongings
 from stepwire._producer import Producer, Silent
 from stepwire_core.connections import UNAVAILABLE
 from stepwire_core.errors import (
@@ -19,12 +19,12 @@ from stepwire_core.errors import (
     StepwireError,
     StoreUnavailable,
 )
-from stepwire_core.keys import SessionKeys
+from stepwire_core.keys import LIFE, SessionKeys, object_folder
 from stepwire_core.log import APPEND, KEEP, Batch, check_kept
 from stepwire_core.objects import Objects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from stepwire._publisher import Publisher
 
@@ -80,7 +80,7 @@ class ContentStore:
         if isinstance(producer, Silent):
             return
         if self._objects is not None and size > self._settings.elements_redis_bytes:
-            self._objects.put(producer.session_id, element_id, file)
+            self._objects.put(self._folder_for(producer), element_id, file)
         else:
             self._keep(producer, element_id, file.read())
 
@@ -91,15 +91,19 @@ class ContentStore:
             ElementNotFound: they are not there, or not any more.
             StoreUnavailable: Redis, or the object storage, does not answer.
         """
-        try:
+        with _translated():
             reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
-        except UNAVAILABLE as error:
-            raise StoreUnavailable(f"Redis does not answer: {error}") from error
         # redis-py types its commands for both of its clients at once.
         content = cast("bytes | None", reply)
         if content is not None:
             file.write(content)
-        elif self._objects is None or not self._objects.save(session_id, element_id, file):
+            return
+        folder = None if self._objects is None else self._folder(session_id)
+        if (
+            self._objects is None
+            or folder is None
+            or not self._objects.save(folder, element_id, file)
+        ):
             raise ElementNotFound(session_id, element_id)
 
     @property
@@ -109,10 +113,8 @@ class ContentStore:
 
     def objects_below(self, session_id: str, step_id: str) -> list[str]:
         """The elements of a step, and of all below it, that are too large for Redis."""
-        state = self._redis.hgetall(SessionKeys.of(session_id).state)
-        # redis-py types its commands for both of its clients at once.
-        return _elements_below(
-            cast("dict[bytes, bytes]", state), step_id, self._settings.elements_redis_bytes
+        return Belongings(self._redis, session_id).elements_above(
+            self._settings.elements_redis_bytes, step_id
         )
 
     def remove_objects(self, session_id: str, element_ids: Sequence[str]) -> None:
@@ -123,12 +125,47 @@ class ContentStore:
         if self._objects is None:
             return
         try:
-            self._objects.remove(session_id, element_ids)
+            # Of a session that is gone, whoever deletes it deletes them too.
+            if (folder := self._folder(session_id)) is not None:
+                self._objects.remove(folder, element_ids)
         except StoreUnavailable:
             logger.warning(
                 "removed elements are left in object storage",
                 extra={"session_id": session_id, "element_ids": list(element_ids)},
             )
+
+    def _folder_for(self, producer: Producer) -> str:
+        """Where the objects of the producer's session are, which it may make.
+
+        Raises:
+            SessionNotFound: it is not there, and the producer does not make it.
+        """
+        session_id = producer.session_id
+        folder = self._folder(session_id)
+        if folder is None and producer.creates:
+            with _translated():
+                self._create(session_id)
+            folder = self._folder(session_id)
+        if folder is None:
+            raise SessionNotFound(session_id)
+        return folder
+
+    def _folder(self, session_id: str) -> str | None:
+        """Where the objects of a session are; None if it is not there."""
+        with _translated():
+            reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
+        # redis-py types its commands for both of its clients at once.
+        epoch, born = cast("list[bytes | None]", reply)
+        return None if epoch is None else object_folder(session_id, (born or b"").decode())
+
+    def _create(self, session_id: str) -> None:
+        """The element is the first thing that is emitted into a new session."""
+        batch = Batch(session_id, (), create=True)
+        server = self._server_id.known_sync(self._redis)
+        args = batch.script_args(self._settings, server)
+        reply = APPEND.sync(self._redis, SessionKeys.of(session_id), *args)
+        if isinstance(result := batch.result(reply), StepwireError):
+            raise result
 
     def _keep(self, producer: Producer, element_id: str, content: bytes) -> None:
         give_up_at = time.monotonic() + self._settings.publish_timeout_s
@@ -156,33 +193,16 @@ class ContentStore:
                 raise
         else:
             return
-        # The element is the first thing that is emitted into a new session.
-        batch = Batch(producer.session_id, (), create=True)
-        server = self._server_id.known_sync(self._redis)
-        reply = APPEND.sync(self._redis, keys, *batch.script_args(self._settings, server))
-        if isinstance(result := batch.result(reply), StepwireError):
-            raise result
+        self._create(producer.session_id)
         check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
 
 
-def _elements_below(state: dict[bytes, bytes], step_id: str, larger_than: int) -> list[str]:
-    steps: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    elements: defaultdict[bytes, list[str]] = defaultdict(list)
-    for field, value in state.items():
-        _, parent, document = value.split(b" ", 2)
-        if field.startswith(b"s:"):
-            steps[parent].append(field[2:])
-        elif field.startswith(b"e:") and (json.loads(document)["size"] or 0) > larger_than:
-            elements[parent].append(field[2:].decode())
-    found, waiting, seen = [], [step_id.encode()], set()
-    while waiting:
-        step = waiting.pop()
-        # A parent that comes from a user may point in a circle.
-        if step not in seen:
-            seen.add(step)
-            found += elements[step]
-            waiting += steps[step]
-    return found
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise StoreUnavailable(f"Redis does not answer: {error}") from error
 
 
 _stores: WeakKeyDictionary[Publisher, ContentStore] = WeakKeyDictionary()

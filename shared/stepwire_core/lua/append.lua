@@ -132,6 +132,8 @@ if fresh then
   redis.call('DEL', log)
   log_bytes, tail = 0, ''
   redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'server', server, 'log_from', seq + 1, 'tail', '')
+  -- It tells one session from the next of the same id, which an epoch does not: that changes while a session lives.
+  if created == 1 then redis.call('HSET', meta, 'born', epoch) end
 elseif server ~= '' and (not home or home == '') then
   redis.call('HSET', meta, 'server', server)
 end

@@ -4,7 +4,7 @@
 -- KEYS  log, state, meta, open
 -- ARGV  channel of the cancellations, what the names of channels end in, session, time to keep `ending` (milliseconds)
 --
--- Returns {'ok', epoch, {name, value … of the user session}}, or {'unknown'}.
+-- Returns {'ok', '<epoch> <born>' (see append.lua), or the epoch alone, {name, value … of the user session}}, or {'unknown'}.
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
@@ -17,7 +17,8 @@ if epoch then
   redis.call('PUBLISH', ARGV[1], ARGV[3] .. ' *')
   redis.call('UNLINK', ending)
   if redis.call('EXISTS', user) == 1 then redis.call('RENAME', user, ending) end
-  redis.call('HSET', ending, '', epoch)
+  local born = redis.call('HGET', meta, 'born')
+  redis.call('HSET', ending, '', born and epoch .. ' ' .. born or epoch)
   redis.call('PEXPIRE', ending, ARGV[4])
   redis.call('UNLINK', log, state, meta, open, files, base .. 'tail', base .. 'turns', base .. 'results')
   redis.call('PUBLISH', string.sub(base, 1, -2) .. ARGV[2], 'gone')
