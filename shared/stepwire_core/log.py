@@ -21,6 +21,7 @@ from stepwire_core.calls import (
     check_kept,
 )
 from stepwire_core.connections import ServerChanged, ServerId, connect, translated
+from stepwire_core.entries import events_of_message
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
@@ -30,7 +31,7 @@ from stepwire_core.errors import (
     StepwireError,
 )
 from stepwire_core.keys import LIFE, Channels, SessionKeys, object_folder
-from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of, events_of_message
+from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of
 from stepwire_core.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
 from stepwire_core.settings import Settings
 

@@ -14,8 +14,8 @@ from redis import Redis
 from faults.work import Work
 from sse import Received, View
 from stepwire_core.cursor import Cursor
+from stepwire_core.entries import events_of_entry
 from stepwire_core.keys import SessionKeys
-from stepwire_core.reading import events_of_entry
 
 
 @dataclass(slots=True)

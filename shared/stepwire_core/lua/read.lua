@@ -2,12 +2,15 @@
 -- folded state. One call, so both are true at one instant.
 --
 -- KEYS  log, state, meta, open
--- ARGV  epoch, seq of the cursor, or '' ''; the most entries to return; the bytes after which no more are
+-- ARGV  epoch, seq of the cursor, or '' ''; the most entries to return; the bytes after which no more are;
+--       publish command; 'pieces' if a large state is to be read in pieces, 'streams' if the events are what followed
+--       these (see pieces.py), or 'whole'
 --
--- Returns {'log', epoch, top, {entries}}, {'state', epoch, top, {field, value …}, {stream, text …}}, or {'unknown'}.
+-- Returns {'log', epoch, top, {entries}}, and {stream, text …} behind it if that is asked for and these are the last;
+--         {'large', epoch, top, fields, bytes}: a state that is to be read in pieces; {'state', epoch, top, {field, value …}, {stream, text …}}, or {'unknown'}.
 --         What is in an entry, append.lua says; the first may begin before the cursor.
 
-local AT_ONCE = 50
+local AT_ONCE, FIELDS, BYTES = 50, 500, 1024 * 1024
 local base = string.sub(KEYS[1], 1, -4)
 local epoch, top, tail = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail'))
 if not epoch then return {'unknown'} end
@@ -23,8 +26,20 @@ local function entry_of_tail()
   return {epoch .. '-' .. top, {'t', '', 'r', tail, 'd', lines}}
 end
 
+local function streams()
+  local texts = {}
+  for _, member in ipairs(redis.call('HKEYS', KEYS[4])) do
+    local text = redis.call('GET', base .. 'out:' .. member)
+    if text then
+      texts[#texts + 1] = member
+      texts[#texts + 1] = text
+    end
+  end
+  return texts
+end
+
 if ARGV[1] == epoch then
-  if seq == tonumber(top) then return {'log', epoch, top, {}} end
+  if seq == tonumber(top) then return {'log', epoch, top, {}, ARGV[6] == 'streams' and streams() or nil} end
   local entries, size = {}, 0
 
   -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole.
@@ -48,15 +63,11 @@ if ARGV[1] == epoch then
   until not more or #some < AT_ONCE
   local newest = more and entry_of_tail()
   if newest then take(newest) end
-  if entries[1] then return {'log', epoch, top, entries} end
-end
-
-local streams = {}
-for _, member in ipairs(redis.call('HKEYS', KEYS[4])) do
-  local text = redis.call('GET', base .. 'out:' .. member)
-  if text then
-    streams[#streams + 1] = member
-    streams[#streams + 1] = text
+  if entries[1] then
+    return {'log', epoch, top, entries, ARGV[6] == 'streams' and seq == tonumber(top) and streams() or nil}
   end
 end
-return {'state', epoch, top, redis.call('HGETALL', KEYS[2]), streams}
+
+local fields, bytes = redis.call('HLEN', KEYS[2]), tonumber(redis.call('HGET', KEYS[3], 'bytes')) or 0
+if ARGV[6] ~= 'whole' and (fields > FIELDS or bytes > BYTES) then return {'large', epoch, top, fields, bytes} end
+return {'state', epoch, top, redis.call('HGETALL', KEYS[2]), streams()}
