@@ -457,3 +457,12 @@ async def test_a_job_that_an_older_version_has_queued_is_executed_with_its_limit
     [b] = await queue.leases(worker)
     await worker.settle(b, due_in_s=None)
     assert await queue.keys() == set()
+
+
+async def test_a_job_that_has_expired_is_claimed_without_its_body(queue: Queue) -> None:
+    await queue.add("a")
+    await queue.redis.delete(JobKeys.of(queue.name, queue.run_id("a")).job, about_key(queue.name))
+    [expired] = await queue.worker.claim(10, [])
+    assert (expired.job, expired.request(), expired.tried) == (None, None, 1)
+    await queue.worker.settle(expired.lease, due_in_s=None)
+    assert await queue.keys() == set()

@@ -42,11 +42,11 @@ end
 -- How many bytes of jobs had to be looked at.
 local looked_at = 0
 
--- A job as arq wrote it; an older version has put it elsewhere.
+-- A job as arq wrote it, or false; an older version has put it elsewhere.
 local function body(id)
   local job = redis.call('GET', JOB .. id)
   if job or JOB == ARQ_JOB or redis.call('HEXISTS', ABOUT, id) == 1 then return job end
-  if redis.call('EXISTS', ARQ_JOB .. id) == 0 then return nil end
+  if redis.call('EXISTS', ARQ_JOB .. id) == 0 then return false end
   redis.call('RENAME', ARQ_JOB .. id, JOB .. id)
   return redis.call('GET', JOB .. id)
 end
