@@ -133,7 +133,7 @@ async def create_session(
 
 
 @router.get("/{session_id}", response_model=Snapshot)
-@needs("read")
+@needs("read", counts="reads")
 async def read_session(services: ServicesDep, session_id: SessionId) -> Response:
     """The whole state of a session, and the cursor it is true at."""
     snapshot = await services.hub.snapshots.whole(session_id)
@@ -163,7 +163,7 @@ async def delete_session(services: ServicesDep, caller: CallerDep, session_id: S
     await services.queue.enqueue(caller.asking(request))
     await services.dead_letters.forget_session(session_id)
     if services.objects is not None:
-        await asyncio.to_thread(services.objects.remove_session, session_id)
+        await asyncio.to_thread(services.objects.remove_folder, deleted.object_folder)
     await services.log.forget_deleted(session_id)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha1
 from typing import Annotated, Final, cast
 
 from pydantic import BaseModel, Field
@@ -18,12 +20,13 @@ from stepwire_core.jobs import (
     JOB_TTL_MS,
     in_progress_key_prefix,
     job_key_prefix,
+    retry_key_prefix,
     serialize_job,
     stored_job,
 )
 from stepwire_core.json_values import JsonObject
 from stepwire_core.scripts import queue_script
-from stepwire_core.settings import Settings
+from stepwire_core.settings import DEFAULT_QUEUE, Settings
 from stepwire_core.unreadable import UNREADABLE
 
 RUN_FUNCTION: Final = "stepwire.run"
@@ -70,6 +73,30 @@ def held_key(queue_name: str) -> str:
     return f"{queue_name}:held"
 
 
+@dataclass(frozen=True, slots=True)
+class JobKeys:
+    """The keys of one job. Those of the queue that has the default name are called as arq calls
+    them; every other queue has its own, so that a run of the same id may be in each of them."""
+
+    job: str
+    """The job as arq writes it."""
+    taken: str
+    """Which worker has it; gone with the lease."""
+    tried: str
+    """How often it was taken."""
+
+    @classmethod
+    def of(cls, queue_name: str, run_id: str) -> JobKeys:
+        prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
+        begin = "arq:" if queue_name == DEFAULT_QUEUE else f"{queue_name}:"
+        return cls(*(begin + prefix.removeprefix("arq:") + run_id for prefix in prefixes))
+
+
+def about_key(queue_name: str) -> str:
+    """The hash of what a claim has to know of each job, see :func:`enqueue_args`."""
+    return f"{queue_name}:about"
+
+
 def queue_keys(queue_name: str) -> list[str]:
     """The keys that each of them takes."""
     return [queue_name, wake_key(queue_name)]
@@ -79,7 +106,12 @@ def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[str | bytes 
     """The ARGV of ``enqueue.lua``."""
     job = serialize_job(RUN_FUNCTION, request.model_dump())
     defer_ms = int(defer_s * 1000)
-    return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, request.priority]
+    subject = "-"
+    if request.subject is not None:
+        subject = sha1(request.subject.encode(), usedforsecurity=False).hexdigest()
+    # Beside the job, which may be large: what decides when it is taken.
+    about = f"{request.priority} {subject} {request.handler}"
+    return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, about]
 
 
 class RunQueue:
@@ -132,9 +164,9 @@ class RunQueue:
 
     async def has(self, run_id: str) -> bool:
         """Whether the run is queued, or a worker has it."""
-        keys = (job_key_prefix + run_id, in_progress_key_prefix + run_id)
+        keys = JobKeys.of(self._queue_name, run_id)
         async with translated():
-            return bool(await self._redis.exists(*keys))
+            return bool(await self._redis.exists(keys.job, keys.taken))
 
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""

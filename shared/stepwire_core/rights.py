@@ -15,7 +15,7 @@ from redis.exceptions import NoPermissionError
 from stepwire_core.connections import connect, probe, translated, without_password
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
 from stepwire_core.jobs import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL, PREFIX, SessionKeys, rate_key
+from stepwire_core.keys import PREFIX, Channels, SessionKeys, rate_key
 from stepwire_core.queue import queue_keys
 from stepwire_core.scripts import Script
 from stepwire_core.sockets import CONNECT_TIMEOUT_S
@@ -55,8 +55,9 @@ class Needs:
     channels: Sequence[tuple[str, str]] = ()
 
     @classmethod
-    def of_log(cls) -> Needs:
-        channels = [CANCEL_CHANNEL.decode(), ANSWER_CHANNEL.decode(), _SESSION.channel]
+    def of_log(cls, url: str) -> Needs:
+        its = Channels.of(url)
+        channels = [channel.decode() for channel in (its.cancel, its.answer, its.session("check"))]
         return cls(
             _commands(""),
             [(f"~{PREFIX}*", _SESSION.log), (f"~{PREFIX}*", rate_key("check", ""))],
@@ -113,7 +114,7 @@ async def require_stores(settings: Settings) -> None:
         SettingsError: nothing answers, or something is missing; a line for each, that says what to
             change.
     """
-    log, queue = Needs.of_log(), Needs.of_queue(settings.queue_name)
+    log, queue = Needs.of_log(settings.redis_url), Needs.of_queue(settings.queue_name)
     if settings.effective_queue_url == settings.redis_url:
         await require(settings.redis_url, "STEPWIRE_REDIS_URL", log, queue)
     else:

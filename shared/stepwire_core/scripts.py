@@ -19,6 +19,7 @@ from stepwire_core.jobs import (
     retry_key_prefix,
 )
 from stepwire_core.keys import SessionKeys
+from stepwire_core.settings import DEFAULT_QUEUE
 
 Argument = str | int | bytes
 
@@ -34,8 +35,8 @@ def lua_source(name: str) -> bytes:
 def queue_script(name: str) -> bytes:
     """One of the scripts in ``lua/queue``, with what they have in common."""
     common = (
-        f"local JOB, HAS, TRIED = '{job_key_prefix}', '{in_progress_key_prefix}', "
-        f"'{retry_key_prefix}'\n"
+        f"local ARQ_QUEUE, ARQ_JOB, ARQ_HAS, ARQ_TRIED = '{DEFAULT_QUEUE}', '{job_key_prefix}', "
+        f"'{in_progress_key_prefix}', '{retry_key_prefix}'\n"
         f"local TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
     )
     return common.encode() + lua_source("queue/row") + lua_source(f"queue/{name}")

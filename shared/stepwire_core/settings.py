@@ -107,6 +107,8 @@ def is_loopback(host: str) -> bool:
 
 _PREFIX: Final = "STEPWIRE_"
 
+DEFAULT_QUEUE: Final = "stepwire:queue"
+
 _MAX_S: Final = 10 * 365 * 24 * 3600
 _MAX_NUMBER: Final = 2**53
 """Above it Lua no longer tells one whole number from the next."""
@@ -138,7 +140,7 @@ class Settings(BaseSettings):
         default=None, description="The Redis that holds arq's queue; by default the one of the log."
     )
     queue_name: str = Field(
-        default="stepwire:queue",
+        default=DEFAULT_QUEUE,
         min_length=1,
         description="Name of the queue; workers and gateways share it.",
     )
@@ -336,6 +338,11 @@ class Settings(BaseSettings):
         default=1_000,
         ge=1,
         description="Sessions that one subject creates, through all gateways.",
+    )
+    max_reads_per_minute: int = Field(
+        default=3_000,
+        ge=1,
+        description="Snapshots and streams that one subject opens, through all gateways.",
     )
     max_message_chars: int = Field(
         default=1_000_000, ge=1, description="Characters of one message."

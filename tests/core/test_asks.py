@@ -187,7 +187,7 @@ async def test_the_runs_of_a_deleted_session_are_cancelled(
     await pubsub.subscribe("stepwire:cancel")
     await log.delete(session_id)
     while (message := await pubsub.get_message(timeout=5)) is not None:
-        if message["data"] == f"{session_id} run".encode():
+        if message["data"] == f"{session_id} *".encode():
             break
     assert message is not None
     await pubsub.aclose()

@@ -401,8 +401,8 @@ async def test_whoever_leaves_the_row_lets_nobody_begin_who_has_begun_before(log
     for run_id in ("one", "two", "three"):
         batch = Batch(log.session_id, [log.start(run_id)], run_id=run_id, turn="on_message")
         await log.log.append(batch)
-    assert await log.log.leave_turn(log.session_id, "three") == "one"
-    await log.log.begin_run(log.session_id, "one", "token", in_turn=True)
+    assert await log.log.leave_turn(log.session_id, "on_message", "three") == "one"
+    await log.log.begin_run(log.session_id, "one", "token", turn="on_message")
     # It may wait for its next attempt, and its backoff is not to be cut short.
-    assert await log.log.leave_turn(log.session_id, "nobody") is None
-    assert await log.log.leave_turn(log.session_id, "one") == "two"
+    assert await log.log.leave_turn(log.session_id, "on_message", "nobody") is None
+    assert await log.log.leave_turn(log.session_id, "on_message", "one") == "two"

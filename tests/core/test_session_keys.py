@@ -113,7 +113,7 @@ async def any_call(log: Log, chance: random.Random) -> None:
         case 2:
             await log.log.cancel_run(session, "run")
         case 3:
-            await log.log.leave_turn(session, run_id)
+            await log.log.leave_turn(session, "h", run_id)
         case 4:
             await Files(log.redis, log.settings).put(session, "one", b"bytes")
         case 5:

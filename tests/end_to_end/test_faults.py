@@ -12,6 +12,7 @@ from faults.plan import MOMENTS, Plan, summary
 from faults.storm import carry_out
 from faults.work import HOSTILE
 from stack import Gateway, Stack, wait_until
+from stepwire_core.queue import JobKeys
 
 WAITS = """
     import asyncio, os
@@ -109,7 +110,7 @@ def test_a_worker_that_was_paused_while_nobody_else_was_there_goes_on(stack: Sta
     wait_until(lambda: attempts(gateway, session) == [1], "it runs")
     worker.signal(signal.SIGSTOP)
     queue = stack.env["STEPWIRE_QUEUE_NAME"]
-    wait_until(lambda: not stack.redis.exists(f"arq:in-progress:{run}"), "its lease is over")
+    wait_until(lambda: not stack.redis.exists(JobKeys.of(queue, run).taken), "its lease is over")
     assert stack.redis.zscore(queue, run) is not None
     worker.signal(signal.SIGCONT)
     ended = gateway.wait_for_end(session, run)
@@ -128,7 +129,10 @@ def test_a_worker_executes_one_attempt_of_a_run_at_a_time(stack: Stack) -> None:
     other = stack.worker(WAITS, **ENV)
     wait_until(lambda: attempts(gateway, session) == [1, 2], "another one has taken it")
     other.kill()
-    wait_until(lambda: not stack.redis.exists(f"arq:in-progress:{run}"), "that lease is over, too")
+    wait_until(
+        lambda: not stack.redis.exists(JobKeys.of(stack.env["STEPWIRE_QUEUE_NAME"], run).taken),
+        "that lease is over, too",
+    )
     paused.signal(signal.SIGCONT)
     ended = gateway.wait_for_end(session, run)
     assert (ended["status"], ended["attempt"]) == ("ok", 3), ended

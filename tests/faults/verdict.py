@@ -15,8 +15,8 @@ from faults.moments import PLANTED
 from faults.work import DROPPED, Work
 from sse import Received, View
 from stepwire_core.cursor import Cursor
+from stepwire_core.entries import events_of_entry
 from stepwire_core.keys import SessionKeys
-from stepwire_core.reading import events_of_entry
 
 
 @dataclass(slots=True)

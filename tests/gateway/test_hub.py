@@ -23,8 +23,8 @@ from stepwire_core.documents import Snapshot, StepDocument
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.events import NewEvent, delta_event, step_event
 from stepwire_core.ids import new_id
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog, open_log
+from stepwire_core.keys import Channels, SessionKeys
+from stepwire_core.log import Batch, EventLog, LogTail, open_log
 from stepwire_core.pubsub import PubSubLink
 from stepwire_core.settings import Settings
 from stepwire_core.sockets import Pool
@@ -751,3 +751,35 @@ async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapsh
         assert again.snapshot is not None
         assert again.cursor == older
         await reading.aclose()
+
+
+async def test_a_position_that_the_log_does_not_have_makes_no_reader_ask_for_it_again_and_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = settings.model_copy(update={"tail_check_s": 60.0})
+    async with running(patient) as (hub, session):
+        await session.write(3)
+        reading = await hub.open(session.id, None)
+        try:
+            channel = Channels.of(settings.redis_url).session(session.id)
+            await session.redis.publish(channel.decode(), "9999999999999\n8 step.delta r {}")
+            read, calls = hub.log.read, 0
+
+            async def counting(session_id: str, after: Cursor | None) -> LogTail | Snapshot:
+                nonlocal calls
+                calls += 1
+                return await read(session_id, after)
+
+            monkeypatch.setattr(hub.log, "read", counting)
+            async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
+                while reading.feed.position is None:  # noqa: ASYNC110 - nobody says so
+                    await asyncio.sleep(0)
+                await anext(batches)
+                following = asyncio.ensure_future(anext(batches))
+                while not reading.feed.subscribers and calls < 20:  # noqa: ASYNC110 - nor this
+                    await asyncio.sleep(0)
+                assert calls < 5
+                last = await session.write(1)
+                assert (await following)[-1].cursor == last
+        finally:
+            await reading.aclose()

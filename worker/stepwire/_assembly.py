@@ -74,7 +74,7 @@ async def assembled(
             lambda error: loop.call_soon_threadsafe(fail, as_reason("stepwire-publisher", error)),
         ) as publisher,
     ):
-        signals = Signals(log)
+        signals = Signals(log, settings)
         with keeper:
             async with signals.listening(fail):
                 runner = Runner(

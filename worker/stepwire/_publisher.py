@@ -30,9 +30,11 @@ from stepwire_core.keys import SessionKeys
 from stepwire_core.log import (
     APPEND,
     CANCEL,
+    ITSELF,
     REGISTER,
     Appended,
     Registration,
+    Unfinished,
     cancel_args,
     document_of,
 )
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("stepwire.publisher")
 
 _CLOSE_TIMEOUT_S: Final = 5.0
+
+_SENT_AGAIN: Final = (StoreUnavailable, SessionFull, Unfinished)
+"""What a call comes to that has to be sent again, whole or what is left of it."""
 
 
 class Publisher:
@@ -157,8 +162,11 @@ class Publisher:
         Raises:
             StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
         """
-        with translated_sync(self.redis):
-            CANCEL.sync(self.redis, *cancel_args(session_id, run_id))
+        left: list[Any] = [run_id, ITSELF]
+        while left:
+            with translated_sync(self.redis):
+                keys, args = cancel_args(self.settings, session_id, left)
+                _, *left = CANCEL.sync(self.redis, keys, *args)
 
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""
@@ -269,7 +277,7 @@ class Publisher:
                 again.append(call)
                 continue
             error = None if APPEND.is_missing(reply) else self._result(calls[number:], reply)
-            if APPEND.is_missing(reply) or isinstance(error, (StoreUnavailable, SessionFull)):
+            if APPEND.is_missing(reply) or isinstance(error, _SENT_AGAIN):
                 waiting.add(call.source)
                 again.append(call)
                 away = str(error) if isinstance(error, StoreUnavailable) else away
@@ -296,7 +304,7 @@ class Publisher:
             self.redis.connection_pool.disconnect(inuse_connections=False)
         return replies
 
-    def _result(self, calls: list[Call], reply: Any) -> StepwireError | None:
+    def _result(self, calls: list[Call], reply: Any) -> StepwireError | Unfinished | None:
         """What the reply to the first of these calls means for it; None: it is stored."""
         call = calls[0]
         if isinstance(reply, Exception):

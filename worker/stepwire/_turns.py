@@ -50,7 +50,8 @@ class Turns:
         )
         begin = partial(self._log.begin_run, session_id, run_id, token)
         try:
-            begun = await patiently(self._settings, partial(begin, in_turn=in_turn))
+            turn = request.handler if in_turn else ""
+            begun = await patiently(self._settings, partial(begin, turn=turn))
         except RunWaits as waits:
             messages = [run for handler, run in waits.before if handler == ON_MESSAGE]
             if concurrency == "reject" and messages:

@@ -6,7 +6,7 @@
 -- ARGV  mode            'create': make the session if it is not there; 'append': it must be there;
 --                       'close': the same, and only what ends something that is there is in it, whatever the limits;
 --                       'forget': there are no events, and nothing more comes of the producer: its number goes
---       ttl_ms, maxlen, publish command
+--       ttl_ms, maxlen, what the names of channels end in
 --       log_max_bytes, max_steps, max_bytes: of the log's entries; of the session
 --       producer        '' when repeating the call does no harm
 --       first           the sequence of the first event; dense per producer, from 1
@@ -33,7 +33,12 @@
 --
 -- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
 --         {'fenced', current attempt}, {'closed'} (the ask), {'taken', id}, {'gap', last stored sequence},
---         {'full', 'steps' or 'bytes', the limit}.
+--         {'full', 'steps' or 'bytes', the limit}. Or {'again'}: a part of the batch is stored, and the same call goes on
+--         with the rest.
+--
+-- Index   `k:<step>` in the state has what belongs to a step: the fields of its children, elements, asks and feedback. It
+--         is `<n> - <field> <field> … `, and `k:<step> <1 … n>` are as many more of the same form, which are full. `kids`
+--         in `meta` is the number of steps that the index knows: a session of an older version gets one when it needs it.
 --
 -- Limits  `meta` counts the session's steps, and the bytes of what the state, the streams of text, the user session,
 --         the kept elements and `meta` itself hold. A call that adds nothing is never refused: what ends, is removed or
@@ -52,15 +57,19 @@
 
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base = string.sub(log, 1, -4)
-local mode, ttl_ms, maxlen, publish = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local mode, ttl_ms, maxlen, suffix = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local log_max_bytes, max_steps, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local producer, first, known, run, attempt = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], tonumber(ARGV[12])
 local answers, turn = ARGV[13], ARGV[14]
+local channel = string.sub(base, 1, -2) .. suffix
 local HEAD, WIDTH = 14, 5
 local ENTRY = 100 -- what an entry costs in Redis beside its value, about
 local RUN = 2 * ENTRY -- the fence of a run, and perhaps the wish to cancel it
 local MARK, MARKED = '.', '0 - {}' -- a field of the state
 local PIECE, PIECES, LETTERS = 128, 100, 64 -- of the tail: bytes of a piece, pieces, their places
+local KIDS_BYTES = 4000 -- of the index: a field of it that has more is full
+local AT_ONCE, EVENT = 500, 4 -- the most fields of the state that one call removes, about; as how many an event counts
+local budget = AT_ONCE
 local count = (#ARGV - HEAD) / WIDTH
 
 local found = redis.call('HMGET', meta, 'epoch', 'seq', 'life', 'expires', 'p:' .. producer, 'r:' .. run,
@@ -86,7 +95,7 @@ local before = tonumber(found[1])
 if before and (mode == 'create' or count ~= 1 or ARGV[HEAD + 1] ~= 'D') then
   looked, is_lost, log_is_lost = true, look()
   if is_lost then
-    end_lost(KEYS, publish)
+    end_lost(KEYS, channel)
     if mode ~= 'create' then return {'unknown'} end
     for i = 1, 10 do found[i] = false end
   end
@@ -144,7 +153,12 @@ for i = skip, count - 1 do
     end
   end
 end
-local had = not plain and tonumber(redis.call('HGET', meta, 'steps')) or 0
+local had, indexed = 0, true
+if not plain then
+  local counters = redis.call('HMGET', meta, 'steps', 'kids')
+  had = tonumber(counters[1]) or 0
+  indexed = had == (tonumber(counters[2]) or 0)
+end
 local steps = had
 if adds and mode ~= 'close' then
   if new_steps > 0 and steps + new_steps > max_steps then return {'full', 'steps', max_steps} end
@@ -182,7 +196,7 @@ if plain and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail 
     append_line(string.sub(place, #of_run + 1) .. text .. '\n')
     redis.call('HSET', meta, 'seq', seq + 1, 'bytes', bytes + #text, 'log_bytes', log_bytes + #text + 2,
       'p:' .. producer, first + count - 1)
-    redis.call(publish, string.sub(base, 1, -2), epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run ..
+    redis.call('PUBLISH', channel, epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run ..
       ' {"id":"' .. id .. '","field":"' .. field .. '","text":"' .. text .. '"}')
     return {'ok', epoch, seq + 1, 1, 0}
   end
@@ -191,7 +205,7 @@ end
 if not looked and found[1] then
   is_lost, log_is_lost = look()
   if is_lost then
-    end_lost(KEYS, publish)
+    end_lost(KEYS, channel)
     return {'unknown'}
   end
 end
@@ -204,6 +218,8 @@ if fresh then
   redis.call('DEL', log, base .. 'tail')
   log_bytes, tail = 0, ''
   redis.call('HSET', meta, 'epoch', epoch, 'seq', seq, 'life', life, 'log_from', seq + 1, 'tail', '')
+  -- It tells one session from the next of the same id, which an epoch does not: that changes while a session lives.
+  if created == 1 then redis.call('HSET', meta, 'born', epoch) end
 end
 if found[10] ~= '2' then
   redis.call('HSET', state, MARK, MARKED)
@@ -290,7 +306,17 @@ end
 
 -- The folds of all that is no text, by operation; made only where there is such. They return whether the event counts:
 -- of a step that has been removed, nothing does but a new start.
-local fold, has_ended = {}, false
+local fold, lines, had_tail, unfinished, has_ended = {}, {epoch}, tail, false, false
+
+-- An event that is no piece of text.
+local function store(kind, payload)
+  lines[#lines + 1] = seq + 1 .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
+  end_tail()
+  add_entry(seq + 1, kind, run, payload)
+  log_bytes = log_bytes + #payload
+  seq = seq + 1
+end
+
 if not plain then
   local function close_streams(id)
     for _, field in ipairs({'output', 'input'}) do
@@ -302,9 +328,62 @@ if not plain then
     end
   end
 
+  local function write_kids(field, before, value)
+    count_bytes(before and #before or 0, #value)
+    redis.call('HSET', state, field, value)
+  end
+
+  local function add_kid(parent, field)
+    if not indexed or parent == '-' then return end
+    local key = 'k:' .. parent
+    local head = redis.call('HGET', state, key)
+    if head and #head > KIDS_BYTES then
+      local full = string.match(head, '^%d+') + 1
+      write_kids(key .. ' ' .. full, nil, head)
+      write_kids(key, head, full .. ' - ' .. field .. ' ')
+    else
+      write_kids(key, head, (head or '0 - ') .. field .. ' ')
+    end
+  end
+
+  local function drop(key, field)
+    count_bytes(redis.call('HSTRLEN', key, field), 0)
+    return redis.call('HDEL', key, field) == 1
+  end
+
+  local function remove_kid(parent, field)
+    local key = 'k:' .. parent
+    local head = indexed and parent ~= '-' and redis.call('HGET', state, key)
+    if not head then return end
+    local full, place, value = tonumber(string.match(head, '^%d+')), key, head
+    for i = full + 1, 1, -1 do
+      if i <= full then
+        place = key .. ' ' .. i
+        value = redis.call('HGET', state, place)
+      end
+      local from, to = string.find(value, ' ' .. field .. ' ', 1, true)
+      if from then
+        local left = string.sub(value, 1, from) .. string.sub(value, to + 1)
+        if string.find(left, ' %- .') then return write_kids(place, value, left) end
+        if full == 0 then return drop(state, key) end
+        -- The last full one takes the place of one that is empty.
+        local last = redis.call('HGET', state, key .. ' ' .. full)
+        drop(state, key .. ' ' .. full)
+        local rest = string.match(i > full and last or head, ' %- .*')
+        if i < full then write_kids(place, value, last) end
+        return write_kids(key, head, full - 1 .. rest)
+      end
+    end
+  end
+
   -- What replaces an old value keeps its place in the order.
   local function put(id, old, parent, payload)
-    local value = (old and string.match(old, '^%d+') or seq + 1) .. ' ' .. parent .. ' ' .. payload
+    local order, was = string.match(old or '', '^(%d+) (%S+) ')
+    if was ~= parent then
+      if was then remove_kid(was, id) end
+      add_kid(parent, id)
+    end
+    local value = (order or seq + 1) .. ' ' .. parent .. ' ' .. payload
     count_bytes(old and #old or 0, #value)
     redis.call('HSET', state, id, value)
   end
@@ -338,19 +417,19 @@ if not plain then
     end
     redis.call('HSET', meta, 'r:' .. id, ended .. '!' .. epoch .. '-' .. seq + 1)
     -- The next one may begin.
-    for _, entry in ipairs(redis.call('LRANGE', base .. 'turns', 0, -1)) do
-      if string.match(entry, ' (%S+)$') == id then redis.call('LREM', base .. 'turns', 1, entry) end
+    local head = redis.call('LINDEX', base .. 'turns', 0)
+    if head and string.match(head, ' (%S+)$') == id then
+      redis.call('LPOP', base .. 'turns')
+    elseif head then
+      for _, handler in ipairs({'on_message', 'on_chat_start', 'on_chat_resume'}) do
+        if redis.call('LREM', base .. 'turns', 1, handler .. ' ' .. id) == 1 then break end
+      end
     end
     return fold.G(kind, id, parent, payload)
   end
 
   if not common then
     local user, files, results = base .. 'user', base .. 'files', base .. 'results'
-
-    local function drop(key, field)
-      count_bytes(redis.call('HSTRLEN', key, field), 0)
-      return redis.call('HDEL', key, field) == 1
-    end
 
     -- What belongs to a step: its elements (e:), its feedback (f:), what it asks (a:). One that comes after its step
     -- was removed is gone with it, and so are the bytes kept for it.
@@ -364,33 +443,142 @@ if not plain then
       if string.sub(id, 1, 2) == 'a:' then set_ask(id, 'ended') end
     end
 
+    local function remove_from_parent(field)
+      local parent = string.match(redis.call('HGET', state, field) or '', '^%d+ (%S+) ')
+      if parent then remove_kid(parent, field) end
+    end
+
     local function remove_belonging(id)
       forget(id)
+      remove_from_parent(id)
       return drop(state, id)
     end
 
-    fold.X = function(kind, id)
-      local children, belongings = {}, {}
+    local function build_index()
       local all = redis.call('HGETALL', state)
+      indexed = true
       for i = 1, #all, 2 do
-        local field, parent = all[i], string.match(all[i + 1], '^%d+ (%S+) ')
-        local is_step = string.sub(field, 1, 2) == 's:'
-        local below = is_step and children or belongings
-        below[parent] = below[parent] or {}
-        table.insert(below[parent], is_step and string.sub(field, 3) or field)
+        if string.sub(all[i], 1, 2) == 'k:' then drop(state, all[i]) end
       end
-      local doomed, i = {id}, 1
-      while doomed[i] do
-        if drop(state, 's:' .. doomed[i]) then steps = steps - 1 end
-        -- That it was removed is remembered, so it counts.
-        if redis.call('HSET', meta, 'x:' .. doomed[i], '') == 1 then bytes = bytes + ENTRY end
-        close_streams(doomed[i])
-        for _, belonging in ipairs(belongings[doomed[i]] or {}) do remove_belonging(belonging) end
-        for _, child in ipairs(children[doomed[i]] or {}) do table.insert(doomed, child) end
-        children[doomed[i]] = nil
+      for i = 1, #all, 2 do
+        local parent = string.sub(all[i], 1, 2) ~= 'k:' and string.match(all[i + 1], '^%d+ (%S+) ')
+        if parent then add_kid(parent, all[i]) end
+      end
+    end
+
+    -- The fields of a step and of all below it, the nearest first; and whether there are more than `most`.
+    local function collect(id, most)
+      local found, seen, i = {'s:' .. id}, {['s:' .. id] = true}, 1
+      while found[i] do
+        local key = string.sub(found[i], 1, 2) == 's:' and 'k:' .. string.sub(found[i], 3)
+        local kids = key and redis.call('HGET', state, key)
+        local full = kids and tonumber(string.match(kids, '^%d+')) or 0
+        while kids do
+          for field in string.gmatch(string.sub(kids, string.find(kids, ' - ', 1, true) + 3), '%S+') do
+            -- A parent that comes from a user may point in a circle.
+            if not seen[field] then
+              seen[field] = true
+              found[#found + 1] = field
+            end
+          end
+          if #found > most then return found, true end
+          kids = full > 0 and redis.call('HGET', state, key .. ' ' .. full)
+          full = full - 1
+        end
         i = i + 1
       end
+      return found, false
+    end
+
+    local function erase(found)
+      local streams = redis.call('HLEN', open) > 0
+      remove_from_parent(found[1])
+      local gone, removed = {}, {}
+      for _, field in ipairs(found) do
+        count_bytes(redis.call('HSTRLEN', state, field), 0)
+        gone[#gone + 1] = field
+        if string.sub(field, 1, 2) == 's:' then
+          local id = string.sub(field, 3)
+          removed[#removed + 1] = 'x:' .. id
+          removed[#removed + 1] = ''
+          if streams then close_streams(id) end
+          local kids = redis.call('HGET', state, 'k:' .. id)
+          if kids then
+            for i = 1, string.match(kids, '^%d+') do drop(state, 'k:' .. id .. ' ' .. i) end
+            drop(state, 'k:' .. id)
+          end
+        else
+          forget(field)
+        end
+        if #gone == 500 or field == found[#found] then
+          local steps_gone = {}
+          for _, name in ipairs(gone) do
+            if string.sub(name, 1, 2) == 's:' then steps_gone[#steps_gone + 1] = name end
+          end
+          if #steps_gone > 0 then steps = steps - redis.call('HDEL', state, unpack(steps_gone)) end
+          redis.call('HDEL', state, unpack(gone))
+          -- That they were removed is remembered, so it counts.
+          if #removed > 0 then bytes = bytes + ENTRY * redis.call('HSET', meta, unpack(removed)) end
+          gone, removed = {}, {}
+        end
+      end
       touch = true
+    end
+
+    -- What is below a step and too much for one call goes before it, a part in each call: subtrees, each with an event of
+    -- its own. Where it leads far down, `pruning` is the place to go on from. Returns false if nothing came of it: where
+    -- parents point in a circle.
+    local function prune(root, found)
+      local from, place, tries = string.match(redis.call('HGET', meta, 'pruning') or '', '^(%S+) (%S+) (%d+)$')
+      local j, way, more, looked, done, in_a_row = 2, 1, nil, 0, 0, 0
+      tries = from == root and tonumber(tries) or 0
+      if from == root and redis.call('HEXISTS', state, 's:' .. place) == 1 then
+        found, more = collect(place, AT_ONCE)
+        j, way = more and #found or 1, more and -1 or 1
+      end
+      local before = tries
+      while found[j] and done < AT_ONCE and looked < 2 * AT_ONCE do
+        local field, some = found[j], nil
+        local id, is_step = string.sub(field, 3), string.sub(field, 1, 2) == 's:'
+        more = false
+        if id ~= root and redis.call('HEXISTS', state, field) == 1 then
+          if is_step then
+            some, more = collect(id, AT_ONCE)
+            looked = looked + #some
+          elseif string.sub(field, 1, 2) == 'e:' then
+            some = {field}
+          end
+        end
+        if more then
+          -- Not one by one down a long chain.
+          tries, in_a_row, found = tries + 1, in_a_row + 1, some
+          if in_a_row > 2 then way = -1 end
+          j = way == 1 and 2 or #found
+          redis.call('HSET', meta, 'pruning', root .. ' ' .. id .. ' ' .. tries)
+        else
+          if some then
+            if is_step then erase(some) else remove_belonging(field) end
+            store(is_step and 'step.remove' or 'element.remove', '{"id":"' .. id .. '"}')
+            done, in_a_row = done + #some + EVENT, 0
+          end
+          j = j + way
+        end
+      end
+      if done > 0 then redis.call('HDEL', meta, 'pruning') end
+      return done > 0 or tries > before and tries < 100
+    end
+
+    fold.X = function(kind, id)
+      if not indexed then build_index() end
+      local found, more = collect(id, budget)
+      if more and budget == AT_ONCE and not prune(id, found) then
+        found, more = collect(id, math.huge)
+      end
+      unfinished = more
+      if more then return false end
+      budget = math.max(0, budget - #found)
+      erase(found)
+      if redis.call('HEXISTS', meta, 'pruning') == 1 then redis.call('HDEL', meta, 'pruning') end
       return true
     end
 
@@ -416,10 +604,10 @@ if not plain then
       return fold.A(kind, id, parent, payload)
     end
 
-    fold.V = function(kind, id, channel, payload)
+    fold.V = function(kind, id, answers, payload)
       redis.call('HSET', results, id, payload)
       redis.call('PEXPIREAT', results, expires)
-      redis.call(publish, channel, string.match(base, '{(.*)}') .. ' ' .. id)
+      redis.call('PUBLISH', answers .. suffix, string.match(base, '{(.*)}') .. ' ' .. id)
       return false
     end
 
@@ -436,7 +624,7 @@ if not plain then
   end
 end
 
-local lines, had_tail = {epoch}, tail
+local last = first + count - 1
 for i = skip, count - 1 do
   local at = HEAD + i * WIDTH
   local op, kind, id, parent, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
@@ -448,19 +636,22 @@ for i = skip, count - 1 do
   else
     counts = fold[op](kind, id, parent, payload)
   end
+  if unfinished then
+    last = first + i - 1
+    break
+  end
   if counts then
     if op == 'D' or op == 'R' then
       payload = '{"id":"' .. id .. '","field":"' .. parent .. '","text":"' .. payload ..
         (op == 'R' and '","replace":true}' or '"}')
     end
-    lines[#lines + 1] = seq + 1 .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
-    if not is_piece then
-      end_tail()
-      add_entry(seq + 1, kind, run, payload)
-      log_bytes = log_bytes + #payload
+    if is_piece then
+      lines[#lines + 1] = seq + 1 .. ' ' .. kind .. ' ' .. run .. ' ' .. payload
+      seq = seq + 1
+      if seq - tail + 1 >= PIECES then end_tail() end
+    else
+      store(kind, payload)
     end
-    seq = seq + 1
-    if is_piece and seq - tail + 1 >= PIECES then end_tail() end
   end
 end
 
@@ -474,8 +665,12 @@ if skip < count then
   -- A session that is older than these counters may take away more than was counted.
   local counted = {'seq', seq, 'bytes', math.max(0, bytes), 'log_bytes', log_bytes}
   if tail ~= had_tail then counted[7], counted[8] = 'tail', tail end
-  if steps ~= had then counted[#counted + 1], counted[#counted + 2] = 'steps', math.max(0, steps) end
-  if producer ~= '' and not has_ended then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, first + count - 1 end
+  if steps ~= had then
+    for _, part in ipairs({'steps', math.max(0, steps), 'kids', indexed and math.max(0, steps) or -1}) do
+      counted[#counted + 1] = part
+    end
+  end
+  if producer ~= '' and not has_ended then counted[#counted + 1], counted[#counted + 2] = 'p:' .. producer, last end
   redis.call('HSET', meta, unpack(counted))
 end
 if touch then
@@ -487,5 +682,6 @@ if touch then
   end
 end
 local stored = #lines - 1
-if stored > 0 then redis.call(publish, string.sub(base, 1, -2), table.concat(lines, '\n')) end
+if stored > 0 then redis.call('PUBLISH', channel, table.concat(lines, '\n')) end
+if unfinished then return {'again'} end
 return {'ok', epoch, seq, stored, created}

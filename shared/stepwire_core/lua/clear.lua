@@ -8,8 +8,8 @@ local function clear(keys)
     base .. 'turns', base .. 'results')
 end
 
--- Ends a session that has lost its state, and tells its readers.
-local function end_lost(keys, publish)
+-- Ends a session that has lost its state, and tells its readers, on that channel.
+local function end_lost(keys, channel)
   clear(keys)
-  redis.call(publish, string.sub(keys[1], 1, -5), 'gone')
+  redis.call('PUBLISH', channel, 'gone')
 end
