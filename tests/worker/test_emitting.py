@@ -369,7 +369,9 @@ async def test_a_demoted_primary_that_keeps_its_connections_is_left_for_the_new_
             await asyncio.wait_for(producer.flush(), LIMIT_S)
             state = f"stepwire:{{{session_id}}}:state"
             new.replicaof("127.0.0.1", str(own_server.port))
-            await asyncio.to_thread(wait_until, lambda: bool(new.hexists(state, "s:a")), "a replica")
+            await asyncio.to_thread(
+                wait_until, lambda: bool(new.hexists(state, "s:a")), "a replica"
+            )
             new.execute_command("REPLICAOF NO ONE")
             old.replicaof("127.0.0.1", str(second.port))
             address.target = second.port
