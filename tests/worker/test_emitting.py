@@ -12,7 +12,6 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from typing import Any
 
 import pytest
 from redis import Redis
