@@ -102,7 +102,8 @@ def _commands(folder: str) -> frozenset[str]:
     scripts = files("stepwire_core").joinpath("lua", folder).iterdir()
     texts = [script.read_text() for script in scripts if script.name.endswith(".lua")]
     called = {command for text in texts for command in _CALL.findall(text)}
-    return frozenset(called - {"TIME"} | set(_BESIDE_SCRIPTS[folder].split()))
+    # What takes no key is looked at by itself.
+    return frozenset(called - {"TIME", "PUBLISH"} | set(_BESIDE_SCRIPTS[folder].split()))
 
 
 async def require_stores(settings: Settings) -> None:

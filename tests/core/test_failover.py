@@ -173,7 +173,7 @@ async def test_append_and_submit_name_the_same_life() -> None:
     async with site() as a:
         await a.log.create("s", "first")
         queue_keys = ["stepwire:{s}:queue", "stepwire:{s}:wake"]
-        job: list[str | int] = ["job", "{}", 0, 60_000, 0]
+        job: list[str | int] = ["job", "{}", 0, 60_000, "0 - task"]
 
         async def submit(redis: Redis, keys: SessionKeys, *args: str | int | bytes) -> list[Any]:
             return await SUBMIT.call(

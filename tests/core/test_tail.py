@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from event_log import Log, counted, recounted
-from stepwire_core import entries, reading
+from stepwire_core import reading
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import Snapshot
+from stepwire_core.entries import events_of_entry
 from stepwire_core.events import Event, NewEvent, delta_event, remove_event, step_event
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, LogTail
@@ -193,7 +194,7 @@ async def test_a_read_hands_over_events_up_to_its_limit_and_none_of_them_twice(
     log.log._settings = log.settings.model_copy(update={"log_max_events": 10_000})
     top = await put_words(log, 1_999)
     after, parsed, limit = Cursor(top.epoch, behind), 0, reading.READ_EVENTS
-    parse = entries.events_of_entry
+    parse = events_of_entry
 
     def counting(entry: Any) -> list[Event]:
         nonlocal parsed

@@ -643,13 +643,13 @@ def said(message: str) -> Iterator[threading.Event]:
         logger.removeHandler(handler)
 
 
+WAITS = "Redis takes nothing at the moment, an element waits"
+
+
 async def test_an_element_waits_for_a_redis_that_is_away(
     settings: Settings, session_id: str
 ) -> None:
-    with (
-        embedded_server(append_only=True) as own,
-        said("Redis takes nothing at the moment, an element waits") as waits,
-    ):
+    with embedded_server(append_only=True) as own, said(WAITS) as waits:
 
         async def handler() -> None:
             async with cl.Step("one"):
