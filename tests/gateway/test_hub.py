@@ -28,6 +28,7 @@ from stepwire_core.log import Batch, EventLog, LogTail, open_log
 from stepwire_core.pubsub import PubSubLink
 from stepwire_core.settings import Settings
 from stepwire_core.sockets import Pool
+from stepwire_gateway._feed import Feed, Subscriber
 from stepwire_gateway._frames import Frame
 from stepwire_gateway.hub import Hub, Reading
 
@@ -677,38 +678,20 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_a_reader_does_not_join_behind_news_that_nobody_reads_for(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The feed's last reader leaves while it reads for a hole; another one is just catching up."""
-    settings = settings.model_copy(update={"tail_check_s": 1_000})
-    async with running(settings) as (hub, session):
-        await session.write(1)
-        first, second = Reader(), await hub.open(session.id, None)
-        following = asyncio.create_task(first.read(hub, session.id))
-        await first.until(lambda: bool(first.frames))
-        on_message, handled = hub._link._on_message, asyncio.Event()
-        monkeypatch.setattr(hub._link, "_on_message", lambda *_: handled.set())
-        await session.write(1)
-        await handled.wait()
-        handled.clear()
-
-        def leave(channel: bytes, payload: bytes) -> None:
-            # The feed is told of the hole, and has nobody to read for any more.
-            on_message(channel, payload)
-            following.cancel()
-            handled.set()
-
-        monkeypatch.setattr(hub._link, "_on_message", leave)
-        await session.write(1)
-        await handled.wait()
-        await asyncio.gather(following, return_exceptions=True)
-        async with aclosing(second.batches()) as batches, asyncio.timeout(LIMIT_S):
-            seqs: list[int] = []
-            while not seqs or seqs[-1] < 3:
-                seqs += [frame.cursor.seq for frame in await anext(batches)]
-        assert seqs == [1, 2, 3]
-        await second.aclose()
+async def test_a_reader_does_not_join_behind_news_that_it_has_not_read_for() -> None:
+    """Those who read for them may have left meanwhile; what is not in the log is forgotten."""
+    feed = Feed("session")
+    assert feed.join(Subscriber(Cursor(1, 2), 1_000))
+    feed.hear_of(Cursor(1, 4))
+    assert not feed.join(Subscriber(Cursor(1, 3), 1_000))
+    assert feed.join(Subscriber(Cursor(1, 4), 1_000))
+    # More news come while the log is read.
+    heard = feed.heard
+    feed.hear_of(Cursor(1, 6))
+    feed.has_read_up_to(Cursor(1, 4), heard)
+    assert not feed.join(Subscriber(Cursor(1, 4), 1_000))
+    feed.has_read_up_to(Cursor(1, 4), feed.heard)
+    assert feed.join(Subscriber(Cursor(1, 4), 1_000))
 
 
 @pytest.mark.parametrize(
