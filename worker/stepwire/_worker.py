@@ -144,7 +144,6 @@ class StepwireWorker(Worker):
             await asyncio.gather(listening, return_exceptions=True)
 
     def _told_to_stop(self) -> None:
-        logger.info("told to stop", extra={"running": len(self.tasks)})
         self.allow_pick_jobs = False
         self._draining = self.loop.create_task(self._drain(), name="stepwire-drain")
 
