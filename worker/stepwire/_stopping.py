@@ -124,12 +124,10 @@ class Stopping:
         # Closed: it is about to end anyway.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._on_told)
+        _say(logging.INFO, "told to stop")
 
     def _exit(self, code: int, reason: str) -> None:
-        # A handler of the log may be held by what is blocked.
-        says = threading.Thread(target=_say, args=(reason,), daemon=True)
-        says.start()
-        says.join(_SAY_S)
+        _say(logging.WARNING, reason)
         os._exit(code)
 
 
@@ -153,9 +151,15 @@ def _keep_from_children() -> None:
     os.register_at_fork(before=hold, after_in_parent=go_on, after_in_child=forget)
 
 
-def _say(reason: str) -> None:
-    logger.warning(reason)
-    with suppress(Exception):
-        sys.stdout.flush()
-    with suppress(Exception):
-        sys.stderr.flush()
+def _say(level: int, text: str) -> None:
+    """Log it, unless what is blocked holds a handler of the log."""
+
+    def say() -> None:
+        logger.log(level, text)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    thread.join(_SAY_S)

@@ -163,7 +163,6 @@ class StepwireWorker(Worker):
                     await self._wake.wait()
 
     def _told_to_stop(self) -> None:
-        logger.info("told to stop", extra={"running": len(self.tasks)})
         self.allow_pick_jobs = False
         self._draining = self.loop.create_task(self._drain(), name="stepwire-drain")
 
