@@ -93,7 +93,7 @@ class HubCollector(Collector):
         yield refusals
         unreadable = CounterMetricFamily(
             PREFIX + "unreadable_documents",
-            "Documents left out of what was read.",
+            "Documents left out of what was read, by kind.",
             labels=("kind",),
         )
         for kind, count in sorted(UNREADABLE.counts.items()):

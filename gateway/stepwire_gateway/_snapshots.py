@@ -31,8 +31,9 @@ SNAPSHOT: Final = "snapshot"
 TURN_S: Final = 0.002
 """So long the event loop may be kept at a time."""
 
-PART_BYTES: Final = 256 * 1024
-"""What is written to a connection at a time; and what is copied on the event loop at most."""
+PART_BYTES: Final = 4 * 1024 * 1024
+"""What is written to a connection at a time; and what is copied on the event loop at most, in about
+a millisecond. Most snapshots are smaller."""
 
 _LISTS: Final = dict(
     zip(KINDS.values(), ("runs", "steps", "elements", "asks", "feedback"), strict=True)

@@ -651,7 +651,7 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
         following = asyncio.create_task(reader.read(hub, session.id))
         await session.write(1)
         await reader.until(lambda: bool(reader.frames))
-        read, on_message = hub.log.read, hub._link._on_message
+        read, on_message = hub.log.read_stored, hub._link._on_message
         handled = asyncio.Event()
 
         def noted(channel: bytes, payload: bytes) -> None:
@@ -660,7 +660,7 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
 
         async def read_while_more_comes(session_id: str, after: Cursor | None) -> object:
             answer = await read(session_id, after)
-            monkeypatch.setattr(hub.log, "read", read)
+            monkeypatch.setattr(hub.log, "read_stored", read)
             handled.clear()
             await session.write(1)
             await handled.wait()
@@ -670,7 +670,7 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
         await session.write(1)
         await handled.wait()
         monkeypatch.setattr(hub._link, "_on_message", noted)
-        monkeypatch.setattr(hub.log, "read", read_while_more_comes)
+        monkeypatch.setattr(hub.log, "read_stored", read_while_more_comes)
         await session.write(1)
         await reader.until(lambda: reader.frames[-1].cursor.seq == 4)
         reader.assert_whole()

@@ -30,7 +30,7 @@ from stepwire_core.keys import SessionKeys
 from stepwire_core.log import LogTail
 from stepwire_core.settings import Settings
 from stepwire_core.stored import StoredState
-from stepwire_gateway._snapshots import Snapshots, WrittenSnapshot, write
+from stepwire_gateway._snapshots import PART_BYTES, Snapshots, WrittenSnapshot, write
 
 pytestmark = pytest.mark.anyio
 
@@ -249,17 +249,17 @@ async def test_the_loop_gets_its_turn_while_a_large_snapshot_is_written(
         beside.cancel()
         assert len(written.frame) > 8_000_000
         assert turns > 5
-        assert max(map(len, written.parts())) <= 256 * 1024
+        assert max(map(len, written.parts())) <= PART_BYTES
 
 
 def test_a_large_session_is_read_whole_over_http(shared_stack: Stack) -> None:
     gateway: Gateway = shared_stack.gateway()
     session = gateway.create_session()
-    texts = [str(number) * 200_000 for number in range(10)]
+    texts = [str(number) * 600_000 for number in range(10)]
     for text in texts:
         gateway.send(session, text)
     response = gateway.client.get(f"/v1/sessions/{session}")
-    assert int(response.headers["content-length"]) == len(response.content) > 2_000_000
+    assert int(response.headers["content-length"]) == len(response.content) > PART_BYTES
     assert response.headers["content-type"] == "application/json"
     assert [step["output"] for step in response.json()["steps"]] == texts
     with gateway.client.stream("GET", f"/v1/sessions/{session}/events") as stream:
