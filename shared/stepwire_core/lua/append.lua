@@ -106,6 +106,15 @@ local bytes, log_bytes, tail = tonumber(found[7]) or 0, tonumber(found[8]) or 0,
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+if are_rights_due('append', now) then
+  local refusal = lacks_right('append', now, {
+    {'XADD', log, '*', 'd', ''}, {'XTRIM', log, 'MAXLEN', 1}, {'DEL', log}, {'HSET', state, '.', ''}, {'HDEL', state, '.'},
+    {'HSET', meta, 'seq', 0}, {'PEXPIREAT', meta, 0}, {'HSETNX', open, 'x', ''}, {'HDEL', open, 'x'},
+    {'SET', base .. 'out:x', ''}, {'APPEND', base .. 'tail', ''}, {'UNLINK', base .. 'user'},
+    {'RPUSH', base .. 'turns', ''}, {'PUBLISH', channel, ''}})
+  if refusal then return refusal end
+end
+
 if not epoch and mode ~= 'create' then return {'unknown'} end
 
 -- A new process behind the address has perhaps lost the tail that the old one acknowledged, and would
