@@ -45,8 +45,9 @@ check: $(INSTALLED) .coverage ## what CI runs: lint, types, import boundaries, c
 	$(BIN)/lint-imports
 	$(BIN)/coverage report
 
-faults: $(INSTALLED) ## 200 runs while workers are killed, paused and stopped, and Redis restarted; SEED=1 RUNS=200
-	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, four times; SEED=1 RUNS=200 ONLY=failover
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(HOSTILE),--hostile $(HOSTILE))
 
 docs: $(INSTALLED) ## the API reference, from the docstrings, in build/api
 	$(BIN)/pdoc --docformat google --no-show-source --output-directory build/api \

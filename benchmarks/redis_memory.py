@@ -22,7 +22,7 @@ from rounds import Row, table
 from stepwire._context import current_frame
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.events import delta_event
-from stepwire_core.ids import new_id
+from stepwire_core.ids import message_producer, new_id
 from stepwire_core.log import Batch
 from stepwire_core.messages import message_events, user_message
 from stepwire_core.queue import RunRequest
@@ -73,7 +73,9 @@ async def _answered(run: InProcess) -> None:
     await run.log.create(session_id, new_id())
     message = user_message(session_id, message_id, "go", run_id=run_id)
     events = message_events(message)
-    await run.log.append(Batch(session_id, events, producer=f"m.{message_id}", run_id=run_id))
+    await run.log.append(
+        Batch(session_id, events, producer=message_producer(message_id), run_id=run_id)
+    )
     request = RunRequest(
         session_id=session_id, run_id=run_id, handler="on_message", message=message
     )

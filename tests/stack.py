@@ -60,6 +60,14 @@ class Gateway:
         accepted: dict[str, str] = response.json()
         return accepted
 
+    def start(self, session_id: str, task: str, **args: Any) -> str:
+        """The id of a new run of a ``@cl.task``."""
+        path = f"/v1/sessions/{session_id}/runs"
+        response = self.client.post(path, json={"task": task, "args": args})
+        assert response.status_code == 202, response.text
+        run_id: str = response.json()["run_id"]
+        return run_id
+
     def snapshot(self, session_id: str) -> dict[str, Any]:
         response = self.client.get(f"/v1/sessions/{session_id}")
         assert response.status_code == 200, response.text
@@ -111,7 +119,7 @@ class Stack:
     """Starts processes against one server and ends them all."""
 
     def __init__(self, folder: Path, redis_url: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._exit = ExitStack()
         self.redis = self._exit.enter_context(Redis.from_url(redis_url))
         self.env = os.environ | {
@@ -134,7 +142,7 @@ class Stack:
     ) -> None:
         self._exit.close()
         if exc is not None:
-            for log in sorted(self._folder.glob("*.log")):
+            for log in sorted(self.folder.glob("*.log")):
                 print(f"--- {log.name}\n{log.read_text()[-4000:]}")
 
     def worker(self, app: str | Path, **env: str) -> Child:
@@ -162,9 +170,9 @@ class Stack:
         self._exit.callback(child.stop)
 
     def _write(self, text: str) -> Path:
-        path = self._folder / f"app_{new_id()}.py"
+        path = self.folder / f"app_{new_id()}.py"
         path.write_text(textwrap.dedent(text))
         return path
 
     def _log(self, name: str) -> Path:
-        return self._folder / f"{name}-{new_id()}.log"
+        return self.folder / f"{name}-{new_id()}.log"

@@ -44,7 +44,8 @@ def print_workers(workers: Sequence[WorkerDocument]) -> None:
             str(worker.pid),
             _since(worker.since),
             _state(worker.state),
-            f"{worker.running} of {worker.max_jobs}",
+            f"{worker.running} of {worker.max_jobs}"
+            + (f", {worker.left_behind} left behind" if worker.left_behind else ""),
             one_line(worker.version),
             one_line(", ".join(worker.handlers)),
         )

@@ -132,6 +132,7 @@ async def _let_in(request: Request, need: Need) -> Caller:
     Raises:
         Unauthenticated, Forbidden, KeysUnavailable: he has not, or nobody knows.
         LimitExceeded: he does too much.
+        StoreUnavailable: Redis, which counts how much that is, does not answer.
     """
     auth: Auth = request.app.state.services.auth
     limits: Limits = request.app.state.services.limits

@@ -16,7 +16,7 @@ from stepwire_core import media_types
 from stepwire_core.documents import ElementDocument
 from stepwire_core.errors import ElementNotFound, InvalidArgument, InvalidId, SessionNotFound
 from stepwire_core.events import element_event
-from stepwire_core.ids import check_id, new_id
+from stepwire_core.ids import check_id, new_id, upload_producer
 from stepwire_core.log import Batch
 from stepwire_core.messages import uploaded
 from stepwire_gateway._access import GuardedRoute, needs
@@ -71,20 +71,20 @@ async def upload_element(
     """Put a person's file into the session, for all to see: the body as it is, no form."""
     mime = _media_type(content_type, name)
     element_id = new_id()
-    await services.log.require(session_id)
+    folder = await services.log.object_folder(session_id)
     try:
-        size, sha256 = await _store(services, session_id, element_id, request.stream())
+        size, sha256 = await _store(services, session_id, folder, element_id, request.stream())
     except ClientDisconnect:
         # Nothing of it is kept, and nobody reads this.
         return Response(status_code=400)
     element = uploaded(session_id, element_id, name, mime, size=size, sha256=sha256)
-    batch = Batch(session_id, [element_event(element)], producer=f"u.{element_id}")
+    batch = Batch(session_id, [element_event(element)], producer=upload_producer(element_id))
     try:
         await services.log.append(batch)
     except SessionNotFound:
         # It has gone meanwhile; Redis has let its part go with it.
         if services.objects is not None:
-            await asyncio.to_thread(services.objects.remove, session_id, [element_id])
+            await asyncio.to_thread(services.objects.remove, folder, [element_id])
         raise
     response.headers["Location"] = element.url
     return element
@@ -170,10 +170,13 @@ async def _element(services: Services, session_id: str, element_id: str) -> Elem
 async def _pieces(
     services: Services, element: ElementDocument, span: range
 ) -> AsyncIterator[bytes]:
-    for contents in services.contents:
-        pieces = await contents.read(element.session_id, element.id, span.start, span.stop)
-        if pieces is not None:
-            return pieces
+    session_id, bounds = element.session_id, (span.start, span.stop)
+    pieces = await services.files.read(session_id, element.id, *bounds)
+    if pieces is None and services.objects is not None:
+        folder = await services.log.object_folder(session_id)
+        pieces = await services.objects.read(folder, element.id, *bounds)
+    if pieces is not None:
+        return pieces
     raise ElementNotFound(element.session_id, element.id)
 
 
@@ -218,7 +221,7 @@ def _media_type(content_type: str | None, name: str) -> str:
 
 
 async def _store(
-    services: Services, session_id: str, element_id: str, body: AsyncIterator[bytes]
+    services: Services, session_id: str, folder: str, element_id: str, body: AsyncIterator[bytes]
 ) -> tuple[int, str]:
     """Put a body where it belongs by its size, which nobody knows yet; its size and digest.
 
@@ -229,7 +232,7 @@ async def _store(
     if services.objects is None or len(begin) <= services.settings.elements_redis_bytes:
         await services.files.put(session_id, element_id, begin)
     else:
-        await services.objects.put_stream(session_id, element_id, upload.rest(begin))
+        await services.objects.put_stream(folder, element_id, upload.rest(begin))
     return upload.size, upload.digest.hexdigest()
 
 

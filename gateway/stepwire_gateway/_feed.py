@@ -166,6 +166,12 @@ class Feed:
         if self.heard is not None and (self.heard == heard or self.heard <= top):
             self.heard = None
 
+    def disbelieve(self, told: Cursor | None, top: Cursor) -> None:
+        """The log, read when ``told`` was the position, ends at ``top``: a message that was said to
+        be beyond it was not of this log, and a reader would never come to where the feed is."""
+        if told is not None and told > top and self.position == told and not self.subscribers:
+            self.position = top
+
     def leave(self, subscriber: Subscriber) -> None:
         self.subscribers.discard(subscriber)
 

@@ -88,4 +88,5 @@ async def _give(
         arguments=feedback.model_dump(mode="json"),
     )
     batch = Batch(session_id, [feedback_event(feedback)])
+    await services.queue.require_room(services.settings.queue_max)
     await submit(services.log, services.queue, batch, caller.asking(request))

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from stepwire_core.settings import Settings
     from stepwire_gateway._caller import Caller
 
-Counted = Literal["messages", "sessions"]
+Counted = Literal["messages", "sessions", "reads"]
+
+_RATES: Final[dict[Counted, tuple[str, int]]] = {
+    "messages": ("max_messages_per_minute", 60),
+    "sessions": ("max_sessions_per_hour", 3600),
+    "reads": ("max_reads_per_minute", 60),
+}
+"""The setting that has the limit, and the seconds of its window."""
 
 STREAM_RETRY_S: Final = 5
 _EXITS: Final = "stepwire.exits"
@@ -28,10 +35,10 @@ class Limits:
     """Refuses what is too much.
 
     Streams are counted in this process: for each subject of a token, for each address, and all.
-    Messages and new sessions are counted in Redis, so for all gateways together: for each subject,
-    or, without authentication, for each address. What a backend does with its API key counts
-    towards the process alone, since it acts for many; so does what comes from this machine itself
-    without authentication.
+    Messages, new sessions and reads (snapshots, and streams that are opened) are counted in Redis,
+    so for all gateways together: for each subject, or, without authentication, for each address.
+    What a backend does with its API key counts towards the process alone, since it acts for many;
+    so does what comes from this machine itself without authentication.
 
     Somebody's address is the one that the server gives: behind a proxy which it trusts
     (``FORWARDED_ALLOW_IPS``) the one that the proxy names, else the proxy's own.
@@ -52,17 +59,11 @@ class Limits:
         who = self._who(caller, request)
         if who is None:
             return
-        if what == "messages":
-            limit, window_s, name = (
-                self._settings.max_messages_per_minute,
-                60,
-                "STEPWIRE_MAX_MESSAGES_PER_MINUTE",
-            )
-        else:
-            limit, window_s = self._settings.max_sessions_per_hour, 3600
-            name = "STEPWIRE_MAX_SESSIONS_PER_HOUR"
+        setting, window_s = _RATES[what]
+        limit: int = getattr(self._settings, setting)
         count, left_s = await self._rates.count(what, who, window_s)
         if count > limit:
+            name = f"STEPWIRE_{setting.upper()}"
             raise LimitExceeded(f"more than {limit} {what} in {window_s} s", name, left_s)
 
     @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from stepwire_core.contents import Contents, Files
+from stepwire_core.contents import Files
 from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.errors import InvalidId, RunNotFound, SessionNotFound
 from stepwire_core.ids import check_id
@@ -37,11 +37,6 @@ class Services:
     objects: Objects | None
     auth: Auth
     limits: Limits
-
-    @property
-    def contents(self) -> Sequence[Contents]:
-        """Where the bytes of elements may be, the quickest first."""
-        return (self.files,) if self.objects is None else (self.files, self.objects)
 
 
 @asynccontextmanager

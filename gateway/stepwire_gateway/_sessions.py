@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from fastapi import APIRouter, Response
@@ -28,7 +28,7 @@ from stepwire_core.errors import (
     RunEnded,
     SessionNotFound,
 )
-from stepwire_core.ids import derived_id, new_id
+from stepwire_core.ids import derived_id, message_producer, new_id, run_producer
 from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
@@ -121,6 +121,7 @@ async def create_session(
     session_id = (body.id if body else None) or caller.new_session_id()
     caller.require("write", session_id)
     run_id = derived_id(session_id, ON_CHAT_START)
+    await services.queue.require_room(services.settings.queue_max)
     # Repeating all of it is harmless: the run is queued once, and runs once.
     created = await services.log.create(session_id, run_id, turn=ON_CHAT_START)
     if not created:
@@ -132,7 +133,7 @@ async def create_session(
 
 
 @router.get("/{session_id}", response_model=Snapshot)
-@needs("read")
+@needs("read", counts="reads")
 async def read_session(services: ServicesDep, session_id: SessionId) -> Response:
     """The whole state of a session, and the cursor it is true at."""
     snapshot = await services.hub.snapshots.whole(session_id)
@@ -162,7 +163,7 @@ async def delete_session(services: ServicesDep, caller: CallerDep, session_id: S
     await services.queue.enqueue(caller.asking(request))
     await services.dead_letters.forget_session(session_id)
     if services.objects is not None:
-        await asyncio.to_thread(services.objects.remove_session, session_id)
+        await asyncio.to_thread(services.objects.remove_folder, deleted.object_folder)
     await services.log.forget_deleted(session_id)
 
 
@@ -176,6 +177,7 @@ async def resume_session(
 ) -> AcceptedRun:
     """A person comes back to a conversation: run ``on_chat_resume``."""
     run_id = (body.id if body else None) or new_id()
+    await services.queue.require_room(services.settings.queue_max)
     await services.log.register_run(session_id, run_id, ON_CHAT_RESUME, turn=ON_CHAT_RESUME)
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME))
@@ -208,7 +210,9 @@ async def post_message(
         element_ids=body.elements,
     )
     events = message_events(message, elements)
-    batch = Batch(session_id, events, producer=f"m.{message_id}", run_id=run_id, turn=ON_MESSAGE)
+    batch = Batch(
+        session_id, events, producer=message_producer(message_id), run_id=run_id, turn=ON_MESSAGE
+    )
     request = caller.asking(
         RunRequest(
             session_id=session_id,
@@ -242,10 +246,10 @@ async def start_run(
     run_id = body.id or new_id()
     digest = json.dumps([body.task, body.args], sort_keys=True)
     await services.queue.require_room(services.settings.queue_max)
-    await services.log.register_run(session_id, run_id, digest)
     defer_s = 0.0
     if body.defer_until is not None:
-        defer_s = max(0.0, (body.defer_until - datetime.now(UTC)).total_seconds())
+        defer_s = await _defer_s(services, session_id, body.defer_until)
+    await services.log.register_run(session_id, run_id, digest)
     await services.queue.enqueue(
         caller.asking(
             RunRequest(
@@ -285,13 +289,27 @@ async def _drop(services: Services, session_id: str, run_id: str) -> None:
             Batch(
                 session_id,
                 cancelled_events(request, begun.attempt),
-                producer=f"{run_id}.{begun.attempt}",
+                producer=run_producer(run_id, begun.attempt),
                 run_id=run_id,
                 attempt=begun.attempt,
             )
         )
     await services.queue.finish(run_id)
     await pass_turn(services.log, services.queue, session_id, request.handler, run_id)
+
+
+async def _defer_s(services: Services, session_id: str, until: datetime) -> float:
+    """How long to wait. A run that is due when its session has expired could never begin."""
+    defer_s = (until - datetime.now(UTC)).total_seconds()
+    lives_s = await services.log.lives_s(session_id)
+    if defer_s >= lives_s:
+        end = datetime.now(UTC) + timedelta(seconds=lives_s)
+        raise InvalidArgument(
+            f"defer_until: the session lives until {end.isoformat(timespec='seconds')} if nothing "
+            "happens in it before (STEPWIRE_SESSION_TTL_S), so the run could never begin: give an "
+            "earlier time"
+        )
+    return max(0.0, defer_s)
 
 
 async def _same_message(services: Services, session_id: str, message: StepDocument) -> None:

@@ -90,7 +90,7 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=_SSE)
-@needs("read", stream=True)
+@needs("read", stream=True, counts="reads")
 async def session_events(
     services: ServicesDep,
     session_id: SessionId,
@@ -114,7 +114,7 @@ async def session_events(
     response_class=EventSourceResponse,
     responses={**_SSE, 204: {"description": "The run is over, and the cursor is behind its end."}},
 )
-@needs("read", stream=True)
+@needs("read", stream=True, counts="reads")
 async def run_events(
     services: ServicesDep,
     session_id: SessionId,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from stepwire_core.backoff import Backoff
 from stepwire_core.errors import SessionNotFound, StoreRefused, StoreUnavailable
-from stepwire_core.keys import GONE, SessionKeys, session_of_channel
+from stepwire_core.keys import GONE, Channels, session_of_channel
 from stepwire_core.log import LogTail
 from stepwire_core.pubsub import PubSubLink
 from stepwire_core.supervision import Fail, Supervisor, stop_process
@@ -66,6 +66,7 @@ class Hub:
         self.snapshots = Snapshots(log)
         self.subscriber_bytes = settings.subscriber_bytes
         self._settings = settings
+        self._channels = Channels.of(settings.redis_url)
         self._feeds: dict[str, Feed] = {}
         self._link = PubSubLink(log.redis, self._on_message, self._on_restored)
         self._restored = asyncio.Event()
@@ -103,7 +104,7 @@ class Hub:
         self._readings.add(reading)
         try:
             # Subscribed first, read second: what is appended in between comes as a message.
-            await self._link.subscribe(SessionKeys.of(session_id).channel.encode())
+            await self._link.subscribe(self._channels.session(session_id))
             await reading.start(after)
         except BaseException:
             await reading.aclose()
@@ -160,14 +161,15 @@ class Hub:
             del self._feeds[feed.session_id]
             if feed.catching_up is not None:
                 feed.catching_up.cancel()
-            await self._link.unsubscribe(SessionKeys.of(feed.session_id).channel.encode())
+            await self._link.unsubscribe(self._channels.session(feed.session_id))
 
     def _on_message(self, channel: bytes, payload: bytes) -> None:
         feed = self._feeds.get(session_of_channel(channel))
         if feed is None:
             return
         if payload == GONE:
-            feed.close()
+            # Believed when the log says so, too: anybody may publish.
+            self._look_at(feed)
             return
         frames = frames_of_message(payload)
         if not feed.subscribers:
@@ -218,6 +220,20 @@ class Hub:
     def _on_restored(self) -> None:
         """Messages were lost while the connection was away: look at every log."""
         self._restored.set()
+
+    def _look_at(self, feed: Feed) -> None:
+        """A message says something about its session that only the log can say."""
+        task = asyncio.create_task(self._look(feed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look(self, feed: Feed) -> None:
+        try:
+            await self._check_tails([feed])
+        except StoreRefused as error:
+            # Whoever reads the session hears of it.
+            logger.error("a session cannot be looked at", extra={"error": str(error)})  # noqa: TRY400 - says all
+            feed.let_all_go()
 
     async def _watch_tails(self) -> None:
         """A lost last message has nothing after it that reveals it: look now and then.
@@ -318,18 +334,8 @@ class Reading:
         hub, feed = self._hub, self.feed
         read, self._first = self._first, None
         while not (feed.gone or self.stopped):
-            if read is None:
-                self._heard = feed.heard
-                try:
-                    read = await hub.insist(
-                        lambda: hub.snapshots.read(feed.session_id, self._cursor)
-                    )
-                except SessionNotFound:
-                    return
-                except StoreRefused as error:
-                    # The client comes back, and is told to until somebody has mended it.
-                    logger.error("the log cannot be read", extra={"error": str(error)})  # noqa: TRY400 - says all
-                    return
+            if read is None and (read := await self._read()) is None:
+                return
             frames = frames_of(read)
             if frames:
                 feed.note(frames)
@@ -355,6 +361,22 @@ class Reading:
             # He has taken all that was accepted for him.
             self._cursor = subscriber.cursor
             hub.counts.fell_behind += not (feed.gone or self.stopped)
+
+    async def _read(self) -> LogTail | WrittenSnapshot | None:
+        """What comes next in the log; None: nothing can be read any more."""
+        hub, feed = self._hub, self.feed
+        self._heard, told = feed.heard, feed.position
+        try:
+            read = await hub.insist(lambda: hub.snapshots.read(feed.session_id, self._cursor))
+        except SessionNotFound:
+            return None
+        except StoreRefused as error:
+            # The client comes back, and is told to until somebody has mended it.
+            logger.error("the log cannot be read", extra={"error": str(error)})  # noqa: TRY400 - says all
+            return None
+        if isinstance(read, LogTail):
+            feed.disbelieve(told, read.top)
+        return read
 
     def _first_of(self, frames: list[Frame]) -> list[Frame]:
         """Take the first batch off; nothing here keeps it, which may be a large snapshot."""

@@ -12,6 +12,7 @@ from stepwire_core.clock import now
 from stepwire_core.documents import AnswerDocument, AskDocument, ElementDocument, StepDocument
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.events import ask_end_event, element_event
+from stepwire_core.ids import message_producer
 from stepwire_core.log import Batch
 from stepwire_core.media_types import accepts
 from stepwire_core.messages import attached, message_events, user_message
@@ -60,7 +61,7 @@ def answer_batch(ask: AskDocument, answer: Answer, ended: AskDocument) -> Batch:
             ask_end_event(ended),
         ],
         # As of any message of that id: sent as both, it is a conflict.
-        producer=f"m.{answer.id}",
+        producer=message_producer(answer.id),
         run_id=ask.run_id or "",
         attempt=ask.attempt,
         answers=ask.id,

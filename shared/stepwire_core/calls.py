@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Any
+from typing import Any, Final
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import (
@@ -22,7 +22,7 @@ from stepwire_core.errors import (
     StepwireError,
 )
 from stepwire_core.events import NewEvent
-from stepwire_core.keys import CANCEL_CHANNEL, SessionKeys
+from stepwire_core.keys import Channels, SessionKeys
 from stepwire_core.settings import Settings
 
 
@@ -36,6 +36,8 @@ class Batch:
     stored only while that ask is open. ``turn`` is the handler of a run that this call makes known
     and that may have to wait for those before it. With ``closing`` the limits of the session do not
     count, and the events may only end what is there: the end of a step that is not makes none.
+    With ``forget`` there are no events, and the log forgets where the producer was: all of its
+    batches must have been answered, since one that is repeated would be stored again.
     """
 
     session_id: str
@@ -47,17 +49,17 @@ class Batch:
     attempt: int = 0
     create: bool = False
     closing: bool = False
+    forget: bool = False
     answers: str = ""
     turn: str = ""
 
-    def script_args(self, settings: Settings, server: str) -> list[str | int]:
+    def script_args(self, settings: Settings) -> list[str | int]:
         """The ARGV of ``append.lua``."""
         args: list[str | int] = [
-            "create" if self.create else "close" if self.closing else "append",
-            server,
+            self._mode,
             settings.session_ttl_s * 1000,
             settings.log_max_events,
-            "PUBLISH",
+            Channels.of(settings.redis_url).suffix,
             settings.log_max_bytes,
             settings.session_max_steps,
             settings.session_max_bytes,
@@ -73,9 +75,17 @@ class Batch:
             args += (event.op, event.type, event.id, event.parent, event.payload)
         return args
 
-    def result(self, reply: list[Any]) -> Appended | StepwireError:
+    @property
+    def _mode(self) -> str:
+        if self.forget:
+            return "forget"
+        return "create" if self.create else "close" if self.closing else "append"
+
+    def result(self, reply: list[Any]) -> Appended | Unfinished | StepwireError:
         """What the script's reply means for this batch."""
         match reply[0]:
+            case b"again":
+                return Unfinished()
             case b"ok":
                 return Appended(Cursor(int(reply[1]), int(reply[2])), int(reply[3]), reply[4] == 1)
             case b"unknown":
@@ -147,11 +157,27 @@ class Registration:
 
 
 def cancel_args(
-    session_id: str, run_id: str, *, children_only: bool = False
-) -> tuple[SessionKeys, str, str, str, str, str]:
-    """The arguments of ``cancel.lua``."""
-    keys, channel = SessionKeys.of(session_id), CANCEL_CHANNEL.decode()
-    return keys, run_id, channel, "PUBLISH", session_id, "1" if children_only else ""
+    settings: Settings, session_id: str, runs: Sequence[str | int | bytes]
+) -> tuple[SessionKeys, Sequence[str | int | bytes]]:
+    """The keys and the arguments of ``cancel.lua``.
+
+    ``runs`` are a run and :data:`ITSELF` or :data:`ITS_PARTS`; or what the call before has left.
+    """
+    channel = Channels.of(settings.redis_url).cancel
+    return SessionKeys.of(session_id), [channel, "PUBLISH", session_id, *runs]
+
+
+ITSELF: Final = 0
+"""A run is to be cancelled, with all that it has started."""
+
+ITS_PARTS: Final = 1
+"""Only what it has started is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A part of a batch is stored; the same call goes on with the rest, which was too much for one
+    call: a step is to be removed that has very many below it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -57,81 +55,6 @@ UNAVAILABLE: Final = (
     OSError,
 )
 """Errors that pass when Redis is back (or a replica promoted, or memory free) again."""
-
-
-class ServerChanged(ConnectionError):
-    """Another server process answers than the one that the call was made for; nothing was sent."""
-
-
-_expected: ContextVar[str | None] = ContextVar("stepwire_expected_server", default=None)
-
-
-class ServerId:
-    """The id of the server's process, as the last connection found it.
-
-    A restart or failover changes it; ``append.lua`` then begins a new epoch. It is asked for on
-    every new connection, since a pool reconnects silently: also between the moment when a call is
-    made and the moment when it is sent, which is what :meth:`expected` is for.
-    """
-
-    def __init__(self) -> None:
-        self._value: str | None = None
-
-    @classmethod
-    def of(cls, value: str) -> Self:
-        """An id that is known, for a client that does not report one."""
-        server_id = cls()
-        server_id._value = value
-        return server_id
-
-    async def on_connect(self, connection: AbstractConnection) -> None:
-        await connection.on_connect()
-        await connection.send_command("INFO", "server")
-        self._found(_run_id(await connection.read_response()))
-
-    def on_connect_sync(self, connection: Any) -> None:
-        connection.on_connect()
-        connection.send_command("INFO", "server")
-        self._found(_run_id(connection.read_response()))
-
-    @staticmethod
-    @contextmanager
-    def expected(server: str) -> Iterator[None]:
-        """What is sent inside the block names ``server``: a connection to another is of no use.
-
-        Raises:
-            ServerChanged: the pool had to connect anew, and found another process.
-        """
-        token = _expected.set(server)
-        try:
-            yield
-        finally:
-            _expected.reset(token)
-
-    def _found(self, server: str) -> None:
-        self._value = server
-        if (expected := _expected.get()) is not None and expected != server:
-            raise ServerChanged(f"server process {server} answers instead of {expected}")
-
-    async def known(self, redis: Redis) -> str:
-        """The id; connects first if nothing has connected yet."""
-        if self._value is None:
-            await redis.ping()
-        return self._value or ""
-
-    def known_sync(self, redis: SyncRedis) -> str:
-        if self._value is None:
-            redis.ping()
-        return self._value or ""
-
-
-def _run_id(info: object) -> str:
-    text = info.decode() if isinstance(info, bytes) else str(info)
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name == "run_id":
-            return value
-    return ""
 
 
 _REFUSED: Final[list[type[RedisError]]] = [ReadOnlyError, MasterDownError]
@@ -180,17 +103,17 @@ async def _twice(read: Callable[[], Awaitable[T]]) -> T:
         async with asyncio.timeout(QUICK_S):
             return await read()
     except (ConnectionError, TimeoutError, OSError) as error:
-        if remedy(error) is not Remedy.RECONNECT or isinstance(error, ServerChanged):
+        if remedy(error) is not Remedy.RECONNECT:
             raise
     return await read()
 
 
-def connect(url: str, server_id: ServerId | None = None) -> Redis:
+def connect(url: str) -> Redis:
     """A client with a pool of its own for the current event loop; it connects on first use."""
-    return _Client.from_pool(new_pool(url, server_id))
+    return _Client.from_pool(new_pool(url))
 
 
-def new_pool(url: str, server_id: ServerId | None = None) -> Pool:
+def new_pool(url: str) -> Pool:
     """The connections of one client.
 
     They have no read timeout of their own, :func:`translated` has: with ``socket_timeout`` redis-py
@@ -205,7 +128,6 @@ def new_pool(url: str, server_id: ServerId | None = None) -> Pool:
             url,
             max_connections=MAX_CONNECTIONS,
             timeout=SOCKET_TIMEOUT_S,
-            redis_connect_func=server_id.on_connect if server_id else None,
             retry=Retry(NoBackoff(), 1, tuple(_REFUSED)),
             retry_on_error=_REFUSED,
             **socket_options(url),
@@ -220,14 +142,11 @@ def new_pool(url: str, server_id: ServerId | None = None) -> Pool:
     return pool
 
 
-def connect_sync(
-    url: str, server_id: ServerId | None = None, *, timeout_s: float = SOCKET_TIMEOUT_S
-) -> SyncRedis:
+def connect_sync(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> SyncRedis:
     """A blocking client; it connects on first use, and gives up a call after ``timeout_s``."""
     pool = SyncPool.from_url(
         url,
         socket_timeout=timeout_s,
-        redis_connect_func=server_id.on_connect_sync if server_id else None,
         retry=SyncRetry(NoBackoff(), 1, tuple(_REFUSED)),
         retry_on_error=_REFUSED,
         **socket_options(url),

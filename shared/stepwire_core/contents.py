@@ -1,9 +1,9 @@
-"""The bytes of elements: small ones in Redis, with the session, others in object storage."""
+"""The bytes of elements that are small enough for Redis; others are in object storage."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import Protocol, cast
+from typing import cast
 
 from redis.asyncio import Redis
 
@@ -11,20 +11,6 @@ from stepwire_core.connections import translated
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import KEEP, check_kept
 from stepwire_core.settings import Settings
-
-
-class Contents(Protocol):
-    """A place where bytes of elements are; :class:`Files` and ``Objects`` are the two."""
-
-    async def read(
-        self, session_id: str, element_id: str, start: int, stop: int
-    ) -> AsyncIterator[bytes] | None:
-        """The bytes from ``start`` up to ``stop`` in pieces, or None when they are not here.
-
-        Raises:
-            StoreUnavailable: the place does not answer; also while the pieces are read.
-        """
-        ...
 
 
 class Files:
@@ -49,7 +35,12 @@ class Files:
     async def read(
         self, session_id: str, element_id: str, start: int, stop: int
     ) -> AsyncIterator[bytes] | None:
-        """As :meth:`Contents.read`; Redis has no partial read of a hash field, so one piece."""
+        """The bytes from ``start`` up to ``stop``, or None when they are not here; in one piece,
+        since Redis has no partial read of a hash field.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
         async with translated():
             reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
             # redis-py types its commands for both of its clients at once.

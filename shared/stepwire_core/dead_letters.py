@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from stepwire_core.connections import translated
 from stepwire_core.documents import IN_TURN, ErrorInfo
 from stepwire_core.ids import derived_id
-from stepwire_core.jobs import job_key_prefix, retry_key_prefix
-from stepwire_core.queue import RunRequest
+from stepwire_core.queue import JobKeys, RunRequest, about_key
 from stepwire_core.scripts import lua_source
 from stepwire_core.unreadable import readable
 
@@ -139,7 +138,9 @@ class DeadLetters:
             pipe.hdel(self._sessions, *run_ids)
             # A job whose worker was stopped may still wait, for another one to find that its run is
             # over and to bury it once more.
-            pipe.zrem(self._settings.queue_name, *run_ids)
-            pipe.delete(*(job_key_prefix + run_id for run_id in run_ids))
-            pipe.delete(*(retry_key_prefix + run_id for run_id in run_ids))
+            queue_name = self._settings.queue_name
+            pipe.zrem(queue_name, *run_ids)
+            pipe.hdel(about_key(queue_name), *run_ids)
+            for keys in (JobKeys.of(queue_name, run_id) for run_id in run_ids):
+                pipe.delete(keys.job, keys.tried)
             await pipe.execute()

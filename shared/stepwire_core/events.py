@@ -15,7 +15,7 @@ from stepwire_core.documents import (
     StepDocument,
     TextField,
 )
-from stepwire_core.keys import ANSWER_CHANNEL
+from stepwire_core.keys import ANSWERS
 
 Op = Literal["S", "N", "D", "R", "X", "G", "T", "U", "A", "B", "Q", "E", "V"]
 """How the log folds an event into the state; the letters are those of ``append.lua``."""
@@ -137,7 +137,7 @@ def user_value_event(name: str, value: str) -> NewEvent:
 
 def result_event(run_id: str, result: str) -> NewEvent:
     """Keep what a run has come to, as JSON, for whoever awaits it; it reaches no client."""
-    return NewEvent("V", "", run_id, ANSWER_CHANNEL.decode(), result)
+    return NewEvent("V", "", run_id, ANSWERS, result)
 
 
 def escape(text: str) -> str:

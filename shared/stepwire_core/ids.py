@@ -27,6 +27,30 @@ def derived_id(*parts: str) -> str:
     return uuid5(_NAMESPACE, "\n".join(parts)).hex
 
 
+# Producers have names with a separator that no id contains, so that no two of them can be the same.
+# `append.lua` knows the form of a run's.
+
+
+def message_producer(message_id: str) -> str:
+    """What a person sends under that id, a message or an answer: the same for every repetition."""
+    return f"m/{message_id}"
+
+
+def upload_producer(element_id: str) -> str:
+    """A file that a person uploads."""
+    return f"u/{element_id}"
+
+
+def run_producer(run_id: str, attempt: int) -> str:
+    """One attempt of a run."""
+    return f"r/{run_id}/{attempt}"
+
+
+def emitter_producer() -> str:
+    """Code that belongs to no run; each has a name of its own."""
+    return f"e/{new_id()}"
+
+
 def check_id(value: object, what: str) -> str:
     """``value`` as an id.
 

@@ -1,7 +1,7 @@
 """How arq keeps a job in Redis: what it is named, what is in it.
 
-Said here once more, and not imported, so that only a worker needs arq: who sends a run to one, or
-asks what waits, is a script, a gateway, another task queue. A test holds it against arq itself.
+This is said here once more, and not imported, so that only a worker needs arq: scripts, gateways
+and other task queues send runs to a worker, too. A test compares it with arq itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any, Final
 job_key_prefix: Final = "arq:job:"
 in_progress_key_prefix: Final = "arq:in-progress:"
 retry_key_prefix: Final = "arq:retry:"
+
+JOB_TTL_MS: Final = 7 * 24 * 3600 * 1000
+"""A job that no worker takes for this long after it is due is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ def stored_job(raw: bytes) -> StoredJob:
     """What a stored job is.
 
     Raises:
-        ValueError: the job was written by somebody else.
+        ValueError: stepwire has not written this job.
     """
     try:
         job = deserialize(raw)

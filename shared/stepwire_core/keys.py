@@ -7,19 +7,54 @@ Redis Cluster and a script may touch all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
+from typing import Final
+
+from redis.asyncio.connection import parse_url
 
 PREFIX = "stepwire:"
 
-CANCEL_CHANNEL = b"stepwire:cancel"
-"""Carries ``<session> <run>`` for every run that somebody wants cancelled."""
-
-ANSWER_CHANNEL = b"stepwire:answer"
-"""Carries ``<session> <ask>`` for every ask that somebody has answered, and ``<session> <run>`` for
-every result that somebody awaits."""
+ANSWERS = f"{PREFIX}answer"
 
 GONE = b"gone"
 """What a session's channel carries last, when the session is deleted."""
+
+ALL_RUNS = "*"
+"""Stands in the channel of the cancellations for every run of a session that was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The channels of one installation.
+
+    Redis has one set of channels for all of its databases, so a channel names its database: as
+    ``@<number>`` at its end, and not at all in database 0. A message is news and no more: what it
+    says is looked up in the log before anything is ended or cancelled because of it.
+    """
+
+    suffix: str
+
+    @classmethod
+    def of(cls, url: str) -> Channels:
+        """Those of the database that an address names."""
+        return cls(_suffix(url))
+
+    def session(self, session_id: str) -> bytes:
+        """Carries the session's events."""
+        return f"{SessionKeys.of(session_id).channel}{self.suffix}".encode()
+
+    @property
+    def cancel(self) -> bytes:
+        """Carries ``<session> <run>`` for every run that somebody wants cancelled, and
+        ``<session> *`` when the session is deleted."""
+        return f"{PREFIX}cancel{self.suffix}".encode()
+
+    @property
+    def answer(self) -> bytes:
+        """Carries ``<session> <ask>`` for every ask that somebody has answered, and
+        ``<session> <run>`` for every result that somebody awaits."""
+        return f"{ANSWERS}{self.suffix}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +90,23 @@ class SessionKeys:
         return (self.log, self.state, self.meta, self.open)
 
 
+@lru_cache(maxsize=16)
+def _suffix(url: str) -> str:
+    database = int(parse_url(url).get("db") or 0)
+    return f"@{database}" if database else ""
+
+
+LIFE: Final = ["epoch", "born"]
+"""Fields of a session's ``meta``: its present epoch, and the first one it had, which tells it from
+earlier and later sessions of its id. One of an older version has no such field."""
+
+
+def object_folder(session_id: str, born: str) -> str:
+    """Where in object storage the bytes of a session's elements are: not where those of another one
+    are that had, or will have, the same id."""
+    return f"{session_id}/{born}" if born else session_id
+
+
 def rate_key(what: str, who: str) -> str:
     """``stepwire:rate:<what>:<digest>``: a counter of what a caller has done, with a TTL.
 
@@ -65,4 +117,4 @@ def rate_key(what: str, who: str) -> str:
 
 def session_of_channel(channel: bytes) -> str:
     """The session whose events that channel carries."""
-    return channel[len(PREFIX) + 1 : -1].decode()
+    return channel[len(PREFIX) + 1 :].partition(b"}")[0].decode()

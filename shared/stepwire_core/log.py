@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from redis.asyncio import Redis
 
-from stepwire_core.calls import Appended, Batch, Registration, cancel_args, check_kept
-from stepwire_core.connections import ServerChanged, ServerId, connect, translated
+from stepwire_core.calls import (
+    ITS_PARTS,
+    ITSELF,
+    Appended,
+    Batch,
+    Registration,
+    Unfinished,
+    cancel_args,
+    check_kept,
+)
+from stepwire_core.connections import connect, translated
+from stepwire_core.entries import events_of_message
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
@@ -20,8 +30,8 @@ from stepwire_core.errors import (
     SessionNotFound,
     StepwireError,
 )
-from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL, SessionKeys
-from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of, events_of_message
+from stepwire_core.keys import LIFE, Channels, SessionKeys, object_folder
+from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of
 from stepwire_core.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
 from stepwire_core.settings import Settings
 from stepwire_core.unreadable import UNREADABLE
@@ -29,6 +39,8 @@ from stepwire_core.unreadable import UNREADABLE
 __all__ = [
     "APPEND",
     "CANCEL",
+    "ITSELF",
+    "ITS_PARTS",
     "KEEP",
     "READ_BYTES",
     "REGISTER",
@@ -39,6 +51,7 @@ __all__ = [
     "EventLog",
     "LogTail",
     "Registration",
+    "Unfinished",
     "cancel_args",
     "check_kept",
     "document_of",
@@ -73,6 +86,8 @@ class Deleted:
 
     epoch: str
     user: dict[str, Any]
+    object_folder: str
+    """Where in object storage the bytes of its elements are."""
 
 
 class EventLog(LogReader):
@@ -81,9 +96,8 @@ class EventLog(LogReader):
     Every method raises :class:`StoreUnavailable` when Redis does not answer.
     """
 
-    def __init__(self, redis: Redis, server_id: ServerId, settings: Settings) -> None:
-        super().__init__(redis)
-        self._server_id = server_id
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        super().__init__(redis, Channels.of(settings.redis_url))
         self._settings = settings
 
     @property
@@ -101,22 +115,14 @@ class EventLog(LogReader):
             IdConflict: a step that must be new is there already.
             SessionFull: the session takes nothing new.
         """
-        async with translated():
-            try:
-                reply = await self._append(batch, script)
-            except ServerChanged:
-                # With the old id it would be stored in the epoch that may have lost its end.
-                reply = await self._append(batch, script)
-            result = batch.result(reply)
+        keys, args = SessionKeys.of(batch.session_id), batch.script_args(self._settings)
+        result: Appended | Unfinished | StepwireError = Unfinished()
+        while isinstance(result, Unfinished):
+            async with translated():
+                result = batch.result(await script(self._redis, keys, *args))
         if isinstance(result, StepwireError):
             raise result
         return result
-
-    async def _append(self, batch: Batch, script: AppendScript) -> list[Any]:
-        server = await self._server_id.known(self._redis)
-        args = batch.script_args(self._settings, server)
-        with self._server_id.expected(server):
-            return await script(self._redis, SessionKeys.of(batch.session_id), *args)
 
     async def create(self, session_id: str, first_run_id: str, turn: str = "") -> bool:
         """Make a session that knows one run; False if it was there."""
@@ -163,9 +169,14 @@ class EventLog(LogReader):
     async def _cancel(
         self, session_id: str, run_id: str, *, children_only: bool = False
     ) -> list[Any]:
-        async with translated():
-            keys, *args = cancel_args(session_id, run_id, children_only=children_only)
-            return await CANCEL(self._redis, keys, *args)
+        left: list[Any] = [run_id, ITS_PARTS if children_only else ITSELF]
+        answers: list[Any] = []
+        while left:
+            async with translated():
+                keys, args = cancel_args(self._settings, session_id, left)
+                answer, *left = await CANCEL(self._redis, keys, *args)
+            answers.append(answer)
+        return answers[:1]
 
     async def answer(self, batch: Batch) -> Appended:
         """Store the events that answer ``batch.answers``, and tell the workers.
@@ -175,7 +186,7 @@ class EventLog(LogReader):
         appended = await self.append(batch)
         async with translated():
             # A worker that does not hear of it looks for itself, a little later.
-            await self._redis.publish(ANSWER_CHANNEL, f"{batch.session_id} {batch.answers}")
+            await self._redis.publish(self._channels.answer, f"{batch.session_id} {batch.answers}")
         return appended
 
     async def delete(self, session_id: str) -> Deleted:
@@ -188,12 +199,14 @@ class EventLog(LogReader):
         Raises:
             SessionNotFound: the session is not there.
         """
-        args = (CANCEL_CHANNEL.decode(), "PUBLISH", session_id, ENDING_TTL_MS)
+        args = (self._channels.cancel, self._channels.suffix, session_id, ENDING_TTL_MS)
         async with translated():
             reply = await DELETE(self._redis, SessionKeys.of(session_id), *args)
         match reply:
-            case [b"ok", epoch, values]:
-                return Deleted(epoch.decode(), _user_values(session_id, values))
+            case [b"ok", lives, values]:
+                epoch, _, born = lives.decode().partition(" ")
+                folder = object_folder(session_id, born)
+                return Deleted(epoch, _user_values(session_id, values), folder)
             case _:
                 raise SessionNotFound(session_id)
 
@@ -201,6 +214,32 @@ class EventLog(LogReader):
         """The last step of a deletion: nothing is left of the session."""
         async with translated():
             await self._redis.delete(SessionKeys.of(session_id).ending)
+
+    async def lives_s(self, session_id: str) -> float:
+        """How long the session is kept if nothing happens in it any more.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        async with translated():
+            left_ms = await self._redis.pttl(SessionKeys.of(session_id).meta)
+        if left_ms < 0:
+            raise SessionNotFound(session_id)
+        return float(left_ms) / 1000
+
+    async def object_folder(self, session_id: str) -> str:
+        """Where in object storage the bytes of the session's elements are.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        async with translated():
+            reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
+            # redis-py types its commands for both of its clients at once.
+            epoch, born = await cast("Awaitable[list[bytes | None]]", reply)
+        if epoch is None:
+            raise SessionNotFound(session_id)
+        return object_folder(session_id, (born or b"").decode())
 
     async def is_cancelled(self, session_id: str, run_id: str) -> bool:
         """Whether somebody has asked for a run to be cancelled, or has deleted its session."""
@@ -212,20 +251,18 @@ class EventLog(LogReader):
             there, asked = await pipe.execute()
         return asked or not there
 
-    async def begin_run(
-        self, session_id: str, run_id: str, token: str, *, in_turn: bool = False
-    ) -> Begun:
+    async def begin_run(self, session_id: str, run_id: str, token: str, *, turn: str = "") -> Begun:
         """Begin the next attempt of a run and fence off all earlier ones.
 
         ``token`` names this beginning: a call repeated after a lost answer returns the same number.
-        With ``in_turn`` it begins only when no other run comes before it.
+        With ``turn``, its handler, it begins only when no other run comes before it.
 
         Raises:
             SessionNotFound: the session is not there.
             RunEnded: the run is over.
             RunWaits: other runs come before it; nothing was begun.
         """
-        args = (run_id, token, "1" if in_turn else "")
+        args = (run_id, token, turn)
         async with translated():
             reply = await BEGIN(self._redis, SessionKeys.of(session_id), *args)
         match reply:
@@ -239,20 +276,21 @@ class EventLog(LogReader):
             case _:
                 raise SessionNotFound(session_id)
 
-    async def leave_turn(self, session_id: str, run_id: str) -> str | None:
-        """Let nobody wait for a run; the run whose turn it is now, if it has not begun yet."""
+    async def leave_turn(self, session_id: str, handler: str, run_id: str) -> str | None:
+        """Let nobody wait for a run, or for none with an empty ``run_id``; the run whose turn it is
+        now, if it has not begun yet."""
+        entry = f"{handler} {run_id}" if run_id else ""
         async with translated():
-            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), run_id)
+            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), entry)
         return following.decode() or None
 
 
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
     """The log that the settings name, with connections of its own; Redis may be away."""
-    server_id = ServerId()
-    redis = connect(settings.redis_url, server_id)
+    redis = connect(settings.redis_url)
     try:
-        yield EventLog(redis, server_id, settings)
+        yield EventLog(redis, settings)
     finally:
         await redis.aclose()
 

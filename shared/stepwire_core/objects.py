@@ -1,8 +1,9 @@
 """Object storage for elements that are too large for Redis: S3, and what speaks its API.
 
-The only module that talks to obstore. Objects lie at ``<prefix>/<session>/<element>``. They are
-deleted with their element or step; those of a session that has expired are left to a lifecycle rule
-of the bucket, since nobody is told when Redis lets a session go.
+The only module that talks to obstore. Objects lie at ``<prefix>/<folder>/<element>``; a session's
+folder is what :func:`stepwire_core.keys.object_folder` says. They are deleted with their element or
+step; those of a session that has expired are left to a lifecycle rule of the bucket, since nobody
+is told when Redis lets a session go.
 """
 
 from __future__ import annotations
@@ -78,92 +79,90 @@ class Objects:
             ) from error
         return cls(store)
 
-    def put(self, session_id: str, element_id: str, file: IO[bytes]) -> None:
+    def put(self, folder: str, element_id: str, file: IO[bytes]) -> None:
         """Store a file, in parts if it is large; it is there as a whole or not at all."""
         import obstore
 
         with _translated():
             obstore.put(
                 self._store,
-                _path(session_id, element_id),
+                _path(folder, element_id),
                 file,
                 max_concurrency=UPLOAD_CONCURRENCY,
             )
 
-    async def put_stream(
-        self, session_id: str, element_id: str, chunks: AsyncIterator[bytes]
-    ) -> None:
+    async def put_stream(self, folder: str, element_id: str, chunks: AsyncIterator[bytes]) -> None:
         """The same from a stream. What the stream raises is raised, and nothing is stored."""
         import obstore
 
         with _translated():
             await obstore.put_async(
                 self._store,
-                _path(session_id, element_id),
+                _path(folder, element_id),
                 chunks,
                 max_concurrency=UPLOAD_CONCURRENCY,
             )
 
     async def read(
-        self, session_id: str, element_id: str, start: int, stop: int
+        self, folder: str, element_id: str, start: int, stop: int
     ) -> AsyncIterator[bytes] | None:
         """The bytes from ``start`` up to ``stop``, in pieces; None when there is no such object."""
         try:
-            first = await self._piece(session_id, element_id, start, stop)
+            first = await self._piece(folder, element_id, start, stop)
         except FileNotFoundError:
             return None
-        return self._pieces(first, session_id, element_id, start, stop)
+        return self._pieces(first, folder, element_id, start, stop)
 
     async def _pieces(
-        self, first: bytes, session_id: str, element_id: str, start: int, stop: int
+        self, first: bytes, folder: str, element_id: str, start: int, stop: int
     ) -> AsyncIterator[bytes]:
         yield first
         for place in range(start + PIECE_BYTES, stop, PIECE_BYTES):
-            yield await self._piece(session_id, element_id, place, stop)
+            yield await self._piece(folder, element_id, place, stop)
 
-    async def _piece(self, session_id: str, element_id: str, start: int, stop: int) -> bytes:
+    async def _piece(self, folder: str, element_id: str, start: int, stop: int) -> bytes:
         import obstore
 
         with _translated(missing=FileNotFoundError):
             piece = await obstore.get_range_async(
                 self._store,
-                _path(session_id, element_id),
+                _path(folder, element_id),
                 start=start,
                 end=min(stop, start + PIECE_BYTES),
             )
         return bytes(piece)
 
-    def save(self, session_id: str, element_id: str, file: IO[bytes]) -> bool:
+    def save(self, folder: str, element_id: str, file: IO[bytes]) -> bool:
         """Write an object into a file; False when there is no such object."""
         import obstore
 
         try:
             with _translated(missing=FileNotFoundError):
-                for piece in obstore.get(self._store, _path(session_id, element_id)):
+                for piece in obstore.get(self._store, _path(folder, element_id)):
                     file.write(piece)
         except FileNotFoundError:
             return False
         return True
 
-    def remove(self, session_id: str, element_ids: Sequence[str]) -> None:
+    def remove(self, folder: str, element_ids: Sequence[str]) -> None:
         """Delete objects; those that are not there are no error."""
         import obstore
 
         if element_ids:
             with _translated():
-                obstore.delete(self._store, [_path(session_id, id_) for id_ in element_ids])
+                obstore.delete(self._store, [_path(folder, id_) for id_ in element_ids])
 
-    def remove_session(self, session_id: str) -> None:
-        """Delete all objects of a session."""
+    def remove_folder(self, folder: str) -> None:
+        """Delete what is in a folder, and nothing of the folders in it: those are of others."""
         import obstore
 
         with _translated():
-            for objects in obstore.list(self._store, f"{session_id}/"):
-                obstore.delete(self._store, [item["path"] for item in objects])
+            found = obstore.list_with_delimiter(self._store, f"{folder}/")["objects"]
+            obstore.delete(self._store, [item["path"] for item in found])
 
 
-def _path(session_id: str, element_id: str) -> str:
-    return f"{session_id}/{element_id}"
+def _path(folder: str, element_id: str) -> str:
+    return f"{folder}/{element_id}"
 
 
 @contextmanager

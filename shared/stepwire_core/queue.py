@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha1
 from typing import Annotated, Final, cast
 
 from pydantic import BaseModel, Field
@@ -15,6 +17,7 @@ from stepwire_core.documents import ElementDocument, StepDocument
 from stepwire_core.errors import QueueFull
 from stepwire_core.ids import new_id
 from stepwire_core.jobs import (
+    JOB_TTL_MS,
     in_progress_key_prefix,
     job_key_prefix,
     retry_key_prefix,
@@ -22,21 +25,15 @@ from stepwire_core.jobs import (
     stored_job,
 )
 from stepwire_core.json_values import JsonObject
-from stepwire_core.scripts import lua_source
-from stepwire_core.settings import Settings
+from stepwire_core.scripts import queue_script
+from stepwire_core.settings import DEFAULT_QUEUE, Settings
 from stepwire_core.unreadable import UNREADABLE
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
 
-JOB_TTL_MS: Final = 7 * 24 * 3600 * 1000
-"""A job that no worker takes for this long after it is due is gone."""
-
 COUNT_EVERY_S: Final = 1.0
 """How often a gateway looks how long the queue is."""
-
-WAKE_MAX: Final = 1_000
-"""Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
 
 
 Priority = Annotated[int, Field(ge=0, le=9)]
@@ -76,13 +73,28 @@ def held_key(queue_name: str) -> str:
     return f"{queue_name}:held"
 
 
-def queue_script(name: str) -> bytes:
-    """One of the scripts in ``lua/queue``, with what they have in common."""
-    common = (
-        f"local JOB, HAS, TRIED = '{job_key_prefix}', '{in_progress_key_prefix}', "
-        f"'{retry_key_prefix}'\nlocal TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
-    )
-    return common.encode() + lua_source("queue/row") + lua_source(f"queue/{name}")
+@dataclass(frozen=True, slots=True)
+class JobKeys:
+    """The keys of one job. Those of the queue that has the default name are called as arq calls
+    them; every other queue has its own, so that a run of the same id may be in each of them."""
+
+    job: str
+    """The job as arq writes it."""
+    taken: str
+    """Which worker has it; gone with the lease."""
+    tried: str
+    """How often it was taken."""
+
+    @classmethod
+    def of(cls, queue_name: str, run_id: str) -> JobKeys:
+        prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
+        begin = "arq:" if queue_name == DEFAULT_QUEUE else f"{queue_name}:"
+        return cls(*(begin + prefix.removeprefix("arq:") + run_id for prefix in prefixes))
+
+
+def about_key(queue_name: str) -> str:
+    """The hash of what a claim has to know of each job, see :func:`enqueue_args`."""
+    return f"{queue_name}:about"
 
 
 def queue_keys(queue_name: str) -> list[str]:
@@ -94,7 +106,12 @@ def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[str | bytes 
     """The ARGV of ``enqueue.lua``."""
     job = serialize_job(RUN_FUNCTION, request.model_dump())
     defer_ms = int(defer_s * 1000)
-    return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, request.priority]
+    subject = "-"
+    if request.subject is not None:
+        subject = sha1(request.subject.encode(), usedforsecurity=False).hexdigest()
+    # Beside the job, which may be large: what decides when it is taken.
+    about = f"{request.priority} {subject} {request.handler}"
+    return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, about]
 
 
 class RunQueue:
@@ -147,9 +164,9 @@ class RunQueue:
 
     async def has(self, run_id: str) -> bool:
         """Whether the run is queued, or a worker has it."""
-        keys = (job_key_prefix + run_id, in_progress_key_prefix + run_id)
+        keys = JobKeys.of(self._queue_name, run_id)
         async with translated():
-            return bool(await self._redis.exists(*keys))
+            return bool(await self._redis.exists(keys.job, keys.taken))
 
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""
@@ -160,7 +177,7 @@ class RunQueue:
         try:
             [request] = stored_job(cast("bytes", job)).arguments
             return RunRequest.model_validate(request)
-        except (ValueError, LookupError, TypeError) as error:
+        except ValueError as error:
             # The worker that gets it, when the lease is over, says so in its session.
             UNREADABLE.note("job", run_id, error)
             return None

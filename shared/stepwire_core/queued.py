@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import BaseModel
 
 from stepwire_core.connections import translated
-from stepwire_core.jobs import in_progress_key_prefix, job_key_prefix, stored_job
-from stepwire_core.queue import RunRequest, held_key
+from stepwire_core.jobs import stored_job
+from stepwire_core.queue import JobKeys, RunRequest, held_key
 from stepwire_core.workers import read_workers
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ async def read_queue(redis: Redis, queue_name: str, limit: int) -> list[QueuedRu
         scores = await redis.zrange(queue_name, 0, max(limit, 1) - 1, withscores=True)
         pipe = redis.pipeline(transaction=False)
         for job_id, _ in scores:
-            pipe.get(job_key_prefix + job_id.decode())
-            pipe.exists(in_progress_key_prefix + job_id.decode())
+            keys = JobKeys.of(queue_name, job_id.decode())
+            pipe.get(keys.job)
+            pipe.exists(keys.taken)
             pipe.hexists(held_key(queue_name), job_id.decode())
         replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
     about = zip(scores, replies[::3], replies[1::3], replies[2::3], strict=True)

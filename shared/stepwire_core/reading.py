@@ -22,6 +22,7 @@ from stepwire_core.documents import (
     StepDocument,
     TextField,
 )
+from stepwire_core.entries import events_of_entry
 from stepwire_core.errors import (
     AskNotFound,
     ElementNotFound,
@@ -30,8 +31,8 @@ from stepwire_core.errors import (
     SessionNotFound,
 )
 from stepwire_core.events import Event
-from stepwire_core.keys import PREFIX, SessionKeys
-from stepwire_core.scripts import READ
+from stepwire_core.keys import PREFIX, Channels, SessionKeys
+from stepwire_core.pieces import read_log
 from stepwire_core.stored import KINDS, StoredDocument, StoredState
 from stepwire_core.unreadable import UNREADABLE, readable
 
@@ -60,8 +61,9 @@ class LogReader:
     not answer.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, channels: Channels) -> None:
         self._redis = redis
+        self._channels = channels
 
     @property
     def redis(self) -> Redis:
@@ -89,8 +91,8 @@ class LogReader:
         Raises: as :meth:`read`.
         """
         async with translated():
-            keys = SessionKeys.of(session_id)
-            reply = await READ(self._redis, keys, *(after or ("", "")), READ_EVENTS, READ_BYTES)
+            keys, limits = SessionKeys.of(session_id), (READ_EVENTS, READ_BYTES)
+            reply = await read_log(self._redis, keys, after, limits, self._channels.suffix)
         match reply:
             case [b"log", epoch, top, entries] if after:
                 return LogTail(_events_after(after.seq, entries), Cursor(int(epoch), int(top)))
@@ -213,36 +215,6 @@ class LogReader:
             raise RunNotFound(session_id, run_id)
         _, ended, cursor = run.decode().partition("!")
         return Cursor.parse(cursor) if ended else None
-
-
-def events_of_message(message: bytes) -> list[Event]:
-    """The entries that ``append.lua`` published in one message, oldest first."""
-    epoch_text, *lines = message.decode().split("\n")
-    epoch = int(epoch_text)
-    events = []
-    for line in lines:
-        seq, type_, run_id, data = line.split(" ", 3)
-        events.append(Event(Cursor(epoch, int(seq)), type_, run_id, data))
-    return events
-
-
-def events_of_entry(entry: tuple[bytes, Sequence[bytes]]) -> list[Event]:
-    """What an entry of the log's stream stands for, oldest first (see ``append.lua``)."""
-    last = Cursor.parse(entry[0].decode())
-    _, type_, _, run_id, _, data = (value.decode() for value in entry[1])
-    if type_:
-        return [Event(last, type_, run_id, data)]
-    events: list[Event] = []
-    places: dict[str, list[str]] = {}
-    seq = int(run_id)
-    for line in data.split("\n")[:-1]:
-        if line[0] == "=":
-            places[line[1]] = line[2:].split(" ")
-            continue
-        field, step_id, of_run = places[line[0]]
-        payload = f'{{"id":"{step_id}","field":"{field}","text":"{line[1:]}"}}'
-        events.append(Event(Cursor(last.epoch, seq + len(events)), "step.delta", of_run, payload))
-    return events
 
 
 def _events_after(seq: int, entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Event]:

@@ -10,12 +10,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from redis.exceptions import NoPermissionError
 
 from stepwire_core.connections import connect, probe, translated, without_password
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
-from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL, PREFIX, SessionKeys, rate_key
+from stepwire_core.jobs import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from stepwire_core.keys import PREFIX, Channels, SessionKeys, rate_key
 from stepwire_core.queue import queue_keys
 from stepwire_core.scripts import Script
 from stepwire_core.sockets import CONNECT_TIMEOUT_S
@@ -33,10 +33,12 @@ _EVICTS_NOTHING: Final = "noeviction"
 _CALL: Final = re.compile(r"redis\.p?call\('([A-Z]+)'")
 _MISSING_COMMAND: Final = re.compile(r"'([a-z|]+)' command")
 
-_WITHOUT_KEY: Final = ("PING", "INFO", "TIME", "MULTI", "EXEC", "SCRIPT LOAD", "UNSUBSCRIBE")
+_WITHOUT_KEY: Final = (
+    *("PING", "TIME", "MULTI", "EXEC", "SCRIPT LOAD", "FUNCTION LOAD", "UNSUBSCRIBE"),
+)
 
 _BESIDE_SCRIPTS: Final = {
-    "": "DEL EVALSHA EXISTS HDEL HEXISTS HGET HGETALL HMGET HSET LPUSHX",
+    "": "DEL EVALSHA EXISTS FCALL HDEL HEXISTS HGET HGETALL HMGET HSET LPUSHX",
     "queue": "BLPOP DEL EVALSHA EXISTS GET HDEL HEXISTS HGET HGETALL HMGET LPUSH LPUSHX PTTL SET "
     "ZADD ZCARD ZRANGE ZREM ZREMRANGEBYSCORE ZREVRANGEBYSCORE",
 }
@@ -53,8 +55,9 @@ class Needs:
     channels: Sequence[tuple[str, str]] = ()
 
     @classmethod
-    def of_log(cls) -> Needs:
-        channels = [CANCEL_CHANNEL.decode(), ANSWER_CHANNEL.decode(), _SESSION.channel]
+    def of_log(cls, url: str) -> Needs:
+        its = Channels.of(url)
+        channels = [channel.decode() for channel in (its.cancel, its.answer, its.session("check"))]
         return cls(
             _commands(""),
             [(f"~{PREFIX}*", _SESSION.log), (f"~{PREFIX}*", rate_key("check", ""))],
@@ -83,7 +86,8 @@ class Needs:
         key = self.keys[0][1]
         for command in sorted(self.commands):
             # Where its key stands differs; a number of keys stands where EVALSHA has it.
-            words = [command, "x", "1", key] if command == "EVALSHA" else [command, key, key]
+            calls = command in {"EVALSHA", "FCALL"}
+            words = [command, "x", "1", key] if calls else [command, key, key]
             yield _right(command), [words]
 
 
@@ -98,7 +102,8 @@ def _commands(folder: str) -> frozenset[str]:
     scripts = files("stepwire_core").joinpath("lua", folder).iterdir()
     texts = [script.read_text() for script in scripts if script.name.endswith(".lua")]
     called = {command for text in texts for command in _CALL.findall(text)}
-    return frozenset(called - {"TIME"} | set(_BESIDE_SCRIPTS[folder].split()))
+    # What takes no key is looked at by itself.
+    return frozenset(called - {"TIME", "PUBLISH"} | set(_BESIDE_SCRIPTS[folder].split()))
 
 
 async def require_stores(settings: Settings) -> None:
@@ -110,7 +115,7 @@ async def require_stores(settings: Settings) -> None:
         SettingsError: nothing answers, or something is missing; a line for each, that says what to
             change.
     """
-    log, queue = Needs.of_log(), Needs.of_queue(settings.queue_name)
+    log, queue = Needs.of_log(settings.redis_url), Needs.of_queue(settings.queue_name)
     if settings.effective_queue_url == settings.redis_url:
         await require(settings.redis_url, "STEPWIRE_REDIS_URL", log, queue)
     else:
@@ -160,7 +165,7 @@ async def _unfit(redis: Redis, where: str, variable: str) -> list[str]:
         async with translated(redis):
             info: dict[str, Any] = await redis.info()
     except StoreRefused:
-        # The right to ask is among those that are looked at next.
+        # Not everybody may ask; what cannot be looked at is not held against it.
         return []
     found = []
     version = str(info.get("redis_version", ""))

@@ -105,6 +105,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+_PREFIX: Final = "STEPWIRE_"
+
+DEFAULT_QUEUE: Final = "stepwire:queue"
+
 _MAX_S: Final = 10 * 365 * 24 * 3600
 _MAX_NUMBER: Final = 2**53
 """Above it Lua no longer tells one whole number from the next."""
@@ -126,17 +130,17 @@ class Settings(BaseSettings):
     Units are in the names: ``_s`` seconds, ``_bytes`` bytes of UTF-8.
     """
 
-    model_config = SettingsConfigDict(env_prefix="STEPWIRE_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", extra="ignore")
 
     redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
-        description="The Redis (or Valkey) that holds the event log.",
+        description="The Redis (7 or newer, or Valkey) that holds the event log.",
     )
     queue_url: RedisUrl | None = Field(
         default=None, description="The Redis that holds arq's queue; by default the one of the log."
     )
     queue_name: str = Field(
-        default="stepwire:queue",
+        default=DEFAULT_QUEUE,
         min_length=1,
         description="Name of the queue; workers and gateways share it.",
     )
@@ -335,6 +339,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Sessions that one subject creates, through all gateways.",
     )
+    max_reads_per_minute: int = Field(
+        default=3_000,
+        ge=1,
+        description="Snapshots and streams that one subject opens, through all gateways.",
+    )
     max_message_chars: int = Field(
         default=1_000_000, ge=1, description="Characters of one message."
     )
@@ -393,14 +402,14 @@ def environment(**places: str) -> dict[str, str]:
     They have the settings that are in force here, but of the :data:`PLACES` only those that are
     given: no ``.env`` is read again, neither by them nor by what they start.
     """
-    prefix, settings = Settings.model_config["env_prefix"], {}
+    settings = {}
     for name, value in (*_env_file_variables().items(), *os.environ.items()):
-        if value is not None and name.upper().startswith(prefix):
+        if value is not None and name.upper().startswith(_PREFIX):
             settings[name.upper()] = value
     for name in PLACES:
-        settings.pop(f"{prefix}{name.upper()}", None)
-    others = {k: v for k, v in os.environ.items() if not k.upper().startswith(prefix)}
-    given = {f"{prefix}{name.upper()}": value for name, value in places.items()}
+        settings.pop(f"{_PREFIX}{name.upper()}", None)
+    others = {k: v for k, v in os.environ.items() if not k.upper().startswith(_PREFIX)}
+    given = {f"{_PREFIX}{name.upper()}": value for name, value in places.items()}
     return others | settings | given | {ENV_FILE: ""}
 
 

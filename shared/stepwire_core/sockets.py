@@ -176,7 +176,8 @@ class Pool(BlockingConnectionPool):
     def make_separate(self) -> Watched:
         """A connection that the pool does not hand out, made as its own are; what these tell when
         they are made it does not tell."""
-        made = self.connection_class(**self.connection_kwargs | {"redis_connect_func": None})
+        kwargs: dict[str, Any] = {**self.connection_kwargs, "redis_connect_func": None}
+        made = self.connection_class(**kwargs)
         return cast("Watched", made)
 
     async def ensure_connection(self, connection: connection.AbstractConnection) -> None:

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from redis.asyncio import Redis
 
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import APPEND, Appended, Batch, EventLog
-from stepwire_core.queue import RunQueue, RunRequest, enqueue_args, queue_script
-from stepwire_core.scripts import Script, lua_source
-
-
-def _source() -> bytes:
-    parts = {"append": APPEND.source, "enqueue": queue_script("enqueue")}
-    functions = [
-        b"local function %b(KEYS, ARGV)\n%b\nend\n" % (name.encode(), body)
-        for name, body in parts.items()
-    ]
-    return b"".join([*functions, lua_source("submit")])
-
-
-_SUBMIT: Final = Script(_source())
+from stepwire_core.log import Appended, Batch, EventLog
+from stepwire_core.queue import RunQueue, RunRequest, enqueue_args
+from stepwire_core.scripts import SUBMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +25,7 @@ class _AppendAndEnqueue:
         self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
     ) -> list[Any]:
         both = (*keys.script_keys, *self.queue_keys)
-        return await _SUBMIT.call(redis, both, (len(args), *args, *self.job))
+        return await SUBMIT.call(redis, both, (len(args), *args, *self.job))
 
 
 async def submit(log: EventLog, queue: RunQueue, batch: Batch, request: RunRequest) -> Appended:

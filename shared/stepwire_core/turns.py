@@ -25,6 +25,6 @@ async def pass_turn(
     """
     if handler not in IN_TURN:
         return
-    following = await log.leave_turn(session_id, run_id)
+    following = await log.leave_turn(session_id, handler, run_id)
     if following is not None:
         await queue.hurry(following)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final, Literal, cast
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from stepwire_core.settings import Settings
 
-logger = logging.getLogger("stepwire.workers")
 
 WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
 """``stopping``: it takes no more runs. ``blocked``: its event loop has not turned for a whole
@@ -64,6 +62,9 @@ class WorkerDocument(_Document):
     state: str
     """One of :data:`WorkerState`, or a newer version's."""
     runs: list[RunningRun] = []
+    left_behind: int = 0
+    """Tasks and threads that go on although nobody awaits them, since their code could not be
+    stopped. They take no place."""
 
 
 def worker_key(queue_name: str, worker_id: str) -> str:

@@ -22,7 +22,7 @@ from stepwire_core.events import (
     step_event,
     user_value_event,
 )
-from stepwire_core.ids import new_id
+from stepwire_core.ids import message_producer, new_id
 from stepwire_core.keys import GONE, SessionKeys
 from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.media_types import accepts
@@ -139,7 +139,9 @@ async def test_a_message_with_the_id_of_a_step_stores_nothing(
     before = await log.snapshot(session_id)
     message = user_message(session_id, "question", "mine", run_id=None)
     with pytest.raises(IdConflict):
-        await log.append(Batch(session_id, message_events(message), producer="m.question"))
+        await log.append(
+            Batch(session_id, message_events(message), producer=message_producer("question"))
+        )
     assert await log.snapshot(session_id) == before
 
 
@@ -185,7 +187,7 @@ async def test_the_runs_of_a_deleted_session_are_cancelled(
     await pubsub.subscribe("stepwire:cancel")
     await log.delete(session_id)
     while (message := await pubsub.get_message(timeout=5)) is not None:
-        if message["data"] == f"{session_id} run".encode():
+        if message["data"] == f"{session_id} *".encode():
             break
     assert message is not None
     await pubsub.aclose()

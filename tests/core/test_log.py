@@ -135,7 +135,8 @@ async def test_text_after_the_end_of_a_step_is_appended_to_it(log: Log) -> None:
 async def test_text_for_a_removed_step_leaves_nothing_behind(log: Log) -> None:
     await log.put(log.start("a"), remove_event("a"))
     await log.put(delta_event("a", "late"))
-    assert await log.keys() == {"log", "meta"}
+    assert await log.keys() == {"log", "meta", "state"}
+    assert await log.outputs() == {}
 
 
 async def test_a_removed_step_does_not_come_back_with_its_own_end(log: Log) -> None:
@@ -275,7 +276,7 @@ async def test_a_lost_log_is_replaced_by_the_state(log: Log) -> None:
 async def test_another_server_process_begins_a_new_epoch(log: Log) -> None:
     """An acknowledged tail may be lost at failover; its ids must not come again."""
     old = (await log.put(log.start("a"), log.start("b"))).top
-    log.server._value = "server-2"
+    await log.lose_the_life()
     new = (await log.put(log.start("c"))).top
     assert new.epoch > old.epoch
     assert new.seq == old.seq + 1
@@ -290,7 +291,7 @@ async def test_a_producer_goes_on_after_a_failover_that_lost_its_tail(log: Log) 
     saved = await cast("Awaitable[dict[bytes, bytes]]", log.redis.hgetall(keys.meta))
     await log.put(log.start("b"), log.start("c"))
     await cast("Awaitable[int]", log.redis.hset(keys.meta, mapping=cast("Any", saved)))
-    log.server._value = "server-2"
+    await log.lose_the_life()
     appended = await log.put(log.start("d"))
     assert appended.stored == 1
 
@@ -339,7 +340,8 @@ async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(l
     await log.put(log.start("a"), remove_event("a"))
     await Files(log.redis, log.settings).put(log.session_id, "late", b"bytes")
     assert (await log.put(log.element("late", "a"))).stored == 0
-    assert await log.keys() == {"log", "meta"}
+    assert await log.keys() == {"log", "meta", "state"}
+    assert await log.outputs() == {}
     assert (await log.put(log.start("a"), log.element("again", "a"))).stored == 2
 
 
@@ -399,8 +401,8 @@ async def test_whoever_leaves_the_row_lets_nobody_begin_who_has_begun_before(log
     for run_id in ("one", "two", "three"):
         batch = Batch(log.session_id, [log.start(run_id)], run_id=run_id, turn="on_message")
         await log.log.append(batch)
-    assert await log.log.leave_turn(log.session_id, "three") == "one"
-    await log.log.begin_run(log.session_id, "one", "token", in_turn=True)
+    assert await log.log.leave_turn(log.session_id, "on_message", "three") == "one"
+    await log.log.begin_run(log.session_id, "one", "token", turn="on_message")
     # It may wait for its next attempt, and its backoff is not to be cut short.
-    assert await log.log.leave_turn(log.session_id, "nobody") is None
-    assert await log.log.leave_turn(log.session_id, "one") == "two"
+    assert await log.log.leave_turn(log.session_id, "on_message", "nobody") is None
+    assert await log.log.leave_turn(log.session_id, "on_message", "one") == "two"

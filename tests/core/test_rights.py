@@ -8,9 +8,14 @@ import pytest
 from redis import Redis
 
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.errors import SettingsError
+from stepwire_core.errors import SettingsError, StoreRefused
+from stepwire_core.keys import SessionKeys
+from stepwire_core.log import Batch, open_log
+from stepwire_core.messages import message_events, user_message
+from stepwire_core.queue import RunRequest, open_queue
 from stepwire_core.rights import require_stores
 from stepwire_core.settings import Settings
+from stepwire_core.submission import submit
 
 pytestmark = pytest.mark.anyio
 
@@ -57,12 +62,13 @@ async def test_a_user_with_the_rights_passes_and_nothing_is_left_behind(
         (["~stepwire:*", "&stepwire:*", "+@all"], ["~arq:*"]),
         (["%R~stepwire:*", "~arq:*", "&stepwire:*", "+@all"], ["~stepwire:*"]),
         (["~stepwire:*", "~arq:*", "+@all"], ["&stepwire:*"]),
-        ([*ENOUGH, "-info"], ["+info"]),
+        ([*ENOUGH, "-fcall"], ["+fcall"]),
+        ([*ENOUGH, "-function|load"], ["+function|load"]),
         ([*ENOUGH, "-subscribe"], ["+subscribe"]),
         ([*ENOUGH, "-publish"], ["+publish"]),
         ([*ENOUGH, "-del", "-exists"], ["+del", "+exists"]),
-        ([*ENOUGH, "-blpop", "-xadd", "-info"], ["+blpop", "+info", "+xadd"]),
-        (["~stepwire:*", "&stepwire:*", "+@all", "-info"], ["+info", "~arq:*"]),
+        ([*ENOUGH, "-blpop", "-xadd", "-fcall"], ["+blpop", "+fcall", "+xadd"]),
+        (["~stepwire:*", "&stepwire:*", "+@all", "-time"], ["+time", "~arq:*"]),
         ([*ENOUGH, "-evalsha"], ["+evalsha"]),
         ([*ENOUGH, "-script|load"], ["+script|load"]),
         ([*ENOUGH, "-lpushx"], ["+lpushx"]),
@@ -75,6 +81,10 @@ async def test_each_right_that_is_missing_is_a_line_that_says_how_to_give_it(
     lines = await missing(user(admin, own, *rules))
     said = [line.partition("ACL SETUSER app ")[2].partition(" ")[0] for line in lines]
     assert said == sorted(lacks)
+
+
+async def test_a_user_who_may_not_ask_for_info_passes(admin: Redis, own: EmbeddedServer) -> None:
+    await require_stores(user(admin, own, *ENOUGH, "-info"))
 
 
 async def test_a_user_who_may_do_nothing_is_told_so(admin: Redis, own: EmbeddedServer) -> None:
@@ -149,3 +159,34 @@ async def test_the_queue_is_looked_at_by_itself(admin: Redis, own: EmbeddedServe
     user(admin, own, "~stepwire:queue*", "+@all")
     [line] = await missing(both)
     assert "ACL SETUSER app ~arq:*" in line
+
+
+@pytest.mark.parametrize("right", ["-xadd", "-hset", "-publish", "-pexpireat"])
+async def test_a_right_that_is_taken_away_costs_whole_calls_and_never_half_a_one(
+    admin: Redis, own: EmbeddedServer, right: str
+) -> None:
+    settings = user(admin, own, *ENOUGH, right)
+    async with open_log(settings) as log:
+        with pytest.raises(StoreRefused, match=right[1:]):
+            await log.create("session", "run")
+        assert admin.dbsize() == 0
+
+
+@pytest.mark.parametrize("right", ["-zadd", "-lpush", "-set"])
+async def test_a_message_whose_run_cannot_be_queued_is_not_stored(
+    admin: Redis, own: EmbeddedServer, right: str
+) -> None:
+    async with open_log(Settings(redis_url=own.url)) as log:
+        await log.create("session", "run")
+    before = admin.hgetall(SessionKeys.of("session").meta)
+    settings = user(admin, own, *ENOUGH, right)
+    message = user_message("session", "message", "Hello", run_id="answer")
+    batch = Batch("session", message_events(message), producer="m/message", run_id="answer")
+    request = RunRequest(
+        session_id="session", run_id="answer", handler="on_message", message=message
+    )
+    async with open_log(settings) as log, open_queue(settings) as queue:
+        with pytest.raises(StoreRefused, match=right[1:]):
+            await submit(log, queue, batch, request)
+    assert admin.hgetall(SessionKeys.of("session").meta) == before
+    admin.flushall()

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 def limited(log: Log, **limits: int) -> None:
     """Set limits far below what a user may set."""
     log.settings = log.settings.model_copy(update=limits)
-    log.log = EventLog(log.redis, log.server, log.settings)
+    log.log = EventLog(log.redis, log.settings)
 
 
 async def refused(log: Log, *events: NewEvent) -> SessionFull:
@@ -168,7 +168,7 @@ async def test_a_session_from_before_the_counters_is_counted_from_now_on(log: Lo
 
 async def test_the_counters_go_on_in_a_new_epoch(log: Log) -> None:
     await log.put(log.start("a"))
-    log.server._value = "server-2"
+    await log.lose_the_life()
     await log.put(log.start("b"))
     assert await counted(log.redis, log.session_id) == await recounted(log.redis, log.session_id)
     assert (await counted(log.redis, log.session_id))[0] == 2

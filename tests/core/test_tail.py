@@ -13,6 +13,7 @@ from event_log import Log, counted, recounted
 from stepwire_core import reading
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import Snapshot
+from stepwire_core.entries import events_of_entry
 from stepwire_core.events import Event, NewEvent, delta_event, remove_event, step_event
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, LogTail
@@ -173,6 +174,48 @@ async def test_text_after_a_removal_makes_no_event(log: Log, pieces: int) -> Non
     assert await log.outputs() == {"a": "again"}
 
 
+@pytest.mark.parametrize("pieces", [0, 1, 50])
+@pytest.mark.parametrize("ahead", [1, 3, 1000])
+async def test_a_reader_ahead_of_the_log_gets_the_state_also_while_text_is_streaming(
+    log: Log, pieces: int, ahead: int
+) -> None:
+    """A server that came back without its newest events must not leave a reader waiting."""
+    top = await put_words(log, pieces)
+    read = await log.log.read(log.session_id, Cursor(top.epoch, top.seq + ahead))
+    assert isinstance(read, Snapshot)
+    assert read.cursor == str(top)
+    assert read.steps[0].output == "word " * pieces
+
+
+@pytest.mark.parametrize("behind", [1, 30, 130])
+async def test_a_read_hands_over_events_up_to_its_limit_and_none_of_them_twice(
+    log: Log, behind: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.log._settings = log.settings.model_copy(update={"log_max_events": 10_000})
+    top = await put_words(log, 1_999)
+    after, parsed, limit = Cursor(top.epoch, behind), 0, reading.READ_EVENTS
+    parse = events_of_entry
+
+    def counting(entry: Any) -> list[Event]:
+        nonlocal parsed
+        events = parse(entry)
+        parsed += len(events)
+        return events
+
+    monkeypatch.setattr(reading, "events_of_entry", counting)
+    reads = 0
+    while after != top:
+        read = await log.log.read(log.session_id, after)
+        assert isinstance(read, LogTail)
+        assert 0 < len(read.events) <= limit
+        assert read.events[0].cursor.seq == after.seq + 1
+        after = read.events[-1].cursor
+        reads += 1
+    assert reads <= 5
+    # The first read may begin within an entry.
+    assert 0 <= parsed - (top.seq - behind) < 100
+
+
 @pytest.mark.parametrize("more", [0, 1, 97, 98, 99, 250])
 async def test_a_tail_that_is_lost_is_a_gap_and_no_silence(log: Log, more: int) -> None:
     await put_one_by_one(log, log.start("a"), delta_event("a", "x"), delta_event("a", "x"))
@@ -210,7 +253,7 @@ async def test_pieces_count_for_the_bytes_of_the_log_what_they_take(log: Log) ->
 
 async def test_a_new_epoch_begins_without_the_old_tail(log: Log) -> None:
     old = await put_one_by_one(log, log.start("a"), delta_event("a", "x"), delta_event("a", "y"))
-    log.server._value = "server-2"
+    await log.lose_the_life()
     await log.put()
     new = (await log.put(delta_event("a", "z"))).top
     assert isinstance(await log.log.read(log.session_id, old), Snapshot)

@@ -12,7 +12,7 @@ from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.errors import AskNotFound, ElementNotFound
 from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
-from stepwire_core.queue import RunQueue, RunRequest, open_queue
+from stepwire_core.queue import JobKeys, RunQueue, RunRequest, open_queue
 from stepwire_core.queued import read_queue
 from stepwire_core.settings import Settings
 from stepwire_core.workers import WorkerDocument, read_workers, worker_key, workers_key
@@ -111,7 +111,7 @@ async def test_the_jobs_beside_one_that_cannot_be_read_are_listed(
     for run in runs:
         await queue.enqueue(run)
     good, bad = (run.run_id for run in runs)
-    await queue.redis.set(f"arq:job:{bad}", job)
+    await queue.redis.set(JobKeys.of(settings.queue_name, bad).job, job)
     listed = await read_queue(queue.redis, settings.queue_name, 10)
     assert [run.run_id for run in listed] == [good]
     assert await queue.take(bad, 1.0) is None

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 import stepwire
 from stack import Stack
 from stepwire_cli.embedded import embedded_server
-from stepwire_core.connections import ServerId, connect
+from stepwire_core.connections import connect
 from stepwire_core.documents import AskDocument, ElementDocument, RunDocument, StepDocument
 from stepwire_core.events import EVENT_TYPES
 from stepwire_core.log import EventLog
@@ -81,7 +81,7 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 
 def test_every_metric_is_in_the_table_with_its_type() -> None:
     settings = Settings()
-    hub = Hub(EventLog(connect(settings.redis_url), ServerId(), settings), settings)
+    hub = Hub(EventLog(connect(settings.redis_url), settings), settings)
     expected = ["| metric | type | |", "|---|---|---|"]
     for metric in HubCollector(hub, Requests(), Refusals()).collect():
         suffix = "_total" if metric.type == "counter" else ""

@@ -8,8 +8,11 @@ import signal
 
 import pytest
 
-from faults.storm import Plan, carry_out, summary
+from faults.plan import MOMENTS, Plan, summary
+from faults.storm import carry_out
+from faults.work import HOSTILE
 from stack import Gateway, Stack, wait_until
+from stepwire_core.queue import JobKeys
 
 WAITS = """
     import asyncio, os
@@ -26,18 +29,48 @@ WAITS = """
 ENV = {"STEPWIRE_LEASE_S": "2", "STEPWIRE_MAX_ATTEMPTS": "9", "STEPWIRE_GRACE_S": "1"}
 
 
+SEED = int(os.environ.get("STEPWIRE_FAULTS_SEED", random.randrange(1_000_000)))
+
+
 @pytest.mark.parametrize("restart_redis", [False, True], ids=["", "and-redis-restarted"])
 def test_whatever_is_done_to_workers_every_run_ends_once_and_right(restart_redis: bool) -> None:
     """README: exactly one final run.end per run and nothing of it after it; nothing is left open;
     a stale attempt writes nothing; the snapshot is the fold of the log."""
-    seed = int(os.environ.get("STEPWIRE_FAULTS_SEED", random.randrange(1_000_000)))
-    plan = Plan(30, seed, restart_redis=restart_redis, messages=2, pace=0.6)
+    plan = Plan(30, SEED, restart_redis=restart_redis, messages=2, pace=0.6)
     report = carry_out(plan)
     # Shown when it fails; the same again with STEPWIRE_FAULTS_SEED.
     print(summary(plan, report))
     assert report.violations == []
     assert report.ended.total() == plan.runs
     assert report.faults.total() > 3
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("moments", [MOMENTS, ("failover",)], ids=["and-redis-says-no", "A-B-A"])
+def test_nothing_that_a_handler_does_and_no_moment_of_redis_hurts_anyone_else(
+    moments: tuple[str, ...],
+) -> None:
+    """The same, beside handlers that do what nobody should do, each of which ends as it is said to;
+    and no worker ends by itself, nor stays when it is told to stop."""
+    plan = Plan(
+        20,
+        SEED,
+        restart_redis=False,
+        every_s=2.0,
+        storm_s=25.0,
+        messages=2,
+        pace=0.6,
+        limit_s=150,
+        moments=moments,
+        hostile=tuple(HOSTILE),
+        repeats=1,
+    )
+    report = carry_out(plan)
+    print(summary(plan, report))
+    assert report.violations == []
+    assert report.ended.total() == plan.runs
+    assert report.hostile.total() == len(HOSTILE)
+    assert all(report.faults[name] > 0 for name in moments)
 
 
 def attempts(gateway: Gateway, session: str) -> list[int]:
@@ -77,7 +110,7 @@ def test_a_worker_that_was_paused_while_nobody_else_was_there_goes_on(stack: Sta
     wait_until(lambda: attempts(gateway, session) == [1], "it runs")
     worker.signal(signal.SIGSTOP)
     queue = stack.env["STEPWIRE_QUEUE_NAME"]
-    wait_until(lambda: not stack.redis.exists(f"arq:in-progress:{run}"), "its lease is over")
+    wait_until(lambda: not stack.redis.exists(JobKeys.of(queue, run).taken), "its lease is over")
     assert stack.redis.zscore(queue, run) is not None
     worker.signal(signal.SIGCONT)
     ended = gateway.wait_for_end(session, run)
@@ -96,7 +129,10 @@ def test_a_worker_executes_one_attempt_of_a_run_at_a_time(stack: Stack) -> None:
     other = stack.worker(WAITS, **ENV)
     wait_until(lambda: attempts(gateway, session) == [1, 2], "another one has taken it")
     other.kill()
-    wait_until(lambda: not stack.redis.exists(f"arq:in-progress:{run}"), "that lease is over, too")
+    wait_until(
+        lambda: not stack.redis.exists(JobKeys.of(stack.env["STEPWIRE_QUEUE_NAME"], run).taken),
+        "that lease is over, too",
+    )
     paused.signal(signal.SIGCONT)
     ended = gateway.wait_for_end(session, run)
     assert (ended["status"], ended["attempt"]) == ("ok", 3), ended

@@ -12,6 +12,7 @@ from redis import Redis
 
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import embedded_server
+from stepwire_core.queue import JobKeys
 
 APP = """
     import asyncio, os, pathlib
@@ -117,7 +118,7 @@ def test_who_awaits_a_task_hears_of_an_end_that_was_stored_without_its_result(
     session = gateway.create_session()
     run = start(gateway, session, "caller_in_a_thread")
     wait_until(lambda: len(queue.journal) == 2 and len(queue.held) == 1, "one part waits")
-    key = f"arq:job:{queue.held[0]}"
+    key = JobKeys.of(stack.env["STEPWIRE_QUEUE_NAME"], queue.held[0]).job
     stored: Any = queue.redis.get(key)
     job = json.loads(stored)
     job["a"][0]["priority"] = "of another version"

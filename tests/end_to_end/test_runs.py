@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from redis import Redis
 
@@ -161,6 +163,23 @@ def begun(gateway: Gateway, session: str, name: str = "answer", count: int = 1) 
 def runs(gateway: Gateway, session: str) -> Iterator[tuple[str, str, str | None]]:
     for run in gateway.snapshot(session)["runs"]:
         yield run["handler"], run["status"], run["error"] and run["error"]["type"]
+
+
+def test_a_message_whose_id_reads_like_a_run_of_the_session_is_answered(
+    stack: Stack, gate: Path
+) -> None:
+    stack.worker(CHAT + TASKS)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    response = gateway.client.post(
+        f"/v1/sessions/{session}/runs",
+        json={"task": "part", "args": {"number": 2}, "id": "m.foo"},
+    )
+    assert response.status_code == 202, response.text
+    gateway.wait_for_end(session, "m.foo")
+    sent = gateway.send(session, "hello", id="foo.1")
+    assert gateway.wait_for_end(session, sent["run_id"])["status"] == "ok"
+    assert "foo.1" in [step["id"] for step in gateway.snapshot(session)["steps"]]
 
 
 # -- several messages at once -------------------------------------------------------------------
@@ -484,6 +503,74 @@ def test_a_run_can_be_put_off(stack: Stack, gate: Path) -> None:
     assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_request")
     naive = gateway.client.post(path, json=body | {"defer_until": "2026-01-01T00:00:00"})
     assert naive.status_code == 422
+
+
+def test_a_run_cannot_be_put_off_until_its_session_has_expired(stack: Stack) -> None:
+    gateway = stack.gateway(STEPWIRE_SESSION_TTL_S="60")
+    session = gateway.create_session()
+
+    def put_off(seconds: float, session: str = session, **fields: str) -> httpx.Response:
+        due = datetime.now(UTC) + timedelta(seconds=seconds)
+        body = {"task": "x", "defer_until": due.isoformat()} | fields
+        return gateway.client.post(f"/v1/sessions/{session}/runs", json=body)
+
+    refused = put_off(65, id="never")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    end = re.search(r"lives until (\S+) if nothing", refused.json()["detail"])
+    assert end is not None
+    left = datetime.fromisoformat(end[1]) - datetime.now(UTC)
+    assert timedelta(seconds=50) < left < timedelta(seconds=65)
+    # Nothing was stored: the id is free.
+    assert put_off(50, id="never").status_code == 202
+    assert put_off(-5).status_code == 202
+    assert put_off(5, "never-created").json()["code"] == "session_not_found"
+
+
+RATED = """
+    import stepwire as cl
+
+    @cl.on_message
+    async def main():
+        async with cl.Step("rated", disable_feedback=False):
+            pass
+"""
+
+
+def test_whatever_would_queue_a_run_is_refused_before_anything_is_stored(stack: Stack) -> None:
+    stack.worker(RATED)
+    roomy = stack.gateway()
+    session = roomy.create_session()
+    roomy.wait_for_end(session, roomy.send(session, "hi")["run_id"])
+    rated = roomy.snapshot(session)["steps"][-1]["id"]
+    queue = stack.env["STEPWIRE_QUEUE_NAME"]
+    wait_until(lambda: not stack.redis.exists(queue), "the queue is empty")
+    full = stack.gateway(STEPWIRE_QUEUE_MAX="1")
+    put_off = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    path = f"/v1/sessions/{session}"
+    body = {"task": "later", "defer_until": put_off}
+    # Both gateways remember for a second how long the queue is.
+    assert roomy.client.post(f"{path}/runs", json=body).status_code == 202
+    before = roomy.snapshot(session)
+
+    def refused() -> bool:
+        return full.client.post(f"{path}/runs", json={"task": "x"}).status_code == 429
+
+    wait_until(refused, "the queue is full")
+    feedback = f"{path}/steps/{rated}/feedback"
+    for method, where, content in (
+        ("POST", "/v1/sessions", {"id": f"{session}.new"}),
+        ("POST", f"{path}/resume", {}),
+        ("POST", f"{path}/messages", {"content": "x"}),
+        ("POST", f"{path}/runs", {"task": "x"}),
+        ("PUT", feedback, {"value": 1}),
+        ("DELETE", feedback, None),
+    ):
+        response = full.client.request(method, where, json=content)
+        assert (response.status_code, response.json()["code"]) == (429, "queue_full"), where
+        assert int(response.headers["Retry-After"]) >= 1
+    assert full.client.get(f"/v1/sessions/{session}.new").status_code == 404
+    assert full.snapshot(session) == before
+    assert stack.redis.zcard(queue) == 1
 
 
 def test_a_full_queue_takes_no_more_and_says_when_to_come_back(stack: Stack, gate: Path) -> None:

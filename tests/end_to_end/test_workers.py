@@ -12,6 +12,7 @@ import pytest
 
 from stack import Stack, wait_until
 from stepwire_core.ids import new_id
+from stepwire_core.queue import JobKeys
 
 SLOW = """
     import asyncio, os
@@ -160,12 +161,12 @@ def test_jobs_that_are_nothing_of_ours_leave_the_queue_and_hold_up_nobody(stack:
     }
     names = {name: f"{name}-{new_id()}" for name in (*jobs, "expired")}
     for name, job in jobs.items():
-        stack.redis.set(f"arq:job:{names[name]}", job)
+        stack.redis.set(JobKeys.of(queue, names[name]).job, job)
     stack.redis.zadd(queue, dict.fromkeys(names.values(), 1))
     worker = stack.worker(SLOW)
     wait_until(lambda: stack.redis.zcard(queue) == 0, "they are off the queue")
     for name, job_id in names.items():
-        assert stack.redis.keys(f"arq:*{job_id}") == []
+        assert stack.redis.keys(f"*{job_id}*") == []
         told = "a job has expired" if name == "expired" else "a job in the queue is none of ours"
         assert any(told in line and job_id in line for line in worker.output.splitlines())
     gateway = stack.gateway()

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
+import sys
+import threading
 import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import cast
 
 import stepwire as cl
-from faults.work import Work, part_of
+from faults.work import DROPPED, Work, part_of
 
 
 @cl.on_message
@@ -47,6 +54,81 @@ async def part(seed: int, number: int, pause_s: float) -> int:
             await asyncio.sleep(pause_s)
             await step.stream_token("x")
     return part_of(seed, number)
+
+
+# -- what nobody should do: faults.work.HOSTILE says how each of these may end ---------------------
+
+
+@cl.task
+async def exits() -> None:
+    async with cl.Step("exits"):
+        sys.exit(3)
+
+
+@cl.task
+def exits_in_a_thread() -> None:
+    with cl.Step("exits"):
+        # It says "error: …" and calls sys.exit().
+        ArgumentParser().parse_args(["--there-is-no-such-option"])
+
+
+@cl.task(timeout_s=1)
+async def swallows_its_cancellation() -> None:
+    until = time.monotonic() + 4
+    async with cl.Step("goes on"):
+        while time.monotonic() < until:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.2)
+
+
+@cl.task
+async def strays() -> None:
+    other = asyncio.ensure_future(asyncio.sleep(60))
+    other.cancel()
+    await other
+
+
+@cl.task
+async def says_a_bad_value() -> None:
+    cl.user_session.set("seen:\ud83d", 1)
+
+
+@cl.task(timeout_s=1)
+def blocks_a_thread() -> None:
+    with cl.Step("blocks"):
+        threading.Event().wait()
+
+
+@cl.task
+async def drops_generators() -> None:
+    """In cycles, so that they end whenever and wherever the garbage collector comes by."""
+
+    def others() -> None:
+        for number in range(50):
+            with cl.Step(f"beside {number}"):
+                gc.collect(0)
+
+    async with cl.Step("drops"):
+        beside = asyncio.create_task(asyncio.to_thread(others))
+        for _ in range(20):
+            cycle: list[object] = [words()]
+            cycle.append(cycle)
+            next(cast("Iterator[str]", cycle[0]))
+            await asyncio.sleep(0)
+        await beside
+        gc.collect()
+
+
+@cl.step(name=DROPPED)
+def words() -> Iterator[str]:
+    yield "one"
+    yield "two"
+
+
+@cl.task
+async def has_no_metadata() -> None:
+    async with cl.Step("no metadata") as step:
+        step.metadata = None
 
 
 async def branch(todo: Work, number: int) -> None:

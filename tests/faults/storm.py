@@ -1,4 +1,5 @@
-"""Workers that are killed, paused and told to stop while clients send messages."""
+"""Workers that are killed, paused and told to stop while clients send messages. Beside them are
+handlers that do what nobody should do, and moments in which Redis or the way to it fails."""
 
 from __future__ import annotations
 
@@ -8,84 +9,31 @@ import shutil
 import signal
 import tempfile
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from redis import Redis
 
-from faults.verdict import Entry, Posted, Verdict, read_log
+from faults import moments
+from faults.clients import Clients, Conversation, Fleet, Harassment
+from faults.judge import Judge
+from faults.moments import Moment, Pair, Schedule
+from faults.plan import MOMENTS, Plan, Report
+from faults.proxy import Proxy
 from faults.work import Work
 from stack import Gateway, wait_until
 from stepwire_cli import processes
 from stepwire_cli.embedded import EmbeddedServer, embedded_server, free_port
 from stepwire_cli.processes import Child
-from stepwire_core.dead_letters import DeadLetter
-from stepwire_core.keys import SessionKeys
 
 APP: Final = Path(__file__).with_name("app.py")
 LEASE_S: Final = 2.0
 RESTARTING_S: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is done; the same seed deals the same work and the same faults in the same order."""
-
-    runs: int
-    seed: int
-    restart_redis: bool
-    every_s: float = 1.0
-    storm_s: float = 20.0
-    """Then there is peace: a slow machine must get through, too."""
-    messages: int = 4
-    """Sent by one client, each when the last is answered."""
-    pace: float = 1.0
-    """How long handlers take."""
-    limit_s: float = 90.0
-
-
-@dataclass(slots=True)
-class Report:
-    """What was done, and what must not have been seen."""
-
-    faults: Counter[str] = field(default_factory=Counter)
-    ended: Counter[str] = field(default_factory=Counter)
-    attempts: Counter[int] = field(default_factory=Counter)
-    events: int = 0
-    parts: int = 0
-    """Sub-tasks that were begun."""
-    dead_letters: int = 0
-    took_s: float = 0.0
-    violations: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Fleet:
-    """The workers of one queue, with the gateway that fills it."""
-
-    queue: str
-    max_attempts: int
-    size: int
-    gateway: Gateway
-    env: dict[str, str]
-    workers: list[Child] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Conversation:
-    """One client: it sends its next message when the last one is answered, or all at once."""
-
-    session_id: str
-    fleet: Fleet
-    works: list[Work]
-    is_hasty: bool
-    posted: list[Posted] = field(default_factory=list)
+STOPPING_S: Final = 20.0
+"""A worker that was told to stop is gone by then: its grace time is a second."""
 
 
 class Storm:
@@ -100,16 +48,58 @@ class Storm:
         self._paused: list[tuple[float, Child]] = []
         self._exit = ExitStack()
         self._deadline = time.monotonic() + plan.limit_s
-        self._before_restart: dict[str, list[Entry]] = {}
-        self._dead: dict[str, set[str]] = defaultdict(set)
+        self._stopping: list[tuple[float, Child]] = []
         self.report = Report()
+        self._judge = Judge(self.report)
+        # Its connections are bounded in number: only who needs it goes through it.
+        behind = {"silence", "failover"} & set(plan.moments)
+        self._proxy = self._exit.enter_context(Proxy(server.port)) if behind else None
+        self._pair = self._paired() if "failover" in plan.moments else None
         self.fleets = [self._fleet("often", 50, 3), self._fleet("once", 1, 1)]
         self.conversations = self._conversations()
+        self.harassments = [Harassment(task, self.fleets[0], plan.repeats) for task in plan.hostile]
+
+    @property
+    def _url(self) -> str:
+        """Where the log is now, past any proxy."""
+        return self._server.url if self._pair is None else self._pair.primary.url
+
+    @property
+    def _sessions(self) -> list[str]:
+        talks = [each.session_id for each in self.conversations]
+        return talks + [each.session_id for each in self.harassments]
+
+    def _paired(self) -> Pair:
+        assert self._proxy is not None
+        folder = Path(tempfile.mkdtemp(prefix="replica-", dir=self._folder))
+        replica = EmbeddedServer(free_port(), folder, append_only=True)
+        replica.start()
+        self._exit.callback(replica.stop)
+        return Pair(self._server, replica, self._proxy)
+
+    def _moment(self, name: str, redis: Redis) -> Moment:
+        match name:
+            case "noreplicas":
+                return moments.no_replicas(redis)
+            case "misconf":
+                return moments.misconf(redis, self._server.directory)
+            case "busy":
+                return moments.busy(redis)
+            case "unreadable":
+                return moments.unreadable(redis, lambda: self._sessions)
+            case "silence" if self._proxy is not None:
+                return moments.silence(self._proxy)
+            case "failover" if self._pair is not None:
+                return moments.failover(
+                    self._pair, lambda redis: self._judge.remember(redis, self._sessions)
+                )
+        raise ValueError(f"{name!r} is not among {', '.join(MOMENTS)}, failover")
 
     def _fleet(self, queue: str, max_attempts: int, size: int) -> Fleet:
         env = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(APP.parents[1]), os.environ.get("PYTHONPATH", "")]),
-            "STEPWIRE_REDIS_URL": self._server.url,
+            "STEPWIRE_REDIS_URL": self._server.url if self._proxy is None else self._proxy.url,
+            "STEPWIRE_ENV_FILE": "",
             "STEPWIRE_QUEUE_NAME": queue,
             "STEPWIRE_MAX_ATTEMPTS": str(max_attempts),
             "STEPWIRE_LEASE_S": str(LEASE_S),
@@ -148,13 +138,18 @@ class Storm:
         with self._exit:
             try:
                 self._start()
-                with ThreadPoolExecutor(len(self.conversations)) as clients:
-                    talks = [clients.submit(self._talk, each) for each in self.conversations]
+                clients = Clients(self._deadline)
+                with ThreadPoolExecutor(len(self._sessions)) as threads:
+                    talks = [
+                        *(threads.submit(clients.talk, each) for each in self.conversations),
+                        *(threads.submit(clients.harass, each) for each in self.harassments),
+                    ]
                     self._rage(lambda: all(talk.done() for talk in talks))
-                    for talk in talks:
-                        talk.result()
+                for talk in talks:
+                    if error := talk.exception():
+                        self.report.violations.append(f"a client gave up: {error}")
                 self._settle()
-                self._judge()
+                self._pass_judgement()
             finally:
                 self._end()
         self.report.took_s = time.monotonic() - started
@@ -179,9 +174,16 @@ class Storm:
         """A fault every second, until all that was sent is answered."""
         next_at = started_at = time.monotonic()
         restart_at = started_at + 3 * self._plan.every_s if self._plan.restart_redis else None
-        while not over() and time.monotonic() < self._deadline:
+        redis = self._exit.enter_context(Redis.from_url(self._server.url))
+        schedule = Schedule([self._moment(name, redis) for name in self._plan.moments])
+        self._exit.callback(schedule.end)
+        while not (over() and schedule.is_complete) and time.monotonic() < self._deadline:
             self._continue_paused()
             self._replace_dead()
+            self._look_at_stopping()
+            is_storm = time.monotonic() < started_at + self._plan.storm_s
+            if name := schedule.look(begin=is_storm or not schedule.is_complete):
+                self.report.faults[name] += 1
             if restart_at is not None and time.monotonic() > restart_at:
                 restart_at = None
                 self._restart_redis()
@@ -214,15 +216,36 @@ class Storm:
             worker.kill()
         else:
             worker.signal(signal.SIGTERM)
+            self._stopping.append((time.monotonic() + STOPPING_S, worker))
         fleet.workers.remove(worker)
         fleet.workers.append(self._worker(fleet))
 
     def _replace_dead(self) -> None:
-        """As a supervisor does: a worker that starts while Redis is away ends with one line."""
+        """As a supervisor does: a worker that starts while Redis is away ends with one line. One
+        that was ready goes on, whatever its handlers and Redis do."""
         for fleet in self.fleets:
             for number, worker in enumerate(fleet.workers):
                 if worker.exit_code is not None:
+                    if "worker ready" in worker.output:
+                        self._note_exit(worker)
                     fleet.workers[number] = self._worker(fleet)
+
+    def _note_exit(self, worker: Child) -> None:
+        last = worker.output.strip().rpartition("\n")[2]
+        self.report.violations.append(
+            f"a worker has ended by itself with exit code {worker.exit_code}: {last}"
+        )
+
+    def _look_at_stopping(self) -> None:
+        for until, worker in list(self._stopping):
+            if worker.exit_code is not None:
+                self._stopping.remove((until, worker))
+            elif time.monotonic() > until:
+                self._stopping.remove((until, worker))
+                last = worker.output.strip().rpartition("\n")[2]
+                self.report.violations.append(
+                    f"a worker is there {STOPPING_S:g} s after it was told to stop: {last}"
+                )
 
     def _continue_paused(self, *, now: bool = False) -> None:
         for until, worker in list(self._paused):
@@ -244,67 +267,17 @@ class Storm:
             copy.start()
             try:
                 with Redis.from_url(copy.url) as redis:
-                    for each in self.conversations:
-                        self._before_restart[each.session_id] = read_log(redis, each.session_id)
+                    self._judge.remember(redis, self._sessions)
             finally:
                 copy.stop()
             time.sleep(RESTARTING_S)
         self._server.start()
 
-    # -- a client -------------------------------------------------------------------------------
-
-    def _talk(self, conversation: Conversation) -> None:
-        gateway = conversation.fleet.gateway
-        with httpx.Client(base_url=gateway.url, timeout=15) as client:
-            path = f"/v1/sessions/{conversation.session_id}"
-            self._post(client, "/v1/sessions", {"id": conversation.session_id})
-            for number, work in enumerate(conversation.works):
-                body = {"content": work.to_json(), "id": f"{conversation.session_id}.m{number}"}
-                run_id = self._post(client, f"{path}/messages", body)["run_id"]
-                posted = Posted(run_id, work, conversation.fleet.max_attempts)
-                conversation.posted.append(posted)
-                if not conversation.is_hasty:
-                    self._wait_for_end(client, path, run_id)
-            for posted in conversation.posted:
-                self._wait_for_end(client, path, posted.run_id)
-
-    def _wait_for_end(self, client: httpx.Client, path: str, run_id: str) -> None:
-        while not self._ended(client, path, run_id) and time.monotonic() < self._deadline:
-            time.sleep(0.25)
-
-    def _post(self, client: httpx.Client, path: str, body: dict[str, str]) -> dict[str, str]:
-        """Again until it is taken: every request here is repeatable."""
-        while True:
-            try:
-                response = client.post(path, json=body)
-            except httpx.TransportError as error:
-                problem = repr(error)
-            else:
-                if response.is_success:
-                    accepted: dict[str, str] = response.json()
-                    return accepted
-                problem = response.text
-            if time.monotonic() > self._deadline:
-                raise AssertionError(f"{path} was not taken: {problem}")
-            time.sleep(0.2)
-
-    @staticmethod
-    def _ended(client: httpx.Client, path: str, run_id: str) -> bool:
-        try:
-            response = client.get(path)
-        except httpx.TransportError:
-            return False
-        runs = response.json()["runs"] if response.is_success else []
-        return any(
-            run["run_id"] == run_id and run["status"] != "running" and not run["will_retry"]
-            for run in runs
-        )
-
     # -- afterwards -----------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Let those that were paused find out what they have missed, and the queues run empty."""
-        with Redis.from_url(self._server.url) as redis:
+        with Redis.from_url(self._url) as redis:
 
             def settled() -> bool:
                 return not any(redis.zcard(fleet.queue) for fleet in self.fleets)
@@ -321,52 +294,19 @@ class Storm:
                     for key in redis.scan_iter(f"{fleet.queue}:{kind}"):
                         self.report.violations.append(f"left in Redis: {key!r}")
         time.sleep(LEASE_S)
+        self._look_at_stopping()
+        for fleet in self.fleets:
+            if fleet.gateway.child.exit_code is not None:
+                self.report.violations.append("a gateway has ended by itself")
 
-    def _judge(self) -> None:
-        with Redis.from_url(self._server.url) as redis:
+    def _pass_judgement(self) -> None:
+        with Redis.from_url(self._url) as redis:
             for each in self.conversations:
-                verdict = Verdict(each.session_id)
-                before = self._before_restart.get(each.session_id, [])
-                after = read_log(redis, each.session_id)
-                # Without a new epoch the stream still holds what it held before.
-                verdict.read(after if not before or after[0].cursor.seq == 1 else before + after)
-                value: Any = redis.hget(SessionKeys.of(each.session_id).meta[:-4] + "user", "count")
-                verdict.judge(
-                    each.posted,
-                    each.fleet.gateway.snapshot(each.session_id),
-                    None if value is None else int(value),
-                )
-                self._judge_talk(each, verdict)
-                self.report.violations += [
-                    f"{each.session_id} {what}" for what in verdict.violations
-                ]
+                self._judge.conversation(redis, each)
+            for other in self.harassments:
+                self._judge.harassment(redis, other)
             for fleet in self.fleets:
-                self._judge_dead_letters(redis, fleet)
-
-    def _judge_talk(self, conversation: Conversation, verdict: Verdict) -> None:
-        if len(conversation.posted) != len(conversation.works):
-            self.report.violations.append(
-                f"{conversation.session_id} got only {len(conversation.posted)} answers in time"
-            )
-        self.report.events += 0 if verdict.view.cursor is None else verdict.view.cursor.seq
-        for posted in conversation.posted:
-            end = verdict.runs[posted.run_id].ended
-            if end is not None:
-                self.report.ended[end["status"]] += 1
-                self.report.attempts[end["attempt"]] += 1
-        self.report.parts += len(verdict.runs) - len(conversation.posted)
-        for run_id, run in verdict.runs.items():
-            if run.ended is not None and run.ended["status"] in {"error", "interrupted"}:
-                self._dead[conversation.fleet.queue].add(run_id)
-
-    def _judge_dead_letters(self, redis: Redis, fleet: Fleet) -> None:
-        kept: Any = redis.hgetall(f"{fleet.queue}:dead:letters")
-        letters = {run.decode(): DeadLetter.model_validate_json(kept[run]) for run in kept}
-        self.report.dead_letters += len(letters)
-        failed = self._dead[fleet.queue]
-        for run_id in failed ^ set(letters):
-            what = "is no dead letter" if run_id in failed else "is a dead letter, but did not fail"
-            self.report.violations.append(f"run {run_id} {what}")
+                self._judge.dead_letters(redis, fleet)
 
     # -- resources ------------------------------------------------------------------------------
 
@@ -390,24 +330,3 @@ def carry_out(plan: Plan) -> Report:
             for log in sorted(Path(folder).glob("*.log"), key=lambda path: path.stat().st_ctime):
                 print(f"--- {log.name}\n{log.read_text()[-6000:]}")
     return report
-
-
-def summary(plan: Plan, report: Report) -> str:
-    """What was done and what came of it, for people."""
-
-    def counts(of: Counter[str] | Counter[int]) -> str:
-        return ", ".join(f"{count} {what}" for what, count in sorted(of.items(), key=str)) or "none"
-
-    lines = {
-        "plan": f"{plan.runs} runs, seed {plan.seed}"
-        + (", Redis restarted in the middle" if plan.restart_redis else ""),
-        "done": counts(report.faults),
-        "runs ended": counts(report.ended),
-        "attempts": ", ".join(f"{n} x {a}" for a, n in sorted(report.attempts.items())),
-        "sub-tasks": str(report.parts),
-        "events": f"{report.events:,}",
-        "dead letters": str(report.dead_letters),
-        "took": f"{report.took_s:.0f} s",
-        "violations": str(len(report.violations)),
-    }
-    return "\n".join(f"{name:<13}{value}" for name, value in lines.items())

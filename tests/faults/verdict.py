@@ -11,11 +11,12 @@ from typing import Any
 
 from redis import Redis
 
-from faults.work import Work
+from faults.moments import PLANTED
+from faults.work import DROPPED, Work
 from sse import Received, View
 from stepwire_core.cursor import Cursor
+from stepwire_core.entries import events_of_entry
 from stepwire_core.keys import SessionKeys
-from stepwire_core.reading import events_of_entry
 
 
 @dataclass(slots=True)
@@ -48,6 +49,21 @@ def read_log(redis: Redis, session_id: str) -> list[Entry]:
         for cursor, fields in stream
         for event in events_of_entry((cursor, [part for pair in fields.items() for part in pair]))
     ]
+
+
+def joined(before: Sequence[Entry], after: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """What the log has held, from two looks at it; and what does not fit.
+
+    A new epoch begins a new stream, so the later look may lack what the earlier one has seen.
+    """
+    first = after[0].cursor.seq if after else None
+    known = {entry.cursor: entry.raw for entry in before}
+    changed = [
+        f"{entry.cursor} was {known[entry.cursor]} and is {entry.raw}"
+        for entry in after
+        if known.get(entry.cursor, entry.raw) != entry.raw
+    ]
+    return [e for e in before if first is None or e.cursor.seq < first] + list(after), changed
 
 
 @dataclass(slots=True)
@@ -131,6 +147,8 @@ class Verdict:
             self._note(entry, f"step {step['name']} is open")
         if not data["will_retry"]:
             run.ended = data
+        elif data["status"] != "interrupted":
+            self._note(entry, f"{data['status']} is tried again, and nobody has said so")
 
     @staticmethod
     def _gives_up(data: dict[str, Any], run: RunStory) -> bool:
@@ -177,7 +195,8 @@ class Verdict:
         if step["name"] == "counted" and step["status"] == "ok":
             self.counted.append(int(step["output"]))
         for child in self._open_steps(step["run_id"]):
-            if child["parent_id"] == step["id"]:
+            # What is left to the garbage collector ends when that comes by.
+            if child["parent_id"] == step["id"] and child["name"] != DROPPED:
                 self._note(entry, f"step {step['name']} ends before {child['name']} in it")
 
     def _open_steps(self, run_id: str) -> Iterator[dict[str, Any]]:
@@ -185,18 +204,32 @@ class Verdict:
             if step["run_id"] == run_id and step["status"] == "running":
                 yield step
 
-    def judge(self, posted: Sequence[Posted], snapshot: dict[str, Any], user: object) -> None:
-        """What must be true at the end, with what the gateway shows and the session remembers."""
+    def judge_log(self, snapshot: dict[str, Any]) -> None:
+        """What must be true at the end, with what the gateway shows."""
         for step in self.steps.values():
             if step["status"] == "running":
                 self.violations.append(f"step {step['name']} of {step['run_id']} was left open")
         for run_id, run in self.runs.items():
             if run.ended is None:
                 self.violations.append(f"run {run_id} has no final run.end")
+        # What somebody else has put there may be shown, or not; nothing else may be missing.
+        shown = [step for step in snapshot["steps"] if not step["id"].startswith(PLANTED)]
+        if not self.view.same_as(snapshot | {"steps": shown}):
+            self.violations.append("the snapshot is not the fold of the events")
+
+    def judge_hostile(self, run_id: str, promised: frozenset[str]) -> None:
+        """A run of a handler that does what nobody should do."""
+        end = self.runs[run_id].ended
+        if end is not None and end["status"] not in promised:
+            self.violations.append(f"run {run_id} ended as {end}")
+        if self.runs[run_id].attempt == 0:
+            self.violations.append(f"run {run_id} was never begun")
+
+    def judge(self, posted: Sequence[Posted], snapshot: dict[str, Any], user: object) -> None:
+        """The same, with what each run was told to do and what the session remembers."""
+        self.judge_log(snapshot)
         for wanted in posted:
             self._judge_run(wanted)
-        if not self.view.same_as(snapshot):
-            self.violations.append("the snapshot is not the fold of the events")
         if any(
             after <= before for before, after in zip(self.counted, self.counted[1:], strict=False)
         ):

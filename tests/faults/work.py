@@ -7,6 +7,22 @@ import random
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
+HOSTILE: Final = {
+    "exits": frozenset({"error"}),
+    "exits_in_a_thread": frozenset({"error"}),
+    "swallows_its_cancellation": frozenset({"error"}),
+    "strays": frozenset({"error"}),
+    "says_a_bad_value": frozenset({"error"}),
+    "blocks_a_thread": frozenset({"error"}),
+    "drops_generators": frozenset({"ok"}),
+    # None is what the original takes.
+    "has_no_metadata": frozenset({"ok", "error"}),
+}
+"""The tasks of ``app.py`` that do what nobody should do, and how a run of each may end."""
+
+DROPPED: Final = "dropped"
+"""The name of the steps that ``drops_generators`` leaves to the garbage collector."""
+
 VOCABULARY: Final = ("öl ", "tea ", "\n", '"x" ', "🙂", "\\ ")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stack import Gateway, Stack
+from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.documents import EVENT_HANDLERS
 from stepwire_core.ids import new_id
@@ -287,4 +287,4 @@ def test_without_redis_calls_get_503_and_streams_a_retry(tmp_path: Path) -> None
         assert (stream.status_code, stream.text) == (200, "retry: 3000\n\n")
         assert stream.headers["content-type"].startswith("text/event-stream")
         server.start()
-        assert gateway.ready()
+        wait_until(gateway.ready, "its pub/sub connection is there again, too")

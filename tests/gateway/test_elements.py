@@ -117,8 +117,9 @@ def test_what_is_uploaded_is_what_any_gateway_serves(
         "data.bin",
     )
     in_redis = Redis.from_url(server.url).hexists(SessionKeys.of(session).files, element["id"])
-    in_storage = f"{session}/{element['id']}" in storage.names()
-    assert (bool(in_redis), in_storage) == (
+    in_storage = [name for name in storage.names() if name.endswith(f"/{element['id']}")]
+    assert all(name.startswith(f"{session}/") for name in in_storage)
+    assert (bool(in_redis), len(in_storage)) == (
         len(content) <= REDIS_BYTES,
         len(content) > REDIS_BYTES,
     )
@@ -448,7 +449,8 @@ def test_bytes_that_are_gone_from_the_storage_are_not_found(
 ) -> None:
     session = gateway.create_session()
     element = uploaded(gateway, session, LARGE)
-    httpx.delete(f"{storage.endpoint}/stepwire/some/prefix/{session}/{element['id']}")
+    [name] = [name for name in storage.names() if name.endswith(f"/{element['id']}")]
+    httpx.delete(f"{storage.endpoint}/stepwire/some/prefix/{name}")
     assert_problem(gateway.client.get(element["url"]), 404, "element_not_found")
 
 
@@ -512,3 +514,40 @@ def test_a_client_that_leaves_in_the_middle_of_an_upload_leaves_nothing(
     assert gateway.snapshot(session)["elements"] == []
     assert not [key for key in storage.names() if key.startswith(session)]
     assert gateway.child.output.count("Traceback") == 0
+
+
+def test_a_session_does_not_share_its_objects_with_the_next_one_of_its_id(
+    gateway: Gateway, storage: ObjectStorage, server: EmbeddedServer
+) -> None:
+    def names() -> list[str]:
+        return [name for name in storage.names() if name.startswith(session)]
+
+    session = gateway.create_session()
+    uploaded(gateway, session, LARGE)
+    [old] = names()
+    redis = Redis.from_url(server.url)
+    # It has expired: nobody is told, and a rule of the bucket takes its objects at last.
+    keys: Any = redis.keys(f"*{session}*")
+    redis.delete(*keys)
+    gateway.create_session(session)
+    element = uploaded(gateway, session, LARGE)
+    [new] = set(names()) - {old}
+    assert old.rpartition("/")[0] != new.rpartition("/")[0]
+    assert gateway.client.get(element["url"]).content == LARGE
+    assert gateway.client.delete(f"/v1/sessions/{session}").status_code == 204
+    assert names() == [old]
+
+
+def test_objects_of_a_session_that_an_older_version_has_made_are_found_and_deleted(
+    gateway: Gateway, storage: ObjectStorage, server: EmbeddedServer
+) -> None:
+    session = gateway.create_session()
+    uploaded(gateway, session, LARGE)
+    [another] = [name for name in storage.names() if name.startswith(session)]
+    redis = Redis.from_url(server.url)
+    redis.hdel(SessionKeys.of(session).meta, "born")
+    element = uploaded(gateway, session, LARGE)
+    assert f"{session}/{element['id']}" in storage.names()
+    assert gateway.client.get(element["url"]).content == LARGE
+    assert gateway.client.delete(f"/v1/sessions/{session}").status_code == 204
+    assert [name for name in storage.names() if name.startswith(session)] == [another]

@@ -23,11 +23,12 @@ from stepwire_core.documents import Snapshot, StepDocument
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.events import NewEvent, delta_event, step_event
 from stepwire_core.ids import new_id
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog, open_log
+from stepwire_core.keys import Channels, SessionKeys
+from stepwire_core.log import Batch, EventLog, LogTail, open_log
 from stepwire_core.pubsub import PubSubLink
 from stepwire_core.settings import Settings
 from stepwire_core.sockets import Pool
+from stepwire_gateway._feed import Feed, Subscriber
 from stepwire_gateway._frames import Frame
 from stepwire_gateway.hub import Hub, Reading
 
@@ -677,38 +678,20 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_a_reader_does_not_join_behind_news_that_nobody_reads_for(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The feed's last reader leaves while it reads for a hole; another one is just catching up."""
-    settings = settings.model_copy(update={"tail_check_s": 1_000})
-    async with running(settings) as (hub, session):
-        await session.write(1)
-        first, second = Reader(), await hub.open(session.id, None)
-        following = asyncio.create_task(first.read(hub, session.id))
-        await first.until(lambda: bool(first.frames))
-        on_message, handled = hub._link._on_message, asyncio.Event()
-        monkeypatch.setattr(hub._link, "_on_message", lambda *_: handled.set())
-        await session.write(1)
-        await handled.wait()
-        handled.clear()
-
-        def leave(channel: bytes, payload: bytes) -> None:
-            # The feed is told of the hole, and has nobody to read for any more.
-            on_message(channel, payload)
-            following.cancel()
-            handled.set()
-
-        monkeypatch.setattr(hub._link, "_on_message", leave)
-        await session.write(1)
-        await handled.wait()
-        await asyncio.gather(following, return_exceptions=True)
-        async with aclosing(second.batches()) as batches, asyncio.timeout(LIMIT_S):
-            seqs: list[int] = []
-            while not seqs or seqs[-1] < 3:
-                seqs += [frame.cursor.seq for frame in await anext(batches)]
-        assert seqs == [1, 2, 3]
-        await second.aclose()
+async def test_a_reader_does_not_join_behind_news_that_it_has_not_read_for() -> None:
+    """Those who read for them may have left meanwhile; what is not in the log is forgotten."""
+    feed = Feed("session")
+    assert feed.join(Subscriber(Cursor(1, 2), 1_000))
+    feed.hear_of(Cursor(1, 4))
+    assert not feed.join(Subscriber(Cursor(1, 3), 1_000))
+    assert feed.join(Subscriber(Cursor(1, 4), 1_000))
+    # More news come while the log is read.
+    heard = feed.heard
+    feed.hear_of(Cursor(1, 6))
+    feed.has_read_up_to(Cursor(1, 4), heard)
+    assert not feed.join(Subscriber(Cursor(1, 4), 1_000))
+    feed.has_read_up_to(Cursor(1, 4), feed.heard)
+    assert feed.join(Subscriber(Cursor(1, 4), 1_000))
 
 
 @pytest.mark.parametrize(
@@ -741,7 +724,7 @@ async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapsh
         lost = await session.write(1)
         reading = await hub.open(session.id, None)
         keys = SessionKeys.of(session.id)
-        await session.redis.delete(keys.log, keys.state)
+        await session.redis.delete(keys.log)
         older = Cursor(lost.epoch - 1_000, 0)
         await session.redis.hset(keys.meta, mapping={"epoch": older.epoch, "seq": older.seq})  # type: ignore[misc]
         await hub._check_tails([reading.feed])
@@ -751,3 +734,35 @@ async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapsh
         assert again.snapshot is not None
         assert again.cursor == older
         await reading.aclose()
+
+
+async def test_a_position_that_the_log_does_not_have_makes_no_reader_ask_for_it_again_and_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = settings.model_copy(update={"tail_check_s": 60.0})
+    async with running(patient) as (hub, session):
+        await session.write(3)
+        reading = await hub.open(session.id, None)
+        try:
+            channel = Channels.of(settings.redis_url).session(session.id)
+            await session.redis.publish(channel.decode(), "9999999999999\n8 step.delta r {}")
+            read, calls = hub.log.read, 0
+
+            async def counting(session_id: str, after: Cursor | None) -> LogTail | Snapshot:
+                nonlocal calls
+                calls += 1
+                return await read(session_id, after)
+
+            monkeypatch.setattr(hub.log, "read", counting)
+            async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
+                while reading.feed.position is None:  # noqa: ASYNC110 - nobody says so
+                    await asyncio.sleep(0)
+                await anext(batches)
+                following = asyncio.ensure_future(anext(batches))
+                while not reading.feed.subscribers and calls < 20:  # noqa: ASYNC110 - nor this
+                    await asyncio.sleep(0)
+                assert calls < 5
+                last = await session.write(1)
+                assert (await following)[-1].cursor == last
+        finally:
+            await reading.aclose()

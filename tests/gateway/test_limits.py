@@ -92,6 +92,27 @@ def test_a_subject_creates_so_many_sessions_in_an_hour(stack: Stack) -> None:
     assert gateway.client.post("/v1/sessions", headers=caller()).status_code == 201
 
 
+def test_a_subject_reads_so_often_in_a_minute_through_all_gateways(stack: Stack) -> None:
+    limit = {"STEPWIRE_MAX_READS_PER_MINUTE": "3"}
+    one, other = (stack.gateway(port=None, **AUTH, **limit) for _ in range(2))
+    eager, session = caller(), new_session(one, bearer(API_KEY))
+    path = f"/v1/sessions/{session}"
+    assert one.client.get(path, headers=eager).status_code == 200
+    for gateway in (one, other):
+        with gateway.client.stream("GET", f"{path}/events", headers=eager) as stream:
+            assert next(line for line in stream.iter_lines() if line.startswith("event: snapshot"))
+    assert_too_much(other.client.get(path, headers=eager), "READS_PER_MINUTE", 60)
+    # An EventSource would give up for good on 429: it is told to come again.
+    for events in ("events", "runs/none/events"):
+        refused = one.client.get(f"{path}/{events}", headers=eager)
+        assert (refused.status_code, refused.text) == (200, "retry: 3000\n\n")
+    # Writing is not reading, somebody else is not he, and a backend speaks for many.
+    assert send(one, session, eager).status_code == 202
+    assert other.client.get(path, headers=caller()).status_code == 200
+    for _ in range(5):
+        assert one.client.get(path, headers=bearer(API_KEY)).status_code == 200
+
+
 def test_without_authentication_an_address_counts_but_not_this_machine(stack: Stack) -> None:
     gateway = stack.gateway(
         STEPWIRE_MAX_MESSAGES_PER_MINUTE="2", STEPWIRE_MAX_STREAMS_PER_ADDRESS="1"

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sse import events
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.connections import ServerId, connect
+from stepwire_core.connections import connect
 from stepwire_core.ids import new_id
 from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
@@ -129,7 +129,7 @@ async def test_streams_and_what_they_carry_are_counted(gateway: Gateway) -> None
 @pytest.fixture
 def hub(server: EmbeddedServer) -> Hub:
     settings = Settings(redis_url=server.url)
-    return Hub(EventLog(connect(server.url), ServerId(), settings), settings)
+    return Hub(EventLog(connect(server.url), settings), settings)
 
 
 def test_every_count_of_the_hub_has_its_own_metric(hub: Hub) -> None:

@@ -51,7 +51,7 @@ from stepwire_core.events import (
     run_start_event,
     step_event,
 )
-from stepwire_core.ids import new_id
+from stepwire_core.ids import emitter_producer, new_id, run_producer
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, open_log
 from stepwire_core.settings import Settings
@@ -174,7 +174,7 @@ class Producer:
     """An attempt of a run, or an emitter: numbers its events, and may repeat a call."""
 
     def __init__(self, run_id: str = "", attempt: int = 0) -> None:
-        self.name = new_id()
+        self.name = run_producer(run_id, attempt) if run_id else emitter_producer()
         self.run_id = run_id
         self.attempt = attempt
         self.first = 1
@@ -471,6 +471,31 @@ class Delivery(RuleBasedStateMachine):
         log = SessionKeys.of(self.session_id).log
         self.run(self._insist(lambda: self.redis.xtrim(log, maxlen=keep, approximate=False)))
 
+    @precondition(lambda self: self.exists)
+    @rule(name=strategies.sampled_from(("log", "tail")))
+    def a_key_of_the_log_is_evicted(self, name: str) -> None:
+        key = f"{SessionKeys.of(self.session_id).channel}:{name}"
+        self.run(self._insist(lambda: self.redis.delete(key)))
+
+    @precondition(lambda self: self.exists and self.settings.tail_check_s < NEVER_S)
+    @rule()
+    def the_state_is_evicted(self) -> None:
+        """The session is gone, for all, as soon as it is noticed."""
+        self.run(self._lose_state())
+
+    async def _lose_state(self) -> None:
+        state = SessionKeys.of(self.session_id).state
+        await self._insist(lambda: self.redis.delete(state))
+        with pytest.raises(SessionNotFound):
+            await self._insist(lambda: self.log.snapshot(self.session_id))
+        self._forget()
+
+    @precondition(lambda self: self.settings.tail_check_s < NEVER_S)
+    @rule()
+    def the_library_is_flushed(self) -> None:
+        """The next event begins a new epoch, as after a restart, and nothing is lost."""
+        self.run(self._insist(lambda: self.redis.execute_command("FUNCTION", "FLUSH")))
+
     @rule()
     def the_news_connections_are_killed(self) -> None:
         command = ("CLIENT", "KILL", "TYPE", "pubsub")
@@ -487,6 +512,9 @@ class Delivery(RuleBasedStateMachine):
         base = SessionKeys.of(self.session_id).channel
         keys = await self._insist(lambda: self.redis.keys(f"{base}:*"))
         await self._insist(lambda: self.redis.delete(*keys))
+        self._forget()
+
+    def _forget(self) -> None:
         self.exists = False
         self.generation += 1
         self.model = Model()
@@ -518,6 +546,35 @@ class Delivery(RuleBasedStateMachine):
         self.model, self.exists = copy.deepcopy(self.saved[0]), self.saved[1]
         for client in self.everybody:
             client.may_go_back = True
+
+    @precondition(lambda self: self.settings.tail_check_s < NEVER_S)
+    @rule(
+        which=producers,
+        step_id=step_ids,
+        kept=strategies.integers(1, 5),
+        lost=strategies.integers(1, 150),
+        ended=strategies.booleans(),
+        seen=strategies.booleans(),
+    )
+    def the_server_crashes_while_text_is_streaming(
+        self, which: Any, step_id: str, kept: int, lost: int, ended: bool, seen: bool
+    ) -> None:
+        """Its tail was saved with a few pieces in it; clients are ahead of it afterwards."""
+        if not self._usable(which):
+            return
+        self.a_step(which, "step.start", step_id, None, "")
+        self._pieces(which, step_id, kept)
+        self.the_server_saves()
+        self._pieces(which, step_id, lost)
+        if ended:
+            self.a_step(which, "step.end", step_id, None, "the whole text")
+        if seen:
+            self.things_settle()
+        self.the_server_crashes()
+
+    def _pieces(self, which: Any, step_id: str, count: int) -> None:
+        for n in range(count):
+            self._send(which, [delta_event(step_id, f"{n} ")])
 
     # -- what must be true ----------------------------------------------------------------------
 

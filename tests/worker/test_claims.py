@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -15,7 +15,7 @@ from stepwire._lease import Lease, LeaseKeeper
 from stepwire._registration import Activity, Registration
 from stepwire_core.connections import connect
 from stepwire_core.errors import SideTaskFailed, StepwireError
-from stepwire_core.queue import RunQueue, RunRequest
+from stepwire_core.queue import JobKeys, RunQueue, RunRequest, about_key
 from stepwire_core.queued import read_queue
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Queue:
             await self.runs.enqueue(request, defer_s=defer_s)
 
     def run_id(self, name: str) -> str:
-        """Jobs of several queues have keys in common, so their ids must differ."""
+        """Says which queue it belongs to, so that :meth:`keys` finds all that is of it."""
         return f"{self.name.replace(':', '.')}.{name}"
 
     def names(self, leases: Sequence[Lease]) -> list[str]:
@@ -78,7 +78,7 @@ class Queue:
 
     async def lose(self, name: str) -> None:
         """Its worker has not been heard of for longer than a lease."""
-        await self.redis.delete(f"arq:in-progress:{self.run_id(name)}")
+        await self.redis.delete(JobKeys.of(self.name, self.run_id(name)).taken)
         await self.pass_time(name, int(self.settings.lease_s * 1000))
 
     def keeper(
@@ -275,7 +275,7 @@ async def test_a_cancelled_run_that_was_held_back_leaves_its_place_to_the_next(
     await queue.add("a", "gone", "b", "c", handler="slow")
     [a] = await queue.leases(worker, room=10)
     await queue.redis.zrem(queue.name, gone := queue.run_id("gone"))
-    await queue.redis.delete(f"arq:job:{gone}")
+    await queue.redis.delete(JobKeys.of(queue.name, gone).job)
     assert await queue.runs.take(queue.run_id("b"), 15) is not None
     await queue.runs.finish(queue.run_id("b"))
     await worker.settle(a, due_in_s=None)
@@ -384,3 +384,108 @@ async def test_leases_and_due_times_go_by_the_server_whatever_the_worker_thinks(
     await queue.worker.settle(a, due_in_s=0)
     await queue.worker.settle(b, due_in_s=60)
     assert await queue.claimed() == ["a"]
+
+
+async def inside(queue: Queue, call: Callable[[], Awaitable[Any]]) -> list[dict[str, int]]:
+    """What the calls of scripts have called, one after another."""
+    calls: list[dict[str, int]] = []
+
+    async def counted() -> dict[str, int]:
+        stats = await queue.redis.info("commandstats")
+        return {key.removeprefix("cmdstat_"): stat["calls"] for key, stat in stats.items()}
+
+    execute: Any = queue.redis.execute_command
+
+    async def counting(*args: Any, **options: Any) -> Any:
+        if args[0] != "EVALSHA":
+            return await execute(*args, **options)
+        before = await counted()
+        reply = await execute(*args, **options)
+        after = await counted()
+        names = after.keys() - {"info", "evalsha", "script|load"}
+        calls.append({name: after[name] - before.get(name, 0) for name in names})
+        return reply
+
+    queue.redis.execute_command = counting  # type: ignore[method-assign]
+    try:
+        await call()
+    finally:
+        queue.redis.execute_command = execute  # type: ignore[method-assign]
+    return calls
+
+
+async def test_a_claim_looks_at_few_jobs_at_a_time_and_at_the_body_of_none_that_it_leaves(
+    queue: Queue,
+) -> None:
+    worker = queue.new_worker({"slow": 150})
+    first = [f"first{number}" for number in range(150)]
+    await queue.add(*first, handler="slow")
+    await queue.claimed(worker, room=150)
+    await queue.add(*(f"slow{number}" for number in range(450)), handler="slow")
+    await queue.add("quick")
+    taken: list[str] = []
+
+    async def claim() -> None:
+        taken.extend(await queue.claimed(worker))
+
+    calls = await inside(queue, claim)
+    # None is between them and the one that no limit holds back.
+    assert taken == ["quick"]
+    assert sum(call.get("get", 0) for call in calls) == 1
+    assert len(calls) >= 4
+    assert all(sum(call.values()) < 1_200 for call in calls)
+
+
+async def test_the_same_run_may_be_in_two_queues(queue: Queue, settings: Settings) -> None:
+    other = Queue(queue.redis, settings.model_copy(update={"queue_name": f"{queue.name}.other"}))
+    request = RunRequest(session_id="s", run_id=queue.run_id("same"), handler="task")
+    for each in (queue, other):
+        await each.runs.enqueue(request)
+        assert await each.runs.has(request.run_id)
+    [here] = await queue.worker.claim(10, [])
+    assert here.request() is not None
+    [there] = await other.worker.claim(10, [])
+    assert there.request() is not None
+    await queue.worker.settle(here.lease, due_in_s=None)
+    assert not await queue.runs.has(request.run_id)
+    assert await other.runs.has(request.run_id)
+
+
+async def test_the_lost_worker_of_another_keeps_no_place_when_its_lease_is_over(
+    queue: Queue,
+) -> None:
+    worker = queue.new_worker({"slow": 2})
+    await queue.add("a", "b", "c", "d", handler="slow")
+    assert await queue.claimed(worker) == ["a", "b"]
+    await queue.lose("a")
+    assert await queue.claimed(worker, room=2) == ["a"]
+
+
+async def test_a_job_that_an_older_version_has_queued_is_executed_with_its_limits(
+    queue: Queue,
+) -> None:
+    await queue.add("a", "b", handler="slow", priority=2)
+    await queue.add("c", handler="quick")
+    for name in ("a", "b", "c"):
+        run_id = queue.run_id(name)
+        await queue.redis.rename(JobKeys.of(queue.name, run_id).job, f"arq:job:{run_id}")
+    await queue.redis.delete(about_key(queue.name))
+    worker = queue.new_worker({"slow": 1})
+    claimed = await worker.claim(10, [])
+    assert queue.names([each.lease for each in claimed]) == ["a", "c"]
+    requests = [each.request() for each in claimed]
+    assert [request and request["handler"] for request in requests] == ["slow", "quick"]
+    for each in claimed:
+        await worker.settle(each.lease, due_in_s=None)
+    [b] = await queue.leases(worker)
+    await worker.settle(b, due_in_s=None)
+    assert await queue.keys() == set()
+
+
+async def test_a_job_that_has_expired_is_claimed_without_its_body(queue: Queue) -> None:
+    await queue.add("a")
+    await queue.redis.delete(JobKeys.of(queue.name, queue.run_id("a")).job, about_key(queue.name))
+    [expired] = await queue.worker.claim(10, [])
+    assert (expired.job, expired.request(), expired.tried) == (None, None, 1)
+    await queue.worker.settle(expired.lease, due_in_s=None)
+    assert await queue.keys() == set()

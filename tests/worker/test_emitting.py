@@ -12,7 +12,6 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -142,7 +141,7 @@ def updates() -> None:
 
 def async_generators() -> None:
     @cl.step
-    async def stream() -> Any:
+    async def stream() -> AsyncIterator[str]:
         for _ in range(30):
             yield TEXT
 
@@ -369,7 +368,9 @@ async def test_a_demoted_primary_that_keeps_its_connections_is_left_for_the_new_
             await asyncio.wait_for(producer.flush(), LIMIT_S)
             state = f"stepwire:{{{session_id}}}:state"
             new.replicaof("127.0.0.1", str(own_server.port))
-            await asyncio.to_thread(wait_until, lambda: new.hexists(state, "s:a"), "a replica")
+            await asyncio.to_thread(
+                wait_until, lambda: bool(new.hexists(state, "s:a")), "a replica"
+            )
             new.execute_command("REPLICAOF NO ONE")
             old.replicaof("127.0.0.1", str(second.port))
             address.target = second.port

@@ -217,7 +217,7 @@ async def test_the_first_append_after_a_crash_knows_that_it_reached_another_proc
             server.start()
             with SyncRedis.from_url(server.url) as redis:
                 # As others have done who were quicker: else the script's absence tells us.
-                redis.script_load(APPEND.source)
+                APPEND.load_sync(redis)
             if writer == "publisher":
                 start(producer, "b")
                 await asyncio.wait_for(producer.flush(), LIMIT_S)
@@ -228,3 +228,19 @@ async def test_the_first_append_after_a_crash_knows_that_it_reached_another_proc
                 await log.append(batch)
             top = Cursor.parse((await log.snapshot(session_id)).cursor)
             assert top.epoch > seen.epoch
+
+
+async def test_a_removal_that_takes_several_calls_holds_up_nothing_and_loses_nothing(
+    settings: Settings, session_id: str
+) -> None:
+    async with publishing(settings, session_id) as (publisher, log):
+        producer = publisher.producer("p", session_id, "run", 1)
+        start(producer, "root")
+        for number in range(1_500):
+            step = a_step(session_id, f"s{number}", parent_id="root", run_id="run", attempt=1)
+            producer.publish(step_event("step.start", step))
+        producer.publish(remove_event("root"))
+        for number in range(200):
+            start(producer, f"after{number}")
+        await asyncio.wait_for(producer.flush(), LIMIT_S)
+        assert list(await outputs(log, session_id)) == [f"after{n}" for n in range(200)]

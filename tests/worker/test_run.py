@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis import Redis
 
 import stepwire as cl
 from bench import Bench
@@ -13,7 +14,8 @@ from stepwire._handlers import collecting
 from stepwire._run import Runner
 from stepwire_core.errors import RunFenced
 from stepwire_core.events import delta_event, run_start_event, step_event
-from stepwire_core.ids import new_id
+from stepwire_core.ids import new_id, run_producer
+from stepwire_core.keys import SessionKeys
 from stepwire_core.queue import RunRequest
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +110,9 @@ async def test_stopping_the_worker_interrupts_the_run_and_goes_on_stopping(
 async def _lost_attempt(bench: Bench, run_id: str) -> None:
     """What a worker leaves that dies in the middle: two nested steps open, text streaming."""
     attempt = (await bench.log.begin_run(bench.session_id, run_id, "lost")).attempt
-    producer = bench.publisher.producer(f"{run_id}.{attempt}", bench.session_id, run_id, attempt)
+    producer = bench.publisher.producer(
+        run_producer(run_id, attempt), bench.session_id, run_id, attempt
+    )
     run = {"run_id": run_id, "attempt": attempt}
     outer = a_step(bench.session_id, f"outer-{attempt}", name="outer", **run)
     inner = a_step(bench.session_id, f"inner-{attempt}", name="inner", parent_id=outer.id, **run)
@@ -170,6 +174,22 @@ async def test_a_worker_that_died_before_its_first_event_still_gets_an_end(bench
     run = await bench.run(handler, run_id=run_id)
     assert (run.status, run.will_retry) == ("interrupted", False)
     assert await bench.types() == ["run.end"]
+
+
+async def test_a_lost_attempt_whose_session_cannot_be_read_is_ended_all_the_same(
+    bench: Bench,
+) -> None:
+    run_id = new_id()
+    await _lost_attempt(bench, run_id)
+    with Redis.from_url(bench.settings.redis_url) as redis:
+        redis.hset(SessionKeys.of(bench.session_id).state, "s:junk", "0000000000000001  {no JSON")
+    with collecting() as handlers:
+        handlers.add("task", lambda: None)
+    request = RunRequest(session_id=bench.session_id, run_id=run_id, handler="task")
+    await Runner(handlers, bench.log, bench.publisher, bench.settings).execute(request)
+    run = await bench.log.run(bench.session_id, run_id)
+    assert run is not None
+    assert (run.status in ("error", "interrupted"), run.will_retry) == (True, False)
 
 
 async def test_a_run_that_is_over_is_not_run_again(bench: Bench) -> None:

@@ -8,7 +8,8 @@ import multiprocessing
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from typing import cast
 
 import pytest
 
@@ -18,6 +19,7 @@ from stepwire._context import current_frame
 from stepwire._process import used_as_process_publisher
 from stepwire._producer import Producer, Put
 from stepwire_core.ids import new_id
+from stepwire_core.keys import SessionKeys
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +49,50 @@ async def test_what_a_block_has_emitted_is_stored_when_it_is_left(here: Bench) -
         await step.stream_token("half")
     stored = (await here.steps())["by hand"]
     assert (stored.status, stored.output) == ("ok", "half")
+
+
+async def numbers(here: Bench) -> int:
+    """Of how many producers the log remembers where they were."""
+    reply = here.log.redis.hkeys(SessionKeys.of(here.session_id).meta)
+    fields = await cast("Awaitable[list[bytes]]", reply)
+    return sum(field.startswith(b"p:") for field in fields)
+
+
+async def test_blocks_that_were_left_leave_no_number_in_their_session(here: Bench) -> None:
+    for number in range(20):
+        with cl.session(here.session_id), cl.Step(f"sync {number}"):
+            pass
+        async with cl.session(here.session_id), cl.Step(f"async {number}"):
+            pass
+        with cl.session(here.session_id):
+            pass
+    assert len((await here.snapshot()).steps) == 40
+    await asyncio.to_thread(here.publisher.close)
+    assert await numbers(here) == 0
+
+
+async def test_a_task_that_outlives_its_block_goes_on_emitting(here: Bench) -> None:
+    left = asyncio.Event()
+
+    async def work() -> None:
+        async with cl.Step("outlives") as step:
+            await step.stream_token("before ")
+            await left.wait()
+            await step.stream_token("after")
+
+    async with cl.session(here.session_id), cl.Step("first"):
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+    # When this one is stored, the first block is forgotten.
+    with cl.session(here.session_id), cl.Step("another"):
+        pass
+    left.set()
+    async with asyncio.timeout(LIMIT_S):
+        await task
+    with cl.session(here.session_id), cl.Step("last"):
+        pass
+    assert set(await here.tree()) == {"first", "outlives", "another", "last"}
+    assert (await here.steps())["outlives"].output == "before after"
 
 
 async def test_a_session_is_made_by_its_first_step(here: Bench) -> None:

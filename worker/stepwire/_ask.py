@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 from stepwire._message import Said
 from stepwire._question import Question
 from stepwire._text import jsonable
+from stepwire._threads import in_thread
 from stepwire_core.clock import after, now
 from stepwire_core.documents import (
     ASSISTANT_MESSAGE,
@@ -293,7 +293,7 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
             if not document:
                 raise ElementNotFound(scope.session_id, id_)
             documents.append(document)
-        files = await asyncio.to_thread(scope.downloads.fetch, scope, documents)
+        files = await in_thread(scope.downloads.fetch, scope, documents) if documents else []
         return [
             AskFileResponse(
                 id=document.id,

@@ -13,6 +13,8 @@ from stepwire._publisher import Publisher
 from stepwire._registration import Activity, Registration
 from stepwire._run import Runner
 from stepwire._signals import Signals
+from stepwire._threads import in_thread, threads_left
+from stepwire._user_code import UserCode
 from stepwire_core.dead_letters import DeadLetters
 from stepwire_core.log import open_log
 from stepwire_core.queue import RunQueue
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from stepwire._claims import Claims
     from stepwire._handlers import Handlers
-    from stepwire._places import Places
+    from stepwire._slots import Slots
     from stepwire_core.settings import Settings
     from stepwire_core.supervision import Fail
 
@@ -38,7 +40,7 @@ async def assembled(
     settings: Settings,
     redis: Redis,
     claims: Claims,
-    places: Places,
+    slots: Slots,
     *,
     stopping: Callable[[], bool],
     fail: Fail,
@@ -51,7 +53,8 @@ async def assembled(
         settings,
         handlers.functions,
         activity,
-        places_taken=lambda: places.taken,
+        places_taken=lambda: slots.taken,
+        left_behind=lambda: UserCode.left_behind() + threads_left(),
         stopping=stopping,
         stalled=claims.is_stalled,
     )
@@ -59,8 +62,8 @@ async def assembled(
         settings,
         registration,
         claims.token,
-        running=places.leases,
-        lost=lambda leases: loop.call_soon_threadsafe(places.lose, leases),
+        running=slots.leases,
+        lost=lambda leases: loop.call_soon_threadsafe(slots.lose, leases),
         poke_loop=lambda: loop.call_soon_threadsafe(keeper.loop_answers),
         fail=lambda error: loop.call_soon_threadsafe(fail, error),
     )
@@ -71,7 +74,7 @@ async def assembled(
             lambda error: loop.call_soon_threadsafe(fail, as_reason("stepwire-publisher", error)),
         ) as publisher,
     ):
-        signals = Signals(log)
+        signals = Signals(log, settings)
         with keeper:
             async with signals.listening(fail):
                 runner = Runner(
@@ -81,7 +84,6 @@ async def assembled(
                     settings,
                     signals=signals,
                     queue=RunQueue(redis, settings.queue_name),
-                    resting=places.resting,
                     activity=activity,
                     dead_letters=DeadLetters(redis, settings),
                 )
@@ -104,4 +106,4 @@ async def _publishing(
         with used_as_process_publisher(publisher):
             yield publisher
     finally:
-        await asyncio.to_thread(publisher.close)
+        await in_thread(publisher.close)

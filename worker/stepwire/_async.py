@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from stepwire._context import current_frame
-from stepwire_core.errors import InvalidArgument
+from stepwire._threads import in_thread
+from stepwire_core.errors import InvalidArgument, RunEnded
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,14 +25,15 @@ def make_async(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
     """A synchronous function as a coroutine function: it runs in a thread, with its place in the
     tree.
 
-    For code that blocks: ``answer = await cl.make_async(slow)(question)``. A cancellation does not
-    stop the thread: its result is dropped, and what it shows after the end of the run raises
-    :class:`RunEnded` there.
+    For code that blocks: ``answer = await cl.make_async(slow)(question)``. Each call has a thread
+    of its own, so it begins at once, whatever else blocks. A cancellation does not stop the thread:
+    its result is dropped, and what it shows after the end of the run raises :class:`RunEnded`
+    there.
     """
 
     @functools.wraps(function)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.to_thread(function, *args, **kwargs)
+        return await in_thread(function, *args, **kwargs)
 
     return wrapper
 
@@ -44,6 +47,7 @@ def run_sync(coroutine: Coroutine[Any, Any, R]) -> R:
     Raises:
         InvalidArgument: called on the event loop itself, which would wait for itself: await it
             there.
+        RunEnded: the run has ended meanwhile, as by its time limit; the coroutine is cancelled.
     """
     try:
         asyncio.get_running_loop()
@@ -54,7 +58,16 @@ def run_sync(coroutine: Coroutine[Any, Any, R]) -> R:
         raise InvalidArgument(
             "run_sync was called in asynchronous code: await the coroutine instead"
         )
-    loop = current_frame("run_sync").scope.loop
-    if loop is None or not loop.is_running():
+    scope = current_frame("run_sync").scope
+    if scope.loop is None or not scope.loop.is_running():
         return asyncio.run(coroutine)
-    return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+    call = asyncio.run_coroutine_threadsafe(coroutine, scope.loop)
+    scope.calls.add(call)
+    try:
+        return call.result()
+    except concurrent.futures.CancelledError:
+        if not scope.calls.is_closed:
+            raise
+        raise RunEnded(scope.session_id, scope.run_id) from None
+    finally:
+        scope.calls.remove(call)

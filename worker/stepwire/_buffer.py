@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from stepwire_core.errors import RunEnded, SessionFull, StepwireError
 from stepwire_core.events import ALWAYS_TAKEN, NewEvent, delta_event
+from stepwire_core.ids import emitter_producer
 from stepwire_core.log import Batch
 
 if TYPE_CHECKING:
@@ -115,6 +116,17 @@ class Source:
         self._next += len(events)
         return batch
 
+    def last_batch(self) -> Batch:
+        """What lets the log forget how far it has come; what comes after it has a new name."""
+        batch = Batch(self.session_id, (), producer=self.name, forget=True)
+        self.name, self._next = emitter_producer(), 1
+        return batch
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the log has a number of it."""
+        return self._next > 1 and self.failure is None
+
     def stored(self, top: Cursor) -> None:
         self._epoch = str(top.epoch)
 
@@ -148,10 +160,19 @@ class Call:
     count: int = 0
     """Events that it settles."""
     batch: Batch | None = None
+    forgets: bool = False
+    """It has no events: it lets the log forget its source."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to send."""
+        return not (self.items or self.forgets)
 
     def prepared(self) -> Batch:
         """The batch, built once: a repeated call carries the same sequence."""
-        if self.batch is None:
+        if self.batch is None and self.forgets:
+            self.batch = self.source.last_batch()
+        elif self.batch is None:
             self.batch = self.source.next_batch(
                 [item.event() if isinstance(item, Delta) else item for item in self.items]
             )
@@ -272,6 +293,12 @@ class Buffer:
         delta = Delta(step_id, text_field, replace, [text], size)
         self._add(source, delta, size, weight)
         return self.weight
+
+    def forget(self, source: Source) -> None:
+        """Let the log forget an emitter of which nothing waits or is under way; otherwise a call
+        that is repeated after that would be stored twice."""
+        if self.refusal is None and source.is_known and source.taken == source.settled:
+            self._calls.append(Call(source, self._clock(), forgets=True))
 
     def seal(self, source: Source) -> None:
         """From here on it takes only what ends something, and the end of the run."""

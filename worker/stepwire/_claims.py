@@ -13,10 +13,11 @@ from stepwire_core.connections import QUICK_S, translated
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.ids import new_id
 from stepwire_core.jobs import stored_job
-from stepwire_core.queue import RUN_FUNCTION, queue_keys, queue_script
+from stepwire_core.queue import RUN_FUNCTION, queue_keys
+from stepwire_core.scripts import queue_script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -113,17 +114,33 @@ class Claims:
         Not those of ``own``, which this worker still executes although it may have lost them: two
         attempts of one here would share what arq and we keep under its id.
         """
+        own, taken, more = list(own), list[Claimed](), True
+        while more:
+            try:
+                claimed, more = await self._claim_some(room - len(taken), own)
+            except StoreUnavailable:
+                if not taken:
+                    raise
+                break
+            taken += claimed
+            more = more and len(taken) < room
+        return taken
+
+    async def _claim_some(self, room: int, own: Sequence[str]) -> tuple[list[Claimed], bool]:
+        """As many as one call takes, which is not to hold up Redis; and whether there may be
+        more."""
         limits = [len(self._limits) // 2, *self._limits]
         args = [self.token, self._lease_ms, room, self._per_subject, *limits, *own]
         async with translated(self._redis):
             reply = await self._claim(keys=self._keys, args=args)
         self._answered()
-        self._server_ms, until_ms, *taken = cast("list[Any]", reply)
+        self._server_ms, until_ms, more, *taken = cast("list[Any]", reply)
         self._seen_at = time.monotonic()
-        return [
+        claimed = [
             Claimed(Lease(job_id.decode(), until_ms, [slot.decode() for slot in slots]), tried, job)
             for job_id, tried, job, slots in taken
         ]
+        return claimed, bool(more)
 
     async def settle(self, lease: Lease, *, due_in_s: float | None) -> None:
         """Take a job off the queue, or give it back, due after that time; its slots are free.

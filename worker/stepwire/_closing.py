@@ -1,16 +1,17 @@
-"""What ends an attempt that cannot end itself, since its worker has died."""
+"""What ends an attempt that cannot end itself: its worker has died, or we are at fault."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.clock import now
-from stepwire_core.documents import ErrorInfo, Snapshot, StepDocument
+from stepwire_core.documents import EndStatus, ErrorInfo, RunDocument, Snapshot, StepDocument
 from stepwire_core.events import NewEvent, ask_end_event, step_event
 from stepwire_core.runs import end_events, first_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from stepwire_core.queue import RunRequest
 
@@ -19,10 +20,18 @@ DEAD_WORKER: Final = ErrorInfo(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RunFault:
+    """How an attempt ended that could not end itself, and what was left open with it."""
+
+    status: EndStatus
+    error: ErrorInfo
+
+
 def closing_events(
-    snapshot: Snapshot, request: RunRequest, lost_attempt: int, *, retry: bool
+    snapshot: Snapshot, request: RunRequest, attempt: int, fault: RunFault, *, retry: bool
 ) -> list[NewEvent]:
-    """What ends a lost attempt: what it asked, its open steps, the deepest first, then the run."""
+    """What ends such an attempt: what it asked, its open steps, the deepest first, then the run."""
     ts = now()
     asks = [ask for ask in snapshot.asks if ask.run_id == request.run_id and ask.status == "open"]
     open_steps = [
@@ -36,26 +45,34 @@ def closing_events(
     ]
     for step in sorted(open_steps, key=_depth(snapshot), reverse=True):
         ended = step.model_copy(
-            update={"status": "interrupted", "error": DEAD_WORKER, "ended_at": ts, "ts": ts}
+            update={"status": "interrupted", "error": fault.error, "ended_at": ts, "ts": ts}
         )
         events.append(step_event("step.end", ended))
     run = snapshot.run(request.run_id)
+    return [*events, *run_closing_events(run, request, attempt, fault, retry=retry)]
+
+
+def run_closing_events(
+    run: RunDocument | None, request: RunRequest, attempt: int, fault: RunFault, *, retry: bool
+) -> Sequence[NewEvent]:
+    """What ends the run alone; ``run`` as it stands in the state."""
+    ts = now()
     if run is None:
         # It died between its beginning and its first event.
-        run = first_document(request, lost_attempt)
+        run = first_document(request, attempt)
         unfinished = not retry
     else:
         unfinished = run.status == "running" or (run.will_retry and not retry)
-    if unfinished:
-        end = {
-            "status": "interrupted",
-            "error": DEAD_WORKER,
-            "will_retry": retry,
-            "ended_at": ts,
-            "ts": ts,
-        }
-        events += end_events(run.model_copy(update=end), request)
-    return events
+    if not unfinished:
+        return ()
+    end = {
+        "status": fault.status,
+        "error": fault.error,
+        "will_retry": retry,
+        "ended_at": ts,
+        "ts": ts,
+    }
+    return end_events(run.model_copy(update=end), request)
 
 
 def _depth(snapshot: Snapshot) -> Callable[[StepDocument], int]:

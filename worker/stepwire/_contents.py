@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from typing import IO, TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
+from stepwire._belongings import Belongings
 from stepwire._producer import Producer, Silent
 from stepwire_core.backoff import Backoff
 from stepwire_core.connections import translated_sync
-from stepwire_core.documents import ElementDocument
 from stepwire_core.errors import (
     ElementNotFound,
     ElementTooLarge,
@@ -19,10 +18,9 @@ from stepwire_core.errors import (
     StepwireError,
     StoreUnavailable,
 )
-from stepwire_core.keys import SessionKeys
+from stepwire_core.keys import LIFE, SessionKeys, object_folder
 from stepwire_core.log import APPEND, KEEP, Batch, check_kept
 from stepwire_core.objects import Objects
-from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +40,6 @@ class ContentStore:
     def __init__(self, publisher: Publisher) -> None:
         self._settings = publisher.settings
         self._redis = publisher.redis
-        self._server_id = publisher.server_id
         self._objects = Objects.open(self._settings)
 
     def check(self, what: str, size: int) -> None:
@@ -80,7 +77,7 @@ class ContentStore:
         if isinstance(producer, Silent):
             return
         if self._objects is not None and size > self._settings.elements_redis_bytes:
-            self._objects.put(producer.session_id, element_id, file)
+            self._objects.put(self._folder_for(producer), element_id, file)
         else:
             self._keep(producer, element_id, file.read())
 
@@ -98,7 +95,13 @@ class ContentStore:
         content = cast("bytes | None", reply)
         if content is not None:
             file.write(content)
-        elif self._objects is None or not self._objects.save(session_id, element_id, file):
+            return
+        folder = None if self._objects is None else self._folder(session_id)
+        if (
+            self._objects is None
+            or folder is None
+            or not self._objects.save(folder, element_id, file)
+        ):
             raise ElementNotFound(session_id, element_id)
 
     @property
@@ -112,11 +115,8 @@ class ContentStore:
         Raises:
             StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
         """
-        with translated_sync(self._redis):
-            state = self._redis.hgetall(SessionKeys.of(session_id).state)
-        # redis-py types its commands for both of its clients at once.
-        return _elements_below(
-            cast("dict[bytes, bytes]", state), step_id, self._settings.elements_redis_bytes
+        return Belongings(self._redis, session_id).elements_above(
+            self._settings.elements_redis_bytes, step_id
         )
 
     def remove_objects(self, session_id: str, element_ids: Sequence[str]) -> None:
@@ -127,12 +127,46 @@ class ContentStore:
         if self._objects is None:
             return
         try:
-            self._objects.remove(session_id, element_ids)
+            # Of a session that is gone, whoever deletes it deletes them too.
+            if (folder := self._folder(session_id)) is not None:
+                self._objects.remove(folder, element_ids)
         except StoreUnavailable:
             logger.warning(
                 "removed elements are left in object storage",
                 extra={"session_id": session_id, "element_ids": list(element_ids)},
             )
+
+    def _folder_for(self, producer: Producer) -> str:
+        """Where the objects of the producer's session are, which it may make.
+
+        Raises:
+            SessionNotFound: it is not there, and the producer does not make it.
+        """
+        session_id = producer.session_id
+        folder = self._folder(session_id)
+        if folder is None and producer.creates:
+            with translated_sync(self._redis):
+                self._create(session_id)
+            folder = self._folder(session_id)
+        if folder is None:
+            raise SessionNotFound(session_id)
+        return folder
+
+    def _folder(self, session_id: str) -> str | None:
+        """Where the objects of a session are; None if it is not there."""
+        with translated_sync(self._redis):
+            reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
+        # redis-py types its commands for both of its clients at once.
+        epoch, born = cast("list[bytes | None]", reply)
+        return None if epoch is None else object_folder(session_id, (born or b"").decode())
+
+    def _create(self, session_id: str) -> None:
+        """The element is the first thing that is emitted into a new session."""
+        batch = Batch(session_id, (), create=True)
+        args = batch.script_args(self._settings)
+        reply = APPEND.sync(self._redis, SessionKeys.of(session_id), *args)
+        if isinstance(result := batch.result(reply), StepwireError):
+            raise result
 
     def _keep(self, producer: Producer, element_id: str, content: bytes) -> None:
         give_up_at = time.monotonic() + self._settings.publish_timeout_s
@@ -163,37 +197,8 @@ class ContentStore:
                 raise
         else:
             return
-        # The element is the first thing that is emitted into a new session.
-        batch = Batch(producer.session_id, (), create=True)
-        server = self._server_id.known_sync(self._redis)
-        reply = APPEND.sync(self._redis, keys, *batch.script_args(self._settings, server))
-        if isinstance(result := batch.result(reply), StepwireError):
-            raise result
+        self._create(producer.session_id)
         check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
-
-
-def _elements_below(state: dict[bytes, bytes], step_id: str, larger_than: int) -> list[str]:
-    steps: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    elements: defaultdict[bytes, list[str]] = defaultdict(list)
-    for field, value in state.items():
-        _, parent, document = value.split(b" ", 2)
-        if field.startswith(b"s:"):
-            steps[parent].append(field[2:])
-        elif field.startswith(b"e:"):
-            id_ = field[2:].decode()
-            element = readable(ElementDocument, document, "element", id_)
-            # Of one that cannot be read, whatever bytes there are go, too.
-            if element is None or (element.size or 0) > larger_than:
-                elements[parent].append(id_)
-    found, waiting, seen = [], [step_id.encode()], set()
-    while waiting:
-        step = waiting.pop()
-        # A parent that comes from a user may point in a circle.
-        if step not in seen:
-            seen.add(step)
-            found += elements[step]
-            waiting += steps[step]
-    return found
 
 
 _stores: WeakKeyDictionary[Publisher, ContentStore] = WeakKeyDictionary()

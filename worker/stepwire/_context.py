@@ -9,6 +9,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stepwire._calls import Calls
 from stepwire_core.errors import NoActiveSession
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from stepwire_core.queue import RunRequest
 
 logger = logging.getLogger("stepwire.context")
+
+
+Resting = Callable[[], AbstractAsyncContextManager[object]]
+"""While the block runs, a handler waits for something, and others may have its slot."""
 
 
 class Open(Protocol):
@@ -83,13 +88,15 @@ class Scope:
     """Where the handler runs."""
     signals: Signals | None = None
     """How the handler hears of a person's answer; None: it has to look."""
-    resting: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
+    resting: Resting = nullcontext
     """While the block runs, the handler waits for a person and takes no place in the worker."""
     subject: str | None = None
     """Who has asked for the run, and so for what it enqueues."""
     priority: int = 0
     queue: Enqueues | None = None
     """Where tasks go that the handler awaits; None: it has to connect."""
+    calls: Calls = field(default_factory=Calls)
+    """What threads of the handler wait for on its loop."""
     open: dict[str, Open] = field(default_factory=dict)
     """Begun and not ended, in the order of their beginnings."""
     libraries: list[Library] = field(default_factory=list)
@@ -116,8 +123,8 @@ class Scope:
             try:
                 item._end(status)
             except Exception:
-                # Whatever a handler has put into one of them, the others are ended.
-                logger.exception("something could not be ended", extra={"id": id_})
+                # A handler may have put anything into it. What else is open is ended all the same.
+                logger.exception("something could not be ended properly", extra={"id": id_})
 
 
 @dataclass(frozen=True, slots=True)

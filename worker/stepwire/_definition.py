@@ -28,7 +28,7 @@ class Definition:
         while frame is not None and frame.f_globals.get("__name__") in (__name__, module):
             frame = frame.f_back
         if frame is None:
-            raise RuntimeError(f"{module} was called by nobody")
+            raise RuntimeError(f"{module} has no caller")
         file = os.path.abspath(frame.f_code.co_filename)  # noqa: PTH100 - may be "<stdin>"
         return cls(file, frame.f_lineno, frame.f_code, frame.f_lasti)
 

@@ -39,7 +39,9 @@ class Downloads:
 
     def _fetch(self, scope: Scope, document: ElementDocument) -> Element:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="stepwire-")
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="stepwire-", ignore_cleanup_errors=True
+            )
         path = Path(self._folder.name, document.id + _suffix(document.name))
         with path.open("wb") as file:
             content_store(scope.producer).save(document.session_id, document.id, file)

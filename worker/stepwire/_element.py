@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import hashlib
 import io
@@ -25,6 +24,7 @@ from stepwire._attributes import Checked, own_id, text, text_or_none
 from stepwire._contents import content_store
 from stepwire._context import current_frame
 from stepwire._text import jsonable
+from stepwire._threads import in_thread
 from stepwire_core import media_types
 from stepwire_core.clock import now
 from stepwire_core.documents import ElementDisplay, ElementDocument
@@ -162,7 +162,7 @@ class Element:
         frame = current_frame(f"element {self.name!r}")
         step_id = frame.parent_id if for_id is None else check_id(for_id, "step")
         if self._state in ("new", "removed"):
-            await asyncio.to_thread(self._store, frame.scope, step_id)
+            await in_thread(self._store, frame.scope, step_id)
         frame.scope.producer.publish(*self._announcement())
         await frame.scope.producer.room()
         return self
@@ -181,7 +181,7 @@ class Element:
         if self.url is None:
             # After the event is stored: nobody is to be shown what is not there.
             await scope.producer.flush()
-            await asyncio.to_thread(
+            await in_thread(
                 content_store(scope.producer).remove_objects, scope.session_id, [self.id]
             )
 

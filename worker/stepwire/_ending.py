@@ -41,6 +41,11 @@ class Ending:
         return Ending("error", ErrorInfo.of(full))
 
 
+FAULT: Final = ErrorInfo(
+    type="InternalError",
+    message="a fault in stepwire has ended this run; the log of its worker says which",
+)
+
 CANCELLED: Final = Ending("cancelled")
 
 BUSY: Final = Ending(

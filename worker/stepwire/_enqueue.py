@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 from stepwire._context import current_frame
 from stepwire._handlers import name_of_task
 from stepwire._user_session import store_changes
-from stepwire._waiting import waited_for
+from stepwire._waiting import patiently, waited_for
 from stepwire_core.documents import EVENT_HANDLERS, ErrorInfo, RunDocument
-from stepwire_core.errors import InvalidArgument, StepwireError, StoreUnavailable, TaskFailed
+from stepwire_core.errors import InvalidArgument, StepwireError, TaskFailed
 from stepwire_core.ids import new_id
 from stepwire_core.json_values import encoded
 from stepwire_core.queue import RunRequest, open_queue
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from stepwire._context import Enqueues, Scope
 
 logger = logging.getLogger("stepwire.enqueue")
-
-AGAIN_S: Final = 0.25
 
 CANCEL_TIMEOUT_S: Final = 5.0
 
@@ -80,8 +78,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
     name, arguments = _work(task, args, kwargs)
     digest = json.dumps([name, arguments], sort_keys=True)
     scope = frame.scope
-    limit = scope.producer.publisher.settings.max_event_bytes
-    require_size(f"what task {name!r} is to do", digest, limit)
+    settings = scope.producer.publisher.settings
+    require_size(f"what task {name!r} is to do", digest, settings.max_event_bytes)
     request = RunRequest(
         session_id=scope.session_id,
         run_id=new_id(),
@@ -97,9 +95,9 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
     # What it nests under is there before it, and what it may look up.
     store_changes(scope)
     await scope.producer.flush()
-    await _patiently(scope, lambda: scope.producer.register(request.run_id, digest))
+    await patiently(settings, lambda: scope.producer.register(request.run_id, digest))
     try:
-        await _patiently(scope, part.queue)
+        await patiently(settings, part.queue)
         outcome = await waited_for(scope, request.run_id, part.outcome)
     except asyncio.CancelledError:
         await _cancel(scope, request.run_id)
@@ -141,18 +139,6 @@ def _work(
             f"the arguments of task {name!r} have to reach another process: {error}; pass what is "
             "JSON"
         ) from error
-
-
-async def _patiently(scope: Scope, work: Callable[[], Awaitable[None]]) -> None:
-    """Wait for Redis as long as events do. What is done here may be done twice."""
-    deadline = time.monotonic() + scope.producer.publisher.settings.publish_timeout_s
-    while True:
-        try:
-            return await work()
-        except StoreUnavailable:
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(AGAIN_S)
 
 
 class _Part:

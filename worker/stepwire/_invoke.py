@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +15,9 @@ from stepwire._ending import CANCELLED, Ending
 from stepwire._handlers import Feedback, Handlers, takes_argument
 from stepwire._message import Message
 from stepwire._signals import Cancellable, Signals
+from stepwire._threads import in_thread
+from stepwire._user_code import UserCode
+from stepwire._waiting import patiently
 from stepwire_core.documents import (
     ON_CHAT_RESUME,
     ON_FEEDBACK,
@@ -22,12 +25,19 @@ from stepwire_core.documents import (
     ON_STOP,
     ErrorInfo,
 )
-from stepwire_core.errors import HandlerNotFound, SessionFull, ValueTooLarge
+from stepwire_core.errors import (
+    HandlerNotFound,
+    InvalidArgument,
+    SessionFull,
+    StoreRefused,
+    ValueTooLarge,
+)
 from stepwire_core.json_values import encoded
 from stepwire_core.text import require_size
 
 if TYPE_CHECKING:
     from stepwire._context import Scope
+    from stepwire._element import Element
     from stepwire_core.log import EventLog
     from stepwire_core.queue import RunRequest
     from stepwire_core.settings import Settings
@@ -53,38 +63,32 @@ class Invoker:
         self._settings = settings
 
     async def call(self, request: RunRequest, scope: Scope) -> Ending:
-        """Call the handler; every way it can end is an :class:`Ending`."""
+        """Call the handler; every way it can end is an :class:`Ending`.
+
+        Raises:
+            StoreRefused: what it needs of Redis is refused, until a person changes something.
+        """
         fields = {"session_id": scope.session_id, "run_id": scope.run_id, "handler": scope.handler}
-        token = enter_frame(Frame(scope))
         timeout_s = self._handlers.policy(request.handler).timeout_s
         limit_s = self._settings.run_timeout_s if timeout_s is None else timeout_s
-        limit = asyncio.timeout(limit_s)
-        # A task of its own, so that what is cancelled is the handler and not the worker's own task.
-        task = asyncio.create_task(self._handler(request, scope))
-        asked = Cancellable(scope.session_id, scope.run_id, task)
-        try:
-            with self._watching(asked):
-                async with limit:
-                    result = await task
-        except asyncio.CancelledError as stopped:
-            if asked.requested and not _cancelling():
-                return CANCELLED
+        handler = _begun(self._handler(request, scope), scope)
+        asked = Cancellable(scope.session_id, scope.run_id, handler.cancel)
+        with self._watching(asked):
+            outcome = await handler.outcome(limit_s)
+        if outcome.cut == "cancelled" or asked.requested:
+            return CANCELLED
+        if outcome.cut == "stopped":
             logger.warning("run interrupted", extra=fields)
-            return Ending("interrupted", STOPPED_WORKER, stopped)
-        except TimeoutError as error:
-            if not limit.expired():
-                return _failed(error, fields)
+            return Ending("interrupted", STOPPED_WORKER, outcome.stopped)
+        if outcome.cut == "timeout":
             logger.warning("run timed out", extra=fields)
             where = "STEPWIRE_RUN_TIMEOUT_S" if timeout_s is None else "timeout_s of the handler"
             message = f"it took longer than {limit_s:g} s ({where})"
-            return Ending("error", ErrorInfo(type="RunTimeout", message=message), cause=error)
-        except Exception as error:  # noqa: BLE001 - the boundary to the user's code
-            return _failed(error, fields)
-        finally:
-            leave_frame(token)
-        if asked.requested:
-            return CANCELLED
-        return self._outcome(request, result)
+            error = ErrorInfo(type="RunTimeout", message=message)
+            return Ending("error", error, cause=TimeoutError(message))
+        if outcome.error is not None:
+            return _failed(outcome.error, fields)
+        return self._outcome(request, outcome.result)
 
     def _outcome(self, request: RunRequest, result: object) -> Ending:
         """The end of a handler that has returned; who awaits its result gets it as JSON."""
@@ -96,7 +100,7 @@ class Invoker:
             require_size(what, text, self._settings.max_event_bytes)
         except ValueTooLarge as error:
             return Ending("error", ErrorInfo.of(error))
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001 - it is the user's object, of any depth
             message = f"{what} has to reach another process: {error}"
             return Ending("error", ErrorInfo(type="InvalidArgument", message=message))
         return Ending("ok", result=json.loads(text))
@@ -109,14 +113,13 @@ class Invoker:
         function = self._handlers.functions.get(ON_STOP)
         if function is None:
             return
-        token = enter_frame(Frame(scope))
-        try:
-            async with asyncio.timeout(ON_STOP_TIMEOUT_S):
-                await _invoke(function)
-        except Exception:
-            logger.exception("on_stop failed", extra={"run_id": scope.run_id})
-        finally:
-            leave_frame(token)
+        fields = {"run_id": scope.run_id}
+        # A worker that stops meanwhile cuts it short, and the run ends at once.
+        outcome = await _begun(_invoke(function), scope).outcome(ON_STOP_TIMEOUT_S)
+        if outcome.cut is not None:
+            logger.error("on_stop was cut short", extra=fields | {"reason": outcome.cut})
+        elif outcome.error is not None:
+            logger.error("on_stop failed", extra=fields, exc_info=outcome.error)
 
     async def _handler(self, request: RunRequest, scope: Scope) -> object:
         if request.handler == ON_CHAT_RESUME and ON_CHAT_RESUME not in self._handlers.functions:
@@ -130,36 +133,63 @@ class Invoker:
     async def _argument(self, request: RunRequest, scope: Scope) -> object:
         """What a handler gets that may take one thing, or nothing."""
         if request.message is not None:
-            elements = await asyncio.to_thread(scope.downloads.fetch, scope, request.elements)
+            elements = await self._files(request, scope)
             return Message._received(request.message, scope, elements)
         if request.handler == ON_FEEDBACK:
             return Feedback._of(request.session_id, request.arguments)
-        snapshot = await self._log.snapshot(request.session_id)
+        snapshot = await patiently(self._settings, lambda: self._log.snapshot(request.session_id))
         thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
         return {"id": request.session_id, "metadata": dict(scope.user or {}), **thread}
+
+    async def _files(self, request: RunRequest, scope: Scope) -> list[Element]:
+        if not request.elements:
+            return []
+        fetch = scope.downloads.fetch
+        return await patiently(self._settings, lambda: in_thread(fetch, scope, request.elements))
 
 
 _GIVES_ARGUMENT: Final = frozenset({ON_MESSAGE, ON_CHAT_RESUME, ON_FEEDBACK})
 
 
-def _cancelling() -> bool:
-    """Whether the running task itself is being cancelled, as by a worker that stops."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
+    """User code, begun in its place in the tree."""
+    token = enter_frame(Frame(scope))
+    try:
+        return UserCode(code)
+    finally:
+        leave_frame(token)
 
 
 async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
     if inspect.iscoroutinefunction(function):
         return await function(*args, **kwargs)
     # A synchronous handler gets a thread, with the context, so that it blocks only itself.
-    result = await asyncio.to_thread(function, *args, **kwargs)
+    result = await in_thread(function, *args, **kwargs)
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise InvalidArgument(
+            "the handler is a generator, of which nothing has run: write its results with "
+            "stream_token, or return them, instead of 'yield'"
+        )
     return await result if isinstance(result, Awaitable) else result
 
 
-def _failed(error: Exception, fields: dict[str, str]) -> Ending:
+def _failed(error: BaseException, fields: dict[str, str]) -> Ending:
+    if isinstance(error, StoreRefused):
+        raise error
+    info = _info(error)
     # Our own errors say what to do; a traceback helps with those of the handler.
     detail = error if not isinstance(error, HandlerNotFound) else None
-    logger.error("handler failed", extra=fields | {"error": str(error)}, exc_info=detail)
+    logger.error("handler failed", extra=fields | {"error": info.message}, exc_info=detail)
     # In a session that is full another attempt shows no more than this one.
     cause = None if isinstance(error, SessionFull) else error
-    return Ending("error", ErrorInfo.of(error), cause=cause)
+    return Ending("error", info, cause=cause)
+
+
+def _info(error: BaseException) -> ErrorInfo:
+    if isinstance(error, asyncio.CancelledError):
+        message = "something that the handler awaited was cancelled, though nobody stopped the run"
+        return ErrorInfo(type="CancelledError", message=message)
+    if isinstance(error, SystemExit):
+        code = ErrorInfo.of(error).message
+        return ErrorInfo(type="SystemExit", message=f"sys.exit({code}) ends the run, no more")
+    return ErrorInfo.of(error)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from stepwire_core.connections import connect_sync, translated_sync
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.queue import queue_keys, queue_script
+from stepwire_core.queue import queue_keys
+from stepwire_core.scripts import queue_script
 from stepwire_core.supervision import as_reason
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ def load_handlers(target: str) -> Handlers:
     handlers.
 
     The file's folder, or the working directory for a module, is put on the import path, before all
-    that is installed and behind the standard library: a ``json.py`` in it is not what others get
-    that import ``json``. A file with such a name, or with that of an installed module, is loaded
-    under a name of its own, and a line in the log says what to rename.
+    that is installed and behind the standard library: a ``json.py`` in it is not what a library
+    gets that imports ``json``. A file with such a name, or with that of an installed module, is
+    loaded under a name of its own, and a line in the log says what to rename.
 
     Raises:
         HandlerModuleError: there is no such file or module, it raises, or it defines no handler;

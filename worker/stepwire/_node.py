@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from types import NoneType
@@ -25,6 +24,7 @@ from stepwire._contents import content_store
 from stepwire._context import Frame, Scope, current_frame
 from stepwire._element import Element
 from stepwire._text import as_text, bounded, cut, labels
+from stepwire._threads import in_thread
 from stepwire_core.clock import now
 from stepwire_core.documents import EndStatus, ErrorInfo, StepDocument, TextField
 from stepwire_core.errors import InvalidArgument
@@ -105,6 +105,7 @@ class Node:
         self.started_at: str | None = None
         self.ended_at: str | None = None
         self._scope: Scope | None = None
+        self._begun: StepDocument
         self._texts: dict[TextField, list[str]] = {"input": [], "output": []}
         self._length: dict[TextField, int] = {"input": 0, "output": 0}
         self._cut: set[TextField] = set()
@@ -216,8 +217,12 @@ class Node:
     def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
         """Send its end, once."""
         scope = self._scope or self._started()
-        ended_at = now()
-        document = self._document(scope, self.started_at or ended_at, ended_at)
+        ended_at, fault = now(), None
+        try:
+            document = self._document(scope, self.started_at or ended_at, ended_at)
+            announcements = self._announcements()
+        except Exception as broken:  # noqa: BLE001 - raised again, when it has ended
+            document, announcements, fault = self._bare(scope, ended_at), [], broken
         document.status, document.ended_at = status, ended_at
         if error is not None:
             document.error = error
@@ -230,10 +235,29 @@ class Node:
             self.error = error
             self.ended_at = ended_at
             scope.open.pop(self.id, None)
-            put(*self._announcements(), step_end)
+            put(*announcements, step_end)
 
         if self.ended_at is None:
             scope.producer.atomically(end)
+        if fault is not None:
+            raise fault
+
+    def _bare(self, scope: Scope, ts: str) -> StepDocument:
+        """What can be shown of it whatever a handler has put into it."""
+        return StepDocument(
+            id=self.id,
+            session_id=scope.session_id,
+            run_id=scope.run_id or None,
+            attempt=scope.attempt,
+            parent_id=self.parent_id,
+            name=cut(self.name),
+            type=cut(self.type),
+            status="running",
+            input=self._shown("input", scope.producer.max_text_chars),
+            output=self._shown("output", scope.producer.max_text_chars),
+            started_at=self.started_at or ts,
+            ts=ts,
+        )
 
     def _update(self) -> None:
         if self._scope is None:
@@ -274,18 +298,18 @@ class Node:
             await self._room()
             return
         await scope.producer.flush()
-        objects = await asyncio.to_thread(store.objects_below, scope.session_id, self.id)
+        objects = await in_thread(store.objects_below, scope.session_id, self.id)
         self._remove()
         # After the event is stored: nobody is to be shown what is not there.
         await scope.producer.flush()
-        await asyncio.to_thread(store.remove_objects, scope.session_id, objects)
+        await in_thread(store.remove_objects, scope.session_id, objects)
 
     # -- elements -------------------------------------------------------------------------------
 
     async def _store_elements(self) -> None:
         """Put the bytes of its elements in place; what is sent of it next shows them."""
         if waiting := self._unstored():
-            await asyncio.to_thread(self._store, waiting)
+            await in_thread(self._store, waiting)
 
     def _store_elements_sync(self) -> None:
         """The same, for code without an event loop."""

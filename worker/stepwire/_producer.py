@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from stepwire._buffer import Source, fresh
+from stepwire._threads import short_call
 from stepwire_core.log import Registration
 from stepwire_core.text import require_size
 
@@ -185,13 +186,21 @@ class Producer:
         if self._intake.may_wait():
             self._intake.flushed(self._source).result()
 
+    def forget(self) -> None:
+        """Let the log forget this emitter, which has flushed. What is published all the same, by a
+        task that outlives its block, comes under a new name.
+
+        It is not waited for: a log that does not hear of it keeps a number that nobody asks for.
+        """
+        self._intake.run(self._intake.buffer.forget, self._source)
+
     async def state(self, fields: Sequence[str]) -> list[bytes | None]:
         """Documents of the session's state as JSON, by their fields in it; None: not there.
 
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        return await asyncio.to_thread(self.publisher.state, self.session_id, fields)
+        return await short_call(self.publisher.state, self.session_id, fields)
 
     async def result(self, run_id: str) -> dict[str, Any] | None:
         """What an awaited run has come to; None: it has not. It is handed over once.
@@ -200,7 +209,7 @@ class Producer:
             SessionNotFound: the session is gone.
             StoreUnavailable: Redis does not answer.
         """
-        return await asyncio.to_thread(self.publisher.result, self.session_id, run_id)
+        return await short_call(self.publisher.result, self.session_id, run_id)
 
     async def register(self, run_id: str, work: str) -> None:
         """Make a run known that this one starts.
@@ -216,7 +225,7 @@ class Producer:
             parent_run_id=self.run_id,
             parent_attempt=self.attempt,
         )
-        await asyncio.to_thread(self.publisher.register, registration)
+        await short_call(self.publisher.register, registration)
 
     async def cancel(self, run_id: str) -> None:
         """Ask for a run of the session to be cancelled.
@@ -224,7 +233,7 @@ class Producer:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        await asyncio.to_thread(self.publisher.cancel, self.session_id, run_id)
+        await short_call(self.publisher.cancel, self.session_id, run_id)
 
 
 class Silent(Producer):

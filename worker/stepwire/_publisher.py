@@ -13,18 +13,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from redis.exceptions import NoScriptError
-
 from stepwire._intake import Intake
 from stepwire._producer import Producer
 from stepwire_core.backoff import Backoff
-from stepwire_core.connections import (
-    ServerChanged,
-    ServerId,
-    connect_sync,
-    translated_sync,
-    translation,
-)
+from stepwire_core.connections import connect_sync, translated_sync, translation
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
@@ -38,9 +30,11 @@ from stepwire_core.keys import SessionKeys
 from stepwire_core.log import (
     APPEND,
     CANCEL,
+    ITSELF,
     REGISTER,
     Appended,
     Registration,
+    Unfinished,
     cancel_args,
     document_of,
 )
@@ -58,6 +52,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("stepwire.publisher")
 
 _CLOSE_TIMEOUT_S: Final = 5.0
+
+_SENT_AGAIN: Final = (StoreUnavailable, SessionFull, Unfinished)
+"""What a call comes to that has to be sent again, whole or what is left of it."""
 
 
 class Publisher:
@@ -85,8 +82,7 @@ class Publisher:
         """
         self.settings = settings
         self.max_text_chars = settings.max_text_chars
-        self.server_id = ServerId() if redis is None else ServerId.of("given")
-        self.redis = redis or connect_sync(settings.redis_url, self.server_id)
+        self.redis = redis or connect_sync(settings.redis_url)
         self.intake = Intake(settings.buffer_bytes)
         self._on_death = on_death
         self._away_since: float | None = None
@@ -166,8 +162,11 @@ class Publisher:
         Raises:
             StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
         """
-        with translated_sync(self.redis):
-            CANCEL.sync(self.redis, *cancel_args(session_id, run_id))
+        left: list[Any] = [run_id, ITSELF]
+        while left:
+            with translated_sync(self.redis):
+                keys, args = cancel_args(self.settings, session_id, left)
+                _, *left = CANCEL.sync(self.redis, keys, *args)
 
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""
@@ -268,10 +267,8 @@ class Publisher:
         and are repeated with it: the log takes a producer's events in order only. So are those
         after a call that a full session refused, with what they end.
         """
-        calls = [call for call in calls if call.items and call.source.failure is None]
+        calls = [call for call in calls if not call.is_empty and call.source.failure is None]
         replies = self._replies(calls)
-        if replies is None:
-            return calls, ""
         again: list[Call] = []
         waiting: set[Source] = set()
         away = ""
@@ -279,8 +276,8 @@ class Publisher:
             if call.source in waiting:
                 again.append(call)
                 continue
-            error = self._result(calls[number:], reply)
-            if isinstance(error, (StoreUnavailable, NoScriptError, SessionFull)):
+            error = None if APPEND.is_missing(reply) else self._result(calls[number:], reply)
+            if APPEND.is_missing(reply) or isinstance(error, _SENT_AGAIN):
                 waiting.add(call.source)
                 again.append(call)
                 away = str(error) if isinstance(error, StoreUnavailable) else away
@@ -288,36 +285,28 @@ class Publisher:
                 self._cut_off(call.source, error)
         return again, away
 
-    def _replies(self, calls: list[Call]) -> list[Any] | None:
-        """What Redis says to each; None: it is another server by now, and they must be made anew.
+    def _replies(self, calls: list[Call]) -> list[Any]:
+        """What Redis says to each.
 
         Raises:
             StoreUnavailable, StoreRefused: none of them has got through.
         """
         with translated_sync(self.redis), self.redis.pipeline(transaction=False) as pipe:
-            server = self.server_id.known_sync(self.redis)
             for call in calls:
                 batch = call.prepared()
                 keys = SessionKeys.of(batch.session_id).script_keys
-                args = batch.script_args(self.settings, server)
-                pipe.execute_command("EVALSHA", APPEND.sha, 4, *keys, *args)
-            try:
-                with self.server_id.expected(server):
-                    replies = pipe.execute(raise_on_error=False)
-            except ServerChanged:
-                return None
-            if any(isinstance(reply, NoScriptError) for reply in replies):
-                self.redis.script_load(APPEND.source)
+                pipe.execute_command(*APPEND.command(keys, batch.script_args(self.settings)))
+            replies = pipe.execute(raise_on_error=False)
+            if any(map(APPEND.is_missing, replies)):
+                APPEND.load_sync(self.redis)
         if any(isinstance(reply, Exception) and condemns(reply) for reply in replies):
             # A primary that was demoted keeps its connections, and goes on refusing.
             self.redis.connection_pool.disconnect(inuse_connections=False)
         return replies
 
-    def _result(self, calls: list[Call], reply: Any) -> StepwireError | NoScriptError | None:
+    def _result(self, calls: list[Call], reply: Any) -> StepwireError | Unfinished | None:
         """What the reply to the first of these calls means for it; None: it is stored."""
         call = calls[0]
-        if isinstance(reply, NoScriptError):
-            return reply
         if isinstance(reply, Exception):
             return translation(reply) or _not_storable(reply)
         try:

@@ -67,12 +67,14 @@ class Registration:
         activity: Activity,
         *,
         places_taken: Callable[[], int],
+        left_behind: Callable[[], int] = int,
         stopping: Callable[[], bool],
         stalled: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._activity = activity
         self._places_taken = places_taken
+        self._left_behind = left_behind
         self._stopping = stopping
         self._stalled = stalled
         self._written = b""
@@ -120,6 +122,7 @@ class Registration:
     def _content(self, *, blocked: bool) -> bytes:
         self._is.running = self._places_taken()
         self._is.runs = self._activity.runs
+        self._is.left_behind = self._left_behind()
         self._is.state = self._state(blocked=blocked)
         return self._is.model_dump_json().encode()
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._closing import DEAD_WORKER, closing_events
+from stepwire._closing import DEAD_WORKER, RunFault, closing_events, run_closing_events
 from stepwire._context import Frame, Scope, enter_frame, leave_frame
 from stepwire._downloads import Downloads
-from stepwire._ending import Ending, RetryLater
+from stepwire._ending import FAULT, Ending, RetryLater
 from stepwire._invoke import Invoker
 from stepwire._message import ErrorMessage
 from stepwire._producer import Silent
 from stepwire._registration import Activity
 from stepwire._turns import Turns
 from stepwire._user_session import store_changes
+from stepwire._waiting import patiently
 from stepwire_core.clock import now
 from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.documents import (
@@ -27,14 +26,22 @@ from stepwire_core.documents import (
     OPTIONAL_HANDLERS,
     ErrorInfo,
 )
-from stepwire_core.errors import RunEnded, SessionFull, SessionNotFound, StepwireError
+from stepwire_core.errors import (
+    RunEnded,
+    RunFenced,
+    SessionFull,
+    SessionNotFound,
+    StepwireError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from stepwire_core.events import run_start_event
-from stepwire_core.ids import new_id
+from stepwire_core.ids import new_id, run_producer
 from stepwire_core.queue import RunRequest
 from stepwire_core.runs import end_events, first_document
 
 if TYPE_CHECKING:
-    from stepwire._context import Enqueues
+    from stepwire._context import Enqueues, Resting
     from stepwire._handlers import Handlers
     from stepwire._producer import Producer
     from stepwire._publisher import Publisher
@@ -45,6 +52,16 @@ if TYPE_CHECKING:
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.run")
+
+_PASSED_ON: Final = (
+    RetryLater,
+    RunEnded,
+    RunFenced,
+    SessionNotFound,
+    StoreRefused,
+    StoreUnavailable,
+)
+"""What is no fault of ours: the attempt has ended, or nothing of it can be stored any more."""
 
 
 class Runner:
@@ -60,37 +77,38 @@ class Runner:
         signals: Signals | None = None,
         queue: RunQueue | None = None,
         sub_tasks: Enqueues | None = None,
-        resting: Callable[[str], AbstractAsyncContextManager[object]] = nullcontext,
         activity: Activity | None = None,
         dead_letters: DeadLetters | None = None,
     ) -> None:
         """Without ``signals`` nobody can cancel a run; without a ``queue`` none waits for another;
         without ``dead_letters`` one that fails is not remembered. ``sub_tasks`` is where handlers
-        put theirs; by default into the queue. ``resting`` gives a run's place to others while it
-        waits for something.
+        put theirs; by default into the queue.
         """
         self._handlers = handlers
         self._log = log
         self._signals = signals
         self._invoker = Invoker(handlers, log, signals, settings)
-        self.turns = Turns(log, queue)
+        self.turns = Turns(log, queue, settings)
         self._sub_tasks = sub_tasks or queue
-        self._resting = resting
         self._activity = activity or Activity()
         self._dead_letters = dead_letters
         self._publisher = publisher
         self._settings = settings
 
-    async def execute(self, request: RunRequest, *, tried: int = 0) -> None:
+    async def execute(
+        self, request: RunRequest, *, tried: int = 0, resting: Resting = nullcontext
+    ) -> None:
         """Execute one attempt of a run; when it returns, the end of the run is stored.
 
         A run that is over already, or whose session is gone, is left alone. ``tried`` counts the
-        earlier calls for this run, whether or not they began an attempt.
+        earlier calls for this run, whether or not they began an attempt. ``resting`` gives its slot
+        to others while it waits for something.
 
         Raises:
             RunWaits: it is not its turn yet; nothing was begun.
             RetryLater: the attempt has ended, and another one is to come.
             StoreUnavailable: the end could not be stored; the attempt counts as lost.
+            StoreRefused: neither, and no attempt can be, until a person changes something.
             RunFenced: another worker has begun a newer attempt.
             asyncio.CancelledError: the worker is stopping; the attempt has ended as
             ``interrupted``.
@@ -98,11 +116,11 @@ class Runner:
         missing = request.handler not in self._handlers.functions
         if request.handler == ON_CHAT_END:
             if not missing and tried < self._settings.max_attempts:
-                await self._farewell(request)
+                await self._farewell(request, resting)
             return
         if not (missing and request.handler in OPTIONAL_HANDLERS - {ON_CHAT_RESUME}):
             try:
-                await self._execute(request, tried)
+                await self._execute(request, tried, resting)
             except (RunEnded, SessionNotFound) as error:
                 fields = {"run_id": request.run_id, "reason": str(error)}
                 logger.info("nothing to run", extra=fields)
@@ -111,43 +129,79 @@ class Runner:
         await self.turns.over(request)
 
     async def refuse(self, session_id: str, run_id: str, error: ErrorInfo) -> None:
-        """End a run whose request cannot be understood."""
+        """End a run whose request cannot be understood, or executed."""
         request = RunRequest(session_id=session_id, run_id=run_id, handler="?")
         with suppress(RunEnded, SessionNotFound):
             begun = await self._log.begin_run(session_id, run_id, new_id())
             producer = self._producer(request, begun)
             ending = Ending("error", error, is_replayable=False)
-            await self._attempt(request, self._scope(request, producer, {}), ending)
+            await self._attempt(request, self._scope(request, producer, {}, nullcontext), ending)
 
-    async def _execute(self, request: RunRequest, tried: int) -> None:
+    async def _execute(self, request: RunRequest, tried: int, resting: Resting) -> None:
         concurrency = self._handlers.policy(request.handler).concurrency
         begun, ending = await self.turns.begin(request, concurrency, tried)
         producer = self._producer(request, begun)
-        if begun.attempt > 1 and not await self._close_earlier(request, producer):
-            return
-        scope = self._scope(request, producer, begun.user)
+        scope = self._scope(request, producer, begun.user, resting)
         try:
+            if begun.attempt > 1 and not await self._close_earlier(request, producer):
+                return
             with self._activity.running(request, begun.attempt):
                 await self._attempt(request, scope, ending)
+        except _PASSED_ON:
+            raise
+        except Exception:
+            # The boundary around all of ours that is around a handler: whatever it was, the run
+            # ends, once.
+            logger.exception("a run ends with a fault of ours", extra={"run_id": request.run_id})
+            await self._end_anew(request, scope)
         finally:
+            scope.calls.close()
             scope.downloads.close()
 
+    async def _end_anew(self, request: RunRequest, scope: Scope) -> None:
+        """End an attempt that could not end itself, from what is stored of it."""
+        attempt = scope.producer.attempt
+        with suppress(StepwireError):
+            # Nothing follows, whoever still has it.
+            scope.producer.publish_end(full=scope.producer.full)
+        name = f"{request.run_id}.{attempt}.end"
+        producer = self._publisher.producer(name, request.session_id, request.run_id, attempt)
+        fault = RunFault("error", FAULT)
+        run_alone = run_closing_events(None, request, attempt, fault, retry=False)
+        try:
+            session_id = request.session_id
+            snapshot = await patiently(self._settings, lambda: self._log.snapshot(session_id))
+            producer.publish(*closing_events(snapshot, request, attempt, fault, retry=False))
+            await producer.flush()
+        except _PASSED_ON:
+            raise
+        except Exception:
+            # The state cannot be read, so what is open stays so; or the session is full, and takes
+            # no end of a run that was written without knowing that.
+            logger.exception("a run is ended by itself", extra={"run_id": request.run_id})
+            producer.publish_end(*run_alone, full=producer.full)
+            await producer.flush()
+        await self._bury(request, "error", FAULT, attempt)
+
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
-        name = f"{request.run_id}.{begun.attempt}"
+        name = run_producer(request.run_id, begun.attempt)
         return self._publisher.producer(name, request.session_id, request.run_id, begun.attempt)
 
-    async def _farewell(self, request: RunRequest) -> None:
+    async def _farewell(self, request: RunRequest, resting: Resting) -> None:
         """Let the user's ``on_chat_end`` do what is to be done when a session is gone."""
         producer = Silent(self._publisher, request.session_id)
-        scope = self._scope(request, producer, dict(request.user))
+        scope = self._scope(request, producer, dict(request.user), resting)
         try:
             ending = await self._invoker.call(request, scope)
         finally:
+            scope.calls.close()
             scope.downloads.close()
         if ending.stopped is not None:
             raise ending.stopped
 
-    def _scope(self, request: RunRequest, producer: Producer, user: dict[str, Any]) -> Scope:
+    def _scope(
+        self, request: RunRequest, producer: Producer, user: dict[str, Any], resting: Resting
+    ) -> Scope:
         return Scope(
             producer,
             request.handler,
@@ -156,7 +210,7 @@ class Runner:
             user=user,
             loop=asyncio.get_running_loop(),
             signals=self._signals,
-            resting=partial(self._resting, request.run_id),
+            resting=resting,
             subject=request.subject,
             priority=request.priority,
             queue=self._sub_tasks,
@@ -164,13 +218,16 @@ class Runner:
 
     async def _close_earlier(self, request: RunRequest, producer: Producer) -> bool:
         """End what a lost attempt left open; whether the run may be tried again."""
-        snapshot = await self._log.snapshot(request.session_id)
+        session_id, run_id, settings = request.session_id, request.run_id, self._settings
+        snapshot = await patiently(settings, lambda: self._log.snapshot(session_id))
         retry = producer.attempt <= self._max_attempts(request)
-        producer.publish(*closing_events(snapshot, request, producer.attempt - 1, retry=retry))
+        lost = RunFault("interrupted", DEAD_WORKER)
+        earlier = producer.attempt - 1
+        producer.publish(*closing_events(snapshot, request, earlier, lost, retry=retry))
         await producer.flush()
-        await self._log.cancel_children(request.session_id, request.run_id)
+        await patiently(settings, lambda: self._log.cancel_children(session_id, run_id))
         if not retry:
-            await self._bury(request, "interrupted", DEAD_WORKER, producer.attempt - 1)
+            await self._bury(request, "interrupted", DEAD_WORKER, earlier)
         return retry
 
     async def _attempt(self, request: RunRequest, scope: Scope, ending: Ending | None) -> None:
@@ -239,11 +296,18 @@ class Runner:
         comes back, to a worker that finds the run ended (:meth:`_bury_ended`). The other way round,
         a run whose end could not be stored would be buried alive.
         """
-        if self._dead_letters is not None and status in {"error", "interrupted"}:
+        if self._dead_letters is None or status not in {"error", "interrupted"}:
+            return
+        try:
             letter = DeadLetter(
                 request=request, status=status, error=error, attempts=attempts, ended_at=now()
             )
             await self._dead_letters.bury(letter)
+        except _PASSED_ON:
+            raise
+        except Exception:
+            # The run has ended; that it cannot be replayed must not look like another fault of it.
+            logger.exception("a dead letter is not written", extra={"run_id": request.run_id})
 
     async def _bury_ended(self, request: RunRequest) -> None:
         """A job came back although its run is over: its worker was lost before it could bury it.
@@ -263,8 +327,8 @@ class Runner:
         token = enter_frame(Frame(scope))
         try:
             ErrorMessage(error.message or error.type)._end("error", error)
-        except StepwireError:
-            # The producer is cut off: the end of the run will say so.
+        except Exception:
+            # The producer may be cut off, or full: the end of the run says the same.
             logger.debug("an error message could not be sent", exc_info=True)
         finally:
             leave_frame(token)

@@ -11,7 +11,7 @@ from stepwire._context import Frame, Scope, current_frame, enter_frame, leave_fr
 from stepwire._downloads import Downloads
 from stepwire._process import process_publisher
 from stepwire_core.errors import InvalidArgument, StepwireError
-from stepwire_core.ids import check_id, new_id
+from stepwire_core.ids import check_id, emitter_producer
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -81,9 +81,8 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
     def __enter__(self) -> Self:
         if self._scope is not None:
             raise InvalidArgument("this session block is in use; make another: cl.session(id)")
-        producer = process_publisher().producer(
-            f"e.{new_id()}", self._session_id, create=self._create
-        )
+        name = emitter_producer()
+        producer = process_publisher().producer(name, self._session_id, create=self._create)
         self._scope = Scope(
             producer, handler="", downloads=Downloads(), default_parent_id=self._parent_id
         )
@@ -99,6 +98,7 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
         scope = self._left(exc)
         try:
             scope.producer.flush_sync()
+            scope.producer.forget()
         except StepwireError as error:
             self._raise_or_report(error, exc)
 
@@ -117,6 +117,7 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
             return
         try:
             await scope.producer.flush()
+            scope.producer.forget()
         except StepwireError as error:
             self._raise_or_report(error, exc)
 

@@ -3,7 +3,7 @@
 Python lets the folder of a script go before everything: a ``calendar.py`` in it is then what every
 library gets that imports ``calendar``. Here the standard library goes first, and the file of the
 handlers never takes the place of an installed module. Their neighbours go before what is installed:
-they are the user's program, whose ``config.py`` must not be somebody else's.
+they are the user's program, whose ``config.py`` is the one that is meant.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def put_on_path(folder: Path) -> None:
 
 
 def module_name(path: Path) -> str:
-    """The name to load a file under: its own, unless somebody else's module has that one."""
+    """The name to load a file under: its own, unless another module needs that one."""
     name = path.stem
     if not is_shadow(path):
         return name
@@ -43,7 +43,8 @@ def shadows(folder: Path) -> list[Path]:
     """The modules and packages in a folder that have the name of one from elsewhere."""
     packages = (path.parent for path in folder.glob("*/__init__.py"))
     found = (path for path in (*folder.glob("*.py"), *packages) if is_shadow(path))
-    return sorted(found)
+    # Any package may have a __main__.py; no code imports it by that name.
+    return sorted(path for path in found if path.stem != "__main__")
 
 
 def is_shadow(path: Path) -> bool:
@@ -73,7 +74,7 @@ class _InstalledFirst:
 
 def _installed(name: str) -> ModuleSpec | None:
     spec = PathFinder.find_spec(name, list(_site_packages()))
-    # A folder without an __init__.py is a namespace: any folder that somebody left there.
+    # A folder without an __init__.py is a namespace; it may have been left there by accident.
     return None if spec is None or spec.origin is None else spec
 
 

@@ -8,15 +8,17 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from stepwire_core.backoff import Backoff
 from stepwire_core.errors import StoreUnavailable
-from stepwire_core.keys import ANSWER_CHANNEL, CANCEL_CHANNEL
+from stepwire_core.keys import ALL_RUNS, Channels
 from stepwire_core.pubsub import PubSubLink
 from stepwire_core.supervision import Fail, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from stepwire_core.log import EventLog
+    from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.signals")
 
@@ -30,14 +32,14 @@ class Cancellable:
 
     session_id: str
     run_id: str
-    task: asyncio.Task[object]
+    stop: Callable[[], object]
     requested: bool = field(default=False)
 
     def cancel(self) -> None:
         """Cancel the handler, once."""
         if not self.requested:
             self.requested = True
-            self.task.cancel()
+            self.stop()
 
 
 class Signals:
@@ -47,12 +49,14 @@ class Signals:
     kinds of wishes are kept in the session, too.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, settings: Settings) -> None:
         self._log = log
+        self._channels = Channels.of(settings.redis_url)
+        self._wanted: dict[str, Cancellable] = {}
+        self._are_wanted = asyncio.Event()
         self._running: dict[str, Cancellable] = {}
         self._waiting: dict[str, asyncio.Event] = {}
         self._link = PubSubLink(log.redis, self._on_message, self._on_restored)
-        self._restored = asyncio.Event()
 
     @asynccontextmanager
     async def listening(self, fail: Fail) -> AsyncIterator[None]:
@@ -61,25 +65,49 @@ class Signals:
         async with Supervisor(fail) as side_tasks:
             side_tasks.start(self._link.run(), "stepwire-signals")
             side_tasks.start(self._check(), "stepwire-signals-check")
-            for channel in (CANCEL_CHANNEL, ANSWER_CHANNEL):
+            side_tasks.start(self._cancel_wanted(), "stepwire-cancellations")
+            for channel in (self._channels.cancel, self._channels.answer):
                 await self._link.subscribe(channel)
             yield
 
     async def _check(self) -> None:
         """A connection that died without a word is dropped, and what it has lost is looked for."""
         while True:
-            try:
-                async with asyncio.timeout(CHECK_S):
-                    await self._restored.wait()
-            except TimeoutError:
-                with suppress(StoreUnavailable):
-                    # A server that was demoted still answers, and says nothing any more: its
-                    # refusal of a write closes what is connected to it.
-                    await self._log.ping()
-                await self._link.check()
-            else:
-                self._restored.clear()
-                await self._look()
+            await asyncio.sleep(CHECK_S)
+            with suppress(StoreUnavailable):
+                # A server that was demoted still answers, and says nothing any more: its refusal
+                # of a write closes what is connected to it.
+                await self._log.ping()
+            await self._link.check()
+
+    async def _cancel_wanted(self) -> None:
+        """Cancel the handlers of which the log says so; while Redis is away, wait for it.
+
+        A message alone cancels nothing: anybody may publish.
+        """
+        backoff = Backoff()
+        while True:
+            await self._are_wanted.wait()
+            self._are_wanted.clear()
+            while self._wanted:
+                _, cancellable = self._wanted.popitem()
+                try:
+                    await self._cancel(cancellable)
+                    backoff.reset()
+                except StoreUnavailable as error:
+                    logger.warning("cannot look for cancellations", extra={"error": str(error)})
+                    self._want(cancellable)
+                    await asyncio.sleep(backoff.next_s())
+
+    async def _cancel(self, cancellable: Cancellable) -> None:
+        session_id, run_id = cancellable.session_id, cancellable.run_id
+        is_running = self._running.get(run_id) is cancellable
+        if is_running and await self._log.is_cancelled(session_id, run_id):
+            cancellable.cancel()
+
+    def _want(self, cancellable: Cancellable) -> None:
+        self._wanted[cancellable.run_id] = cancellable
+        self._are_wanted.set()
 
     @contextmanager
     def watching(self, cancellable: Cancellable) -> Iterator[None]:
@@ -100,25 +128,18 @@ class Signals:
             del self._waiting[ask_id]
 
     def _on_message(self, channel: bytes, payload: bytes) -> None:
-        _, _, name = payload.decode().partition(" ")
-        if channel == CANCEL_CHANNEL:
-            if cancellable := self._running.get(name):
-                cancellable.cancel()
-        elif news := self._waiting.get(name):
-            news.set()
+        session_id, _, name = payload.decode().partition(" ")
+        if channel != self._channels.cancel:
+            if news := self._waiting.get(name):
+                news.set()
+            return
+        meant = list(self._running.values()) if name == ALL_RUNS else [self._running.get(name)]
+        for cancellable in meant:
+            if cancellable is not None and cancellable.session_id == session_id:
+                self._want(cancellable)
 
     def _on_restored(self) -> None:
         for news in self._waiting.values():
             news.set()
-        self._restored.set()
-
-    async def _look(self) -> None:
-        """For cancellations of which nobody was told while the connection was away."""
-        for cancellable in list(self._running.values()):
-            try:
-                if await self._log.is_cancelled(cancellable.session_id, cancellable.run_id):
-                    cancellable.cancel()
-            except StoreUnavailable as error:
-                logger.warning("cannot look for cancellations", extra={"error": str(error)})
-                asyncio.get_running_loop().call_later(2 * CHECK_S, self._restored.set)
-                return
+        for cancellable in self._running.values():
+            self._want(cancellable)

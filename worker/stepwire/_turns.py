@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from stepwire._ending import BUSY, CANCELLED, Ending
+from stepwire._waiting import patiently
 from stepwire_core.documents import IN_TURN, ON_MESSAGE
 from stepwire_core.errors import RunWaits
 from stepwire_core.ids import new_id
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from stepwire._policy import Concurrency
     from stepwire_core.log import Begun, EventLog
     from stepwire_core.queue import RunQueue, RunRequest
+    from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.run")
 
@@ -26,8 +29,9 @@ ORPHAN_TRIES: Final = 6
 class Turns:
     """Begins runs when it is their turn, as the ``concurrency`` of their handler says."""
 
-    def __init__(self, log: EventLog, queue: RunQueue | None) -> None:
+    def __init__(self, log: EventLog, queue: RunQueue | None, settings: Settings) -> None:
         """Without a queue, no run waits for another."""
+        self._settings = settings
         self._log = log
         self._queue = queue
 
@@ -44,12 +48,14 @@ class Turns:
         in_turn = (
             self._queue is not None and request.handler in IN_TURN and concurrency != "parallel"
         )
+        begin = partial(self._log.begin_run, session_id, run_id, token)
         try:
-            begun = await self._log.begin_run(session_id, run_id, token, in_turn=in_turn)
+            turn = request.handler if in_turn else ""
+            begun = await patiently(self._settings, partial(begin, turn=turn))
         except RunWaits as waits:
             messages = [run for handler, run in waits.before if handler == ON_MESSAGE]
             if concurrency == "reject" and messages:
-                return await self._log.begin_run(session_id, run_id, token), BUSY
+                return await patiently(self._settings, begin), BUSY
             if concurrency == "interrupt":
                 await self._interrupt(session_id, messages)
             if tried >= ORPHAN_TRIES:

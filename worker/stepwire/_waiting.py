@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from stepwire._signals import CHECK_S
+from stepwire_core.backoff import Backoff
 from stepwire_core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from stepwire._context import Scope
+    from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.waiting")
 
@@ -24,11 +27,27 @@ LOOK_S: Final = 0.25
 T = TypeVar("T")
 
 
+async def patiently(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
+    """Wait for Redis as long as events do. What is done here may be done twice.
+
+    Raises:
+        StoreUnavailable: Redis was away for ``STEPWIRE_PUBLISH_TIMEOUT_S``.
+    """
+    delays, deadline = Backoff(), time.monotonic() + settings.publish_timeout_s
+    while True:
+        try:
+            return await work()
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(delays.next_s())
+
+
 async def waited_for(scope: Scope, name: str, look: Callable[[], Awaitable[T | None]]) -> T:
     """What ``look`` finds, as soon as it finds something.
 
     It is called when a signal says that there is news of ``name``, and now and then, since signals
-    may be lost. While it waits, the handler takes no place in its worker.
+    may be lost. While it waits, the handler takes no slot in its worker.
     """
     # On another loop than the worker's (sync code under asyncio.run) no signal can reach us.
     signals = scope.signals if scope.loop is asyncio.get_running_loop() else None

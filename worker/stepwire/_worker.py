@@ -2,7 +2,8 @@
 
 What it adds to ``arq.Worker``: a lease instead of a fixed timeout, so that the runs of a dead
 worker are taken up within ``lease_s``; a list on which it blocks, so that a job starts at once
-instead of at the next poll; JSON instead of pickle; and a poll loop that outlives a Redis outage.
+instead of at the next poll; JSON instead of pickle; a poll loop that outlives a Redis outage; and
+an end in time, whatever user code does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -21,7 +23,9 @@ from arq.worker import Worker, func
 from stepwire._assembly import assembled
 from stepwire._claims import Claims
 from stepwire._job import Job
-from stepwire._places import Places
+from stepwire._loop import WorkerLoop, new_loop, run_through
+from stepwire._slots import Slots
+from stepwire._stopping import END_S, Stopping
 from stepwire_core.backoff import Backoff
 from stepwire_core.connections import QUICK_S, new_pool, translated
 from stepwire_core.errors import StepwireError, StoreUnavailable
@@ -38,6 +42,12 @@ logger = logging.getLogger("stepwire.worker")
 
 _WAKE_BLOCK_S: Final = 5
 
+_JOBS_S: Final = 4.0
+"""So long runs that were stopped may take to store their ends."""
+
+_OTHERS_S: Final = 0.5
+"""So long tasks that handlers have left behind may clean up."""
+
 
 def run_worker(handlers: Handlers, settings: Settings) -> None:
     """Execute runs until SIGTERM or SIGINT; then take no more, and give running ones ``grace_s`` to
@@ -47,7 +57,7 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
         SettingsError: no Redis answers, or it cannot do what is needed.
         StoreRefused, SideTaskFailed: the worker could not go on, and has stopped as on SIGTERM.
     """
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(require_stores(settings))
@@ -56,7 +66,7 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
         if worker.failure is not None:
             raise worker.failure
     finally:
-        loop.run_until_complete(loop.shutdown_default_executor())
+        # Not `shutdown_default_executor`: that waits for threads of user code.
         asyncio.set_event_loop(None)
         loop.close()
 
@@ -70,7 +80,7 @@ class StepwireWorker(Worker):
             functions=[func(cast("Any", self._execute), name=RUN_FUNCTION)],
             queue_name=settings.queue_name,
             redis_pool=ArqRedis(new_pool(settings.effective_queue_url)),
-            job_completion_wait=max(1, int(settings.grace_s)),
+            handle_signals=False,
         )
         self.failure: StepwireError | None = None
         """Why it could not go on."""
@@ -80,7 +90,34 @@ class StepwireWorker(Worker):
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._claims = Claims(self.pool, settings, handlers.max_running)
-        self._places = Places(settings.max_jobs, self._claims, self.loop, on_free=self._wake.set)
+        self._slots = Slots(settings.max_jobs, self._claims, self.loop, on_free=self._wake.set)
+        self._stopping = Stopping(self.loop, settings.grace_s, on_told=self._told_to_stop)
+        self._draining: asyncio.Task[None] | None = None
+
+    def run(self) -> None:
+        """Work until the process is told to stop, then end what is running, and leave nothing
+        behind that other processes could see."""
+        self._stopping.watch()
+        self.main_task = self.loop.create_task(self.main())
+        code = 1
+        try:
+            run_through(self.loop, self.main_task)
+        except asyncio.CancelledError:
+            if not self._stopping.is_told:
+                logger.error("user code has cancelled the worker's own tasks: it ends")  # noqa: TRY400
+            elif self.failure is None:
+                code = 0
+        finally:
+            self._stopping.end_within(END_S)
+            try:
+                run_through(self.loop, self.loop.create_task(self.close()))
+            except Exception:
+                # It must not hide why the worker ends.
+                logger.exception("the worker could not end in order")
+            finally:
+                self._stopping.leave(code)
+        if code and self.failure is None:
+            sys.exit(code)
 
     async def main(self) -> None:
         """Instead of arq's loop: look when woken, at least every ``poll_s``."""
@@ -90,7 +127,7 @@ class StepwireWorker(Worker):
                 self._settings,
                 self.pool,
                 self._claims,
-                self._places,
+                self._slots,
                 stopping=lambda: not self.allow_pick_jobs,
                 fail=self._fail,
             )
@@ -106,7 +143,9 @@ class StepwireWorker(Worker):
         if self.failure is None:
             self.failure = error
             logger.critical("the worker stops", extra={"error": str(error)})
-            self.handle_sig_wait_for_completion(signal.SIGTERM)
+            if not self._stopping.is_told:
+                # A second one would end the process at once.
+                signal.raise_signal(signal.SIGTERM)
 
     async def _poll(self) -> None:
         backoff = Backoff()
@@ -123,12 +162,37 @@ class StepwireWorker(Worker):
                 async with asyncio.timeout(self._settings.poll_s):
                     await self._wake.wait()
 
+    def _told_to_stop(self) -> None:
+        self.allow_pick_jobs = False
+        self._draining = self.loop.create_task(self._drain(), name="stepwire-drain")
+
+    async def _drain(self) -> None:
+        """Let what is running come to its end, for as long as it may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.grace_s):
+                while running := [task for task in self.tasks.values() if not task.done()]:
+                    await asyncio.wait(running)
+        if self.main_task is not None:
+            self.main_task.cancel()
+
     async def close(self) -> None:
-        """Instead of arq's, which also deletes a key that we do not have, and fails with it."""
-        # Not at the end of main: it is cancelled before the last jobs have ended.
-        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        """End the runs that are left, so that others take them up, then the parts of the worker.
+
+        Not at the end of main, which is cancelled before: what the runs need outlives it.
+        """
+        self.allow_pick_jobs = False
+        for job in list(self._slots.jobs.values()):
+            job.stop()
+        if running := list(self.tasks.values()):
+            await asyncio.wait(running, timeout=_JOBS_S)
         await self._parts.aclose()
         await self.pool.aclose(close_connection_pool=True)
+        tasks = self.loop.tasks if isinstance(self.loop, WorkerLoop) else asyncio.all_tasks()
+        others = tasks - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=_OTHERS_S)
 
     async def _look(self) -> None:
         if not self._takes_jobs():
@@ -142,7 +206,7 @@ class StepwireWorker(Worker):
         while True:
             while not self._takes_jobs():
                 # A wake that we took now would be lost to a worker that has room.
-                await self._places.freed()
+                await self._slots.freed()
             try:
                 await self._wait_for_wake()
                 backoff.reset()
@@ -168,25 +232,23 @@ class StepwireWorker(Worker):
             await cast("Awaitable[int]", redis.lpush(wake, popped[1]))
 
     def _takes_jobs(self) -> bool:
-        return self.allow_pick_jobs and self._places.left > 0
+        return self.allow_pick_jobs and self._slots.left > 0
 
     async def _claim(self) -> None:
         """Start as many jobs as there are and as there is room for."""
         async with self._claiming:
             if not self._takes_jobs():
                 return
-            for claimed in await self._claims.claim(self._places.left, self._places.jobs):
-                job = Job(claimed, self._runner, self._settings.lease_s)
-                self._places.put(job)
+            for claimed in await self._claims.claim(self._slots.left, self._slots.jobs):
+                slot = self._slots.slot(claimed.lease)
+                job = Job(claimed, slot, self._runner, self._settings.lease_s)
+                self._slots.jobs[job.lease.job_id] = job
                 self.tasks[job.lease.job_id] = task = self.loop.create_task(self._execute(job))
                 task.add_done_callback(partial(self._job_over, job))
 
     async def _execute(self, job: Job) -> None:
         """Execute a job, and take it off the queue or give it back."""
         again = await job.execute()
-        await asyncio.shield(self._settle(job, again))
-
-    async def _settle(self, job: Job, again: Again | None) -> None:
         if job.is_lost:
             # It was passed over here as long as it was executed; perhaps nobody else has it by now.
             self._wake.set()
@@ -197,22 +259,23 @@ class StepwireWorker(Worker):
                 await self._runner.turns.look_again(again.waits)
 
     async def _give_back(self, job: Job, again: Again | None) -> None:
+        """Once its lease is over the job is anybody's: this need not be repeated any longer."""
         backoff, until = Backoff(), self.loop.time() + self._settings.lease_s
         while True:
             try:
-                await self._claims.settle(job.lease, due_in_s=again.after_s if again else None)
+                return await self._claims.settle(
+                    job.lease, due_in_s=again.after_s if again else None
+                )
             except StoreUnavailable as error:
-                if not self.allow_pick_jobs or self.loop.time() > until:
-                    # Whoever takes it up after its lease finds out that its run has ended.
+                if self.loop.time() > until:
                     fields = {"job_id": job.lease.job_id, "error": str(error)}
                     logger.warning("a job is left to its lease", extra=fields)
-                    return
-                await asyncio.sleep(backoff.next_s())
-            else:
-                return
+                    return None
+            await asyncio.sleep(backoff.next_s())
 
     def _job_over(self, job: Job, task: asyncio.Task[Any]) -> None:
         self.tasks.pop(job.lease.job_id, None)
-        self._places.remove(job)
+        del self._slots.jobs[job.lease.job_id]
+        job.slot.free()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(as_reason("stepwire-job", error))

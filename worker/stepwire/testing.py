@@ -47,7 +47,6 @@ from stepwire._run import Runner
 from stepwire._tree import Branch, grown
 from stepwire_core import asks, media_types
 from stepwire_core.clock import now
-from stepwire_core.connections import ServerId
 from stepwire_core.contents import Files
 from stepwire_core.documents import (
     ON_CHAT_END,
@@ -63,7 +62,7 @@ from stepwire_core.documents import (
 )
 from stepwire_core.errors import FeedbackDisabled, HandlerNotFound, StepNotFound
 from stepwire_core.events import element_event, feedback_event
-from stepwire_core.ids import new_id
+from stepwire_core.ids import message_producer, new_id, upload_producer
 from stepwire_core.log import Batch, EventLog
 from stepwire_core.messages import attached, message_events, uploaded, user_message
 from stepwire_core.queue import RunRequest
@@ -88,7 +87,7 @@ class App:
         server = FakeServer()
         settings = Settings(log_max_events=100_000)
         self._redis = FakeAsyncRedis(server=server)
-        self._log = EventLog(self._redis, ServerId.of("given"), settings)
+        self._log = EventLog(self._redis, settings)
         self._settings = settings
         self._handlers: Handlers = process_wide
         self._publisher = Publisher(settings, redis=FakeRedis(server=server))
@@ -133,7 +132,7 @@ class App:
         )
         events = message_events(message, elements)
         await self._log.append(
-            Batch(self.session_id, events, producer=f"m.{message_id}", run_id=run_id)
+            Batch(self.session_id, events, producer=message_producer(message_id), run_id=run_id)
         )
         return await self._run(ON_MESSAGE, run_id=run_id, message=message, elements=elements)
 
@@ -276,7 +275,7 @@ class App:
             sha256=hashlib.sha256(content).hexdigest(),
         )
         await self._log.append(
-            Batch(self.session_id, [element_event(element)], producer=f"u.{element_id}")
+            Batch(self.session_id, [element_event(element)], producer=upload_producer(element_id))
         )
         return element
 

@@ -2,28 +2,26 @@
 --
 -- KEYS  log, state, meta, open
 -- ARGV  run, token (of this beginning: repeating the call with the same token changes nothing),
---       '1' if it is to wait for the runs before it, or ''
+--       its handler if it is to wait for the runs before it, or ''
 --
 -- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled}, {'ended'}, {'unknown'},
---         or, with nothing changed, {'waits', {<handler> <run> … that come before it}}.
+--         or, with nothing changed, {'waits', {<handler> <run> … that come before it, the first of them}}.
 
+local SHOWN = 100
 local meta, run, token = KEYS[3], ARGV[1], ARGV[2]
 local base = string.sub(KEYS[1], 1, -4)
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
-local current = redis.call('HGET', meta, 'r:' .. run) or '0'
+local ENTRY = 100 -- of what is counted, see append.lua
+local counted = 0
+local current = redis.call('HGET', meta, 'r:' .. run)
+if not current then current, counted = '0', 2 * ENTRY end
 if string.find(current, '!', 1, true) then return {'ended'} end
 local cancelled = redis.call('HEXISTS', meta, 'c:' .. run)
 
-if ARGV[3] == '1' and cancelled == 0 then
-  local before = {}
-  for _, entry in ipairs(redis.call('LRANGE', base .. 'turns', 0, -1)) do
-    if string.match(entry, ' (%S+)$') == run then
-      if before[1] then return {'waits', before} end
-      break
-    end
-    before[#before + 1] = entry
-  end
+if ARGV[3] ~= '' and cancelled == 0 then
+  local place = redis.call('LPOS', base .. 'turns', ARGV[3] .. ' ' .. run) or 0
+  if place > 0 then return {'waits', redis.call('LRANGE', base .. 'turns', 0, math.min(place, SHOWN) - 1)} end
 end
 
 local attempt, owner = string.match(current, '^(%d+):?(.*)$')
@@ -31,5 +29,8 @@ attempt = tonumber(attempt)
 if owner ~= token then
   attempt = attempt + 1
   redis.call('HSET', meta, 'r:' .. run, attempt .. ':' .. token)
+  -- The fence refuses whatever the attempt before still sends: nobody asks for its number any more.
+  counted = counted - ENTRY * redis.call('HDEL', meta, 'p:r/' .. run .. '/' .. attempt - 1)
+  if counted ~= 0 then redis.call('HINCRBY', meta, 'bytes', counted) end
 end
 return {'ok', attempt, redis.call('HGETALL', base .. 'user'), cancelled}

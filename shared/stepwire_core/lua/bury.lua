@@ -22,6 +22,9 @@ local function forget(runs)
   end
 end
 
-forget(redis.call('ZRANGEBYSCORE', order, '-inf', now - ttl_ms))
-forget(redis.call('ZRANGE', order, 0, -1 - tonumber(ARGV[4])))
+-- Not all at once, if a setting has made them too many.
+local AT_ONCE = 100
+forget(redis.call('ZRANGEBYSCORE', order, '-inf', now - ttl_ms, 'LIMIT', 0, AT_ONCE))
+local too_many = math.min(redis.call('ZCARD', order) - tonumber(ARGV[4]), AT_ONCE)
+if too_many > 0 then forget(redis.call('ZRANGE', order, 0, too_many - 1)) end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms) end

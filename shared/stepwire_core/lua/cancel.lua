@@ -1,38 +1,40 @@
--- Asks for a run, and all that it has started, to be cancelled, and tells the workers.
+-- Asks for runs, and all that they have started, to be cancelled, and tells the workers.
 --
 -- KEYS  log, state, meta, open
--- ARGV  run, channel of the cancellations, publish command, session, '1' if only what it has started is meant
+-- ARGV  channel of the cancellations, publish command, session, then for each run: run, and 0 if it is meant itself, or
+--       the number of the first part of it that is meant
 --
--- Returns {'ok'}, {'ended'}, {'norun'}, or {'unknown'}.
+-- Returns {'ok'}, {'ended'} or {'norun'} about the first run, or {'unknown'}; what is left for further calls follows,
+-- in the form of ARGV: a call asks for no more than AT_ONCE runs.
 
-local meta, run = KEYS[3], ARGV[1]
+local AT_ONCE = 200
+local meta, channel, publish, session = KEYS[3], ARGV[1], ARGV[2], ARGV[3]
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
-local fields, value, children = redis.call('HGETALL', meta), {}, {}
-for i = 1, #fields, 2 do
-  value[fields[i]] = fields[i + 1]
-  local child = string.match(fields[i], '^k:(.+)$')
-  if child then
-    children[fields[i + 1]] = children[fields[i + 1]] or {}
-    table.insert(children[fields[i + 1]], child)
-  end
-end
+local first = redis.call('HGET', meta, 'r:' .. ARGV[4])
+local function over(fence) return not fence or string.find(fence, '!', 1, true) end
+local answer = {not first and 'norun' or over(first) and 'ended' or 'ok'}
 
-local function over(id) return not value['r:' .. id] or string.find(value['r:' .. id], '!', 1, true) end
-
-local doomed, i = {run}, 1
-while doomed[i] do
-  local id = doomed[i]
-  if not over(id) and not (i == 1 and ARGV[5] == '1') then
+local doomed, i = {unpack(ARGV, 4)}, 1
+while doomed[i] and i < 2 * AT_ONCE do
+  local run, part = doomed[i], tonumber(doomed[i + 1])
+  if part == 0 and not over(redis.call('HGET', meta, 'r:' .. run)) then
     -- Kept: a run that still waits for a worker is cancelled when one begins it.
-    redis.call('HSET', meta, 'c:' .. id, '')
-    redis.call(ARGV[3], ARGV[2], ARGV[4] .. ' ' .. id)
+    redis.call('HSET', meta, 'c:' .. run, '')
+    redis.call(publish, channel, session .. ' ' .. run)
   end
-  for _, child in ipairs(children[id] or {}) do table.insert(doomed, child) end
-  children[id] = nil
-  i = i + 1
+  local parts = tonumber(redis.call('HGET', meta, 'd:' .. run)) or 0
+  part = math.max(part, 1)
+  local to = math.min(parts, part + math.max(0, 2 * AT_ONCE - #doomed / 2) - 1)
+  for number = part, to do
+    doomed[#doomed + 1] = redis.call('HGET', meta, 'd:' .. run .. ' ' .. number)
+    doomed[#doomed + 1] = 0
+  end
+  if to < parts then
+    doomed[#doomed + 1] = run
+    doomed[#doomed + 1] = to + 1
+  end
+  i = i + 2
 end
-
-if not value['r:' .. run] then return {'norun'} end
-if over(run) then return {'ended'} end
-return {'ok'}
+for left = i, #doomed do answer[#answer + 1] = doomed[left] end
+return answer

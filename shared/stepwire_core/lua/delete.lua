@@ -2,30 +2,24 @@
 -- `ending` until that is done, so that a call which was cut off can be repeated.
 --
 -- KEYS  log, state, meta, open
--- ARGV  channel of the cancellations, publish command, session, time to keep `ending` (milliseconds)
+-- ARGV  channel of the cancellations, what the names of channels end in, session, time to keep `ending` (milliseconds)
 --
--- Returns {'ok', epoch, {name, value … of the user session}}, or {'unknown'}.
+-- Returns {'ok', '<epoch> <born>' (see append.lua), or the epoch alone, {name, value … of the user session}}, or {'unknown'}.
 
-local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local base = string.sub(log, 1, -4)
-local user, files, ending = base .. 'user', base .. 'files', base .. 'ending'
+local meta, base = KEYS[3], string.sub(KEYS[1], 1, -4)
+local user, ending = base .. 'user', base .. 'ending'
 
 local epoch = redis.call('HGET', meta, 'epoch')
 if epoch then
-  for _, member in ipairs(redis.call('HKEYS', open)) do redis.call('UNLINK', base .. 'out:' .. member) end
-  local fields = redis.call('HGETALL', meta)
-  for i = 1, #fields, 2 do
-    local run = string.match(fields[i], '^r:(.+)$')
-    if run and not string.find(fields[i + 1], '!', 1, true) then
-      redis.call(ARGV[2], ARGV[1], ARGV[3] .. ' ' .. run)
-    end
-  end
+  -- Whatever of it is executed: the workers know that.
+  redis.call('PUBLISH', ARGV[1], ARGV[3] .. ' *')
   redis.call('UNLINK', ending)
   if redis.call('EXISTS', user) == 1 then redis.call('RENAME', user, ending) end
-  redis.call('HSET', ending, '', epoch)
+  local born = redis.call('HGET', meta, 'born')
+  redis.call('HSET', ending, '', born and epoch .. ' ' .. born or epoch)
   redis.call('PEXPIRE', ending, ARGV[4])
-  redis.call('UNLINK', log, state, meta, open, files, base .. 'tail', base .. 'turns', base .. 'results')
-  redis.call(ARGV[2], string.sub(base, 1, -2), 'gone')
+  clear(KEYS)
+  redis.call('PUBLISH', string.sub(base, 1, -2) .. ARGV[2], 'gone')
 end
 
 local kept = redis.call('HGETALL', ending)

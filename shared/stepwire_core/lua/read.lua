@@ -2,14 +2,19 @@
 -- folded state. One call, so both are true at one instant.
 --
 -- KEYS  log, state, meta, open
--- ARGV  epoch, seq of the cursor, or '' ''; the most entries to return; the bytes after which no more are
+-- ARGV  epoch, seq of the cursor, or '' ''; the most events to return; the bytes after which no more are;
+--       what the names of channels end in; 'pieces' if a large state is to be read in pieces, 'streams' if the events are
+--       what followed these (see pieces.py), or 'whole'
 --
--- Returns {'log', epoch, top, {entries}}, {'state', epoch, top, {field, value …}, {stream, text …}}, or {'unknown'}.
---         What is in an entry, append.lua says; the first may begin before the cursor.
+-- Returns {'log', epoch, top, {entries}}, and {stream, text …} behind it if that is asked for and these are the last;
+--         {'large', epoch, top, fields, bytes}: a state that is to be read in pieces;
+--         {'state', epoch, top, {field, value …}, {stream, text …}}, or {'unknown'}.
+--         What is in an entry, append.lua says; the first may begin before the cursor, and if it alone holds too many
+--         events, it is the only one.
 
-local AT_ONCE = 50
+local AT_ONCE, FIELDS, BYTES = 50, 500, 1024 * 1024
 local base = string.sub(KEYS[1], 1, -4)
-local epoch, top, tail = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail'))
+local epoch, top, tail, v, steps = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail', 'v', 'steps'))
 if not epoch then return {'unknown'} end
 
 local seq, most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -23,18 +28,33 @@ local function entry_of_tail()
   return {epoch .. '-' .. top, {'t', '', 'r', tail, 'd', lines}}
 end
 
-if ARGV[1] == epoch then
-  if seq == tonumber(top) then return {'log', epoch, top, {}} end
-  local entries, size = {}, 0
+local function streams()
+  local texts = {}
+  for _, member in ipairs(redis.call('HKEYS', KEYS[4])) do
+    local text = redis.call('GET', base .. 'out:' .. member)
+    if text then
+      texts[#texts + 1] = member
+      texts[#texts + 1] = text
+    end
+  end
+  return texts
+end
 
-  -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole.
+-- A cursor ahead of the top has seen what this server has lost.
+if ARGV[1] == epoch and seq <= tonumber(top) then
+  if seq == tonumber(top) then return {'log', epoch, top, {}, ARGV[6] == 'streams' and streams() or nil} end
+  local entries, size, events = {}, 0, 0
+
+  -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole. Returns whether there may
+  -- be room for the next.
   local function take(entry)
     local last, kind, run = tonumber(string.match(entry[1], '%d+$')), entry[2][2], entry[2][4]
     local first = kind == '' and tonumber(run) or last
     if entries[1] and first ~= seq + 1 or first > seq + 1 then return false end
+    if entries[1] and events + last - seq > most then return false end
     entries[#entries + 1] = entry
-    seq, size = last, size + #entry[2][6]
-    return #entries < most and size < most_bytes
+    events, seq, size = events + last - seq, last, size + #entry[2][6]
+    return events < most and size < most_bytes
   end
 
   local from, more = epoch .. '-' .. string.format('%.0f', seq + 1), true
@@ -48,15 +68,16 @@ if ARGV[1] == epoch then
   until not more or #some < AT_ONCE
   local newest = more and entry_of_tail()
   if newest then take(newest) end
-  if entries[1] then return {'log', epoch, top, entries} end
-end
-
-local streams = {}
-for _, member in ipairs(redis.call('HKEYS', KEYS[4])) do
-  local text = redis.call('GET', base .. 'out:' .. member)
-  if text then
-    streams[#streams + 1] = member
-    streams[#streams + 1] = text
+  if entries[1] then
+    return {'log', epoch, top, entries, ARGV[6] == 'streams' and seq == tonumber(top) and streams() or nil}
   end
 end
-return {'state', epoch, top, redis.call('HGETALL', KEYS[2]), streams}
+
+local fields, bytes = redis.call('HLEN', KEYS[2]), tonumber(redis.call('HGET', KEYS[3], 'bytes')) or 0
+-- One that is missing was lost (see append.lua): it must not look like an empty one.
+if fields == 0 and (v or tonumber(steps or 0) > 0) then
+  end_lost(KEYS, string.sub(base, 1, -2) .. ARGV[5])
+  return {'unknown'}
+end
+if ARGV[6] ~= 'whole' and (fields > FIELDS or bytes > BYTES) then return {'large', epoch, top, fields, bytes} end
+return {'state', epoch, top, redis.call('HGETALL', KEYS[2]), streams()}

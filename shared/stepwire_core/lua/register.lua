@@ -7,6 +7,7 @@
 -- Returns {'ok'}, {'conflict'} if the id stands for something else, {'fenced', current attempt} if the run that starts
 -- it is over or has a newer attempt, {'full', 'steps' or 'bytes', the limit}, or {'unknown'}.
 
+local ENTRY = 100 -- of what is counted, see append.lua
 local meta, run, digest, parent = KEYS[3], ARGV[1], ARGV[2], ARGV[4]
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
@@ -27,13 +28,15 @@ if not known then
   -- The run of a message has no digest: its id is not free either.
   if redis.call('HSETNX', meta, 'r:' .. run, 0) == 0 then return {'conflict'} end
   redis.call('HSET', meta, 'q:' .. run, digest)
+  redis.call('HINCRBY', meta, 'bytes', ENTRY * (parent == '' and 3 or 5)) -- r: and what may follow it, q:, d:
   if ARGV[3] ~= '' then
     local turns = string.sub(KEYS[1], 1, -4) .. 'turns'
     redis.call('RPUSH', turns, ARGV[3] .. ' ' .. run)
     redis.call('PEXPIREAT', turns, redis.call('HGET', meta, 'expires'))
   end
   if parent ~= '' then
-    redis.call('HSET', meta, 'k:' .. run, parent)
+    -- Its parts, by their number, so that whoever cancels it need not look for them.
+    redis.call('HSET', meta, 'd:' .. parent .. ' ' .. redis.call('HINCRBY', meta, 'd:' .. parent, 1), run)
     if redis.call('HEXISTS', meta, 'c:' .. parent) == 1 then redis.call('HSET', meta, 'c:' .. run, '') end
   end
 end

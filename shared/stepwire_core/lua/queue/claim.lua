@@ -3,39 +3,61 @@
 -- ARGV  token of the worker, lease (milliseconds), most jobs to take, most that one subject may have at a time or 0,
 --       number of handlers with a limit, each with its limit, then the jobs that this worker still executes itself
 --
--- Returns {now, end of the lease, then for each job {id, which try it is, the job as arq wrote it or nil, {its slots}}}.
+-- Returns {now, end of the lease, 1 if a further call may find more, then for each job {id, which try it is, the job as
+-- arq wrote it or nil, {its slots}}}. What holds a job back it knows from beside the job, and it looks at no more than
+-- MOST of them: those behind a full limit are out of the way for the next call.
 
-local PAGE, MOST = 50, 1000
+local PAGE, MOST, SAMPLE, MOST_BYTES = 50, 100, 100, 512 * 1024
 local token, lease, room, per_subject = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local limits, own = {}, {}
+local limits, own, owned = {}, {}, 0
 for i = 6, 5 + 2 * ARGV[5], 2 do limits['h:' .. ARGV[i]] = tonumber(ARGV[i + 1]) end
-for i = 6 + 2 * ARGV[5], #ARGV do own[ARGV[i]] = true end
+for i = 6 + 2 * ARGV[5], #ARGV do
+  own[ARGV[i]] = true
+  owned = owned + 1
+end
 local limited = per_subject > 0 or next(limits) ~= nil
 
 local waiting = string.format('%.3f', exactly_now - WAITING_MS)
 
--- What has come due waits from now on. One whose worker was lost has waited before: it goes before all others.
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '(' .. waiting, now, 'LIMIT', 0, MOST)) do
+-- What has come due waits from now on. One whose worker was lost has waited before: it goes before all others, and what
+-- it had of limits is free.
+local come = 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '(' .. waiting, now, 'LIMIT', 0, MOST + owned)) do
+  if looked_at > MOST_BYTES then break end
   if not own[id] and not is_taken(id) then
-    if redis.call('SREM', queue .. ':taken', id) == 1 then waits(id, exactly_now, LAPSED) else comes_due(id) end
+    come = come + 1
+    if redis.call('SREM', queue .. ':taken', id) == 1 then
+      local _, handler, subject = about(id)
+      leave(id, {'h:' .. handler, 's:' .. subject})
+      waits(id, exactly_now, LAPSED)
+    else
+      comes_due(id)
+    end
   end
 end
 
+-- Full ones stay so while this is executed.
+local full_ones = {}
+
 local function is_full(slot)
+  if full_ones[slot] then return true end
   local key, most = queue .. ':has:' .. slot, limits[slot] or per_subject
   if redis.call('SCARD', key) < most then return false end
-  for _, id in ipairs(redis.call('SMEMBERS', key)) do
-    if not is_taken(id) then redis.call('SREM', key, id) end
+  -- Jobs that nobody has any more, since the queue was lost or emptied by hand.
+  local some, keys = redis.call('SRANDMEMBER', key, SAMPLE), {}
+  for i, id in ipairs(some) do keys[i] = HAS .. id end
+  for i, holder in ipairs(#some > 0 and redis.call('MGET', unpack(keys)) or {}) do
+    if not holder then redis.call('SREM', key, some[i]) end
   end
-  return redis.call('SCARD', key) >= most
+  full_ones[slot] = redis.call('SCARD', key) >= most
+  return full_ones[slot]
 end
 
 -- The slot that has no place for another one, or nil; and all slots that it needs.
 local function find_slots(id)
-  local slots, job = {}, request(id)
-  local handler, subject = 'h:' .. tostring(job.handler), job.subject
-  if limits[handler] then slots[1] = handler end
-  if per_subject > 0 and type(subject) == 'string' then slots[#slots + 1] = 's:' .. redis.sha1hex(subject) end
+  local slots, _, handler, subject = {}, about(id)
+  if limits['h:' .. handler] then slots[1] = 'h:' .. handler end
+  if per_subject > 0 and subject ~= '-' then slots[#slots + 1] = 's:' .. subject end
   for _, slot in ipairs(slots) do
     if is_full(slot) then return slot, slots end
   end
@@ -61,23 +83,31 @@ local function claim(id, slots)
   end
   local try = redis.call('INCR', TRIED .. id)
   redis.call('EXPIRE', TRIED .. id, TRIED_TTL_S)
-  return {id, try, redis.call('GET', JOB .. id), slots}
+  local job = body(id)
+  looked_at = looked_at + (job and #job or 0)
+  return {id, try, job, slots}
 end
 
-local taken, passed, seen = {now, now + lease}, 0, 0
-while #taken - 2 < room and seen < MOST do
+local is_more_due = come >= MOST or looked_at > MOST_BYTES
+local taken, passed, seen, more = {now, now + lease, 0}, 0, 0, false
+while #taken - 3 < room do
   local page = redis.call('ZRANGEBYSCORE', queue, '-inf', waiting, 'WITHSCORES', 'LIMIT', passed, PAGE)
   for i = 1, #page, 2 do
-    if #taken - 2 == room then break end
+    if #taken - 3 == room then break end
+    if seen >= MOST or looked_at > MOST_BYTES then
+      more = true
+      break
+    end
     local id, score, full, slots = page[i], page[i + 1], nil, {}
-    seen = seen + 1
     if own[id] or is_taken(id) then
       passed = passed + 1
     else
+      seen = seen + 1
       if limited then full, slots = find_slots(id) end
       if full then hold(id, score, full, slots) else taken[#taken + 1] = claim(id, slots) end
     end
   end
-  if #page < 2 * PAGE then break end
+  if more or #page < 2 * PAGE then break end
 end
+if more or is_more_due then taken[3] = 1 end
 return taken

@@ -13,9 +13,19 @@
 --                    :has:<slot>     a set: those of them that count for a limit. A slot is h:<handler> or s:<sha1 of the subject>
 --                    :held:<slot>    a sorted set: jobs that the limit holds back, by the score they had
 --                    :held           a hash: all of these, with that score
+--                    :about          a hash: what a claim has to know of a job, which may be large itself:
+--                                    `<priority> <sha1 of the subject, or -> <handler>`; the script that queues it writes it
 
 local WAITING_MS, LEVEL_MS, LAPSED, HELD_MS = 30 * 24 * 3600 * 1000, 3600 * 1000, 10, 30 * 1000
 local queue, wake = KEYS[1], KEYS[2]
+local ABOUT = queue .. ':about'
+
+-- The keys of a job are arq's own only where the queue has the name that everybody has who gives it none: a run of the
+-- same id may be in several queues.
+local JOB, HAS, TRIED = ARQ_JOB, ARQ_HAS, ARQ_TRIED
+if queue ~= ARQ_QUEUE then
+  JOB, HAS, TRIED = queue .. ':job:', queue .. ':in-progress:', queue .. ':retry:'
+end
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -29,15 +39,37 @@ local function wake_for(id)
   redis.call('LTRIM', wake, 0, WAKE_MAX - 1)
 end
 
--- The request in a job; empty if it is gone or somebody else's.
-local function request(id)
-  local found, job = pcall(cjson.decode, redis.call('GET', JOB .. id) or '')
-  local inside = found and type(job) == 'table' and type(job.a) == 'table' and job.a[1]
-  return type(inside) == 'table' and inside or {}
+-- How many bytes of jobs had to be looked at.
+local looked_at = 0
+
+-- A job as arq wrote it, or false; an older version has put it elsewhere.
+local function body(id)
+  local job = redis.call('GET', JOB .. id)
+  if job or JOB == ARQ_JOB or redis.call('HEXISTS', ABOUT, id) == 1 then return job end
+  if redis.call('EXISTS', ARQ_JOB .. id) == 0 then return false end
+  redis.call('RENAME', ARQ_JOB .. id, JOB .. id)
+  return redis.call('GET', JOB .. id)
+end
+
+-- Its priority, its handler, and the digest of its subject or '-'. A job of an older version is looked at once.
+local function about(id)
+  local kept = redis.call('HGET', ABOUT, id)
+  if not kept then
+    local job = body(id) or ''
+    looked_at = looked_at + #job
+    local found, decoded = pcall(cjson.decode, job)
+    local request = found and type(decoded) == 'table' and type(decoded.a) == 'table' and decoded.a[1]
+    request = type(request) == 'table' and request or {}
+    kept = (tonumber(request.priority) or 0) .. ' ' ..
+      (type(request.subject) == 'string' and redis.sha1hex(request.subject) or '-') .. ' ' .. tostring(request.handler)
+    if job ~= '' then redis.call('HSET', ABOUT, id, kept) end
+  end
+  local priority, subject, handler = string.match(kept, '^(%S+) (%S+) (.*)$')
+  return tonumber(priority), handler, subject
 end
 
 local function waits(id, since, priority)
-  put(id, since - WAITING_MS - (priority or tonumber(request(id).priority) or 0) * LEVEL_MS)
+  put(id, since - WAITING_MS - (priority or about(id)) * LEVEL_MS)
 end
 
 -- From now on it waits; one that was held back, where it stood before.
@@ -47,9 +79,9 @@ local function comes_due(id)
 end
 
 -- Due in so many milliseconds; at 0 a worker is woken.
-local function due_in(id, defer_ms, priority)
+local function due_in(id, defer_ms)
   if defer_ms > 0 then return put(id, now + defer_ms) end
-  waits(id, exactly_now, priority)
+  waits(id, exactly_now)
   wake_for(id)
 end
 
@@ -67,10 +99,12 @@ local function is_taken(id) return redis.call('EXISTS', HAS .. id) == 1 end
 local function offer(slot)
   local next_one = redis.call('ZPOPMIN', queue .. ':held:' .. slot)
   while next_one[1] do
-    if redis.call('ZSCORE', queue, next_one[1]) and not is_taken(next_one[1]) then
+    local is_queued = redis.call('ZSCORE', queue, next_one[1])
+    if is_queued and not is_taken(next_one[1]) then
       put(next_one[1], next_one[2])
       return wake_for(next_one[1])
     end
+    if not is_queued then redis.call('HDEL', ABOUT, next_one[1]) end
     redis.call('HDEL', queue .. ':held', next_one[1])
     next_one = redis.call('ZPOPMIN', queue .. ':held:' .. slot)
   end

@@ -11,6 +11,7 @@ redis.call('SREM', queue .. ':taken', id)
 if ARGV[3] == 'over' then
   redis.call('ZREM', queue, id)
   redis.call('DEL', JOB .. id, TRIED .. id)
+  redis.call('HDEL', ABOUT, id)
 elseif redis.call('ZSCORE', queue, id) then
   due_in(id, tonumber(ARGV[3]))
 end

@@ -5,7 +5,7 @@
 -- Returns the job as arq wrote it, or nil.
 
 local id = ARGV[1]
-local job = redis.call('GET', JOB .. id)
+local job = body(id)
 if not job or not redis.call('ZSCORE', queue, id) then return nil end
 if is_taken(id) then return nil end
 take(id, ARGV[2], ARGV[3])

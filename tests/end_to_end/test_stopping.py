@@ -1,0 +1,173 @@
+"""A worker that is told to stop ends in time, whatever its handlers do; others have its runs."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from redis import Redis
+
+from stack import Gateway, Stack, wait_until
+from stepwire_cli.embedded import embedded_server
+from stepwire_cli.processes import Child
+
+APP = """
+    import asyncio, atexit, os, signal, sys, threading, time
+    import stepwire as cl
+
+    NEVER = threading.Event()
+    FIRST = os.environ.get("FIRST")
+
+    if FIRST == "at_exit":
+        atexit.register(NEVER.wait)
+
+    async def swallows():
+        while True:
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                pass
+
+    def blocked_thread():
+        threading.Thread(target=NEVER.wait).start()
+
+    def blocked_executor():
+        asyncio.get_running_loop().run_in_executor(None, NEVER.wait)
+
+    async def begun():
+        async with cl.Step("begun"):
+            pass
+
+    @cl.task(max_attempts=2)
+    def in_thread():
+        cl.run_sync(begun())
+        if FIRST:
+            NEVER.wait()
+
+    @cl.task(max_attempts=2)
+    async def at_exit():
+        await begun()
+        if FIRST:
+            await asyncio.Event().wait()
+
+    @cl.task(max_attempts=2)
+    async def in_loop():
+        await begun()
+        await cl.flush() if hasattr(cl, "flush") else await asyncio.sleep(0.2)
+        if FIRST:
+            time.sleep(1000)
+
+    @cl.task(max_attempts=2)
+    async def in_a_cancellation():
+        await begun()
+        if FIRST:
+            await swallows()
+
+    @cl.task(max_attempts=2)
+    async def beside():
+        await begun()
+        if FIRST:
+            blocked_thread()
+            blocked_executor()
+            asyncio.create_task(swallows())
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)
+            await asyncio.Event().wait()
+
+    @cl.task
+    def forks():
+        import multiprocessing
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        process.start()
+        process.terminate()
+        process.join()
+        return process.exitcode
+"""
+
+GRACE_S = 1.0
+
+
+def under_way(stack: Stack, task: str) -> tuple[Child, Gateway, str, str]:
+    # A lease that is shorter than the test waits for what the worker could not give back.
+    worker = stack.worker(APP, FIRST=task, STEPWIRE_GRACE_S=str(GRACE_S), STEPWIRE_LEASE_S="4")
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    run = gateway.start(session, task)
+    wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it runs")
+    return worker, gateway, session, run
+
+
+@pytest.mark.parametrize("task", ["in_thread", "at_exit", "in_a_cancellation", "beside"])
+def test_a_worker_ends_in_time_and_gives_its_run_back(stack: Stack, task: str) -> None:
+    worker, gateway, session, run = under_way(stack, task)
+    began = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: worker.exit_code is not None, "it ends", limit_s=GRACE_S + 6)
+    assert time.monotonic() - began > GRACE_S
+    assert worker.exit_code == 0
+    stopped = gateway.run(session, run)
+    assert stopped is not None
+    assert (stopped["status"], stopped["will_retry"]) == ("interrupted", True)
+    assert stopped["error"]["type"] == "WorkerStopped"
+    stack.worker(APP)
+    ended = gateway.wait_for_end(session, run)
+    assert (ended["status"], ended["attempt"]) == ("ok", 2)
+
+
+def test_a_worker_whose_loop_is_blocked_ends_in_time_and_says_why(stack: Stack) -> None:
+    worker, gateway, session, run = under_way(stack, "in_loop")
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: worker.exit_code is not None, "it ends", limit_s=GRACE_S + 6)
+    assert worker.exit_code == 1
+    assert "the event loop is blocked by a handler" in worker.output.splitlines()[-1]
+    stack.worker(APP, STEPWIRE_LEASE_S="4")
+    ended = gateway.wait_for_end(session, run)
+    assert (ended["status"], ended["attempt"]) == ("ok", 2)
+
+
+@pytest.mark.parametrize("task", ["at_exit", "in_loop"])
+def test_a_worker_that_is_told_twice_ends_at_once(stack: Stack, task: str) -> None:
+    worker = stack.worker(APP, FIRST=task, STEPWIRE_GRACE_S="600")
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    gateway.start(session, task)
+    wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it runs")
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: "told to stop" in worker.output, "it has heard")
+    assert worker.exit_code is None
+    worker.signal(signal.SIGINT)
+    wait_until(lambda: worker.exit_code is not None, "it ends", limit_s=3)
+    assert "told twice to stop" in worker.output
+
+
+def test_a_worker_that_redis_refuses_ends_and_says_what_to_change_and_loses_no_job(
+    stack: Stack,
+) -> None:
+    with embedded_server() as log_server, Redis.from_url(log_server.url) as log:
+        stack.env |= {
+            "STEPWIRE_QUEUE_URL": stack.env["STEPWIRE_REDIS_URL"],
+            "STEPWIRE_REDIS_URL": log_server.url,
+        }
+        gateway = stack.gateway()
+        session = gateway.create_session()
+        run = gateway.start(session, "at_exit")
+        log.execute_command("ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all")
+        log.execute_command("ACL", "SETUSER", "limited", "-evalsha", "-eval")
+        limited = log_server.url.replace("redis://", "redis://limited:secret@")
+        worker = stack.worker(APP, STEPWIRE_REDIS_URL=limited, STEPWIRE_LEASE_S="2")
+        wait_until(lambda: worker.exit_code is not None, "it ends")
+        assert worker.exit_code == 1
+        assert "ACL SETUSER" in worker.output.splitlines()[-1]
+        assert gateway.run(session, run) is None
+        stack.worker(APP, STEPWIRE_LEASE_S="2")
+        assert gateway.wait_for_end(session, run)["status"] == "ok"
+
+
+def test_a_child_that_a_handler_forks_and_ends_does_not_end_the_worker(stack: Stack) -> None:
+    worker = stack.worker(APP)
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    assert gateway.wait_for_end(session, gateway.start(session, "forks"))["status"] == "ok"
+    assert gateway.wait_for_end(session, gateway.start(session, "at_exit"))["status"] == "ok"
+    assert worker.exit_code is None
+    assert "told to stop" not in worker.output
