@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
 
 
 class Proxy:
@@ -20,7 +22,7 @@ class Proxy:
         self.silences: Callable[[bytes], bool] = lambda _: False
         """Asked about all that a client sends: whether its connection falls silent with that."""
         self.silenced = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._pairs: list[_Pair] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -32,12 +34,28 @@ class Proxy:
         """With ``name:password@`` as user."""
         return f"redis://{user}127.0.0.1:{self._listener.getsockname()[1]}/0"
 
-    def silence_all(self) -> None:
-        """All connections there are; those that come work."""
-        for pair in self._pairs:
+    def silence_all(self) -> int:
+        """Let all connections that there are fall silent, how many that are; new ones work."""
+        live = [pair for pair in self._pairs if not (pair.closed.is_set() or pair.silent.is_set())]
+        for pair in live:
             pair.silent.set()
+        return len(live)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
+        with suppress(OSError):
+            # A thread that waits for connections hears of this, not of the close alone.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for pair in self._pairs:
             pair.close()
@@ -72,6 +90,7 @@ class _Pair:
         self.client = client
         self.server = server
         self.silent = threading.Event()
+        self.closed = threading.Event()
 
     def pump(
         self,
@@ -88,14 +107,8 @@ class _Pair:
             self.close()
 
     def close(self) -> None:
+        self.closed.set()
         for end in (self.client, self.server):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
-
-
-@contextmanager
-def proxied(port: int) -> Iterator[Proxy]:
-    """A proxy for as long as the block runs."""
-    with closing(Proxy(port)) as proxy:
-        yield proxy

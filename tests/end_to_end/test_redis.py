@@ -21,7 +21,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from proxy import Proxy, proxied
+from proxy import Proxy
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_cli.processes import Child
@@ -55,7 +55,7 @@ def stack(tmp_path: Path, own: EmbeddedServer) -> Iterator[Stack]:
 
 @pytest.fixture
 def proxy(own: EmbeddedServer) -> Iterator[Proxy]:
-    with proxied(own.port) as running:
+    with Proxy(own.port) as running:
         yield running
 
 

@@ -150,11 +150,11 @@ def test_a_worker_that_redis_refuses_ends_and_says_what_to_change_and_loses_no_j
         }
         gateway = stack.gateway()
         session = gateway.create_session()
-        run = gateway.start(session, "at_exit")
         log.execute_command("ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all")
-        log.execute_command("ACL", "SETUSER", "limited", "-evalsha", "-eval")
         limited = log_server.url.replace("redis://", "redis://limited:secret@")
         worker = stack.worker(APP, STEPWIRE_REDIS_URL=limited, STEPWIRE_LEASE_S="2")
+        log.execute_command("ACL", "SETUSER", "limited", "-evalsha", "-eval")
+        run = gateway.start(session, "at_exit")
         wait_until(lambda: worker.exit_code is not None, "it ends")
         assert worker.exit_code == 1
         assert "ACL SETUSER" in worker.output.splitlines()[-1]

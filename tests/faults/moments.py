@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from redis import Redis
 
-from faults.proxy import Proxy
+from proxy import Proxy
 from stack import wait_until
 from stepwire_cli.embedded import EmbeddedServer
 from stepwire_core.keys import SessionKeys
@@ -92,7 +92,7 @@ def silence(proxy: Proxy) -> Moment:
     """A NAT forgets all connections: they are there, and nothing comes through any more."""
 
     def begin() -> None:
-        assert proxy.silence() > 0
+        assert proxy.silence_all() > 0
 
     return Moment("silence", 0.0, begin, lambda: None)
 
@@ -139,7 +139,7 @@ class Pair:
             wait_until(lambda: _offset(old) == _offset(new), "the replica has everything")
             at_rest(old)
             new.replicaof("NO", "ONE")
-            self._proxy.target_port = self.replica.port
+            self._proxy.target = self.replica.port
             old.replicaof("127.0.0.1", self.replica.port)
             old.execute_command("CLIENT UNPAUSE")
         self.primary, self.replica = self.replica, self.primary

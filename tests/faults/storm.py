@@ -22,8 +22,8 @@ from faults.clients import Clients, Conversation, Fleet, Harassment
 from faults.judge import Judge
 from faults.moments import Moment, Pair, Schedule
 from faults.plan import MOMENTS, Plan, Report
-from faults.proxy import Proxy
 from faults.work import Work
+from proxy import Proxy
 from stack import Gateway, wait_until
 from stepwire_cli import processes
 from stepwire_cli.embedded import EmbeddedServer, embedded_server, free_port

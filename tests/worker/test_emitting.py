@@ -7,11 +7,10 @@ import contextvars
 import gc
 import os
 import signal
-import socket
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from redis import Redis
@@ -19,6 +18,7 @@ from redis import Redis
 import stepwire as cl
 from bench import Bench, open_bench
 from documents import a_step
+from proxy import Proxy
 from stack import Stack, wait_until
 from stepwire._context import current_frame
 from stepwire._producer import Producer, Put
@@ -307,7 +307,7 @@ async def test_a_right_that_is_taken_away_is_said_at_once_and_to_those_who_wait(
             producer = publisher.producer("p", session_id, "run", 1)
             start(producer, "a")
             await asyncio.wait_for(producer.flush(), LIMIT_S)
-            redis.execute_command("ACL SETUSER publisher -evalsha -eval")
+            redis.execute_command("ACL SETUSER publisher -fcall")
             start(producer, "b")
             with pytest.raises(StoreRefused, match="ACL SETUSER"):
                 await asyncio.wait_for(producer.flush(), 5)
@@ -320,44 +320,11 @@ async def test_a_right_that_is_taken_away_is_said_at_once_and_to_those_who_wait(
             assert set(await outputs(log, session_id)) == {"a", "d"}
 
 
-class Address:
-    """An address that moves, as a virtual one does: what is connected stays where it is."""
-
-    def __init__(self, port: int) -> None:
-        self.target = port
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._sockets = [self._listening]
-        self.url = f"redis://127.0.0.1:{self._listening.getsockname()[1]}/0"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                server = socket.create_connection(("127.0.0.1", self.target))
-                self._sockets += [client, server]
-                for one, other in ((client, server), (server, client)):
-                    threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
-
-    @staticmethod
-    def _pump(one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-
-
 async def test_a_demoted_primary_that_keeps_its_connections_is_left_for_the_new_one(
     own_server: EmbeddedServer, session_id: str
 ) -> None:
     with (
-        closing(Address(own_server.port)) as address,
+        Proxy(own_server.port) as address,
         embedded_server() as second,
         Redis.from_url(second.url) as new,
         Redis.from_url(own_server.url) as old,
@@ -521,7 +488,7 @@ def test_a_worker_whose_publisher_has_died_ends_and_says_why(stack: Stack) -> No
     wait_until(lambda: worker.exit_code is not None, "the worker has ended")
     assert worker.exit_code != 0
     assert "the publisher has died" in worker.output
-    assert "the thread that stores events has ended by SystemExit" in worker.output.splitlines()[-1]
+    assert "'stepwire-publisher' has failed (SystemExit" in worker.output.splitlines()[-1]
 
 
 # -- elements -------------------------------------------------------------------------------------
