@@ -15,15 +15,11 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
-    BusyLoadingError,
-    ClusterDownError,
     ConnectionError,
     MasterDownError,
-    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     TimeoutError,
-    TryAgainError,
 )
 from redis.retry import Retry as SyncRetry
 
@@ -42,20 +38,6 @@ QUICK_S: Final = 3.0
 
 MAX_CONNECTIONS: Final = 32
 """Of one client; whoever comes when all are busy waits for one."""
-
-UNAVAILABLE: Final = (
-    ConnectionError,
-    TimeoutError,
-    BusyLoadingError,
-    ReadOnlyError,
-    ClusterDownError,
-    MasterDownError,
-    TryAgainError,
-    OutOfMemoryError,
-    OSError,
-)
-"""Errors that pass when Redis is back (or a replica promoted, or memory free) again."""
-
 
 _REFUSED: Final[list[type[RedisError]]] = [ReadOnlyError, MasterDownError]
 """What only a server says that is not the primary any more. It has done nothing, so the same call
@@ -155,14 +137,12 @@ def connect_sync(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> SyncRedis:
 
 
 @asynccontextmanager
-async def translated(
-    _redis: Redis | None = None, *, within_s: float | None = None
-) -> AsyncIterator[None]:
+async def translated(*, within_s: float | None = None) -> AsyncIterator[None]:
     """Around every use of an asyncio client: bounds it in time (:data:`SOCKET_TIMEOUT_S`, or
     ``within_s``), and turns what Redis says into errors of ours (:func:`translation`).
 
     A reply that condemns the connections of a pool closes them without help from here
-    (:class:`Pool`): the client may be named, for whoever reads the code.
+    (:class:`Pool`).
     """
     limit_s = SOCKET_TIMEOUT_S if within_s is None else within_s
     try:
@@ -175,7 +155,7 @@ async def translated(
 
 
 @contextmanager
-def translated_sync(_redis: SyncRedis | None = None) -> Iterator[None]:
+def translated_sync() -> Iterator[None]:
     """The same for a blocking client, whose sockets have a time limit of their own."""
     try:
         yield
@@ -206,7 +186,7 @@ async def probe(redis: Redis, key: str) -> None:
         StoreUnavailable: it does not answer, or takes no writes for the moment.
         StoreRefused: it does not let us write.
     """
-    async with translated(redis, within_s=QUICK_S):
+    async with translated(within_s=QUICK_S):
         # Refused where a write would be: by a replica, without enough replicas, disk or memory. The
         # list is not there, and then this makes none.
         await cast("Awaitable[int]", redis.lpushx(key, ""))

@@ -160,7 +160,7 @@ class PubSubLink:
 
     async def _publish_echo(self) -> None:
         try:
-            async with translated(self._redis):
+            async with translated():
                 await self._redis.publish(self._echo, b"")
         except StoreUnavailable:
             # It says nothing about the connection.

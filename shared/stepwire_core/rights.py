@@ -149,7 +149,7 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
 
 async def _answers(redis: Redis, where: str, variable: str) -> None:
     try:
-        async with translated(redis, within_s=CONNECT_TIMEOUT_S):
+        async with translated(within_s=CONNECT_TIMEOUT_S):
             await redis.ping()
     except StoreUnavailable as error:
         raise SettingsError(
@@ -162,7 +162,7 @@ async def _answers(redis: Redis, where: str, variable: str) -> None:
 async def _unfit(redis: Redis, where: str, variable: str) -> list[str]:
     """What is wrong with the server itself."""
     try:
-        async with translated(redis):
+        async with translated():
             info: dict[str, Any] = await redis.info()
     except StoreRefused:
         # Not everybody may ask; what cannot be looked at is not held against it.
@@ -192,7 +192,7 @@ async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
         return []
     commands = [json.dumps(words) for _, ways in rights for words in ways]
     try:
-        async with translated(redis):
+        async with translated():
             denied = await Script.named("denied").call(redis, [], commands)
     except StoreRefused as error:
         # Without scripts nobody can be asked for the others.

@@ -396,12 +396,14 @@ async def test_an_error_that_a_handler_swallows_again_and_again_does_not_grow(be
 
     async def handler() -> None:
         async with cl.Step("outer") as step:
+            producer = current_frame("the test").scope.producer
             await step.stream_token("x")
+            await producer.flush()
             await bench.log.begin_run(bench.session_id, cl.context.run_id or "", "another worker")
             await step.stream_token("y")
             with pytest.raises(RunFenced):
                 # Until the log has said so.
-                await current_frame("the test").scope.producer.flush()
+                await producer.flush()
             for _ in range(200):
                 try:
                     await step.stream_token("z")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from copy import copy
 from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -51,9 +52,7 @@ def fresh(error: E) -> E:
     An exception that is raised again and again keeps every traceback, with all that their frames
     hold.
     """
-    copy = type(error).__new__(type(error), *error.args)
-    copy.__dict__.update(error.__dict__)
-    return copy
+    return copy(error)
 
 
 @dataclass(slots=True)

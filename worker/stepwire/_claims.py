@@ -100,7 +100,7 @@ class Claims:
         little."""
         # Quick to notice a connection that has fallen silent. A claim has longer: the jobs of one
         # that is cut off wait for a lease.
-        async with translated(self._redis, within_s=QUICK_S):
+        async with translated(within_s=QUICK_S):
             first = await self._redis.zrange(self._queue_name, 0, 0, withscores=True)
         self._answered()
         since = time.monotonic() - self._seen_at
@@ -131,7 +131,7 @@ class Claims:
         more."""
         limits = [len(self._limits) // 2, *self._limits]
         args = [self.token, self._lease_ms, room, self._per_subject, *limits, *own]
-        async with translated(self._redis):
+        async with translated():
             reply = await self._claim(keys=self._keys, args=args)
         self._answered()
         self._server_ms, until_ms, more, *taken = cast("list[Any]", reply)
@@ -149,7 +149,7 @@ class Claims:
         """
         due = "over" if due_in_s is None else int(due_in_s * 1000)
         args = [lease.job_id, self.token, due, *lease.slots]
-        async with translated(self._redis):
+        async with translated():
             await self._settle(keys=self._keys, args=args)
 
     async def adjust_slots(self, lease: Lease) -> None:
@@ -168,6 +168,6 @@ class Claims:
             what = "leave" if leaves else "return"
             # What Redis refuses for good the worker's loop finds out, too.
             with suppress(StoreUnavailable, StoreRefused):
-                async with translated(self._redis):
+                async with translated():
                     await self._rest(keys=self._keys, args=[lease.job_id, what, *lease.slots])
                 lease.has_left = leaves

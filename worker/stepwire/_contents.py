@@ -89,7 +89,7 @@ class ContentStore:
             StoreUnavailable, StoreRefused: Redis, or the object storage, does not answer, or
                 refuses.
         """
-        with translated_sync(self._redis):
+        with translated_sync():
             reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
         # redis-py types its commands for both of its clients at once.
         content = cast("bytes | None", reply)
@@ -145,7 +145,7 @@ class ContentStore:
         session_id = producer.session_id
         folder = self._folder(session_id)
         if folder is None and producer.creates:
-            with translated_sync(self._redis):
+            with translated_sync():
                 self._create(session_id)
             folder = self._folder(session_id)
         if folder is None:
@@ -154,7 +154,7 @@ class ContentStore:
 
     def _folder(self, session_id: str) -> str | None:
         """Where the objects of a session are; None if it is not there."""
-        with translated_sync(self._redis):
+        with translated_sync():
             reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
         # redis-py types its commands for both of its clients at once.
         epoch, born = cast("list[bytes | None]", reply)
@@ -173,7 +173,7 @@ class ContentStore:
         backoff = Backoff()
         while True:
             try:
-                with translated_sync(self._redis):
+                with translated_sync():
                     return self._keep_once(producer, element_id, content)
             except StoreUnavailable as error:
                 if time.monotonic() > give_up_at:

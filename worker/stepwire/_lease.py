@@ -100,7 +100,7 @@ class LeaseKeeper:
         self._stopping.set()
         self._thread.join()
         try:
-            with translated_sync(self._redis):
+            with translated_sync():
                 self._registration.remove(self._redis)
         except (StoreUnavailable, StoreRefused) as error:
             logger.debug("not signed off", extra={"error": str(error)})
@@ -126,7 +126,7 @@ class LeaseKeeper:
             if due := time.monotonic() >= due_at:
                 due_at = time.monotonic() + renew_s
             try:
-                with translated_sync(self._redis):
+                with translated_sync():
                     if due:
                         self._renew(self._running())
                     self._registration.write(self._redis, due=due, blocked=blocked)

@@ -38,7 +38,6 @@ from stepwire_core.log import (
     cancel_args,
     document_of,
 )
-from stepwire_core.redis_errors import condemns
 from stepwire_core.runs import outcome_of
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ class Publisher:
         """
         if not fields:
             return []
-        with translated_sync(self.redis):
+        with translated_sync():
             values = self.redis.hmget(SessionKeys.of(session_id).state, list(fields))
         # redis-py types its commands for both of its clients at once.
         return [value and document_of(value) for value in cast("list[bytes | None]", values)]
@@ -134,7 +133,7 @@ class Publisher:
         Raises: as :meth:`Producer.result`.
         """
         keys = SessionKeys.of(session_id)
-        with translated_sync(self.redis), self.redis.pipeline(transaction=False) as pipe:
+        with translated_sync(), self.redis.pipeline(transaction=False) as pipe:
             pipe.exists(keys.meta)
             pipe.hget(keys.results, run_id)
             there, result = pipe.execute()
@@ -143,7 +142,7 @@ class Publisher:
         if result is None:
             return None
         # Left behind, it goes with the session.
-        with suppress(StoreUnavailable, StoreRefused), translated_sync(self.redis):
+        with suppress(StoreUnavailable, StoreRefused), translated_sync():
             self.redis.hdel(keys.results, run_id)
         return outcome_of(run_id, session_id, result)
 
@@ -153,7 +152,7 @@ class Publisher:
         Raises: as :meth:`Producer.register`.
         """
         args = registration.script_args(self.settings)
-        with translated_sync(self.redis):
+        with translated_sync():
             registration.check(REGISTER.sync(self.redis, *args))
 
     def cancel(self, session_id: str, run_id: str) -> None:
@@ -164,7 +163,7 @@ class Publisher:
         """
         left: list[Any] = [run_id, ITSELF]
         while left:
-            with translated_sync(self.redis):
+            with translated_sync():
                 keys, args = cancel_args(self.settings, session_id, left)
                 _, *left = CANCEL.sync(self.redis, keys, *args)
 
@@ -291,7 +290,7 @@ class Publisher:
         Raises:
             StoreUnavailable, StoreRefused: none of them has got through.
         """
-        with translated_sync(self.redis), self.redis.pipeline(transaction=False) as pipe:
+        with translated_sync(), self.redis.pipeline(transaction=False) as pipe:
             for call in calls:
                 batch = call.prepared()
                 keys = SessionKeys.of(batch.session_id).script_keys
@@ -299,9 +298,6 @@ class Publisher:
             replies = pipe.execute(raise_on_error=False)
             if any(map(APPEND.is_missing, replies)):
                 APPEND.load_sync(self.redis)
-        if any(isinstance(reply, Exception) and condemns(reply) for reply in replies):
-            # A primary that was demoted keeps its connections, and goes on refusing.
-            self.redis.connection_pool.disconnect(inuse_connections=False)
         return replies
 
     def _result(self, calls: list[Call], reply: Any) -> StepwireError | Unfinished | None:

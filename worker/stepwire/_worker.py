@@ -219,7 +219,7 @@ class StepwireWorker(Worker):
         # a claim that finds nothing.
         redis, wake = self.pool, wake_key(self.queue_name)
         # Over a connection that has fallen silent the end of the blocking does not come either.
-        async with translated(redis, within_s=_WAKE_BLOCK_S + QUICK_S):
+        async with translated(within_s=_WAKE_BLOCK_S + QUICK_S):
             reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
             popped = await cast("Awaitable[list[bytes] | None]", reply)
         if popped is None:
@@ -228,7 +228,7 @@ class StepwireWorker(Worker):
             await self._claim()
             return
         # Filled up, or told to stop, while it waited for this: for the next one.
-        async with translated(redis):
+        async with translated():
             await cast("Awaitable[int]", redis.lpush(wake, popped[1]))
 
     def _takes_jobs(self) -> bool:
