@@ -33,7 +33,8 @@ def as_reason(part: str, error: BaseException) -> StepwireError:
 
 
 class Supervisor:
-    """Runs side tasks while the block runs; ``fail`` is called when one of them ends by an error.
+    """Runs side tasks while the block runs; ``fail`` is called when one of them ends by an error,
+    or is cancelled by somebody else.
 
     A task that returns is over and done with. Those that still run when the block ends are
     cancelled and awaited.
@@ -42,6 +43,7 @@ class Supervisor:
     def __init__(self, fail: Fail) -> None:
         self._fail: Final = fail
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_over = False
 
     def start(self, work: Coroutine[Any, Any, object], name: str) -> asyncio.Task[Any]:
         """Begin a side task, on the running event loop."""
@@ -52,7 +54,11 @@ class Supervisor:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if self._is_over:
+            return
+        if task.cancelled():
+            self._fail(SideTaskFailed(task.get_name(), "it was cancelled"))
+        elif (error := task.exception()) is not None:
             self._fail(as_reason(task.get_name(), error))
 
     async def __aenter__(self) -> Self:
@@ -64,6 +70,7 @@ class Supervisor:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_over = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
