@@ -28,7 +28,7 @@ from stepwire_core.errors import (
     RunEnded,
     SessionNotFound,
 )
-from stepwire_core.ids import derived_id, message_producer, new_id, run_producer
+from stepwire_core.ids import derived_id, message_producer, new_id
 from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
@@ -289,7 +289,7 @@ async def _drop(services: Services, session_id: str, run_id: str) -> None:
             Batch(
                 session_id,
                 cancelled_events(request, begun.attempt),
-                producer=run_producer(run_id, begun.attempt),
+                producer=begun.producer,
                 run_id=run_id,
                 attempt=begun.attempt,
             )

@@ -41,9 +41,15 @@ def upload_producer(element_id: str) -> str:
     return f"u/{element_id}"
 
 
-def run_producer(run_id: str, attempt: int) -> str:
-    """One attempt of a run."""
-    return f"r/{run_id}/{attempt}"
+def run_producer(run_id: str, attempt: int, token: str) -> str:
+    """One attempt of a run. The token is that of its beginning: a server that has lost a beginning
+    gives its number to another one."""
+    return f"r/{run_id}/{attempt}/{token}"
+
+
+def fault_producer(run_id: str, attempt: int) -> str:
+    """What ends an attempt that could not end itself."""
+    return f"f/{run_id}/{attempt}"
 
 
 def emitter_producer() -> str:

@@ -30,6 +30,7 @@ from stepwire_core.errors import (
     SessionNotFound,
     StepwireError,
 )
+from stepwire_core.ids import run_producer
 from stepwire_core.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of
 from stepwire_core.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
@@ -73,9 +74,11 @@ class AppendScript(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An attempt, counted from 1, the user session it begins with, and whether to cancel it."""
+    """An attempt, counted from 1, the user session that it begins with, and whether to cancel it."""
 
     attempt: int
+    producer: str
+    """The name of its producer: no other one may write for the run."""
     user: dict[str, Any]
     cancelled: bool
 
@@ -267,7 +270,9 @@ class EventLog(LogReader):
             reply = await BEGIN(self._redis, SessionKeys.of(session_id), *args)
         match reply:
             case [b"ok", attempt, values, cancelled]:
-                return Begun(int(attempt), _user_values(session_id, values), bool(cancelled))
+                producer = run_producer(run_id, int(attempt), token)
+                user = _user_values(session_id, values)
+                return Begun(int(attempt), producer, user, bool(cancelled))
             case [b"waits", before]:
                 pairs = [entry.decode().split(" ") for entry in before]
                 raise RunWaits(session_id, run_id, [(handler, run) for handler, run in pairs])

@@ -14,10 +14,10 @@ from documents import a_step
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import Snapshot
-from stepwire_core.errors import StoreUnavailable
+from stepwire_core.errors import RunFenced, StoreUnavailable
 from stepwire_core.events import NewEvent, step_event
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import EventLog, LogTail, open_log
+from stepwire_core.log import Batch, EventLog, LogTail, open_log
 from stepwire_core.scripts import APPEND, SUBMIT
 from stepwire_core.settings import Settings
 from writer import Writer
@@ -183,3 +183,33 @@ async def test_append_and_submit_name_the_same_life() -> None:
         first = await writer(a).put(start("one"))
         batch = Writer(a.log, "s").batch(start("two"), producer="q")
         assert (await a.log.append(batch, submit)).top == (first.top.epoch, first.top.seq + 1)
+
+
+async def test_two_attempts_of_one_number_are_told_apart_after_a_beginning_was_lost() -> None:
+    """A server comes back without the beginning of an attempt, and gives its number to another."""
+    async with site() as a:
+        await a.log.create("s", "run")
+
+        async def begun(token: str) -> Batch:
+            found = await a.log.begin_run("s", "run", token)
+            assert found.attempt == 1
+            return Batch("s", [start(token)], found.producer, run_id="run", attempt=found.attempt)
+
+        lost = await begun("lost")
+        await cast("Awaitable[int]", a.log.redis.hset(SessionKeys.of("s").meta, "r:run", "0"))
+        kept = await begun("kept")
+        with pytest.raises(RunFenced):
+            await a.log.append(lost)
+        assert (await a.log.append(kept)).stored == 1
+
+
+async def test_an_attempt_whose_beginning_was_lost_keeps_its_number_if_it_writes_first() -> (
+    None
+):
+    async with site() as a:
+        await a.log.create("s", "run")
+        begun = await a.log.begin_run("s", "run", "token")
+        await cast("Awaitable[int]", a.log.redis.hset(SessionKeys.of("s").meta, "r:run", "0"))
+        batch = Batch("s", [start("one")], begun.producer, run_id="run", attempt=1)
+        assert (await a.log.append(batch)).stored == 1
+        assert (await a.log.begin_run("s", "run", "another")).attempt == 2

@@ -244,11 +244,11 @@ async def test_a_session_from_before_the_mark_goes_on(log: Log, empty: bool) -> 
 
 async def test_a_run_that_is_over_leaves_no_number_and_its_end_can_be_repeated(log: Log) -> None:
     for attempt in (1, 2, 3):
-        await log.log.begin_run(log.session_id, "run", f"token-{attempt}")
+        begun = await log.log.begin_run(log.session_id, "run", f"token-{attempt}")
         log.written = 0
-        fields: dict[str, Any] = {"attempt": attempt, "producer": run_producer("run", attempt)}
+        fields: dict[str, Any] = {"attempt": attempt, "producer": begun.producer}
         await log.put(run_start_event(a_run(status="running", attempt=attempt)), **fields)
-        assert await numbers(log) == [run_producer("run", attempt)]
+        assert await numbers(log) == [begun.producer]
         will_retry = attempt < 3
         end = run_end_event(a_run(status="error", attempt=attempt, will_retry=will_retry))
         batch = log.batch(log.start(f"s{attempt}"), end, **fields)
@@ -260,13 +260,13 @@ async def test_a_run_that_is_over_leaves_no_number_and_its_end_can_be_repeated(l
         await log.put(log.start("late"), **fields)
     log.written = 3
     with pytest.raises(RunEnded):
-        await log.put(log.start("late"), attempt=1, producer=run_producer("run", 1))
+        await log.put(log.start("late"), attempt=1, producer=run_producer("run", 1, "token-1"))
     assert await counted(log.redis, log.session_id) == await recounted(log.redis, log.session_id)
 
 
 async def test_an_attempt_whose_number_is_gone_is_fenced_and_not_at_fault(log: Log) -> None:
     await log.log.begin_run(log.session_id, "run", "token-1")
-    fields: dict[str, Any] = {"attempt": 1, "producer": run_producer("run", 1)}
+    fields: dict[str, Any] = {"attempt": 1, "producer": run_producer("run", 1, "token-1")}
     await log.put(log.start("a"), log.start("b"), **fields)
     await log.log.begin_run(log.session_id, "run", "token-2")
     with pytest.raises(RunFenced):
@@ -312,7 +312,7 @@ async def test_ids_of_messages_and_runs_cannot_stand_for_each_other(log: Log) ->
     of_run = Batch(
         log.session_id,
         [log.start("a"), log.start("b")],
-        run_producer("m.foo", 1),
+        run_producer("m.foo", 1, "token"),
         run_id="m.foo",
         attempt=1,
     )

@@ -51,7 +51,7 @@ from stepwire_core.events import (
     run_start_event,
     step_event,
 )
-from stepwire_core.ids import emitter_producer, new_id, run_producer
+from stepwire_core.ids import emitter_producer, new_id
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, open_log
 from stepwire_core.settings import Settings
@@ -173,8 +173,8 @@ class Client:
 class Producer:
     """An attempt of a run, or an emitter: numbers its events, and may repeat a call."""
 
-    def __init__(self, run_id: str = "", attempt: int = 0) -> None:
-        self.name = run_producer(run_id, attempt) if run_id else emitter_producer()
+    def __init__(self, run_id: str = "", attempt: int = 0, name: str = "") -> None:
+        self.name = name or emitter_producer()
         self.run_id = run_id
         self.attempt = attempt
         self.first = 1
@@ -288,7 +288,7 @@ class Delivery(RuleBasedStateMachine):
             )
         except RunEnded:
             return multiple()
-        producer = Producer(run_id, begun.attempt)
+        producer = Producer(run_id, begun.attempt, begun.producer)
         await self._append(producer, [run_start_event(self._run(producer, "running"))])
         return multiple((self.generation, producer))
 

@@ -14,7 +14,7 @@ from stepwire._handlers import collecting
 from stepwire._run import Runner
 from stepwire_core.errors import RunFenced
 from stepwire_core.events import delta_event, run_start_event, step_event
-from stepwire_core.ids import new_id, run_producer
+from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
 from stepwire_core.queue import RunRequest
 
@@ -109,10 +109,9 @@ async def test_stopping_the_worker_interrupts_the_run_and_goes_on_stopping(
 
 async def _lost_attempt(bench: Bench, run_id: str) -> None:
     """What a worker leaves that dies in the middle: two nested steps open, text streaming."""
-    attempt = (await bench.log.begin_run(bench.session_id, run_id, "lost")).attempt
-    producer = bench.publisher.producer(
-        run_producer(run_id, attempt), bench.session_id, run_id, attempt
-    )
+    begun = await bench.log.begin_run(bench.session_id, run_id, "lost")
+    attempt = begun.attempt
+    producer = bench.publisher.producer(begun.producer, bench.session_id, run_id, attempt)
     run = {"run_id": run_id, "attempt": attempt}
     outer = a_step(bench.session_id, f"outer-{attempt}", name="outer", **run)
     inner = a_step(bench.session_id, f"inner-{attempt}", name="inner", parent_id=outer.id, **run)

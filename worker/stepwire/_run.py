@@ -36,7 +36,7 @@ from stepwire_core.errors import (
     StoreUnavailable,
 )
 from stepwire_core.events import run_start_event
-from stepwire_core.ids import new_id, run_producer
+from stepwire_core.ids import fault_producer, new_id
 from stepwire_core.queue import RunRequest
 from stepwire_core.runs import end_events, first_document
 
@@ -164,7 +164,7 @@ class Runner:
         with suppress(StepwireError):
             # Nothing follows, whoever still has it.
             scope.producer.publish_end(full=scope.producer.full)
-        name = f"{request.run_id}.{attempt}.end"
+        name = fault_producer(request.run_id, attempt)
         producer = self._publisher.producer(name, request.session_id, request.run_id, attempt)
         fault = RunFault("error", FAULT)
         run_alone = run_closing_events(None, request, attempt, fault, retry=False)
@@ -184,8 +184,9 @@ class Runner:
         await self._bury(request, "error", FAULT, attempt)
 
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
-        name = run_producer(request.run_id, begun.attempt)
-        return self._publisher.producer(name, request.session_id, request.run_id, begun.attempt)
+        return self._publisher.producer(
+            begun.producer, request.session_id, request.run_id, begun.attempt
+        )
 
     async def _farewell(self, request: RunRequest, resting: Resting) -> None:
         """Let the user's ``on_chat_end`` do what is to be done when a session is gone."""

@@ -127,19 +127,34 @@ if fresh then
   seq = seq or 0
 end
 
+local function is_of_attempt(number)
+  local begin = 'r/' .. run .. '/' .. number .. '/'
+  return string.sub(producer, 1, #begin) == begin
+end
+
 local skip, last = 0, tonumber(found[5]) or 0
 if producer ~= '' then
   if not found[5] and found[6] then
     -- The number of a run's last attempt is kept with its end.
     local of, number = string.match(found[6], '^(%d+):(%d+)!')
-    if of and producer == 'r/' .. run .. '/' .. of then last = tonumber(number) end
+    if of and is_of_attempt(of) then last = tonumber(number) end
   end
   skip = math.max(0, last - first + 1)
 end
+-- A server that has lost the beginning of an attempt gives its number to another one. The first of both that is heard of
+-- again has it: a higher number raises the fence here, and of an equal one the token decides, which is in the name.
+local raises = false
 if skip < count and run ~= '' and found[6] then
   if string.find(found[6], '!', 1, true) then return {'ended'} end
-  local current = tonumber(string.match(found[6], '^%d+'))
+  local current, owner = string.match(found[6], '^(%d+):?(.*)$')
+  current = tonumber(current)
   if current > attempt then return {'fenced', current} end
+  if string.sub(producer, 1, 2) == 'r/' then
+    if current == attempt and owner ~= '' and producer ~= 'r/' .. run .. '/' .. attempt .. '/' .. owner then
+      return {'fenced', current}
+    end
+    raises = current < attempt
+  end
 end
 -- The producer's own past may be in the lost tail; only within its epoch is a hole a fault.
 if producer ~= '' and first > last + 1 and (known == '' or known == epoch) then return {'gap', last} end
@@ -196,7 +211,7 @@ end
 
 -- What most calls are: one more piece of a text that has its letter.
 if plain and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail + 2 < PIECES and not touch
-  and (run == '' or found[6]) then
+  and (run == '' or found[6]) and not raises then
   local at = HEAD + skip * WIDTH
   local kind, id, field, text = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local place, of_run = redis.call('HGET', open, field .. ':' .. id), tail .. ' ' .. run .. ' '
@@ -240,6 +255,7 @@ if run ~= '' and not found[6] then
   redis.call('HSET', meta, 'r:' .. run, attempt, 'bytes', bytes)
   if turn ~= '' then redis.call('RPUSH', base .. 'turns', turn .. ' ' .. run) end
 end
+if raises then redis.call('HSET', meta, 'r:' .. run, attempt .. ':' .. string.match(producer, '[^/]*$')) end
 if turn ~= '' then redis.call('PEXPIREAT', base .. 'turns', expires) end
 
 -- What is kept grows from `before` bytes to `after`; 0: it is not there.
@@ -418,7 +434,7 @@ if not plain then
 
   fold.T = function(kind, id, parent, payload)
     local ended = attempt
-    if producer == 'r/' .. id .. '/' .. attempt then
+    if id == run and is_of_attempt(attempt) then
       -- From here on the fence refuses all but a repetition of this call, which it knows by the number.
       ended, has_ended = attempt .. ':' .. first + count - 1, true
       redis.call('HDEL', meta, 'p:' .. producer)
