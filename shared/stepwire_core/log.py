@@ -74,13 +74,14 @@ class AppendScript(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An attempt, counted from 1, the user session that it begins with, and whether to cancel it."""
+    """An attempt, counted from 1, with the user session that it begins with."""
 
     attempt: int
     producer: str
     """The name of its producer: no other one may write for the run."""
     user: dict[str, Any]
     cancelled: bool
+    """Whether somebody has asked for it to be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

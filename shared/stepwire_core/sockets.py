@@ -31,7 +31,7 @@ CONNECT_TIMEOUT_S: Final = 3.0
 IDLE_S: Final = 2.0
 """A connection over which nothing has come for this long is asked before it is used."""
 
-PROBE_S: Final = 1.0
+PROBE_S: Final = 2.0
 """How long its answer may take."""
 
 _KEEPALIVE: Final = {

@@ -203,9 +203,7 @@ async def test_two_attempts_of_one_number_are_told_apart_after_a_beginning_was_l
         assert (await a.log.append(kept)).stored == 1
 
 
-async def test_an_attempt_whose_beginning_was_lost_keeps_its_number_if_it_writes_first() -> (
-    None
-):
+async def test_an_attempt_whose_beginning_was_lost_keeps_its_number_if_it_writes_first() -> None:
     async with site() as a:
         await a.log.create("s", "run")
         begun = await a.log.begin_run("s", "run", "token")

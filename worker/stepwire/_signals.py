@@ -90,7 +90,9 @@ class Signals:
             await self._are_wanted.wait()
             self._are_wanted.clear()
             while self._wanted:
-                _, cancellable = self._wanted.popitem()
+                # In the order of the messages: a run comes before its parts, so it hears that it is
+                # cancelled before it hears of theirs.
+                cancellable = self._wanted.pop(next(iter(self._wanted)))
                 try:
                     await self._cancel(cancellable)
                     backoff.reset()
