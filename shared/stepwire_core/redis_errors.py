@@ -18,6 +18,7 @@ from redis.exceptions import (
     ConnectionError,
     MaxConnectionsError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -43,6 +44,7 @@ _OF_WORD: Final = {
     "LOADING": Remedy.REPEAT,
     "MISCONF": Remedy.REPEAT,  # snapshots cannot be written to the disk
     "NOREPLICAS": Remedy.REPEAT,  # fewer than min-replicas-to-write
+    "NOSCRIPT": Remedy.REPEAT,  # a restart has lost it again between its loading and its call
     "OOM": Remedy.REPEAT,
     "TRYAGAIN": Remedy.REPEAT,
     "MASTERDOWN": Remedy.RECONNECT,  # a replica that has lost its primary
@@ -67,6 +69,7 @@ _OF_CLASS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (OutOfMemoryError, "OOM"),
     (ReadOnlyError, "READONLY"),
     (BusyLoadingError, "LOADING"),
+    (NoScriptError, "NOSCRIPT"),
 )
 
 _ADVICE: Final = {
@@ -93,6 +96,9 @@ _PIPELINE: Final = "of pipeline caused error: "
 # What redis.call says inside a script when a right is missing.
 _NO_RIGHT: Final = "ACL failure in script"
 
+# What FCALL says where EVALSHA says NOSCRIPT.
+_NO_FUNCTION: Final = "Function not found"
+
 
 def reason(error: BaseException) -> str:
     """What Redis has said, without the command."""
@@ -111,6 +117,8 @@ def word_of(error: BaseException) -> str:
     text = reason(error)
     if text.startswith(_NO_RIGHT):
         return "NOPERM"
+    if _NO_FUNCTION in text:
+        return "NOSCRIPT"
     first = text.split(" ", 1)[0]
     # redis-py has cut off "ERR", and the words of its own classes, which are above.
     return first if first.isupper() else "ERR"

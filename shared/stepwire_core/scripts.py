@@ -23,9 +23,6 @@ from stepwire_core.settings import DEFAULT_QUEUE
 
 Argument = str | int | bytes
 
-_TRIES: Final = 3
-"""A server that is restarted between the loading of a script and its call has lost it again."""
-
 WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
 
@@ -77,26 +74,26 @@ class Script:
     async def call(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> list[Any]:
         """The same with any keys."""
         call = self.command(keys, args)
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                return cast("list[Any]", await redis.execute_command(*call))
-            except ResponseError as error:
-                if not (self.is_missing(error) and tries_left):
-                    raise
-                await self.load(redis)
-        raise AssertionError("unreachable")
+        try:
+            reply = await redis.execute_command(*call)
+        except ResponseError as error:
+            if not self.is_missing(error):
+                raise
+            await self.load(redis)
+            reply = await redis.execute_command(*call)
+        return cast("list[Any]", reply)
 
     def sync(self, redis: SyncRedis, keys: SessionKeys, *args: Argument) -> list[Any]:
         """The same, for code without an event loop."""
         call = self.command(keys.script_keys, args)
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                return cast("list[Any]", redis.execute_command(*call))
-            except ResponseError as error:
-                if not (self.is_missing(error) and tries_left):
-                    raise
-                self.load_sync(redis)
-        raise AssertionError("unreachable")
+        try:
+            reply = redis.execute_command(*call)
+        except ResponseError as error:
+            if not self.is_missing(error):
+                raise
+            self.load_sync(redis)
+            reply = redis.execute_command(*call)
+        return cast("list[Any]", reply)
 
 
 class Function(Script):

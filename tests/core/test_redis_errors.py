@@ -34,7 +34,8 @@ from stepwire_core.redis_errors import Remedy, condemns, remedy
         ("ERR unknown command 'EVALSHA'", Remedy.CHANGE),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", None),
         ("ERR stepwire: unknown op W", None),
-        ("NOSCRIPT No matching script.", None),
+        ("NOSCRIPT No matching script.", Remedy.REPEAT),
+        ("ERR Function not found", Remedy.REPEAT),
     ],
 )
 def test_the_first_word_of_a_reply_says_what_helps(reply: str, expected: Remedy | None) -> None:
