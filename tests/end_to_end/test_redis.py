@@ -347,13 +347,21 @@ def test_a_failover_behind_one_address_is_followed_though_the_old_connections_st
     with gateway.client.stream("GET", f"/v1/sessions/{session}/events", timeout=60) as stream:
         lines = stream.iter_lines()
         next(line for line in lines if line.startswith("event: snapshot"))
-        wait_until(lambda: stack.redis.wait(1, 100) == 1, "the replica has all")
-        fail_over(stack, other)
-        proxy.target = other.port
-        # The first write is refused, and made once more where the address leads to now.
-        answers(gateway, session)
-        # What came while the server changed is in a snapshot of the new epoch. News come from there
-        # or by the old primary, which is its replica: a link that hears neither is made anew.
+        with Redis.from_url(other.url) as redis:
+            wait_until(lambda: stack.redis.wait(1, 100) == 1, "the replica has all")
+            fail_over(stack, other)
+            proxy.target = other.port
+            # The first write is refused, and made once more where the address leads to now.
+            answers(gateway, session)
+            channel = f"stepwire:{{{session}}}"
+            wait_until(
+                lambda: (
+                    redis.pubsub_numsub(channel, "stepwire:cancel")
+                    == [(channel.encode(), 1), (b"stepwire:cancel", 1)]
+                ),
+                "the news come from the new primary",
+            )
+        # What came while the server changed is in a snapshot of the new epoch.
         answers(gateway, session)
         next(line for line in lines if line.startswith("event: run.end"))
     assert gateway.ready()
