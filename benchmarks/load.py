@@ -21,6 +21,8 @@ from typing import Any, Final
 import stepwire as cl
 from clients import event_text
 from remote import Pipe, Remote
+from stepwire._context import current_frame
+from stepwire._producer import Producer
 from stepwire_core.events import escape
 
 Emit = Callable[[int], Awaitable[None]]
@@ -151,8 +153,11 @@ async def _stepwire(url: str, session_ids: Sequence[str], steps: int) -> Emit:
     """Tokens from ``stream_token``, into so many steps of every session in turn."""
     os.environ["STEPWIRE_REDIS_URL"] = url
 
+    producers: list[Producer] = []
+
     def begin(session_id: str) -> list[cl.Step]:
         cl.session(session_id).__enter__()
+        producers.append(current_frame("the load").scope.producer)
         return [cl.Step(name="s", type="llm", root=True).__enter__() for _ in range(steps)]
 
     of_session = [copy_context().run(begin, session_id) for session_id in session_ids]
@@ -164,9 +169,7 @@ async def _stepwire(url: str, session_ids: Sequence[str], steps: int) -> Emit:
 
     for number in range(len(targets)):
         await targets[number].stream_token("begin ")
-    # Leaving a block waits until all that this process has emitted is stored.
-    async with cl.session(session_ids[0]):
-        pass
+    await asyncio.gather(*(producer.flush() for producer in producers))
     return emit
 
 
