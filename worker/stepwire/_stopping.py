@@ -58,6 +58,7 @@ class Stopping:
             "runs when their leases are over"
         )
         self._code = 1
+        self._cause = ""
         self._read_fd, self._write_fd = os.pipe()
         self._heard = self._handled = 0
         self._is_told = False
@@ -76,6 +77,10 @@ class Stopping:
         signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         _keep_from_children()
         threading.Thread(target=self._watch, name="stepwire-stopping", daemon=True).start()
+
+    def because(self, cause: str) -> None:
+        """Why the process ends: what is said last, also if it cannot end in order."""
+        self._cause = cause
 
     def end_within(self, limit_s: float) -> None:
         """The loop answers, and the process is ending: it has this long to do so in order."""
@@ -121,13 +126,14 @@ class Stopping:
     def _tell_loop(self) -> None:
         self._is_told = True
         self._deadline = min(self._deadline, time.monotonic() + self._grace_s + REACT_S)
+        # First, so that it does not come after the last line, which says why a worker ends.
+        _say(logging.INFO, "told to stop")
         # Closed: it is about to end anyway.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._on_told)
-        _say(logging.INFO, "told to stop")
 
     def _exit(self, code: int, reason: str) -> None:
-        _say(logging.WARNING, reason)
+        _say(logging.WARNING, f"{reason}; it ends since {self._cause}" if self._cause else reason)
         os._exit(code)
 
 

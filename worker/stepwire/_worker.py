@@ -143,6 +143,7 @@ class StepwireWorker(Worker):
         if self.failure is None:
             self.failure = error
             logger.critical("the worker stops", extra={"error": str(error)})
+            self._stopping.because(str(error))
             if not self._stopping.is_told:
                 # A second one would end the process at once.
                 signal.raise_signal(signal.SIGTERM)
