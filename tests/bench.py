@@ -94,3 +94,12 @@ async def open_bench(settings: Settings, session_id: str) -> AsyncIterator[Bench
             yield Bench(settings, log, publisher, session_id)
         finally:
             await asyncio.to_thread(publisher.close)
+
+
+@asynccontextmanager
+async def publishing(
+    settings: Settings, session_id: str
+) -> AsyncIterator[tuple[Publisher, EventLog]]:
+    """The publisher and the log of a bench, for tests without a handler."""
+    async with open_bench(settings, session_id) as bench:
+        yield bench.publisher, bench.log

@@ -10,13 +10,13 @@ import signal
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 
 import pytest
 from redis import Redis
 
 import stepwire as cl
-from bench import Bench, open_bench
+from bench import Bench, open_bench, publishing
 from documents import a_step
 from proxy import Proxy
 from stack import Stack, wait_until
@@ -45,14 +45,6 @@ TEXT = "x" * 20_000
 def own_server() -> Iterator[EmbeddedServer]:
     with embedded_server() as running:
         yield running
-
-
-@asynccontextmanager
-async def publishing(
-    settings: Settings, session_id: str
-) -> AsyncIterator[tuple[Publisher, EventLog]]:
-    async with open_bench(settings, session_id) as bench:
-        yield bench.publisher, bench.log
 
 
 def step_start(producer: Producer, step_id: str) -> NewEvent:

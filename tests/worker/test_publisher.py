@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from redis import Redis as SyncRedis
 
-from bench import open_bench
+from bench import publishing
 from documents import a_step
 from stepwire._buffer import MAX_DELTA_BYTES
 from stepwire._producer import Producer
-from stepwire._publisher import Publisher
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
@@ -33,14 +32,6 @@ def own_server() -> Iterator[EmbeddedServer]:
     """A server that a test may take away; it comes back with its data."""
     with embedded_server(append_only=True) as running:
         yield running
-
-
-@asynccontextmanager
-async def publishing(
-    settings: Settings, session_id: str
-) -> AsyncIterator[tuple[Publisher, EventLog]]:
-    async with open_bench(settings, session_id) as bench:
-        yield bench.publisher, bench.log
 
 
 def start(producer: Producer, step_id: str) -> None:

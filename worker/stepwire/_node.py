@@ -105,7 +105,6 @@ class Node:
         self.started_at: str | None = None
         self.ended_at: str | None = None
         self._scope: Scope | None = None
-        self._begun: StepDocument
         self._texts: dict[TextField, list[str]] = {"input": [], "output": []}
         self._length: dict[TextField, int] = {"input": 0, "output": 0}
         self._cut: set[TextField] = set()

@@ -191,10 +191,8 @@ class Publisher:
 
     def _died(self, calls: list[Call], error: BaseException) -> None:
         logger.critical("the publisher has died: nothing more is stored", exc_info=error)
-        refusal = partial(_dead, type(error).__name__)
-        self.death = refusal()
         try:
-            self.intake.lose(refusal, calls)
+            self.intake.lose(partial(_dead, type(error).__name__), calls)
         finally:
             if self._on_death is not None:
                 self._on_death(error)
