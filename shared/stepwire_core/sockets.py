@@ -74,6 +74,18 @@ class Marks:
         used."""
         self.suspected_at = time.monotonic()
 
+    def heard_in(self, error: BaseException) -> bool:
+        """Learn from what reading a reply has raised; whether the server has said anything.
+
+        A cancellation counts as silence: it may be that of a time limit.
+        """
+        if not isinstance(error, ResponseError):
+            self.suspect()
+            return False
+        if condemns(error):
+            self.condemn()
+        return True
+
     def is_current(self, made_at: float) -> bool:
         """Whether a connection of that time may be used."""
         return made_at > self.condemned_at
@@ -106,14 +118,9 @@ class Watched(_Asyncio):
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             response = await super().read_response(*args, **kwargs)
-        except ResponseError as error:
-            self.heard_at = time.monotonic()
-            if condemns(error):
-                self.marks.condemn()
-            raise
-        except BaseException:
-            # A cancellation, too: it may be that of a time limit.
-            self.marks.suspect()
+        except BaseException as error:
+            if self.marks.heard_in(error):
+                self.heard_at = time.monotonic()
             raise
         self.heard_at = time.monotonic()
         return response
@@ -203,13 +210,9 @@ class _SyncWatched(_Blocking):
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             response = super().read_response(*args, **kwargs)  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            self.heard_at = time.monotonic()
-            if condemns(error):
-                self.marks.condemn()
-            raise
-        except BaseException:
-            self.marks.suspect()
+        except BaseException as error:
+            if self.marks.heard_in(error):
+                self.heard_at = time.monotonic()
             raise
         self.heard_at = time.monotonic()
         return response
