@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stepwire_core.clock import now
 from stepwire_core.documents import ElementDocument, RunDocument, StepDocument
 
@@ -54,3 +56,11 @@ def an_element(session_id: str, element_id: str, **fields: object) -> ElementDoc
         "ts": now(),
     }
     return ElementDocument.model_validate(values | fields)
+
+
+def nested(depth: int) -> list[Any]:
+    """That many lists inside each other."""
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value

@@ -10,20 +10,13 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
+from documents import nested
 from stack import Stack, wait_until
 from stepwire._producer import Producer
 from stepwire_core.events import NewEvent
 from stepwire_core.keys import SessionKeys
 
 pytestmark = pytest.mark.anyio
-
-
-def nested(depth: int) -> list[Any]:
-    """That many lists inside each other."""
-    value: list[Any] = []
-    for _ in range(depth - 1):
-        value = [value]
-    return value
 
 
 async def test_values_are_there_in_the_next_run_of_the_session(bench: Bench) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pydantic.dataclasses
@@ -16,17 +17,11 @@ from pydantic import BaseModel, Field, RootModel, SecretStr, field_serializer, m
 
 import stepwire as cl
 from bench import Bench
+from documents import nested
 from stepwire._text import as_text
 from stepwire_core.documents import StepDocument
 
 pytestmark = pytest.mark.anyio
-
-
-def nested(depth: int) -> list[Any]:
-    value: list[Any] = []
-    for _ in range(depth - 1):
-        value = [value]
-    return value
 
 
 STEP: list[tuple[str, Any, str]] = [
@@ -130,6 +125,30 @@ async def test_an_attribute_that_is_ours_and_was_set_all_the_same_ends_no_run(be
             await step.update()
 
     assert (await bench.run(handler)).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("started_at", 5), ("ended_at", 5), ("ended_at", "x"), ("status", 5)]
+)
+async def test_a_step_ends_whatever_was_set_that_is_ours(
+    bench: Bench, attribute: str, value: object
+) -> None:
+    """At its own end, not only with its run; and its text is kept."""
+
+    async def handler() -> None:
+        with suppress(cl.InvalidArgument):
+            async with cl.Step("s") as step:
+                step.output = "text"
+                setattr(step, attribute, value)
+        async with cl.Step("after"):
+            pass
+
+    assert (await bench.run(handler)).error is None
+    of_steps = [type_ for type_ in await bench.types() if type_.startswith("step.")]
+    assert of_steps == ["step.start", "step.end"] * 2
+    step = (await bench.steps())["s"]
+    assert (step.status, step.output) == ("ok", "text")
+    assert step.started_at <= (step.ended_at or "")
 
 
 def test_a_document_is_readable_whatever_it_is_made_from() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from pydantic import ValidationError
+
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.ids import check_id
 
@@ -112,3 +114,12 @@ def words(value: object, name: str, noun: str) -> list[str]:
 def refusal(name: str, noun: str, needed: str, value: object) -> InvalidArgument:
     article = "an" if noun[0] in "aeiou" else "a"
     return InvalidArgument(f"the {name} of {article} {noun} {needed}, not {type(value).__name__}")
+
+
+def unsendable(noun: str, name: str, error: ValidationError) -> InvalidArgument:
+    """The first thing that is wrong with a document made of such attributes."""
+    first = error.errors(include_input=False)[0]
+    return InvalidArgument(
+        f"{noun} {name!r} cannot be sent: its {first['loc'][0]} was set to something else "
+        f"({first['msg']})"
+    )

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from stepwire._attributes import Checked, own_id, text, text_or_none
+from stepwire._attributes import Checked, own_id, text, text_or_none, unsendable
 from stepwire._contents import content_store
 from stepwire._context import current_frame
 from stepwire._text import jsonable
@@ -212,11 +212,7 @@ class Element:
                 ts=now(),
             )
         except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            raise InvalidArgument(
-                f"element {self.name!r} cannot be sent: its {first['loc'][0]} was set to something "
-                f"else ({first['msg']})"
-            ) from error
+            raise unsendable("element", self.name, error) from error
         self._scope, self.for_id, self._state = scope, step_id, "stored"
 
     def _announcement(self) -> list[NewEvent]:

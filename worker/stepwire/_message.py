@@ -136,8 +136,8 @@ class Message(Said):
         )
         message._scope = scope
         message.status = document.status
-        message.started_at = document.started_at
-        message.ended_at = document.ended_at
+        message.started_at = message._began_at = document.started_at
+        message.ended_at = message._over_at = document.ended_at
         return message
 
     async def send(self) -> Self:

@@ -18,6 +18,7 @@ from stepwire._attributes import (
     refusal,
     text,
     text_or_none,
+    unsendable,
     words,
 )
 from stepwire._contents import content_store
@@ -104,6 +105,9 @@ class Node:
         self.error: ErrorInfo | None = None
         self.started_at: str | None = None
         self.ended_at: str | None = None
+        # The same, out of reach: a handler may assign anything to what it can see.
+        self._began_at: str | None = None
+        self._over_at: str | None = None
         self._scope: Scope | None = None
         self._texts: dict[TextField, list[str]] = {"input": [], "output": []}
         self._length: dict[TextField, int] = {"input": 0, "output": 0}
@@ -207,7 +211,7 @@ class Node:
                 return
             put(start, *self._announcements())
             self._scope = scope
-            self.started_at = started_at
+            self.started_at = self._began_at = started_at
             scope.open[self.id] = self
 
         scope.producer.atomically(begin)
@@ -228,15 +232,15 @@ class Node:
         step_end = step_event("step.end", document)
 
         def end(put: Put) -> None:
-            if self.ended_at is not None:
+            if self._over_at is not None:
                 return
             self.status = status
             self.error = error
-            self.ended_at = ended_at
+            self.ended_at = self._over_at = ended_at
             scope.open.pop(self.id, None)
             put(*announcements, step_end)
 
-        if self.ended_at is None:
+        if self._over_at is None:
             scope.producer.atomically(end)
         if fault is not None:
             raise fault
@@ -244,19 +248,23 @@ class Node:
     def _bare(self, scope: Scope, ts: str) -> StepDocument:
         """What can be shown of it whatever a handler has put into it."""
         return StepDocument(
-            id=self.id,
-            session_id=scope.session_id,
-            run_id=scope.run_id or None,
-            attempt=scope.attempt,
-            parent_id=self.parent_id,
-            name=cut(self.name),
-            type=cut(self.type),
-            status="running",
-            input=self._shown("input", scope.producer.max_text_chars),
-            output=self._shown("output", scope.producer.max_text_chars),
-            started_at=self.started_at or ts,
-            ts=ts,
+            **self._sure(scope), status="running", started_at=self._began_at or ts, ts=ts
         )
+
+    def _sure(self, scope: Scope) -> dict[str, Any]:
+        """The fields that no handler can have set to something else."""
+        limit = scope.producer.max_text_chars
+        return {
+            "id": self.id,
+            "session_id": scope.session_id,
+            "run_id": scope.run_id or None,
+            "attempt": scope.attempt,
+            "parent_id": self.parent_id,
+            "name": cut(self.name),
+            "type": cut(self.type),
+            "input": self._shown("input", limit),
+            "output": self._shown("output", limit),
+        }
 
     def _update(self) -> None:
         if self._scope is None:
@@ -264,13 +272,13 @@ class Node:
             return
         scope, done = self._scope, False
         while not done:
-            ended_at, ts = self.ended_at, now()
+            over_at, ts = self._over_at, now()
             document = self._document(scope, self.started_at or ts, ts)
-            update = partial(self._put_update, step_event("step.update", document), ended_at)
+            update = partial(self._put_update, step_event("step.update", document), over_at)
             done = scope.producer.atomically(update) is not False
 
-    def _put_update(self, update: NewEvent, ended_at: str | None, put: Put) -> bool:
-        if self.ended_at != ended_at:
+    def _put_update(self, update: NewEvent, over_at: str | None, put: Put) -> bool:
+        if self._over_at != over_at:
             # It was ended meanwhile: this would show it as running for ever.
             return False
         put(*self._announcements(), update)
@@ -340,22 +348,13 @@ class Node:
         return [event for element in self._shown_elements() for event in element._announcement()]
 
     def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
-        producer = scope.producer
         try:
             return StepDocument(
-                id=self.id,
-                session_id=scope.session_id,
-                run_id=scope.run_id or None,
-                attempt=scope.attempt,
-                parent_id=self.parent_id,
-                name=cut(self.name),
-                type=cut(self.type),
+                **self._sure(scope),
                 status=self.status,
-                input=self._shown("input", producer.max_text_chars),
-                output=self._shown("output", producer.max_text_chars),
                 language=self.language and cut(self.language),
                 tags=labels(self.tags),
-                metadata=bounded(self.metadata, producer.max_metadata_chars),
+                metadata=bounded(self.metadata, scope.producer.max_metadata_chars),
                 elements=[item.id for item in self._shown_elements() if item._is_with(self.id)],
                 started_at=started_at,
                 ended_at=self.ended_at,
@@ -365,11 +364,7 @@ class Node:
             )
         except ValidationError as error:
             # An attribute that only we set.
-            first = error.errors(include_input=False)[0]
-            raise InvalidArgument(
-                f"{self._what} {self.name!r} cannot be sent: its {first['loc'][0]} was set to "
-                f"something else ({first['msg']})"
-            ) from error
+            raise unsendable(self._what, self.name, error) from error
 
 
 def checked_elements(elements: object, what: str) -> list[Element]:
