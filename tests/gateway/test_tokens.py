@@ -157,7 +157,7 @@ def for_gateway(session: str, ttl_s: float) -> tuple[str, int]:
 
 def test_a_stream_ends_with_its_token_whole_and_not_later(gateway: Gateway) -> None:
     session = new_session(gateway)
-    value, ends = for_gateway(session, 2)
+    value, ends = for_gateway(session, 4)
     text, last_at = "", 0.0
     with Writer(gateway, session) as writer:
         with gateway.client.stream(
