@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -131,7 +132,7 @@ async def test_two_hundred_stuck_clients_cost_bounded_memory_and_are_cut_off(sta
 async def test_any_answer_is_cut_off_when_nothing_of_it_is_taken_and_only_then(
     stack: Stack,
 ) -> None:
-    gateway = stack.gateway(STEPWIRE_SEND_TIMEOUT_S="1")
+    gateway = stack.gateway(STEPWIRE_SEND_TIMEOUT_S="2")
     session = gateway.create_session()
     async with open_log(Settings(redis_url=stack.env["STEPWIRE_REDIS_URL"])) as log:
         await write(log, session, 100)
@@ -147,9 +148,11 @@ async def test_any_answer_is_cut_off_when_nothing_of_it_is_taken_and_only_then(
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     head, received = await reader.readuntil(b"\r\n\r\n"), b""
     assert b" 200 " in head
-    while piece := await reader.read(len(whole) // 10):
+    # Never as long as the limit without taking anything, but longer than twice that in all.
+    slow_until = time.monotonic() + 5
+    while piece := await reader.read(len(whole) // 20):
         received += piece
-        if len(received) < len(whole) // 2:
+        if time.monotonic() < slow_until:
             await asyncio.sleep(0.5)
     assert received == whole
     writer.close()

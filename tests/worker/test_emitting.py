@@ -400,7 +400,9 @@ async def test_an_error_that_a_handler_swallows_again_and_again_does_not_grow(be
                 try:
                     await step.stream_token("z")
                 except RunFenced as error:
-                    depths.add(len(traceback.extract_tb(error.__traceback__)))
+                    # The intake has a shorter way for a token when no other thread is in it.
+                    frames = traceback.extract_tb(error.__traceback__)
+                    depths.add(sum(not f.filename.endswith("_intake.py") for f in frames))
                     errors.add(id(error))
                     kept.append(error)
 
