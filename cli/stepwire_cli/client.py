@@ -78,7 +78,7 @@ def send_answer(
 
 
 def _asks(snapshot: dict[str, Any]) -> list[AskDocument]:
-    """Those that this version can read."""
+    """The documents that this version can read."""
     found = []
     for ask in snapshot.get("asks", ()):
         with suppress(ValueError):

@@ -22,7 +22,7 @@ from stepwire_core.listening import require_address
 from stepwire_core.settings import environment, is_loopback, load_settings
 
 QUEUE_NAME: Final = "stepwire:dev"
-"""Not that of a production queue, which may be on the server that somebody names."""
+"""Not that of a production queue, which may be on the server that the user names."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

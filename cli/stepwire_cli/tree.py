@@ -108,7 +108,7 @@ class SessionTree:
         self.steps: dict[str, StepNode] = {}
         self.runs: dict[str, RunNode] = {}
         self.unread: Counter[str] = Counter()
-        """What this version could not read, by the type of the event."""
+        """How many events this version could not read, by their type."""
         self._holders: dict[str, StepNode] = {}
         """The step of each element."""
         self._ordinal = 0
@@ -238,7 +238,7 @@ class SessionTree:
                 return ()
 
     def _snapshot(self, data: dict[str, Any]) -> Snapshot:
-        """What can be read of it."""
+        """The snapshot without the documents that cannot be read."""
 
         def documents(name: str, model: type[M]) -> list[M]:
             found = []

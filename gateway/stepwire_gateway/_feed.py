@@ -141,7 +141,7 @@ class Feed:
             # While he read: nothing comes here any more, and nobody would wake him.
             return False
         if self.heard is not None and self.heard > subscriber.cursor:
-            # It came between the log's answer and now, and nobody else may be reading on.
+            # It came between the log's answer and now, and no other reader may be reading on.
             return False
         if self.position is None:
             self.position = subscriber.cursor
@@ -161,7 +161,7 @@ class Feed:
     def has_read_up_to(self, top: Cursor, heard: Cursor | None) -> None:
         """The log was read to its end, which is ``top``, when ``heard`` was all the news.
 
-        What was heard of by then and is not there has never been: nobody reads for it again.
+        What was heard of by then and is not there has never been: no reader reads for it again.
         """
         if self.heard is not None and (self.heard == heard or self.heard <= top):
             self.heard = None
@@ -227,7 +227,7 @@ class Feed:
         self.let_all_go()
 
     def let_all_go(self) -> None:
-        """Make everybody read on by himself."""
+        """Make every subscriber read on by itself."""
         for subscriber in self.subscribers:
             subscriber.drop()
         self.subscribers.clear()

@@ -189,7 +189,7 @@ def _problem(problem: dict[str, Any], request: Request) -> dict[str, str]:
         # FastAPI reads what is not declared as JSON as bytes.
         given = request.headers.get("content-type")
         what = f"must be JSON, sent with 'Content-Type: application/json', not {given!r}"
-    # What was sent may hold what no answer can: halves of surrogate pairs in a name, say.
+    # The request may hold what no answer can: halves of surrogate pairs in a name, say.
     return {"where": whole(where), "what": whole(what.removeprefix("Value error, "))}
 
 

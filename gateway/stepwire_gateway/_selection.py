@@ -72,7 +72,7 @@ class Selection:
         if self._run_id is None:
             return snapshot.frame
         self.over = self._run_id in snapshot.ended_runs
-        # It looks at all that there is, and copies what may be much.
+        # It looks at the whole state, and copies what may be large.
         return await asyncio.to_thread(snapshot.of_run, self._run_id)
 
     def _passes(self, frame: Frame) -> bool:

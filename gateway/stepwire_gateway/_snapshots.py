@@ -45,7 +45,7 @@ _ENDS: Final = frozenset(get_args(EndStatus))
 _END: Final = b"\n\n"
 
 _MARK: Final = new_id()
-"""Stands in a document where text is put in; nobody outside this process knows it."""
+"""Stands in a document where text is put in; it is known in this process alone."""
 
 _any = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
 _HEAD: Final = SchemaValidator(
@@ -82,7 +82,7 @@ class WrittenSnapshot:
     """``id``, ``event`` and one ``data`` line, ended by LF LF."""
     open_runs: frozenset[str]
     ended_runs: frozenset[str]
-    """Those that will not be tried again."""
+    """The runs that will not be tried again."""
     documents: Mapping[str, Documents]
     """By kind."""
 
@@ -130,7 +130,7 @@ class _Found:
 
 
 class Snapshots:
-    """Reads sessions for everybody in this process.
+    """Reads sessions for all clients of this process.
 
     All who ask for the same at once share one read and one result. Who asks while a read is under
     way shares the next one: it has everything that was stored before anybody of them asked.
@@ -179,7 +179,7 @@ class Snapshots:
     ) -> LogTail | WrittenSnapshot:
         if before is not None:
             await asyncio.wait([before])
-        # Whoever asks from here on may know of something that this read does not find.
+        # A later caller may know of something that this read does not find.
         task = self._under_way[asked] = self._next.pop(asked)
         try:
             return await self._found(*asked)
@@ -195,7 +195,7 @@ class Snapshots:
         read = await self._log.read_stored(session_id, after)
         if isinstance(read, LogTail):
             return read
-        # Those who asked with different cursors get the same state.
+        # Callers that asked with different cursors get the same state.
         at = (session_id, read.cursor)
         task = self._writing.get(at)
         if task is None:
@@ -220,7 +220,7 @@ class _Asked(NamedTuple):
 
 def _started(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     task = asyncio.create_task(work)
-    # Those who waited for it may all be gone when it fails.
+    # The callers that waited for it may all be gone when it fails.
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return task
 

@@ -194,7 +194,7 @@ class Hub:
             await self._bring_to_top(feed)
         except SessionNotFound:
             feed.close()
-        except Exception:  # each session by itself: nobody waits for this task
+        except Exception:  # each session by itself: no caller waits for this task
             logger.exception("a session cannot be read", extra={"session_id": feed.session_id})
             # Each of them reads by itself, and hears what is wrong.
             feed.let_all_go()
@@ -231,7 +231,7 @@ class Hub:
         try:
             await self._check_tails([feed])
         except StoreRefused as error:
-            # Whoever reads the session hears of it.
+            # The readers of the session are notified.
             logger.error("a session cannot be looked at", extra={"error": str(error)})  # noqa: TRY400 - says all
             feed.let_all_go()
 
@@ -363,7 +363,7 @@ class Reading:
             hub.counts.fell_behind += not (feed.gone or self.stopped)
 
     async def _read(self) -> LogTail | WrittenSnapshot | None:
-        """What comes next in the log; None: nothing can be read any more."""
+        """The next events of the log; None: nothing can be read any more."""
         hub, feed = self._hub, self.feed
         self._heard, told = feed.heard, feed.position
         try:
@@ -371,7 +371,7 @@ class Reading:
         except SessionNotFound:
             return None
         except StoreRefused as error:
-            # The client comes back, and is told to until somebody has mended it.
+            # The client comes back, and is told to until the cause is mended.
             logger.error("the log cannot be read", extra={"error": str(error)})  # noqa: TRY400 - says all
             return None
         if isinstance(read, LogTail):

@@ -54,8 +54,8 @@ def _is_read(args: Sequence[Any]) -> bool:
 
 
 class _Client(Redis):
-    """Makes a read once more, over another connection, if it has not answered for
-    :data:`QUICK_S` or has broken meanwhile; nothing else, since it may have been done."""
+    """Makes a read once more, over another connection, if no answer has come for
+    :data:`QUICK_S` or it has broken meanwhile; nothing else, since it may have been done."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         once = partial(super().execute_command, *args, **options)

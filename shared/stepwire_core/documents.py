@@ -64,7 +64,7 @@ def _as_known(schema: dict[str, Any]) -> None:
 
 
 class _Document(BaseModel):
-    # What a newer version has written is passed on, whether or not this one knows it.
+    # A field of a newer version is passed on, whether or not this one knows it.
     model_config = ConfigDict(extra="allow", json_schema_extra=_as_known)
 
     def to_json(self) -> str:

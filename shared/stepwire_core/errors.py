@@ -421,7 +421,7 @@ class WorkerUnfit(StepwireError):
 
 
 class SideTaskFailed(StepwireError):
-    """A part that a process cannot do without has failed in a way that nobody has foreseen."""
+    """A part that a process cannot do without has failed in an unforeseen way."""
 
     def __init__(self, part: str, why: str) -> None:
         self.part = part

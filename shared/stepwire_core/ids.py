@@ -32,7 +32,7 @@ def derived_id(*parts: str) -> str:
 
 
 def message_producer(message_id: str) -> str:
-    """What a person sends under that id, a message or an answer: the same for every repetition."""
+    """The producer of a message or an answer of that id: the same for every repetition."""
     return f"m/{message_id}"
 
 
@@ -48,7 +48,7 @@ def run_producer(run_id: str, attempt: int, token: str) -> str:
 
 
 def fault_producer(run_id: str, attempt: int) -> str:
-    """What ends an attempt that could not end itself."""
+    """The producer of the events that end an attempt which could not end itself."""
     return f"f/{run_id}/{attempt}"
 
 

@@ -36,10 +36,10 @@ def serialize_job(function: str, *arguments: Any) -> bytes:
 
 
 def stored_job(raw: bytes) -> StoredJob:
-    """What a stored job is.
+    """A stored job, decoded.
 
     Raises:
-        ValueError: stepwire has not written this job.
+        ValueError: this is not a job that stepwire has written.
     """
     try:
         job = deserialize(raw)

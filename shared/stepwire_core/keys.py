@@ -46,14 +46,14 @@ class Channels:
 
     @property
     def cancel(self) -> bytes:
-        """Carries ``<session> <run>`` for every run that somebody wants cancelled, and
+        """Carries ``<session> <run>`` for every run that is to be cancelled, and
         ``<session> *`` when the session is deleted."""
         return f"{PREFIX}cancel{self.suffix}".encode()
 
     @property
     def answer(self) -> bytes:
-        """Carries ``<session> <ask>`` for every ask that somebody has answered, and
-        ``<session> <run>`` for every result that somebody awaits."""
+        """Carries ``<session> <ask>`` for every ask that was answered, and
+        ``<session> <run>`` for every result that a caller awaits."""
         return f"{ANSWERS}{self.suffix}".encode()
 
 

@@ -81,7 +81,7 @@ class Begun:
     """The name of its producer: no other one may write for the run."""
     user: dict[str, Any]
     cancelled: bool
-    """Whether somebody has asked for it to be cancelled."""
+    """Whether its cancellation was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +302,7 @@ async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
 
 
 def _user_values(session_id: str, values: list[bytes]) -> dict[str, Any]:
-    """Those that can be read: one that cannot costs no run of the session anything else."""
+    """The runs that can be read: one that cannot costs no run of the session anything else."""
     found = {}
     for name, value in zip(values[::2], values[1::2], strict=True):
         try:

@@ -1,6 +1,6 @@
-"""A large state, read in pieces: one call for all of it would hold up Redis for everybody.
+"""A large state, read in pieces: one call for all of it would hold up Redis for all clients.
 
-The pieces are of different instants. What has happened since the first of them is in the log, and
+The pieces are of different instants. All changes since the first of them are in the log, and
 an event carries the whole document that it puts; so the pieces and these events together are the
 state at the instant of the last event. Streaming text is read in the call that reads that event.
 """
@@ -41,7 +41,7 @@ _PUT: Final = {
     "ask.end": ("a:", "id", "step_id"),
     "feedback": ("f:", "step_id", "step_id"),
 }
-"""What an event puts into the state: under which field, by which parts of its document."""
+"""Where the document of an event goes in the state: the field's prefix, the parts of its name."""
 
 
 async def read_log(
@@ -94,7 +94,7 @@ class _Rest:
 async def _what_followed(
     redis: Redis, keys: SessionKeys, after: Cursor, args: tuple[int, int, str]
 ) -> _Rest | None:
-    """What has happened since; None when the log does not go on from there, or has no end."""
+    """The events since then; None when the log does not go on from there, or has no end."""
     events: list[Event] = []
     seq = after.seq
     for _ in range(_FURTHER_READS):

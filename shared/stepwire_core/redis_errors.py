@@ -1,4 +1,4 @@
-"""What an error of Redis means for the caller: the one place where that is decided.
+"""The meaning of an error of Redis for the caller: the one place where that is decided.
 
 Redis says it in the first word of its reply. redis-py makes classes of some of these words and
 leaves them out of the text then; of the others it makes a bare ``ResponseError``.
@@ -39,7 +39,7 @@ class Remedy(StrEnum):
 
 
 _OF_WORD: Final = {
-    "BUSY": Remedy.REPEAT,  # a script of somebody else runs for too long
+    "BUSY": Remedy.REPEAT,  # another client's script runs for too long
     "CLUSTERDOWN": Remedy.REPEAT,
     "LOADING": Remedy.REPEAT,
     "MISCONF": Remedy.REPEAT,  # snapshots cannot be written to the disk
@@ -125,7 +125,7 @@ def word_of(error: BaseException) -> str:
 
 
 def remedy(error: BaseException) -> Remedy | None:
-    """What helps; None: nothing does, the call itself is wrong (or it is no error of Redis)."""
+    """The remedy; None: there is none, the call itself is wrong (or Redis did not raise this)."""
     word = word_of(error)
     if word in _OF_WORD:
         return _OF_WORD[word]

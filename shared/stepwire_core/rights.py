@@ -1,4 +1,4 @@
-"""What a process needs of its Redis, asked for before it says that it is ready."""
+"""The rights that a process needs in its Redis, checked before it says that it is ready."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _BESIDE_SCRIPTS: Final = {
     "queue": "BLPOP DEL EVALSHA EXISTS GET HDEL HEXISTS HGET HGETALL HMGET LPUSH LPUSHX PTTL SET "
     "ZADD ZCARD ZRANGE ZREM ZREMRANGEBYSCORE ZREVRANGEBYSCORE",
 }
-"""What is sent by itself, beside what the scripts of a folder call."""
+"""The commands sent on their own, beside those that the scripts of a folder call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What is done at one address."""
+    """The commands, keys and channels that are used at one address."""
 
     commands: frozenset[str]
     keys: Sequence[tuple[str, str]]
@@ -160,12 +160,12 @@ async def _answers(redis: Redis, where: str, variable: str) -> None:
 
 
 async def _unfit(redis: Redis, where: str, variable: str) -> list[str]:
-    """What is wrong with the server itself."""
+    """The faults of the server itself."""
     try:
         async with translated():
             info: dict[str, Any] = await redis.info()
     except StoreRefused:
-        # Not everybody may ask; what cannot be looked at is not held against it.
+        # Not every user may ask; an unknown value is not held against the server.
         return []
     found = []
     version = str(info.get("redis_version", ""))
@@ -195,7 +195,7 @@ async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
         async with translated():
             denied = await Script.named("denied").call(redis, [], commands)
     except StoreRefused as error:
-        # Without scripts nobody can be asked for the others.
+        # Without the right to run scripts the other rights cannot be checked.
         named = _MISSING_COMMAND.search(str(error))
         if named is None or not isinstance(error.__cause__, NoPermissionError):
             raise

@@ -44,7 +44,7 @@ def end_events(
 
 
 def outcome_of(run_id: str, session_id: str, result: bytes) -> dict[str, Any]:
-    """What an awaited run has come to, from what :func:`end_events` has stored; of a result that
+    """The outcome of an awaited run, as :func:`end_events` has stored it; for a result that
     cannot be read, an error that says so."""
     with suppress(ValueError, RecursionError):
         outcome = json.loads(result)
@@ -55,7 +55,7 @@ def outcome_of(run_id: str, session_id: str, result: bytes) -> dict[str, Any]:
 
 
 def unreadable_outcome(why: str) -> dict[str, Any]:
-    """What an awaited run has come to whose documents this version does not understand."""
+    """The outcome of an awaited run whose documents this version does not understand."""
     return {"status": "error", "error": {"type": "Unreadable", "message": why}, "value": None}
 
 

@@ -60,7 +60,7 @@ def _has(option: str) -> bool:
 
 
 class Marks:
-    """What the connections of one pool have found out about all of them."""
+    """The findings of each connection of a pool that hold for all of them."""
 
     def __init__(self) -> None:
         self.condemned_at = self.suspected_at = float("-inf")
@@ -111,7 +111,7 @@ class Watched(_Asyncio):
 
     async def disconnect(self, nowait: bool = False) -> None:
         if nowait and self._writer is not None:
-            # What has not been sent is for nobody; a mere close would wait until it is.
+            # The unsent rest is of no use any more; a mere close would wait until it is sent.
             self._writer.transport.abort()
         await super().disconnect(nowait)
 
@@ -189,7 +189,7 @@ class Pool(BlockingConnectionPool):
 
     async def ensure_connection(self, connection: connection.AbstractConnection) -> None:
         if connection.is_connected and not await cast("Watched", connection).is_usable():
-            # What one has found out holds for the others: none of them waits as long.
+            # The finding of one holds for the others: none of them waits as long.
             await connection.disconnect(nowait=True)
         await super().ensure_connection(connection)
 

@@ -1,4 +1,4 @@
-"""The folded state of a session as the log keeps it: documents that nobody has parsed yet."""
+"""The folded state of a session as the log keeps it: documents that are not parsed yet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: Final[Mapping[bytes, str]] = {
     b"a:": "ask",
     b"f:": "feedback",
 }
-"""What the beginning of a field of the state says, in the order in which a snapshot has them."""
+"""The kinds by the prefix of their field of the state, in the order of a snapshot."""
 
 
 class StoredDocument(NamedTuple):
@@ -54,7 +54,7 @@ class StreamingText(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """What a snapshot is made of, at one cursor."""
+    """The fields that a snapshot is made of, at one cursor."""
 
     session_id: str
     cursor: Cursor
@@ -89,7 +89,7 @@ class StoredState:
     def _streaming(self, member: bytes, text: bytes) -> StreamingText | None:
         place = member.decode(errors="replace")
         field, _, step_id = place.partition(":")
-        # A server that evicts keys has perhaps dropped its beginning, and a later piece made it
+        # A server that evicts keys may have dropped its beginning, and a later piece made it
         # anew: then the mark is missing.
         reason: Exception | str = "its beginning is lost"
         if text[:1] in (b"+", b"="):

@@ -25,7 +25,7 @@ def stop_process(error: StepwireError) -> None:
 
 
 def as_reason(part: str, error: BaseException) -> StepwireError:
-    """Why a process ends; what nobody has foreseen is logged with its traceback."""
+    """Why a process ends; an unforeseen error is logged with its traceback."""
     if isinstance(error, StepwireError):
         return error
     logger.error("%s has failed", part, exc_info=error)
@@ -36,7 +36,7 @@ class Supervisor:
     """Runs side tasks while the block runs; ``fail`` is called when one of them ends by an error,
     or is cancelled by somebody else.
 
-    A task that returns is over and done with. Those that still run when the block ends are
+    A task that returns is over and done with. Tasks that still run when the block ends are
     cancelled and awaited.
     """
 

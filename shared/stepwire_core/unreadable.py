@@ -1,6 +1,6 @@
 """Documents that a reader cannot understand: each costs itself alone, is said, and is counted.
 
-A document may be a newer version's, or broken. What was stored beside it must stay readable.
+A document may be a newer version's, or broken. The documents beside it must stay readable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Unreadable:
-    """What this process could not read."""
+    """The documents that this process could not read, counted by kind."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -55,7 +55,7 @@ def readable(
 
 
 def _said(reason: Exception | str) -> str:
-    """What is wrong, without the document: logs hold no payloads."""
+    """The fault, without the document: logs hold no payloads."""
     if isinstance(reason, ValidationError):
         first = reason.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"][:5]))

@@ -32,7 +32,7 @@ _UNFIT: Final = {
 
 
 class _Document(BaseModel):
-    # What a newer worker writes is passed on.
+    # A field of a newer worker is passed on.
     model_config = ConfigDict(extra="allow")
 
 
@@ -63,7 +63,7 @@ class WorkerDocument(_Document):
     """One of :data:`WorkerState`, or a newer version's."""
     runs: list[RunningRun] = []
     left_behind: int = 0
-    """Tasks and threads that go on although nobody awaits them, since their code could not be
+    """Tasks and threads that go on although no caller awaits them, since their code could not be
     stopped. They take no place."""
 
 

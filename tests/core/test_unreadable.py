@@ -1,4 +1,4 @@
-"""README: one document that cannot be read costs nobody else anything."""
+"""README: one document that cannot be read affects nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README: one document that cannot be read costs nobody else anything, on real processes."""
+"""README: one document that cannot be read affects nothing else, on real processes."""
 
 from __future__ import annotations
 

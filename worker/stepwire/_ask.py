@@ -218,7 +218,7 @@ class AskActionMessage(_Ask[dict[str, Any]]):
 
     async def _answer(self, _scope: Scope, ask: AskDocument, /) -> dict[str, Any] | None:
         chosen = ask.answer and ask.answer.action_id
-        # None: a newer version has answered with what this one has not offered.
+        # None: a newer version has answered with an option that this one did not offer.
         return next((item.model_dump() for item in ask.actions if item.id == chosen), None)
 
 

@@ -45,7 +45,7 @@ async def assembled(
     stopping: Callable[[], bool],
     fail: Fail,
 ) -> AsyncIterator[Runner]:
-    """What executes the runs of this process; ``redis`` is the queue's. ``fail`` is called on the
+    """The runner of this process; ``redis`` is the queue's. ``fail`` is called on the
     event loop when a part that the process cannot do without has ended."""
     loop = asyncio.get_running_loop()
     activity = Activity()

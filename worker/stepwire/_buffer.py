@@ -1,4 +1,4 @@
-"""What waits to be stored: merged, gathered into calls, weighed.
+"""The events that wait to be stored: merged, gathered into calls, weighed.
 
 It knows neither threads nor Redis: :class:`stepwire._intake.Intake` sees to it that its methods run
 one at a time.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stepwire_core.documents import TextField
 
 MAX_BATCH_EVENTS: Final = 200
-"""A script call holds up the server for everybody: about 7 µs an event."""
+"""A script call holds up the server for all clients: about 7 µs an event."""
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 """A call that holds this much takes no further event."""
@@ -38,10 +38,10 @@ MAX_DELTA_BYTES: Final = 16 * 1024
 """Adjacent deltas of one step merge up to here."""
 
 EVENT_BYTES: Final = 400
-"""What an event weighs beside its text."""
+"""The size of an event in memory beside its text."""
 
 PIECE_BYTES: Final = 64
-"""What a piece of text weighs in Python beside its characters: a token is a dozen of those."""
+"""The size of a piece of text in Python beside its characters: a token is a dozen of those."""
 
 E = TypeVar("E", bound=StepwireError)
 
@@ -94,7 +94,7 @@ class Source:
     settled: int = 0
     """How many of its events are stored, or never will be."""
     flushes: list[tuple[int, Future[None]]] = field(default_factory=list)
-    """Who waits for its events, up to which one."""
+    """The flushes that wait for its events, each with the number of the last one."""
     _next: int = 1
     _epoch: str = ""
 
@@ -116,7 +116,7 @@ class Source:
         return batch
 
     def last_batch(self) -> Batch:
-        """What lets the log forget how far it has come; what comes after it has a new name."""
+        """The batch that lets the log forget how far it has come; later events have a new name."""
         batch = Batch(self.session_id, (), producer=self.name, forget=True)
         self.name, self._next = emitter_producer(), 1
         return batch
@@ -135,7 +135,7 @@ class Source:
         self._next = batch.first
 
     def untold(self) -> StepwireError | None:
-        """What a flush has to say: of a full session only if nobody was told yet."""
+        """The error that a flush raises: that the session is full only if it was not raised yet."""
         if self.failure is not None:
             return fresh(self.failure)
         if self.full is None or self.full_was_told:
@@ -210,7 +210,7 @@ class Buffer:
         self.weight = 0
         """Bytes that all calls hold which are not settled, also those that are under way."""
         self.refusal: Callable[[], StepwireError] | None = None
-        """Makes the error that everybody gets who puts something in; None: it takes events."""
+        """Makes the error that every caller gets who emits; None: it takes events."""
         self.is_lost = False
         """Nobody takes anything out any more."""
 
@@ -330,7 +330,7 @@ class Buffer:
         self.weight += weight + EVENT_BYTES
 
     def _close_call(self, source: Source) -> None:
-        """What the source puts in from here on begins a call, or is refused."""
+        """The next event of the source begins a call of its own, or is refused."""
         last = self._last_of_session.get(source.session_id)
         if last is not None and last.source is source:
             del self._last_of_session[source.session_id]
@@ -350,7 +350,7 @@ class Buffer:
         return group
 
     def take_all(self) -> list[Call]:
-        """All of them, for nobody who stores them."""
+        """All of them; they will not be stored."""
         calls = list(self._calls)
         self._calls = deque()
         self._last_of_session = {}

@@ -1,4 +1,4 @@
-"""What the threads of one run wait for on its event loop."""
+"""The calls of one run's threads that wait for its event loop."""
 
 from __future__ import annotations
 

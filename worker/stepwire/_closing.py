@@ -1,4 +1,4 @@
-"""What ends an attempt that cannot end itself: its worker has died, or we are at fault."""
+"""The end of an attempt that cannot end itself: its worker has died, or we are at fault."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunFault:
 def closing_events(
     snapshot: Snapshot, request: RunRequest, attempt: int, fault: RunFault, *, retry: bool
 ) -> list[NewEvent]:
-    """What ends such an attempt: what it asked, its open steps, the deepest first, then the run."""
+    """The events that end such an attempt: its asks, its open steps, the deepest first, the run."""
     ts = now()
     asks = [ask for ask in snapshot.asks if ask.run_id == request.run_id and ask.status == "open"]
     open_steps = [
@@ -55,7 +55,7 @@ def closing_events(
 def run_closing_events(
     run: RunDocument | None, request: RunRequest, attempt: int, fault: RunFault, *, retry: bool
 ) -> Sequence[NewEvent]:
-    """What ends the run alone; ``run`` as it stands in the state."""
+    """The event that ends the run alone; ``run`` as it stands in the state."""
     ts = now()
     if run is None:
         # It died between its beginning and its first event.

@@ -72,7 +72,7 @@ class ContentStore:
             SessionNotFound: the session is not there, and the producer does not make it.
             SessionFull: it takes nothing new.
             StoreUnavailable: not stored within ``STEPWIRE_PUBLISH_TIMEOUT_S``.
-            StoreRefused: Redis refuses it until somebody changes something.
+            StoreRefused: Redis refuses it until its set-up is changed.
         """
         if isinstance(producer, Silent):
             return
@@ -127,7 +127,7 @@ class ContentStore:
         if self._objects is None:
             return
         try:
-            # Of a session that is gone, whoever deletes it deletes them too.
+            # When the session is gone, the call that deletes it deletes them, too.
             if (folder := self._folder(session_id)) is not None:
                 self._objects.remove(folder, element_ids)
         except StoreUnavailable:

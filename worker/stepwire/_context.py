@@ -96,7 +96,7 @@ class Scope:
     queue: Enqueues | None = None
     """Where tasks go that the handler awaits; None: it has to connect."""
     calls: Calls = field(default_factory=Calls)
-    """What threads of the handler wait for on its loop."""
+    """The calls of the handler's threads that wait for its loop."""
     open: dict[str, Open] = field(default_factory=dict)
     """Begun and not ended, in the order of their beginnings."""
     libraries: list[Library] = field(default_factory=list)
@@ -123,7 +123,7 @@ class Scope:
             try:
                 item._end(status)
             except Exception:
-                # A handler may have put anything into it. What else is open is ended all the same.
+                # A handler may have put anything into it. The other open steps are ended anyway.
                 logger.exception("something could not be ended properly", extra={"id": id_})
 
 

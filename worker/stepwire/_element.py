@@ -138,7 +138,7 @@ class Element:
         element = cls(
             name=document.name,
             path=path,
-            # It was made by another version, perhaps.
+            # Another version may have made it.
             display="page" if document.display == "page" else "inline",
             mime=document.mime,
             id=document.id,

@@ -163,7 +163,7 @@ def _strict(text: str | bytes | bytearray) -> str | bytes | bytearray:
 
 
 def _written(what: str, text: object) -> str:
-    """What somebody's ``to_json`` has returned, as JSON that every browser reads."""
+    """The result of a foreign ``to_json``, as JSON that every browser reads."""
     if not isinstance(text, str):
         raise InvalidArgument(f"{what}: its to_json() returned {kind(text)}, not the text of JSON")
     if "NaN" not in text and "Infinity" not in text:

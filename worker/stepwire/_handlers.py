@@ -112,8 +112,8 @@ _DEFAULT: Final = Policy()
 _TASK_NAME: Final = "__stepwire_task__"
 
 process_wide = Handlers(of_one_program=False)
-"""What is defined outside :func:`collecting`, as by tests that import the user's modules: of two
-that have a handler of one name the one that was imported last counts."""
+"""Handlers that are defined outside :func:`collecting`, as by tests that import the user's modules:
+of two that have a handler of one name the one that was imported last counts."""
 
 _collecting: ContextVar[Handlers] = ContextVar("stepwire_handlers")
 

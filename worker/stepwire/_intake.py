@@ -89,7 +89,7 @@ class Intake:
             operation, args = self._put_off.popleft()
             try:
                 operation(*args)
-            except Exception as error:  # noqa: BLE001 - nobody hears what a finaliser raises
+            except Exception as error:  # noqa: BLE001 - the error of a finaliser reaches no caller
                 self._unheard.append(error)
 
     # -- for those who emit ---------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Intake:
         return done
 
     def may_wait(self) -> bool:
-        """Whether the running code is no finaliser, as far as one can see."""
+        """Whether the running code is not a finaliser, as far as one can see."""
         if get_ident() == self._storing_thread:
             return False
         with self._lock:

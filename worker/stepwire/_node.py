@@ -177,7 +177,7 @@ class Node:
         return self._scope is not None and self._scope.producer.must_wait
 
     async def _room(self) -> None:
-        """What was emitted is in; what comes next waits for room."""
+        """Wait for room for the next event; those emitted so far are in."""
         if self._scope is not None:
             await self._scope.producer.room()
 

@@ -18,7 +18,7 @@ class _Process:
     """Remembers the publisher, and that a forked child must not use its parent's."""
 
     def __init__(self) -> None:
-        # No lock: a finaliser may come here, also in the middle of somebody else's first time.
+        # No lock: a finaliser may come here, also in the middle of another caller's first time.
         self._one: dict[str, Publisher] = {}
 
     def get(self) -> Publisher:

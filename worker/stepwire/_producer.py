@@ -157,7 +157,7 @@ class Producer:
     async def room(self) -> None:
         """Wait until the process's buffer has room; at once in the common case.
 
-        It has room again when Redis has taken what is there, or after
+        It has room again when Redis has taken its events, or after
         ``STEPWIRE_PUBLISH_TIMEOUT_S``, when those who wait have failed.
         """
         if self._intake.is_full:
@@ -190,7 +190,7 @@ class Producer:
         """Let the log forget this emitter, which has flushed. What is published all the same, by a
         task that outlives its block, comes under a new name.
 
-        It is not waited for: a log that does not hear of it keeps a number that nobody asks for.
+        It is not waited for: a log that does not hear of it keeps a number that is never asked for.
         """
         self._intake.run(self._intake.buffer.forget, self._source)
 

@@ -53,7 +53,7 @@ logger = logging.getLogger("stepwire.publisher")
 _CLOSE_TIMEOUT_S: Final = 5.0
 
 _SENT_AGAIN: Final = (StoreUnavailable, SessionFull, Unfinished)
-"""What a call comes to that has to be sent again, whole or what is left of it."""
+"""The outcomes after which a call has to be sent again, whole or the rest of it."""
 
 
 class Publisher:
@@ -77,7 +77,7 @@ class Publisher:
         """``redis`` is a client to use instead of one that the settings describe.
 
         ``on_death`` is called, in the publisher's thread, if that ends although it should not:
-        from then on nothing is stored, and everybody who emits is told so.
+        from then on nothing is stored, and every caller that emits gets an error that says so.
         """
         self.settings = settings
         self.max_text_chars = settings.max_text_chars
@@ -283,7 +283,7 @@ class Publisher:
         return again, away
 
     def _replies(self, calls: list[Call]) -> list[Any]:
-        """What Redis says to each.
+        """The reply of Redis to each.
 
         Raises:
             StoreUnavailable, StoreRefused: none of them has got through.
@@ -299,7 +299,7 @@ class Publisher:
         return replies
 
     def _result(self, calls: list[Call], reply: Any) -> StepwireError | Unfinished | None:
-        """What the reply to the first of these calls means for it; None: it is stored."""
+        """The outcome of the first of these calls, by its reply; None: it is stored."""
         call = calls[0]
         if isinstance(reply, Exception):
             return translation(reply) or _not_storable(reply)

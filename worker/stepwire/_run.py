@@ -61,7 +61,7 @@ _PASSED_ON: Final = (
     StoreRefused,
     StoreUnavailable,
 )
-"""What is no fault of ours: the attempt has ended, or nothing of it can be stored any more."""
+"""Errors that are not our fault: the attempt has ended, or it cannot store anything any more."""
 
 
 class Runner:

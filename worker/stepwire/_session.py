@@ -67,7 +67,7 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
     Raises:
         InvalidId: the session's id has a form that keys and URLs cannot carry.
         StoreUnavailable: on leaving: Redis has taken nothing for ``STEPWIRE_PUBLISH_TIMEOUT_S``.
-        StoreRefused: on leaving: Redis refuses it until somebody changes something.
+        StoreRefused: on leaving: Redis refuses it until its set-up is changed.
     """
 
     _create = True

@@ -90,8 +90,8 @@ class Signals:
             await self._are_wanted.wait()
             self._are_wanted.clear()
             while self._wanted:
-                # In the order of the messages: a run comes before its parts, so it hears that it is
-                # cancelled before it hears of theirs.
+                # In the order of the messages: a run comes before its parts, so it is notified
+                # of its own cancellation before theirs.
                 cancellable = self._wanted.pop(next(iter(self._wanted)))
                 try:
                     await self._cancel(cancellable)

@@ -27,8 +27,8 @@ class Slots:
         loop: asyncio.AbstractEventLoop,
         on_free: Callable[[], object],
     ) -> None:
-        """``on_free`` is called when a slot becomes free and none was: jobs may wait that nobody
-        was told of; otherwise the wake list has named them all."""
+        """``on_free`` is called when a slot becomes free and none was: jobs may wait that this
+        worker was not told of; otherwise the wake list has named them all."""
         self.jobs: dict[str, Job] = {}
         self.taken = 0
         self.claims = claims

@@ -79,7 +79,7 @@ class Stopping:
         threading.Thread(target=self._watch, name="stepwire-stopping", daemon=True).start()
 
     def because(self, cause: str) -> None:
-        """Why the process ends: what is said last, also if it cannot end in order."""
+        """Record why the process ends: its last log line, also if it cannot end in order."""
         self._cause = cause
 
     def end_within(self, limit_s: float) -> None:
@@ -138,8 +138,8 @@ class Stopping:
 
 
 def _keep_from_children() -> None:
-    """What forked children are told is their own business: they share our pipe, and a signal to one
-    of them, as by ``multiprocessing.Process.terminate``, would stop the worker."""
+    """Keep the signals of forked children out of our pipe, which they share: one to a child, as by
+    ``multiprocessing.Process.terminate``, would stop the worker."""
     before = threading.local()
 
     def hold() -> None:

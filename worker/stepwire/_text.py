@@ -27,7 +27,7 @@ MAX_INT_BITS: Final = 4_096
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 _LISTS: Final = (list, tuple, set, frozenset, deque, UserList, KeysView, ValuesView, ItemsView)
-"""Not every sequence: there are some that have no end, or fetch what is asked for."""
+"""Not every sequence: some are endless, or fetch each item when it is read."""
 
 
 def as_text(value: object) -> tuple[str, str | None]:
@@ -50,7 +50,7 @@ def as_text(value: object) -> tuple[str, str | None]:
 
 
 def piece_of(value: object) -> str:
-    """What a generator has yielded, as a piece of text."""
+    """A value that a generator has yielded, as a piece of text."""
     return as_text(value)[0] if _is_structure(value) else _shown(value)
 
 
@@ -66,7 +66,7 @@ def jsonable(value: Any, *, depth: int = 0) -> Any:
     try:
         return _structure(value, depth) if _is_structure(value) else _plain(value, depth)
     except Exception as error:  # noqa: BLE001 - foreign serialisers and containers raise anything
-        # Its raw contents are not for everybody to see: perhaps it was to hide them.
+        # Its raw contents are not shown: the serialiser may have been there to hide them.
         return f"<{type(value).__name__}: {type(error).__name__} while it was shown>"
 
 
@@ -92,7 +92,7 @@ def _structure(value: Any, depth: int) -> Any:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """What is no structure of ours to walk: a date, a path, an object of the user's."""
+    """A value that is not walked: a date, a path, an object of the user's."""
     if isinstance(value, _BYTES):
         return _shown(value)
     try:
@@ -103,7 +103,7 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _dumped(value: Any) -> Any:
-    """What a model or dataclass of pydantic's shows of itself."""
+    """A model or dataclass of pydantic's, as it serialises itself."""
     if isinstance(value, BaseModel):
         if type(value).model_dump is not BaseModel.model_dump:
             return value.model_dump(mode="json")

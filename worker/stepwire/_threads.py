@@ -53,7 +53,7 @@ async def in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwar
 
 
 def threads_left() -> int:
-    """How many threads go on although nobody awaits them any more."""
+    """How many threads go on although no caller awaits them any more."""
     return sum(thread.is_alive() for thread in list(_left))
 
 
@@ -62,7 +62,7 @@ def _work(loop: asyncio.AbstractEventLoop, done: asyncio.Future[R], work: Callab
         tell: Callable[[], object] = functools.partial(_settle, done, result=work())
     except BaseException as error:  # noqa: BLE001 - all that user code raises goes to the awaiter
         tell = functools.partial(_settle, done, error=error)
-    # The loop is closed: nobody awaits this any more.
+    # The loop is closed: no caller awaits this any more.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(tell)
 

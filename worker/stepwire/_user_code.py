@@ -1,4 +1,4 @@
-"""A call of user code: nothing that it raises goes further, and nobody waits for it for ever."""
+"""A call of user code: nothing that it raises goes further, and no caller waits for it for ever."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Cut = Literal["cancelled", "stopped", "timeout"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a call has come to."""
+    """The outcome of a call."""
 
     result: object = None
     error: BaseException | None = None
-    """What it raised, be it a ``SystemExit``."""
+    """The exception that it raised, which may be a ``SystemExit``."""
     cut: Cut | None = None
     """Why it was cancelled; then it does not count what it has made of that."""
     stopped: asyncio.CancelledError | None = None
@@ -52,7 +52,7 @@ class UserCode:
             self._wish.set_result(None)
 
     async def outcome(self, limit_s: float) -> Outcome:
-        """What it has come to, after ``limit_s`` and the time for cleaning up at the latest.
+        """Its outcome, after ``limit_s`` and the time for cleaning up at the latest.
 
         It is cancelled when its time is over, when :meth:`cancel` is called, and when the calling
         task is cancelled; this does not raise then, :attr:`Outcome.stopped` has the cancellation.

@@ -56,7 +56,7 @@ class UserSession:
         Blocks the calling thread while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``).
 
         Raises:
-            InvalidArgument: the name is no text of 1 to 1,000 whole characters, or is ``id``; or
+            InvalidArgument: the name is not a text of 1 to 1,000 whole characters, or is ``id``; or
                 the value is not JSON, or too large (``ValueTooLarge``).
             NoActiveSession: outside any handler.
         """

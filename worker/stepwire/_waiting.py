@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 async def patiently(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
-    """Wait for Redis as long as events do. What is done here may be done twice.
+    """Wait for Redis as long as events do. The work may be done twice.
 
     Raises:
         StoreUnavailable: Redis was away for ``STEPWIRE_PUBLISH_TIMEOUT_S``.
