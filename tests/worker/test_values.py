@@ -68,6 +68,42 @@ async def test_an_attribute_is_refused_where_it_is_assigned(
     assert (await bench.steps())["s"].status == "ok"
 
 
+async def test_an_id_is_free_until_it_is_sent_and_then_fixed(bench: Bench) -> None:
+    said = "is what clients know it by, and it has been sent"
+
+    async def handler() -> None:
+        async with cl.Step(name="s") as step:
+            step.id = step.id
+            with pytest.raises(cl.InvalidArgument, match=f"the id of this step {said}"):
+                step.id = "other"
+        later = cl.Step(name="later")
+        later.id = "later"
+        await later.send()
+        with pytest.raises(cl.InvalidArgument, match=f"the id of this step {said}"):
+            later.id = "other"
+        message = cl.Message("m", author="m")
+        message.id = "m"
+        await message.send()
+        with pytest.raises(cl.InvalidArgument, match=f"the id of this message {said}"):
+            message.id = "other"
+        element = cl.Text(name="t", content="t")
+        element.id = "t"
+        await element.send(for_id="later")
+        with pytest.raises(cl.InvalidArgument, match=f"the id of this element {said}"):
+            element.id = "other"
+        # With another message it is another element.
+        await cl.Message("again", id="again", elements=[element]).send()
+
+    run = await bench.run(handler)
+    assert (run.status, run.error) == ("ok", None)
+    steps = {step.id: step for step in (await bench.steps()).values()}
+    assert {"later", "m", "again"} < steps.keys()
+    assert "other" not in steps
+    assert {step.status for step in steps.values()} == {"ok"}
+    [copy] = steps["again"].elements
+    assert copy not in ("t", "other")
+
+
 async def test_none_is_taken_where_the_library_whose_api_this_is_takes_it(bench: Bench) -> None:
     options: dict[str, Any] = dict.fromkeys(
         [

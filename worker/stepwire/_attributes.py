@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     class Checked(Generic[G, S]):
         """An attribute that is read as ``G`` and takes ``S``."""
 
-        def __init__(self, check: Callable[[Any, str, str], G], *as_it_is: type) -> None: ...
+        def __init__(
+            self,
+            check: Callable[[Any, str, str], G],
+            *as_it_is: type,
+            fixed_once_sent: bool = False,
+        ) -> None: ...
 
         @overload
         def __get__(self, instance: None, owner: type) -> Self: ...
@@ -44,12 +49,21 @@ else:
         raises InvalidArgument for what it cannot take. Values of the types ``as_it_is`` it need not
         see. It lies in ``_checked_<name>``. (A property, since that is read without a call into
         Python: steps are made by thousands.)
+
+        An attribute that is ``fixed_once_sent`` takes no other value while its object's
+        ``_is_sent`` is true.
         """
 
-        def __init__(self, check: Callable[[Any, str, str], Any], *as_it_is: type) -> None:
+        def __init__(
+            self,
+            check: Callable[[Any, str, str], Any],
+            *as_it_is: type,
+            fixed_once_sent: bool = False,
+        ) -> None:
             super().__init__()
             self._check = check
             self._as_it_is = frozenset(as_it_is)
+            self._fixed_once_sent = fixed_once_sent
 
         def __set_name__(self, _owner: type, name: str) -> None:
             stored, check, as_it_is = f"_checked_{name}", self._check, self._as_it_is
@@ -59,7 +73,20 @@ else:
                     value = check(value, name, getattr(instance, "_what", "element"))
                 setattr(instance, stored, value)
 
-            super().__init__(attrgetter(stored), assign)
+            def assign_until_sent(instance: object, value: object) -> None:
+                # A constructor assigns before there is anything that could have been sent.
+                if getattr(instance, "_is_sent", False):
+                    noun = getattr(instance, "_what", "element")
+                    if check(value, name, noun) == getattr(instance, stored):
+                        return
+                    raise InvalidArgument(
+                        f"the {name} of this {noun} is what clients know it by, and it has been "
+                        f"sent: give the {name} when you make the {noun}, or before it is sent"
+                    )
+                assign(instance, value)
+
+            setter = assign_until_sent if self._fixed_once_sent else assign
+            super().__init__(attrgetter(stored), setter)
 
 
 def text(value: object, name: str, noun: str) -> str:

@@ -97,7 +97,7 @@ class Element:
     _family: ClassVar[str] = ""
     """What its media type begins with; a name that suggests another is not believed."""
 
-    id: Checked[str, str | UUID] = Checked(own_id)
+    id: Checked[str, str | UUID] = Checked(own_id, fixed_once_sent=True)
     name: Checked[str, str] = Checked(text)
     display: Checked[ElementDisplay, ElementDisplay] = Checked(_display)
     mime: Checked[str | None, str | None] = Checked(_media_type)
@@ -146,6 +146,10 @@ class Element:
         element.for_id = document.step_id
         element._scope, element._document, element._state = scope, document, "shown"
         return element
+
+    @property
+    def _is_sent(self) -> bool:
+        return self._state in ("stored", "shown")
 
     async def send(self, for_id: str | UUID | None = None) -> Self:
         """Show it with a step or message; once, however often it is called.
@@ -224,12 +228,13 @@ class Element:
 
     def _is_with(self, step_id: str) -> bool:
         """Whether that step shows it."""
-        return self.for_id == step_id and self._state in ("stored", "shown")
+        return self.for_id == step_id and self._is_sent
 
     def _again(self) -> Self:
         """The same thing with an id of its own, to be sent with another step."""
         again = copy.copy(self)
-        again.id, again.for_id, again._document, again._state = new_id(), None, None, "new"
+        again.for_id, again._document, again._state = None, None, "new"
+        again.id = new_id()
         return again
 
     def _store_bytes(self, scope: Scope) -> tuple[int, str, bytes]:

@@ -62,7 +62,7 @@ class Node:
 
     _what: ClassVar[str]
 
-    id: Checked[str, str | UUID] = Checked(own_id)
+    id: Checked[str, str | UUID] = Checked(own_id, fixed_once_sent=True)
     parent_id: Checked[str | None, str | UUID | None] = Checked(id_of_parent, NoneType)
     name: Checked[str, str] = Checked(text, str)
     type: Checked[str, str] = Checked(text, str)
@@ -112,6 +112,10 @@ class Node:
         self._texts: dict[TextField, list[str]] = {"input": [], "output": []}
         self._length: dict[TextField, int] = {"input": 0, "output": 0}
         self._cut: set[TextField] = set()
+
+    @property
+    def _is_sent(self) -> bool:
+        return self._scope is not None
 
     @property
     def session_id(self) -> str | None:
