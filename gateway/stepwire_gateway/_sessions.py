@@ -28,7 +28,7 @@ from stepwire_core.errors import (
     RunEnded,
     SessionNotFound,
 )
-from stepwire_core.ids import derived_id, message_producer, new_id
+from stepwire_core.ids import attempt_token, derived_id, message_producer, new_id
 from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
@@ -284,7 +284,7 @@ async def _drop(services: Services, session_id: str, run_id: str) -> None:
     if request is None:
         return
     with suppress(RunEnded, SessionNotFound):
-        begun = await services.log.begin_run(session_id, run_id, new_id())
+        begun = await services.log.begin_run(session_id, run_id, attempt_token())
         await services.log.append(
             Batch(
                 session_id,

@@ -27,6 +27,16 @@ def derived_id(*parts: str) -> str:
     return uuid5(_NAMESPACE, "\n".join(parts)).hex
 
 
+def attempt_token() -> str:
+    """What tells one beginning of an attempt from another of the same number: 16 random digits.
+
+    The name of the attempt's producer has it. With 32 digits the name would be too long for the
+    compact form of a Redis hash (``hash-max-listpack-value``, 64 bytes), and the ``meta`` of a
+    session twice as large.
+    """
+    return uuid4().hex[:16]
+
+
 # Producers have names with a separator that no id contains, so that no two of them can be the same.
 # `append.lua` knows the form of a run's.
 

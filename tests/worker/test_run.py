@@ -232,3 +232,17 @@ async def test_sleep_waits_without_blocking(bench: Bench) -> None:
 
     await bench.run(handler)
     assert order == ["other", "slept"]
+
+
+async def test_what_redis_keeps_of_a_session_beside_its_documents_stays_compact(
+    bench: Bench,
+) -> None:
+    async def handler() -> None:
+        async with cl.Step("work") as step:
+            await step.stream_token("token")
+
+    for _ in range(3):
+        assert (await bench.run(handler)).status == "ok"
+    # A field longer than hash-max-listpack-value doubles what a session weighs, for good.
+    with Redis.from_url(bench.settings.redis_url) as redis:
+        assert redis.object("encoding", SessionKeys.of(bench.session_id).meta) == b"listpack"

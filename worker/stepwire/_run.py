@@ -36,7 +36,7 @@ from stepwire_core.errors import (
     StoreUnavailable,
 )
 from stepwire_core.events import run_start_event
-from stepwire_core.ids import fault_producer, new_id
+from stepwire_core.ids import attempt_token, fault_producer
 from stepwire_core.queue import RunRequest
 from stepwire_core.runs import end_events, first_document
 
@@ -132,7 +132,7 @@ class Runner:
         """End a run whose request cannot be understood, or executed."""
         request = RunRequest(session_id=session_id, run_id=run_id, handler="?")
         with suppress(RunEnded, SessionNotFound):
-            begun = await self._log.begin_run(session_id, run_id, new_id())
+            begun = await self._log.begin_run(session_id, run_id, attempt_token())
             producer = self._producer(request, begun)
             ending = Ending("error", error, is_replayable=False)
             await self._attempt(request, self._scope(request, producer, {}, nullcontext), ending)

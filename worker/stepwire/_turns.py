@@ -11,7 +11,7 @@ from stepwire._ending import BUSY, CANCELLED, Ending
 from stepwire._waiting import patiently
 from stepwire_core.documents import IN_TURN, ON_MESSAGE
 from stepwire_core.errors import RunWaits
-from stepwire_core.ids import new_id
+from stepwire_core.ids import attempt_token
 from stepwire_core.turns import NOBODY, pass_turn
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Turns:
             RunWaits: it is not its turn yet; nothing was begun.
             RunEnded, SessionNotFound, StoreUnavailable: as of ``EventLog.begin_run``.
         """
-        session_id, run_id, token = request.session_id, request.run_id, new_id()
+        session_id, run_id, token = request.session_id, request.run_id, attempt_token()
         in_turn = (
             self._queue is not None and request.handler in IN_TURN and concurrency != "parallel"
         )
