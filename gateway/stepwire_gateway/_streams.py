@@ -17,7 +17,7 @@ from starlette.responses import StreamingResponse
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.events import EVENT_TYPES
+from stepwire_core.kinds import EVENT_TYPES
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._feed import WRITE_BYTES
 from stepwire_gateway._problems import try_again_response

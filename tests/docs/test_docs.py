@@ -15,7 +15,7 @@ from stack import Stack
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.connections import connect
 from stepwire_core.documents import AskDocument, ElementDocument, RunDocument, StepDocument
-from stepwire_core.events import EVENT_TYPES
+from stepwire_core.kinds import EVENT_TYPES
 from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
 from stepwire_gateway import _problems, create_app
