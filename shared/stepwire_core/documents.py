@@ -65,7 +65,12 @@ def _as_known(schema: dict[str, Any]) -> None:
 
 class _Document(BaseModel):
     # A field of a newer version is passed on, whether or not this one knows it.
-    model_config = ConfigDict(extra="allow", json_schema_extra=_as_known)
+    # What we write has every field, whatever its default.
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra=_as_known,
+        json_schema_serialization_defaults_required=True,
+    )
 
     def to_json(self) -> str:
         """One line of JSON with every field."""
@@ -213,6 +218,8 @@ class RunDocument(_Document):
 
 class TextDelta(_Document):
     """A piece of text for a field of the step ``id``: to be appended, or put in its place."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     id: str
     field: Annotated[str, _words(TextField)]

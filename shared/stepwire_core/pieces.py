@@ -68,7 +68,7 @@ async def read_log(
         _, epoch, top, fields, size = reply
         state = await _scanned(redis, keys, int(fields), int(size))
         rest = await _what_followed(read, Cursor(int(epoch), int(top)))
-        if rest is not None and _fold(state, rest.events):
+        if rest is not None and fold(state, rest.events):
             pairs = [part for pair in state.items() for part in pair]
             return [b"state", epoch, rest.top, pairs, rest.streams]
         reply = await read(None, "pieces")
@@ -116,7 +116,7 @@ async def _what_followed(read: _Read, after: Cursor) -> _Rest | None:
     return None
 
 
-def _fold(state: dict[bytes, bytes], events: Iterable[Event]) -> bool:
+def fold(state: dict[bytes, bytes], events: Iterable[Event]) -> bool:
     """Put what followed into the state; False if that cannot be told from its events."""
     for event in events:
         type_ = EVENTS.get(event.type)
