@@ -223,15 +223,18 @@ async def attempts_and_tasks(story: Recorder) -> None:
     await story.put(*a_message(story, "message", "go"))
     await story.put(run_start_event(a_run_at(story.now(), message_id="message")), by=RUN)
     await story.put(start(story, "first-try", "message"), by=RUN)
-    failed = {"error": {"type": "OSError", "message": "gone"}, "message_id": "message"}
+    failed: dict[str, Any] = {
+        "error": {"type": "OSError", "message": "gone"},
+        "message_id": "message",
+    }
     await story.put(
         end(story, "first-try", "message", status="interrupted"),
         run_end_event(a_run_at(story.now(), status="error", will_retry=True, **failed)),
         by=RUN,
     )
     again, task = Author("r1", 2), Author("r2", 1)
-    second = {"attempt": 2, "message_id": "message"}
-    of_task = {"handler": "part", "parent_run_id": "r1"}
+    second: dict[str, Any] = {"attempt": 2, "message_id": "message"}
+    of_task: dict[str, Any] = {"handler": "part", "parent_run_id": "r1"}
     await story.put(run_start_event(a_run_at(story.now(), **second)), by=again)
     await story.put(start(story, "second-try", "message", attempt=2), by=again)
     await story.put(
