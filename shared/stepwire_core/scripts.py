@@ -40,8 +40,18 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "keep": ("element", "content", "max_bytes"),
     "delete": ("cancel_channel", "suffix", "session", "ending_ttl_ms"),
     "leave": ("entry",),
+    "submit": ("count",),
+    "bury": ("run", "session", "letter", "most", "ttl_ms"),
+    "count": ("window_ms",),
+    "queue/enqueue": ("id", "job", "defer_ms", "ttl_ms", "facts"),
+    "queue/hurry": ("id",),
+    "queue/take": ("id", "token", "lease_ms"),
+    "queue/claim": ("token", "lease_ms", "room", "per_subject", "limited"),
+    "queue/renew": ("token", "lease_ms"),
+    "queue/rest": ("id", "what"),
+    "queue/settle": ("id", "token", "due"),
 }
-"""The ARGV of each script of the log, in its order: here and nowhere else. In the script, each is a
+"""The ARGV of each script, in its order: here and nowhere else. In the script, each is a
 local variable of that name; what follows them begins behind ``ARGV[HEAD]``."""
 
 

@@ -60,7 +60,7 @@ if after_epoch == epoch and seq <= tonumber(top) then
     local last, kind, run = tonumber(string.match(entry[1], '%d+$')), entry[2][2], entry[2][4]
     local first = last
     if kind == '' then first = tonumber(run) end
-    if entries[1] and first ~= seq + 1 or first > seq + 1 then return false end
+    if first > seq + 1 or (entries[1] and first ~= seq + 1) then return false end
     if entries[1] and events + last - seq > most_events then return false end
     entries[#entries + 1] = entry
     events, seq, size = events + last - seq, last, size + #entry[2][6]
