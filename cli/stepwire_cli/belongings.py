@@ -55,7 +55,7 @@ class Belongings:
 
     def of(self, step: StepNode, now_s: float | None = None) -> Iterator[Belonging]:
         """With ``now_s``, the server's time, also how long an ask stays open."""
-        for kind, documents in step.belongings.items():
+        for kind, documents in step.attached.items():
             show = self._shows[kind]
             for document in documents.values():
                 yield show(document, now_s)

@@ -34,21 +34,21 @@ class StepNode:
     document: StepDocument
     ordinal: int
     """Rises in the order of arrival; siblings stand in it."""
-    belongings: Mapping[Kind, dict[str, BaseModel]]
+    attached: Mapping[Kind, dict[str, BaseModel]]
     """What else stands with it, by its kind and id, in the order of a snapshot."""
     _texts: dict[TextField, list[str]] = field(default_factory=dict)
 
     @property
     def elements(self) -> dict[str, ElementDocument]:
-        return cast("dict[str, ElementDocument]", self.belongings[ELEMENT])
+        return cast("dict[str, ElementDocument]", self.attached[ELEMENT])
 
     @property
     def asks(self) -> dict[str, AskDocument]:
-        return cast("dict[str, AskDocument]", self.belongings[ASK])
+        return cast("dict[str, AskDocument]", self.attached[ASK])
 
     @property
     def feedback(self) -> FeedbackDocument | None:
-        return cast("FeedbackDocument | None", self.belongings[FEEDBACK].get(self.document.id))
+        return cast("FeedbackDocument | None", self.attached[FEEDBACK].get(self.document.id))
 
     @property
     def is_message(self) -> bool:
@@ -65,10 +65,6 @@ class StepNode:
             self._texts[name] = [text]
         else:
             self._texts.setdefault(name, [getattr(self.document, name)]).append(text)
-
-    def whole(self) -> StepDocument:
-        """The step with the text that has streamed into it."""
-        return self.document.model_copy(update={name: self.text(name) for name in self._texts})
 
     def text(self, name: TextField) -> str:
         parts = self._texts.get(name)
@@ -122,7 +118,8 @@ class SessionTree:
         self.runs: dict[str, RunNode] = {}
         self.unread: Counter[str] = Counter()
         """How many events this version could not read, by their type."""
-        self._belongings = {kind: Attached(kind) for kind in ATTACHED_KINDS}
+        self.attached = {kind: Attached(kind) for kind in ATTACHED_KINDS}
+        """What stands with steps, by its kind."""
         self._ordinal = 0
         self._rows: Sequence[Row] | None = None
 
@@ -171,19 +168,6 @@ class SessionTree:
             for ask in step.asks.values()
             if ask.status == "open"
         ]
-
-    def view(self) -> dict[str, list[dict[str, Any]]]:
-        """The lists of a snapshot at this moment, in JSON."""
-        lists: dict[str, list[BaseModel]] = {
-            RUN.list_name: [run.document for run in self.runs.values()],
-            STEP.list_name: [step.whole() for step in self.steps.values()],
-        }
-        for kind, belongings in self._belongings.items():
-            lists[kind.list_name] = list(belongings.documents.values())
-        return {
-            name: [document.model_dump(mode="json") for document in found]
-            for name, found in lists.items()
-        }
 
     def run_of(self, message: StepNode) -> RunNode | None:
         """The run that a message has started; None until it begins."""
@@ -267,8 +251,8 @@ class SessionTree:
         read = {kind: self._readable(kind, snapshot.get(kind.list_name, ())) for kind in KINDS}
         self.steps.clear()
         self.runs.clear()
-        for belongings in self._belongings.values():
-            belongings.clear()
+        for attached in self.attached.values():
+            attached.clear()
         waiting = cast("list[RunDocument]", read[RUN])
         for step in cast("list[StepDocument]", read[STEP]):
             # How runs and steps interleave it does not say: a run comes before its first step.
@@ -297,7 +281,7 @@ class SessionTree:
     def _put_step(self, document: StepDocument) -> StepNode:
         known = self.steps.get(document.id)
         if known is None:
-            below = {kind: all_.of(document.id) for kind, all_ in self._belongings.items()}
+            below = {kind: attached.of(document.id) for kind, attached in self.attached.items()}
             known = self.steps[document.id] = StepNode(document, self._next_ordinal(), below)
         else:
             known.put(document)
@@ -321,10 +305,10 @@ class SessionTree:
         return (step,)
 
     def _attach(self, kind: Kind, document: BaseModel) -> Sequence[Node]:
-        return self._known(self._belongings[kind].put(document))
+        return self._known(self.attached[kind].put(document))
 
     def _detach(self, kind: Kind, id_: str) -> Sequence[Node]:
-        return self._known(self._belongings[kind].remove(id_))
+        return self._known(self.attached[kind].remove(id_))
 
     def _known(self, step_ids: Iterable[str | None]) -> Sequence[Node]:
         return tuple(self.steps[step_id] for step_id in step_ids if step_id in self.steps)
@@ -339,8 +323,8 @@ class SessionTree:
             doomed += below.pop(doomed_id, ())
             if node := self.steps.pop(doomed_id, None):
                 removed.append(node)
-            for belongings in self._belongings.values():
-                belongings.remove_step(doomed_id)
+            for attached in self.attached.values():
+                attached.remove_step(doomed_id)
         return removed
 
     def _next_ordinal(self) -> int:

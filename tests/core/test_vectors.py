@@ -7,10 +7,11 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
+from pydantic import BaseModel
 
 import stepwire_gateway
 from sse import Received, View
@@ -22,7 +23,7 @@ from stepwire_cli.tree import SessionTree
 from stepwire_core import pieces
 from stepwire_core.connections import connect
 from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Snapshot
+from stepwire_core.documents import Snapshot, TextField
 from stepwire_core.events import Event
 from stepwire_core.kinds import EVENTS, KINDS
 from stepwire_core.log import EventLog
@@ -169,13 +170,30 @@ def test_the_model_of_the_tests_has_the_view(name: str) -> None:
         assert str(view.cursor) == expected["cursor"]
 
 
+def view_of(tree: SessionTree) -> dict[str, Any]:
+    """What the terminal has, as the lists of a snapshot."""
+    lists: dict[str, list[BaseModel]] = {
+        "runs": [run.document for run in tree.runs.values()],
+        "steps": [
+            step.document.model_copy(update={name: step.text(name) for name in get_args(TextField)})
+            for step in tree.steps.values()
+        ],
+    }
+    for kind, attached in tree.attached.items():
+        lists[kind.list_name] = list(attached.documents.values())
+    return {
+        name: [document.model_dump(mode="json") for document in found]
+        for name, found in lists.items()
+    }
+
+
 @every_vector
 def test_the_terminal_has_the_view(name: str) -> None:
     tree, lines = SessionTree(), list[str]()
     transcript = Transcript(tree, lines.append)
     for event, expected in frames_of(name):
         transcript.apply(event["type"], json.dumps(event["data"]))
-        assert tree.view() == lists_of(expected), event
+        assert view_of(tree) == lists_of(expected), event
         for id_, step in tree.steps.items():
             below = [
                 item
@@ -183,7 +201,7 @@ def test_the_terminal_has_the_view(name: str) -> None:
                 for item in expected[kind.list_name]
                 if item[kind.parent_field] == id_
             ]
-            found = [item for items in step.belongings.values() for item in items.values()]
+            found = [item for items in step.attached.values() for item in items.values()]
             assert [item.model_dump(mode="json") for item in found] == below
             assert len(list(Belongings(tree).of(step))) == len(below), "each of them has a line"
     assert tree.unread.total() == 0

@@ -1,5 +1,5 @@
 import { Attached } from "./attached.js";
-import { ATTACHED_KINDS, EVENTS, KINDS, kindOf } from "./vocabulary.js";
+import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
 
 /**
  * One session as its events tell it: the fold of the stream, pure data.
@@ -96,7 +96,7 @@ export class Session {
   /** @type {Node[]} */
   roots = [];
   /** What stands with steps, by its kind. @type {Record<string, Attached<any>>} */
-  #attached = Object.fromEntries(ATTACHED_KINDS.map((kind) => [kind.name, new Attached(kind)]));
+  attached = Object.fromEntries(ATTACHED_KINDS.map((kind) => [kind.name, new Attached(kind)]));
 
   /** Nodes at the top whose parent is not there, by its id. @type {Map<string, Set<Node>>} */
   #orphans = new Map();
@@ -106,22 +106,12 @@ export class Session {
 
   /** All that is or was asked, in the order in which it was. @returns {Map<string, Ask>} */
   get asks() {
-    return this.#attached.ask.documents;
+    return this.attached.ask.documents;
   }
 
   /** What was uploaded and not sent with anything yet. @returns {Map<string, Element>} */
   get uploads() {
-    return this.#attached.element.of(null);
-  }
-
-  /** The lists of a snapshot at this moment. @returns {Record<string, any[]>} */
-  view() {
-    const docs = (nodes) => [...nodes.values()].map(({ doc }) => doc);
-    return Object.fromEntries(KINDS.map(({ name, list }) => {
-      if (name === "run") return [list, docs(this.runs)];
-      if (name === "step") return [list, docs(this.steps)];
-      return [list, [...this.#attached[name].documents.values()]];
-    }));
+    return this.attached.element.of(null);
   }
 
   /**
@@ -144,7 +134,8 @@ export class Session {
       case "text":
         return this.#appendText(data);
       case "remove":
-        return kind.name === "step" ? this.#remove(data.id) : this.#changes(kind.name, this.#attached[kind.name].remove(data.id));
+        if (kind.name === "step") return this.#remove(data.id);
+        return this.#changes(kind.name, this.attached[kind.name].remove(data.id));
     }
   }
 
@@ -152,7 +143,7 @@ export class Session {
   #put(kind, data) {
     if (kind === "run") return this.#putNode("run", data.run_id, data);
     if (kind === "step") return this.#putNode("step", data.id, withTexts(data));
-    return this.#changes(kind, this.#attached[kind].put(kind === "ask" ? withLists(data) : data));
+    return this.#changes(kind, this.attached[kind].put(kind === "ask" ? withLists(data) : data));
   }
 
   /** @param {string} kind @param {(string | null)[]} stepIds @returns {Change[]} */
@@ -183,7 +174,7 @@ export class Session {
     this.steps.clear();
     this.runs.clear();
     this.roots = [];
-    for (const attached of Object.values(this.#attached)) attached.clear();
+    for (const attached of Object.values(this.attached)) attached.clear();
     this.#orphans.clear();
     const waiting = [...runs];
     for (const step of steps) {
@@ -243,7 +234,7 @@ export class Session {
 
   /** @param {string} stepId */
   #attachedTo(stepId) {
-    return Object.fromEntries(Object.entries(this.#attached).map(([kind, all]) => [kind, all.of(stepId)]));
+    return Object.fromEntries(Object.entries(this.attached).map(([kind, all]) => [kind, all.of(stepId)]));
   }
 
   /** @returns {Change[]} */
@@ -251,7 +242,7 @@ export class Session {
     const top = this.steps.get(id);
     // The log removes what hangs under an id, whether or not that step was ever there.
     if (!top) {
-      for (const attached of Object.values(this.#attached)) attached.removeStep(id);
+      for (const attached of Object.values(this.attached)) attached.removeStep(id);
       return [...(this.#orphans.get(id) ?? [])].flatMap((node) => this.#remove(node.id));
     }
     this.#displace(top);
@@ -274,7 +265,7 @@ export class Session {
   /** @param {Node} step */
   #forget(step) {
     this.steps.delete(step.id);
-    for (const attached of Object.values(this.#attached)) attached.removeStep(step.id);
+    for (const attached of Object.values(this.attached)) attached.removeStep(step.id);
     this.#orphans.get(parentId("step", step.doc))?.delete(step);
   }
 
