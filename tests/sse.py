@@ -61,7 +61,7 @@ _LISTS: Final = {kind.list_name: kind for kind in KINDS}
 
 
 class View:
-    """What a client shows, folded from events: for each list of a snapshot, documents by id."""
+    """A client's view, folded from events: for each list of a snapshot, its documents by id."""
 
     def __init__(self, cursor: Cursor | None = None) -> None:
         self.lists: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _LISTS}

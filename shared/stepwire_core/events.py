@@ -78,7 +78,7 @@ class Event:
 
 
 ALWAYS_TAKEN: Final = frozenset(event.name for event in EVENTS.values() if event.always_taken)
-"""What a full session takes all the same."""
+"""The event types that a full session still takes."""
 
 
 def step_event(type_: StepChange, step: StepDocument) -> NewEvent:

@@ -46,7 +46,7 @@ class Kind:
     """The field that names the step that it belongs to, and with which it is removed; None: it
     stays for as long as the session."""
     removing_field: str | None = None
-    """A document that has null here removes what was there before."""
+    """A document with null in this field removes the earlier document of its id."""
 
     @property
     def owner_field(self) -> str:
@@ -77,8 +77,7 @@ class EventType:
     about: str
     """What it tells a client, in one line."""
     always_taken: bool = False
-    """Whether a full session takes it all the same: runs show that they were there, and what ends
-    or goes, ends or goes."""
+    """Whether a full session still takes it: the start of a run, and every end and removal."""
 
     @property
     def data(self) -> type[BaseModel]:

@@ -52,7 +52,7 @@ def vocabulary() -> dict[str, Any]:
     """Kinds, events and the schemas of their data."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "What a stepwire stream carries",
+        "title": "The vocabulary of a stepwire stream",
         "description": "Made from stepwire_core/kinds.py by `make vocabulary`.",
         "protocol": PROTOCOL_VERSION,
         "kinds": {

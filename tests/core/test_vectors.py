@@ -73,7 +73,7 @@ def test_there_is_a_file_for_each_story_and_no_other() -> None:
 
 
 def test_every_event_type_is_in_a_vector() -> None:
-    """What is added to the vocabulary is added there, and so no fold can leave it out."""
+    """A type that is added to the vocabulary must be added to a story: no fold can leave it out."""
     frames = [frame for vector in VECTORS.values() for frame in vector["frames"]]
     assert {frame["event"]["type"] for frame in frames} >= set(EVENTS)
 

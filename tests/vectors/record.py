@@ -173,5 +173,5 @@ def _line(value: object) -> str:
 
 
 def vectors() -> dict[str, dict[str, Any]]:
-    """The vectors that there are, by their names."""
+    """All vectors, by their names."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}

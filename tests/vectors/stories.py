@@ -211,7 +211,7 @@ async def feedback(story: Recorder) -> None:
 
 
 async def user_session(story: Recorder) -> None:
-    """What a handler keeps, and what it has come to, reaches no client and takes no id."""
+    """Values of the user session and results of runs reach no client and take no id."""
     await story.put(start(story, "a"), by=RUN)
     await story.keep(user_value_event("name", '"Ada"'), result_event("r1", '{"value":1}'), by=RUN)
     await story.keep(user_value_event("name", ""), by=RUN)

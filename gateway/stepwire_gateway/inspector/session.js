@@ -109,7 +109,7 @@ export class Session {
     return this.attached.ask.documents;
   }
 
-  /** What was uploaded and not sent with anything yet. @returns {Map<string, Element>} */
+  /** The files that were uploaded and not sent with anything yet. @returns {Map<string, Element>} */
   get uploads() {
     return this.attached.element.of(null);
   }

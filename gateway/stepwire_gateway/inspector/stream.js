@@ -57,8 +57,8 @@ export class Stream {
       if (source.readyState === EventSource.CLOSED) this.#askWhy();
       else this.#turn(this.connection === "connecting" ? "connecting" : "reconnecting");
     };
-    // Also those that the page shows nothing of: a type that nobody listens for would never reach
-    // the cursor check, and the next event would look like a gap.
+    // The page listens also for types that it does not show: an event without a listener never
+    // reaches the cursor check, and the next event would look like a gap.
     for (const type of Object.keys(EVENTS)) source.addEventListener(type, (event) => this.#take(event));
   }
 

@@ -1,11 +1,11 @@
--- What belongs to a step: its elements (e:), its feedback (f:), what it asks (a:), whatever else a later version puts there.
--- What comes after its step was removed is gone with it, and so are the bytes kept for it.
+-- Documents that belong to a step: its elements (e:), its feedback (f:), its asks (a:), and the kinds of later versions.
+-- A document that comes after its step was removed is not stored, and the bytes that are kept for it go.
 
 local function set_ask(call, id, value)
   if redis.call('HSET', call.meta, id, value) == 1 then call.bytes = call.bytes + ENTRY end
 end
 
--- What is kept of it elsewhere goes.
+-- Removes what is kept for a document outside of the state.
 local function forget(call, field)
   if is_of('e:', field) then drop(call, call.base .. 'files', string.sub(field, 3)) end
   if is_of('a:', field) then set_ask(call, field, 'ended') end

@@ -1,10 +1,10 @@
--- What an event does, by the name of its operation: `fold` is its part in the state, which the files below fill in, and
--- `adds` is what it counts for in the limits of the session.
+-- The operations of events, by their names: `fold` changes the state (the files after this one set it), and `adds` says
+-- what the operation counts for in the limits of the session.
 --
 -- The arguments of an event are op, type, id, parent, payload:
 --
 --   start_step    put the step `id`                        payload: the whole step, JSON
---   new_step      the same, if there is none of that id    payload: the whole step, JSON
+--   new_step      the same, if no step has that id         payload: the whole step, JSON
 --   update_step   put it, unless it has been removed       payload: the whole step, JSON
 --   end_step      the same                                 payload: the whole step, JSON
 --   remove_step   remove the step `id`, all below it, and  payload: JSON
@@ -42,7 +42,7 @@ local OPERATIONS = {
 }
 
 local ENTRY = 100 -- what an entry costs in Redis beside its value, about
-local RUN = 2 * ENTRY -- the fence of a run, and perhaps the wish to cancel it
+local RUN = 2 * ENTRY -- the fence of a run, and a wish to cancel it
 local MARK, MARKED = '.', '0 - {}' -- a field of the state
 local PIECE, PIECES, LETTERS = 128, 100, 64 -- of the tail: bytes of a piece, pieces, their places
 local KIDS_BYTES = 4000 -- of the index: a field of it that has more is full

@@ -88,8 +88,8 @@ local function prune_one(call, field, found)
   return #found + EVENT
 end
 
--- What is below a step and too much for one call goes before it, a part in each call: subtrees, each with an event of its
--- own. Where it leads far down, `pruning` is the place to go on from. Returns false if nothing came of it: where parents
+-- Removes a part of what is below a step, if that is too much for one call: subtrees, each with an event of its own. Where
+-- the search leads far down, `pruning` is the place to go on from. Returns false if nothing was removed, as where parents
 -- point in a circle.
 local function prune(call, root, found)
   local from, place, tries = string.match(redis.call('HGET', call.meta, 'pruning') or '', '^(%S+) (%S+) (%d+)$')

@@ -8,7 +8,7 @@
 -- that has the id of its last event: t '', r the sequence of its first event, d the lines. Until then `tail` in `meta` is
 -- that sequence, and a stream that has a letter has `<that sequence> <run> <letter>` in `open`.
 
--- What is kept grows from `before` bytes to `after`; 0: it is not there.
+-- Counts a value that grows from `before` bytes to `after`; 0 means that there is no value.
 local function count_bytes(call, before, after)
   local entries = 0
   if after > 0 then entries = entries + ENTRY end
