@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test soak faults check docs bench bench-peers fmt lock clean
+.PHONY: help demo dev test soak faults check vocabulary docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ check: $(INSTALLED) .coverage ## what CI runs: lint, types, import boundaries, c
 faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, four times; SEED=1 RUNS=200 ONLY=failover
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(HOSTILE),--hostile $(HOSTILE))
+
+vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.json and the golden vectors, anew
+	$(BIN)/python -m stepwire_core.vocabulary > gateway/stepwire_gateway/inspector/vocabulary.json
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m vectors
 
 docs: $(INSTALLED) ## the API reference, from the docstrings, in build/api
 	$(BIN)/pdoc --docformat google --no-show-source --output-directory build/api \

@@ -24,6 +24,7 @@ from stepwire_core.clock import now
 from stepwire_core.documents import StepDocument
 from stepwire_core.errors import RunWaits
 from stepwire_core.events import NewEvent, delta_event, remove_event, step_event
+from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, EventLog, open_log
 from stepwire_core.messages import user_message
 from stepwire_core.queue import RunQueue, RunRequest
@@ -91,7 +92,8 @@ class Large:
         await self.log.register_run(SESSION, "caller", "work")
         for number in range(self.sizes.parts):
             part = Registration(SESSION, f"part-{number}", "work", parent_run_id="caller")
-            await REGISTER(self.redis, *part.script_args(self.settings))
+            keys = SessionKeys.of(part.session_id)
+            await REGISTER(self.redis, keys, *part.script_args(self.settings))
         for number in range(self.sizes.turns):
             await self.log.register_run(SESSION, f"turn-{number}", "work", turn="on_message")
         await self.enqueue(LIMIT, "first", 0)

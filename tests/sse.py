@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from stepwire_core.cursor import Cursor
+from stepwire_core.kinds import EVENTS, KINDS, STEP, Kind
 
 LIMIT_S = 30
 
@@ -56,68 +57,71 @@ def event_of(block: str) -> Received | None:
     return Received(Cursor.parse(fields["id"]), fields["event"], json.loads(fields["data"]), block)
 
 
-_KEYS = {
-    "steps": "id",
-    "runs": "run_id",
-    "elements": "id",
-    "asks": "id",
-    "feedback": "step_id",
-}
-_PUTS = {
-    "step.start": "steps",
-    "step.update": "steps",
-    "step.end": "steps",
-    "run.start": "runs",
-    "run.end": "runs",
-    "element.add": "elements",
-    "ask": "asks",
-    "ask.end": "asks",
-    "feedback": "feedback",
-}
+_LISTS: Final = {kind.list_name: kind for kind in KINDS}
 
 
-@dataclass
 class View:
-    """What a client shows, folded from events."""
+    """A client's view, folded from events: for each list of a snapshot, its documents by id."""
 
-    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    elements: dict[str, dict[str, Any]] = field(default_factory=dict)
-    asks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    feedback: dict[str, dict[str, Any]] = field(default_factory=dict)
-    cursor: Cursor | None = None
+    def __init__(self, cursor: Cursor | None = None) -> None:
+        self.lists: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _LISTS}
+        self.cursor = cursor
+
+    @property
+    def steps(self) -> dict[str, dict[str, Any]]:
+        return self.lists["steps"]
+
+    @property
+    def runs(self) -> dict[str, dict[str, Any]]:
+        return self.lists["runs"]
+
+    @property
+    def elements(self) -> dict[str, dict[str, Any]]:
+        return self.lists["elements"]
 
     def fold(self, event: Received) -> None:
-        data = event.data
-        if event.type == "snapshot":
-            for name, key in _KEYS.items():
-                setattr(self, name, {item[key]: item for item in data[name]})
-        elif event.type == "step.delta":
-            if step := self.steps.get(data["id"]):
-                old = "" if data.get("replace") else step[data["field"]]
-                step[data["field"]] = old + data["text"]
-        elif event.type == "step.remove":
-            self._remove(data["id"])
-        elif event.type == "element.remove":
-            self.elements.pop(data["id"], None)
-        elif event.type in _PUTS:
-            name = _PUTS[event.type]
-            getattr(self, name)[data[_KEYS[name]]] = data
-            if event.type == "feedback" and data["value"] is None:
-                del self.feedback[data["step_id"]]
         self.cursor = event.cursor
+        if (type_ := EVENTS.get(event.type)) is None:
+            return
+        data = event.data
+        match type_.effect:
+            case "replace":
+                for name, kind in _LISTS.items():
+                    self.lists[name] = {item[kind.id_field]: item for item in data[name]}
+            case "text":
+                if step := self.steps.get(data["id"]):
+                    old = "" if data.get("replace") else step[data["field"]]
+                    step[data["field"]] = old + data["text"]
+            case "remove" if type_.kind is STEP:
+                self._remove(data["id"])
+            case "remove" if type_.kind:
+                self.lists[type_.kind.list_name].pop(data["id"], None)
+            case "put" if type_.kind:
+                self._put(type_.kind, data)
+
+    def _put(self, kind: Kind, data: dict[str, Any]) -> None:
+        documents, id_ = self.lists[kind.list_name], data[kind.id_field]
+        if kind.removing_field and data[kind.removing_field] is None:
+            documents.pop(id_, None)
+        else:
+            documents[id_] = data
 
     def _remove(self, step_id: str) -> None:
         self.steps.pop(step_id, None)
-        for belongings in (self.elements, self.asks, self.feedback):
-            for key in [k for k, v in belongings.items() if v["step_id"] == step_id]:
-                del belongings[key]
+        for name, kind in _LISTS.items():
+            if kind.parent_field and kind is not STEP:
+                documents = self.lists[name]
+                for key in [k for k, v in documents.items() if v[kind.parent_field] == step_id]:
+                    del documents[key]
         for child in [s["id"] for s in self.steps.values() if s["parent_id"] == step_id]:
             self._remove(child)
 
     def same_as(self, snapshot: dict[str, Any]) -> bool:
         """Whether this is what a fresh client is shown."""
-        return all(list(getattr(self, name).values()) == snapshot[name] for name in _KEYS)
+        return all(list(self.lists[name].values()) == snapshot[name] for name in _LISTS)
+
+    def __repr__(self) -> str:
+        return f"View({self.lists}, {self.cursor})"
 
 
 class Client:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_cli.answers import SHOWN_ID_CHARS
 from stepwire_cli.printable import one_line, seconds_of, size
+from stepwire_core.kinds import ASK, ELEMENT, FEEDBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stepwire_cli.tree import SessionTree, StepNode
     from stepwire_core.documents import AskDocument, ElementDocument, FeedbackDocument
+    from stepwire_core.kinds import Kind
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where the commands look for a gateway."""
@@ -44,17 +46,21 @@ class Belongings:
     def __init__(self, tree: SessionTree, url: str = DEFAULT_URL) -> None:
         self._tree = tree
         self._url = url.rstrip("/")
+        # One for each kind: what a session has must show.
+        self._shows: dict[Kind, Callable[[Any, float | None], Belonging]] = {
+            ELEMENT: self._element,
+            ASK: self._ask,
+            FEEDBACK: _rated,
+        }
 
     def of(self, step: StepNode, now_s: float | None = None) -> Iterator[Belonging]:
         """With ``now_s``, the server's time, also how long an ask stays open."""
-        for element in step.elements.values():
-            yield self._element(element)
-        for ask in step.asks.values():
-            yield self._open(ask, now_s) if ask.status == "open" else _ended(ask)
-        if step.feedback is not None:
-            yield _rated(step.feedback)
+        for kind, documents in step.attached.items():
+            show = self._shows[kind]
+            for document in documents.values():
+                yield show(document, now_s)
 
-    def _element(self, element: ElementDocument) -> Belonging:
+    def _element(self, element: ElementDocument, _: float | None) -> Belonging:
         kind = one_line(element.type)
         facts = kind if element.size is None else f"{kind}, {size(element.size)}"
         # Ours are paths on the gateway.
@@ -62,7 +68,9 @@ class Belongings:
         text = f"{one_line(element.name)} ({facts}) {one_line(url)}"
         return Belonging(f"element {element.id}", "", "▤", "cyan", text)
 
-    def _open(self, ask: AskDocument, now_s: float | None) -> Belonging:
+    def _ask(self, ask: AskDocument, now_s: float | None) -> Belonging:
+        if ask.status != "open":
+            return _ended(ask)
         left = "" if now_s is None else _time_left(ask.expires_at, now_s)
         text = f"{_wanted(ask)}{left}: {self._command(ask)}"
         return Belonging(f"ask {ask.id}", "open", "?", "bold yellow", text)
@@ -117,7 +125,7 @@ def _action(ask: AskDocument, action_id: str) -> str:
     return one_line(action_id)
 
 
-def _rated(feedback: FeedbackDocument) -> Belonging:
+def _rated(feedback: FeedbackDocument, _: float | None) -> Belonging:
     mark, word = ("+", "good") if feedback.value else ("-", "not good")
     comment = f": {one_line(feedback.comment)}" if feedback.comment else ""
     style = "green" if feedback.value else "red"

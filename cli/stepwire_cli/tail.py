@@ -20,6 +20,7 @@ from stepwire_cli.printable import ServerClock
 from stepwire_cli.transcript import Transcript
 from stepwire_cli.tree import SessionTree
 from stepwire_core.errors import StoreUnavailable
+from stepwire_core.kinds import SNAPSHOT, TEXT_DELTA
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -171,9 +172,9 @@ class Screen:
         with self._lock:
             nodes = self._tree.apply(type_, data)
             self._is_old = True
-        if type_ == "snapshot":
+        if type_ == SNAPSHOT:
             self._clock.caught_up()
-        elif type_ != "step.delta":
+        elif type_ != TEXT_DELTA:
             for node in nodes:
                 self._clock.observe(node.document.ts)
 

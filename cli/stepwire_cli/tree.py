@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from stepwire_cli.attached import ATTACHED_KINDS, Attached
 from stepwire_core.documents import (
     ASSISTANT_MESSAGE,
     USER_MESSAGE,
@@ -16,17 +17,14 @@ from stepwire_core.documents import (
     ElementDocument,
     FeedbackDocument,
     RunDocument,
-    Snapshot,
     StepDocument,
     StepStatus,
     TextField,
 )
+from stepwire_core.kinds import ASK, ELEMENT, EVENTS, FEEDBACK, KINDS, RUN, SNAPSHOT, STEP, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-M = TypeVar("M", bound=BaseModel)
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(slots=True, eq=False)
@@ -36,10 +34,21 @@ class StepNode:
     document: StepDocument
     ordinal: int
     """Rises in the order of arrival; siblings stand in it."""
-    elements: dict[str, ElementDocument] = field(default_factory=dict)
-    asks: dict[str, AskDocument] = field(default_factory=dict)
-    feedback: FeedbackDocument | None = None
+    attached: Mapping[Kind, dict[str, BaseModel]]
+    """What else stands with it, by its kind and id, in the order of a snapshot."""
     _texts: dict[TextField, list[str]] = field(default_factory=dict)
+
+    @property
+    def elements(self) -> dict[str, ElementDocument]:
+        return cast("dict[str, ElementDocument]", self.attached[ELEMENT])
+
+    @property
+    def asks(self) -> dict[str, AskDocument]:
+        return cast("dict[str, AskDocument]", self.attached[ASK])
+
+    @property
+    def feedback(self) -> FeedbackDocument | None:
+        return cast("FeedbackDocument | None", self.attached[FEEDBACK].get(self.document.id))
 
     @property
     def is_message(self) -> bool:
@@ -109,8 +118,8 @@ class SessionTree:
         self.runs: dict[str, RunNode] = {}
         self.unread: Counter[str] = Counter()
         """How many events this version could not read, by their type."""
-        self._holders: dict[str, StepNode] = {}
-        """The step of each element."""
+        self.attached = {kind: Attached(kind) for kind in ATTACHED_KINDS}
+        """What stands with steps, by its kind."""
         self._ordinal = 0
         self._rows: Sequence[Row] | None = None
 
@@ -214,57 +223,38 @@ class SessionTree:
     # -- folding --------------------------------------------------------------------------------
 
     def _fold(self, type_: str, data: str) -> Sequence[Node]:
-        if type_ == "step.delta":
+        event = EVENTS.get(type_)
+        if event is None:
+            return ()
+        if event.effect == "text":
             return self._delta(**json.loads(data))
         self._rows = None
-        match type_:
-            case "snapshot":
-                return self._replace_all(self._snapshot(json.loads(data)))
-            case "step.start" | "step.update" | "step.end":
-                return [self._put_step(StepDocument.model_validate_json(data))]
-            case "step.remove":
-                return self._remove(json.loads(data)["id"])
-            case "run.start" | "run.end":
-                return [self._put_run(RunDocument.model_validate_json(data))]
-            case "element.add":
-                return self._attach(ElementDocument.model_validate_json(data))
-            case "element.remove":
-                return self._detach(json.loads(data)["id"])
-            case "ask" | "ask.end":
-                return self._ask(AskDocument.model_validate_json(data))
-            case "feedback":
-                return self._rate(FeedbackDocument.model_validate_json(data))
+        if event.kind is None:
+            return self._replace_all(json.loads(data))
+        if event.effect == "put":
+            return self._put(event.kind, event.kind.model.model_validate_json(data))
+        id_ = json.loads(data)["id"]
+        return self._remove(id_) if event.kind is STEP else self._detach(event.kind, id_)
+
+    def _put(self, kind: Kind, document: BaseModel) -> Sequence[Node]:
+        match document:
+            case StepDocument():
+                return [self._put_step(document)]
+            case RunDocument():
+                return [self._put_run(document)]
             case _:
-                return ()
+                return self._attach(kind, document)
 
-    def _snapshot(self, data: dict[str, Any]) -> Snapshot:
-        """The snapshot without the documents that cannot be read."""
-
-        def documents(name: str, model: type[M]) -> list[M]:
-            found = []
-            for item in data.get(name, ()):
-                try:
-                    found.append(model.model_validate(item))
-                except ValidationError:
-                    self.unread["snapshot"] += 1
-            return found
-
-        return Snapshot(
-            session_id=data["session_id"],
-            cursor=data["cursor"],
-            runs=documents("runs", RunDocument),
-            steps=documents("steps", StepDocument),
-            elements=documents("elements", ElementDocument),
-            asks=documents("asks", AskDocument),
-            feedback=documents("feedback", FeedbackDocument),
-        )
-
-    def _replace_all(self, snapshot: Snapshot) -> Sequence[Node]:
+    def _replace_all(self, snapshot: dict[str, Any]) -> Sequence[Node]:
+        if not snapshot.keys() >= {"session_id", "cursor"}:
+            raise ValueError("it is not a snapshot")
+        read = {kind: self._readable(kind, snapshot.get(kind.list_name, ())) for kind in KINDS}
         self.steps.clear()
         self.runs.clear()
-        self._holders.clear()
-        waiting = list(snapshot.runs)
-        for step in snapshot.steps:
+        for attached in self.attached.values():
+            attached.clear()
+        waiting = cast("list[RunDocument]", read[RUN])
+        for step in cast("list[StepDocument]", read[STEP]):
             # How runs and steps interleave it does not say: a run comes before its first step.
             for run in [run for run in waiting if _began_before(run, step)]:
                 self._put_run(run)
@@ -272,19 +262,27 @@ class SessionTree:
             self._put_step(step)
         for run in waiting:
             self._put_run(run)
-        for element in snapshot.elements:
-            self._attach(element)
-        for ask in snapshot.asks:
-            self._ask(ask)
-        for feedback in snapshot.feedback:
-            self._rate(feedback)
+        for kind in ATTACHED_KINDS:
+            for document in read[kind]:
+                self._attach(kind, document)
         nodes: list[Node] = [*self.steps.values(), *self.runs.values()]
         return sorted(nodes, key=lambda node: node.ordinal)
+
+    def _readable(self, kind: Kind, documents: Iterable[Any]) -> list[BaseModel]:
+        """Those that can be read."""
+        found = []
+        for document in documents:
+            try:
+                found.append(kind.model.model_validate(document))
+            except ValidationError:
+                self.unread[SNAPSHOT] += 1
+        return found
 
     def _put_step(self, document: StepDocument) -> StepNode:
         known = self.steps.get(document.id)
         if known is None:
-            known = self.steps[document.id] = StepNode(document, self._next_ordinal())
+            below = {kind: attached.of(document.id) for kind, attached in self.attached.items()}
+            known = self.steps[document.id] = StepNode(document, self._next_ordinal(), below)
         else:
             known.put(document)
         return known
@@ -306,38 +304,14 @@ class SessionTree:
         step.append(cast("TextField", field), text, replace=replace)
         return (step,)
 
-    def _attach(self, element: ElementDocument) -> Sequence[Node]:
-        changed = list(self._detach(element.id)) if self._moves(element) else []
-        if step := self.steps.get(element.step_id or ""):
-            step.elements[element.id] = element
-            self._holders[element.id] = step
-            changed.append(step)
-        return changed
+    def _attach(self, kind: Kind, document: BaseModel) -> Sequence[Node]:
+        return self._known(self.attached[kind].put(document))
 
-    def _moves(self, element: ElementDocument) -> bool:
-        holder = self._holders.get(element.id)
-        return holder is not None and holder.document.id != element.step_id
+    def _detach(self, kind: Kind, id_: str) -> Sequence[Node]:
+        return self._known(self.attached[kind].remove(id_))
 
-    def _detach(self, element_id: str) -> Sequence[Node]:
-        holder = self._holders.pop(element_id, None)
-        if holder is None:
-            return ()
-        del holder.elements[element_id]
-        return (holder,)
-
-    def _ask(self, ask: AskDocument) -> Sequence[Node]:
-        step = self.steps.get(ask.step_id)
-        if step is None:
-            return ()
-        step.asks[ask.id] = ask
-        return (step,)
-
-    def _rate(self, feedback: FeedbackDocument) -> Sequence[Node]:
-        step = self.steps.get(feedback.step_id)
-        if step is None:
-            return ()
-        step.feedback = None if feedback.value is None else feedback
-        return (step,)
+    def _known(self, step_ids: Iterable[str | None]) -> Sequence[Node]:
+        return tuple(self.steps[step_id] for step_id in step_ids if step_id in self.steps)
 
     def _remove(self, step_id: str) -> Sequence[Node]:
         below: dict[str | None, list[str]] = defaultdict(list)
@@ -349,8 +323,8 @@ class SessionTree:
             doomed += below.pop(doomed_id, ())
             if node := self.steps.pop(doomed_id, None):
                 removed.append(node)
-                for element_id in node.elements:
-                    del self._holders[element_id]
+            for attached in self.attached.values():
+                attached.remove_step(doomed_id)
         return removed
 
     def _next_ordinal(self) -> int:

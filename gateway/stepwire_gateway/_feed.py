@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from stepwire_core.kinds import RUN_END
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stepwire_core.cursor import Cursor
     from stepwire_gateway._frames import Frame
 
-RUN_END: Final = "run.end"
 SURE_AFTER: Final = 3
 """Looks at the log that found nothing new, after which a feed without an open run is left alone."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepwire_core.cursor import Cursor
-from stepwire_gateway._snapshots import SNAPSHOT
+from stepwire_core.kinds import SNAPSHOT
 
 if TYPE_CHECKING:
     from stepwire_core.events import Event

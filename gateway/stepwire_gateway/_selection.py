@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from stepwire_core.errors import InvalidArgument
-from stepwire_core.events import EVENT_TYPES
+from stepwire_core.kinds import EVENT_TYPES, RUN_END
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ class Selection:
         if self._run_id is not None:
             if frame.run_id != self._run_id:
                 return False
-            if frame.type == "run.end" and b'"will_retry":false' in frame.encoded:
+            if frame.type == RUN_END and b'"will_retry":false' in frame.encoded:
                 self.over = True
                 return True
         return self._types is None or frame.type in self._types

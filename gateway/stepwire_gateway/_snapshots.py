@@ -21,13 +21,12 @@ from stepwire_core.cursor import Cursor
 from stepwire_core.documents import PROTOCOL_VERSION, EndStatus
 from stepwire_core.errors import ProtocolViolation
 from stepwire_core.ids import new_id
+from stepwire_core.kinds import KINDS, RUN, SNAPSHOT, STEP, Kind
 from stepwire_core.log import EventLog, LogTail
-from stepwire_core.stored import KINDS, StoredDocument, StoredState, StreamingText
+from stepwire_core.stored import StoredDocument, StoredState, StreamingText
 from stepwire_core.unreadable import UNREADABLE
 
 T = TypeVar("T")
-
-SNAPSHOT: Final = "snapshot"
 
 TURN_S: Final = 0.002
 """So long the event loop may be kept at a time."""
@@ -35,11 +34,6 @@ TURN_S: Final = 0.002
 PART_BYTES: Final = 4 * 1024 * 1024
 """What is written to a connection at a time; and what is copied on the event loop at most, in about
 a millisecond. Most snapshots are smaller."""
-
-_LISTS: Final = dict(
-    zip(KINDS.values(), ("runs", "steps", "elements", "asks", "feedback"), strict=True)
-)
-"""Where a snapshot has the documents of a kind."""
 
 _ENDS: Final = frozenset(get_args(EndStatus))
 _END: Final = b"\n\n"
@@ -50,7 +44,9 @@ _MARK: Final = new_id()
 _any = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
 _HEAD: Final = SchemaValidator(
     core_schema.typed_dict_schema(
-        dict.fromkeys(("run_id", "step_id", "status", "ended_at", "will_retry"), _any)
+        dict.fromkeys(
+            ("status", "ended_at", "will_retry", *(kind.owner_field for kind in KINDS)), _any
+        )
     )
 )
 """Checks that a document is a JSON object, and returns these fields of it: a third of the time
@@ -67,7 +63,7 @@ class Documents:
 
     ids: list[str] = field(default_factory=list)
     owners: list[object] = field(default_factory=list)
-    """The runs that they belong to; of feedback the steps."""
+    """The runs that they belong to, or the steps: see :attr:`Kind.owner_field`."""
     starts: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
 
@@ -83,8 +79,7 @@ class WrittenSnapshot:
     open_runs: frozenset[str]
     ended_runs: frozenset[str]
     """The runs that will not be tried again."""
-    documents: Mapping[str, Documents]
-    """By kind."""
+    documents: Mapping[Kind, Documents]
 
     @property
     def json_bytes(self) -> int:
@@ -105,10 +100,11 @@ class WrittenSnapshot:
         for kind, of_kind in self.documents.items():
             layout.begin(kind)
             for at, owner in enumerate(of_kind.owners):
-                if owner in steps if kind == "feedback" else owner == run_id:
+                belongs = owner == run_id if kind.owner_field == "run_id" else owner in steps
+                if belongs:
                     id_ = of_kind.ids[at]
                     layout.add(id_, owner, self.frame[of_kind.starts[at] : of_kind.stops[at]])
-                    if kind == "step":
+                    if kind is STEP:
                         steps.add(id_)
         return b"".join(layout.ended())
 
@@ -230,7 +226,7 @@ async def write(stored: StoredState) -> WrittenSnapshot:
     streaming: dict[str, list[StreamingText]] = {}
     for text in stored.streaming():
         streaming.setdefault(text.step_id, []).append(text)
-    found = {kind: _Found() for kind in _LISTS}
+    found = {kind: _Found() for kind in KINDS}
     runs = _Runs()
     async for document in _giving_way(stored.documents()):
         kind, id_ = document.kind, document.id
@@ -238,12 +234,11 @@ async def write(stored: StoredState) -> WrittenSnapshot:
         if head is None:
             continue
         content = _one_line(document.json)
-        if kind == "step" and id_ in streaming:
+        if kind is STEP and id_ in streaming:
             content = _continued(content, streaming[id_])
-        elif kind == "run":
+        elif kind is RUN:
             runs.add(id_, head)
-        owner = head.get("step_id" if kind == "feedback" else "run_id")
-        found[kind].add(document.order, id_, owner, content)
+        found[kind].add(document.order, id_, head.get(kind.owner_field), content)
     layout = _Layout(stored.session_id, stored.cursor)
     for kind, items in found.items():
         layout.begin(kind)
@@ -304,11 +299,11 @@ class _Layout:
         self._pieces = [_begin(cursor), begin.encode()]
         self._at = sum(map(len, self._pieces))
         self._before_list = b","
-        self.documents: dict[str, Documents] = {}
+        self.documents: dict[Kind, Documents] = {}
 
-    def begin(self, kind: str) -> None:
+    def begin(self, kind: Kind) -> None:
         """The documents of this kind follow."""
-        self._put(b'%b"%b":[' % (self._before_list, _LISTS[kind].encode()))
+        self._put(b'%b"%b":[' % (self._before_list, kind.list_name.encode()))
         self._before_list = b"],"
         self._of_kind = self.documents[kind] = Documents()
 
@@ -340,7 +335,7 @@ def _head(document: StoredDocument, session_id: str) -> dict[str, Any] | None:
     try:
         head: dict[str, Any] = _HEAD.validate_json(document.json)
     except ValidationError as error:
-        UNREADABLE.note(document.kind, document.id, error, session_id=session_id)
+        UNREADABLE.note(document.kind.name, document.id, error, session_id=session_id)
         return None
     return head
 

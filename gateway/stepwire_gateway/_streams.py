@@ -17,7 +17,8 @@ from starlette.responses import StreamingResponse
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.events import EVENT_TYPES
+from stepwire_core.kinds import EVENT_TYPES, EVENTS
+from stepwire_core.vocabulary import CURSOR_PATTERN, document_schemas, frame_schema
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._feed import WRITE_BYTES
 from stepwire_gateway._problems import try_again_response
@@ -27,6 +28,7 @@ from stepwire_gateway._services import RunId, Services, ServicesDep, SessionId
 from stepwire_gateway._snapshots import PART_BYTES, joined_aside
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
     from stepwire_gateway._caller import Caller
@@ -59,7 +61,7 @@ _MARKS_PER_LOG: Final = 4
 _ANY_TYPE: Final = "|".join(map(re.escape, EVENT_TYPES))
 
 # Only for the document: what is malformed is refused with a code of its own.
-_CURSOR_FORM: Final[dict[str, Any]] = {"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"}
+_CURSOR_FORM: Final[dict[str, Any]] = {"pattern": CURSOR_PATTERN}
 
 LastEventId = Annotated[
     str,
@@ -84,8 +86,13 @@ Types = Annotated[
     ),
 ]
 
+_SCHEMAS: Final = "#/components/schemas/"
+
+_FRAMES: Final = {
+    "anyOf": [frame_schema(event, f"{_SCHEMAS}{event.data.__name__}") for event in EVENTS.values()]
+}
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "The stream."}
+    200: {"content": {"text/event-stream": {"itemSchema": _FRAMES}}, "description": "The stream."}
 }
 
 
@@ -136,6 +143,20 @@ async def run_events(
     except (StoreUnavailable, StoreRefused) as error:
         return try_again_response(error)
     return _EventStream(reading, services, caller, selection)
+
+
+def describe(app: FastAPI) -> None:
+    """Put the schemas of what events carry into the OpenAPI document."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for name, schema in document_schemas(f"{_SCHEMAS}{{model}}").items():
+            schemas.setdefault(name, schema)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def _cursor(last_event_id: str, after: str) -> Cursor | None:

@@ -107,6 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
     parts = (_sessions, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
     _access.include(app, *(part.router for part in parts))
+    _streams.describe(app)
     _access.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)
     return app

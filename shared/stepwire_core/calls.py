@@ -22,7 +22,8 @@ from stepwire_core.errors import (
     StepwireError,
 )
 from stepwire_core.events import NewEvent
-from stepwire_core.keys import Channels, SessionKeys
+from stepwire_core.keys import Channels
+from stepwire_core.scripts import Argument, script_args
 from stepwire_core.settings import Settings
 
 
@@ -53,27 +54,31 @@ class Batch:
     answers: str = ""
     turn: str = ""
 
-    def script_args(self, settings: Settings) -> list[str | int]:
+    def script_args(self, settings: Settings) -> list[Argument]:
         """The ARGV of ``append.lua``."""
-        args: list[str | int] = [
-            self._mode,
-            settings.session_ttl_s * 1000,
-            settings.log_max_events,
-            Channels.of(settings.redis_url).suffix,
-            settings.log_max_bytes,
-            settings.session_max_steps,
-            settings.session_max_bytes,
-            self.producer,
-            self.first,
-            self.known_epoch,
-            self.run_id,
-            self.attempt,
-            self.answers,
-            self.turn,
+        events = [
+            part
+            for event in self.events
+            for part in (event.op, event.type, event.id, event.parent, event.payload)
         ]
-        for event in self.events:
-            args += (event.op, event.type, event.id, event.parent, event.payload)
-        return args
+        return script_args(
+            "append",
+            *events,
+            mode=self._mode,
+            ttl_ms=settings.session_ttl_s * 1000,
+            max_events=settings.log_max_events,
+            log_max_bytes=settings.log_max_bytes,
+            max_steps=settings.session_max_steps,
+            max_bytes=settings.session_max_bytes,
+            suffix=Channels.of(settings.redis_url).suffix,
+            producer=self.producer,
+            first=self.first,
+            known_epoch=self.known_epoch,
+            run=self.run_id,
+            attempt=self.attempt,
+            ask=self.answers,
+            turn=self.turn,
+        )
 
     @property
     def _mode(self) -> str:
@@ -121,20 +126,17 @@ class Registration:
     parent_run_id: str = ""
     parent_attempt: int = 0
 
-    def script_args(
-        self, settings: Settings
-    ) -> tuple[SessionKeys, str, str, str, str, int, int, int]:
-        """The arguments of ``register.lua``."""
-        digest = sha1(self.work.encode(), usedforsecurity=False).hexdigest()
-        return (
-            SessionKeys.of(self.session_id),
-            self.run_id,
-            digest,
-            self.turn,
-            self.parent_run_id,
-            self.parent_attempt,
-            settings.session_max_steps,
-            settings.session_max_bytes,
+    def script_args(self, settings: Settings) -> list[Argument]:
+        """The ARGV of ``register.lua``."""
+        return script_args(
+            "register",
+            run=self.run_id,
+            work=sha1(self.work.encode(), usedforsecurity=False).hexdigest(),
+            turn=self.turn,
+            parent=self.parent_run_id,
+            parent_attempt=self.parent_attempt,
+            max_steps=settings.session_max_steps,
+            max_bytes=settings.session_max_bytes,
         )
 
     def check(self, reply: list[Any]) -> None:
@@ -156,15 +158,19 @@ class Registration:
                 )
 
 
-def cancel_args(
-    settings: Settings, session_id: str, runs: Sequence[str | int | bytes]
-) -> tuple[SessionKeys, Sequence[str | int | bytes]]:
-    """The keys and the arguments of ``cancel.lua``.
+def cancel_args(settings: Settings, session_id: str, runs: Sequence[Argument]) -> list[Argument]:
+    """The ARGV of ``cancel.lua``.
 
     ``runs`` are a run and :data:`ITSELF` or :data:`ITS_PARTS`; or what the call before has left.
     """
     channel = Channels.of(settings.redis_url).cancel
-    return SessionKeys.of(session_id), [channel, "PUBLISH", session_id, *runs]
+    return script_args("cancel", *runs, channel=channel, session=session_id)
+
+
+def keep_args(settings: Settings, element_id: str, content: bytes) -> list[Argument]:
+    """The ARGV of ``keep.lua``."""
+    max_bytes = settings.session_max_bytes
+    return script_args("keep", element=element_id, content=content, max_bytes=max_bytes)
 
 
 ITSELF: Final = 0

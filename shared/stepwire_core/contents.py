@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from stepwire_core.connections import translated
 from stepwire_core.keys import SessionKeys
-from stepwire_core.log import KEEP, check_kept
+from stepwire_core.log import KEEP, check_kept, keep_args
 from stepwire_core.settings import Settings
 
 
@@ -28,9 +28,10 @@ class Files:
             SessionFull: it takes nothing new.
             StoreUnavailable: Redis does not answer.
         """
-        keys, limit = SessionKeys.of(session_id), self._settings.session_max_bytes
+        args = keep_args(self._settings, element_id, content)
         async with translated():
-            check_kept(session_id, await KEEP(self._redis, keys, element_id, content, limit))
+            reply = await KEEP(self._redis, SessionKeys.of(session_id), *args)
+            check_kept(session_id, reply)
 
     async def read(
         self, session_id: str, element_id: str, start: int, stop: int

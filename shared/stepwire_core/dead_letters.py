@@ -13,7 +13,7 @@ from stepwire_core.connections import translated
 from stepwire_core.documents import IN_TURN, ErrorInfo
 from stepwire_core.ids import derived_id
 from stepwire_core.queue import JobKeys, RunRequest, about_key
-from stepwire_core.scripts import lua_source
+from stepwire_core.scripts import lua_source, script_args
 from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
@@ -59,13 +59,14 @@ class DeadLetters:
         async with translated():
             await self._bury(
                 keys=[self._order, self._letters, self._sessions],
-                args=[
-                    request.run_id,
-                    request.session_id,
-                    letter.model_dump_json(),
-                    self._settings.dead_letters_max,
-                    self._settings.dead_letters_ttl_s * 1000,
-                ],
+                args=script_args(
+                    "bury",
+                    run=request.run_id,
+                    session=request.session_id,
+                    letter=letter.model_dump_json(),
+                    most=self._settings.dead_letters_max,
+                    ttl_ms=self._settings.dead_letters_ttl_s * 1000,
+                ),
             )
 
     async def newest(self, limit: int) -> list[DeadLetter]:

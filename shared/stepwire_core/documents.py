@@ -65,7 +65,12 @@ def _as_known(schema: dict[str, Any]) -> None:
 
 class _Document(BaseModel):
     # A field of a newer version is passed on, whether or not this one knows it.
-    model_config = ConfigDict(extra="allow", json_schema_extra=_as_known)
+    # What we write has every field, whatever its default.
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra=_as_known,
+        json_schema_serialization_defaults_required=True,
+    )
 
     def to_json(self) -> str:
         """One line of JSON with every field."""
@@ -211,6 +216,24 @@ class RunDocument(_Document):
     v: int = PROTOCOL_VERSION
 
 
+class TextDelta(_Document):
+    """A piece of text for a field of the step ``id``: to be appended, or put in its place."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    id: str
+    field: Annotated[str, _words(TextField)]
+    text: str
+    replace: bool = False
+    """Left out where it is false."""
+
+
+class Removal(_Document):
+    """What is gone, by its id."""
+
+    id: str
+
+
 class Snapshot(_Document):
     """Everything that a session shows, at one cursor."""
 
@@ -222,20 +245,6 @@ class Snapshot(_Document):
     asks: list[AskDocument] = Field(default_factory=list)
     feedback: list[FeedbackDocument] = Field(default_factory=list)
     v: int = PROTOCOL_VERSION
-
-    def of_run(self, run_id: str) -> Snapshot:
-        """The part of it that belongs to one run."""
-        steps = [step for step in self.steps if step.run_id == run_id]
-        ids = {step.id for step in steps}
-        return self.model_copy(
-            update={
-                "runs": [run for run in self.runs if run.run_id == run_id],
-                "steps": steps,
-                "elements": [item for item in self.elements if item.run_id == run_id],
-                "asks": [ask for ask in self.asks if ask.run_id == run_id],
-                "feedback": [item for item in self.feedback if item.step_id in ids],
-            }
-        )
 
     def run(self, run_id: str) -> RunDocument | None:
         return next((run for run in self.runs if run.run_id == run_id), None)

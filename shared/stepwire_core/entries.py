@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.events import Event
+from stepwire_core.kinds import TEXT_DELTA
 
 
 def events_of_message(message: bytes) -> list[Event]:
@@ -35,5 +36,5 @@ def events_of_entry(entry: tuple[bytes, Sequence[bytes]]) -> list[Event]:
             continue
         field, step_id, of_run = places[line[0]]
         payload = f'{{"id":"{step_id}","field":"{field}","text":"{line[1:]}"}}'
-        events.append(Event(Cursor(last.epoch, seq + len(events)), "step.delta", of_run, payload))
+        events.append(Event(Cursor(last.epoch, seq + len(events)), TEXT_DELTA, of_run, payload))
     return events

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from pydantic import BaseModel
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.documents import (
@@ -16,28 +19,36 @@ from stepwire_core.documents import (
     TextField,
 )
 from stepwire_core.keys import ANSWERS
+from stepwire_core.kinds import EVENTS, RUN_END, TEXT_DELTA
 
-Op = Literal["S", "N", "D", "R", "X", "G", "T", "U", "A", "B", "Q", "E", "V"]
-"""How the log folds an event into the state; the letters are those of ``append.lua``."""
+Op = Literal[
+    "start_step",
+    "new_step",
+    "update_step",
+    "end_step",
+    "remove_step",
+    "append_text",
+    "replace_text",
+    "put_run",
+    "end_run",
+    "put",
+    "remove",
+    "open_ask",
+    "end_ask",
+    "keep_result",
+    "keep_value",
+]
+"""How the log folds an event into the state: the names in ``lua/append/operations.lua``."""
 
 NO_PARENT: Final = "-"
 
-EVENT_TYPES: Final = (
-    "run.start",
-    "step.start",
-    "step.delta",
-    "step.update",
-    "step.end",
-    "step.remove",
-    "element.add",
-    "element.remove",
-    "ask",
-    "ask.end",
-    "feedback",
-    "run.end",
-    "snapshot",
-)
-"""Everything that a stream may carry, as docs/protocol.md lists it."""
+StepChange = Literal["step.start", "step.update", "step.end"]
+
+_STEP_OPS: Final[Mapping[StepChange, Op]] = {
+    "step.start": "start_step",
+    "step.update": "update_step",
+    "step.end": "end_step",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,78 +77,95 @@ class Event:
     data: str
 
 
-ALWAYS_TAKEN: Final = frozenset(
-    {"run.start", "step.end", "step.remove", "element.remove", "ask.end"}
-)
-"""What a full session takes all the same: runs show that they were there, and things end or go."""
-
-RUN_END: Final = "run.end"
+ALWAYS_TAKEN: Final = frozenset(event.name for event in EVENTS.values() if event.always_taken)
+"""The event types that a full session still takes."""
 
 
-def step_event(
-    type_: Literal["step.start", "step.update", "step.end"], step: StepDocument
-) -> NewEvent:
-    return NewEvent("S", type_, step.id, step.parent_id or NO_PARENT, step.to_json())
+def step_event(type_: StepChange, step: StepDocument) -> NewEvent:
+    return _step_event(_STEP_OPS[type_], type_, step)
 
 
 def new_step_event(step: StepDocument) -> NewEvent:
     """The start of a step whose id a client has chosen: it must not replace another."""
-    return NewEvent("N", "step.start", step.id, step.parent_id or NO_PARENT, step.to_json())
+    return _step_event("new_step", "step.start", step)
+
+
+def _step_event(op: Op, type_: StepChange, step: StepDocument) -> NewEvent:
+    return NewEvent(op, type_, step.id, step.parent_id or NO_PARENT, step.to_json())
 
 
 def delta_event(
     step_id: str, text: str, *, field: TextField = "output", replace: bool = False
 ) -> NewEvent:
-    return NewEvent("R" if replace else "D", "step.delta", step_id, field, escape(text))
+    op: Op = "replace_text" if replace else "append_text"
+    return NewEvent(op, TEXT_DELTA, step_id, field, escape(text))
 
 
 def remove_event(step_id: str) -> NewEvent:
-    return NewEvent("X", "step.remove", step_id, NO_PARENT, f'{{"id":"{step_id}"}}')
+    return NewEvent("remove_step", "step.remove", step_id, NO_PARENT, f'{{"id":"{step_id}"}}')
+
+
+def put_event(
+    type_: str, document: BaseModel, op: Literal["put", "open_ask", "end_ask"] = "put"
+) -> NewEvent:
+    """Put a document that belongs to a step, or take it away if it says so itself.
+
+    It does not count if its step has been removed.
+    """
+    kind = EVENTS[type_].kind
+    if kind is None or kind.parent_field is None:
+        raise ValueError(f"{type_} is not about something that belongs to a step")
+    is_removed = kind.removing_field and getattr(document, kind.removing_field) is None
+    return NewEvent(
+        "remove" if is_removed else op,
+        type_,
+        f"{kind.prefix}{getattr(document, kind.id_field)}",
+        getattr(document, kind.parent_field) or NO_PARENT,
+        document.model_dump_json(),
+    )
 
 
 def element_event(element: ElementDocument) -> NewEvent:
     """Its bytes must be in place already: who reads this asks for them at once."""
-    parent = element.step_id or NO_PARENT
-    return NewEvent("A", "element.add", f"e:{element.id}", parent, element.to_json())
+    return put_event("element.add", element)
 
 
 def element_remove_event(element_id: str) -> NewEvent:
     payload = f'{{"id":"{element_id}"}}'
-    return NewEvent("B", "element.remove", f"e:{element_id}", NO_PARENT, payload)
+    return NewEvent("remove", "element.remove", f"e:{element_id}", NO_PARENT, payload)
 
 
 def feedback_event(feedback: FeedbackDocument) -> NewEvent:
-    step_id = feedback.step_id
-    op: Op = "B" if feedback.value is None else "A"
-    return NewEvent(op, "feedback", f"f:{step_id}", step_id, feedback.to_json())
+    return put_event("feedback", feedback)
 
 
 def ask_event(ask: AskDocument) -> NewEvent:
-    return NewEvent("Q", "ask", f"a:{ask.id}", ask.step_id, ask.to_json())
+    return put_event("ask", ask, "open_ask")
 
 
 def ask_end_event(ask: AskDocument) -> NewEvent:
     """Counts only while the ask is open: it ends once."""
-    return NewEvent("E", "ask.end", f"a:{ask.id}", ask.step_id, ask.to_json())
+    return put_event("ask.end", ask, "end_ask")
 
 
 def run_start_event(run: RunDocument) -> NewEvent:
-    return NewEvent("G", "run.start", run.run_id, NO_PARENT, run.to_json())
+    return NewEvent("put_run", "run.start", run.run_id, NO_PARENT, run.to_json())
 
 
 def run_end_event(run: RunDocument) -> NewEvent:
     """The end of an attempt; without ``will_retry`` the log takes no more of the run."""
-    return NewEvent("G" if run.will_retry else "T", RUN_END, run.run_id, NO_PARENT, run.to_json())
+    op: Op = "put_run" if run.will_retry else "end_run"
+    return NewEvent(op, RUN_END, run.run_id, NO_PARENT, run.to_json())
 
 
 def user_value_event(name: str, value: str) -> NewEvent:
     """Keep a value of the user session, as JSON; it reaches no client. Empty: forget it."""
-    return NewEvent("U", "", name, NO_PARENT, value)
+    return NewEvent("keep_value", "", name, NO_PARENT, value)
 
 
 def result_event(run_id: str, result: str) -> NewEvent:
     """Keep what a run has come to, as JSON, for whoever awaits it; it reaches no client."""
-    return NewEvent("V", "", run_id, ANSWERS, result)
+    return NewEvent("keep_result", "", run_id, ANSWERS, result)
 
 
 def escape(text: str) -> str:

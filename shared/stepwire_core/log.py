@@ -19,6 +19,7 @@ from stepwire_core.calls import (
     Unfinished,
     cancel_args,
     check_kept,
+    keep_args,
 )
 from stepwire_core.connections import connect, translated
 from stepwire_core.entries import events_of_message
@@ -33,7 +34,16 @@ from stepwire_core.errors import (
 from stepwire_core.ids import run_producer
 from stepwire_core.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.reading import READ_BYTES, LogReader, LogTail, document_of
-from stepwire_core.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
+from stepwire_core.scripts import (
+    APPEND,
+    BEGIN,
+    CANCEL,
+    DELETE,
+    KEEP,
+    LEAVE,
+    REGISTER,
+    script_args,
+)
 from stepwire_core.settings import Settings
 from stepwire_core.unreadable import UNREADABLE
 
@@ -57,6 +67,7 @@ __all__ = [
     "check_kept",
     "document_of",
     "events_of_message",
+    "keep_args",
     "open_log",
 ]
 
@@ -145,7 +156,8 @@ class EventLog(LogReader):
         """
         registration = Registration(session_id, run_id, work, turn=turn)
         async with translated():
-            reply = await REGISTER(self._redis, *registration.script_args(self._settings))
+            args = registration.script_args(self._settings)
+            reply = await REGISTER(self._redis, SessionKeys.of(session_id), *args)
             registration.check(reply)
 
     async def cancel_children(self, session_id: str, run_id: str) -> None:
@@ -177,8 +189,8 @@ class EventLog(LogReader):
         answers: list[Any] = []
         while left:
             async with translated():
-                keys, args = cancel_args(self._settings, session_id, left)
-                answer, *left = await CANCEL(self._redis, keys, *args)
+                args = cancel_args(self._settings, session_id, left)
+                answer, *left = await CANCEL(self._redis, SessionKeys.of(session_id), *args)
             answers.append(answer)
         return answers[:1]
 
@@ -203,7 +215,13 @@ class EventLog(LogReader):
         Raises:
             SessionNotFound: the session is not there.
         """
-        args = (self._channels.cancel, self._channels.suffix, session_id, ENDING_TTL_MS)
+        args = script_args(
+            "delete",
+            cancel_channel=self._channels.cancel,
+            suffix=self._channels.suffix,
+            session=session_id,
+            ending_ttl_ms=ENDING_TTL_MS,
+        )
         async with translated():
             reply = await DELETE(self._redis, SessionKeys.of(session_id), *args)
         match reply:
@@ -266,7 +284,7 @@ class EventLog(LogReader):
             RunEnded: the run is over.
             RunWaits: other runs come before it; nothing was begun.
         """
-        args = (run_id, token, turn)
+        args = script_args("begin", run=run_id, token=token, turn=turn)
         async with translated():
             reply = await BEGIN(self._redis, SessionKeys.of(session_id), *args)
         match reply:
@@ -285,9 +303,9 @@ class EventLog(LogReader):
     async def leave_turn(self, session_id: str, handler: str, run_id: str) -> str | None:
         """Let nobody wait for a run, or for none with an empty ``run_id``; the run whose turn it is
         now, if it has not begun yet."""
-        entry = f"{handler} {run_id}" if run_id else ""
+        args = script_args("leave", entry=f"{handler} {run_id}" if run_id else "")
         async with translated():
-            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), entry)
+            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), *args)
         return following.decode() or None
 
 

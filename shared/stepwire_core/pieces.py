@@ -8,17 +8,20 @@ state at the instant of the last event. Streaming text is read in the call that 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.entries import events_of_entry
-from stepwire_core.scripts import READ
+from stepwire_core.events import NO_PARENT
+from stepwire_core.kinds import EVENTS, STEP, Kind
+from stepwire_core.scripts import READ, script_args
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from stepwire_core.documents import Document
     from stepwire_core.events import Event
     from stepwire_core.keys import SessionKeys
 
@@ -30,18 +33,8 @@ _FURTHER_READS: Final = 50
 _PIECE_BYTES: Final = 128 * 1024
 _PIECE_FIELDS: Final = 500
 
-_PUT: Final = {
-    "step.start": ("s:", "id", "parent_id"),
-    "step.update": ("s:", "id", "parent_id"),
-    "step.end": ("s:", "id", "parent_id"),
-    "run.start": ("r:", "run_id", ""),
-    "run.end": ("r:", "run_id", ""),
-    "element.add": ("e:", "id", "step_id"),
-    "ask": ("a:", "id", "step_id"),
-    "ask.end": ("a:", "id", "step_id"),
-    "feedback": ("f:", "step_id", "step_id"),
-}
-"""Where the document of an event goes in the state: the field's prefix, the parts of its name."""
+_Read = Callable[[Cursor | None, str], Awaitable[list[Any]]]
+"""Calls ``read.lua`` with a cursor, and for what."""
 
 
 async def read_log(
@@ -53,19 +46,33 @@ async def read_log(
 ) -> list[Any]:
     """What ``read.lua`` answers after a cursor, within limits of events and of bytes: ``log``,
     ``state`` or ``unknown``."""
-    args = (*limits, channel_suffix)
-    reply = await READ(redis, keys, *(after or ("", "")), *args, "pieces")
+
+    async def read(after: Cursor | None, how: str) -> list[Any]:
+        epoch, seq = after or ("", "")
+        most_events, most_bytes = limits
+        args = script_args(
+            "read",
+            after_epoch=epoch,
+            after_seq=seq,
+            most_events=most_events,
+            most_bytes=most_bytes,
+            suffix=channel_suffix,
+            how=how,
+        )
+        return await READ(redis, keys, *args)
+
+    reply = await read(after, "pieces")
     for _ in range(TRIES):
         if reply[0] != b"large":
             return reply
         _, epoch, top, fields, size = reply
         state = await _scanned(redis, keys, int(fields), int(size))
-        rest = await _what_followed(redis, keys, Cursor(int(epoch), int(top)), args)
-        if rest is not None and _fold(state, rest.events):
+        rest = await _what_followed(read, Cursor(int(epoch), int(top)))
+        if rest is not None and fold(state, rest.events):
             pairs = [part for pair in state.items() for part in pair]
             return [b"state", epoch, rest.top, pairs, rest.streams]
-        reply = await READ(redis, keys, "", "", *args, "pieces")
-    return await READ(redis, keys, "", "", *args, "whole")
+        reply = await read(None, "pieces")
+    return await read(None, "whole")
 
 
 async def _scanned(redis: Redis, keys: SessionKeys, fields: int, size: int) -> dict[bytes, bytes]:
@@ -91,48 +98,50 @@ class _Rest:
     streams: list[bytes]
 
 
-async def _what_followed(
-    redis: Redis, keys: SessionKeys, after: Cursor, args: tuple[int, int, str]
-) -> _Rest | None:
+async def _what_followed(read: _Read, after: Cursor) -> _Rest | None:
     """The events since then; None when the log does not go on from there, or has no end."""
     events: list[Event] = []
-    seq = after.seq
+    last = after
     for _ in range(_FURTHER_READS):
-        reply = await READ(redis, keys, after.epoch, seq, *args, "streams")
+        reply = await read(last, "streams")
         if reply[0] != b"log":
             return None
         _, _, top, entries, *streams = reply
         found = [event for entry in entries for event in events_of_entry(entry)]
-        events += [event for event in found if event.cursor.seq > seq]
+        events += [event for event in found if event.cursor > last]
         if events:
-            seq = events[-1].cursor.seq
-        if streams and seq == int(top):
+            last = events[-1].cursor
+        if streams and last.seq == int(top):
             return _Rest(events, top, streams[0])
     return None
 
 
-def _fold(state: dict[bytes, bytes], events: Iterable[Event]) -> bool:
+def fold(state: dict[bytes, bytes], events: Iterable[Event]) -> bool:
     """Put what followed into the state; False if that cannot be told from its events."""
     for event in events:
-        if event.type == "step.remove":
+        type_ = EVENTS.get(event.type)
+        kind = None if type_ is None else type_.kind
+        if type_ is None or kind is None or type_.effect == "text":
+            # Streaming texts were read when the last event was.
+            continue
+        document = json.loads(event.data)
+        if type_.effect == "put":
+            _put(state, event, kind, document)
+        elif kind is STEP:
             # Of what was below it some may be in a piece whose parent is in none.
             return False
-        if event.type == "element.remove":
-            state.pop(f"e:{json.loads(event.data)['id']}".encode(), None)
-        elif (parts := _PUT.get(event.type)) is not None:
-            kind, name, parent = parts
-            _put(state, event, kind, name, parent)
+        else:
+            state.pop(f"{kind.prefix}{document['id']}".encode(), None)
     return True
 
 
-def _put(state: dict[bytes, bytes], event: Event, kind: str, name: str, parent_name: str) -> None:
-    document = json.loads(event.data)
-    field = f"{kind}{document[name]}".encode()
-    if event.type == "feedback" and document["value"] is None:
+def _put(state: dict[bytes, bytes], event: Event, kind: Kind, document: Document) -> None:
+    field = f"{kind.prefix}{document[kind.id_field]}".encode()
+    if kind.removing_field and document[kind.removing_field] is None:
         state.pop(field, None)
         return
     old = state.get(field)
     # What replaces an old value keeps its place in the order.
     order = str(event.cursor.seq).encode() if old is None else old.split(b" ", 1)[0]
-    parent = document.get(parent_name) or "-"
+    parent = (document.get(kind.parent_field) if kind.parent_field else None) or NO_PARENT
     state[field] = b"%b %b %b" % (order, parent.encode(), event.data.encode())

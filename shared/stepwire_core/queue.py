@@ -25,7 +25,7 @@ from stepwire_core.jobs import (
     stored_job,
 )
 from stepwire_core.json_values import JsonObject
-from stepwire_core.scripts import queue_script
+from stepwire_core.scripts import Argument, queue_script, script_args
 from stepwire_core.settings import DEFAULT_QUEUE, Settings
 from stepwire_core.unreadable import UNREADABLE
 
@@ -102,7 +102,7 @@ def queue_keys(queue_name: str) -> list[str]:
     return [queue_name, wake_key(queue_name)]
 
 
-def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[str | bytes | int]:
+def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[Argument]:
     """The ARGV of ``enqueue.lua``."""
     job = serialize_job(RUN_FUNCTION, request.model_dump())
     defer_ms = int(defer_s * 1000)
@@ -111,7 +111,14 @@ def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[str | bytes 
         subject = sha1(request.subject.encode(), usedforsecurity=False).hexdigest()
     # Beside the job, which may be large: what decides when it is taken.
     about = f"{request.priority} {subject} {request.handler}"
-    return [request.run_id, job, defer_ms, defer_ms + JOB_TTL_MS, about]
+    return script_args(
+        "queue/enqueue",
+        id=request.run_id,
+        job=job,
+        defer_ms=defer_ms,
+        ttl_ms=defer_ms + JOB_TTL_MS,
+        facts=about,
+    )
 
 
 class RunQueue:
@@ -146,7 +153,7 @@ class RunQueue:
     async def hurry(self, run_id: str) -> None:
         """Make a waiting run due now, and wake an idle worker; no such run is no error."""
         async with translated():
-            await self._hurry(keys=self.keys, args=[run_id])
+            await self._hurry(keys=self.keys, args=script_args("queue/hurry", id=run_id))
 
     async def require_room(self, limit: int) -> None:
         """Return when there is room for another run, as far as was known a second ago.
@@ -170,8 +177,10 @@ class RunQueue:
 
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""
+        lease_ms = int(lease_s * 1000)
+        args = script_args("queue/take", id=run_id, token=self._token, lease_ms=lease_ms)
         async with translated():
-            job = await self._take(keys=self.keys, args=[run_id, self._token, int(lease_s * 1000)])
+            job = await self._take(keys=self.keys, args=args)
         if job is None:
             return None
         try:
@@ -184,8 +193,9 @@ class RunQueue:
 
     async def finish(self, run_id: str) -> None:
         """Take a run that was taken off the queue: it is over."""
+        args = script_args("queue/settle", id=run_id, token=self._token, due="over")
         async with translated():
-            await self._settle(keys=self.keys, args=[run_id, self._token, "over"])
+            await self._settle(keys=self.keys, args=args)
 
     @property
     def redis(self) -> Redis:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stepwire_core.connections import translated
 from stepwire_core.keys import rate_key
-from stepwire_core.scripts import lua_source
+from stepwire_core.scripts import lua_source, script_args
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -27,6 +27,7 @@ class Rates:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
+        args = script_args("count", window_ms=window_s * 1000)
         async with translated():
-            count, left_ms = await self._script(keys=[rate_key(what, who)], args=[window_s * 1000])
+            count, left_ms = await self._script(keys=[rate_key(what, who)], args=args)
         return int(count), int(left_ms) / 1000

@@ -16,10 +16,8 @@ from stepwire_core.documents import (
     AskDocument,
     Document,
     ElementDocument,
-    FeedbackDocument,
     RunDocument,
     Snapshot,
-    StepDocument,
     TextField,
 )
 from stepwire_core.entries import events_of_entry
@@ -32,8 +30,9 @@ from stepwire_core.errors import (
 )
 from stepwire_core.events import Event
 from stepwire_core.keys import PREFIX, Channels, SessionKeys
+from stepwire_core.kinds import KINDS, STEP
 from stepwire_core.pieces import read_log
-from stepwire_core.stored import KINDS, StoredDocument, StoredState
+from stepwire_core.stored import StoredState
 from stepwire_core.unreadable import UNREADABLE, readable
 
 D = TypeVar("D", bound=BaseModel)
@@ -246,27 +245,17 @@ def _document(
 
 
 def _snapshot(stored: StoredState) -> Snapshot:
-    by_kind: dict[str, list[StoredDocument]] = {kind: [] for kind in KINDS.values()}
+    documents: dict[str, dict[str, BaseModel]] = {kind.list_name: {} for kind in KINDS}
     for item in sorted(stored.documents(), key=lambda item: item.order):
-        by_kind[item.kind].append(item)
-
-    def documents(kind: str, model: type[D]) -> dict[str, D]:
-        parsed = {
-            item.id: readable(model, item.json, kind, item.id, session_id=stored.session_id)
-            for item in by_kind[kind]
-        }
-        return {id_: document for id_, document in parsed.items() if document is not None}
-
-    steps = documents("step", StepDocument)
+        kind = item.kind
+        document = readable(kind.model, item.json, kind.name, item.id, session_id=stored.session_id)
+        if document is not None:
+            documents[kind.list_name][item.id] = document
+    steps = documents[STEP.list_name]
     for text in stored.streaming():
         if (step := steps.get(text.step_id)) and text.field in get_args(TextField):
             setattr(step, text.field, text.before(getattr(step, text.field)) + text.text)
-    return Snapshot(
-        session_id=stored.session_id,
-        cursor=str(stored.cursor),
-        runs=list(documents("run", RunDocument).values()),
-        steps=list(steps.values()),
-        elements=list(documents("element", ElementDocument).values()),
-        asks=list(documents("ask", AskDocument).values()),
-        feedback=list(documents("feedback", FeedbackDocument).values()),
+    lists = {name: list(found.values()) for name, found in documents.items()}
+    return Snapshot.model_validate(
+        {"session_id": stored.session_id, "cursor": str(stored.cursor), **lists}
     )

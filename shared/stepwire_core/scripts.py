@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from importlib.resources import files
@@ -19,6 +19,7 @@ from stepwire_core.jobs import (
     retry_key_prefix,
 )
 from stepwire_core.keys import SessionKeys
+from stepwire_core.kinds import EVENTS
 from stepwire_core.settings import DEFAULT_QUEUE
 
 Argument = str | int | bytes
@@ -27,9 +28,50 @@ WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
 
 
+ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "append": (
+        *("mode", "ttl_ms", "max_events", "log_max_bytes", "max_steps", "max_bytes", "suffix"),
+        *("producer", "first", "known_epoch", "run", "attempt", "ask", "turn"),
+    ),
+    "read": ("after_epoch", "after_seq", "most_events", "most_bytes", "suffix", "how"),
+    "begin": ("run", "token", "turn"),
+    "register": ("run", "work", "turn", "parent", "parent_attempt", "max_steps", "max_bytes"),
+    "cancel": ("channel", "session"),
+    "keep": ("element", "content", "max_bytes"),
+    "delete": ("cancel_channel", "suffix", "session", "ending_ttl_ms"),
+    "leave": ("entry",),
+    "submit": ("count",),
+    "bury": ("run", "session", "letter", "most", "ttl_ms"),
+    "count": ("window_ms",),
+    "queue/enqueue": ("id", "job", "defer_ms", "ttl_ms", "facts"),
+    "queue/hurry": ("id",),
+    "queue/take": ("id", "token", "lease_ms"),
+    "queue/claim": ("token", "lease_ms", "room", "per_subject", "limited"),
+    "queue/renew": ("token", "lease_ms"),
+    "queue/rest": ("id", "what"),
+    "queue/settle": ("id", "token", "due"),
+}
+"""The ARGV of each script, in its order: here and nowhere else. In the script, each is a
+local variable of that name; what follows them begins behind ``ARGV[HEAD]``."""
+
+
+def script_args(script: str, *rest: Argument, **values: Argument) -> list[Argument]:
+    """The ARGV of a script: its :data:`ARGUMENTS` by their names, then ``rest``."""
+    names = ARGUMENTS[script]
+    if values.keys() != set(names):
+        raise TypeError(f"{script} takes {', '.join(names)}; got {', '.join(values)}")
+    return [*(values[name] for name in names), *rest]
+
+
 def lua_source(name: str) -> bytes:
-    """The text of a script of this package: its path below ``lua``, without the suffix."""
-    return files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
+    """The text of a script of this package, its path below ``lua`` without the suffix, with its
+    arguments as local variables."""
+    text = files("stepwire_core").joinpath("lua", f"{name}.lua").read_bytes()
+    if (names := ARGUMENTS.get(name)) is None:
+        return text
+    values = ", ".join(f"ARGV[{number}]" for number in range(1, len(names) + 1))
+    head = f"local HEAD = {len(names)}\nlocal {', '.join(names)} = {values}\n"
+    return head.encode() + text
 
 
 def queue_script(name: str) -> bytes:
@@ -130,19 +172,33 @@ def _loaded_by_another() -> Iterator[None]:
             raise
 
 
+_APPEND_PARTS: Final = (*("operations", "text", "index", "belongings", "steps", "runs", "session"),)
+"""What stands before ``append.lua``; each part uses those before it."""
+
+
+def _removal_events() -> bytes:
+    """The events that remove one document, by the prefix of its field of the state, for the parts
+    of ``append.lua``."""
+    events = [event for event in EVENTS.values() if event.kind and event.effect == "remove"]
+    pairs = ", ".join(f"['{event.kind.prefix}'] = '{event.name}'" for event in events if event.kind)
+    return f"local REMOVAL_EVENTS = {{{pairs}}}\n".encode()
+
+
 def _library() -> tuple[Function, Function]:
     """``append`` and ``submit``: one library, since both must name the life of the data alike.
 
     Its name and theirs have a digest in them, so that versions stand side by side.
     """
-    parts = {"append": lua_source("append"), "enqueue": queue_script("enqueue")}
+    scripts = {"append": lua_source("append"), "enqueue": queue_script("enqueue")}
     body = b"".join(
         [
             lua_source("life"),
             lua_source("clear"),
+            _removal_events(),
+            *(lua_source(f"append/{part}") for part in _APPEND_PARTS),
             *(
                 b"local function %b(KEYS, ARGV)\n%b\nend\n" % (name.encode(), source)
-                for name, source in parts.items()
+                for name, source in scripts.items()
             ),
             b"local function submit(KEYS, ARGV)\n%b\nend\n" % lua_source("submit"),
         ]

@@ -11,24 +11,18 @@ from pydantic_core import from_json
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.events import escape
+from stepwire_core.kinds import KINDS, Kind
 from stepwire_core.text import whole
 from stepwire_core.unreadable import UNREADABLE
 
-KINDS: Final[Mapping[bytes, str]] = {
-    b"r:": "run",
-    b"s:": "step",
-    b"e:": "element",
-    b"a:": "ask",
-    b"f:": "feedback",
-}
-"""The kinds by the prefix of their field of the state, in the order of a snapshot."""
+_KIND_OF_PREFIX: Final[Mapping[bytes, Kind]] = {kind.prefix.encode(): kind for kind in KINDS}
 
 
 class StoredDocument(NamedTuple):
     """A field of the state: ``<kind>:<id>``, ``<order> <parent> <JSON>``."""
 
     order: int
-    kind: str
+    kind: Kind
     id: str
     json: bytes
 
@@ -67,7 +61,7 @@ class StoredState:
         """Its documents, in no order. Each is handed out once and not kept: there may be much."""
         while self.fields:
             value, name = self.fields.pop(), self.fields.pop()
-            kind = KINDS.get(name[:2])
+            kind = _KIND_OF_PREFIX.get(name[:2])
             if kind is None:
                 # Of a newer version.
                 continue
@@ -76,7 +70,7 @@ class StoredState:
                 order, _, document = value.split(b" ", 2)
                 yield StoredDocument(int(order), kind, id_, document)
             except ValueError as error:
-                UNREADABLE.note(kind, id_, error, session_id=self.session_id)
+                UNREADABLE.note(kind.name, id_, error, session_id=self.session_id)
 
     def streaming(self) -> list[StreamingText]:
         """What streams into its steps."""

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Appended, Batch, EventLog
 from stepwire_core.queue import RunQueue, RunRequest, enqueue_args
-from stepwire_core.scripts import SUBMIT
+from stepwire_core.scripts import SUBMIT, Argument, script_args
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,15 @@ class _AppendAndEnqueue:
     """``append.lua`` with a job for the queue on the same server."""
 
     queue_keys: Sequence[str]
-    job: Sequence[str | int | bytes]
+    job: Sequence[Argument]
 
     async def __call__(
         self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
     ) -> list[Any]:
         both = (*keys.script_keys, *self.queue_keys)
-        return await SUBMIT.call(redis, both, (len(args), *args, *self.job))
+        return await SUBMIT.call(
+            redis, both, script_args("submit", *args, *self.job, count=len(args))
+        )
 
 
 async def submit(log: EventLog, queue: RunQueue, batch: Batch, request: RunRequest) -> Appended:

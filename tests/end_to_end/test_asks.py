@@ -128,7 +128,7 @@ async def test_a_client_sees_the_ask_and_its_end_also_when_it_comes_back(stack: 
     for event in received:
         view.fold(event)
     assert "ask.end" in [event.type for event in received]
-    end = view.asks[asked["id"]]
+    end = view.lists["asks"][asked["id"]]
     assert (end["status"], end["answer"]["action_id"]) == ("answered", "a-yes")
     assert view.same_as(gateway.snapshot(session))
     assert outputs(gateway, session)[-1] == "yes Yes! {'status': 'open'}"

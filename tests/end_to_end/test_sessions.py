@@ -170,13 +170,13 @@ async def test_feedback_is_seen_by_all_and_by_the_handler(stack: Stack, journal:
             while (event := await anext(stream)).type != "run.end":
                 view.fold(event)
             view.fold(event)
-            assert view.feedback[step["id"]] == response.json()
+            assert view.lists["feedback"][step["id"]] == response.json()
         assert view.same_as(gateway.snapshot(session))
         assert gateway.client.delete(path).status_code == 204
         while (event := await anext(stream)).type != "run.end":
             view.fold(event)
     view.fold(event)
-    assert view.feedback == {}
+    assert view.lists["feedback"] == {}
     assert view.same_as(gateway.snapshot(session))
     assert outputs(gateway, session, "on_feedback") == [
         "1 None True",

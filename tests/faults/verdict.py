@@ -1,5 +1,5 @@
 """What must be true of every log, whatever was done to the workers. Shares no code with the product
-but the name of a key and the form of a cursor."""
+but the name of a key, the form of a cursor and the vocabulary."""
 
 from __future__ import annotations
 

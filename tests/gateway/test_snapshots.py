@@ -21,12 +21,15 @@ from stepwire_core.events import (
     NewEvent,
     ask_event,
     delta_event,
+    element_event,
     feedback_event,
     run_end_event,
     run_start_event,
+    step_event,
 )
 from stepwire_core.ids import new_id
 from stepwire_core.keys import SessionKeys
+from stepwire_core.kinds import KINDS
 from stepwire_core.log import LogTail
 from stepwire_core.settings import Settings
 from stepwire_core.stored import StoredState
@@ -99,16 +102,29 @@ async def test_a_written_snapshot_says_what_the_parsed_one_says(settings: Settin
         assert written.json_bytes == len(b"".join(written.parts()))
 
 
+def part_of(snapshot: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """What belongs to a run: what names it, and of what names none, that of its steps."""
+    steps = {step["id"] for step in snapshot["steps"] if step["run_id"] == run_id}
+    lists = {
+        kind.list_name: [
+            item
+            for item in snapshot[kind.list_name]
+            if (item["run_id"] == run_id if "run_id" in item else item["step_id"] in steps)
+        ]
+        for kind in KINDS
+    }
+    return snapshot | lists
+
+
 async def test_the_part_of_a_run_says_what_the_parsed_one_says(settings: Settings) -> None:
     async with a_log(settings) as log:
         await fill(log)
-        await log.put(NewEvent("S", "step.start", "other", "-", a_step("s", "other").to_json()))
+        await log.put(step_event("step.start", a_step("s", "other")))
         element = an_element(log.session_id, "elsewhere")
-        await log.put(NewEvent("A", "element.add", "e:elsewhere", "-", element.to_json()))
+        await log.put(element_event(element))
         written = await Snapshots(log.log).whole(log.session_id)
-        parsed = (await log.snapshot()).of_run(log.run_id)
         part = json.loads(written.of_run(log.run_id).split(b"data: ", 1)[1])
-        assert part == parsed.model_dump(mode="json")
+        assert part == part_of((await log.snapshot()).model_dump(mode="json"), log.run_id)
         assert [step["id"] for step in part["steps"]] == ["a", "b", "c"]
         assert (set(written.open_runs), set(written.ended_runs)) == ({log.run_id}, set())
         await log.put(run_end_event(a_run(log.run_id, "ok", ended_at="now")))
@@ -121,9 +137,9 @@ async def test_what_this_version_does_not_know_goes_out_as_it_was_stored(
 ) -> None:
     async with a_log(settings) as log:
         newer = json.loads(log.step("a").to_json()) | {"status": "paused", "mood": {"x": [1]}}
-        await log.put(NewEvent("S", "step.start", "a", "-", json.dumps(newer, indent=1)))
+        await log.put(NewEvent("start_step", "step.start", "a", "-", json.dumps(newer, indent=1)))
         run = json.loads(a_run(log.run_id, "paused").to_json()) | {"colour": "green"}
-        await log.put(NewEvent("G", "run.start", log.run_id, "-", json.dumps(run)))
+        await log.put(NewEvent("put_run", "run.start", log.run_id, "-", json.dumps(run)))
         written = await Snapshots(log.log).whole(log.session_id)
         assert content(written)["steps"] == [newer]
         assert content(written)["runs"] == [run]

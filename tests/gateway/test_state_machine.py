@@ -88,7 +88,7 @@ class Model(View):
         data: Any = json.loads(text)
         if event.type == "step.delta":
             data = {"id": event.id, "field": event.parent, "text": data}
-            data["replace"] = event.op == "R"
+            data["replace"] = event.op == "replace_text"
         elif event.type == "step.remove":
             before = set(self.steps)
             self.fold(Received(Cursor(0, 0), event.type, data, ""))

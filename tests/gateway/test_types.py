@@ -15,13 +15,13 @@ from sse import Client, Received, events
 from stack import Gateway, Stack, wait_until
 from stepwire_core.cursor import Cursor
 from stepwire_core.events import (
-    EVENT_TYPES,
     delta_event,
     run_end_event,
     run_start_event,
     step_event,
 )
 from stepwire_core.ids import new_id
+from stepwire_core.kinds import EVENT_TYPES
 from stepwire_core.log import EventLog, open_log
 from stepwire_core.settings import Settings
 from writer import Writer

@@ -65,7 +65,7 @@ test("a document that is none costs itself alone", () => {
   );
   assert.deepEqual(shape(session.roots), ["r1", ["a", ["c"]]]);
   assert.equal(session.unread, 9);
-  const { doc, asks } = session.steps.get("a");
+  const { doc, attached: { ask: asks } } = session.steps.get("a");
   assert.deepEqual([doc.tags, doc.metadata, doc.error], [[], {}, null]);
   assert.deepEqual([asks.get("q").actions, asks.get("q").accept], [[], []]);
 });
@@ -297,16 +297,16 @@ test("an element hangs on its step, also in a snapshot, and goes when it is remo
   const session = sessionOf(start("a"), ["element.add", element("e1", "a")]);
   const changes = session.apply("element.add", element("e2", "a"));
   assert.deepEqual(changes.map(({ kind, node }) => [kind, node.id]), [["doc", "a"]]);
-  assert.deepEqual([...session.steps.get("a").elements.keys()], ["e1", "e2"]);
+  assert.deepEqual([...session.steps.get("a").attached.element.keys()], ["e1", "e2"]);
   session.apply("element.remove", { id: "e1" });
-  assert.deepEqual([...session.steps.get("a").elements.keys()], ["e2"]);
+  assert.deepEqual([...session.steps.get("a").attached.element.keys()], ["e2"]);
 
   session.apply("snapshot", { runs: [], steps: [step("b")], elements: [element("e4", "b")] });
-  assert.deepEqual([...session.steps.get("b").elements.keys()], ["e4"]);
+  assert.deepEqual([...session.steps.get("b").attached.element.keys()], ["e4"]);
 });
 
 const element = (id, step_id) => ({ id, step_id, type: "file", name: id, url: `/v1/${id}` });
-const elementsOf = (session, id) => [...session.steps.get(id).elements.keys()];
+const elementsOf = (session, id) => [...session.steps.get(id).attached.element.keys()];
 
 test("an uploaded file moves to the step that it is sent with, and comes once", () => {
   const session = sessionOf(start("m"), start("n"));
@@ -342,20 +342,21 @@ test("an ask stands with its step, is replaced by its end, and goes with its ste
   session.apply("ask", ask("r", "a"));
   session.apply("ask.end", ask("q", "b", { status: "timeout" }));
   assert.deepEqual(statuses(session), [["q", "timeout"], ["r", "open"]]);
-  assert.equal(session.steps.get("b").asks.get("q").status, "timeout");
-  assert.deepEqual(session.apply("ask", ask("lost", "nowhere")), []);
+  assert.equal(session.steps.get("b").attached.ask.get("q").status, "timeout");
+  assert.deepEqual(session.apply("ask", ask("lost", "nowhere")), [], "its step may come");
+  session.apply("step.remove", { id: "nowhere" });
   session.apply("step.remove", { id: "a" });
   assert.deepEqual(statuses(session), []);
 
   session.apply("snapshot", { runs: [], steps: [step("c")], asks: [ask("s", "c", { status: "cancelled" })] });
   assert.deepEqual(statuses(session), [["s", "cancelled"]]);
-  assert.equal(session.steps.get("c").asks.size, 1);
+  assert.equal(session.steps.get("c").attached.ask.size, 1);
 });
 
 test("feedback replaces what was said of a step, and null takes it back", () => {
   const session = sessionOf(start("a"));
   const rate = (value) => session.apply("feedback", { step_id: "a", value, comment: null });
-  const value = () => session.steps.get("a").feedback?.value;
+  const value = () => session.steps.get("a").attached.feedback.get("a")?.value;
   rate(1);
   assert.equal(value(), 1);
   session.apply("step.update", step("a", { name: "renamed" }));

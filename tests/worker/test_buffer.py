@@ -23,7 +23,7 @@ from stepwire_core.events import NewEvent, remove_event
 
 
 def an_event(name: str = "a", payload: str = "{}") -> NewEvent:
-    return NewEvent("S", "step.start", name, "-", payload)
+    return NewEvent("start_step", "step.start", name, "-", payload)
 
 
 def a_source(name: str = "p", session_id: str = "s") -> Source:
@@ -169,9 +169,9 @@ def test_a_run_that_is_ending_takes_what_ends_something_and_then_its_end() -> No
         buffer.put(source, [an_event()])
     with pytest.raises(RunEnded):
         stream(buffer, source, "b")
-    step_end = NewEvent("S", "step.end", "a", "-", "{}")
+    step_end = NewEvent("end_step", "step.end", "a", "-", "{}")
     buffer.put(source, [an_event("an element with it"), step_end])
-    run_end = NewEvent("T", "run.end", "run", "-", "{}")
+    run_end = NewEvent("end_run", "run.end", "run", "-", "{}")
     buffer.put_end(source, [run_end], None)
     with pytest.raises(RunEnded):
         buffer.put(source, [step_end])

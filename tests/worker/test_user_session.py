@@ -137,7 +137,7 @@ async def test_what_was_only_looked_at_is_not_stored_again(
         publish = Producer.publish
 
         def noted(self: Producer, *events: NewEvent) -> None:
-            stored.extend(event.id for event in events if event.op == "U")
+            stored.extend(event.id for event in events if event.op == "keep_value")
             publish(self, *events)
 
         monkeypatch.setattr(Producer, "publish", noted)

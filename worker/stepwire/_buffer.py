@@ -189,7 +189,7 @@ def ends_something(item: NewEvent | Delta) -> bool:
     former takes too, is not meant."""
     if isinstance(item, Delta):
         return False
-    return item.type in ALWAYS_TAKEN or (item.op == "U" and not item.payload)
+    return item.type in ALWAYS_TAKEN or (item.op == "keep_value" and not item.payload)
 
 
 Answer = tuple["Future[None]", StepwireError | None]

@@ -14,7 +14,7 @@ from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.ids import new_id
 from stepwire_core.jobs import stored_job
 from stepwire_core.queue import RUN_FUNCTION, queue_keys
-from stepwire_core.scripts import queue_script
+from stepwire_core.scripts import queue_script, script_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -129,8 +129,16 @@ class Claims:
     async def _claim_some(self, room: int, own: Sequence[str]) -> tuple[list[Claimed], bool]:
         """As many as one call takes, which is not to hold up Redis; and whether there may be
         more."""
-        limits = [len(self._limits) // 2, *self._limits]
-        args = [self.token, self._lease_ms, room, self._per_subject, *limits, *own]
+        args = script_args(
+            "queue/claim",
+            *self._limits,
+            *own,
+            token=self.token,
+            lease_ms=self._lease_ms,
+            room=room,
+            per_subject=self._per_subject,
+            limited=len(self._limits) // 2,
+        )
         async with translated():
             reply = await self._claim(keys=self._keys, args=args)
         self._answered()
@@ -148,7 +156,7 @@ class Claims:
         Nothing happens if another worker has it now.
         """
         due = "over" if due_in_s is None else int(due_in_s * 1000)
-        args = [lease.job_id, self.token, due, *lease.slots]
+        args = script_args("queue/settle", *lease.slots, id=lease.job_id, token=self.token, due=due)
         async with translated():
             await self._settle(keys=self._keys, args=args)
 
@@ -166,8 +174,9 @@ class Claims:
             if leaves == lease.has_left:
                 return
             what = "leave" if leaves else "return"
+            args = script_args("queue/rest", *lease.slots, id=lease.job_id, what=what)
             # What Redis refuses for good the worker's loop finds out, too.
             with suppress(StoreUnavailable, StoreRefused):
                 async with translated():
-                    await self._rest(keys=self._keys, args=[lease.job_id, what, *lease.slots])
+                    await self._rest(keys=self._keys, args=args)
                 lease.has_left = leaves

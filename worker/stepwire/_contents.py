@@ -19,7 +19,7 @@ from stepwire_core.errors import (
     StoreUnavailable,
 )
 from stepwire_core.keys import LIFE, SessionKeys, object_folder
-from stepwire_core.log import APPEND, KEEP, Batch, check_kept
+from stepwire_core.log import APPEND, KEEP, Batch, check_kept, keep_args
 from stepwire_core.objects import Objects
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class ContentStore:
 
     def _keep_once(self, producer: Producer, element_id: str, content: bytes) -> None:
         keys = SessionKeys.of(producer.session_id)
-        kept = (element_id, content, self._settings.session_max_bytes)
+        kept = keep_args(self._settings, element_id, content)
         try:
             check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
         except SessionNotFound:

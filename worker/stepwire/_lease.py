@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from stepwire_core.connections import connect_sync, translated_sync
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.queue import queue_keys
-from stepwire_core.scripts import queue_script
+from stepwire_core.scripts import queue_script, script_args
 from stepwire_core.supervision import as_reason
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class LeaseKeeper:
             known = [part for lease in some for part in (lease.job_id, lease.until_ms)]
             reply = self._script(
                 keys=queue_keys(self._settings.queue_name),
-                args=[self._token, lease_ms, *known],
+                args=script_args("queue/renew", *known, token=self._token, lease_ms=lease_ms),
                 client=self._redis,
             )
             until_ms, *lost_ids = cast("list[Any]", reply)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _OF_ANY_SIZE: Final[Mapping[Op, str]] = {
-    "Q": "what is asked",
-    "U": "a value of the user session",
+    "open_ask": "what is asked",
+    "keep_value": "a value of the user session",
 }
 """Events whose parts have no limits of their own, as those of a step have."""
 

@@ -153,7 +153,8 @@ class Publisher:
         """
         args = registration.script_args(self.settings)
         with translated_sync():
-            registration.check(REGISTER.sync(self.redis, *args))
+            keys = SessionKeys.of(registration.session_id)
+            registration.check(REGISTER.sync(self.redis, keys, *args))
 
     def cancel(self, session_id: str, run_id: str) -> None:
         """Ask for a run to be cancelled; blocking.
@@ -164,8 +165,8 @@ class Publisher:
         left: list[Any] = [run_id, ITSELF]
         while left:
             with translated_sync():
-                keys, args = cancel_args(self.settings, session_id, left)
-                _, *left = CANCEL.sync(self.redis, keys, *args)
+                args = cancel_args(self.settings, session_id, left)
+                _, *left = CANCEL.sync(self.redis, SessionKeys.of(session_id), *args)
 
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""

@@ -40,7 +40,7 @@ export class Content {
       this.#input.fold.show(gist(input));
     }
     this.#showMetadata(metadata ?? {});
-    this.#attachments.show(this.#node.elements);
+    this.#attachments.show(this.#node.attached.element);
   }
 
   /** @param {"input" | "output"} field @param {boolean} replaced */

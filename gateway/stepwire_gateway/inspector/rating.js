@@ -25,11 +25,16 @@ export class Rating {
   /** Whether there is anything to show. */
   get shown() {
     const { disable_feedback, status } = this.#node.doc;
-    return (disable_feedback === false && status !== "running") || this.#node.feedback !== null;
+    return (disable_feedback === false && status !== "running") || Boolean(this.#given);
+  }
+
+  /** @returns {import("./session.js").Feedback | undefined} */
+  get #given() {
+    return this.#node.attached.feedback.get(this.#node.id);
   }
 
   update() {
-    const given = this.#node.feedback;
+    const given = this.#given;
     this.element.hidden = !this.shown;
     this.element.dataset.value = String(given?.value ?? "");
     this.#comment.textContent = given?.comment ?? "";
@@ -52,7 +57,7 @@ export class Rating {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      const isGiven = this.#node.feedback?.value === value;
+      const isGiven = this.#given?.value === value;
       await rateStep(this.#tree.sid, this.#node.id, isGiven ? null : value);
       this.#say("");
     } catch (error) {

@@ -1,3 +1,6 @@
+import { Attached } from "./attached.js";
+import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
+
 /**
  * One session as its events tell it: the fold of the stream, pure data.
  *
@@ -72,9 +75,7 @@
  * @property {number} ordinal rises in the order of arrival; siblings stand in it
  * @property {Node | null} parent where it is displayed, null at the top
  * @property {Node[]} children
- * @property {Map<string, Element>} elements what is attached to a step
- * @property {Map<string, Ask>} asks what is asked with a step
- * @property {Feedback | null} feedback what a person thinks of a step
+ * @property {Record<string, Map<string, any>>} attached what else stands with a step, by its kind and id
  *
  * What an event changed; `text` is what to append to the field, or to put in its place.
  * @typedef {{kind: "reset"}
@@ -85,15 +86,6 @@
  *   | {kind: "uploads"}} Change
  */
 
-/** What names the document of an event; without it there is nothing to show. */
-const ID_OF = {
-  "step.start": "id", "step.update": "id", "step.end": "id", "step.delta": "id", "step.remove": "id",
-  "element.add": "id", "element.remove": "id",
-  "ask": "id", "ask.end": "id",
-  "feedback": "step_id",
-  "run.start": "run_id", "run.end": "run_id",
-};
-
 const TEXT_FIELDS = /** @type {const} */ (["input", "output"]);
 
 export class Session {
@@ -103,18 +95,24 @@ export class Session {
   runs = new Map();
   /** @type {Node[]} */
   roots = [];
-  /** All that is or was asked, in the order in which it was. @type {Map<string, Ask>} */
-  asks = new Map();
-  /** What was uploaded and not sent with anything yet. @type {Map<string, Element>} */
-  uploads = new Map();
+  /** What stands with steps, by its kind. @type {Record<string, Attached<any>>} */
+  attached = Object.fromEntries(ATTACHED_KINDS.map((kind) => [kind.name, new Attached(kind)]));
 
   /** Nodes at the top whose parent is not there, by its id. @type {Map<string, Set<Node>>} */
   #orphans = new Map();
-  /** The step of each element that has one. @type {Map<string, Node>} */
-  #holders = new Map();
   #ordinal = 0;
   /** Documents that this page cannot show: each costs itself alone. */
   unread = 0;
+
+  /** All that is or was asked, in the order in which it was. @returns {Map<string, Ask>} */
+  get asks() {
+    return this.attached.ask.documents;
+  }
+
+  /** The files that were uploaded and not sent with anything yet. @returns {Map<string, Element>} */
+  get uploads() {
+    return this.attached.element.of(null);
+  }
 
   /**
    * Folds one event in. Event types that are not known change nothing, and neither does a document
@@ -125,34 +123,36 @@ export class Session {
    * @returns {Change[]} in the order to be shown
    */
   apply(type, data) {
-    const id = ID_OF[type];
-    if (id && !this.#isReadable(data, id)) return [];
-    switch (type) {
-      case "snapshot":
-        return this.#replaceAll(data);
-      case "step.start":
-      case "step.update":
-      case "step.end":
-        return this.#put("step", data.id, withTexts(data));
-      case "step.delta":
+    const event = EVENTS[type];
+    if (!event) return [];
+    if (event.effect === "replace") return this.#replaceAll(data);
+    const kind = kindOf(event.kind);
+    if (!this.#isReadable(data, event.effect === "put" ? kind.id : "id")) return [];
+    switch (event.effect) {
+      case "put":
+        return this.#put(kind.name, data);
+      case "text":
         return this.#appendText(data);
-      case "step.remove":
-        return this.#remove(data.id);
-      case "element.add":
-        return this.#attach(data);
-      case "element.remove":
-        return this.#detach(data.id);
-      case "ask":
-      case "ask.end":
-        return this.#ask(withLists(data));
-      case "feedback":
-        return this.#rate(data);
-      case "run.start":
-      case "run.end":
-        return this.#put("run", data.run_id, data);
-      default:
-        return [];
+      case "remove":
+        if (kind.name === "step") return this.#remove(data.id);
+        return this.#changes(kind.name, this.attached[kind.name].remove(data.id));
     }
+  }
+
+  /** @param {string} kind @returns {Change[]} */
+  #put(kind, data) {
+    if (kind === "run") return this.#putNode("run", data.run_id, data);
+    if (kind === "step") return this.#putNode("step", data.id, withTexts(data));
+    return this.#changes(kind, this.attached[kind].put(kind === "ask" ? withLists(data) : data));
+  }
+
+  /** @param {string} kind @param {(string | null)[]} stepIds @returns {Change[]} */
+  #changes(kind, stepIds) {
+    return stepIds.flatMap((id) => {
+      if (id === null) return kind === "element" ? [{ kind: "uploads" }] : [];
+      const node = this.steps.get(id);
+      return node ? [{ kind: "doc", node }] : [];
+    });
   }
 
   #isReadable(data, id) {
@@ -167,41 +167,39 @@ export class Session {
       this.unread += 1;
       return [];
     }
-    const documents = (name, id) =>
-      Array.isArray(snapshot[name]) ? snapshot[name].filter((item) => this.#isReadable(item, id)) : [];
-    const runs = documents("runs", "run_id");
-    const steps = documents("steps", "id");
+    const documents = ({ list, id }) =>
+      Array.isArray(snapshot[list]) ? snapshot[list].filter((item) => this.#isReadable(item, id)) : [];
+    const runs = documents(kindOf("run"));
+    const steps = documents(kindOf("step"));
     this.steps.clear();
     this.runs.clear();
     this.roots = [];
-    this.asks.clear();
-    this.uploads.clear();
-    this.#holders.clear();
+    for (const attached of Object.values(this.attached)) attached.clear();
     this.#orphans.clear();
     const waiting = [...runs];
     for (const step of steps) {
       // A snapshot does not say how runs and steps interleave: a run comes before its first step.
       for (const run of waiting.filter((run) => startedBefore(run, step))) {
-        this.#put("run", run.run_id, run);
+        this.#put("run", run);
         waiting.splice(waiting.indexOf(run), 1);
       }
-      this.#put("step", step.id, withTexts(step));
+      this.#put("step", step);
     }
-    for (const run of waiting) this.#put("run", run.run_id, run);
-    for (const element of documents("elements", "id")) this.#attach(element);
-    for (const ask of documents("asks", "id")) this.#ask(withLists(ask));
-    for (const item of documents("feedback", "step_id")) this.#rate(item);
+    for (const run of waiting) this.#put("run", run);
+    for (const kind of ATTACHED_KINDS) {
+      for (const item of documents(kind)) this.#put(kind.name, item);
+    }
     return [{ kind: "reset" }];
   }
 
   /** @returns {Change[]} */
-  #put(kind, id, doc) {
+  #putNode(kind, id, doc) {
     const nodes = kind === "step" ? this.steps : this.runs;
     const known = nodes.get(id);
     if (known) return this.#replace(known, doc);
 
-    const node = { kind, id, doc, ordinal: ++this.#ordinal, parent: null, children: [],
-      elements: new Map(), asks: new Map(), feedback: null };
+    const attached = kind === "step" ? this.#attachedTo(id) : {};
+    const node = { kind, id, doc, ordinal: ++this.#ordinal, parent: null, children: [], attached };
     nodes.set(id, node);
     this.#place(node);
     /** @type {Change[]} */
@@ -234,57 +232,19 @@ export class Session {
     return [{ kind: "text", node, field, text, replace }];
   }
 
-  /**
-   * An uploaded file comes once more when it is sent with something: then it moves there.
-   *
-   * @returns {Change[]}
-   */
-  #attach(element) {
-    const node = this.steps.get(element.step_id);
-    const changes = node?.elements.has(element.id) ? [] : this.#detach(element.id);
-    if (node) {
-      node.elements.set(element.id, element);
-      this.#holders.set(element.id, node);
-      changes.push({ kind: "doc", node });
-    } else if (element.step_id === null) {
-      this.uploads.set(element.id, element);
-      changes.push({ kind: "uploads" });
-    }
-    return changes;
-  }
-
-  /** @returns {Change[]} */
-  #detach(id) {
-    if (this.uploads.delete(id)) return [{ kind: "uploads" }];
-    const node = this.#holders.get(id);
-    if (!node) return [];
-    this.#holders.delete(id);
-    node.elements.delete(id);
-    return [{ kind: "doc", node }];
-  }
-
-  /** @returns {Change[]} */
-  #ask(ask) {
-    const node = this.steps.get(ask.step_id);
-    if (!node) return [];
-    this.asks.set(ask.id, ask);
-    node.asks.set(ask.id, ask);
-    return [{ kind: "doc", node }];
-  }
-
-  /** @returns {Change[]} */
-  #rate(feedback) {
-    const node = this.steps.get(feedback.step_id);
-    if (!node) return [];
-    node.feedback = feedback.value === null ? null : feedback;
-    return [{ kind: "doc", node }];
+  /** @param {string} stepId */
+  #attachedTo(stepId) {
+    return Object.fromEntries(Object.entries(this.attached).map(([kind, all]) => [kind, all.of(stepId)]));
   }
 
   /** @returns {Change[]} */
   #remove(id) {
     const top = this.steps.get(id);
     // The log removes what hangs under an id, whether or not that step was ever there.
-    if (!top) return [...(this.#orphans.get(id) ?? [])].flatMap((node) => this.#remove(node.id));
+    if (!top) {
+      for (const attached of Object.values(this.attached)) attached.removeStep(id);
+      return [...(this.#orphans.get(id) ?? [])].flatMap((node) => this.#remove(node.id));
+    }
     this.#displace(top);
     this.#forget(top);
     /** @type {Change[]} */
@@ -305,8 +265,7 @@ export class Session {
   /** @param {Node} step */
   #forget(step) {
     this.steps.delete(step.id);
-    for (const id of step.asks.keys()) this.asks.delete(id);
-    for (const id of step.elements.keys()) this.#holders.delete(id);
+    for (const attached of Object.values(this.attached)) attached.removeStep(step.id);
     this.#orphans.get(parentId("step", step.doc))?.delete(step);
   }
 

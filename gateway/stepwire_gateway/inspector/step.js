@@ -4,6 +4,7 @@ import { el, icon, setIcon } from "./dom.js";
 import { count, duration, gist, timeOfDay } from "./format.js";
 import { StatusMark, tag } from "./outcome.js";
 import { Rating } from "./rating.js";
+import { ATTACHED_KINDS } from "./vocabulary.js";
 
 const MESSAGES = new Set(["user_message", "assistant_message"]);
 const TYPE_ICONS = new Set(["llm", "tool", "retrieval", "rerank", "embedding", "run"]);
@@ -99,6 +100,13 @@ export class StepView {
     this.#showPreview();
   }
 
+  /** Shows what stands with it, by its kind: there is one for each. @type {Record<string, () => void>} */
+  #shows = {
+    element: () => this.#content?.update(),
+    ask: () => this.#showAsks(),
+    feedback: () => this.#showRating(),
+  };
+
   /** Shows what the document says, but for its texts: they come through `write`. */
   update() {
     const step = this.#node.doc;
@@ -109,9 +117,7 @@ export class StepView {
     setIcon(this.#icon, iconOf(step));
     this.#status.show(step.status);
     this.#showFacts(step);
-    this.#content?.update();
-    this.#showAsks();
-    this.#showRating();
+    for (const { name } of ATTACHED_KINDS) this.#shows[name]();
     if (justEnded && step.auto_collapse) this.#tree.collapseByItself(this);
     this.#showPreview();
     this.tick(this.#tree.clock.now());
@@ -123,7 +129,7 @@ export class StepView {
   }
 
   #showAsks() {
-    for (const [id, ask] of this.#node.asks) {
+    for (const [id, ask] of this.#node.attached.ask) {
       let view = this.#asks.get(id);
       if (!view) {
         view = new AskView(ask, this.#tree);
@@ -176,7 +182,7 @@ export class StepView {
     const facts = (tags ?? []).map((name) => tag("tag", String(name)));
     if (attempt > 1) facts.unshift(tag("tag attempt", `attempt ${attempt}`));
     if (!this.#message && type !== "undefined") facts.unshift(tag("type", type));
-    const rated = this.#message ? undefined : this.#node.feedback?.value;
+    const rated = this.#message ? undefined : this.#node.attached.feedback.get(this.#node.id)?.value;
     if (rated !== undefined) {
       const word = rated ? "good" : "poor";
       const mark = el("span", { class: "rated", title: `rated ${word}` }, icon(word));

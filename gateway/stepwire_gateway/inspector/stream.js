@@ -1,15 +1,6 @@
 import { eventsUrl, readSession, Problem } from "./api.js";
 import { CursorCheck } from "./cursor.js";
-
-/**
- * Every type of the design, also those that the page shows nothing of: a type that nobody listens
- * for would never reach the cursor check, and the next event would look like a gap.
- */
-const EVENT_TYPES = [
-  "snapshot", "run.start", "run.end",
-  "step.start", "step.update", "step.delta", "step.end", "step.remove",
-  "element.add", "element.remove", "ask", "ask.end", "feedback",
-];
+import { EVENTS } from "./vocabulary.js";
 
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 10_000;
@@ -66,7 +57,9 @@ export class Stream {
       if (source.readyState === EventSource.CLOSED) this.#askWhy();
       else this.#turn(this.connection === "connecting" ? "connecting" : "reconnecting");
     };
-    for (const type of EVENT_TYPES) source.addEventListener(type, (event) => this.#take(event));
+    // The page listens also for types that it does not show: an event without a listener never
+    // reaches the cursor check, and the next event would look like a gap.
+    for (const type of Object.keys(EVENTS)) source.addEventListener(type, (event) => this.#take(event));
   }
 
   /** @param {Problem | null} [problem] why */

@@ -176,10 +176,10 @@ export class Tree {
   }
 
   /** @param {import("./session.js").Node} node @returns {boolean} */
-  opensAtFirst({ id, doc, asks }) {
+  opensAtFirst({ id, doc, attached }) {
     const choice = this.#choices.get(id);
     if (choice !== undefined) return choice;
-    if (doc.status === "running" || [...asks.values()].some(isOpen)) return true;
+    if (doc.status === "running" || [...attached.ask.values()].some(isOpen)) return true;
     if (doc.auto_collapse) return false;
     return doc.default_open || Boolean(doc.error) || this.#session.steps.size <= MANY_STEPS;
   }

@@ -1,14 +1,15 @@
 -- Begins the next attempt of a run: raises its fence, so that no earlier attempt writes anything more.
 --
 -- KEYS  log, state, meta, open
--- ARGV  run, token (of this beginning: repeating the call with the same token changes nothing),
---       its handler if it is to wait for the runs before it, or ''
+-- ARGV  run
+--       token  of this beginning: repeating the call with the same token changes nothing
+--       turn   its handler if it is to wait for the runs before it, or ''
 --
 -- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled}, {'ended'}, {'unknown'},
 --         or, with nothing changed, {'waits', {<handler> <run> … that come before it, the first of them}}.
 
 local SHOWN = 100
-local meta, run, token = KEYS[3], ARGV[1], ARGV[2]
+local meta = KEYS[3]
 local base = string.sub(KEYS[1], 1, -4)
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
@@ -19,8 +20,8 @@ if not current then current, counted = '0', 2 * ENTRY end
 if string.find(current, '!', 1, true) then return {'ended'} end
 local cancelled = redis.call('HEXISTS', meta, 'c:' .. run)
 
-if ARGV[3] ~= '' and cancelled == 0 then
-  local place = redis.call('LPOS', base .. 'turns', ARGV[3] .. ' ' .. run) or 0
+if turn ~= '' and cancelled == 0 then
+  local place = redis.call('LPOS', base .. 'turns', turn .. ' ' .. run) or 0
   if place > 0 then return {'waits', redis.call('LRANGE', base .. 'turns', 0, math.min(place, SHOWN) - 1)} end
 end
 

@@ -1,27 +1,33 @@
 -- Asks for runs, and all that they have started, to be cancelled, and tells the workers.
 --
 -- KEYS  log, state, meta, open
--- ARGV  channel of the cancellations, publish command, session, then for each run: run, and 0 if it is meant itself, or
---       the number of the first part of it that is meant
+-- ARGV  channel  that of the cancellations
+--       session
+--       then for each run: run, and 0 if it is meant itself, or the number of the first part of it that is meant
 --
 -- Returns {'ok'}, {'ended'} or {'norun'} about the first run, or {'unknown'}; what is left for further calls follows,
 -- in the form of ARGV: a call asks for no more than AT_ONCE runs.
 
 local AT_ONCE = 200
-local meta, channel, publish, session = KEYS[3], ARGV[1], ARGV[2], ARGV[3]
+local meta = KEYS[3]
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
-local first = redis.call('HGET', meta, 'r:' .. ARGV[4])
+local first = redis.call('HGET', meta, 'r:' .. ARGV[HEAD + 1])
 local function over(fence) return not fence or string.find(fence, '!', 1, true) end
-local answer = {not first and 'norun' or over(first) and 'ended' or 'ok'}
+local answer = {'ok'}
+if not first then
+  answer = {'norun'}
+elseif over(first) then
+  answer = {'ended'}
+end
 
-local doomed, i = {unpack(ARGV, 4)}, 1
+local doomed, i = {unpack(ARGV, HEAD + 1)}, 1
 while doomed[i] and i < 2 * AT_ONCE do
   local run, part = doomed[i], tonumber(doomed[i + 1])
   if part == 0 and not over(redis.call('HGET', meta, 'r:' .. run)) then
     -- Kept: a run that still waits for a worker is cancelled when one begins it.
     redis.call('HSET', meta, 'c:' .. run, '')
-    redis.call(publish, channel, session .. ' ' .. run)
+    redis.call('PUBLISH', channel, session .. ' ' .. run)
   end
   local parts = tonumber(redis.call('HGET', meta, 'd:' .. run)) or 0
   part = math.max(part, 1)

@@ -2,7 +2,10 @@
 -- `ending` until that is done, so that a call which was cut off can be repeated.
 --
 -- KEYS  log, state, meta, open
--- ARGV  channel of the cancellations, what the names of channels end in, session, time to keep `ending` (milliseconds)
+-- ARGV  cancel_channel
+--       suffix         what the names of channels end in
+--       session
+--       ending_ttl_ms  how long `ending` is kept
 --
 -- Returns {'ok', '<epoch> <born>' (see append.lua), or the epoch alone, {name, value … of the user session}}, or {'unknown'}.
 
@@ -12,14 +15,16 @@ local user, ending = base .. 'user', base .. 'ending'
 local epoch = redis.call('HGET', meta, 'epoch')
 if epoch then
   -- Whatever of it is executed: the workers know that.
-  redis.call('PUBLISH', ARGV[1], ARGV[3] .. ' *')
+  redis.call('PUBLISH', cancel_channel, session .. ' *')
   redis.call('UNLINK', ending)
   if redis.call('EXISTS', user) == 1 then redis.call('RENAME', user, ending) end
   local born = redis.call('HGET', meta, 'born')
-  redis.call('HSET', ending, '', born and epoch .. ' ' .. born or epoch)
-  redis.call('PEXPIRE', ending, ARGV[4])
+  local lives = epoch
+  if born then lives = epoch .. ' ' .. born end
+  redis.call('HSET', ending, '', lives)
+  redis.call('PEXPIRE', ending, ending_ttl_ms)
   clear(KEYS)
-  redis.call('PUBLISH', string.sub(base, 1, -2) .. ARGV[2], 'gone')
+  redis.call('PUBLISH', string.sub(base, 1, -2) .. suffix, 'gone')
 end
 
 local kept = redis.call('HGETALL', ending)

@@ -1,12 +1,12 @@
 -- Takes a run, that nobody will execute, out of the row of those that wait for each other.
 --
 -- KEYS  log, state, meta, open
--- ARGV  handler and run, as they stand in the row, or ''
+-- ARGV  entry  handler and run, as they stand in the row, or ''
 --
 -- Returns {the run whose turn it is now, or '' when there is none, or when it has begun before}.
 
 local turns = string.sub(KEYS[1], 1, -4) .. 'turns'
-if ARGV[1] ~= '' then redis.call('LREM', turns, 1, ARGV[1]) end
+if entry ~= '' then redis.call('LREM', turns, 1, entry) end
 local first = string.match(redis.call('LINDEX', turns, 0) or '', ' (%S+)$') or ''
 if string.match(redis.call('HGET', KEYS[3], 'r:' .. first) or '0', '^%d+') ~= '0' then return {''} end
 return {first}

@@ -2,9 +2,11 @@
 -- folded state. One call, so both are true at one instant.
 --
 -- KEYS  log, state, meta, open
--- ARGV  epoch, seq of the cursor, or '' ''; the most events to return; the bytes after which no more are;
---       what the names of channels end in; 'pieces' if a large state is to be read in pieces, 'streams' if the events are
---       what followed these (see pieces.py), or 'whole'
+-- ARGV  after_epoch, after_seq  the cursor, or '' ''
+--       most_events, most_bytes the most events to return; the bytes after which no more are
+--       suffix                  what the names of channels end in
+--       how                     'pieces' if a large state is to be read in pieces, 'streams' if the events are what
+--                               followed these (see pieces.py), or 'whole'
 --
 -- Returns {'log', epoch, top, {entries}}, and {stream, text …} behind it if that is asked for and these are the last;
 --         {'large', epoch, top, fields, bytes}: a state that is to be read in pieces;
@@ -17,7 +19,8 @@ local base = string.sub(KEYS[1], 1, -4)
 local epoch, top, tail, v, steps = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail', 'v', 'steps'))
 if not epoch then return {'unknown'} end
 
-local seq, most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local seq = tonumber(after_seq)
+most_events, most_bytes = tonumber(most_events), tonumber(most_bytes)
 
 -- What would be the next entry, see append.lua.
 local function entry_of_tail()
@@ -40,21 +43,28 @@ local function streams()
   return texts
 end
 
+-- Those of the instant of the last event, where that is the last one returned.
+local function streams_if_wanted()
+  if how == 'streams' and seq == tonumber(top) then return streams() end
+  return nil
+end
+
 -- A cursor ahead of the top has seen what this server has lost.
-if ARGV[1] == epoch and seq <= tonumber(top) then
-  if seq == tonumber(top) then return {'log', epoch, top, {}, ARGV[6] == 'streams' and streams() or nil} end
+if after_epoch == epoch and seq <= tonumber(top) then
+  if seq == tonumber(top) then return {'log', epoch, top, {}, streams_if_wanted()} end
   local entries, size, events = {}, 0, 0
 
   -- Takes an entry if it goes on where the one before ends: a tail that was lost leaves a hole. Returns whether there may
   -- be room for the next.
   local function take(entry)
     local last, kind, run = tonumber(string.match(entry[1], '%d+$')), entry[2][2], entry[2][4]
-    local first = kind == '' and tonumber(run) or last
-    if entries[1] and first ~= seq + 1 or first > seq + 1 then return false end
-    if entries[1] and events + last - seq > most then return false end
+    local first = last
+    if kind == '' then first = tonumber(run) end
+    if first > seq + 1 or (entries[1] and first ~= seq + 1) then return false end
+    if entries[1] and events + last - seq > most_events then return false end
     entries[#entries + 1] = entry
     events, seq, size = events + last - seq, last, size + #entry[2][6]
-    return events < most and size < most_bytes
+    return events < most_events and size < most_bytes
   end
 
   local from, more = epoch .. '-' .. string.format('%.0f', seq + 1), true
@@ -69,15 +79,15 @@ if ARGV[1] == epoch and seq <= tonumber(top) then
   local newest = more and entry_of_tail()
   if newest then take(newest) end
   if entries[1] then
-    return {'log', epoch, top, entries, ARGV[6] == 'streams' and seq == tonumber(top) and streams() or nil}
+    return {'log', epoch, top, entries, streams_if_wanted()}
   end
 end
 
 local fields, bytes = redis.call('HLEN', KEYS[2]), tonumber(redis.call('HGET', KEYS[3], 'bytes')) or 0
 -- One that is missing was lost (see append.lua): it must not look like an empty one.
 if fields == 0 and (v or tonumber(steps or 0) > 0) then
-  end_lost(KEYS, string.sub(base, 1, -2) .. ARGV[5])
+  end_lost(KEYS, string.sub(base, 1, -2) .. suffix)
   return {'unknown'}
 end
-if ARGV[6] ~= 'whole' and (fields > FIELDS or bytes > BYTES) then return {'large', epoch, top, fields, bytes} end
+if how ~= 'whole' and (fields > FIELDS or bytes > BYTES) then return {'large', epoch, top, fields, bytes} end
 return {'state', epoch, top, redis.call('HGETALL', KEYS[2]), streams()}

@@ -1,37 +1,42 @@
 -- Makes a run known before a worker begins it.
 --
 -- KEYS  log, state, meta, open
--- ARGV  run, digest of what it is to do, the handler if it is to wait for the runs before it, or '',
---       the run that starts it, or '', and that run's attempt; max_steps, max_bytes of the session (see append.lua)
+-- ARGV  run
+--       work  the digest of what it is to do
+--       turn  its handler if it is to wait for the runs before it, or ''
+--       parent, parent_attempt  the run that starts it, or '', and that run's attempt
+--       max_steps, max_bytes    of the session (see append.lua)
 --
 -- Returns {'ok'}, {'conflict'} if the id stands for something else, {'fenced', current attempt} if the run that starts
 -- it is over or has a newer attempt, {'full', 'steps' or 'bytes', the limit}, or {'unknown'}.
 
 local ENTRY = 100 -- of what is counted, see append.lua
-local meta, run, digest, parent = KEYS[3], ARGV[1], ARGV[2], ARGV[4]
+local meta = KEYS[3]
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
 if parent ~= '' then
   local fence = redis.call('HGET', meta, 'r:' .. parent)
   local current = fence and string.match(fence, '^%d+')
-  if current and (current ~= ARGV[5] or string.find(fence, '!', 1, true)) then return {'fenced', current} end
+  if current and (current ~= parent_attempt or string.find(fence, '!', 1, true)) then return {'fenced', current} end
 end
 
 local known = redis.call('HGET', meta, 'q:' .. run)
-if known and known ~= digest then return {'conflict'} end
+if known and known ~= work then return {'conflict'} end
 if not known then
   -- It could show nothing.
-  for i, what in ipairs({'steps', 'bytes'}) do
-    local limit = tonumber(ARGV[5 + i])
+  for _, bound in ipairs({{'steps', tonumber(max_steps)}, {'bytes', tonumber(max_bytes)}}) do
+    local what, limit = unpack(bound)
     if (tonumber(redis.call('HGET', meta, what)) or 0) >= limit then return {'full', what, limit} end
   end
   -- The run of a message has no digest: its id is not free either.
   if redis.call('HSETNX', meta, 'r:' .. run, 0) == 0 then return {'conflict'} end
-  redis.call('HSET', meta, 'q:' .. run, digest)
-  redis.call('HINCRBY', meta, 'bytes', ENTRY * (parent == '' and 3 or 5)) -- r: and what may follow it, q:, d:
-  if ARGV[3] ~= '' then
+  redis.call('HSET', meta, 'q:' .. run, work)
+  local entries = 3 -- r: and what may follow it, q:
+  if parent ~= '' then entries = 5 end -- and d:, twice
+  redis.call('HINCRBY', meta, 'bytes', ENTRY * entries)
+  if turn ~= '' then
     local turns = string.sub(KEYS[1], 1, -4) .. 'turns'
-    redis.call('RPUSH', turns, ARGV[3] .. ' ' .. run)
+    redis.call('RPUSH', turns, turn .. ' ' .. run)
     redis.call('PEXPIREAT', turns, redis.call('HGET', meta, 'expires'))
   end
   if parent ~= '' then

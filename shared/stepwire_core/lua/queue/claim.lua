@@ -1,21 +1,25 @@
 -- Takes the next jobs that wait and that no limit holds back, for the length of a lease.
 --
--- ARGV  token of the worker, lease (milliseconds), most jobs to take, most that one subject may have at a time or 0,
---       number of handlers with a limit, each with its limit, then the jobs that this worker still executes itself
+-- ARGV  token        that of the worker
+--       lease_ms     how long it has them
+--       room         the most jobs to take
+--       per_subject  the most that one subject may have at a time, or 0
+--       limited      how many handlers have a limit
+--       then each of these handlers with its limit, then the jobs that this worker still executes itself
 --
 -- Returns {now, end of the lease, 1 if a further call may find more, then for each job {id, which try it is, the job as
 -- arq wrote it or nil, {its slots}}}. What holds a job back it knows from beside the job, and it looks at no more than
 -- MOST of them: those behind a full limit are out of the way for the next call.
 
 local PAGE, MOST, SAMPLE, MOST_BYTES = 50, 100, 100, 512 * 1024
-local token, lease, room, per_subject = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+lease_ms, room, per_subject, limited = tonumber(lease_ms), tonumber(room), tonumber(per_subject), tonumber(limited)
 local limits, own, owned = {}, {}, 0
-for i = 6, 5 + 2 * ARGV[5], 2 do limits['h:' .. ARGV[i]] = tonumber(ARGV[i + 1]) end
-for i = 6 + 2 * ARGV[5], #ARGV do
+for i = HEAD + 1, HEAD + 2 * limited, 2 do limits['h:' .. ARGV[i]] = tonumber(ARGV[i + 1]) end
+for i = HEAD + 2 * limited + 1, #ARGV do
   own[ARGV[i]] = true
   owned = owned + 1
 end
-local limited = per_subject > 0 or next(limits) ~= nil
+local has_limits = per_subject > 0 or limited > 0
 
 local waiting = string.format('%.3f', exactly_now - WAITING_MS)
 
@@ -44,9 +48,10 @@ local function is_full(slot)
   local key, most = queue .. ':has:' .. slot, limits[slot] or per_subject
   if redis.call('SCARD', key) < most then return false end
   -- Jobs that nobody has any more, since the queue was lost or emptied by hand.
-  local some, keys = redis.call('SRANDMEMBER', key, SAMPLE), {}
+  local some, keys, holders = redis.call('SRANDMEMBER', key, SAMPLE), {}, {}
   for i, id in ipairs(some) do keys[i] = HAS .. id end
-  for i, holder in ipairs(#some > 0 and redis.call('MGET', unpack(keys)) or {}) do
+  if #some > 0 then holders = redis.call('MGET', unpack(keys)) end
+  for i, holder in ipairs(holders) do
     if not holder then redis.call('SREM', key, some[i]) end
   end
   full_ones[slot] = redis.call('SCARD', key) >= most
@@ -76,7 +81,7 @@ local function hold(id, score, slot, slots)
 end
 
 local function claim(id, slots)
-  take(id, token, lease)
+  take(id, token, lease_ms)
   for _, slot in ipairs(slots) do
     redis.call('SADD', queue .. ':has:' .. slot, id)
     redis.call('ZREM', queue .. ':held:' .. slot, id)
@@ -84,12 +89,12 @@ local function claim(id, slots)
   local try = redis.call('INCR', TRIED .. id)
   redis.call('EXPIRE', TRIED .. id, TRIED_TTL_S)
   local job = body(id)
-  looked_at = looked_at + (job and #job or 0)
+  if job then looked_at = looked_at + #job end
   return {id, try, job, slots}
 end
 
 local is_more_due = come >= MOST or looked_at > MOST_BYTES
-local taken, passed, seen, more = {now, now + lease, 0}, 0, 0, false
+local taken, passed, seen, more = {now, now + lease_ms, 0}, 0, 0, false
 while #taken - 3 < room do
   local page = redis.call('ZRANGEBYSCORE', queue, '-inf', waiting, 'WITHSCORES', 'LIMIT', passed, PAGE)
   for i = 1, #page, 2 do
@@ -103,7 +108,7 @@ while #taken - 3 < room do
       passed = passed + 1
     else
       seen = seen + 1
-      if limited then full, slots = find_slots(id) end
+      if has_limits then full, slots = find_slots(id) end
       if full then hold(id, score, full, slots) else taken[#taken + 1] = claim(id, slots) end
     end
   end

@@ -1,27 +1,29 @@
 -- Renews the leases of jobs that a worker executes, unless somebody else has taken them meanwhile.
 --
--- ARGV  token of the worker, lease (milliseconds), then each job with the end of its lease as this worker knows it
+-- ARGV  token     that of the worker
+--       lease_ms  how long it has them from now on
+--       then each job with the end of its lease as this worker knows it
 --
 -- Returns {the new end of the leases, the jobs that are somebody else's …}.
 
-local token, lease = ARGV[1], tonumber(ARGV[2])
+lease_ms = tonumber(lease_ms)
 local jobs, keys, scores = {}, {}, {}
-local lost = {now + lease}
-for i = 3, #ARGV, 2 do
+local lost = {now + lease_ms}
+for i = HEAD + 1, #ARGV, 2 do
   jobs[#jobs + 1] = ARGV[i]
   keys[#keys + 1] = HAS .. ARGV[i]
 end
 local holders, ends = redis.call('MGET', unpack(keys)), redis.call('ZMSCORE', queue, unpack(jobs))
 for i, id in ipairs(jobs) do
-  local holder, known = holders[i], tonumber(ARGV[2 * i + 2])
+  local holder, known = holders[i], tonumber(ARGV[HEAD + 2 * i])
   if not ends[i] then
     -- Done elsewhere, or the queue is lost. Nobody can take it, but who awaits it sees that it is executed.
-    if not holder or holder == token then redis.call('SET', HAS .. id, token, 'PX', lease) end
+    if not holder or holder == token then redis.call('SET', HAS .. id, token, 'PX', lease_ms) end
   else
     local till = tonumber(ends[i])
     if holder == token or (not holder and till == known) then
-      redis.call('SET', HAS .. id, token, 'PX', lease)
-      scores[#scores + 1] = string.format('%.0f', now + lease)
+      redis.call('SET', HAS .. id, token, 'PX', lease_ms)
+      scores[#scores + 1] = string.format('%.0f', now + lease_ms)
       scores[#scores + 1] = id
     elseif holder or till > known then
       lost[#lost + 1] = id

@@ -58,10 +58,12 @@ local function about(id)
     local job = body(id) or ''
     looked_at = looked_at + #job
     local found, decoded = pcall(cjson.decode, job)
-    local request = found and type(decoded) == 'table' and type(decoded.a) == 'table' and decoded.a[1]
-    request = type(request) == 'table' and request or {}
-    kept = (tonumber(request.priority) or 0) .. ' ' ..
-      (type(request.subject) == 'string' and redis.sha1hex(request.subject) or '-') .. ' ' .. tostring(request.handler)
+    local request, digest = {}, '-'
+    if found and type(decoded) == 'table' and type(decoded.a) == 'table' and type(decoded.a[1]) == 'table' then
+      request = decoded.a[1]
+    end
+    if type(request.subject) == 'string' then digest = redis.sha1hex(request.subject) end
+    kept = (tonumber(request.priority) or 0) .. ' ' .. digest .. ' ' .. tostring(request.handler)
     if job ~= '' then redis.call('HSET', ABOUT, id, kept) end
   end
   local priority, subject, handler = string.match(kept, '^(%S+) (%S+) (.*)$')

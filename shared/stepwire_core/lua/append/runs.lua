@@ -1,0 +1,58 @@
+-- Runs, their results, and the user session.
+
+local function is_of_attempt(producer, run, number)
+  local begin = 'r/' .. run .. '/' .. number .. '/'
+  return string.sub(producer, 1, #begin) == begin
+end
+
+OPERATIONS.put_run.fold = function(call, id, parent, payload)
+  put(call, 'r:' .. id, redis.call('HGET', call.state, 'r:' .. id), '-', payload)
+  return true
+end
+
+-- The next one may begin.
+local function end_turn(call, id)
+  local turns = call.base .. 'turns'
+  local head = redis.call('LINDEX', turns, 0)
+  if not head then return end
+  if string.match(head, ' (%S+)$') == id then
+    redis.call('LPOP', turns)
+    return
+  end
+  for _, handler in ipairs({'on_message', 'on_chat_start', 'on_chat_resume'}) do
+    if redis.call('LREM', turns, 1, handler .. ' ' .. id) == 1 then return end
+  end
+end
+
+OPERATIONS.end_run.fold = function(call, id, parent, payload)
+  local ended = call.attempt
+  if id == call.run and is_of_attempt(call.producer, id, call.attempt) then
+    -- From here on the fence refuses all but a repetition of this call, which it knows by the number.
+    ended, call.run_has_ended = call.attempt .. ':' .. call.last, true
+    redis.call('HDEL', call.meta, 'p:' .. call.producer)
+    call.bytes = call.bytes - ENTRY
+  end
+  redis.call('HSET', call.meta, 'r:' .. id, ended .. '!' .. call.epoch .. '-' .. call.seq + 1)
+  end_turn(call, id)
+  return OPERATIONS.put_run.fold(call, id, parent, payload)
+end
+
+OPERATIONS.keep_result.fold = function(call, id, answers, payload)
+  local results = call.base .. 'results'
+  redis.call('HSET', results, id, payload)
+  redis.call('PEXPIREAT', results, call.expires)
+  redis.call('PUBLISH', answers .. call.suffix, string.match(call.base, '{(.*)}') .. ' ' .. id)
+  return false
+end
+
+OPERATIONS.keep_value.fold = function(call, id, parent, payload)
+  local user = call.base .. 'user'
+  if payload == '' then
+    drop(call, user, id)
+  else
+    count_bytes(call, redis.call('HSTRLEN', user, id), #payload)
+    redis.call('HSET', user, id, payload)
+  end
+  redis.call('PEXPIREAT', user, call.expires)
+  return false
+end

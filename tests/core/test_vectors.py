@@ -1,0 +1,232 @@
+"""The golden vectors (tests/vectors): current, complete, and what every fold in Python makes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import jsonschema
+import pytest
+from pydantic import BaseModel
+
+import stepwire_gateway
+from sse import Received, View
+from stepwire_cli.attached import ATTACHED_KINDS
+from stepwire_cli.belongings import Belongings
+from stepwire_cli.embedded import EmbeddedServer
+from stepwire_cli.transcript import Transcript
+from stepwire_cli.tree import SessionTree
+from stepwire_core import pieces
+from stepwire_core.connections import connect
+from stepwire_core.cursor import Cursor
+from stepwire_core.documents import Snapshot, TextField
+from stepwire_core.events import Event
+from stepwire_core.kinds import EVENTS, KINDS
+from stepwire_core.log import EventLog
+from stepwire_core.settings import Settings
+from stepwire_core.stored import StoredState
+from stepwire_core.vocabulary import vocabulary, vocabulary_json
+from stepwire_gateway import create_app
+from stepwire_gateway._snapshots import write
+from vectors.record import FOLDER, Recorder, record, vectors, written
+from vectors.stories import STORIES
+
+pytestmark = pytest.mark.anyio
+
+VECTORS = vectors()
+NEWER = "newer_words"
+every_vector = pytest.mark.parametrize("name", VECTORS)
+
+
+@pytest.fixture
+async def log(server: EmbeddedServer, settings: Settings) -> AsyncIterator[EventLog]:
+    redis = connect(server.url)
+    yield EventLog(redis, settings)
+    await redis.aclose()
+
+
+@pytest.fixture(params=STORIES)
+async def recorder(request: pytest.FixtureRequest, log: EventLog) -> Recorder:
+    return await record(log, STORIES[request.param])
+
+
+def lists_of(view: dict[str, Any]) -> dict[str, Any]:
+    return {kind.list_name: view[kind.list_name] for kind in KINDS}
+
+
+# -- the files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_a_log_and_its_reader_make_what_the_file_says(log: EventLog, name: str) -> None:
+    story = STORIES[name]
+    now = written(story, await record(log, story))
+    assert now == (FOLDER / f"{name}.json").read_text(), "if that is meant: make vocabulary"
+
+
+def test_there_is_a_file_for_each_story_and_no_other() -> None:
+    assert set(VECTORS) == set(STORIES)
+
+
+def test_every_event_type_is_in_a_vector() -> None:
+    """A type that is added to the vocabulary must be added to a story: no fold can leave it out."""
+    frames = [frame for vector in VECTORS.values() for frame in vector["frames"]]
+    assert {frame["event"]["type"] for frame in frames} >= set(EVENTS)
+
+
+def test_a_document_of_every_kind_is_in_a_view() -> None:
+    views = [frame["view"] for vector in VECTORS.values() for frame in vector["frames"]]
+    for kind in KINDS:
+        assert any(view[kind.list_name] for view in views), kind.name
+
+
+def test_the_vocabulary_that_is_served_is_that_of_the_table() -> None:
+    path = Path(stepwire_gateway.__file__).parent / "inspector/vocabulary.json"
+    assert path.read_text() == vocabulary_json(), "if that is meant: make vocabulary"
+
+
+def test_a_snapshot_has_a_list_for_every_kind() -> None:
+    for kind in KINDS:
+        assert Snapshot.model_fields[kind.list_name].annotation == list[kind.model]  # type: ignore[name-defined]
+
+
+@every_vector
+def test_events_and_views_keep_to_their_schemas(name: str) -> None:
+    whole = vocabulary()
+    for frame in VECTORS[name]["frames"]:
+        event = frame["event"]
+        if name == NEWER and event["type"] != "snapshot":
+            # Words of a newer version are none of these.
+            continue
+        for value, ref in (
+            (event["data"], whole["events"][event["type"]]["data"]),
+            (frame["view"], {"$ref": "#/$defs/Snapshot"}),
+        ):
+            jsonschema.validate(value, whole | ref)
+
+
+# -- the folds ----------------------------------------------------------------------------------
+
+
+async def test_the_gateway_writes_the_same_snapshot(log: EventLog) -> None:
+    for name, story in STORIES.items():
+        recorder = Recorder(log)
+        await recorder.begin()
+        await story(recorder)
+        stored = await log.read_stored("demo", None)
+        assert isinstance(stored, StoredState)
+        snapshot = b"".join((await write(stored)).parts())
+        assert lists_of(json.loads(snapshot)) == lists_of(recorder.frames[-1]["view"]), name
+        await log.delete("demo")
+
+
+async def test_a_state_that_is_read_in_pieces_is_the_same(recorder: Recorder) -> None:
+    """From every moment on, with all that followed; but where a step was removed, which is said."""
+    for at, state in enumerate(recorder.states):
+        followed = [
+            Event(
+                Cursor.parse(frame["event"]["id"]),
+                frame["event"]["type"],
+                "",
+                json.dumps(frame["event"]["data"], ensure_ascii=False, separators=(",", ":")),
+            )
+            for frame in recorder.frames[at + 1 :]
+        ]
+        folded = dict(state)
+        is_told = pieces.fold(folded, followed)
+        assert is_told == all(event.type != "step.remove" for event in followed)
+        if is_told:
+            assert documents(folded) == documents(recorder.states[-1])
+
+
+def documents(state: dict[bytes, bytes]) -> dict[bytes, tuple[bytes, bytes, Any]]:
+    """The fields of the kinds that this version knows, parsed."""
+    prefixes = {kind.prefix.encode() for kind in KINDS}
+    found = {}
+    for name, value in state.items():
+        if name[:2] in prefixes:
+            order, parent, document = value.split(b" ", 2)
+            found[name] = (order, parent, json.loads(document))
+    return found
+
+
+def frames_of(name: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The events as a client sees them that drops what comes again, and the views after them."""
+    for frame in VECTORS[name]["frames"]:
+        if "again" not in frame:
+            yield copy.deepcopy(frame["event"]), frame["view"]
+
+
+@every_vector
+def test_the_model_of_the_tests_has_the_view(name: str) -> None:
+    view = View()
+    for event, expected in frames_of(name):
+        view.fold(Received(Cursor.parse(event["id"]), event["type"], event["data"], ""))
+        assert view.same_as(expected), event
+        assert str(view.cursor) == expected["cursor"]
+
+
+def view_of(tree: SessionTree) -> dict[str, Any]:
+    """What the terminal has, as the lists of a snapshot."""
+    lists: dict[str, list[BaseModel]] = {
+        "runs": [run.document for run in tree.runs.values()],
+        "steps": [
+            step.document.model_copy(update={name: step.text(name) for name in get_args(TextField)})
+            for step in tree.steps.values()
+        ],
+    }
+    for kind, attached in tree.attached.items():
+        lists[kind.list_name] = list(attached.documents.values())
+    return {
+        name: [document.model_dump(mode="json") for document in found]
+        for name, found in lists.items()
+    }
+
+
+@every_vector
+def test_the_terminal_has_the_view(name: str) -> None:
+    tree, lines = SessionTree(), list[str]()
+    transcript = Transcript(tree, lines.append)
+    for event, expected in frames_of(name):
+        transcript.apply(event["type"], json.dumps(event["data"]))
+        assert view_of(tree) == lists_of(expected), event
+        for id_, step in tree.steps.items():
+            below = [
+                item
+                for kind in ATTACHED_KINDS
+                for item in expected[kind.list_name]
+                if item[kind.parent_field] == id_
+            ]
+            found = [item for items in step.attached.values() for item in items.values()]
+            assert [item.model_dump(mode="json") for item in found] == below
+            assert len(list(Belongings(tree).of(step))) == len(below), "each of them has a line"
+    assert tree.unread.total() == 0
+    assert lines
+
+
+# -- the gateway's document -----------------------------------------------------------------------
+
+
+def test_the_openapi_document_has_every_event_with_the_schema_of_its_data() -> None:
+    document = create_app(Settings()).openapi()
+    schemas = document["components"]["schemas"]
+    for path in (
+        "/v1/sessions/{session_id}/events",
+        "/v1/sessions/{session_id}/runs/{run_id}/events",
+    ):
+        stream = document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]
+        named = {}
+        for frame in stream["itemSchema"]["anyOf"]:
+            properties = frame["properties"]
+            named[properties["event"]["const"]] = properties["data"]["contentSchema"]["$ref"]
+        assert list(named) == list(EVENTS)
+        for type_, ref in named.items():
+            name = ref.removeprefix("#/components/schemas/")
+            assert name == EVENTS[type_].data.__name__
+            assert schemas[name]["properties"]
+    for ref in set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))):
+        assert ref in schemas
