@@ -8,8 +8,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from stepwire_gateway._ending import Bounds
 from stepwire_gateway._feed import WRITE_BYTES
-from stepwire_gateway._requests import Bounds, RequestReader
+from stepwire_gateway._requests import RequestReader
 
 DIRECT: Final = "stepwire.direct"
 """The ASGI extension with which a server hands its connection to a stream, as ``connection``."""

@@ -14,9 +14,9 @@ from stepwire_core.errors import SettingsError
 from stepwire_core.listening import require_address
 from stepwire_core.rights import require_stores
 from stepwire_core.settings import is_loopback
+from stepwire_gateway._ending import Bounds
 from stepwire_gateway._open_files import room_for_connections
 from stepwire_gateway._protocol import Connection
-from stepwire_gateway._requests import Bounds
 from stepwire_gateway.app import create_app
 
 if TYPE_CHECKING:

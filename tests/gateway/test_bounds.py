@@ -20,8 +20,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from stack import Gateway, Stack, wait_until
+from stepwire_gateway._ending import Bounds
 from stepwire_gateway._protocol import Connection
-from stepwire_gateway._requests import CROWDED_ROOM, Bounds
+from stepwire_gateway._requests import CROWDED_ROOM
 from wire import Wire, request
 
 if TYPE_CHECKING:
