@@ -164,4 +164,5 @@ class Ending(HttpToolsProtocol):
         self._abort_in(max(0.0, min(self._linger_idle_s, self._abort_at - self.loop.time())))
 
     def _abort_in(self, delay_s: float) -> None:
+        # Not close: that would first wait until the client has taken all that was written.
         self._timer = self.loop.call_later(delay_s, self.transport.abort)

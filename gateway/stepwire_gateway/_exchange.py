@@ -35,12 +35,16 @@ class Exchange:
             if message["type"] == "http.response.start":
                 self._begin(scope, message)
             elif self._is_plain and message.get("body"):
-                await self._connection.flow.drain()
-                self._connection.transport.write(message["body"])
+                await self._write(message["body"])
                 message = {**message, "body": b""}
             await send(message)
 
         await self._application(scope, receive, adapted)
+
+    async def _write(self, body: bytes) -> None:
+        await self._connection.flow.drain()
+        if not self._connection.transport.is_closing():
+            self._connection.transport.write(body)
 
     def _begin(self, scope: Scope, start: Message) -> None:
         if self.cycle.waiting_for_100_continue:

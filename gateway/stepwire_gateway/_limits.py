@@ -31,7 +31,7 @@ _RATES: Final[dict[Counted, tuple[str, int]]] = {
 
 STREAM_RETRY_S: Final = 5
 _EXITS: Final = "stepwire.exits"
-_ALWAYS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class Limits:
@@ -149,7 +149,7 @@ class Room:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if CROWDED not in scope.get("extensions", ()) or scope["path"] in _ALWAYS:
+        if CROWDED not in scope.get("extensions", ()) or _is_probe(scope):
             await self._app(scope, receive, send)
             return
         accepted = dict(scope["headers"]).get(b"accept", b"")
@@ -160,6 +160,11 @@ class Room:
         else:
             response = problem_response(503, "too_many_connections", what, setting=name)
         await response(scope, receive, send)
+
+
+def _is_probe(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) in _PROBES
 
 
 def exits(request: Request) -> ExitStack:
