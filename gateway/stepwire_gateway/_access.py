@@ -165,8 +165,29 @@ def include(app: FastAPI, *routers: APIRouter) -> None:
                 raise TypeError(
                     f"{route} is not guarded: make its router with route_class=GuardedRoute"
                 )
-        app.include_router(router)
-        app.state.routes = [*getattr(app.state, "routes", ()), *router.routes]
+        for served in (router, _heads(router)):
+            app.include_router(served)
+            app.state.routes = [*getattr(app.state, "routes", ()), *served.routes]
+
+
+def _heads(router: APIRouter) -> APIRouter:
+    """HEAD wherever there is GET (RFC 9110, section 9.1), with the same function.
+
+    The server leaves out the body. The OpenAPI document does not repeat them.
+    """
+    heads = APIRouter(route_class=GuardedRoute)
+    for route in router.routes:
+        if isinstance(route, GuardedRoute) and "GET" in (route.methods or ()):
+            heads.add_api_route(
+                route.path,
+                route.endpoint,
+                methods=["HEAD"],
+                response_model=route.response_model,
+                response_class=route.response_class,
+                status_code=route.status_code,
+                include_in_schema=False,
+            )
+    return heads
 
 
 def describe(app: FastAPI, *, cookie: str, is_open: bool) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stepwire_gateway._problems import problem_response
+from stepwire_gateway._protocol import DIRECT
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,7 +67,9 @@ class BodyLimit:
         limit = self._uploads if _UPLOAD.fullmatch(scope["path"]) else self._usual
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > limit.max_bytes:
-            await self._refuse(limit, scope, receive, send, more=True)
+            # A client that waits for '100 Continue' must not be asked for what is refused.
+            waits = dict(scope["headers"]).get(b"expect", b"").lower() == b"100-continue"
+            await self._refuse(limit, scope, receive, send, more=not waits)
             return
         received, more = 0, True
 
@@ -92,7 +95,10 @@ class BodyLimit:
     async def _refuse(
         self, limit: Limit, scope: Scope, receive: Receive, send: Send, *, more: bool
     ) -> None:
-        # Closed with unread bytes, the connection would be reset, and the answer lost with it.
+        # Closed with unread bytes, the connection would be reset, and the answer lost with it; our
+        # own server sees to that by itself.
+        if DIRECT in scope.get("extensions", ()):
+            more = False
         drained = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):

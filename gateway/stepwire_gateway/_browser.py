@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.settings import is_loopback, listed
+from fastapi.middleware.cors import CORSMiddleware
+
+from stepwire_core.settings import is_loopback, listed, normal_origin
 
 if TYPE_CHECKING:
     from fastapi import Request
+    from starlette.types import ASGIApp
 
     from stepwire_core.settings import Settings
 
@@ -19,6 +22,35 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST: Final = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?\Z", re.ASCII)
 
 
+class Cors(CORSMiddleware):
+    """Compares origins as browsers do: whatever their case, with or without the default port.
+
+    Any header may be sent: what pages of these origins may do is said by their tokens, and tracing
+    libraries add headers of their own (``traceparent``, ``baggage``).
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        origins = {normal_origin(origin) or "" for origin in listed(settings.cors_origins)}
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("*",),
+            allow_credentials=True,
+            expose_headers=(
+                *("Location", "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"),
+                *("Retry-After", "WWW-Authenticate"),
+            ),
+        )
+
+        # Chromium asks for it from a public page to a private address. Starlette before 0.51 has no
+        # such argument, and does not look at the question.
+        self.allow_private_network = True
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        return super().is_allowed_origin(normal_origin(origin) or "")
+
+
 class Browsers:
     """Tells requests that a page of ours makes from those that a stranger's page makes.
 
@@ -27,7 +59,7 @@ class Browsers:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._origins = frozenset(listed(settings.cors_origins))
+        self._origins = frozenset(map(normal_origin, listed(settings.cors_origins)))
         self._hosts = frozenset(host.lower() for host in listed(settings.auth_open_hosts))
         self._may_listen_anywhere = settings.auth_open
 
@@ -37,8 +69,8 @@ class Browsers:
             return True
         if request.headers.get("sec-fetch-site") in ("same-origin", "none"):
             return True
-        origin = request.headers.get("origin")
-        own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        origin = normal_origin(request.headers.get("origin", ""))
+        own = normal_origin(f"{request.url.scheme}://{request.headers.get('host', '')}")
         return origin is not None and (origin == own or origin in self._origins)
 
     def acts_for_another_site(self, request: Request) -> bool:

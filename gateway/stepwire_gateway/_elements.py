@@ -90,7 +90,6 @@ async def upload_element(
     return element
 
 
-@router.head("/{id}", include_in_schema=False)
 @router.get(
     "/{id}",
     response_class=Response,

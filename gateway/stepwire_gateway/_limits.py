@@ -9,6 +9,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, Literal
 
 from stepwire_core.errors import LimitExceeded
+from stepwire_gateway._exchange import CROWDED
+from stepwire_gateway._problems import problem_response, try_again_response
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -29,6 +31,7 @@ _RATES: Final[dict[Counted, tuple[str, int]]] = {
 
 STREAM_RETRY_S: Final = 5
 _EXITS: Final = "stepwire.exits"
+_PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class Limits:
@@ -133,6 +136,35 @@ class Exits:
         with ExitStack() as stack:
             scope[_EXITS] = stack
             await self._app(scope, receive, send)
+
+
+class Room:
+    """Answers 503 to a request on a connection that is one too many.
+
+    Probes and metrics pass: an orchestrator would end a full gateway, and all of its streams. An
+    EventSource is told to come again, since it gives up for good on 503.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if CROWDED not in scope.get("extensions", ()) or _is_probe(scope):
+            await self._app(scope, receive, send)
+            return
+        accepted = dict(scope["headers"]).get(b"accept", b"")
+        name = "STEPWIRE_MAX_CONNECTIONS"
+        what = f"this gateway has all the connections that it may have ({name})"
+        if b"text/event-stream" in accepted:
+            response = try_again_response(LimitExceeded(what, name, STREAM_RETRY_S))
+        else:
+            response = problem_response(503, "too_many_connections", what, setting=name)
+        await response(scope, receive, send)
+
+
+def _is_probe(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) in _PROBES
 
 
 def exits(request: Request) -> ExitStack:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with what event streams need beyond ASGI."""
+"""A client's connection, with what event streams need beyond ASGI."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from stepwire_gateway._ending import Bounds
 from stepwire_gateway._feed import WRITE_BYTES
+from stepwire_gateway._requests import RequestReader
 
 DIRECT: Final = "stepwire.direct"
 """The ASGI extension with which a server hands its connection to a stream, as ``connection``."""
 
+_MAX_INT: Final = 2**31 - 1
 
-class Connection(HttpToolsProtocol):
+
+class Connection(RequestReader):
     """One client's connection. A stream that has begun its response writes the body to it directly.
 
     An ASGI ``send`` is a chain of coroutines, and needs a task to call it: for small events that is
     most of what they cost. uvicorn's own state is left as it is, so the response ends with an ASGI
     ``send`` as usual.
 
-    A client that takes no byte for ``send_timeout_s`` of what waits for it, be it a stream or any
+    A client that takes no byte for the send timeout of what waits for it, be it a stream or any
     other answer, is cut off by aborting: uvicorn only closes, which first waits until the client
-    has taken all that was written: for ever, if it takes nothing.
+    has taken all that was written: for ever, if it takes nothing. Of a client that has vanished the
+    kernel would believe for a quarter of an hour that it may come back (``TCP_USER_TIMEOUT``).
     """
-
-    send_timeout_s = 30.0
 
     is_full = False
     """Whether so much waits for the client that nothing should be added."""
@@ -38,19 +39,24 @@ class Connection(HttpToolsProtocol):
     _stuck: asyncio.TimerHandle | None = None
 
     @classmethod
-    def with_timeout(cls, send_timeout_s: float) -> type[Connection]:
+    def within(cls, bounds: Bounds) -> type[Connection]:
         """The class that a server makes its connections of."""
-        return type(cls.__name__, (cls,), {"send_timeout_s": send_timeout_s})
+        return type(cls.__name__, (cls,), {"bounds": bounds})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         connection = transport.get_extra_info("socket")
-        if connection.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        if connection.family == socket.AF_UNIX:
+            return
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # The kernel would take megabytes for each of them before we see that it is stuck.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, WRITE_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            timeout_ms = min(max(1, int(self.bounds.send_timeout_s * 1000)), _MAX_INT)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
 
     def on_headers_complete(self) -> None:
-        self.scope["extensions"] = {DIRECT: {"connection": self}}
+        self.scope.setdefault("extensions", {})[DIRECT] = {"connection": self}
         super().on_headers_complete()
 
     # -- for the stream whose response has begun -------------------------------------------------
@@ -76,7 +82,7 @@ class Connection(HttpToolsProtocol):
     def write(self, body: bytes) -> None:
         """Send a piece of the body, never empty; dropped if the client is gone."""
         if not self.transport.is_closing():
-            self.transport.write(_chunk(body))
+            self.transport.write(_chunk(body) if self.is_chunked else body)
 
     # -- what the transport says -----------------------------------------------------------------
 
@@ -99,7 +105,7 @@ class Connection(HttpToolsProtocol):
 
     def _watch(self) -> None:
         waits = self.transport.get_write_buffer_size()
-        self._stuck = self.loop.call_later(self.send_timeout_s, self._look, waits)
+        self._stuck = self.loop.call_later(self.bounds.send_timeout_s, self._look, waits)
 
     def _unwatch(self) -> None:
         if self._stuck is not None:

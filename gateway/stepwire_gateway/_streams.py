@@ -50,10 +50,9 @@ _PING_BYTES: Final = _PING.encode()
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Connection": "keep-alive",
     "X-Accel-Buffering": "no",
 }
-"""Those of sse-starlette."""
+"""Those of sse-starlette, but ``Connection``, which is the server's (RFC 9113, 8.2.2)."""
 
 _MARKS_PER_LOG: Final = 4
 """Of a filtered stream, the cursor is never further behind than this part of the log."""
@@ -200,7 +199,11 @@ class _EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = scope.get("extensions", {}).get(DIRECT)
         try:
-            if direct is None or scope["method"] == "HEAD":
+            if scope["method"] == "HEAD":
+                # RFC 9110, 9.3.2: the headers of a stream that is not opened.
+                await self._begin(send)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            elif direct is None:
                 response = EventSourceResponse(
                     self._pieces,
                     sep="\n",
@@ -208,6 +211,7 @@ class _EventStream(StreamingResponse):
                     ping_message_factory=lambda: _PING,
                     send_timeout=self._settings.send_timeout_s,
                 )
+                del response.headers["Connection"]
                 await response(scope, receive, send)
             else:
                 await self._write_to(direct["connection"], send)
@@ -218,7 +222,7 @@ class _EventStream(StreamingResponse):
             # Here too: an iterator that was never begun has no end.
             await self._reading.aclose()
 
-    async def _write_to(self, connection: Connection, send: Send) -> None:
+    async def _begin(self, send: Send) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -226,6 +230,9 @@ class _EventStream(StreamingResponse):
                 "headers": self.raw_headers,
             }
         )
+
+    async def _write_to(self, connection: Connection, send: Send) -> None:
+        await self._begin(send)
         self._connection = connection
         connection.begin_stream(
             on_lost=self._reading.stop,

@@ -6,16 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import as_file, files
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from stepwire_core.errors import StepwireError
 from stepwire_core.objects import Objects
-from stepwire_core.settings import Settings, listed, load_settings
+from stepwire_core.settings import Settings, load_settings
 from stepwire_core.supervision import stop_process
 from stepwire_gateway import (
     _access,
@@ -30,22 +29,10 @@ from stepwire_gateway import (
     _tokens,
 )
 from stepwire_gateway._body_limit import BodyLimit
-from stepwire_gateway._limits import Exits
+from stepwire_gateway._browser import Cors
+from stepwire_gateway._limits import Exits, Room
 from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
-
-_CORS: Final[dict[str, Any]] = {
-    "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-    "allow_headers": [
-        *("Authorization", "Content-Type", "Last-Event-ID"),
-        *("Range", "If-Range", "If-None-Match"),
-    ],
-    "allow_credentials": True,
-    "expose_headers": [
-        *("Location", "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"),
-        *("Retry-After", "WWW-Authenticate"),
-    ],
-}
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
@@ -93,6 +80,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # The interactive pages load their scripts from elsewhere; the document itself is served.
         docs_url=None,
         redoc_url=None,
+        # A redirect would name the scheme and host that we see, not those that the client uses.
+        redirect_slashes=False,
         responses=_PROBLEMS,
     )
     app.add_middleware(BodyLimit, settings=settings)
@@ -101,8 +90,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.refusals = _problems.Refusals()
     _problems.install(app)
     app.add_middleware(Exits)
-    if origins := listed(settings.cors_origins):
-        app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
+    app.add_middleware(Room)
+    if settings.cors_origins is not None:
+        app.add_middleware(Cors, settings=settings)
     # Added last, it is the outermost.
     app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
     parts = (_sessions, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)

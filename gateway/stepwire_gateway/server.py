@@ -14,6 +14,8 @@ from stepwire_core.errors import SettingsError
 from stepwire_core.listening import require_address
 from stepwire_core.rights import require_stores
 from stepwire_core.settings import is_loopback
+from stepwire_gateway._ending import Bounds
+from stepwire_gateway._open_files import room_for_connections
 from stepwire_gateway._protocol import Connection
 from stepwire_gateway.app import create_app
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from stepwire_core.settings import Settings
 
 DRAIN_SHARE: Final = 0.5
-"""The part of the grace time over which open streams are closed."""
+"""The part of the grace time over which open streams are closed, and bodies may still arrive."""
 
 
 def run_gateway(settings: Settings) -> None:
@@ -47,11 +49,14 @@ def run_gateway(settings: Settings) -> None:
         # uvicorn raises the signal again once it has shut down in order: that is no failure.
         signal.signal(number, _ignore)
     app = create_app(settings)
+    drain_s = settings.grace_s * DRAIN_SHARE
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=Connection.with_timeout(settings.send_timeout_s),
+        http=Connection.within(_bounds(settings, app, drain_s)),
+        # There are none here: asked for one, we answer as if it had not been asked for.
+        ws="none",
         timeout_graceful_shutdown=max(1, int(settings.grace_s)),
         access_log=False,
         log_config=None,
@@ -59,9 +64,22 @@ def run_gateway(settings: Settings) -> None:
         # deployment.
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS"),
     )
-    _Server(config, app, settings.grace_s * DRAIN_SHARE).run()
+    _Server(config, app, drain_s).run()
     if app.state.failure is not None:
         raise app.state.failure
+
+
+def _bounds(settings: Settings, app: FastAPI, drain_s: float) -> Bounds:
+    return Bounds(
+        headers_timeout_s=settings.headers_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        keep_alive_s=settings.keep_alive_s,
+        send_timeout_s=settings.send_timeout_s,
+        drain_s=drain_s,
+        max_header_bytes=settings.max_header_bytes,
+        max_connections=room_for_connections(settings),
+        refusals=app.state.refusals,
+    )
 
 
 def _refuse_strangers(settings: Settings) -> None:

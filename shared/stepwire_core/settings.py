@@ -68,13 +68,10 @@ def _jwks_url(value: str) -> str:
 
 
 def _origins(value: str) -> str:
-    if not all(
-        re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", origin)
-        for origin in listed(value)
-    ):
+    if any(normal_origin(origin) is None for origin in listed(value)):
         raise ValueError(
-            "must be origins as browsers send them, with commas between: "
-            "https://app.example, http://localhost:3000 (lower case, no path, no *)"
+            "must be origins, with commas between: https://app.example, http://localhost:3000 "
+            "(no path, no *)"
         )
     return value
 
@@ -95,6 +92,26 @@ def listed(value: str | SecretStr | None) -> tuple[str, ...]:
     if text is None:
         return ()
     return tuple(part.strip() for part in text.split(","))
+
+
+_ORIGIN: Final = re.compile(
+    r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE | re.ASCII
+)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def normal_origin(text: str) -> str | None:
+    """An origin as browsers write it, or None if this is none (RFC 6454, 4 and 6.1).
+
+    Scheme and host are in lower case, and the scheme's default port is left out.
+    """
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        return None
+    scheme, host, port = match[1].lower(), match[2].lower(), match[3]
+    if port is None or int(port) == _DEFAULT_PORTS[scheme]:
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{int(port)}"
 
 
 def is_loopback(host: str) -> bool:
@@ -274,6 +291,32 @@ class Settings(BaseSettings):
     send_timeout_s: float = Field(
         default=30.0, gt=0, description="A client that takes no byte for this long is cut off."
     )
+    keep_alive_s: float = Field(
+        default=75.0,
+        gt=0,
+        description="A connection without a request is closed after this long.",
+    )
+    headers_timeout_s: float = Field(
+        default=20.0,
+        gt=0,
+        description="The headers of a request must be complete after this long, else 408.",
+    )
+    body_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="A body that brings under 500 bytes/s for this long is answered with 408.",
+    )
+    max_header_bytes: int = Field(
+        default=32 * 1024,
+        ge=1024,
+        le=1024 * 1024,
+        description="A longer address is answered with 414, more bytes of headers with 431.",
+    )
+    max_connections: int | None = Field(
+        default=None,
+        ge=1,
+        description="Connections of one gateway process; by default 1,000 more than its streams.",
+    )
     tail_check_s: float = Field(
         default=3.0, gt=0, description="How often the gateway checks that it missed nothing."
     )
@@ -361,6 +404,10 @@ class Settings(BaseSettings):
     def has_auth(self) -> bool:
         """Whether callers must say who they are."""
         return bool(self.auth_secrets or self.auth_jwks_url or self.api_keys)
+
+    @property
+    def effective_max_connections(self) -> int:
+        return self.max_connections or self.max_streams + 1_000
 
     @property
     def effective_queue_url(self) -> str:

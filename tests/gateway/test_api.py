@@ -244,8 +244,8 @@ def test_unknown_paths_and_methods_are_problems_too(gateway: Gateway) -> None:
     nothing = assert_problem(gateway.client.get("/v2/nothing"), 404, "not_found")
     assert nothing["detail"].startswith("there is nothing at /v2/nothing;")
     for path, allowed in (
-        ("/healthz", "GET"),
-        ("/v1/sessions/some", "DELETE, GET"),
+        ("/healthz", "GET, HEAD"),
+        ("/v1/sessions/some", "DELETE, GET, HEAD"),
         ("/inspector/main.js", "GET, HEAD"),
     ):
         response = gateway.client.put(path)

@@ -106,6 +106,66 @@ def test_a_page_of_a_given_origin_may_ask_for_what_the_protocol_has(
     assert "access-control-allow-origin" not in refused.headers
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "traceparent,tracestate,baggage",
+        "Cache-Control, Pragma, Idempotency-Key",
+        "x-request-id,x-csrf-token,sentry-trace,if-match",
+    ],
+)
+def test_a_page_of_a_given_origin_may_send_any_header(gateway: Gateway, asked: str) -> None:
+    """Tracing libraries, caches and proxies of a page add headers that no list has all of."""
+    headers = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+        # Chromium, for a public page and a private address.
+        "Access-Control-Request-Private-Network": "true",
+    }
+    path = "/v1/sessions/x/messages"
+    answer = gateway.client.options(path, headers=headers | {"Origin": APP_ORIGIN})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-headers"] == asked
+    assert answer.headers["access-control-allow-private-network"] == "true"
+    assert answer.headers["access-control-allow-origin"] == APP_ORIGIN
+    refused = gateway.client.options(path, headers=headers | {"Origin": STRANGER})
+    assert "access-control-allow-origin" not in refused.headers
+
+
+@pytest.mark.parametrize("allowed", ["https://App.Example:443", "https://app.example"])
+def test_an_origin_is_the_same_in_capitals_and_with_its_default_port(
+    shared_stack: Stack, allowed: str
+) -> None:
+    """RFC 6454, sections 4 and 6.1."""
+    gateway = shared_stack.gateway(
+        port=None, STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_CORS_ORIGINS=allowed
+    )
+    for origin in ("https://app.example", "https://app.example:443", "HTTPS://APP.example"):
+        answer = post(gateway, cookie() | {"Origin": origin})
+        assert answer.status_code == 201
+        assert answer.headers["access-control-allow-origin"] == origin
+    for origin in ("https://app.example:80", "http://app.example", "https://app.example:4430"):
+        assert_cross_site(post(gateway, cookie() | {"Origin": origin}))
+    # Behind a proxy that names the port: browsers leave it out of Origin, and not out of Host.
+    for scheme, host, origin in (
+        ("http", "box.example:80", "http://box.example"),
+        ("http", "Box.Example", "http://box.example"),
+        ("https", "box.example:443", "https://box.example"),
+        ("https", "box.example", "https://box.example:443"),
+        ("http", "[::1]:80", "http://[::1]"),
+    ):
+        own = {"Host": host, "X-Forwarded-Proto": scheme, "Origin": origin}
+        assert post(gateway, cookie() | own).status_code == 201, own
+    for scheme, host, origin in (
+        ("http", "box.example:443", "http://box.example"),
+        ("http", "", "http://"),
+        ("http", "box.example", "http://box.example/"),
+        ("http", "box.example", "null"),
+    ):
+        foreign = {"Host": host, "X-Forwarded-Proto": scheme, "Origin": origin}
+        assert_cross_site(post(gateway, cookie() | foreign))
+
+
 def test_without_authentication_a_page_of_a_stranger_can_write_nothing(
     open_gateway: Gateway,
 ) -> None:
@@ -214,7 +274,7 @@ def test_it_does_when_it_is_told_to_or_has_authentication(
 
 
 @pytest.mark.parametrize(
-    "value", ["*", "app.example", "https://app.example/", "https://App.example", "null", ""]
+    "value", ["*", "app.example", "https://app.example/", "https://app.example:", "null", ""]
 )
 def test_origins_of_another_form_end_the_process(stack: Stack, value: str) -> None:
     child = processes.gateway(
