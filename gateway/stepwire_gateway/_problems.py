@@ -150,7 +150,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StepwireError, _on_stepwire_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 def _on_stepwire_error(_request: Request, error: Exception) -> Response:
@@ -216,8 +215,3 @@ def _methods(request: Request) -> list[str]:
     routes = [r for r in request.app.state.routes if r.matches(request.scope)[0] != Match.NONE]
     # The other paths are those of files.
     return sorted({method for route in routes for method in route.methods} or {"GET", "HEAD"})
-
-
-def _on_unexpected(_request: Request, error: Exception) -> Response:
-    logger.error("request failed", exc_info=error)
-    return problem_response(500, "internal_error", "something went wrong here; it has been logged")

@@ -33,6 +33,7 @@ from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._limits import Exits
 from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
+from stepwire_gateway._unexpected import Unexpected
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
@@ -101,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.refusals = _problems.Refusals()
     _problems.install(app)
     app.add_middleware(Exits)
+    app.add_middleware(Unexpected)
     if origins := listed(settings.cors_origins):
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
     # Added last, it is the outermost.
