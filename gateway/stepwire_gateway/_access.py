@@ -20,6 +20,7 @@ from stepwire_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from stepwire_gateway._bodies import require_unpacked
 from stepwire_gateway._caller import Caller, Right
 from stepwire_gateway._limits import Counted, Limits, exits
 from stepwire_gateway._problems import try_again_response
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MARK: Final = "__stepwire_need__"
-_IN_DOCUMENT: Final = "x-right"
+IN_DOCUMENT: Final = "x-right"
+"""What the OpenAPI document calls the right that an operation needs."""
 
 _LATER: Final = (KeysUnavailable, LimitExceeded, StoreRefused, StoreUnavailable)
 """After these a stream may be asked for again."""
@@ -103,12 +105,16 @@ class GuardedRoute(APIRoute):
         self.need = need
         if need.right is not None:
             options["openapi_extra"] = (options.get("openapi_extra") or {}) | {
-                _IN_DOCUMENT: need.right
+                IN_DOCUMENT: need.right
             }
+        if options.get("operation_id") is None:
+            options["operation_id"] = _camel_case(endpoint.__name__)
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
+
+        takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
 
         async def guarded(request: Request) -> Response:
             if self.need.right is not None:
@@ -118,12 +124,21 @@ class GuardedRoute(APIRoute):
                     if self.need.stream:
                         return try_again_response(error)
                     raise
+            if takes_body:
+                require_unpacked(request)
             response = await answer(request)
             # Whoever may read it may; a cache on the way does not know who that is.
             response.headers.setdefault("Cache-Control", "no-store")
             return response
 
         return guarded
+
+
+def _camel_case(name: str) -> str:
+    """``read_session`` as ``readSession``, which generated clients make of it what their language
+    likes."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 async def _let_in(request: Request, need: Need) -> Caller:
@@ -167,34 +182,6 @@ def include(app: FastAPI, *routers: APIRouter) -> None:
                 )
         app.include_router(router)
         app.state.routes = [*getattr(app.state, "routes", ()), *router.routes]
-
-
-def describe(app: FastAPI, *, cookie: str, is_open: bool) -> None:
-    """Say in the OpenAPI document how callers show who they are, where they must."""
-    make = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = make()
-            if not is_open:
-                _describe_security(document, cookie)
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def _describe_security(document: dict[str, Any], cookie: str) -> None:
-    document.setdefault("components", {})["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "A token, or an API key."},
-        "cookie": {"type": "apiKey", "in": "cookie", "name": cookie},
-    }
-    for path in document["paths"].values():
-        for operation in path.values():
-            right = operation.get(_IN_DOCUMENT)
-            if right is not None:
-                schemes = ("bearer",) if right == "api_key" else ("bearer", "cookie")
-                operation["security"] = [{scheme: []} for scheme in schemes]
 
 
 async def _caller(request: Request) -> Caller:

@@ -20,6 +20,7 @@ from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.events import EVENT_TYPES
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._feed import WRITE_BYTES
+from stepwire_gateway._operations import may
 from stepwire_gateway._problems import try_again_response
 from stepwire_gateway._protocol import DIRECT
 from stepwire_gateway._selection import Selection, parse_types
@@ -62,7 +63,7 @@ _ANY_TYPE: Final = "|".join(map(re.escape, EVENT_TYPES))
 _CURSOR_FORM: Final[dict[str, Any]] = {"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"}
 
 LastEventId = Annotated[
-    str,
+    str | None,
     Header(
         alias="Last-Event-ID",
         description="Wins over `after`: browsers send it.",
@@ -70,7 +71,7 @@ LastEventId = Annotated[
     ),
 ]
 After = Annotated[
-    str,
+    str | None,
     Query(
         description="The cursor to go on from, as `<epoch>-<seq>`.", json_schema_extra=_CURSOR_FORM
     ),
@@ -85,18 +86,23 @@ Types = Annotated[
 ]
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "The stream."}
+    200: {
+        "content": {"text/event-stream": {}},
+        "description": "The stream, of events as `SessionEvent`. An empty one, in which a comment "
+        "says why, is to be asked for again.",
+    },
+    **may(400),
 }
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=_SSE)
 @needs("read", stream=True, counts="reads")
-async def session_events(
+async def stream_session_events(
     services: ServicesDep,
     session_id: SessionId,
     caller: CallerDep,
-    last_event_id: LastEventId = "",
-    after: After = "",
+    last_event_id: LastEventId = None,
+    after: After = None,
     types: Types = None,
 ) -> Response:
     """A session's events, live; first what the cursor has missed, or a snapshot."""
@@ -115,13 +121,13 @@ async def session_events(
     responses={**_SSE, 204: {"description": "The run is over, and the cursor is behind its end."}},
 )
 @needs("read", stream=True, counts="reads")
-async def run_events(
+async def stream_run_events(
     services: ServicesDep,
     session_id: SessionId,
     run_id: RunId,
     caller: CallerDep,
-    last_event_id: LastEventId = "",
-    after: After = "",
+    last_event_id: LastEventId = None,
+    after: After = None,
     types: Types = None,
 ) -> Response:
     """One run's events, live; the stream ends with the run."""
@@ -138,7 +144,7 @@ async def run_events(
     return _EventStream(reading, services, caller, selection)
 
 
-def _cursor(last_event_id: str, after: str) -> Cursor | None:
+def _cursor(last_event_id: str | None, after: str | None) -> Cursor | None:
     text = last_event_id or after
     return Cursor.parse(text) if text else None
 

@@ -38,14 +38,10 @@ class Unexpected:
 
         try:
             await self._app(scope, receive, noted)
-        except Exception as error:
+        except Exception:
             if has_begun or scope["type"] != "http":
                 raise
             route = getattr(scope.get("route"), "path", None)
-            logger.error(
-                "request failed",
-                exc_info=error,
-                extra={"method": scope["method"], "route": route},
-            )
+            logger.exception("request failed", extra={"method": scope["method"], "route": route})
             detail = "something went wrong here; it has been logged"
             await problem_response(500, "internal_error", detail)(scope, receive, send)

@@ -20,25 +20,26 @@ from stepwire_core.supervision import stop_process
 from stepwire_gateway import (
     _access,
     _asks,
+    _document,
     _elements,
     _feedback,
     _health,
     _metrics,
     _problems,
+    _runs,
     _sessions,
     _streams,
     _tokens,
 )
 from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._limits import Exits
-from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
 from stepwire_gateway._unexpected import Unexpected
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": [
-        *("Authorization", "Content-Type", "Last-Event-ID"),
+        *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"),
         *("Range", "If-Range", "If-None-Match"),
     ],
     "allow_credentials": True,
@@ -46,21 +47,6 @@ _CORS: Final[dict[str, Any]] = {
         *("Location", "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"),
         *("Retry-After", "WWW-Authenticate"),
     ],
-}
-
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
-    for status, what in {
-        400: "The cursor is malformed.",
-        401: "There is no token, or none that is valid.",
-        403: "The token does not open this, or another site's page sends it.",
-        404: "There is no such session, run, step, element or ask.",
-        409: "The id stands for something else, or what is asked for is over.",
-        413: "The body, or the message in it, is too large.",
-        422: "The request does not have the shape asked for.",
-        429: "There were too many; `Retry-After` says when to try again.",
-        503: "Redis does not answer.",
-    }.items()
 }
 
 
@@ -94,7 +80,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # The interactive pages load their scripts from elsewhere; the document itself is served.
         docs_url=None,
         redoc_url=None,
-        responses=_PROBLEMS,
     )
     app.add_middleware(BodyLimit, settings=settings)
     app.state.failure = None
@@ -107,9 +92,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
     # Added last, it is the outermost.
     app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
-    parts = (_sessions, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
+    parts = (_sessions, _runs, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
     _access.include(app, *(part.router for part in parts))
-    _access.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
+    _document.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)
     return app
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from unittest.mock import patch
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from stepwire_cli.main import main
 from stepwire_core.settings import Settings
-from stepwire_gateway import create_app, server
+from stepwire_gateway import create_app
 from stepwire_gateway._access import GuardedRoute, include, needs_nothing
 
 router = APIRouter(prefix="/fails", route_class=GuardedRoute)
@@ -38,5 +39,5 @@ def with_faults(settings: Settings) -> FastAPI:
 
 
 if __name__ == "__main__":
-    server.create_app = with_faults
-    main()
+    with patch("stepwire_gateway.server.create_app", with_faults):
+        main()

@@ -1,0 +1,165 @@
+"""The OpenAPI document, with what routes need and what events carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic.json_schema import models_json_schema
+
+from stepwire_core.documents import (
+    AskDocument,
+    ElementDocument,
+    FeedbackDocument,
+    RunDocument,
+    Snapshot,
+    StepDocument,
+)
+from stepwire_gateway._access import IN_DOCUMENT, GuardedRoute
+from stepwire_gateway._bodies import Removed, TextDelta
+from stepwire_gateway._idempotency import HEADER
+from stepwire_gateway._operations import may
+from stepwire_gateway._problems import Problem
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from pydantic import BaseModel
+
+EVENTS: Final[dict[str, type[BaseModel]]] = {
+    "run.start": RunDocument,
+    "step.start": StepDocument,
+    "step.delta": TextDelta,
+    "step.update": StepDocument,
+    "step.end": StepDocument,
+    "step.remove": Removed,
+    "element.add": ElementDocument,
+    "element.remove": Removed,
+    "ask": AskDocument,
+    "ask.end": AskDocument,
+    "feedback": FeedbackDocument,
+    "run.end": RunDocument,
+    "snapshot": Snapshot,
+}
+"""What the ``data`` of an event is."""
+
+_REF: Final = "#/components/schemas/"
+_EVENT: Final = "SessionEvent"
+
+_SECURITY: Final = "securitySchemes"
+
+
+def describe(app: FastAPI, *, cookie: str, is_open: bool) -> None:
+    """Complete the document that FastAPI makes of its routes."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = make()
+            _add_schemas(document)
+            for route, operation in _operations(app.state.routes, document):
+                _describe(route, operation, is_open=is_open)
+            if not is_open:
+                document["components"][_SECURITY] = _security(cookie)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _operations(
+    routes: Iterable[GuardedRoute], document: dict[str, Any]
+) -> Iterator[tuple[GuardedRoute, dict[str, Any]]]:
+    for route in routes:
+        for method in route.methods or ():
+            operation = document["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is not None:
+                yield route, operation
+
+
+def _describe(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) -> None:
+    responses = operation["responses"]
+    if "HTTPValidationError" in str(responses.get("422")):
+        # FastAPI's own; ours are problems.
+        del responses["422"]
+    for status, response in may(*_statuses(route, operation, is_open=is_open)).items():
+        responses.setdefault(str(status), response)
+    operation["responses"] = dict(sorted(responses.items()))
+    if not is_open and (right := operation.get(IN_DOCUMENT)) is not None:
+        schemes = ("bearer",) if right == "api_key" else ("bearer", "cookie")
+        operation["security"] = [{scheme: []} for scheme in schemes]
+
+
+def _statuses(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) -> Iterator[int]:
+    """The problems that follow from what a route needs."""
+    need, in_session = route.need, "{session_id}" in route.path
+    yield 500
+    if need.right is not None:
+        yield 403
+        if not is_open:
+            yield 401
+        # A stream is then answered with an empty 200.
+        if not need.stream and (not is_open or in_session or need.session == "body"):
+            yield 503
+    if in_session:
+        yield 404
+    if need.counts is not None and not need.stream:
+        yield 429
+    if "requestBody" in operation:
+        yield from (413, 415)
+    # Any text does for the headers, but for one.
+    given = ["requestBody"] * ("requestBody" in operation) + [
+        parameter["name"]
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "query" or parameter["name"] == HEADER
+    ]
+    if given:
+        yield 422
+
+
+def _add_schemas(document: dict[str, Any]) -> None:
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    models: set[type[BaseModel]] = {*EVENTS.values(), Problem}
+    _, found = models_json_schema(
+        [(model, "serialization") for model in sorted(models, key=str)],
+        ref_template=_REF + "{model}",
+    )
+    for name, schema in found["$defs"].items():
+        schemas.setdefault(name, schema)
+    for type_, model in EVENTS.items():
+        schemas[_name(type_)] = _event(type_, model.__name__)
+    schemas[_EVENT] = {
+        "title": _EVENT,
+        "description": "An event of a stream, by its three fields; `data` is JSON on the wire.",
+        "oneOf": [{"$ref": _REF + _name(type_)} for type_ in EVENTS],
+        "discriminator": {
+            "propertyName": "event",
+            "mapping": {type_: _REF + _name(type_) for type_ in EVENTS},
+        },
+    }
+
+
+def _name(type_: str) -> str:
+    """``step.delta`` as ``StepDeltaEvent``."""
+    return "".join(part.capitalize() for part in type_.split(".")) + "Event"
+
+
+def _event(type_: str, model: str) -> dict[str, Any]:
+    return {
+        "title": _name(type_),
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "The cursor."},
+            "event": {"type": "string", "const": type_},
+            "data": {"$ref": _REF + model},
+        },
+        "required": ["id", "event", "data"],
+    }
+
+
+def _security(cookie: str) -> dict[str, Any]:
+    return {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "A token, or an API key."},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": cookie},
+    }
