@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MARK: Final = "__stepwire_need__"
-IN_DOCUMENT: Final = "x-right"
-"""What the OpenAPI document calls the right that an operation needs."""
+_IN_DOCUMENT: Final = "x-right"
 
 _LATER: Final = (KeysUnavailable, LimitExceeded, StoreRefused, StoreUnavailable)
 """After these a stream may be asked for again."""
@@ -105,7 +104,7 @@ class GuardedRoute(APIRoute):
         self.need = need
         if need.right is not None:
             options["openapi_extra"] = (options.get("openapi_extra") or {}) | {
-                IN_DOCUMENT: need.right
+                _IN_DOCUMENT: need.right
             }
         if options.get("operation_id") is None:
             options["operation_id"] = _camel_case(endpoint.__name__)

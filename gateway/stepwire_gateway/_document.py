@@ -15,7 +15,7 @@ from stepwire_core.documents import (
     Snapshot,
     StepDocument,
 )
-from stepwire_gateway._access import IN_DOCUMENT, GuardedRoute
+from stepwire_gateway._access import GuardedRoute
 from stepwire_gateway._bodies import Removed, TextDelta
 from stepwire_gateway._idempotency import HEADER
 from stepwire_gateway._operations import may
@@ -45,7 +45,8 @@ EVENTS: Final[dict[str, type[BaseModel]]] = {
 _REF: Final = "#/components/schemas/"
 _EVENT: Final = "SessionEvent"
 
-_SECURITY: Final = "securitySchemes"
+_USUAL: Final = ("bearer", "cookie")
+_SCHEMES: Final = {None: (), "api_key": ("bearer",)}
 
 
 def describe(app: FastAPI, *, cookie: str, is_open: bool) -> None:
@@ -59,7 +60,7 @@ def describe(app: FastAPI, *, cookie: str, is_open: bool) -> None:
             for route, operation in _operations(app.state.routes, document):
                 _describe(route, operation, is_open=is_open)
             if not is_open:
-                document["components"][_SECURITY] = _security(cookie)
+                document["components"]["securitySchemes"] = _security(cookie)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -84,9 +85,8 @@ def _describe(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) 
     for status, response in may(*_statuses(route, operation, is_open=is_open)).items():
         responses.setdefault(str(status), response)
     operation["responses"] = dict(sorted(responses.items()))
-    if not is_open and (right := operation.get(IN_DOCUMENT)) is not None:
-        schemes = ("bearer",) if right == "api_key" else ("bearer", "cookie")
-        operation["security"] = [{scheme: []} for scheme in schemes]
+    if not is_open:
+        operation["security"] = [{scheme: []} for scheme in _SCHEMES.get(route.need.right, _USUAL)]
 
 
 def _statuses(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) -> Iterator[int]:

@@ -33,7 +33,7 @@ from stepwire_gateway._idempotency import IdempotencyDep
 from stepwire_gateway._operations import ETAG, LOCATION, may
 from stepwire_gateway._problems import problem_response
 from stepwire_gateway._ranges import Unsatisfiable, etag_matches, requested_span
-from stepwire_gateway._served import served
+from stepwire_gateway._served import DOWNLOADS, INLINE, served
 from stepwire_gateway._services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ _RAW_BODY: Final[dict[str, Any]] = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-_ANY_TYPE: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+_TYPES: Final = dict.fromkeys((media_types.UNKNOWN, *sorted(INLINE | DOWNLOADS)), _BINARY)
 
 
 @router.post(
@@ -95,9 +96,9 @@ async def upload_element(
     "/{id}",
     response_class=Response,
     responses={
-        200: {"content": _ANY_TYPE, "description": "The bytes.", "headers": ETAG},
+        200: {"content": _TYPES, "description": "The bytes.", "headers": ETAG},
         206: {
-            "content": _ANY_TYPE,
+            "content": _TYPES,
             "description": "The bytes that `Range` asks for.",
             "headers": ETAG,
         },

@@ -93,7 +93,8 @@ class Idempotency:
                 await redis.delete(claim)
 
 
-_IN_DOCUMENT: Final[dict[str, Any]] = {"minLength": 1, "maxLength": 512}
+# Only for the document: what has another form is refused as every other problem is.
+_IN_DOCUMENT: Final[dict[str, Any]] = {"pattern": f"^({_FORM.pattern})$"}
 
 
 async def _idempotency(

@@ -152,7 +152,7 @@ def problem_response(
         code=code,
         errors=errors,
     )
-    # Some errors, 404 among them, may be kept by a cache that is not told otherwise (RFC 9110, 15.1).
+    # A cache may keep some errors, 404 among them, if it is not told otherwise (RFC 9110, 15.1).
     headers = {"Cache-Control": "no-store"}
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)

@@ -76,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="stepwire gateway",
         version=version("stepwire"),
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         # The interactive pages load their scripts from elsewhere; the document itself is served.
         docs_url=None,
