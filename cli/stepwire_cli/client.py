@@ -22,7 +22,7 @@ _UPLOAD_TIMEOUT_S: Final = 60.0
 """The gateway may have to put a large file somewhere else before it answers."""
 
 _BEGIN_CHARS: Final = 2_000
-"""What is kept of a stream, to see whether it is empty."""
+"""So much of a stream is kept, to see whether it is empty."""
 
 _SILENCE_S: Final = 60.0
 """A stream without even a ping for this long is dead: the gateway sends one every 15 s."""

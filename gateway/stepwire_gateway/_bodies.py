@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from stepwire_core.documents import TextField
 from stepwire_core.errors import UnsupportedMediaType
 from stepwire_core.ids import ID_PATTERN
 from stepwire_core.json_values import flaw
@@ -54,23 +53,6 @@ def require_unpacked(request: Request) -> None:
             "the type of its archive, as application/gzip",
             accept_encoding="identity",
         )
-
-
-class TextDelta(BaseModel):
-    """More of a text that is streaming into a step."""
-
-    id: str = Field(description="The step.")
-    field: TextField
-    text: str
-    replace: bool = Field(
-        default=False, description="`text` stands in place of what was there, not after it."
-    )
-
-
-class Removed(BaseModel):
-    """What is gone."""
-
-    id: str
 
 
 class OnBehalf(Body):

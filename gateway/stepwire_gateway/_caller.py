@@ -166,7 +166,7 @@ class Caller:
         return request.model_copy(update={"subject": self.subject, "priority": self.priority})
 
     def new_session_id(self, name: str) -> str:
-        """The id of a session that he can reach: ``name``, after what all of his begin with.
+        """The id of a session that the caller can reach: ``name`` after the beginning of a pattern.
 
         Raises:
             Forbidden: all his sessions have names, so he must say which he means.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from stepwire_core.documents import (
@@ -14,16 +15,33 @@ from stepwire_core.documents import (
     RunDocument,
     Snapshot,
     StepDocument,
+    TextField,
 )
 from stepwire_gateway._access import GuardedRoute
-from stepwire_gateway._bodies import Removed, TextDelta
 from stepwire_gateway._idempotency import HEADER
 from stepwire_gateway._operations import may
 from stepwire_gateway._problems import Problem
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from pydantic import BaseModel
+
+
+class TextDelta(BaseModel):
+    """More of a text that is streaming into a step."""
+
+    id: str = Field(description="The step.")
+    field: TextField
+    text: str
+    replace: bool = Field(
+        default=False, description="`text` replaces what the field had; else it is appended."
+    )
+
+
+class Removed(BaseModel):
+    """A step or an element is gone."""
+
+    id: str
+
 
 EVENTS: Final[dict[str, type[BaseModel]]] = {
     "run.start": RunDocument,

@@ -214,7 +214,7 @@ def _media_type(content_type: str | None, name: str) -> str:
         return media_types.by_name(name) or media_types.UNKNOWN
     if not media_types.is_valid(content_type):
         raise UnsupportedMediaType(
-            f"Content-Type {content_type!r} is no media type (RFC 9110, 8.3.1)", accept="*/*"
+            f"Content-Type {content_type!r} is not a media type (RFC 9110, 8.3.1)", accept="*/*"
         )
     if content_type.lower().startswith("multipart/"):
         raise UnsupportedMediaType(
@@ -226,7 +226,11 @@ def _media_type(content_type: str | None, name: str) -> str:
 
 
 def _require_utf_8(request: Request) -> None:
-    """What is not UTF-8 has become other characters in the parameters already."""
+    """Return when the query is UTF-8; in its parameters, other bytes are U+FFFD already.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
     try:
         unquote_to_bytes(request.url.query).decode()
     except UnicodeDecodeError:
@@ -237,7 +241,7 @@ def _require_utf_8(request: Request) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What is said of a file before its bytes come."""
+    """An upload before its bytes have come."""
 
     session_id: str
     element_id: str

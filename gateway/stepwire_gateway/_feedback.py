@@ -111,5 +111,5 @@ async def _give(
     batch = Batch(session_id, [feedback_event(feedback)], producer=producer)
     appended = await submit(services.log, services.queue, batch, request)
     if not (appended.stored or idempotency.key is None or services.log.is_beside_queue):
-        # The request that this one repeats was perhaps cut off before it had queued the run.
+        # The first request may have ended before it had queued the run.
         await services.queue.enqueue(request)

@@ -32,7 +32,7 @@ _PROBLEMS: Final[dict[int, str]] = {
     503: "Redis, or another server that is needed, does not answer.",
 }
 _HEADERS: Final = {
-    401: {"WWW-Authenticate": _header("What a token must have (RFC 6750).")},
+    401: {"WWW-Authenticate": _header("Says what token is needed (RFC 6750).")},
     415: {
         "Accept": _header("The types that are taken."),
         "Accept-Encoding": _header("The codings that are taken."),

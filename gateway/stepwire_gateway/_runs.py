@@ -125,7 +125,7 @@ async def read_run(services: ServicesDep, session_id: SessionId, run_id: RunId) 
         return RunState.model_validate(run.model_dump())
     request = await services.queue.request(run_id)
     if request is None or request.session_id != session_id:
-        # Not in the queue any more, and not in the log yet: perhaps a worker begins it just now.
+        # It has left the queue, and the log has nothing of it yet: a worker may begin it just now.
         return RunState(run_id=run_id)
     return RunState(
         run_id=run_id,

@@ -74,7 +74,7 @@ class Served(NamedTuple):
 
 
 def served(mime: str, name: str) -> Served:
-    """How to serve what somebody has called ``name`` and said to be of the type ``mime``."""
+    """How to serve an element of this type and name, which its author has chosen."""
     content_type = _known(mime)
     if content_type is None:
         return Served(media_types.UNKNOWN, _disposition("attachment", name))

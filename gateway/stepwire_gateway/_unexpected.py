@@ -1,4 +1,4 @@
-"""Faults of ours: exceptions that no other part of the application has foreseen."""
+"""Faults of ours: exceptions that no other part of the application handles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger("stepwire.gateway")
 
 
 class Unexpected:
-    """Logs an exception that nobody has foreseen, and answers it with a problem of status 500.
+    """Logs an exception that no handler takes, and answers it with a problem of status 500.
 
     It belongs inside the middlewares that count answers and add headers to them. Starlette's own
     handler stands outside all middlewares and raises the exception again: such an answer has no

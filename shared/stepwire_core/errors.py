@@ -324,7 +324,8 @@ class UnsupportedMediaType(StepwireError):
     def __init__(self, why: str, *, accept: str = "", accept_encoding: str = "") -> None:
         self.accept = accept
         self.accept_encoding = accept_encoding
-        """What is taken, as in the header of that name; empty: that was not what is wrong."""
+        """The types and codings that are taken, as in the headers of these names; empty where the
+        request is right."""
         super().__init__(why)
 
 

@@ -169,7 +169,7 @@ class RunQueue:
             return bool(await self._redis.exists(keys.job, keys.taken))
 
     async def request(self, run_id: str) -> RunRequest | None:
-        """What a run in the queue was asked for with, or None: there is none, or it cannot be read.
+        """The request of a run that is in the queue; None if it is not there, or cannot be read.
 
         Raises:
             StoreUnavailable: the queue's Redis does not answer.

@@ -19,7 +19,7 @@ TAKEN = 'id: 1-1\nevent: run.start\ndata: {"a": 1}\n\n'
 
 @contextmanager
 def answering(*pieces: str) -> Iterator[str]:
-    """The address of a server that sends this as a stream, to whoever asks."""
+    """The address of a server that answers every request with this stream."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

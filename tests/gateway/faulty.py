@@ -1,8 +1,9 @@
-"""``stepwire gateway`` with routes that fail in ways that nobody has foreseen."""
+"""``stepwire gateway`` with routes that fail, and a kind of stream that does."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import NoReturn
 from unittest.mock import patch
 
 from fastapi import APIRouter, FastAPI, Request
@@ -38,6 +39,13 @@ def with_faults(settings: Settings) -> FastAPI:
     return app
 
 
+def no_selection(*_: object) -> NoReturn:
+    raise LookupError("a fault within a stream")
+
+
 if __name__ == "__main__":
-    with patch("stepwire_gateway.server.create_app", with_faults):
+    with (
+        patch("stepwire_gateway.server.create_app", with_faults),
+        patch("stepwire_gateway._selection.Selection.passed", no_selection),
+    ):
         main()

@@ -168,11 +168,11 @@ def test_the_media_type_is_the_one_given_else_that_of_the_name(
 @pytest.mark.parametrize(
     ("content_type", "what"),
     [
-        ("nonsense", "no media type"),
-        ("text/html; \u00e9", "no media type"),
-        ("a/" + "b" * 300, "no media type"),
-        ("text/plain;,text/html", "no media type"),
-        ('text/plain; charset="utf-8', "no media type"),
+        ("nonsense", "is not a media type"),
+        ("text/html; \u00e9", "is not a media type"),
+        ("a/" + "b" * 300, "is not a media type"),
+        ("text/plain;,text/html", "is not a media type"),
+        ('text/plain; charset="utf-8', "is not a media type"),
         ("multipart/form-data; boundary=x", "send the file itself"),
     ],
 )

@@ -84,10 +84,19 @@ def test_a_fault_before_the_answer_is_a_problem_that_a_page_can_read(faulty: Fau
     assert faulty.logged("request failed method=POST route=/fails/before") == 2
 
 
-def test_a_fault_within_the_answer_ends_the_connection_and_is_logged_once(faulty: Faulty) -> None:
-    with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
-        faulty.client.get("/fails/within")
-    wait_until(lambda: faulty.logged("LookupError: a fault within the answer") > 0, "its log")
-    assert faulty.client.get("/healthz").is_success
-    assert faulty.logged("LookupError: a fault within the answer") == 1
-    assert faulty.logged(" ERROR ") == 1
+def test_a_fault_within_an_answer_ends_the_connection_and_is_logged_once(faulty: Faulty) -> None:
+    session = faulty.client.post("/v1/sessions").json()["session_id"]
+    for number, (path, fault) in enumerate(
+        [
+            ("/fails/within", "LookupError: a fault within the answer"),
+            (f"/v1/sessions/{session}/events", "LookupError: a fault within a stream"),
+        ],
+        start=1,
+    ):
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+            faulty.client.get(path)
+        wait_until(lambda fault=fault: faulty.logged(fault) > 0, "its log")  # type: ignore[misc]
+        assert faulty.client.get("/healthz").is_success
+        assert faulty.logged(fault) == 1
+        assert faulty.logged(" ERROR ") == number
+    assert faulty.count("stepwire_gateway_streams ") == 0
