@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -163,3 +164,8 @@ def assert_dense(received: list[Received]) -> None:
         if after.type == "snapshot":
             continue
         assert after.cursor == (before.cursor.epoch, before.cursor.seq + 1)
+
+
+def is_empty_stream(text: str, code: str) -> bool:
+    """Whether a stream has no events, says why, and tells an EventSource to come back."""
+    return re.fullmatch(rf": {code}: [^\n]+\nretry: 3000\n\n", text) is not None

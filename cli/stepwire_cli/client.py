@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import httpx
-from httpx_sse import ServerSentEvent, SSEError, connect_sse
+from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from stepwire_cli.answers import answer_of, chosen_ask
 from stepwire_core.documents import AskDocument
@@ -21,6 +21,9 @@ _TIMEOUT_S: Final = 10.0
 _UPLOAD_TIMEOUT_S: Final = 60.0
 """The gateway may have to put a large file somewhere else before it answers."""
 
+_BEGIN_CHARS: Final = 2_000
+"""So much of a stream is kept, to see whether it is empty."""
+
 _SILENCE_S: Final = 60.0
 """A stream without even a ping for this long is dead: the gateway sends one every 15 s."""
 
@@ -31,6 +34,11 @@ class GatewayRefused(StepwireError):
 
 class StreamLost(Exception):
     """The stream ended or broke; it can be opened again from the last cursor."""
+
+    def __init__(self, why: str = "") -> None:
+        self.why = why
+        """Of a stream that was empty: what the gateway said in a comment."""
+        super().__init__(why)
 
 
 def send_message(
@@ -112,16 +120,19 @@ def read_events(
 def _stream(
     client: httpx.Client, session: str, after: str | None
 ) -> Generator[ServerSentEvent, None, None]:
-    headers = {"Last-Event-ID": after} if after else {}
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    if after:
+        headers["Last-Event-ID"] = after
     timeout = httpx.Timeout(_TIMEOUT_S, read=_SILENCE_S)
+    path, heard = f"{_path(session)}/events", ""
     try:
-        with connect_sse(
-            client, "GET", f"{_path(session)}/events", headers=headers, timeout=timeout
-        ) as stream:
-            if stream.response.status_code != httpx.codes.OK:
-                stream.response.read()
-                _checked(stream.response)
-            yield from stream.iter_sse()
+        with client.stream("GET", path, headers=headers, timeout=timeout) as response:
+            if response.status_code != httpx.codes.OK:
+                response.read()
+                _checked(response)
+            overheard = _Overheard(response)
+            yield from EventSource(cast("httpx.Response", overheard)).iter_sse()
+            heard = overheard.comment
     except (httpx.ConnectError, httpx.UnsupportedProtocol):
         raise
     except SSEError as error:
@@ -130,7 +141,29 @@ def _stream(
         ) from error
     except httpx.TransportError as error:
         raise StreamLost from error
-    raise StreamLost
+    raise StreamLost(heard)
+
+
+class _Overheard:
+    """As much of a response as the library reads, which drops comments: what they say is kept."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.headers = response.headers
+        self._response = response
+        self._begin = ""
+
+    def iter_text(self) -> Iterator[str]:
+        for text in self._response.iter_text():
+            self._begin += text[: _BEGIN_CHARS - len(self._begin)]
+            yield text
+
+    @property
+    def comment(self) -> str:
+        """Of a stream without events: why it has none, if the gateway has said so."""
+        lines = self._begin.split("\n")
+        if any(line.startswith("data:") for line in lines):
+            return ""
+        return " ".join(line[1:].strip() for line in lines if line.startswith(":"))
 
 
 def _path(session: str) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from stepwire_cli.client import StreamLost, read_events
 from stepwire_cli.drawing import STILL, Drawing
-from stepwire_cli.printable import ServerClock
+from stepwire_cli.printable import ServerClock, one_line
 from stepwire_cli.transcript import Transcript
 from stepwire_cli.tree import SessionTree
 from stepwire_core.errors import StoreUnavailable
@@ -31,6 +31,7 @@ SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 INTERRUPTED_EXIT: Final = 130
 
 _BACKOFF_S: Final = (0.5, 5.0)
+_LOST: Final = "the connection is lost"
 
 
 class Display(Protocol):
@@ -106,18 +107,19 @@ def _follow(
         try:
             with closing(read_events(session, url=url, token=token, after=cursor)) as events:
                 for event in events:
-                    display.trouble(None)
                     has_answered = True
                     if not event.data:
                         # Not an event, only the delay that a browser should keep.
                         continue
+                    display.trouble(None)
                     display.apply(event.event, event.data)
                     cursor = event.id
                     delay_s = _BACKOFF_S[0]
                     if until_idle and tree.idle:
                         return
-        except StreamLost:
-            display.trouble("the connection is lost, trying again")
+        except StreamLost as lost:
+            said = f"the gateway says {one_line(lost.why)!r}" if lost.why else _LOST
+            display.trouble(f"{said}, trying again")
         except StoreUnavailable:
             if not has_answered:
                 raise

@@ -20,6 +20,7 @@ from stepwire_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from stepwire_gateway._bodies import require_unpacked
 from stepwire_gateway._caller import Caller, Right
 from stepwire_gateway._limits import Counted, Limits, exits
 from stepwire_gateway._problems import try_again_response
@@ -105,10 +106,14 @@ class GuardedRoute(APIRoute):
             options["openapi_extra"] = (options.get("openapi_extra") or {}) | {
                 _IN_DOCUMENT: need.right
             }
+        if options.get("operation_id") is None:
+            options["operation_id"] = _camel_case(endpoint.__name__)
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
+
+        takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
 
         async def guarded(request: Request) -> Response:
             if self.need.right is not None:
@@ -118,12 +123,21 @@ class GuardedRoute(APIRoute):
                     if self.need.stream:
                         return try_again_response(error)
                     raise
+            if takes_body:
+                require_unpacked(request)
             response = await answer(request)
             # Whoever may read it may; a cache on the way does not know who that is.
             response.headers.setdefault("Cache-Control", "no-store")
             return response
 
         return guarded
+
+
+def _camel_case(name: str) -> str:
+    """``read_session`` as ``readSession``, which generated clients make of it what their language
+    likes."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 async def _let_in(request: Request, need: Need) -> Caller:
@@ -188,34 +202,6 @@ def _heads(router: APIRouter) -> APIRouter:
                 include_in_schema=False,
             )
     return heads
-
-
-def describe(app: FastAPI, *, cookie: str, is_open: bool) -> None:
-    """Say in the OpenAPI document how callers show who they are, where they must."""
-    make = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = make()
-            if not is_open:
-                _describe_security(document, cookie)
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def _describe_security(document: dict[str, Any], cookie: str) -> None:
-    document.setdefault("components", {})["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "A token, or an API key."},
-        "cookie": {"type": "apiKey", "in": "cookie", "name": cookie},
-    }
-    for path in document["paths"].values():
-        for operation in path.values():
-            right = operation.get(_IN_DOCUMENT)
-            if right is not None:
-                schemes = ("bearer",) if right == "api_key" else ("bearer", "cookie")
-                operation["security"] = [{scheme: []} for scheme in schemes]
 
 
 async def _caller(request: Request) -> Caller:

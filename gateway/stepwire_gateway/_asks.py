@@ -18,10 +18,12 @@ from stepwire_core.errors import (
     RunEnded,
     RunFenced,
 )
-from stepwire_core.ids import check_id, new_id
+from stepwire_core.ids import check_id
 from stepwire_gateway._access import GuardedRoute, needs
 from stepwire_gateway._bodies import Body, Id, Object, Text
 from stepwire_gateway._elements import uploads
+from stepwire_gateway._idempotency import IdempotencyDep
+from stepwire_gateway._operations import may
 from stepwire_gateway._services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
@@ -49,28 +51,37 @@ class NewAnswer(Body):
     metadata: Object = Field(default_factory=dict)
 
 
-@router.post("/{id}")
+@router.post("/{id}", responses=may(409))
 @needs("write", counts="messages")
 async def answer_ask(
     services: ServicesDep,
+    idempotency: IdempotencyDep,
     session_id: SessionId,
     ask_id: Annotated[str, Path(alias="id")],
     body: NewAnswer,
 ) -> AskDocument:
     """Answer what a handler asks; it goes on with the answer. An ask is answered once."""
     ask = await _ask(services, session_id, ask_id)
-    if ask.status != "open":
-        return _same_answer(ask, body)
+    answer_id = idempotency.id(body.id)
+    with idempotency.checked(body.id):
+        if ask.status != "open":
+            return await _same_answer(services, ask, body, answer_id)
+        return await _answered(services, ask, body, answer_id)
+
+
+async def _answered(
+    services: Services, ask: AskDocument, body: NewAnswer, answer_id: str
+) -> AskDocument:
     if len(body.content or "") > services.settings.max_message_chars:
         raise MessageTooLarge(len(body.content or ""), services.settings.max_message_chars)
     files = body.files
     answer = asks.Answer(
-        id=body.id or new_id(),
+        id=answer_id,
         content=body.content,
         action=body.action,
         files=None
         if files is None
-        else await uploads(services, session_id, files, for_step=ask.step_id),
+        else await uploads(services, ask.session_id, files, for_step=ask.step_id),
         author=body.author,
         metadata=body.metadata,
     )
@@ -79,15 +90,16 @@ async def answer_ask(
         appended = await services.log.answer(asks.answer_batch(ask, answer, ended))
     except AskEnded:
         # Somebody was quicker; perhaps this same request, whose answer got lost.
-        return _same_answer(await services.log.ask(session_id, ask_id), body)
+        known = await services.log.ask(ask.session_id, ask.id)
+        return await _same_answer(services, known, body, answer_id)
     except (RunEnded, RunFenced):
-        raise AskEnded(session_id, ask_id) from None
+        raise AskEnded(ask.session_id, ask.id) from None
     if not appended.stored:
         # Stored by an earlier call of this request; or the id stands for a message.
-        known = await services.log.ask(session_id, ask_id)
-        if known.answer is None or known.answer.id != answer.id:
-            raise IdConflict("answer", answer.id)
-        return known
+        known = await services.log.ask(ask.session_id, ask.id)
+        if known.answer is None or known.answer.id != answer_id:
+            raise IdConflict("answer", answer_id)
+        return await _same_answer(services, known, body, answer_id)
     return ended
 
 
@@ -100,7 +112,18 @@ async def _ask(services: Services, session_id: str, ask_id: str) -> AskDocument:
     return await services.log.ask(session_id, ask_id)
 
 
-def _same_answer(ask: AskDocument, body: NewAnswer) -> AskDocument:
-    if ask.answer is None or ask.answer.id != body.id:
+async def _same_answer(
+    services: Services, ask: AskDocument, body: NewAnswer, answer_id: str
+) -> AskDocument:
+    """The ask that this very answer has ended."""
+    given = ask.answer
+    if given is None or given.id != answer_id:
         raise AskEnded(ask.session_id, ask.id)
+    content = None
+    if given.message_id is not None:
+        message = await services.log.step(ask.session_id, given.message_id)
+        # One that has been removed since tells nothing.
+        content = body.content if message is None else message["output"]
+    if (content, given.action_id, given.elements) != (body.content, body.action, body.files or []):
+        raise IdConflict("answer", answer_id)
     return ask

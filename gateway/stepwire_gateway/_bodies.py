@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from stepwire_core.errors import UnsupportedMediaType
 from stepwire_core.ids import ID_PATTERN
 from stepwire_core.json_values import flaw
 from stepwire_core.queue import Priority
+
+if TYPE_CHECKING:
+    from fastapi import Request
 
 T = TypeVar("T")
 
@@ -33,6 +37,22 @@ class Body(BaseModel):
 
     # A misspelt field that is silently dropped costs somebody an afternoon.
     model_config = ConfigDict(extra="forbid")
+
+
+def require_unpacked(request: Request) -> None:
+    """Bodies are taken as they are: what a limit counts, and what is stored, is what was sent.
+
+    Raises:
+        UnsupportedMediaType: it is in a content coding (RFC 9110, 8.4 and 15.5.16).
+    """
+    codings = ",".join(request.headers.getlist("content-encoding"))
+    if codings.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"the body is packed (Content-Encoding: {codings}), and no coding is taken: send it "
+            "unpacked; or send a file that is to stay packed without Content-Encoding, and with "
+            "the type of its archive, as application/gzip",
+            accept_encoding="identity",
+        )
 
 
 class OnBehalf(Body):

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stepwire_core.errors import Forbidden, InvalidId
-from stepwire_core.ids import check_id, new_id
+from stepwire_core.ids import check_id
 from stepwire_core.queue import Priority, RunRequest
 from stepwire_gateway._bodies import OnBehalf
 
@@ -165,8 +165,8 @@ class Caller:
         """What he asks for, with his place in the queue."""
         return request.model_copy(update={"subject": self.subject, "priority": self.priority})
 
-    def new_session_id(self) -> str:
-        """A fresh id of a session that he can reach.
+    def new_session_id(self, name: str) -> str:
+        """The id of a session that the caller can reach: ``name`` after the beginning of a pattern.
 
         Raises:
             Forbidden: all his sessions have names, so he must say which he means.
@@ -174,7 +174,7 @@ class Caller:
         for pattern in self.patterns:
             if pattern.is_prefix:
                 try:
-                    return check_id(pattern.text + new_id(), "session")
+                    return check_id(pattern.text + name, "session")
                 except InvalidId:
                     continue
         raise Forbidden("this token opens sessions of given ids alone: say which as 'id'")

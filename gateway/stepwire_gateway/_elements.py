@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import quote
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -14,14 +16,24 @@ from starlette.requests import ClientDisconnect
 
 from stepwire_core import media_types
 from stepwire_core.documents import ElementDocument
-from stepwire_core.errors import ElementNotFound, InvalidArgument, InvalidId, SessionNotFound
+from stepwire_core.errors import (
+    ElementNotFound,
+    IdConflict,
+    InvalidArgument,
+    InvalidId,
+    SessionNotFound,
+    UnsupportedMediaType,
+)
 from stepwire_core.events import element_event
-from stepwire_core.ids import check_id, new_id, upload_producer
+from stepwire_core.ids import check_id, upload_producer
 from stepwire_core.log import Batch
 from stepwire_core.messages import uploaded
 from stepwire_gateway._access import GuardedRoute, needs
+from stepwire_gateway._idempotency import IdempotencyDep
+from stepwire_gateway._operations import ETAG, LOCATION, may
 from stepwire_gateway._problems import problem_response
 from stepwire_gateway._ranges import Unsatisfiable, etag_matches, requested_span
+from stepwire_gateway._served import DOWNLOADS, INLINE, served
 from stepwire_gateway._services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
@@ -30,18 +42,6 @@ if TYPE_CHECKING:
 router = APIRouter(
     prefix="/v1/sessions/{session_id}/elements", tags=["elements"], route_class=GuardedRoute
 )
-
-INLINE: Final = frozenset(
-    {
-        *("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"),
-        *("audio/mpeg", "audio/mp4", "audio/ogg", "audio/wav", "audio/webm", "audio/flac"),
-        *("audio/aac", "audio/x-wav"),
-        *("video/mp4", "video/webm", "video/ogg"),
-        *("text/plain", "application/json", "application/pdf"),
-    }
-)
-"""Types that a browser shows and that can run nothing; all others are downloads. SVG is not one of
-them: opened by itself it is a page with scripts. (As an image on a page it shows all the same.)"""
 
 SANDBOX: Final = (
     "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
@@ -55,37 +55,38 @@ _RAW_BODY: Final[dict[str, Any]] = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-_ANY_TYPE: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+_TYPES: Final = dict.fromkeys((media_types.UNKNOWN, *sorted(INLINE | DOWNLOADS)), _BINARY)
 
 
-@router.post("", status_code=201, response_model=ElementDocument, openapi_extra=_RAW_BODY)
+@router.post(
+    "",
+    status_code=201,
+    response_model=ElementDocument,
+    responses={201: {"headers": LOCATION}, **may(409)},
+    openapi_extra=_RAW_BODY,
+)
 @needs("write", counts="messages")
 async def upload_element(
     services: ServicesDep,
+    idempotency: IdempotencyDep,
     session_id: SessionId,
     request: Request,
     response: Response,
     name: Annotated[str, Query(min_length=1, max_length=255)],
-    content_type: Annotated[str | None, Header()] = None,
+    content_type: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> ElementDocument | Response:
     """Put a person's file into the session, for all to see: the body as it is, no form."""
+    _require_utf_8(request)
     mime = _media_type(content_type, name)
-    element_id = new_id()
-    folder = await services.log.object_folder(session_id)
+    file = _File(session_id, idempotency.id(), name, mime)
     try:
-        size, sha256 = await _store(services, session_id, folder, element_id, request.stream())
+        async with idempotency.claimed(services.log.redis):
+            with idempotency.checked():
+                element = await _kept(services, file, request.stream())
     except ClientDisconnect:
         # Nothing of it is kept, and nobody reads this.
         return Response(status_code=400)
-    element = uploaded(session_id, element_id, name, mime, size=size, sha256=sha256)
-    batch = Batch(session_id, [element_event(element)], producer=upload_producer(element_id))
-    try:
-        await services.log.append(batch)
-    except SessionNotFound:
-        # It has gone meanwhile; Redis has let its part go with it.
-        if services.objects is not None:
-            await asyncio.to_thread(services.objects.remove, folder, [element_id])
-        raise
     response.headers["Location"] = element.url
     return element
 
@@ -94,14 +95,18 @@ async def upload_element(
     "/{id}",
     response_class=Response,
     responses={
-        200: {"content": _ANY_TYPE, "description": "The bytes."},
-        206: {"content": _ANY_TYPE, "description": "The bytes that `Range` asks for."},
-        304: {"description": "`If-None-Match` names them."},
-        416: {"description": "`Range` begins behind the end."},
+        200: {"content": _TYPES, "description": "The bytes.", "headers": ETAG},
+        206: {
+            "content": _TYPES,
+            "description": "The bytes that `Range` asks for.",
+            "headers": ETAG,
+        },
+        304: {"description": "`If-None-Match` names them.", "headers": ETAG},
+        **may(416),
     },
 )
 @needs("read", link=True)
-async def read_element(
+async def download_element(
     services: ServicesDep,
     session_id: SessionId,
     request: Request,
@@ -180,13 +185,10 @@ async def _pieces(
 
 
 def _headers(element: ElementDocument, etag: str) -> dict[str, str]:
-    type_ = element.mime.partition(";")[0].strip().lower()
-    # Unlabelled text would be read in whatever encoding the reader's machine prefers.
-    charset = "; charset=utf-8" if element.mime == type_ and type_.startswith("text/") else ""
-    disposition = "inline" if type_ in INLINE else "attachment"
+    content_type, disposition = served(element.mime, element.name)
     return {
-        "Content-Type": element.mime + charset,
-        "Content-Disposition": f"{disposition}; filename*=utf-8''{quote(element.name, safe='')}",
+        "Content-Type": content_type,
+        "Content-Disposition": disposition,
         "Content-Security-Policy": SANDBOX,
         "X-Content-Type-Options": "nosniff",
         # The address may have a token in it.
@@ -210,13 +212,70 @@ def _media_type(content_type: str | None, name: str) -> str:
     if content_type is None:
         return media_types.by_name(name) or media_types.UNKNOWN
     if not media_types.is_valid(content_type):
-        raise InvalidArgument(f"Content-Type {content_type!r} is no media type")
+        raise UnsupportedMediaType(
+            f"Content-Type {content_type!r} is not a media type (RFC 9110, 8.3.1)", accept="*/*"
+        )
     if content_type.lower().startswith("multipart/"):
-        raise InvalidArgument(
+        raise UnsupportedMediaType(
             f"Content-Type {content_type!r}: send the file itself as the body, with its own type, "
-            "not in a form"
+            "not in a form",
+            accept="*/*",
         )
     return content_type
+
+
+def _require_utf_8(request: Request) -> None:
+    """Return when the query is UTF-8; in its parameters, other bytes are U+FFFD already.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    try:
+        unquote_to_bytes(request.url.query).decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument(
+            "name: its bytes are not UTF-8: encode it as UTF-8 before it is percent-encoded"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An upload before its bytes have come."""
+
+    session_id: str
+    element_id: str
+    name: str
+    mime: str
+
+
+async def _kept(services: Services, file: _File, body: AsyncIterator[bytes]) -> ElementDocument:
+    """The element of a file, whose bytes are then in place; one that was uploaded by an earlier
+    call of this request is left as it is.
+
+    Raises:
+        IdConflict: the id stands for another file.
+    """
+    session_id, element_id = file.session_id, file.element_id
+    folder = await services.log.object_folder(session_id)
+    with suppress(ElementNotFound):
+        known = await services.log.element(session_id, element_id)
+        sent = _Upload(body)
+        async for _ in sent.chunks():
+            pass
+        if (known.name, known.mime, known.sha256) != (file.name, file.mime, sent.hexdigest()):
+            raise IdConflict("element", element_id)
+        return known
+    size, sha256 = await _store(services, session_id, folder, element_id, body)
+    element = uploaded(session_id, element_id, file.name, file.mime, size=size, sha256=sha256)
+    batch = Batch(session_id, [element_event(element)], producer=upload_producer(element_id))
+    try:
+        await services.log.append(batch)
+    except SessionNotFound:
+        # It has gone meanwhile; Redis has let its part go with it.
+        if services.objects is not None:
+            await asyncio.to_thread(services.objects.remove, folder, [element_id])
+        raise
+    return element
 
 
 async def _store(
@@ -232,7 +291,7 @@ async def _store(
         await services.files.put(session_id, element_id, begin)
     else:
         await services.objects.put_stream(folder, element_id, upload.rest(begin))
-    return upload.size, upload.digest.hexdigest()
+    return upload.size, upload.hexdigest()
 
 
 class _Upload:
@@ -241,12 +300,16 @@ class _Upload:
     def __init__(self, body: AsyncIterator[bytes]) -> None:
         self._body = body
         self.size = 0
-        self.digest = hashlib.sha256()
+        self._digest = hashlib.sha256()
+
+    def hexdigest(self) -> str:
+        """SHA-256 of what was read."""
+        return self._digest.hexdigest()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self._body:
             self.size += len(chunk)
-            self.digest.update(chunk)
+            self._digest.update(chunk)
             if chunk:
                 yield chunk
 

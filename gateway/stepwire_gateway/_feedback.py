@@ -11,16 +11,19 @@ from stepwire_core.clock import now
 from stepwire_core.documents import ON_FEEDBACK, FeedbackDocument
 from stepwire_core.errors import FeedbackDisabled, InvalidId, StepNotFound
 from stepwire_core.events import feedback_event
-from stepwire_core.ids import check_id, new_id
+from stepwire_core.ids import check_id, request_producer
 from stepwire_core.log import Batch
 from stepwire_core.queue import RunRequest
 from stepwire_core.submission import submit
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._bodies import Body, Text
+from stepwire_gateway._idempotency import IdempotencyDep
+from stepwire_gateway._operations import may
 from stepwire_gateway._services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
     from stepwire_gateway._caller import Caller
+    from stepwire_gateway._idempotency import Idempotency
     from stepwire_gateway._services import Services
 
 router = APIRouter(
@@ -37,11 +40,12 @@ class NewFeedback(Body):
     comment: Text | None = Field(default=None, max_length=10_000)
 
 
-@router.put("")
+@router.put("", responses=may(409))
 @needs("write", counts="messages")
 async def give_feedback(
     services: ServicesDep,
     caller: CallerDep,
+    idempotency: IdempotencyDep,
     session_id: SessionId,
     step_id: StepIdPath,
     body: NewFeedback,
@@ -51,19 +55,23 @@ async def give_feedback(
     if step.get("disable_feedback", True):
         raise FeedbackDisabled(session_id, step_id)
     feedback = FeedbackDocument(step_id=step_id, value=body.value, comment=body.comment, ts=now())
-    await _give(services, caller, session_id, feedback)
+    await _give(services, caller, idempotency, session_id, feedback)
     return feedback
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, responses=may(409))
 @needs("write", counts="messages")
 async def withdraw_feedback(
-    services: ServicesDep, caller: CallerDep, session_id: SessionId, step_id: StepIdPath
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    session_id: SessionId,
+    step_id: StepIdPath,
 ) -> None:
     """Take back what was said of a step, and run ``on_feedback`` with the value None."""
     await _step(services, session_id, step_id)
     feedback = FeedbackDocument(step_id=step_id, value=None, ts=now())
-    await _give(services, caller, session_id, feedback)
+    await _give(services, caller, idempotency, session_id, feedback)
 
 
 async def _step(services: Services, session_id: str, step_id: str) -> dict[str, object]:
@@ -79,14 +87,29 @@ async def _step(services: Services, session_id: str, step_id: str) -> dict[str, 
 
 
 async def _give(
-    services: Services, caller: Caller, session_id: str, feedback: FeedbackDocument
+    services: Services,
+    caller: Caller,
+    idempotency: Idempotency,
+    session_id: str,
+    feedback: FeedbackDocument,
 ) -> None:
-    request = RunRequest(
-        session_id=session_id,
-        run_id=new_id(),
-        handler=ON_FEEDBACK,
-        arguments=feedback.model_dump(mode="json"),
+    run_id, producer = idempotency.id(), ""
+    request = caller.asking(
+        RunRequest(
+            session_id=session_id,
+            run_id=run_id,
+            handler=ON_FEEDBACK,
+            arguments=feedback.model_dump(mode="json"),
+        )
     )
-    batch = Batch(session_id, [feedback_event(feedback)])
     await services.queue.require_room(services.settings.queue_max)
-    await submit(services.log, services.queue, batch, caller.asking(request))
+    if idempotency.key is not None:
+        producer = request_producer(run_id)
+        said = feedback.model_dump_json(include={"step_id", "value", "comment"})
+        with idempotency.checked():
+            await services.log.register_run(session_id, run_id, said)
+    batch = Batch(session_id, [feedback_event(feedback)], producer=producer)
+    appended = await submit(services.log, services.queue, batch, request)
+    if not (appended.stored or idempotency.key is None or services.log.is_beside_queue):
+        # The first request may have ended before it had queued the run.
+        await services.queue.enqueue(request)

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from stepwire_core.errors import StoreUnavailable
 from stepwire_gateway._access import GuardedRoute, needs_nothing
+from stepwire_gateway._operations import may
 from stepwire_gateway._services import ServicesDep
 
 router = APIRouter(tags=["health"], route_class=GuardedRoute)
@@ -18,14 +19,14 @@ class Health(BaseModel):
 
 @router.get("/healthz")
 @needs_nothing
-async def healthz() -> Health:
+async def check_health() -> Health:
     """200 while the process answers."""
     return Health(status="ok")
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=may(503))
 @needs_nothing
-async def readyz(services: ServicesDep) -> Health:
+async def check_readiness(services: ServicesDep) -> Health:
     """200 when both Redis, that of the log and that of the queue, answer and take writes, and the
     pub/sub connection is confirmed; 503, with what is wrong, otherwise and while shutting down."""
     if services.hub.draining:

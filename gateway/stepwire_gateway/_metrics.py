@@ -40,7 +40,7 @@ Requests = Counter[tuple[str, str, int]]
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
 )
 @needs("read", session="all")
-async def metrics(services: ServicesDep, request: Request) -> Response:
+async def read_metrics(services: ServicesDep, request: Request) -> Response:
     """Counters and gauges of this process."""
     registry, state = CollectorRegistry(), request.app.state
     registry.register(HubCollector(services.hub, state.requests, state.refusals))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -25,6 +24,7 @@ from stepwire_core.errors import (
     InvalidArgument,
     InvalidCursor,
     InvalidId,
+    KeyReused,
     KeysUnavailable,
     LimitExceeded,
     MessageTooLarge,
@@ -34,10 +34,12 @@ from stepwire_core.errors import (
     SessionNotFound,
     StepNotFound,
     StepwireError,
+    StillInProgress,
     StoreRefused,
     StoreUnavailable,
     TokensDisabled,
     Unauthenticated,
+    UnsupportedMediaType,
     UntrustedHost,
 )
 from stepwire_core.text import whole
@@ -49,6 +51,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("stepwire.gateway")
 
 MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:stepwire:problem:"
+"""What the ``type`` of every problem begins with (RFC 9457, 3.1.1). An address would differ from
+gateway to gateway, and what a client compares should not."""
+
 RETRY_AFTER_S: Final = 2
 STREAM_RETRY_MS: Final = 3_000
 
@@ -64,6 +70,8 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     InvalidArgument: (422, "invalid_request"),
     InvalidId: (422, "invalid_request"),
     IdConflict: (409, "id_conflict"),
+    KeyReused: (422, "idempotency_key_reused"),
+    StillInProgress: (409, "still_in_progress"),
     Unauthenticated: (401, "unauthenticated"),
     Forbidden: (403, "forbidden"),
     CrossSiteRequest: (403, "cross_site_request"),
@@ -73,6 +81,7 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     QueueFull: (429, "queue_full"),
     SessionFull: (409, "session_full"),
     MessageTooLarge: (413, "message_too_large"),
+    UnsupportedMediaType: (415, "unsupported_media_type"),
     KeysUnavailable: (503, "keys_unavailable"),
     StoreUnavailable: (503, "store_unavailable"),
     StoreRefused: (503, "store_refused"),
@@ -85,15 +94,31 @@ _OF_STATUS: Final = {
 }
 
 
-class Problem(BaseModel):
-    """Problem details (RFC 9457); ``code`` is what programs compare."""
+class Flaw(BaseModel):
+    """One thing that is wrong with a request."""
 
-    type: str = "about:blank"
-    title: str
+    where: str = Field(description="The place in the request, as `body.content`.")
+    what: str
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457). Programs compare `type` or `code`, which say the same."""
+
+    type: str = Field(
+        description="A URI that names the kind of problem: `urn:stepwire:problem:` and the code. "
+        "It is the same at every gateway, and is not an address.",
+        examples=["urn:stepwire:problem:session_not_found"],
+    )
+    title: str = Field(description="The kind of problem in words.")
     status: int
-    detail: str
-    code: str
-    errors: list[dict[str, Any]] | None = None
+    detail: str = Field(description="What happened, and what to do.")
+    code: str = Field(
+        description="The kind of problem. Later versions may add some.",
+        examples=["session_not_found"],
+    )
+    errors: list[Flaw] | None = Field(
+        default=None, description="Of a request that cannot be taken: all that is wrong with it."
+    )
 
 
 Refusals = Counter[tuple[str, str]]
@@ -116,12 +141,21 @@ def problem_response(
     detail: str,
     *,
     setting: str = "",
-    errors: list[dict[str, Any]] | None = None,
+    errors: list[Flaw] | None = None,
 ) -> Response:
     problem = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=errors
+        type=TYPE_PREFIX + code,
+        # Of the kind, so that it does not change from one occurrence to the next (RFC 9457, 3.1.3).
+        title=code.replace("_", " ").capitalize(),
+        status=status,
+        detail=detail,
+        code=code,
+        errors=errors,
     )
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+    # A cache may keep some errors, 404 among them, if it is not told otherwise (RFC 9110, 15.1).
+    headers = {"Cache-Control": "no-store"}
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
     response = _Refusal(
         problem.model_dump_json(exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
     )
@@ -130,9 +164,16 @@ def problem_response(
 
 
 def try_again_response(error: StepwireError) -> Response:
-    """What an EventSource gets instead of 503, on which it gives up for good: an empty stream."""
-    response = _Refusal(f"retry: {STREAM_RETRY_MS}\n\n", media_type="text/event-stream")
-    response.refused_as = (_meaning(error)[1], _setting(error))
+    """What an EventSource gets instead of 503, on which it gives up for good: an empty stream.
+
+    A comment in it says why, for people and for clients that read comments.
+    """
+    code = _meaning(error)[1]
+    why = " ".join(str(error).split())
+    response = _Refusal(
+        f": {code}: {why}\nretry: {STREAM_RETRY_MS}\n\n", media_type="text/event-stream"
+    )
+    response.refused_as = (code, _setting(error))
     return response
 
 
@@ -150,7 +191,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StepwireError, _on_stepwire_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 def _on_stepwire_error(_request: Request, error: Exception) -> Response:
@@ -158,11 +198,19 @@ def _on_stepwire_error(_request: Request, error: Exception) -> Response:
     if status == 500:
         logger.error("request failed", exc_info=error)
     response = problem_response(status, code, str(error), setting=_setting(error))
-    if isinstance(error, (LimitExceeded, QueueFull)):
+    if isinstance(error, (LimitExceeded, QueueFull, StillInProgress)):
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, UnsupportedMediaType):
+        response.headers.update(_taken(error))
     if challenge := _challenge(error):
         response.headers["WWW-Authenticate"] = challenge
     return response
+
+
+def _taken(error: UnsupportedMediaType) -> dict[str, str]:
+    """What would have been taken (RFC 9110, 15.5.16)."""
+    headers = {"Accept": error.accept, "Accept-Encoding": error.accept_encoding}
+    return {name: value for name, value in headers.items() if value}
 
 
 def _challenge(error: Exception) -> str | None:
@@ -176,21 +224,28 @@ def _challenge(error: Exception) -> str | None:
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [_problem(problem, request) for problem in problems]
-    detail = "; ".join(f"{entry['where']}: {entry['what']}" for entry in errors)
+    if any(isinstance(problem.get("input"), bytes) for problem in problems):
+        # FastAPI reads what is not declared as JSON as bytes.
+        return _on_stepwire_error(request, _not_json(request))
+    errors = [_flaw(problem) for problem in problems]
+    detail = "; ".join(f"{flaw.where}: {flaw.what}" for flaw in errors)
     return problem_response(422, "invalid_request", detail, errors=errors)
 
 
-def _problem(problem: dict[str, Any], request: Request) -> dict[str, str]:
+def _not_json(request: Request) -> UnsupportedMediaType:
+    given = request.headers.get("content-type")
+    return UnsupportedMediaType(
+        f"the body must be JSON, sent with 'Content-Type: application/json', not {given!r}",
+        accept="application/json",
+    )
+
+
+def _flaw(problem: dict[str, Any]) -> Flaw:
     where, what = ".".join(map(str, problem["loc"])), problem["msg"]
     if problem["type"] == "json_invalid":
         where, what = "body", f"is no JSON: {problem['ctx']['error']}, at {problem['loc'][-1]}"
-    elif isinstance(problem.get("input"), bytes):
-        # FastAPI reads what is not declared as JSON as bytes.
-        given = request.headers.get("content-type")
-        what = f"must be JSON, sent with 'Content-Type: application/json', not {given!r}"
     # The request may hold what no answer can: halves of surrogate pairs in a name, say.
-    return {"where": whole(where), "what": whole(what.removeprefix("Value error, "))}
+    return Flaw(where=whole(where), what=whole(what.removeprefix("Value error, ")))
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:
@@ -216,8 +271,3 @@ def _methods(request: Request) -> list[str]:
     routes = [r for r in request.app.state.routes if r.matches(request.scope)[0] != Match.NONE]
     # The other paths are those of files.
     return sorted({method for route in routes for method in route.methods} or {"GET", "HEAD"})
-
-
-def _on_unexpected(_request: Request, error: Exception) -> Response:
-    logger.error("request failed", exc_info=error)
-    return problem_response(500, "internal_error", "something went wrong here; it has been logged")

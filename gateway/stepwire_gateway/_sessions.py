@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stepwire_core.documents import (
-    EVENT_HANDLERS,
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
     ON_MESSAGE,
     Snapshot,
 )
-from stepwire_core.errors import (
-    IdConflict,
-    InvalidArgument,
-    MessageTooLarge,
-    RunEnded,
-    SessionNotFound,
-)
-from stepwire_core.ids import attempt_token, derived_id, message_producer, new_id
+from stepwire_core.errors import IdConflict, MessageTooLarge
+from stepwire_core.ids import derived_id, message_producer
 from stepwire_core.log import Batch
 from stepwire_core.messages import attached, message_events, user_message
 from stepwire_core.queue import RunRequest
-from stepwire_core.runs import cancelled_events
 from stepwire_core.submission import submit
-from stepwire_core.turns import pass_turn
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._bodies import Body, Id, Object, OnBehalf, Text
 from stepwire_gateway._elements import uploads
-from stepwire_gateway._services import RunId, ServicesDep, SessionId
+from stepwire_gateway._idempotency import IdempotencyDep
+from stepwire_gateway._operations import ETAG, LOCATION, may
+from stepwire_gateway._ranges import etag_matches
+from stepwire_gateway._runs import ACCEPTED, AcceptedRun, run_path
+from stepwire_gateway._services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
+    from stepwire_core.cursor import Cursor
     from stepwire_core.documents import StepDocument
     from stepwire_gateway._services import Services
     from stepwire_gateway._snapshots import WrittenSnapshot
@@ -91,34 +84,28 @@ class AcceptedMessage(BaseModel):
     message_id: str
 
 
-class NewRun(OnBehalf):
-    task: Text = Field(min_length=1, max_length=128)
-    args: Object = Field(default_factory=dict)
-    id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
-    defer_until: AwareDatetime | None = Field(
-        default=None, description="Not before then (RFC 3339); the past is now."
-    )
-
-
 class Resumption(Body):
     id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
-
-
-class AcceptedRun(BaseModel):
-    run_id: str
 
 
 @router.post(
     "",
     status_code=201,
-    responses={200: {"model": CreatedSession, "description": "It was there already."}},
+    responses={
+        200: {"model": CreatedSession, "description": "It was there already."},
+        201: {"headers": LOCATION},
+    },
 )
 @needs("write", session="body", counts="sessions")
 async def create_session(
-    services: ServicesDep, caller: CallerDep, response: Response, body: NewSession | None = None
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    response: Response,
+    body: NewSession | None = None,
 ) -> CreatedSession:
     """Create a session and run ``on_chat_start``; 200 if the ``id`` exists already."""
-    session_id = (body.id if body else None) or caller.new_session_id()
+    session_id = (body.id if body else None) or caller.new_session_id(idempotency.id())
     caller.require("write", session_id)
     run_id = derived_id(session_id, ON_CHAT_START)
     await services.queue.require_room(services.settings.queue_max)
@@ -129,16 +116,41 @@ async def create_session(
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_START))
     )
+    response.headers["Location"] = f"/v1/sessions/{session_id}"
     return CreatedSession(session_id=session_id)
 
 
-@router.get("/{session_id}", response_model=Snapshot)
+@router.get(
+    "/{session_id}",
+    response_model=Snapshot,
+    responses={
+        200: {"headers": ETAG},
+        304: {"description": "`If-None-Match` names its state.", "headers": ETAG},
+    },
+)
 @needs("read", counts="reads")
-async def read_session(services: ServicesDep, session_id: SessionId) -> Response:
+async def read_session(
+    services: ServicesDep,
+    session_id: SessionId,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
     """The whole state of a session, and the cursor it is true at."""
+    if if_none_match is not None:
+        [top] = await services.log.tops([session_id])
+        if top is not None and etag_matches(if_none_match, f'"{top}"'):
+            return Response(status_code=304, headers=_validators(top))
     snapshot = await services.hub.snapshots.whole(session_id)
-    length = {"Content-Length": str(snapshot.json_bytes)}
-    return StreamingResponse(_parts(snapshot), headers=length, media_type="application/json")
+    headers = _validators(snapshot.cursor) | {"Content-Length": str(snapshot.json_bytes)}
+    return StreamingResponse(_parts(snapshot), headers=headers, media_type="application/json")
+
+
+def _validators(cursor: Cursor) -> dict[str, str]:
+    return {
+        # Weak: another version of the gateway may write the same state in other bytes.
+        "ETag": f'W/"{cursor}"',
+        # Only for who may read it, and asked for again each time.
+        "Cache-Control": "private, no-cache",
+    }
 
 
 async def _parts(snapshot: WrittenSnapshot) -> AsyncIterator[bytes]:
@@ -167,35 +179,45 @@ async def delete_session(services: ServicesDep, caller: CallerDep, session_id: S
     await services.log.forget_deleted(session_id)
 
 
-@router.post("/{session_id}/resume", status_code=202)
+@router.post("/{session_id}/resume", status_code=202, responses=ACCEPTED | may(409))
 @needs("write", counts="messages")
 async def resume_session(
     services: ServicesDep,
     caller: CallerDep,
+    idempotency: IdempotencyDep,
     session_id: SessionId,
+    response: Response,
     body: Resumption | None = None,
 ) -> AcceptedRun:
     """A person comes back to a conversation: run ``on_chat_resume``."""
-    run_id = (body.id if body else None) or new_id()
+    given = body.id if body else None
+    run_id = idempotency.id(given)
     await services.queue.require_room(services.settings.queue_max)
-    await services.log.register_run(session_id, run_id, ON_CHAT_RESUME, turn=ON_CHAT_RESUME)
+    with idempotency.checked(given):
+        await services.log.register_run(session_id, run_id, ON_CHAT_RESUME, turn=ON_CHAT_RESUME)
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME))
     )
+    response.headers["Location"] = run_path(session_id, run_id)
     return AcceptedRun(run_id=run_id)
 
 
-@router.post("/{session_id}/messages", status_code=202)
+@router.post("/{session_id}/messages", status_code=202, responses=ACCEPTED | may(409))
 @needs("write", counts="messages")
 async def post_message(
-    services: ServicesDep, caller: CallerDep, session_id: SessionId, body: NewMessage
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    session_id: SessionId,
+    response: Response,
+    body: NewMessage,
 ) -> AcceptedMessage:
     """Put a person's message into the log, for all to see, and run ``on_message``."""
     caller = caller.on_behalf(body, session_id)
     if len(body.content) > services.settings.max_message_chars:
         raise MessageTooLarge(len(body.content), services.settings.max_message_chars)
     await services.queue.require_room(services.settings.queue_max)
-    message_id = body.id or new_id()
+    message_id = idempotency.id(body.id)
     run_id = derived_id(session_id, ON_MESSAGE, message_id)
     elements = attached(
         await uploads(services, session_id, body.elements, for_step=message_id), message_id, run_id
@@ -222,100 +244,18 @@ async def post_message(
             elements=elements,
         )
     )
-    appended = await submit(services.log, services.queue, batch, request)
-    if not appended.stored:
-        await _same_message(services, session_id, message)
-        # Whoever sent it first was perhaps cut off before he had queued it.
-        await services.queue.enqueue(request)
+    with idempotency.checked(body.id):
+        appended = await submit(services.log, services.queue, batch, request)
+        if not appended.stored:
+            await _same_message(services, session_id, message)
+            # Whoever sent it first was perhaps cut off before he had queued it.
+            await services.queue.enqueue(request)
+    response.headers["Location"] = run_path(session_id, run_id)
     return AcceptedMessage(run_id=run_id, message_id=message_id)
-
-
-@router.post("/{session_id}/runs", status_code=202)
-@needs("write", counts="messages")
-async def start_run(
-    services: ServicesDep, caller: CallerDep, session_id: SessionId, body: NewRun
-) -> AcceptedRun:
-    """Run a ``@cl.task`` with ``args`` as keyword arguments."""
-    caller = caller.on_behalf(body, session_id)
-    if body.task in EVENT_HANDLERS:
-        # What they are given says what a person did; nobody is to make that up.
-        raise InvalidArgument(
-            f"task: {body.task!r} is no task, it runs when that happens in a session; name a "
-            "function that has @cl.task"
-        )
-    run_id = body.id or new_id()
-    digest = json.dumps([body.task, body.args], sort_keys=True)
-    await services.queue.require_room(services.settings.queue_max)
-    defer_s = 0.0
-    if body.defer_until is not None:
-        defer_s = await _defer_s(services, session_id, body.defer_until)
-    await services.log.register_run(session_id, run_id, digest)
-    await services.queue.enqueue(
-        caller.asking(
-            RunRequest(
-                session_id=session_id, run_id=run_id, handler=body.task, arguments=dict(body.args)
-            )
-        ),
-        defer_s=defer_s,
-    )
-    return AcceptedRun(run_id=run_id)
-
-
-@router.post("/{session_id}/runs/{run_id}/cancel", status_code=202)
-@needs("cancel")
-async def cancel_run(services: ServicesDep, session_id: SessionId, run_id: RunId) -> AcceptedRun:
-    """Stop a run: its handler is cancelled, and its open steps end as ``cancelled``.
-
-    One that still waits for a worker is over at once; one that is over stays as it is. What it has
-    started with ``cl.enqueue`` is cancelled with it.
-    """
-    if await services.log.cancel_run(session_id, run_id):
-        await _drop(services, session_id, run_id)
-    return AcceptedRun(run_id=run_id)
-
-
-async def _drop(services: Services, session_id: str, run_id: str) -> None:
-    """End a run that no worker has. Cut off in between, a worker ends it: the wish is kept."""
-    run = await services.log.run(session_id, run_id)
-    if run is not None and not run.will_retry:
-        # A worker has it, or had it and left something open.
-        return
-    request = await services.queue.take(run_id, services.settings.lease_s)
-    if request is None:
-        return
-    with suppress(RunEnded, SessionNotFound):
-        begun = await services.log.begin_run(session_id, run_id, attempt_token())
-        await services.log.append(
-            Batch(
-                session_id,
-                cancelled_events(request, begun.attempt),
-                producer=begun.producer,
-                run_id=run_id,
-                attempt=begun.attempt,
-            )
-        )
-    await services.queue.finish(run_id)
-    await pass_turn(services.log, services.queue, session_id, request.handler, run_id)
-
-
-async def _defer_s(services: Services, session_id: str, until: datetime) -> float:
-    """How long to wait. A run that is due when its session has expired could never begin."""
-    defer_s = (until - datetime.now(UTC)).total_seconds()
-    lives_s = await services.log.lives_s(session_id)
-    if defer_s >= lives_s:
-        end = datetime.now(UTC) + timedelta(seconds=lives_s)
-        raise InvalidArgument(
-            f"defer_until: the session lives until {end.isoformat(timespec='seconds')} if nothing "
-            "happens in it before (STEPWIRE_SESSION_TTL_S), so the run could never begin: give an "
-            "earlier time"
-        )
-    return max(0.0, defer_s)
 
 
 async def _same_message(services: Services, session_id: str, message: StepDocument) -> None:
     known = await services.log.step(session_id, message.id)
-    if known is not None and (known["output"], known["elements"]) != (
-        message.output,
-        message.elements,
-    ):
+    sent = message.model_dump(include={"name", "output", "metadata", "elements"})
+    if known is not None and any(known[name] != value for name, value in sent.items()):
         raise IdConflict("message", message.id)

@@ -17,10 +17,11 @@ from starlette.responses import StreamingResponse
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.kinds import EVENT_TYPES, EVENTS
-from stepwire_core.vocabulary import CURSOR_PATTERN, document_schemas, frame_schema
+from stepwire_core.kinds import EVENT_TYPES
+from stepwire_core.vocabulary import CURSOR_PATTERN
 from stepwire_gateway._access import CallerDep, GuardedRoute, needs
 from stepwire_gateway._feed import WRITE_BYTES
+from stepwire_gateway._operations import may
 from stepwire_gateway._problems import try_again_response
 from stepwire_gateway._protocol import DIRECT
 from stepwire_gateway._selection import Selection, parse_types
@@ -28,7 +29,6 @@ from stepwire_gateway._services import RunId, Services, ServicesDep, SessionId
 from stepwire_gateway._snapshots import PART_BYTES, joined_aside
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
     from stepwire_gateway._caller import Caller
@@ -63,7 +63,7 @@ _ANY_TYPE: Final = "|".join(map(re.escape, EVENT_TYPES))
 _CURSOR_FORM: Final[dict[str, Any]] = {"pattern": CURSOR_PATTERN}
 
 LastEventId = Annotated[
-    str,
+    str | None,
     Header(
         alias="Last-Event-ID",
         description="Wins over `after`: browsers send it.",
@@ -71,7 +71,7 @@ LastEventId = Annotated[
     ),
 ]
 After = Annotated[
-    str,
+    str | None,
     Query(
         description="The cursor to go on from, as `<epoch>-<seq>`.", json_schema_extra=_CURSOR_FORM
     ),
@@ -85,24 +85,24 @@ Types = Annotated[
     ),
 ]
 
-_SCHEMAS: Final = "#/components/schemas/"
-
-_FRAMES: Final = {
-    "anyOf": [frame_schema(event, f"{_SCHEMAS}{event.data.__name__}") for event in EVENTS.values()]
-}
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {"itemSchema": _FRAMES}}, "description": "The stream."}
+    200: {
+        "content": {"text/event-stream": {}},
+        "description": "The stream, of events as `SessionEvent`. An empty one, in which a comment "
+        "says why, is to be asked for again.",
+    },
+    **may(400),
 }
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=_SSE)
 @needs("read", stream=True, counts="reads")
-async def session_events(
+async def stream_session_events(
     services: ServicesDep,
     session_id: SessionId,
     caller: CallerDep,
-    last_event_id: LastEventId = "",
-    after: After = "",
+    last_event_id: LastEventId = None,
+    after: After = None,
     types: Types = None,
 ) -> Response:
     """A session's events, live; first what the cursor has missed, or a snapshot."""
@@ -121,13 +121,13 @@ async def session_events(
     responses={**_SSE, 204: {"description": "The run is over, and the cursor is behind its end."}},
 )
 @needs("read", stream=True, counts="reads")
-async def run_events(
+async def stream_run_events(
     services: ServicesDep,
     session_id: SessionId,
     run_id: RunId,
     caller: CallerDep,
-    last_event_id: LastEventId = "",
-    after: After = "",
+    last_event_id: LastEventId = None,
+    after: After = None,
     types: Types = None,
 ) -> Response:
     """One run's events, live; the stream ends with the run."""
@@ -144,21 +144,7 @@ async def run_events(
     return _EventStream(reading, services, caller, selection)
 
 
-def describe(app: FastAPI) -> None:
-    """Put the schemas of what events carry into the OpenAPI document."""
-    make = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = make()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for name, schema in document_schemas(f"{_SCHEMAS}{{model}}").items():
-            schemas.setdefault(name, schema)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def _cursor(last_event_id: str, after: str) -> Cursor | None:
+def _cursor(last_event_id: str | None, after: str | None) -> Cursor | None:
     text = last_event_id or after
     return Cursor.parse(text) if text else None
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from stepwire_core.queue import Priority
 from stepwire_gateway._access import GuardedRoute, needs_api_key
 from stepwire_gateway._caller import Grant
+from stepwire_gateway._operations import may
 from stepwire_gateway._services import ServicesDep
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=GuardedRoute)
@@ -37,7 +38,7 @@ class CreatedToken(BaseModel):
     expires_at: str
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=may(404))
 @needs_api_key
 async def create_token(services: ServicesDep, response: Response, body: NewToken) -> CreatedToken:
     """Make a token for somebody whom the caller knows: it opens these sessions and no others."""

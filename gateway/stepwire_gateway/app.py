@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import as_file, files
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
@@ -19,11 +18,13 @@ from stepwire_core.supervision import stop_process
 from stepwire_gateway import (
     _access,
     _asks,
+    _document,
     _elements,
     _feedback,
     _health,
     _metrics,
     _problems,
+    _runs,
     _sessions,
     _streams,
     _tokens,
@@ -31,23 +32,8 @@ from stepwire_gateway import (
 from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._browser import Cors
 from stepwire_gateway._limits import Exits, Room
-from stepwire_gateway._problems import Problem
 from stepwire_gateway._services import open_services
-
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
-    for status, what in {
-        400: "The cursor is malformed.",
-        401: "There is no token, or none that is valid.",
-        403: "The token does not open this, or another site's page sends it.",
-        404: "There is no such session, run, step, element or ask.",
-        409: "The id stands for something else, or what is asked for is over.",
-        413: "The body, or the message in it, is too large.",
-        422: "The request does not have the shape asked for.",
-        429: "There were too many; `Retry-After` says when to try again.",
-        503: "Redis does not answer.",
-    }.items()
-}
+from stepwire_gateway._unexpected import Unexpected
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -76,13 +62,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="stepwire gateway",
         version=version("stepwire"),
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         # The interactive pages load their scripts from elsewhere; the document itself is served.
         docs_url=None,
         redoc_url=None,
         # A redirect would name the scheme and host that we see, not those that the client uses.
         redirect_slashes=False,
-        responses=_PROBLEMS,
     )
     app.add_middleware(BodyLimit, settings=settings)
     app.state.failure = None
@@ -90,15 +76,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.refusals = _problems.Refusals()
     _problems.install(app)
     app.add_middleware(Exits)
+    app.add_middleware(Unexpected)
     app.add_middleware(Room)
     if settings.cors_origins is not None:
         app.add_middleware(Cors, settings=settings)
     # Added last, it is the outermost.
     app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
-    parts = (_sessions, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
+    parts = (_sessions, _runs, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
     _access.include(app, *(part.router for part in parts))
-    _streams.describe(app)
-    _access.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
+    _document.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)
     return app
 

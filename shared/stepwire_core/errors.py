@@ -21,6 +21,8 @@
     ├── AskEnded                the ask was answered before, or nobody waits for it any more
     ├── FeedbackDisabled        the step does not want to be rated
     ├── IdConflict              an id was sent before with another content
+    │   └── KeyReused           an Idempotency-Key was sent before with another content
+    ├── StillInProgress         the request that is repeated has not been answered yet
     ├── RunWaits                other runs of the session come before this one
     ├── SessionFull             the session has as many steps or bytes as the settings allow
     ├── QueueFull               more runs wait than the settings allow
@@ -31,6 +33,7 @@
     │   └── UntrustedHost       a gateway without authentication, called under a foreign name
     ├── LimitExceeded           too many of something, at a time or in a time
     ├── MessageTooLarge         a message has too many characters
+    ├── UnsupportedMediaType    a body is of a type, or packed in a way, that is not taken
     ├── TokensDisabled          this gateway has no secret to sign tokens with
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
@@ -236,6 +239,30 @@ class IdConflict(StepwireError):
         )
 
 
+class KeyReused(IdConflict):
+    """An ``Idempotency-Key`` was sent again with another content."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        StepwireError.__init__(
+            self,
+            f"the Idempotency-Key {value!r} was used before for another content; send a fresh key "
+            "with every request that is not a repetition",
+        )
+
+
+class StillInProgress(StepwireError):
+    """A request with the same ``Idempotency-Key`` has not been answered yet."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        self.retry_after_s = 1.0
+        super().__init__(
+            f"a request with the Idempotency-Key {value!r} is still in progress: repeat this one "
+            "when it is over"
+        )
+
+
 class Unauthenticated(StepwireError):
     """The caller has not said who he is; the message never repeats what he sent."""
 
@@ -289,6 +316,17 @@ class MessageTooLarge(StepwireError):
         super().__init__(
             f"the message has {chars} characters, {limit} are taken (STEPWIRE_MAX_MESSAGE_CHARS)"
         )
+
+
+class UnsupportedMediaType(StepwireError):
+    """A body is of a media type, or in a content coding, that is not taken there."""
+
+    def __init__(self, why: str, *, accept: str = "", accept_encoding: str = "") -> None:
+        self.accept = accept
+        self.accept_encoding = accept_encoding
+        """The types and codings that are taken, as in the headers of these names; empty where the
+        request is right."""
+        super().__init__(why)
 
 
 class TokensDisabled(StepwireError):

@@ -51,6 +51,11 @@ def upload_producer(element_id: str) -> str:
     return f"u/{element_id}"
 
 
+def request_producer(run_id: str) -> str:
+    """A request that may be repeated, by the run that it starts."""
+    return f"k/{run_id}"
+
+
 def run_producer(run_id: str, attempt: int, token: str) -> str:
     """One attempt of a run. The token is that of its beginning: a server that has lost a beginning
     gives its number to another one."""

@@ -115,6 +115,11 @@ def rate_key(what: str, who: str) -> str:
     return f"{PREFIX}rate:{what}:{sha256(who.encode()).hexdigest()[:32]}"
 
 
+def claim_key(id_: str) -> str:
+    """``stepwire:claim:<id>``: a request is about to make this, and no other may; with a TTL."""
+    return f"{PREFIX}claim:{id_}"
+
+
 def session_of_channel(channel: bytes) -> str:
     """The session whose events that channel carries."""
     return channel[len(PREFIX) + 1 :].partition(b"}")[0].decode()

@@ -175,21 +175,23 @@ class RunQueue:
         async with translated():
             return bool(await self._redis.exists(keys.job, keys.taken))
 
+    async def request(self, run_id: str) -> RunRequest | None:
+        """The request of a run that is in the queue; None if it is not there, or cannot be read.
+
+        Raises:
+            StoreUnavailable: the queue's Redis does not answer.
+        """
+        async with translated():
+            job = await self._redis.get(JobKeys.of(self._queue_name, run_id).job)
+        return None if job is None else _request(run_id, job)
+
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""
         lease_ms = int(lease_s * 1000)
         args = script_args("queue/take", id=run_id, token=self._token, lease_ms=lease_ms)
         async with translated():
             job = await self._take(keys=self.keys, args=args)
-        if job is None:
-            return None
-        try:
-            [request] = stored_job(cast("bytes", job)).arguments
-            return RunRequest.model_validate(request)
-        except ValueError as error:
-            # The worker that gets it, when the lease is over, says so in its session.
-            UNREADABLE.note("job", run_id, error)
-            return None
+        return None if job is None else _request(run_id, cast("bytes", job))
 
     async def finish(self, run_id: str) -> None:
         """Take a run that was taken off the queue: it is over."""
@@ -205,6 +207,16 @@ class RunQueue:
     async def ping(self) -> None:
         """Return when the queue's Redis answers and takes writes."""
         await probe(self._redis, f"{self._queue_name}:probe")
+
+
+def _request(run_id: str, job: bytes) -> RunRequest | None:
+    try:
+        [request] = stored_job(job).arguments
+        return RunRequest.model_validate(request)
+    except ValueError as error:
+        # The worker that gets it, when a lease on it is over, says so in its session.
+        UNREADABLE.note("job", run_id, error)
+        return None
 
 
 @asynccontextmanager

@@ -177,6 +177,26 @@ class LogReader:
         [value] = await self._state(session_id, [f"r:{run_id}"])
         return _document(RunDocument, value, session_id, "run", run_id)
 
+    async def known_run(self, session_id: str, run_id: str) -> RunDocument | None:
+        """One run as the state has it; None while no worker has begun it.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            RunNotFound: nobody has started that run; or its document cannot be read.
+        """
+        keys = SessionKeys.of(session_id)
+        async with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hmget(keys.meta, ["epoch", f"r:{run_id}"])
+            pipe.hget(keys.state, f"r:{run_id}")
+            (epoch, fence), value = await pipe.execute()
+        if epoch is None:
+            raise SessionNotFound(session_id)
+        run = _document(RunDocument, value, session_id, "run", run_id)
+        if fence is None or (run is None and value is not None):
+            raise RunNotFound(session_id, run_id)
+        return run
+
     async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         keys = SessionKeys.of(session_id)
         async with translated():

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from stepwire_core.documents import PROTOCOL_VERSION
-from stepwire_core.kinds import EVENTS, KINDS, EventType
+from stepwire_core.kinds import EVENTS, KINDS
 
 CURSOR_PATTERN: Final = "^[0-9]{1,19}-[0-9]{1,19}$"
 
@@ -27,25 +27,6 @@ def document_schemas(ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
     )
     definitions: dict[str, Any] = schemas["$defs"]
     return dict(sorted(definitions.items()))
-
-
-def frame_schema(event: EventType, ref: str) -> dict[str, Any]:
-    """An event of a stream, as OpenAPI 3.2 describes those of ``text/event-stream``; ``ref`` is the
-    schema of its data."""
-    return {
-        "type": "object",
-        "description": event.about,
-        "properties": {
-            "id": {"type": "string", "pattern": CURSOR_PATTERN},
-            "event": {"const": event.name},
-            "data": {
-                "type": "string",
-                "contentMediaType": "application/json",
-                "contentSchema": {"$ref": ref},
-            },
-        },
-        "required": ["id", "event", "data"],
-    }
 
 
 def vocabulary() -> dict[str, Any]:

@@ -117,3 +117,23 @@ def test_on_a_terminal_the_whole_tree_is_left_behind(
     printed = capsys.readouterr().out
     assert all(f"s{n}" in printed for n in range(30))
     assert printed.rstrip().splitlines()[-1].count("─ ") == 1
+
+
+def test_an_empty_stream_says_why_and_once(
+    gateway: Callable[..., list[str | None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = "limit_exceeded: more than 1 streams at a time"
+    hint: Event = ("", "")
+    gateway(*[[hint, StreamLost(why)] for _ in range(3)], [*HELLO, DONE])
+    assert follow()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"… the gateway says '{why}', trying again"
+    assert lines[1:3] == ["User:", "  hi"]
+
+
+def test_what_an_empty_stream_says_cannot_move_the_cursor_of_the_terminal(
+    gateway: Callable[..., list[str | None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway([StreamLost("a\x1b[2Jb")], [*HELLO, DONE])
+    assert follow()
+    assert "\x1b" not in capsys.readouterr().out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -30,7 +29,6 @@ from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
 from stepwire_core.stored import StoredState
 from stepwire_core.vocabulary import vocabulary, vocabulary_json
-from stepwire_gateway import create_app
 from stepwire_gateway._snapshots import write
 from vectors.record import FOLDER, Recorder, record, vectors, written
 from vectors.stories import STORIES
@@ -206,27 +204,3 @@ def test_the_terminal_has_the_view(name: str) -> None:
             assert len(list(Belongings(tree).of(step))) == len(below), "each of them has a line"
     assert tree.unread.total() == 0
     assert lines
-
-
-# -- the gateway's document -----------------------------------------------------------------------
-
-
-def test_the_openapi_document_has_every_event_with_the_schema_of_its_data() -> None:
-    document = create_app(Settings()).openapi()
-    schemas = document["components"]["schemas"]
-    for path in (
-        "/v1/sessions/{session_id}/events",
-        "/v1/sessions/{session_id}/runs/{run_id}/events",
-    ):
-        stream = document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]
-        named = {}
-        for frame in stream["itemSchema"]["anyOf"]:
-            properties = frame["properties"]
-            named[properties["event"]["const"]] = properties["data"]["contentSchema"]["$ref"]
-        assert list(named) == list(EVENTS)
-        for type_, ref in named.items():
-            name = ref.removeprefix("#/components/schemas/")
-            assert name == EVENTS[type_].data.__name__
-            assert schemas[name]["properties"]
-    for ref in set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))):
-        assert ref in schemas

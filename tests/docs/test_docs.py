@@ -98,7 +98,7 @@ def test_every_error_code_is_in_the_protocol_with_its_status() -> None:
     codes = {code: status for status, code in _problems._OF_ERROR.values()}
     codes |= {code: status for status, code in _problems._OF_STATUS.items()}
     for code, status in codes.items():
-        assert f"| `{code}` | {status} |" in PROTOCOL
+        assert f'| <a id="{code}"></a>`{code}` | {status} |' in PROTOCOL
 
 
 def test_every_route_is_in_the_protocol() -> None:

@@ -31,6 +31,8 @@ ROUTES = {
     "HEAD /v1/sessions/{session_id}": "read",
     "GET /v1/sessions/{session_id}/events": "read",
     "HEAD /v1/sessions/{session_id}/events": "read",
+    "GET /v1/sessions/{session_id}/runs/{run_id}": "read",
+    "HEAD /v1/sessions/{session_id}/runs/{run_id}": "read",
     "GET /v1/sessions/{session_id}/runs/{run_id}/events": "read",
     "HEAD /v1/sessions/{session_id}/runs/{run_id}/events": "read",
     "DELETE /v1/sessions/{session_id}": "admin",
@@ -413,7 +415,10 @@ def test_a_new_session_gets_an_id_that_its_creator_can_reach(house: House) -> No
 
 def test_no_cache_keeps_what_a_caller_may_read(house: House) -> None:
     status, _, headers, _ = house.status("GET /v1/sessions/{session_id}", headers=bearer(API_KEY))
-    assert (status, headers["cache-control"]) == (200, "no-store")
+    assert (status, headers["cache-control"]) == (200, "private, no-cache")
+    route = "GET /v1/sessions/{session_id}/runs/{run_id}"
+    status, _, headers, _ = house.status(route, headers=bearer(API_KEY))
+    assert (status, headers["cache-control"]) == (404, "no-store")
 
 
 def test_a_body_is_not_looked_at_before_its_sender_is_known(house: House) -> None:

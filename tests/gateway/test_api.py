@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sse import is_empty_stream
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import embedded_server
 from stepwire_core.documents import EVENT_HANDLERS
@@ -42,7 +43,8 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
     assert (problem["status"], problem["code"]) == (status, code)
     assert problem["title"]
     assert problem["detail"]
-    assert problem["type"] == "about:blank"
+    assert response.headers["cache-control"] == "no-store"
+    assert problem["type"] == f"urn:stepwire:problem:{code}"
     return problem
 
 
@@ -195,7 +197,9 @@ def test_a_body_that_is_not_taken_says_what_to_send(gateway: Gateway) -> None:
     body, json_type = b'{"content": "x"}', {"Content-Type": "application/json"}
     for headers in ({}, {"Content-Type": "text/plain"}):
         response = gateway.client.post(path, content=body, headers=headers)
-        detail = assert_problem(response, 422, "invalid_request")["detail"]
+        detail = assert_problem(response, 415, "unsupported_media_type")["detail"]
+        # RFC 9110, section 15.5.16
+        assert response.headers["Accept"] == "application/json"
         assert "'Content-Type: application/json'" in detail
         assert str(headers.get("Content-Type")) in detail
     response = gateway.client.post(path, content=b'{"content"', headers=json_type)
@@ -284,7 +288,8 @@ def test_without_redis_calls_get_503_and_streams_a_retry(tmp_path: Path) -> None
             assert int(response.headers["retry-after"]) > 0
         assert gateway.client.get("/healthz").is_success
         stream = gateway.client.get(f"/v1/sessions/{session}/events")
-        assert (stream.status_code, stream.text) == (200, "retry: 3000\n\n")
+        assert stream.status_code == 200
+        assert is_empty_stream(stream.text, "store_unavailable")
         assert stream.headers["content-type"].startswith("text/event-stream")
         server.start()
         wait_until(gateway.ready, "its pub/sub connection is there again, too")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import anyio
 import httpx
@@ -19,7 +22,7 @@ from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import EmbeddedServer, embedded_server
 from stepwire_core.keys import SessionKeys
 from stepwire_core.objects import PIECE_BYTES
-from stepwire_gateway._elements import INLINE
+from stepwire_gateway._served import DOWNLOADS, INLINE, served
 
 REDIS_BYTES = 64 * 1024
 MAX_BYTES = 12 * 1024 * 1024
@@ -127,7 +130,7 @@ def test_what_is_uploaded_is_what_any_gateway_serves(
     answer = other.client.get(element["url"])
     assert answer.status_code == 200
     assert answer.content == content
-    assert answer.headers["content-type"] == "application/x-data"
+    assert answer.headers["content-type"] == "application/octet-stream"
     assert int(answer.headers["content-length"]) == len(content)
     assert other.snapshot(session)["elements"] == [element]
 
@@ -165,9 +168,11 @@ def test_the_media_type_is_the_one_given_else_that_of_the_name(
 @pytest.mark.parametrize(
     ("content_type", "what"),
     [
-        ("nonsense", "no media type"),
-        ("text/html; \u00e9", "no media type"),
-        ("a/" + "b" * 300, "no media type"),
+        ("nonsense", "is not a media type"),
+        ("text/html; \u00e9", "is not a media type"),
+        ("a/" + "b" * 300, "is not a media type"),
+        ("text/plain;,text/html", "is not a media type"),
+        ('text/plain; charset="utf-8', "is not a media type"),
         ("multipart/form-data; boundary=x", "send the file itself"),
     ],
 )
@@ -180,7 +185,8 @@ def test_a_content_type_that_is_none_is_refused(
         content=b"x",
         headers={b"Content-Type": content_type.encode("latin-1")},
     )
-    assert what in assert_problem(response, 422, "invalid_request")
+    assert what in assert_problem(response, 415, "unsupported_media_type")
+    assert response.headers["accept"] == "*/*"
     assert gateway.snapshot(session)["elements"] == []
 
 
@@ -336,39 +342,121 @@ def test_what_could_run_in_our_origin_is_sandboxed_and_a_download(
         assert "script-src" not in " ".join(policy)
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["content-disposition"].startswith("attachment;")
+        type_ = response.headers["content-type"].partition(";")[0]
+        assert type_ in DOWNLOADS | {"application/octet-stream"}
 
 
 @pytest.mark.parametrize("mime", sorted(INLINE))
 def test_what_runs_nothing_is_shown_inline(gateway: Gateway, mime: str) -> None:
     url = uploaded(gateway, gateway.create_session(), HOSTILE, content_type=mime)["url"]
     headers = gateway.client.get(url).headers
+    assert headers["content-type"].removesuffix("; charset=utf-8") == mime
     assert headers["content-disposition"].startswith("inline;")
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"].startswith("sandbox;")
 
 
-def test_text_without_a_charset_is_utf_8(gateway: Gateway) -> None:
+def test_a_type_is_sent_as_the_table_writes_it(gateway: Gateway) -> None:
     session = gateway.create_session()
-    for given, served in {
+    unknown = "application/octet-stream"
+    for given, sent in {
         "text/plain": "text/plain; charset=utf-8",
-        "text/plain; charset=latin-1": "text/plain; charset=latin-1",
-        "application/json": "application/json",
+        "TEXT/Plain;format=flowed ; Charset=UTF8": "text/plain; charset=utf-8",
+        "text/plain; charset=latin-1": "text/plain; charset=iso-8859-1",
+        'text/plain; charset="KOI8-R"': "text/plain; charset=koi8-r",
+        "text/plain; charset=utf-7": unknown,
+        'text/plain; x=";charset=koi8-r"': "text/plain; charset=utf-8",
+        "text/plain; charset=utf-8; charset=utf-7": "text/plain; charset=utf-8",
+        "application/json; charset=utf-7": "application/json",
+        "image/JPG": "image/jpeg",
+        "image/svg+xml": "image/svg+xml",
+        "text/csv": "text/csv; charset=utf-8",
+        "text/html": unknown,
+        "text/javascript": unknown,
+        "text/css": unknown,
     }.items():
         url = uploaded(gateway, session, b"x", content_type=given)["url"]
-        assert gateway.client.get(url).headers["content-type"] == served
+        headers = gateway.client.get(url).headers
+        assert headers["content-type"] == sent, given
+        assert headers["content-disposition"].startswith("inline") is (
+            sent.partition(";")[0] in INLINE
+        )
 
 
 @pytest.mark.parametrize(
-    "name", ['a"b;c.txt', "gr\u00fc\u00df e.txt", "a\r\nSet-Cookie: x=1", "../../x"]
+    "mime", ["text/plain;,text/html", "nonsense", "", "a/b\r\nX: y", "\u00e9/x"]
 )
-def test_any_name_stands_safely_in_a_header(gateway: Gateway, name: str) -> None:
+def test_a_type_that_an_older_version_has_taken_is_not_passed_on(mime: str) -> None:
+    content_type, disposition = served(mime, "x")
+    assert content_type == "application/octet-stream"
+    assert disposition.startswith("attachment;")
+
+
+def test_a_packed_body_is_refused_and_the_answer_says_what_to_do(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    path, packed = f"/v1/sessions/{session}/elements?name=a.txt", gzip.compress(b"x" * 100)
+    for coding in ("gzip", "GZIP", "x-gzip", "br", "identity, gzip"):
+        headers = {"Content-Type": "text/plain", "Content-Encoding": coding}
+        response = gateway.client.post(path, content=packed, headers=headers)
+        detail = assert_problem(response, 415, "unsupported_media_type")
+        assert coding in detail
+        assert "application/gzip" in detail
+        # RFC 9110, section 15.5.16
+        assert response.headers["accept-encoding"] == "identity"
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    message = gzip.compress(b'{"content": "x"}')
+    path = f"/v1/sessions/{session}/messages"
+    response = gateway.client.post(path, content=message, headers=headers)
+    assert_problem(response, 415, "unsupported_media_type")
+    snapshot = gateway.snapshot(session)
+    assert (snapshot["elements"], snapshot["steps"]) == ([], [])
+    headers = {"Content-Type": "application/json", "Content-Encoding": "identity"}
+    response = gateway.client.post(path, content=b'{"content": "x"}', headers=headers)
+    assert response.status_code == 202
+    # The archive itself is a file like any other.
+    element = uploaded(gateway, session, packed, name="a.gz", content_type="application/gzip")
+    answer = gateway.client.get(element["url"])
+    assert (answer.content, answer.headers["content-type"]) == (packed, "application/gzip")
+    assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("name", "saved_as", "plain"),
+    [
+        ("report.pdf", "report.pdf", "report.pdf"),
+        ('a"b;c.txt', 'a"b;c.txt', "a_b;c.txt"),
+        ("gr\u00fc\u00df e.txt", "gr\u00fc\u00df e.txt", "gr__ e.txt"),
+        ("100%41.txt", "100%41.txt", "100_41.txt"),
+        ("a\r\nSet-Cookie: x=1", "a__Set-Cookie: x=1", "a__Set-Cookie_ x=1"),
+        ("../..\\x", ".._.._x", ".._.._x"),
+        # Shown from right to left it would end in .txt.
+        ("cod\u202etxt.exe", "cod_txt.exe", "cod_txt.exe"),
+        ("\U0001f469\u200d\U0001f4bb.png", "\U0001f469\u200d\U0001f4bb.png", "___.png"),
+    ],
+)
+def test_any_name_stands_safely_in_a_header(
+    gateway: Gateway, name: str, saved_as: str, plain: str
+) -> None:
     element = uploaded(gateway, gateway.create_session(), b"x", name=name)
     assert element["name"] == name
     headers = gateway.client.get(element["url"]).headers
     assert "set-cookie" not in headers
-    _, _, encoded = headers["content-disposition"].partition("filename*=utf-8''")
-    assert httpx.URL(f"http://x/?n={encoded}").params["n"] == name
-    assert not set(encoded) & set('"; \r\n/')
+    match = re.fullmatch(
+        r"(?:inline|attachment); filename=\"([ -~]*)\"; filename\*=UTF-8''([!-~]+)",
+        headers["content-disposition"],
+    )
+    assert match is not None
+    assert match[1] == plain
+    assert unquote(match[2]) == saved_as
+    assert not set(match[2]) & set('"; ')
+
+
+@pytest.mark.parametrize("name", ["%ED%A0%BD", "%FF", "a%C3"])
+def test_a_name_that_is_not_utf_8_is_refused(gateway: Gateway, name: str) -> None:
+    session = gateway.create_session()
+    response = gateway.client.post(f"/v1/sessions/{session}/elements?name={name}", content=b"x")
+    assert "not UTF-8" in assert_problem(response, 422, "invalid_request")
+    assert gateway.snapshot(session)["elements"] == []
 
 
 def test_an_element_at_a_url_of_its_own_is_not_redirected_to(gateway: Gateway) -> None:

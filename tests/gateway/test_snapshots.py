@@ -281,3 +281,24 @@ def test_a_large_session_is_read_whole_over_http(shared_stack: Stack) -> None:
     with gateway.client.stream("GET", f"/v1/sessions/{session}/events") as stream:
         data = next(line for line in stream.iter_lines() if line.startswith("data: "))
     assert json.loads(data.removeprefix("data: ")) == response.json()
+
+
+def test_a_client_that_has_the_newest_state_is_sent_none(stack: Stack) -> None:
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    path = f"/v1/sessions/{session}"
+    first = gateway.client.get(path)
+    etag = first.headers["etag"]
+    assert etag == f'W/"{first.json()["cursor"]}"'
+    for tag in (etag, etag.removeprefix("W/"), f'"x", {etag}'):
+        response = gateway.client.get(path, headers={"If-None-Match": tag})
+        assert (response.status_code, response.content) == (304, b""), tag
+        assert response.headers["etag"] == etag
+        assert response.headers["cache-control"] == "private, no-cache"
+    gateway.send(session, "news")
+    changed = gateway.client.get(path, headers={"If-None-Match": etag})
+    assert (changed.status_code, len(changed.json()["steps"])) == (200, 1)
+    assert changed.headers["etag"] != etag
+    gateway.client.delete(path)
+    gone = gateway.client.get(path, headers={"If-None-Match": changed.headers["etag"]})
+    assert (gone.status_code, gone.json()["code"]) == (404, "session_not_found")

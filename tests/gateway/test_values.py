@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stack import Gateway, Stack
 
@@ -66,3 +71,46 @@ def test_what_is_just_shallow_enough_is_read_again(gateway: Gateway) -> None:
     gateway.send(session, "x", metadata=metadata)
     [message] = gateway.snapshot(session)["steps"]
     assert message["metadata"] == metadata
+
+
+text = st.text(st.characters(exclude_categories=()), max_size=5)
+"""Halves of surrogate pairs and control characters are in it, too."""
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+)
+nested = st.builds(lambda depth, value: as_deep(depth, value), st.integers(40, 60), values)
+objects = st.dictionaries(text, values | nested, min_size=1, max_size=3)
+
+
+def as_deep(depth: int, value: Any) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@given(content=text.filter(bool), author=text, value=objects, args=objects)
+@settings(max_examples=40, derandomize=True, deadline=None, database=None)
+def test_what_is_taken_is_read_again_as_it_was_and_nothing_is_stored_of_the_rest(
+    gateway: Gateway, content: str, author: str, value: dict[str, Any], args: dict[str, Any]
+) -> None:
+    session = gateway.create_session()
+    path, headers = f"/v1/sessions/{session}", {"Content-Type": "application/json"}
+    before = gateway.snapshot(session)
+    message = {"content": content, "author": author, "metadata": value}
+    sent = gateway.client.post(f"{path}/messages", content=json.dumps(message), headers=headers)
+    snapshot = gateway.snapshot(session)
+    if sent.status_code == 422:
+        assert snapshot == before
+    else:
+        assert sent.status_code == 202, sent.text
+        [step] = snapshot["steps"]
+        # Two halves that stand side by side are one character to every parser.
+        expected = json.loads(json.dumps(message))
+        assert (step["output"], step["name"], step["metadata"]) == tuple(expected.values())
+    run = {"task": "t", "id": "run-1", "args": args}
+    started = gateway.client.post(f"{path}/runs", content=json.dumps(run), headers=headers)
+    assert started.status_code in (202, 422), started.text
+    known = gateway.client.post(f"{path}/runs/run-1/cancel").status_code
+    assert known == (202 if started.status_code == 202 else 404)

@@ -1,0 +1,114 @@
+"""The OpenAPI document: valid, complete, and good to make clients of."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+from pydantic import SecretStr
+
+from stepwire_core.kinds import EVENT_TYPES, EVENTS
+from stepwire_core.settings import Settings
+from stepwire_gateway import create_app
+from tokens import API_KEY, SECRET
+
+OPEN = Settings()
+GUARDED = Settings(auth_secrets=SecretStr(SECRET), api_keys=SecretStr(API_KEY))
+
+
+def document_of(settings: Settings) -> dict[str, Any]:
+    return create_app(settings).openapi()
+
+
+def operations(settings: Settings) -> dict[str, dict[str, Any]]:
+    paths = document_of(settings)["paths"].values()
+    return {op["operationId"]: op for path in paths for op in path.values()}
+
+
+@pytest.mark.parametrize("settings", [OPEN, GUARDED], ids=["open", "guarded"])
+def test_the_document_is_valid(settings: Settings) -> None:
+    validate(document_of(settings))
+
+
+def test_operations_are_named_for_what_they_do() -> None:
+    assert {name: "requestBody" in op for name, op in operations(OPEN).items()} == {
+        "createSession": True,
+        "readSession": False,
+        "deleteSession": False,
+        "resumeSession": True,
+        "postMessage": True,
+        "startRun": True,
+        "readRun": False,
+        "cancelRun": False,
+        "uploadElement": True,
+        "downloadElement": False,
+        "answerAsk": True,
+        "giveFeedback": True,
+        "withdrawFeedback": False,
+        "streamSessionEvents": False,
+        "streamRunEvents": False,
+        "createToken": True,
+        "checkHealth": False,
+        "checkReadiness": False,
+        "readMetrics": False,
+    }
+
+
+def test_problems_are_of_their_own_type_alone() -> None:
+    for name, operation in operations(GUARDED).items():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                [(media_type, content)] = response["content"].items()
+                assert media_type == "application/problem+json", (name, status)
+                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+    assert not {name for name in document_of(OPEN)["components"]["schemas"] if "HTTP" in name}
+
+
+@pytest.mark.parametrize(
+    ("operation", "statuses"),
+    [
+        ("createSession", "200 201 401 403 413 415 422 429 500 503"),
+        ("readSession", "200 304 401 403 404 429 500 503"),
+        ("deleteSession", "204 401 403 404 500 503"),
+        ("postMessage", "202 401 403 404 409 413 415 422 429 500 503"),
+        ("readRun", "200 401 403 404 429 500 503"),
+        ("cancelRun", "202 401 403 404 500 503"),
+        ("downloadElement", "200 206 304 401 403 404 416 500 503"),
+        # What else could be wrong is an empty stream: an EventSource gives up on an error.
+        ("streamRunEvents", "200 204 400 401 403 404 422 500"),
+        ("checkHealth", "200 500"),
+        ("checkReadiness", "200 500 503"),
+    ],
+)
+def test_an_operation_has_the_statuses_that_it_can_give(operation: str, statuses: str) -> None:
+    assert " ".join(operations(GUARDED)[operation]["responses"]) == statuses
+    open_ones = statuses.replace(" 401", "")
+    assert " ".join(operations(OPEN)[operation]["responses"]) == open_ones
+
+
+def test_every_event_has_a_schema() -> None:
+    schemas = document_of(OPEN)["components"]["schemas"]
+    event = schemas["SessionEvent"]
+    assert tuple(event["discriminator"]["mapping"]) == EVENT_TYPES
+    refs = [variant["$ref"] for variant in event["oneOf"]]
+    assert refs == list(event["discriminator"]["mapping"].values())
+    for type_, ref in zip(EVENT_TYPES, refs, strict=True):
+        properties = schemas[ref.rpartition("/")[2]]["properties"]
+        assert properties["event"]["const"] == type_
+        assert properties["data"]["$ref"] == f"#/components/schemas/{EVENTS[type_].data.__name__}"
+        assert schemas[EVENTS[type_].data.__name__]["properties"]
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
+    document = document_of(GUARDED)
+    used = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert used | {"SessionEvent"} == set(document["components"]["schemas"])
+
+
+def test_what_makes_something_takes_an_idempotency_key() -> None:
+    for name, operation in operations(OPEN).items():
+        parameters = [parameter["name"] for parameter in operation.get("parameters", ())]
+        makes = "requestBody" in operation or name == "withdrawFeedback"
+        assert ("Idempotency-Key" in parameters) is (makes and name != "createToken"), name
