@@ -92,10 +92,18 @@ class Wire:
         assert self.line() == ""
         return chunk
 
+    def end(self) -> bytes:
+        """What comes until the server closes the connection.
+
+        Raises:
+            ConnectionResetError: it is not closed in order.
+        """
+        return self._file.read()
+
     def rest(self) -> bytes:
         """What comes until the server closes the connection, in whichever way."""
         try:
-            return self._file.read()
+            return self.end()
         except ConnectionResetError:
             return b""
 

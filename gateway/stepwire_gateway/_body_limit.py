@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 DRAIN_BYTES: Final = 8 * 1024 * 1024
 DRAIN_S: Final = 5.0
-"""What is read and dropped of a body that is too large, and for how long, before it is answered."""
+"""What is read and dropped of a body that is too large, and for how long, before it is answered:
+under another server than ours, which may reset a connection under its answer."""
 
 
 _UPLOAD: Final = re.compile(r"/v1/sessions/[^/]+/elements")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stepwire_gateway._requests import RequestReader
 
 CROWDED: Final = "stepwire.crowded"
-"""The ASGI extension that says that there are too many connections: this one must not stay."""
+"""The ASGI extension of a request on a connection above the limit: it must not stay."""
 
 
 class Exchange:

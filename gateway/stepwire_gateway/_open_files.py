@@ -44,7 +44,7 @@ def room_for_connections(settings: Settings) -> int:
 
 
 def raise_file_limit() -> int | None:
-    """Raise the soft limit to the hard one; what it is now, or None if there is none."""
+    """Raise the soft limit to the hard one; the number then in force, or None: no limit."""
     try:
         import resource
     except ImportError:

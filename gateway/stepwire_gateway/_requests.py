@@ -121,7 +121,7 @@ class RequestReader(Ending):
                 # An empty line: no reason to wait any longer.
                 self._arm()
             return
-        # The parser does not show what it has of a field that has not ended yet.
+        # The parser hands over a field only when it has ended, however long it becomes.
         self._idle_bytes = 0 if self._has_begun or body_size else self._idle_bytes + size
         if max(self._idle_bytes, self._head_bytes) > self.bounds.max_header_bytes:
             raise self._too_long()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -162,6 +164,30 @@ def test_by_default_an_idle_connection_outlives_the_usual_proxy() -> None:
     assert Bounds().keep_alive_s == 75
 
 
+UNSHARE = ("unshare", "--net", "--map-root-user")
+
+
+def can_have_a_network_of_its_own() -> bool:
+    if not (shutil.which("unshare") and shutil.which("ip")):
+        return False
+    return subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_have_a_network_of_its_own(), reason="needs 'unshare --net' and 'ip'")
+def test_clients_that_vanish_without_a_word_are_given_up(tmp_path: Path) -> None:
+    """The kernel alone would go on trying for about 15 minutes."""
+    script = Path(__file__).with_name("vanishing.py")
+    done = subprocess.run(
+        [*UNSHARE, sys.executable, script, tmp_path],
+        env=os.environ | {"PYTHONPATH": str(script.parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # -- size ----------------------------------------------------------------------------------------
 
 
@@ -245,7 +271,7 @@ def test_one_connection_too_many_is_told_so(shared_stack: Stack) -> None:
             with Wire(gateway.port) as wire:
                 answer = wire.send(request("GET", probe)).answer()
                 assert (answer.status, answer.all("connection")) == (200, ["close"])
-        # Those that are there are served on.
+        # The connections within the limit are served as before.
         assert wires[0].send(request("GET", path)).answer().status == 200
         wires.pop().close()
 
