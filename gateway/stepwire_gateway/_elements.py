@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import unquote_to_bytes
@@ -83,7 +82,10 @@ async def upload_element(
     try:
         async with idempotency.claimed(services.log.redis):
             with idempotency.checked():
-                element = await _kept(services, file, request.stream())
+                known = None
+                if idempotency.key is not None:
+                    known = await _known(services, file, request.stream())
+                element = known or await _kept(services, file, request.stream())
     except ClientDisconnect:
         # Nothing of it is kept, and nobody reads this.
         return Response(status_code=400)
@@ -248,33 +250,46 @@ class _File:
     mime: str
 
 
-async def _kept(services: Services, file: _File, body: AsyncIterator[bytes]) -> ElementDocument:
-    """The element of a file, whose bytes are then in place; one that was uploaded by an earlier
-    call of this request is left as it is.
+async def _known(
+    services: Services, file: _File, body: AsyncIterator[bytes]
+) -> ElementDocument | None:
+    """The element that an earlier call of this request has made.
 
     Raises:
-        IdConflict: the id stands for another file.
+        IdConflict: it has made it of another file.
+    """
+    try:
+        known = await services.log.element(file.session_id, file.element_id)
+    except ElementNotFound:
+        return None
+    sent = _Upload(body)
+    async for _ in sent.chunks():
+        pass
+    if (known.name, known.mime, known.sha256) != (file.name, file.mime, sent.hexdigest()):
+        raise IdConflict("element", file.element_id)
+    return known
+
+
+async def _kept(services: Services, file: _File, body: AsyncIterator[bytes]) -> ElementDocument:
+    """A new element, whose bytes are in place.
+
+    Raises:
+        IdConflict: an earlier call of this request has made it, and it was removed.
     """
     session_id, element_id = file.session_id, file.element_id
     folder = await services.log.object_folder(session_id)
-    with suppress(ElementNotFound):
-        known = await services.log.element(session_id, element_id)
-        sent = _Upload(body)
-        async for _ in sent.chunks():
-            pass
-        if (known.name, known.mime, known.sha256) != (file.name, file.mime, sent.hexdigest()):
-            raise IdConflict("element", element_id)
-        return known
     size, sha256 = await _store(services, session_id, folder, element_id, body)
     element = uploaded(session_id, element_id, file.name, file.mime, size=size, sha256=sha256)
     batch = Batch(session_id, [element_event(element)], producer=upload_producer(element_id))
     try:
-        await services.log.append(batch)
+        appended = await services.log.append(batch)
     except SessionNotFound:
         # It has gone meanwhile; Redis has let its part go with it.
         if services.objects is not None:
             await asyncio.to_thread(services.objects.remove, folder, [element_id])
         raise
+    if not appended.stored:
+        raise IdConflict("element", element_id)
     return element
 
 

@@ -248,7 +248,7 @@ async def post_message(
         appended = await submit(services.log, services.queue, batch, request)
         if not appended.stored:
             await _same_message(services, session_id, message)
-            # Whoever sent it first was perhaps cut off before he had queued it.
+            # The first request may have ended before it had queued the run.
             await services.queue.enqueue(request)
     response.headers["Location"] = run_path(session_id, run_id)
     return AcceptedMessage(run_id=run_id, message_id=message_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Error, Page
@@ -64,8 +65,7 @@ def kept_as(stack: Stack, url: str, mime: str) -> None:
     """The element is one of an older version, which took any type."""
     *_, session, _, element = url.split("/")
     state, field = SessionKeys.of(session).state, f"e:{element}"
-    kept = stack.redis.hget(state, field)
-    assert isinstance(kept, bytes)
+    kept: Any = stack.redis.hget(state, field)
     changed = kept.replace(b'"mime":"text/plain"', f'"mime":{json.dumps(mime)}'.encode())
     stack.redis.hset(state, field, changed)
 

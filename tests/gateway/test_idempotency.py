@@ -30,6 +30,12 @@ APP = """
         await cl.Message("welcome back").send()
 
     @cl.task
+    async def remove(step_id):
+        step = cl.Step(id=step_id)
+        await step.send()
+        await step.remove()
+
+    @cl.task
     async def add(a, b):
         await cl.Message(str(a + b)).send()
 """
@@ -191,6 +197,16 @@ def test_a_file_that_is_uploaded_again_is_the_same_element(gateway: Gateway) -> 
     assert_reused(upload(gateway, session, b"content", key, "b.txt"))
     assert gateway.snapshot(session)["elements"] == [first.json()]
     assert gateway.client.get(first.json()["url"]).content == b"content"
+
+
+def test_a_file_that_was_removed_does_not_come_back_with_its_key(gateway: Gateway) -> None:
+    session, key = gateway.create_session(), new_id()
+    element = upload(gateway, session, b"content", key).json()["id"]
+    gateway.send(session, "look", elements=[element], id="m-1")
+    run = gateway.start(session, "remove", step_id="m-1")
+    assert gateway.wait_for_end(session, run)["status"] == "ok"
+    assert_reused(upload(gateway, session, b"content", key))
+    assert gateway.snapshot(session)["elements"] == []
 
 
 def test_a_key_whose_upload_is_in_progress_is_refused_until_it_is_over(gateway: Gateway) -> None:
