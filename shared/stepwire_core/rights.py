@@ -21,6 +21,8 @@ from stepwire_core.scripts import Script
 from stepwire_core.sockets import CONNECT_TIMEOUT_S
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from redis.asyncio import Redis
 
     from stepwire_core.settings import Settings
@@ -99,11 +101,19 @@ def _right(command: str) -> str:
 
 
 def _commands(folder: str) -> frozenset[str]:
-    scripts = files("stepwire_core").joinpath("lua", folder).iterdir()
-    texts = [script.read_text() for script in scripts if script.name.endswith(".lua")]
+    texts = _texts(files("stepwire_core").joinpath("lua", folder))
     called = {command for text in texts for command in _CALL.findall(text)}
     # What takes no key is looked at by itself.
     return frozenset(called - {"TIME", "PUBLISH"} | set(_BESIDE_SCRIPTS[folder].split()))
+
+
+def _texts(folder: Traversable) -> Iterator[str]:
+    """The scripts of a folder, with the parts below it; those of the queue stand by themselves."""
+    for entry in folder.iterdir():
+        if entry.name.endswith(".lua"):
+            yield entry.read_text()
+        elif entry.is_dir() and entry.name != "queue":
+            yield from _texts(entry)
 
 
 async def require_stores(settings: Settings) -> None:
