@@ -14,8 +14,8 @@ from stepwire_cli import queue
 from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
 from stepwire_cli.logs import configure_logs
 from stepwire_core.errors import StepwireError
+from stepwire_core.health import check_health
 from stepwire_core.settings import Settings, load_settings, misspelt_settings
-from stepwire_core.workers import check_health
 
 logger = logging.getLogger("stepwire.settings")
 
@@ -134,7 +134,11 @@ def dev(
     "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
 )
 @click.option("--max-jobs", type=int, help=f"Runs at a time.  [default: {_default('max_jobs')}]")
-@click.option("--check", is_flag=True, help="Exit 0 if a worker on this host takes runs, else 1.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit 0 if the worker that has this $STEPWIRE_HEALTH_FILE lives, else 1.",
+)
 @verbose_option
 def worker(
     app: str | None,
@@ -148,7 +152,7 @@ def worker(
     configure_logs(verbose=verbose)
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
     if check:
-        asyncio.run(check_health(settings))
+        check_health(settings)
         return
     with needs("worker"):
         from stepwire._loading import load_handlers

@@ -14,9 +14,10 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from stepwire_core.errors import StepwireError
+from stepwire_core.health import HealthFile
 from stepwire_core.objects import Objects
 from stepwire_core.settings import Settings, listed, load_settings
-from stepwire_core.supervision import stop_process
+from stepwire_core.supervision import Supervisor, stop_process
 from stepwire_gateway import (
     _access,
     _asks,
@@ -70,10 +71,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ``app.state.failure``, and sends its process SIGTERM.
 
     Raises:
-        SettingsError: a setting has a wrong value.
+        SettingsError: a setting has a wrong value, or the health file cannot be written.
     """
     settings = settings or load_settings()
     objects = Objects.open(settings)
+    health = HealthFile.of(settings)
+    health.prepare()
 
     def fail(error: StepwireError) -> None:
         # Whatever server this runs in ends its streams, and then the process, as it always does.
@@ -82,9 +85,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, objects, fail) as services:
+        async with open_services(settings, objects, fail) as services, Supervisor(fail) as side:
             app.state.services = services
+            side.start(health.beat(), "stepwire-health")
             yield
+        health.remove()
 
     app = FastAPI(
         title="stepwire gateway",

@@ -38,7 +38,7 @@
     ├── KeysUnavailable         the server of the public keys for tokens does not answer
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
     ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
-    ├── WorkerUnfit             no worker on this host is of any use
+    ├── ProcessUnfit            a process is dead, or its event loop is blocked
     └── SideTaskFailed          a part that the process cannot do without has failed: it ends
 """
 
@@ -408,16 +408,8 @@ class StoreRefused(StepwireError):
     something, a right or a password; the message says what."""
 
 
-class WorkerUnfit(StepwireError):
-    """No worker on this host is there, or those that are there take no runs."""
-
-    def __init__(self, host: str, queue_name: str, found: list[str]) -> None:
-        self.found = found
-        there = "; ".join(found) or "there is none"
-        super().__init__(
-            f"no worker of the queue {queue_name!r} on the host {host!r} takes runs ({there}): "
-            "start one, or restart what is there"
-        )
+class ProcessUnfit(StepwireError):
+    """A process is dead, or its event loop is blocked; the message says which."""
 
 
 class SideTaskFailed(StepwireError):

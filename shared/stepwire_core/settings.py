@@ -255,6 +255,11 @@ class Settings(BaseSettings):
         gt=0,
         description="How often an idle worker looks for jobs that nobody woke it for.",
     )
+    health_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A file that the process touches while it lives, for health checks.",
+    )
 
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address that the gateway listens on."
