@@ -35,7 +35,7 @@
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
-    ├── KeysUnavailable         the server of the public keys for tokens does not answer
+    ├── KeysUnavailable         the public key for a token is not known yet
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
     ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
     ├── ProcessUnfit            a process is dead, or its event loop is blocked
@@ -390,12 +390,15 @@ class ProtocolViolation(StepwireError):
 
 
 class KeysUnavailable(StepwireError):
-    """A token cannot be checked: the server of the public keys does not answer."""
+    """A token cannot be checked yet: its key is not known, and whether it exists is not either."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_away: bool) -> None:
+        self.is_away = is_away
+        """Whether the server of the keys does not answer; else they are fetched again soon."""
+        why = "does not answer" if is_away else "was asked a moment ago, and is asked again soon"
         super().__init__(
             "the token cannot be checked at the moment: the server of its public keys "
-            "(STEPWIRE_AUTH_JWKS_URL) does not answer; try again"
+            f"(STEPWIRE_AUTH_JWKS_URL) {why}; try again"
         )
 
 
