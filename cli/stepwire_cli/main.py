@@ -169,6 +169,10 @@ def worker(
     "--host", help=f"Address to listen on.  [default: $STEPWIRE_HOST or {_default('host')}]"
 )
 @click.option("--port", type=int, help=f"Port.  [default: $STEPWIRE_PORT or {_default('port')}]")
+@click.option(
+    "--root-path",
+    help="The path under which a proxy publishes it, as /stepwire.  [default: $STEPWIRE_ROOT_PATH]",
+)
 @redis_option
 @click.option(
     "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
@@ -177,6 +181,7 @@ def worker(
 def gateway(
     host: str | None,
     port: int | None,
+    root_path: str | None,
     redis_url: str | None,
     queue_url: str | None,
     verbose: bool,
@@ -186,7 +191,9 @@ def gateway(
     with needs("gateway"):
         from stepwire_gateway.server import run_gateway
 
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url, host=host, port=port)
+    settings = load_settings(
+        redis_url=redis_url, queue_url=queue_url, host=host, port=port, root_path=root_path
+    )
     _warn_of_misspelt_settings()
     run_gateway(settings)
 

@@ -86,7 +86,8 @@ async def upload_element(
         if services.objects is not None:
             await asyncio.to_thread(services.objects.remove, folder, [element_id])
         raise
-    response.headers["Location"] = element.url
+    # What is stored has no prefix: another gateway may have another one.
+    element.url = response.headers["Location"] = services.hub.prefix.address(element.url)
     return element
 
 

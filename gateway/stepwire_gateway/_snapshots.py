@@ -24,6 +24,7 @@ from stepwire_core.ids import new_id
 from stepwire_core.log import EventLog, LogTail
 from stepwire_core.stored import KINDS, StoredDocument, StoredState, StreamingText
 from stepwire_core.unreadable import UNREADABLE
+from stepwire_gateway._prefix import Prefix
 
 T = TypeVar("T")
 
@@ -136,8 +137,9 @@ class Snapshots:
     way shares the next one: it has everything that was stored before anybody of them asked.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, prefix: Prefix | None = None) -> None:
         self._log = log
+        self._prefix = prefix or Prefix(None)
         self._next: dict[_Asked, asyncio.Task[LogTail | WrittenSnapshot]] = {}
         self._under_way: dict[_Asked, asyncio.Task[LogTail | WrittenSnapshot]] = {}
         self._writing: dict[tuple[str, Cursor], asyncio.Task[WrittenSnapshot]] = {}
@@ -207,7 +209,7 @@ class Snapshots:
         return await asyncio.shield(task)
 
     async def _write(self, stored: StoredState) -> WrittenSnapshot:
-        written = await write(stored)
+        written = await write(stored, self._prefix)
         self.built += 1
         self._written[stored.session_id] = written
         return written
@@ -225,7 +227,7 @@ def _started(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     return task
 
 
-async def write(stored: StoredState) -> WrittenSnapshot:
+async def write(stored: StoredState, prefix: Prefix) -> WrittenSnapshot:
     """The snapshot of a state, which is used up."""
     streaming: dict[str, list[StreamingText]] = {}
     for text in stored.streaming():
@@ -242,6 +244,8 @@ async def write(stored: StoredState) -> WrittenSnapshot:
             content = _continued(content, streaming[id_])
         elif kind == "run":
             runs.add(id_, head)
+        elif kind == "element":
+            content = prefix.element(content)
         owner = head.get("step_id" if kind == "feedback" else "run_id")
         found[kind].add(document.order, id_, owner, content)
     layout = _Layout(stored.session_id, stored.cursor)

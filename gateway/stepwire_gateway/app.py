@@ -32,7 +32,9 @@ from stepwire_gateway import (
 )
 from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._limits import Exits
+from stepwire_gateway._prefix import Prefix, Prefixed
 from stepwire_gateway._problems import Problem
+from stepwire_gateway._running import OnlyRunning
 from stepwire_gateway._services import open_services
 
 _CORS: Final[dict[str, Any]] = {
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     objects = Objects.open(settings)
+    prefix = Prefix(settings.root_path)
     health = HealthFile.of(settings)
     health.prepare()
 
@@ -85,10 +88,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, objects, fail) as services, Supervisor(fail) as side:
+        async with (
+            open_services(settings, objects, prefix, fail) as services,
+            Supervisor(fail) as side,
+        ):
             app.state.services = services
             side.start(health.beat(), "stepwire-health")
             yield
+        del app.state.services
         health.remove()
 
     app = FastAPI(
@@ -101,6 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=_PROBLEMS,
     )
     app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(OnlyRunning, gateway=app)
     app.state.failure = None
     app.state.requests = _metrics.Requests()
     app.state.refusals = _problems.Refusals()
@@ -108,8 +116,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Exits)
     if origins := listed(settings.cors_origins):
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
-    # Added last, it is the outermost.
+    # Those added last are the outermost: it counts the answers of all others.
     app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
+    app.add_middleware(Prefixed, prefix=prefix)
     parts = (_sessions, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
     _access.include(app, *(part.router for part in parts))
     _access.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)

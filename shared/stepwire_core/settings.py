@@ -89,6 +89,15 @@ def _hosts(value: str) -> str:
     return value
 
 
+def _root_path(value: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value) or {".", ".."} & set(value.split("/")):
+        raise ValueError("must have the form /path or /longer/path, without a slash at its end")
+    # A proxy may strip the path or not, and only addresses that differ tell which.
+    if value.split("/")[1] in _OWN_FOLDERS:
+        raise ValueError("must not begin as the gateway's own addresses do")
+    return value
+
+
 def listed(value: str | SecretStr | None) -> tuple[str, ...]:
     """The parts of a setting that takes several values with commas between them."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -107,6 +116,8 @@ def is_loopback(host: str) -> bool:
 
 _PREFIX: Final = "STEPWIRE_"
 
+_OWN_FOLDERS: Final = frozenset({"v1", "inspector"})
+
 DEFAULT_QUEUE: Final = "stepwire:queue"
 
 _MAX_S: Final = 10 * 365 * 24 * 3600
@@ -122,6 +133,7 @@ Hosts = Annotated[str, AfterValidator(_hosts)]
 JwksUrl = Annotated[str, AfterValidator(_jwks_url)]
 Origins = Annotated[str, AfterValidator(_origins)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+RootPath = Annotated[str, AfterValidator(_root_path)]
 
 
 class Settings(BaseSettings):
@@ -265,6 +277,10 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, description="Address that the gateway listens on."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port that the gateway listens on.")
+    root_path: RootPath | None = Field(
+        default=None,
+        description="The path under which a proxy publishes the gateway: `/stepwire`.",
+    )
     max_body_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="Larger request bodies are answered with 413."
     )
