@@ -6,11 +6,10 @@ import asyncio
 import logging
 import os
 import sys
-from pathlib import Path
 
 import click
 
-from stepwire_cli import queue
+from stepwire_cli import queue, sessions
 from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
 from stepwire_cli.logs import configure_logs
 from stepwire_core.errors import StepwireError
@@ -59,30 +58,6 @@ def main() -> None:
 redis_option = click.option(
     "--redis-url",
     help=f"Where the event log is.  [default: $STEPWIRE_REDIS_URL or {_default('redis_url')}]",
-)
-url_option = click.option(
-    "--url",
-    envvar="STEPWIRE_URL",
-    show_envvar=True,
-    default="http://127.0.0.1:8000",
-    help="Where the gateway is.",
-)
-file_option = click.option(
-    "--file",
-    "files",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-    help="Send this file along; can be given several times.",
-)
-tail_option = click.option(
-    "--tail", "follow", is_flag=True, help="Then draw the session until the run is over."
-)
-token_option = click.option(
-    "--token",
-    envvar="STEPWIRE_TOKEN",
-    show_envvar=True,
-    metavar="TOKEN",
-    help="A token or an API key, where the gateway asks for one.",
 )
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
@@ -203,72 +178,8 @@ def _warn_of_misspelt_settings() -> None:
         logger.warning("%s is no setting and is not read: is it %s?", name, meant)
 
 
-@main.command()
-@click.argument("session")
-@url_option
-@token_option
-@click.option("--after", help="Go on behind this cursor instead of starting from the whole state.")
-@click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
-def tail(session: str, url: str, token: str | None, after: str | None, until_idle: bool) -> None:
-    """Draw the step tree of SESSION live in the terminal."""
-    with needs("dev"):
-        from stepwire_cli.tail import run_tail
-
-    shown = run_tail(session, url=url, token=token, after=after, until_idle=until_idle)
-    sys.exit(0 if shown else 1)
-
-
-@main.command()
-@click.argument("session")
-@click.argument("text", required=False, default="")
-@file_option
-@url_option
-@token_option
-@tail_option
-def send(
-    session: str, text: str, files: tuple[Path, ...], url: str, token: str | None, follow: bool
-) -> None:
-    """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
-    if not text and not files:
-        raise click.UsageError("a message has a TEXT, or files given with --file, or both")
-    with needs("dev"):
-        from stepwire_cli.client import send_message
-        from stepwire_cli.tail import run_tail
-
-    session_id = send_message(session, text, url=url, token=token, files=files)
-    click.echo(session_id)
-    if follow:
-        good = run_tail(session_id, url=url, token=token, after=None, until_idle=True)
-        sys.exit(0 if good else 1)
-
-
-@main.command()
-@click.argument("session")
-@click.argument("text", required=False, default="")
-@click.option("--ask", help="The id of the question, or how it begins.  [default: the only one]")
-@file_option
-@url_option
-@token_option
-@tail_option
-def answer(
-    session: str,
-    text: str,
-    ask: str | None,
-    files: tuple[Path, ...],
-    url: str,
-    token: str | None,
-    follow: bool,
-) -> None:
-    """Answer what a handler asks in SESSION: with TEXT, an action's name as TEXT, or files."""
-    with needs("dev"):
-        from stepwire_cli.client import send_answer
-        from stepwire_cli.tail import run_tail
-
-    click.echo(send_answer(session, text, url=url, token=token, ask=ask, files=files))
-    if follow:
-        good = run_tail(session, url=url, token=token, after=None, until_idle=True)
-        sys.exit(0 if good else 1)
-
+for command in sessions.COMMANDS:
+    main.add_command(command)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")
 queue_option = click.option(

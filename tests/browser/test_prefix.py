@@ -46,9 +46,9 @@ def test_the_page_does_all_that_it_does_at_the_root(
         page.get_by_text("words", exact=True).first.click()
         expect(page.get_by_text("many words")).to_be_visible()
         # Icons and the way back to the start are below the path, too.
-        assert (
-            page.locator("svg use").first.get_attribute("href").startswith(f"{PREFIX}/inspector/")
-        )
+        icon = page.locator("svg use").first.get_attribute("href")
+        assert icon is not None
+        assert icon.startswith(f"{PREFIX}/inspector/")
         inspector.reload()
         page.get_by_role("link", name="another session").click()
         expect(page.get_by_role("button", name="New session")).to_be_visible()

@@ -61,10 +61,11 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
     """
     health = HealthFile.of(settings)
     health.prepare()
+    # On a loop of its own, which is closed in order if the process is told to stop meanwhile.
+    asyncio.run(require_stores(settings))
     loop = new_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(require_stores(settings))
         worker = StepwireWorker(handlers, settings, health)
         worker.run()
         if worker.failure is not None:
