@@ -7,15 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
 from stepwire_cli.extras import needs
 from stepwire_core.errors import SettingsError
 from stepwire_core.settings import ClientSettings, load_client_settings
-
-_Command = TypeVar("_Command", bound=Callable[..., object])
 
 _RIGHTS: Final = ("read", "write", "cancel", "admin")
 _STDIN: Final = "-"
@@ -102,7 +100,8 @@ def _alone(text: str, where: str) -> str:
 
 
 def _draw(session: str, gateway: Gateway, *, after: str | None = None, until_idle: bool) -> None:
-    from stepwire_cli.tail import run_tail
+    with needs("dev"):
+        from stepwire_cli.tail import run_tail
 
     shown = run_tail(
         session, url=gateway.url, token=gateway.token, after=after, until_idle=until_idle
@@ -117,8 +116,7 @@ def _draw(session: str, gateway: Gateway, *, after: str | None = None, until_idl
 @click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
 def tail(session: str, gateway: Gateway, after: str | None, until_idle: bool) -> None:
     """Draw the step tree of SESSION live in the terminal, until Ctrl-C."""
-    with needs("dev"):
-        _draw(session, gateway, after=after, until_idle=until_idle)
+    _draw(session, gateway, after=after, until_idle=until_idle)
 
 
 @click.command()

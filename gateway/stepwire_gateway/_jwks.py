@@ -55,7 +55,7 @@ class RemoteKeys:
         ``has_failed``: the key that was found did not sign the token; has the server a newer one?
 
         Raises:
-            Unauthenticated: there is no such key.
+            Unauthenticated: the server has no such key.
             KeysUnavailable: this is not known yet, or the server does not answer.
         """
         now = time.monotonic()

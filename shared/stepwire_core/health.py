@@ -100,7 +100,7 @@ def check_health(settings: Settings) -> None:
     """Return when the process whose file it is lives, and its event loop turns.
 
     Raises:
-        SettingsError: there is no such file by the settings.
+        SettingsError: the settings name no file.
         ProcessUnfit: the process is dead or blocked, or has not begun to work.
     """
     path = settings.health_file
