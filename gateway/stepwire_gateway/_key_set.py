@@ -45,10 +45,12 @@ class KeySet:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any) -> None:
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
         # urllib then raises the redirect as the error that it is here: the address of the keys is
         # trusted, and another one that it names is not.
-        return None
+        del req, fp, code, msg, headers, newurl
 
 
 _OPENER: Final = build_opener(_NoRedirects)
