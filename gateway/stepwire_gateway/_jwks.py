@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import KeysUnavailable, Unauthenticated
-from stepwire_gateway._key_set import TIMEOUT_S, KeySet, UnusableKeySet, fetch_key_set
+from stepwire_gateway._key_set import TIMEOUT_S, KeySet, fetch_key_set
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -45,7 +45,7 @@ class RemoteKeys:
         self._is_away = False
         self._fetching: asyncio.Task[None] | None = None
         self._planned: asyncio.TimerHandle | None = None
-        self._doubtful: OrderedDict[str, float] = OrderedDict()
+        self._doubtful: OrderedDict[int, float] = OrderedDict()
 
     async def key(
         self, token: str, key_id: str | None, algorithm: str, *, has_failed: bool = False
@@ -72,7 +72,7 @@ class RemoteKeys:
             found = self._set.find(key_id, algorithm)
             if found is not None and not has_failed:
                 return found
-        self._doubtful.pop(token, None)
+        self._doubtful.pop(hash(token), None)
         found = self._set.find(key_id, algorithm)
         if found is None:
             raise Unauthenticated("the token is signed with a key that is not known here")
@@ -87,7 +87,8 @@ class RemoteKeys:
 
     def _first_came(self, token: str, now: float) -> float:
         """When it was first looked for; a flood of made-up tokens makes that later at most."""
-        came_at = self._doubtful.setdefault(token, now)
+        # Not the token itself, which may be long and is secret.
+        came_at = self._doubtful.setdefault(hash(token), now)
         if len(self._doubtful) > _MAX_DOUBTFUL:
             self._doubtful.popitem(last=False)
         return came_at
@@ -142,7 +143,7 @@ class RemoteKeys:
     async def _replace(self, begun_at: float) -> None:
         try:
             self._set = await asyncio.to_thread(fetch_key_set, self._url)
-        except UnusableKeySet as error:
+        except Exception as error:  # noqa: BLE001 - whatever another server sends is not our fault
             self._is_away = True
             logger.warning("no public keys to check tokens with", extra={"error": str(error)})
             return
