@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -54,18 +54,29 @@ class KeyServer:
         self.asked = 0
         self.answer: bytes | None = None
         """Something else than the key set."""
+        self.redirects_to: str | None = None
+        self.drips: threading.Event | None = None
+        """Until it is set, the body comes byte by byte and does not end."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked += 1
+                if outer.redirects_to is not None:
+                    self.send_response(302)
+                    self.send_header("Location", outer.redirects_to)
+                    self.end_headers()
+                    return
                 body = outer.answer
                 if body is None:
                     body = json.dumps({"keys": outer.keys}).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(OSError):
+                    while outer.drips is not None and not outer.drips.wait(0.05):
+                        self.wfile.write(b" ")
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

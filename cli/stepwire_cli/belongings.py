@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urljoin
 
 from stepwire_cli.answers import SHOWN_ID_CHARS
 from stepwire_cli.printable import one_line, seconds_of, size
@@ -63,8 +64,8 @@ class Belongings:
     def _element(self, element: ElementDocument, _: float | None) -> Belonging:
         kind = one_line(element.type)
         facts = kind if element.size is None else f"{kind}, {size(element.size)}"
-        # Ours are paths on the gateway.
-        url = self._url + element.url if element.url.startswith("/") else element.url
+        # Ours are paths on the gateway's site.
+        url = urljoin(self._url, element.url)
         text = f"{one_line(element.name)} ({facts}) {one_line(url)}"
         return Belonging(f"element {element.id}", "", "▤", "cyan", text)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 from urllib.parse import quote
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from stepwire_cli.answers import answer_of, chosen_ask
-from stepwire_core.documents import AskDocument
+from stepwire_core.documents import AskDocument, EndStatus
 from stepwire_core.errors import StepwireError, StoreUnavailable
 
 NEW_SESSION: Final = "-"
@@ -85,6 +85,50 @@ def send_answer(
     return found.id
 
 
+def cancel_runs(session: str, run: str | None, *, url: str, token: str | None = None) -> list[str]:
+    """Cancel a run; without one, all that the session's snapshot shows as open. Their ids.
+
+    Raises:
+        GatewayRefused: the gateway said no: there is no such session or run, say.
+        StoreUnavailable: no gateway answers.
+    """
+    with _gateway(url, token) as client:
+        runs = [run] if run is not None else _open_runs(_checked(client.get(_path(session))))
+        for each in runs:
+            _checked(client.post(f"{_path(session)}/runs/{quote(each, safe='')}/cancel"))
+    return runs
+
+
+def delete_session(session: str, *, url: str, token: str | None = None) -> None:
+    """Delete a session with all that it has, for everybody.
+
+    Raises:
+        GatewayRefused: the gateway said no: there is no such session, say.
+        StoreUnavailable: no gateway answers; again is safe.
+    """
+    with _gateway(url, token) as client:
+        _checked(client.delete(_path(session)))
+
+
+def new_token(body: Mapping[str, object], *, url: str, token: str | None = None) -> str:
+    """A token that the gateway makes, as ``POST /v1/tokens`` takes it.
+
+    Raises:
+        GatewayRefused: the gateway said no: ``token`` is not an API key, say.
+        StoreUnavailable: no gateway answers.
+    """
+    with _gateway(url, token) as client:
+        return str(_checked(client.post("/v1/tokens", json=body))["token"])
+
+
+def _open_runs(snapshot: dict[str, Any]) -> list[str]:
+    return [
+        str(run["run_id"])
+        for run in snapshot.get("runs", ())
+        if run.get("status") not in get_args(EndStatus) or run.get("will_retry")
+    ]
+
+
 def _asks(snapshot: dict[str, Any]) -> list[AskDocument]:
     """The documents that this version can read."""
     found = []
@@ -133,7 +177,7 @@ def _stream(
             overheard = _Overheard(response)
             yield from EventSource(cast("httpx.Response", overheard)).iter_sse()
             heard = overheard.comment
-    except (httpx.ConnectError, httpx.UnsupportedProtocol):
+    except httpx.ConnectError:
         raise
     except SSEError as error:
         raise GatewayRefused(
@@ -176,10 +220,6 @@ def _gateway(url: str, token: str | None) -> Iterator[httpx.Client]:
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_S) as client:
             yield client
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise GatewayRefused(
-            f"--url {url!r} is not an address such as http://127.0.0.1:8000"
-        ) from error
     except httpx.ConnectError as error:
         raise StoreUnavailable(
             f"no gateway answers at {url}: start one with 'stepwire dev app.py' or "
@@ -202,11 +242,13 @@ def _checked(response: httpx.Response) -> dict[str, Any]:
         body = None
     if response.is_success and isinstance(body, dict):
         return body
+    if response.status_code == httpx.codes.NO_CONTENT:
+        return {}
     detail = f"{response.url} answered HTTP {response.status_code}"
     if isinstance(body, dict):
         detail = str(body.get("detail", detail))
     if response.status_code == httpx.codes.UNAUTHORIZED:
-        detail += "; give the command one with --token, or in STEPWIRE_TOKEN"
+        detail += "; give the command one with --token-file, or in STEPWIRE_TOKEN"
     if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise StoreUnavailable(detail)
     raise GatewayRefused(detail)

@@ -16,7 +16,7 @@ from watchfiles import PythonFilter, watch
 from stepwire._loading import names_file
 from stepwire_cli import processes
 from stepwire_cli.embedded import embedded_server
-from stepwire_core.connections import without_password
+from stepwire_core.addresses import redacted
 from stepwire_core.errors import HandlerModuleError, SettingsError
 from stepwire_core.listening import require_address
 from stepwire_core.settings import environment, is_loopback, load_settings
@@ -60,7 +60,7 @@ def run_dev(
             redis_url = stack.enter_context(embedded_server()).url
             click.echo(f"  server     {redis_url}  (embedded, empty again after you leave)")
         else:
-            click.echo(f"  server     {without_password(redis_url)}")
+            click.echo(f"  server     {redacted(redis_url)}")
         environment_now = partial(_environment, redis_url, elements_url)
         env = environment_now()
         options = ["--verbose"] if verbose else []
@@ -77,7 +77,7 @@ def run_dev(
         click.echo(f"  inspector  {url}")
         click.echo(f"  try        stepwire send - 'Hello' --tail{_url_option(url)}")
         click.echo(
-            f"  look       stepwire runs --queue-url {without_password(redis_url)} "
+            f"  look       stepwire runs --queue-url {redacted(redis_url)} "
             f"--queue-name {QUEUE_NAME}"
         )
         click.echo("  stop       Ctrl-C\n")

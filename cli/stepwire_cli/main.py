@@ -6,16 +6,15 @@ import asyncio
 import logging
 import os
 import sys
-from pathlib import Path
 
 import click
 
-from stepwire_cli import queue
+from stepwire_cli import queue, sessions
 from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
 from stepwire_cli.logs import configure_logs
 from stepwire_core.errors import StepwireError
+from stepwire_core.health import check_health
 from stepwire_core.settings import Settings, load_settings, misspelt_settings
-from stepwire_core.workers import check_health
 
 logger = logging.getLogger("stepwire.settings")
 
@@ -59,30 +58,6 @@ def main() -> None:
 redis_option = click.option(
     "--redis-url",
     help=f"Where the event log is.  [default: $STEPWIRE_REDIS_URL or {_default('redis_url')}]",
-)
-url_option = click.option(
-    "--url",
-    envvar="STEPWIRE_URL",
-    show_envvar=True,
-    default="http://127.0.0.1:8000",
-    help="Where the gateway is.",
-)
-file_option = click.option(
-    "--file",
-    "files",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-    help="Send this file along; can be given several times.",
-)
-tail_option = click.option(
-    "--tail", "follow", is_flag=True, help="Then draw the session until the run is over."
-)
-token_option = click.option(
-    "--token",
-    envvar="STEPWIRE_TOKEN",
-    show_envvar=True,
-    metavar="TOKEN",
-    help="A token or an API key, where the gateway asks for one.",
 )
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
@@ -134,7 +109,11 @@ def dev(
     "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
 )
 @click.option("--max-jobs", type=int, help=f"Runs at a time.  [default: {_default('max_jobs')}]")
-@click.option("--check", is_flag=True, help="Exit 0 if a worker on this host takes runs, else 1.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit 0 if the worker that has this $STEPWIRE_HEALTH_FILE lives, else 1.",
+)
 @verbose_option
 def worker(
     app: str | None,
@@ -148,7 +127,7 @@ def worker(
     configure_logs(verbose=verbose)
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
     if check:
-        asyncio.run(check_health(settings))
+        check_health(settings)
         return
     with needs("worker"):
         from stepwire._loading import load_handlers
@@ -165,6 +144,10 @@ def worker(
     "--host", help=f"Address to listen on.  [default: $STEPWIRE_HOST or {_default('host')}]"
 )
 @click.option("--port", type=int, help=f"Port.  [default: $STEPWIRE_PORT or {_default('port')}]")
+@click.option(
+    "--root-path",
+    help="The path under which a proxy publishes it, as /stepwire.  [default: $STEPWIRE_ROOT_PATH]",
+)
 @redis_option
 @click.option(
     "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
@@ -173,6 +156,7 @@ def worker(
 def gateway(
     host: str | None,
     port: int | None,
+    root_path: str | None,
     redis_url: str | None,
     queue_url: str | None,
     verbose: bool,
@@ -182,7 +166,9 @@ def gateway(
     with needs("gateway"):
         from stepwire_gateway.server import run_gateway
 
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url, host=host, port=port)
+    settings = load_settings(
+        redis_url=redis_url, queue_url=queue_url, host=host, port=port, root_path=root_path
+    )
     _warn_of_misspelt_settings()
     run_gateway(settings)
 
@@ -192,72 +178,8 @@ def _warn_of_misspelt_settings() -> None:
         logger.warning("%s is no setting and is not read: is it %s?", name, meant)
 
 
-@main.command()
-@click.argument("session")
-@url_option
-@token_option
-@click.option("--after", help="Go on behind this cursor instead of starting from the whole state.")
-@click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
-def tail(session: str, url: str, token: str | None, after: str | None, until_idle: bool) -> None:
-    """Draw the step tree of SESSION live in the terminal."""
-    with needs("dev"):
-        from stepwire_cli.tail import run_tail
-
-    shown = run_tail(session, url=url, token=token, after=after, until_idle=until_idle)
-    sys.exit(0 if shown else 1)
-
-
-@main.command()
-@click.argument("session")
-@click.argument("text", required=False, default="")
-@file_option
-@url_option
-@token_option
-@tail_option
-def send(
-    session: str, text: str, files: tuple[Path, ...], url: str, token: str | None, follow: bool
-) -> None:
-    """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
-    if not text and not files:
-        raise click.UsageError("a message has a TEXT, or files given with --file, or both")
-    with needs("dev"):
-        from stepwire_cli.client import send_message
-        from stepwire_cli.tail import run_tail
-
-    session_id = send_message(session, text, url=url, token=token, files=files)
-    click.echo(session_id)
-    if follow:
-        good = run_tail(session_id, url=url, token=token, after=None, until_idle=True)
-        sys.exit(0 if good else 1)
-
-
-@main.command()
-@click.argument("session")
-@click.argument("text", required=False, default="")
-@click.option("--ask", help="The id of the question, or how it begins.  [default: the only one]")
-@file_option
-@url_option
-@token_option
-@tail_option
-def answer(
-    session: str,
-    text: str,
-    ask: str | None,
-    files: tuple[Path, ...],
-    url: str,
-    token: str | None,
-    follow: bool,
-) -> None:
-    """Answer what a handler asks in SESSION: with TEXT, an action's name as TEXT, or files."""
-    with needs("dev"):
-        from stepwire_cli.client import send_answer
-        from stepwire_cli.tail import run_tail
-
-    click.echo(send_answer(session, text, url=url, token=token, ask=ask, files=files))
-    if follow:
-        good = run_tail(session, url=url, token=token, after=None, until_idle=True)
-        sys.exit(0 if good else 1)
-
+for command in sessions.COMMANDS:
+    main.add_command(command)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")
 queue_option = click.option(

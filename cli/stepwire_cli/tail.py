@@ -62,7 +62,8 @@ def run_tail(
     leaves the whole of it behind; anywhere else it writes lines.
 
     Returns:
-        False if a run of the session ended in anything but ok.
+        False if a run of the session ended in anything but ok; True after Ctrl-C, which is how a
+        person leaves.
 
     Raises:
         GatewayRefused: there is no such session, the token does not open it (any more), or the
@@ -88,6 +89,7 @@ def run_tail(
     except KeyboardInterrupt:
         if until_idle:
             sys.exit(INTERRUPTED_EXIT)
+        return True
     return not tree.failed
 
 

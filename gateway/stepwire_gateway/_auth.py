@@ -16,7 +16,8 @@ from stepwire_core.errors import CrossSiteRequest, TokensDisabled, Unauthenticat
 from stepwire_core.settings import listed
 from stepwire_gateway._browser import Browsers
 from stepwire_gateway._caller import ANYBODY, BACKEND, Caller, Claims, Grant, complaint
-from stepwire_gateway._jwks import ALGORITHMS, RemoteKeys
+from stepwire_gateway._jwks import RemoteKeys
+from stepwire_gateway._key_set import ALGORITHMS
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -127,7 +128,7 @@ class Auth:
         return sum(hmac.compare_digest(given, key) for key in self._api_keys) > 0
 
     async def _of_token(self, token: str) -> Caller:
-        content = self._content(token, await self._keys(token))
+        content = await self._verified(token)
         try:
             claims = Claims.model_validate(content)
         except ValidationError as error:
@@ -144,22 +145,38 @@ class Auth:
             priority=claims.priority,
         )
 
-    async def _keys(self, token: str) -> Sequence[str | PyJWK]:
-        """What may have signed it: the kind of the signature decides, never the token alone."""
+    async def _verified(self, token: str) -> dict[str, Any]:
+        """Its claims. The kind of the signature decides what may have signed it, never the token
+        alone."""
         if len(token) > MAX_TOKEN_CHARS:
             raise Unauthenticated(f"the token is longer than {MAX_TOKEN_CHARS} characters")
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise Unauthenticated("the token is no JSON Web Token") from None
+            raise Unauthenticated("the token is not a JSON Web Token") from None
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm == SIGNED_BY_US and self._secrets:
-            return self._secrets
-        if algorithm in ALGORITHMS and self._remote is not None:
-            return [await self._remote.key(key_id, algorithm)]
-        raise Unauthenticated("the token is signed in a way that is not taken here")
+            content = self._content(token, self._secrets)
+        elif algorithm in ALGORITHMS and self._remote is not None:
+            content = await self._by_remote(self._remote, token, key_id, algorithm)
+        else:
+            raise Unauthenticated("the token is signed in a way that is not taken here")
+        if content is None:
+            raise Unauthenticated("the token's signature is not valid")
+        return content
 
-    def _content(self, token: str, keys: Sequence[str | PyJWK]) -> dict[str, Any]:
+    async def _by_remote(
+        self, remote: RemoteKeys, token: str, key_id: str | None, algorithm: str
+    ) -> dict[str, Any] | None:
+        content = self._content(token, [await remote.key(token, key_id, algorithm)])
+        if content is None and key_id is None:
+            # Without ids a new key takes the place of the old one, and looks the same.
+            newer = await remote.key(token, key_id, algorithm, has_failed=True)
+            content = self._content(token, [newer])
+        return content
+
+    def _content(self, token: str, keys: Sequence[str | PyJWK]) -> dict[str, Any] | None:
+        """What it says; None: none of the keys has signed it."""
         for key in keys:
             try:
                 return jwt.decode(
@@ -183,4 +200,4 @@ class Auth:
                 raise Unauthenticated(f"the token has no {error.claim}") from None
             except (jwt.PyJWTError, ValueError):
                 raise Unauthenticated("the token is not valid") from None
-        raise Unauthenticated("the token's signature is not valid")
+        return None

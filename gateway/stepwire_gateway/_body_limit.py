@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from stepwire_gateway._prefix import route_path
 from stepwire_gateway._problems import problem_response
 from stepwire_gateway._protocol import DIRECT
 
@@ -65,7 +66,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._uploads if _UPLOAD.fullmatch(scope["path"]) else self._usual
+        limit = self._uploads if _UPLOAD.fullmatch(route_path(scope)) else self._usual
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > limit.max_bytes:
             # A client that waits for '100 Continue' must not be asked for what is refused.

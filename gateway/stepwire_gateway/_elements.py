@@ -89,7 +89,8 @@ async def upload_element(
     except ClientDisconnect:
         # Nothing of it is kept, and nobody reads this.
         return Response(status_code=400)
-    response.headers["Location"] = element.url
+    # What is stored has no prefix: another gateway may have another one.
+    element.url = response.headers["Location"] = services.address(element.url)
     return element
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stepwire_core.cursor import Cursor
 from stepwire_core.kinds import SNAPSHOT
 
 if TYPE_CHECKING:
     from stepwire_core.events import Event
+    from stepwire_gateway._prefix import Prefix
     from stepwire_gateway._snapshots import WrittenSnapshot
+
+_ELEMENT: Final = b"element.add"
 
 
 class Frame(NamedTuple):
@@ -26,12 +29,14 @@ class Frame(NamedTuple):
     snapshot: WrittenSnapshot | None = None
 
 
-def frames_of_message(message: bytes) -> list[Frame]:
+def frames_of_message(message: bytes, prefix: Prefix) -> list[Frame]:
     """What ``append.lua`` published in one message, oldest first; bytes stay bytes."""
     epoch, *lines = message.split(b"\n")
     frames = []
     for line in lines:
         seq, type_, run_id, data = line.split(b" ", 3)
+        if type_ == _ELEMENT:
+            data = prefix.element(data)
         frames.append(
             Frame(
                 Cursor(int(epoch), int(seq)),
@@ -43,12 +48,15 @@ def frames_of_message(message: bytes) -> list[Frame]:
     return frames
 
 
-def event_frame(event: Event) -> Frame:
+def event_frame(event: Event, prefix: Prefix) -> Frame:
+    data = event.data.encode()
+    if event.type.encode() == _ELEMENT:
+        data = prefix.element(data)
     return Frame(
         event.cursor,
         event.type,
         event.run_id,
-        f"id: {event.cursor}\nevent: {event.type}\ndata: {event.data}\n\n".encode(),
+        f"id: {event.cursor}\nevent: {event.type}\ndata: ".encode() + data + b"\n\n",
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from stepwire_core.errors import LimitExceeded
 from stepwire_gateway._exchange import CROWDED
+from stepwire_gateway._prefix import route_path
 from stepwire_gateway._problems import problem_response, try_again_response
 
 if TYPE_CHECKING:
@@ -163,8 +164,7 @@ class Room:
 
 
 def _is_probe(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")) in _PROBES
+    return route_path(scope) in _PROBES
 
 
 def exits(request: Request) -> ExitStack:

@@ -112,7 +112,7 @@ async def start_run(
         ),
         defer_s=defer_s,
     )
-    response.headers["Location"] = run_path(session_id, run_id)
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
     return AcceptedRun(run_id=run_id)
 
 
@@ -147,7 +147,7 @@ async def cancel_run(
     """
     if await services.log.cancel_run(session_id, run_id):
         await _drop(services, session_id, run_id)
-    response.headers["Location"] = run_path(session_id, run_id)
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
     return AcceptedRun(run_id=run_id)
 
 

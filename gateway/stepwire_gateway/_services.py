@@ -21,6 +21,7 @@ from stepwire_core.settings import Settings
 from stepwire_core.supervision import Fail
 from stepwire_gateway._auth import Auth
 from stepwire_gateway._limits import Limits
+from stepwire_gateway._prefix import Prefix
 from stepwire_gateway.hub import Hub
 
 
@@ -38,15 +39,19 @@ class Services:
     auth: Auth
     limits: Limits
 
+    def address(self, path: str) -> str:
+        """A path of ours as clients ask for it, wherever this gateway stands."""
+        return self.hub.prefix.address(path)
+
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, objects: Objects | None, fail: Fail
+    settings: Settings, objects: Objects | None, prefix: Prefix, fail: Fail
 ) -> AsyncIterator[Services]:
     """Connected for as long as the block runs; starts without Redis, too. ``fail`` is called when
     this process cannot go on."""
     async with open_log(settings) as log, open_queue(settings) as queue:
-        hub, auth, files = Hub(log, settings), Auth(settings), Files(log.redis, settings)
+        hub, auth, files = Hub(log, settings, prefix), Auth(settings), Files(log.redis, settings)
         limits, letters = Limits(Rates(log.redis), settings), DeadLetters(queue.redis, settings)
         async with hub.running(fail), auth.running():
             yield Services(settings, log, queue, letters, hub, files, objects, auth, limits)

@@ -116,7 +116,7 @@ async def create_session(
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_START))
     )
-    response.headers["Location"] = f"/v1/sessions/{session_id}"
+    response.headers["Location"] = services.address(f"/v1/sessions/{session_id}")
     return CreatedSession(session_id=session_id)
 
 
@@ -198,7 +198,7 @@ async def resume_session(
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME))
     )
-    response.headers["Location"] = run_path(session_id, run_id)
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
     return AcceptedRun(run_id=run_id)
 
 
@@ -250,7 +250,7 @@ async def post_message(
             await _same_message(services, session_id, message)
             # The first request may have ended before it had queued the run.
             await services.queue.enqueue(request)
-    response.headers["Location"] = run_path(session_id, run_id)
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
     return AcceptedMessage(run_id=run_id, message_id=message_id)
 
 

@@ -21,10 +21,11 @@ from stepwire_core.cursor import Cursor
 from stepwire_core.documents import PROTOCOL_VERSION, EndStatus
 from stepwire_core.errors import ProtocolViolation
 from stepwire_core.ids import new_id
-from stepwire_core.kinds import KINDS, RUN, SNAPSHOT, STEP, Kind
+from stepwire_core.kinds import ELEMENT, KINDS, RUN, SNAPSHOT, STEP, Kind
 from stepwire_core.log import EventLog, LogTail
 from stepwire_core.stored import StoredDocument, StoredState, StreamingText
 from stepwire_core.unreadable import UNREADABLE
+from stepwire_gateway._prefix import Prefix
 
 T = TypeVar("T")
 
@@ -132,8 +133,9 @@ class Snapshots:
     way shares the next one: it has everything that was stored before anybody of them asked.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, prefix: Prefix | None = None) -> None:
         self._log = log
+        self._prefix = prefix or Prefix(None)
         self._next: dict[_Asked, asyncio.Task[LogTail | WrittenSnapshot]] = {}
         self._under_way: dict[_Asked, asyncio.Task[LogTail | WrittenSnapshot]] = {}
         self._writing: dict[tuple[str, Cursor], asyncio.Task[WrittenSnapshot]] = {}
@@ -203,7 +205,7 @@ class Snapshots:
         return await asyncio.shield(task)
 
     async def _write(self, stored: StoredState) -> WrittenSnapshot:
-        written = await write(stored)
+        written = await write(stored, self._prefix)
         self.built += 1
         self._written[stored.session_id] = written
         return written
@@ -221,7 +223,7 @@ def _started(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     return task
 
 
-async def write(stored: StoredState) -> WrittenSnapshot:
+async def write(stored: StoredState, prefix: Prefix) -> WrittenSnapshot:
     """The snapshot of a state, which is used up."""
     streaming: dict[str, list[StreamingText]] = {}
     for text in stored.streaming():
@@ -238,6 +240,8 @@ async def write(stored: StoredState) -> WrittenSnapshot:
             content = _continued(content, streaming[id_])
         elif kind is RUN:
             runs.add(id_, head)
+        elif kind is ELEMENT:
+            content = prefix.element(content)
         found[kind].add(document.order, id_, head.get(kind.owner_field), content)
     layout = _Layout(stored.session_id, stored.cursor)
     for kind, items in found.items():

@@ -12,9 +12,10 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from stepwire_core.errors import StepwireError
+from stepwire_core.health import HealthFile
 from stepwire_core.objects import Objects
 from stepwire_core.settings import Settings, load_settings
-from stepwire_core.supervision import stop_process
+from stepwire_core.supervision import Supervisor, stop_process
 from stepwire_gateway import (
     _access,
     _asks,
@@ -32,6 +33,8 @@ from stepwire_gateway import (
 from stepwire_gateway._body_limit import BodyLimit
 from stepwire_gateway._browser import Cors
 from stepwire_gateway._limits import Exits, Room
+from stepwire_gateway._prefix import Prefix, Prefixed
+from stepwire_gateway._running import OnlyRunning
 from stepwire_gateway._services import open_services
 from stepwire_gateway._unexpected import Unexpected
 
@@ -43,10 +46,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ``app.state.failure``, and sends its process SIGTERM.
 
     Raises:
-        SettingsError: a setting has a wrong value.
+        SettingsError: a setting has a wrong value, or the health file cannot be written.
     """
     settings = settings or load_settings()
     objects = Objects.open(settings)
+    prefix = Prefix(settings.root_path)
+    health = HealthFile.of(settings)
+    health.prepare()
 
     def fail(error: StepwireError) -> None:
         # Whatever server this runs in ends its streams, and then the process, as it always does.
@@ -55,9 +61,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, objects, fail) as services:
+        async with (
+            open_services(settings, objects, prefix, fail) as services,
+            Supervisor(fail) as side,
+        ):
             app.state.services = services
+            side.start(health.beat(), "stepwire-health")
             yield
+        del app.state.services
+        health.remove()
 
     app = FastAPI(
         title="stepwire gateway",
@@ -71,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(OnlyRunning, gateway=app)
     app.state.failure = None
     app.state.requests = _metrics.Requests()
     app.state.refusals = _problems.Refusals()
@@ -80,8 +93,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Room)
     if settings.cors_origins is not None:
         app.add_middleware(Cors, settings=settings)
-    # Added last, it is the outermost.
+    # Those added last are the outermost: it counts the answers of all others.
     app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
+    app.add_middleware(Prefixed, prefix=prefix)
     parts = (_sessions, _runs, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
     _access.include(app, *(part.router for part in parts))
     _document.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)

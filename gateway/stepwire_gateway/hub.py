@@ -20,6 +20,7 @@ from stepwire_core.pubsub import PubSubLink
 from stepwire_core.supervision import Fail, Supervisor, stop_process
 from stepwire_gateway._feed import Feed, Subscriber, batch_length
 from stepwire_gateway._frames import Frame, event_frame, frames_of_message, snapshot_frame
+from stepwire_gateway._prefix import Prefix
 from stepwire_gateway._snapshots import Snapshots, WrittenSnapshot
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ class Hub:
     reads the log from its position. So a lost message costs a read, never an event.
     """
 
-    def __init__(self, log: EventLog, settings: Settings) -> None:
+    def __init__(self, log: EventLog, settings: Settings, prefix: Prefix | None = None) -> None:
         self.log = log
-        self.snapshots = Snapshots(log)
+        self.prefix: Final = prefix or Prefix(settings.root_path)
+        self.snapshots = Snapshots(log, self.prefix)
         self.subscriber_bytes = settings.subscriber_bytes
         self._settings = settings
         self._channels = Channels.of(settings.redis_url)
@@ -171,7 +173,7 @@ class Hub:
             # Believed when the log says so, too: anybody may publish.
             self._look_at(feed)
             return
-        frames = frames_of_message(payload)
+        frames = frames_of_message(payload, self.prefix)
         if not feed.subscribers:
             last = frames[-1].cursor
             if feed.position is None or last > feed.position:
@@ -208,7 +210,7 @@ class Hub:
                 continue
             if isinstance(read, WrittenSnapshot):
                 self.counts.snapshots += len(feed.subscribers)
-            if frames := frames_of(read):
+            if frames := frames_of(read, self.prefix):
                 feed.deliver(frames)
             if isinstance(read, LogTail) and feed.position == read.top:
                 feed.has_read_up_to(read.top, heard)
@@ -336,7 +338,7 @@ class Reading:
         while not (feed.gone or self.stopped):
             if read is None and (read := await self._read()) is None:
                 return
-            frames = frames_of(read)
+            frames = frames_of(read, self._hub.prefix)
             if frames:
                 feed.note(frames)
             hub.counts.snapshots += isinstance(read, WrittenSnapshot)
@@ -402,8 +404,8 @@ class Reading:
         await self._hub.release(self)
 
 
-def frames_of(read: LogTail | WrittenSnapshot) -> list[Frame]:
+def frames_of(read: LogTail | WrittenSnapshot, prefix: Prefix) -> list[Frame]:
     """What a read of the log looks like on the wire."""
     if isinstance(read, WrittenSnapshot):
         return [snapshot_frame(read)]
-    return [event_frame(event) for event in read.events]
+    return [event_frame(event, prefix) for event in read.events]

@@ -45,9 +45,6 @@ def run_gateway(settings: Settings) -> None:
     # The library would cancel every stream half a second after the signal, in the middle of its
     # response.
     AppStatus.enable_automatic_graceful_drain = False
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again once it has shut down in order: that is no failure.
-        signal.signal(number, _ignore)
     app = create_app(settings)
     drain_s = settings.grace_s * DRAIN_SHARE
     config = uvicorn.Config(
@@ -64,7 +61,10 @@ def run_gateway(settings: Settings) -> None:
         # deployment.
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS"),
     )
-    _Server(config, app, drain_s).run()
+    server = _Server(config, app, drain_s)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.told_to_stop)
+    server.run()
     if app.state.failure is not None:
         raise app.state.failure
 
@@ -100,10 +100,11 @@ class _Server(uvicorn.Server):
         self._app = app
         self._spread_s = spread_s
 
+    def told_to_stop(self, _signal: int, _frame: FrameType | None) -> None:
+        """Before the server handles signals itself, and after: once it has shut down in order it
+        raises the signal again, and that is not a failure."""
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.services.hub.drain(self._spread_s)
         await super().shutdown(sockets)
-
-
-def _ignore(_signal: int, _frame: FrameType | None) -> None:
-    return

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar, cast
-from urllib.parse import urlsplit
 
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
@@ -23,6 +22,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry as SyncRetry
 
+from stepwire_core.addresses import redacted, redis_address
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
 from stepwire_core.redis_errors import Remedy, advice, reason, remedy
 from stepwire_core.scripts import READ
@@ -103,37 +103,39 @@ def new_pool(url: str) -> Pool:
     arrives together with the result.
 
     Raises:
-        SettingsError: the address has options that there are not.
+        SettingsError: the address is wrong; one of the settings was checked already.
     """
-    try:
-        pool = Pool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=SOCKET_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1, tuple(_REFUSED)),
-            retry_on_error=_REFUSED,
-            **socket_options(url),
-        )
-        # Options are looked at when a connection is made, which would be in the middle of a call.
-        pool.make_connection()  # type: ignore[no-untyped-call]
-    except (TypeError, ValueError) as error:
-        raise SettingsError(
-            f"{without_password(url)} has an option that is none ({error}): see what stands "
-            "behind the '?'"
-        ) from error
-    return pool
+    return Pool.from_url(
+        _checked(url),
+        max_connections=MAX_CONNECTIONS,
+        timeout=SOCKET_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 1, tuple(_REFUSED)),
+        retry_on_error=_REFUSED,
+        **socket_options(url),
+    )
 
 
 def connect_sync(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> SyncRedis:
-    """A blocking client; it connects on first use, and gives up a call after ``timeout_s``."""
+    """A blocking client; it connects on first use, and gives up a call after ``timeout_s``.
+
+    Raises:
+        SettingsError: as :func:`new_pool`.
+    """
     pool = SyncPool.from_url(
-        url,
+        _checked(url),
         socket_timeout=timeout_s,
         retry=SyncRetry(NoBackoff(), 1, tuple(_REFUSED)),
         retry_on_error=_REFUSED,
         **socket_options(url),
     )
     return SyncRedis.from_pool(pool)
+
+
+def _checked(url: str) -> str:
+    try:
+        return redis_address(url)
+    except ValueError as error:
+        raise SettingsError(f"{redacted(url)} {error}") from None
 
 
 @asynccontextmanager
@@ -190,10 +192,3 @@ async def probe(redis: Redis, key: str) -> None:
         # Refused where a write would be: by a replica, without enough replicas, disk or memory. The
         # list is not there, and then this makes none.
         await cast("Awaitable[int]", redis.lpushx(key, ""))
-
-
-def without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()

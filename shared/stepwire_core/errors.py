@@ -38,10 +38,10 @@
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
-    ├── KeysUnavailable         the server of the public keys for tokens does not answer
+    ├── KeysUnavailable         the public key for a token is not known yet
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
     ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
-    ├── WorkerUnfit             no worker on this host is of any use
+    ├── ProcessUnfit            a process is dead, or its event loop is blocked
     └── SideTaskFailed          a part that the process cannot do without has failed: it ends
 """
 
@@ -428,12 +428,15 @@ class ProtocolViolation(StepwireError):
 
 
 class KeysUnavailable(StepwireError):
-    """A token cannot be checked: the server of the public keys does not answer."""
+    """A token cannot be checked yet: its key is not known, and whether it exists is not either."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_away: bool) -> None:
+        self.is_away = is_away
+        """Whether the server of the keys does not answer; else they are fetched again soon."""
+        why = "does not answer" if is_away else "was asked a moment ago, and is asked again soon"
         super().__init__(
             "the token cannot be checked at the moment: the server of its public keys "
-            "(STEPWIRE_AUTH_JWKS_URL) does not answer; try again"
+            f"(STEPWIRE_AUTH_JWKS_URL) {why}; try again"
         )
 
 
@@ -446,16 +449,8 @@ class StoreRefused(StepwireError):
     something, a right or a password; the message says what."""
 
 
-class WorkerUnfit(StepwireError):
-    """No worker on this host is there, or those that are there take no runs."""
-
-    def __init__(self, host: str, queue_name: str, found: list[str]) -> None:
-        self.found = found
-        there = "; ".join(found) or "there is none"
-        super().__init__(
-            f"no worker of the queue {queue_name!r} on the host {host!r} takes runs ({there}): "
-            "start one, or restart what is there"
-        )
+class ProcessUnfit(StepwireError):
+    """A process is dead, or its event loop is blocked; the message says which."""
 
 
 class SideTaskFailed(StepwireError):

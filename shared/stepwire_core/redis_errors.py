@@ -16,6 +16,7 @@ from redis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     ConnectionError,
+    InvalidResponse,
     MaxConnectionsError,
     NoPermissionError,
     NoScriptError,
@@ -80,7 +81,7 @@ _ADVICE: Final = {
     "NOAUTH": "put the right user and password into its address (redis://user:password@host)",
     "WRONGPASS": "put the right user and password into its address (redis://user:password@host)",
     "NOPERM": "give its user the right (ACL SETUSER); docs/operations.md lists what is needed",
-    "ERR": "it needs Redis 7 or Valkey, and an existing database",
+    "ERR": "it needs Redis 7 or Valkey",
 }
 
 # "ERR" says nothing by itself; these texts do.
@@ -89,6 +90,7 @@ _HOPELESS: Final = re.compile(
     re.IGNORECASE,
 )
 
+_NO_DATABASE: Final = re.compile("DB index", re.IGNORECASE)
 
 # A pipeline puts the whole command in front, with whatever a user has in it.
 _PIPELINE: Final = "of pipeline caused error: "
@@ -133,13 +135,16 @@ def remedy(error: BaseException) -> Remedy | None:
         return Remedy.CHANGE if _HOPELESS.search(str(error)) else None
     if isinstance(error, MaxConnectionsError):
         return Remedy.REPEAT
-    if isinstance(error, (ConnectionError, TimeoutError, OSError)):
+    # What answers does not speak Redis: a proxy in front of it, say, for a moment.
+    if isinstance(error, (ConnectionError, InvalidResponse, TimeoutError, OSError)):
         return Remedy.RECONNECT
     return None
 
 
 def advice(error: BaseException) -> str:
     """Of :attr:`Remedy.CHANGE`, what to change."""
+    if _NO_DATABASE.search(str(error)):
+        return "end its address in the number of a database that it has (0 to 15 by default)"
     return _ADVICE.get(word_of(error), _ADVICE["ERR"])
 
 

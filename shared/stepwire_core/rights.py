@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
+from redis.asyncio.connection import parse_url
 from redis.exceptions import NoPermissionError
 
-from stepwire_core.connections import connect, probe, translated, without_password
+from stepwire_core.addresses import redacted
+from stepwire_core.connections import connect, probe, translated
+from stepwire_core.diagnosis import diagnose
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
 from stepwire_core.jobs import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from stepwire_core.keys import PREFIX, Channels, SessionKeys, rate_key
@@ -139,9 +141,9 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
     Raises:
         SettingsError: as :func:`require_stores`.
     """
-    redis, where = connect(url), without_password(url)
+    redis, where = connect(url), redacted(url)
     try:
-        await _answers(redis, where, variable)
+        await _answers(redis, url, variable)
         missing = [*await _unfit(redis, where, variable), *await _lacking(redis, url, needs)]
         if missing:
             raise SettingsError("\n".join(dict.fromkeys(missing)))
@@ -157,11 +159,14 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
         await redis.aclose()
 
 
-async def _answers(redis: Redis, where: str, variable: str) -> None:
+async def _answers(redis: Redis, url: str, variable: str) -> None:
+    where = redacted(url)
     try:
         async with translated(within_s=CONNECT_TIMEOUT_S):
             await redis.ping()
     except StoreUnavailable as error:
+        if (why := await diagnose(url, error)) is not None:
+            raise SettingsError(f"{where} ({variable}) cannot be used: {why}") from error
         raise SettingsError(
             f"no Redis answers at {where} ({error}): start one there "
             f"(redis-server, valkey-server), set {variable} to where it is, or run "
@@ -219,7 +224,7 @@ async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
             # To whom a key is closed every command on it is refused: these are not what lacks.
             missing -= {_right(command) for need in needs for command in need.commands}
         missing = {right for right in missing if not _is_in_another(right, missing)}
-    user, where = urlsplit(url).username or "default", without_password(url)
+    user, where = parse_url(url).get("username") or "default", redacted(url)
     return [
         f"{user!r} at {where} lacks a right: ACL SETUSER {user} {right} "
         "(all that it needs is in docs/operations.md)"

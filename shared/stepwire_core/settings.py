@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from ipaddress import ip_address
-from typing import Annotated, Final
-from urllib.parse import SplitResult, urlsplit
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,28 +21,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
+from stepwire_core.addresses import redacted, redis_address, split_address
 from stepwire_core.errors import SettingsError
-
-_SCHEMES = ("redis://", "rediss://", "unix://")
-
-
-def _redis_url(value: str) -> str:
-    if not value.startswith(_SCHEMES):
-        raise ValueError(f"must begin with one of {', '.join(_SCHEMES)}")
-    parts = _split(value, "redis://host:6379/0; what is special in a password is written as %2F")
-    # The client would take any other path for database 0.
-    if parts.scheme != "unix" and not re.fullmatch(r"(/[0-9]*)?", parts.path, re.ASCII):
-        raise ValueError("must end in the number of a database, if anything: redis://host:6379/0")
-    return value
-
-
-def _split(url: str, form: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(f"is no address; it has the form {form}") from None
-    return parts
 
 
 def _elements_url(value: str) -> str:
@@ -63,8 +44,17 @@ def _keys(value: SecretStr) -> SecretStr:
 def _jwks_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^/?#\s]+([/?][^#\s]*)?", value):
         raise ValueError("must begin with https:// (or http://) and have no fragment")
-    _split(value, "https://host/path")
+    split_address(value, "https://host/path")
     return value
+
+
+def _gateway_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", value):
+        raise ValueError(
+            "must be the address of a gateway: http://127.0.0.1:8000, https://your.site/stepwire"
+        )
+    split_address(value, "https://host/path")
+    return value.rstrip("/")
 
 
 def _origins(value: str) -> str:
@@ -83,6 +73,15 @@ def _hosts(value: str) -> str:
         raise ValueError(
             "must be names of hosts, with commas between: app.example, [::1] (no port, no *)"
         )
+    return value
+
+
+def _root_path(value: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value) or {".", ".."} & set(value.split("/")):
+        raise ValueError("must have the form /path or /longer/path, without a slash at its end")
+    # A proxy may strip the path or not, and only addresses that differ tell which.
+    if value.split("/")[1] in _OWN_FOLDERS:
+        raise ValueError("must not begin as the gateway's own addresses do")
     return value
 
 
@@ -124,6 +123,8 @@ def is_loopback(host: str) -> bool:
 
 _PREFIX: Final = "STEPWIRE_"
 
+_OWN_FOLDERS: Final = frozenset({"v1", "inspector"})
+
 DEFAULT_QUEUE: Final = "stepwire:queue"
 
 _MAX_S: Final = 10 * 365 * 24 * 3600
@@ -135,10 +136,12 @@ MIN_KEY_BYTES: Final = 32
 
 ElementsUrl = Annotated[str, AfterValidator(_elements_url)]
 Keys = Annotated[SecretStr, AfterValidator(_keys)]
+GatewayUrl = Annotated[str, AfterValidator(_gateway_url)]
 Hosts = Annotated[str, AfterValidator(_hosts)]
 JwksUrl = Annotated[str, AfterValidator(_jwks_url)]
 Origins = Annotated[str, AfterValidator(_origins)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+RedisUrl = Annotated[str, AfterValidator(redis_address)]
+RootPath = Annotated[str, AfterValidator(_root_path)]
 
 
 class Settings(BaseSettings):
@@ -272,11 +275,20 @@ class Settings(BaseSettings):
         gt=0,
         description="How often an idle worker looks for jobs that nobody woke it for.",
     )
+    health_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A file that the process touches while it lives, for health checks.",
+    )
 
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address that the gateway listens on."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port that the gateway listens on.")
+    root_path: RootPath | None = Field(
+        default=None,
+        description="The path under which a proxy publishes the gateway: `/stepwire`.",
+    )
     max_body_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="Larger request bodies are answered with 413."
     )
@@ -420,19 +432,57 @@ PLACES: Final = frozenset({"redis_url", "queue_url", "queue_name", "elements_url
 ENV_FILE: Final = "STEPWIRE_ENV_FILE"
 """The variable that names another file than ``.env``; empty: none is read."""
 
-_SECRET: Final = frozenset({"auth_secrets", "api_keys"})
+_SECRET: Final = frozenset({"auth_secrets", "api_keys", "token"})
 """Settings whose value is in no message."""
+
+
+class ClientSettings(BaseSettings):
+    """What the commands that talk to a gateway can be told; :func:`load_client_settings` reads it.
+
+    Apart from :class:`Settings`: neither a worker nor a gateway has a use for it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", extra="ignore")
+
+    url: GatewayUrl = Field(default="http://127.0.0.1:8000", description="Where the gateway is.")
+    token: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="A token or an API key, where the gateway asks for one.",
+    )
+    token_file: str | None = Field(
+        default=None, min_length=1, description="A file that has it instead."
+    )
+
+
+_Loaded = TypeVar("_Loaded", bound=BaseSettings)
 
 
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment and ``.env``; ``overrides`` that are not None win.
 
     Raises:
-        SettingsError: a value is wrong; the message names the variable and the value.
+        SettingsError: a value is wrong, or ``.env`` cannot be read; the message names the variable
+            and the value, or the file.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
+    return _load(Settings, overrides)
+
+
+def load_client_settings(**overrides: object) -> ClientSettings:
+    """The same of the commands that talk to a gateway.
+
+    Raises:
+        SettingsError: as :func:`load_settings`.
+    """
+    return _load(ClientSettings, overrides)
+
+
+def _load(of: type[_Loaded], overrides: Mapping[str, object]) -> _Loaded:
+    given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+    path = _env_file()
     try:
-        return Settings(_env_file=_env_file(), **given)  # type: ignore[arg-type]
+        with _reading(path):
+            return of(_env_file=path, **given)
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -461,16 +511,40 @@ def environment(**places: str) -> dict[str, str]:
 
 
 def _env_file() -> str | None:
-    return os.environ.get(ENV_FILE, ".env") or None
+    named = os.environ.get(ENV_FILE)
+    if named is None:
+        return ".env"
+    if named and (not os.path.lexists(named) or Path(named).is_dir()):
+        raise SettingsError(
+            f"{ENV_FILE}={named!r}: there is no such file: name one, or leave the variable empty, "
+            "so that none is read"
+        )
+    return named or None
+
+
+@contextmanager
+def _reading(path: str | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read by user {os.getuid()} ({error.strerror}): let that user read "
+            f"it (chmod, chown), or name another file in {ENV_FILE} (empty: none is read)"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not text in UTF-8: {error}") from error
 
 
 def _env_file_variables() -> Mapping[str, str | None]:
-    return DotEnvSettingsSource(Settings, env_file=_env_file()).env_vars
+    path = _env_file()
+    with _reading(path):
+        return DotEnvSettingsSource(Settings, env_file=path).env_vars
 
 
 def misspelt_settings() -> dict[str, str]:
     """Variables that are nearly a setting, and the setting that was meant: nobody reads them."""
-    names = [f"STEPWIRE_{name.upper()}" for name in Settings.model_fields]
+    fields = (*Settings.model_fields, *ClientSettings.model_fields)
+    names = [f"{_PREFIX}{name.upper()}" for name in fields]
     given = {name.upper() for name in (*os.environ, *_env_file_variables())}
     found = {}
     for name in sorted(given.difference(names, [ENV_FILE])):
@@ -480,5 +554,4 @@ def misspelt_settings() -> dict[str, str]:
 
 
 def _shown(value: object) -> str:
-    """Without the password of an address, whether or not that is one which can be parsed."""
-    return re.sub(r"(?<=//).*@", "***@", repr(value))
+    return repr(redacted(value)) if isinstance(value, str) else repr(value)

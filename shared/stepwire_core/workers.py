@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from stepwire_core.connections import connect, translated
-from stepwire_core.errors import WorkerUnfit
+from stepwire_core.connections import translated
 from stepwire_core.unreadable import readable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-    from stepwire_core.settings import Settings
 
 
 WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
@@ -23,12 +19,6 @@ WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
 lease. ``stalled``: it has room, and for a whole lease Redis has not answered it when it asked for
 runs. ``silent``: it has missed a renewal, so it is paused, cut off or dead, and vanishes with its
 lease."""
-
-_UNFIT: Final = {
-    "blocked": "its event loop has not turned for a whole lease: a handler blocks it",
-    "stalled": "it takes no runs: for a whole lease Redis has not answered when it asked for some",
-}
-"""States in which a worker is of no use."""
 
 
 class _Document(BaseModel):
@@ -103,24 +93,3 @@ async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
                 worker.state = "silent"
             workers.append(worker)
     return sorted(workers, key=lambda worker: (worker.host, worker.pid))
-
-
-async def check_health(settings: Settings) -> None:
-    """Return when a worker on this host is alive, its event loop turns, and it takes runs.
-
-    Raises:
-        WorkerUnfit: there is none.
-        StoreUnavailable, StoreRefused: the queue's Redis does not say.
-    """
-    redis = connect(settings.effective_queue_url)
-    try:
-        workers = await read_workers(redis, settings.queue_name)
-    finally:
-        await redis.aclose()
-    host = socket.gethostname()
-    here = [worker for worker in workers if worker.host == host]
-    # A silent one passes: that may be Redis, which has just come back; dead ones vanish soon.
-    if any(worker.state not in _UNFIT for worker in here):
-        return
-    found = [f"pid {worker.pid} is {worker.state}: {_UNFIT[worker.state]}" for worker in here]
-    raise WorkerUnfit(host, settings.queue_name, found)

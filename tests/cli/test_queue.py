@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stack import Gateway, Stack, wait_until
+from stepwire_core.health import BEAT_S
 
 WAITS = """
     import asyncio, pathlib, time
@@ -121,19 +123,21 @@ def test_a_paused_worker_falls_silent_and_comes_back(stack: Stack) -> None:
     )
 
 
-def test_a_worker_whose_loop_is_blocked_says_so_and_fails_its_health_check(
+def test_a_worker_whose_loop_is_blocked_says_so_and_its_health_file_grows_old(
     stack: Stack, tmp_path: Path
 ) -> None:
-    stack.worker(WAITS, STEPWIRE_LEASE_S="2")
+    health = tmp_path / "health"
+    stack.worker(WAITS, STEPWIRE_LEASE_S="6", STEPWIRE_HEALTH_FILE=str(health))
     gateway = stack.gateway()
-    wait_until(lambda: stepwire(stack, "worker", "--check").returncode == 0, "it is healthy")
     gate = tmp_path / "gate"
     session, run = at_work(gateway, f"block {gate}")
-    wait_until(lambda: listed(stack, "workers")[0]["state"] == "blocked", "it is blocked")
-    assert stepwire(stack, "worker", "--check").returncode == 1
+    wait_until(lambda: listed(stack, "workers")[0]["state"] == "blocked", "it is, for a lease")
+    assert time.time() - health.stat().st_mtime > 2 * BEAT_S
+    os.utime(health, (0, 0))
     gate.touch()
     assert gateway.wait_for_end(session, run)["status"] == "ok"
     wait_until(lambda: listed(stack, "workers")[0]["state"] == "ready", "it is back")
+    wait_until(lambda: health.stat().st_mtime > 0, "it is touched again")
 
 
 def test_a_worker_that_was_told_to_stop_shows_what_it_still_does(stack: Stack) -> None:

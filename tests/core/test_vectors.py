@@ -29,6 +29,7 @@ from stepwire_core.log import EventLog
 from stepwire_core.settings import Settings
 from stepwire_core.stored import StoredState
 from stepwire_core.vocabulary import vocabulary, vocabulary_json
+from stepwire_gateway._prefix import Prefix
 from stepwire_gateway._snapshots import write
 from vectors.record import FOLDER, Recorder, record, vectors, written
 from vectors.stories import STORIES
@@ -117,7 +118,7 @@ async def test_the_gateway_writes_the_same_snapshot(log: EventLog) -> None:
         await story(recorder)
         stored = await log.read_stored("demo", None)
         assert isinstance(stored, StoredState)
-        snapshot = b"".join((await write(stored)).parts())
+        snapshot = b"".join((await write(stored, Prefix(None))).parts())
         assert lists_of(json.loads(snapshot)) == lists_of(recorder.frames[-1]["view"]), name
         await log.delete("demo")
 

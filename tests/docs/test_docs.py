@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import stepwire
 from stack import Stack
@@ -16,7 +17,7 @@ from stepwire_cli.embedded import embedded_server
 from stepwire_core.connections import connect
 from stepwire_core.kinds import EVENT_TYPES, KINDS, Kind
 from stepwire_core.log import EventLog
-from stepwire_core.settings import Settings
+from stepwire_core.settings import ClientSettings, Settings
 from stepwire_gateway import _problems, create_app
 from stepwire_gateway._metrics import HubCollector, Requests
 from stepwire_gateway._problems import Refusals
@@ -62,16 +63,17 @@ def test_the_commands_in_the_readme_exist() -> None:
     ).stdout
     makefile = (ROOT / "Makefile").read_text()
     for command in re.findall(
-        r"stepwire (dev|workers?|gateway|tail|send|answer|runs|retry)\b", README
+        r"stepwire (dev|workers?|gateway|tail|send|answer|cancel|delete|token|runs|retry)\b", README
     ):
         assert f"  {command} " in listed
     for target in re.findall(r"make (\w+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE) or target in {"help", "lock"}
 
 
-def test_every_setting_is_in_the_table_with_its_default() -> None:
+@pytest.mark.parametrize("settings", [Settings, ClientSettings])
+def test_every_setting_is_in_the_table_with_its_default(settings: type[BaseModel]) -> None:
     expected = ["| variable | default | |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name, field in settings.model_fields.items():
         default = "" if field.default is None else f"`{field.default}`"
         expected.append(f"| `STEPWIRE_{name.upper()}` | {default} | {field.description} |")
     table = "\n".join(expected)

@@ -245,7 +245,7 @@ def test_the_commands_send_the_token_that_they_are_given(stack: Stack) -> None:
     for command in (("send", session, "x"), ("tail", session)):
         refused = stepwire(*command, *address)
         assert refused.returncode == 1
-        assert "--token, or in STEPWIRE_TOKEN" in refused.stderr
+        assert "--token-file, or in STEPWIRE_TOKEN" in refused.stderr
         forbidden = stepwire(*command, *address, "--token", tokens.token("bob:1"))
         assert forbidden.returncode == 1
         assert "this token" in forbidden.stderr

@@ -210,15 +210,23 @@ def test_a_blocking_handler_is_seen_live(stack: Stack) -> None:
     assert gateway.wait_for_end(session, run)["status"] == "ok"
 
 
-def test_a_worker_tells_whether_it_is_alive(stack: Stack) -> None:
+def test_a_worker_tells_whether_it_is_alive(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "health"
+    env = stack.env | {"STEPWIRE_HEALTH_FILE": str(file)}
     command = [sys.executable, "-m", "stepwire_cli", "worker", "--check"]
-    assert subprocess.run(command, env=stack.env, check=False).returncode == 1
-    worker = stack.worker(SLOW)
-    wait_until(
-        lambda: subprocess.run(command, env=stack.env, check=False).returncode == 0, "it is healthy"
-    )
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, env=env, check=False, capture_output=True, text=True, timeout=60
+        )
+
+    assert check().returncode == 1
+    worker = stack.worker(SLOW, STEPWIRE_HEALTH_FILE=str(file))
+    wait_until(file.exists, "its loop turns")
+    assert (check().returncode, check().stderr) == (0, "")
     worker.stop()
-    assert subprocess.run(command, env=stack.env, check=False).returncode == 1
+    assert not file.exists()
+    assert "no process that has this STEPWIRE_HEALTH_FILE works" in check().stderr
 
 
 @pytest.mark.parametrize("command", [["worker", "app.py"], ["gateway", "--port", "0"]])

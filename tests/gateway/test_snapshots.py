@@ -33,6 +33,7 @@ from stepwire_core.kinds import KINDS
 from stepwire_core.log import LogTail
 from stepwire_core.settings import Settings
 from stepwire_core.stored import StoredState
+from stepwire_gateway._prefix import Prefix
 from stepwire_gateway._snapshots import PART_BYTES, Snapshots, WrittenSnapshot, write
 
 pytestmark = pytest.mark.anyio
@@ -261,7 +262,7 @@ async def test_the_loop_gets_its_turn_while_a_large_snapshot_is_written(
         stored = await log.log.read_stored(log.session_id, None)
         assert isinstance(stored, StoredState)
         beside = asyncio.create_task(others())
-        written = await write(stored)
+        written = await write(stored, Prefix(None))
         beside.cancel()
         assert len(written.frame) > 8_000_000
         assert turns > 5

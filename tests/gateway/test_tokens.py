@@ -299,10 +299,92 @@ def test_unknown_keys_do_not_make_the_gateway_ask_again_and_again(
 ) -> None:
     key = tokens.rsa_key()
     key_server.publish(key, "one")
-    gateway = stack.gateway(STEPWIRE_AUTH_JWKS_URL=key_server.url)
-    for number in range(20):
-        assert status(gateway, tokens.with_key(claims("*"), key, f"unknown-{number}")) == 401
+    gateway = stack.gateway(
+        STEPWIRE_AUTH_JWKS_URL=key_server.url, STEPWIRE_AUTH_JWKS_REFETCH_S="600"
+    )
+    made_up = [tokens.with_key(claims("*"), key, f"unknown-{number}") for number in range(20)]
+    # The set that was fetched for the first one shows that its key does not exist.
+    assert [status(gateway, value) for value in made_up] == [401, *[503] * 19]
     assert key_server.asked == 1
+
+
+@pytest.mark.parametrize("key_id", ["new", None])
+def test_a_token_of_a_key_that_has_just_been_rotated_is_never_refused(
+    stack: Stack, key_server: KeyServer, key_id: str | None
+) -> None:
+    """Without ids the new key looks like the old one, which has not signed the token."""
+    old, new = tokens.rsa_key(), tokens.rsa_key()
+    key_server.publish(old, None if key_id is None else "old")
+    gateway = stack.gateway(STEPWIRE_AUTH_JWKS_URL=key_server.url, STEPWIRE_AUTH_JWKS_REFETCH_S="3")
+    first = tokens.with_key(claims("*"), old, None if key_id is None else "old")
+    assert status(gateway, first) == 404
+    key_server.keys.clear()
+    key_server.publish(new, key_id)
+    value = tokens.with_key(claims("*"), new, key_id)
+    answers = [status(gateway, value)]
+    stream = gateway.client.get("/v1/sessions/none/events", params={"token": value})
+    # No request comes until the fetch that the first one has planned.
+    wait_until(lambda: key_server.asked == 2, "the keys are fetched again")
+
+    def known(value: str) -> bool:
+        answers.append(status(gateway, value))
+        return answers[-1] != 503
+
+    wait_until(lambda: known(value), "known")
+    assert set(answers) == {503, 404}
+    assert (stream.status_code, stream.text) in {(200, "retry: 3000\n\n"), (404, stream.text)}
+    made_up = tokens.with_key(claims("*"), tokens.rsa_key(), key_id and "made-up")
+    answers.clear()
+    wait_until(lambda: known(made_up), "refused")
+    assert answers[-1] == 401
+
+
+def test_redirects_of_the_key_set_are_not_followed(stack: Stack, key_server: KeyServer) -> None:
+    """The address is trusted; another one that an open redirect there names is not."""
+    key, elsewhere = tokens.rsa_key(), KeyServer()
+    elsewhere.publish(key, "one")
+    with elsewhere.running():
+        key_server.redirects_to = elsewhere.url
+        gateway = stack.gateway(STEPWIRE_AUTH_JWKS_URL=key_server.url)
+        assert status(gateway, tokens.with_key(claims("*"), key, "one")) == 503
+        assert elsewhere.asked == 0
+    assert "a redirect, which is not followed: set STEPWIRE_AUTH_JWKS_URL" in gateway.child.output
+
+
+def test_a_key_set_of_any_size_and_slowness_costs_bounded_memory_and_time(
+    stack: Stack, key_server: KeyServer
+) -> None:
+    key = tokens.rsa_key()
+    key_server.publish(key, "one")
+    key_server.keys.append({"kty": "RSA", "kid": "huge", "n": "A" * 600_000, "e": "AQAB"})
+    gateway = stack.gateway(STEPWIRE_AUTH_JWKS_URL=key_server.url, STEPWIRE_AUTH_JWKS_REFETCH_S="0")
+    value = tokens.with_key(claims("*"), key, "one")
+    assert status(gateway, value) == 503
+    wait_until(lambda: "larger than 524288 bytes" in gateway.child.output, "it says so")
+    del key_server.keys[1:]
+    key_server.drips = Event()
+    assert status(gateway, value) == 503
+    wait_until(lambda: "not complete after 3 s" in gateway.child.output, "it says so")
+    key_server.drips.set()
+    assert status(gateway, value) == 404
+
+
+def test_a_broken_key_in_the_set_costs_the_others_nothing(
+    stack: Stack, key_server: KeyServer
+) -> None:
+    key = tokens.rsa_key()
+    several: list[Any] = [
+        {"kty": "RSA", "kid": "a", "n": "!", "e": "AQAB"},
+        {"kty": "RSA", "kid": "b", "n": 7, "e": ["x"]},
+        {"kty": "EC", "kid": "c", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": "OKP", "kid": ["d"], "crv": "Ed25519", "x": "AA"},
+        {"kty": {}, "alg": []},
+        "no key",
+    ]
+    key_server.keys.extend(several)
+    key_server.publish(key, "one")
+    gateway = stack.gateway(STEPWIRE_AUTH_JWKS_URL=key_server.url)
+    assert status(gateway, tokens.with_key(claims("*"), key, "one")) == 404
 
 
 @pytest.mark.parametrize("answer", [b"no JSON", b"[]", b"{}", b'{"keys": [{"alg": ["x"]}]}', None])

@@ -29,6 +29,7 @@ from stepwire._stopping import END_S, Stopping
 from stepwire_core.backoff import Backoff
 from stepwire_core.connections import QUICK_S, new_pool, translated
 from stepwire_core.errors import StepwireError, StoreUnavailable
+from stepwire_core.health import HealthFile
 from stepwire_core.queue import RUN_FUNCTION, wake_key
 from stepwire_core.rights import require_stores
 from stepwire_core.supervision import Supervisor, as_reason
@@ -54,18 +55,23 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
     end.
 
     Raises:
-        SettingsError: no Redis answers, or it cannot do what is needed.
+        SettingsError: no Redis answers, or it cannot do what is needed, or the health file cannot
+            be written.
         StoreRefused, SideTaskFailed: the worker could not go on, and has stopped as on SIGTERM.
     """
+    health = HealthFile.of(settings)
+    health.prepare()
+    # On a loop of its own, which is closed in order if the process is told to stop meanwhile.
+    asyncio.run(require_stores(settings))
     loop = new_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(require_stores(settings))
-        worker = StepwireWorker(handlers, settings)
+        worker = StepwireWorker(handlers, settings, health)
         worker.run()
         if worker.failure is not None:
             raise worker.failure
     finally:
+        health.remove()
         # Not `shutdown_default_executor`: that waits for threads of user code.
         asyncio.set_event_loop(None)
         loop.close()
@@ -74,7 +80,7 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
 class StepwireWorker(Worker):
     """Executes the runs of one queue with the handlers of one module."""
 
-    def __init__(self, handlers: Handlers, settings: Settings) -> None:
+    def __init__(self, handlers: Handlers, settings: Settings, health: HealthFile) -> None:
         super().__init__(
             # It insists on one; what would call it is :meth:`_execute` here.
             functions=[func(cast("Any", self._execute), name=RUN_FUNCTION)],
@@ -86,6 +92,7 @@ class StepwireWorker(Worker):
         """Why it could not go on."""
         self._handlers = handlers
         self._settings = settings
+        self._health = health
         self._parts = AsyncExitStack()
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
@@ -135,6 +142,7 @@ class StepwireWorker(Worker):
         async with Supervisor(self._fail) as side_tasks:
             side_tasks.start(self._poll(), "stepwire-poll")
             side_tasks.start(self._listen(), "stepwire-wake")
+            side_tasks.start(self._health.beat(), "stepwire-health")
             # Until it is cancelled, when the last jobs have ended.
             await self.loop.create_future()
 

@@ -1,5 +1,6 @@
 /** JSON over HTTP, as docs/protocol.md has it. */
 
+import { ROOT } from "./root.js";
 import { authorization, withToken } from "./token.js";
 
 const TOKEN_HINT = "Open this page with “#token=…” at the end of its address.";
@@ -51,14 +52,16 @@ async function request(method, path, body) {
   });
 }
 
-const sessionPath = (sid) => `/v1/sessions/${encodeURIComponent(sid)}`;
+const SESSIONS = `${ROOT}v1/sessions`;
+
+const sessionPath = (sid) => `${SESSIONS}/${encodeURIComponent(sid)}`;
 
 /** @param {string} sid @param {string | null} after the cursor to go on from */
 export const eventsUrl = (sid, after) =>
   withToken(`${sessionPath(sid)}/events${after ? `?after=${encodeURIComponent(after)}` : ""}`);
 
 /** @returns {Promise<{session_id: string}>} */
-export const createSession = () => request("POST", "/v1/sessions", {});
+export const createSession = () => request("POST", SESSIONS, {});
 
 /** @param {string} sid */
 export const readSession = (sid) => request("GET", sessionPath(sid));

@@ -1,5 +1,6 @@
 import { el } from "./dom.js";
 import { bytes } from "./format.js";
+import { ROOT } from "./root.js";
 import { authorization, withToken } from "./token.js";
 
 const TEXTUAL = new Set(["text", "json", "dataframe", "plotly"]);
@@ -38,7 +39,7 @@ export class Attachments {
 function parts(element) {
   const { type, name, url } = element;
   // What our gateway serves; our own policy lets the page load nothing from elsewhere.
-  const ours = url.startsWith("/v1/");
+  const ours = url.startsWith(`${ROOT}v1/`);
   const src = ours ? withToken(url) : url;
   const caption = link({ ...element, url: src });
   if (!ours) return [caption];

@@ -1,5 +1,7 @@
 /** Elements in one expression. What comes from outside enters as text only, never as markup. */
 
+import { ROOT } from "./root.js";
+
 /** How long a button shows that it has copied. */
 const COPIED_MS = 1200;
 
@@ -31,7 +33,7 @@ export function icon(name) {
 
 /** @param {SVGElement} svg @param {string} name */
 export function setIcon(svg, name) {
-  const href = `/inspector/icons.svg#${name}`;
+  const href = `${ROOT}inspector/icons.svg#${name}`;
   const use = /** @type {SVGUseElement} */ (svg.firstElementChild);
   if (use.getAttribute("href") !== href) use.setAttribute("href", href);
 }

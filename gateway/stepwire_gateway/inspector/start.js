@@ -1,7 +1,8 @@
 import { createSession, Problem } from "./api.js";
 import { el } from "./dom.js";
+import { ownKey, ROOT } from "./root.js";
 
-const RECENT_KEY = "stepwire.recent-sessions";
+const RECENT_KEY = ownKey("recent-sessions");
 const MAX_RECENT = 6;
 
 /**
@@ -39,7 +40,7 @@ export function showStart(screen, open) {
 }
 
 /** @param {string} sid */
-export const sessionUrl = (sid) => `/?session=${encodeURIComponent(sid)}`;
+export const sessionUrl = (sid) => `${ROOT}?session=${encodeURIComponent(sid)}`;
 
 /** @param {string} sid */
 export function remember(sid) {

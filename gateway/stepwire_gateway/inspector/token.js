@@ -5,7 +5,9 @@
  * bookmark and no screenshot, and kept for this tab alone.
  */
 
-const KEY = "stepwire.token";
+import { ownKey } from "./root.js";
+
+const KEY = ownKey("token");
 
 /** @type {string | null} */
 let token = null;

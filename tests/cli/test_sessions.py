@@ -1,0 +1,197 @@
+"""The commands that talk to a gateway: where they find it, what they show it, and what they do."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import jwt
+import pytest
+
+from stack import Gateway, Stack, wait_until
+from tokens import API_KEY, SECRET, token
+
+WAITS = """
+    import asyncio
+    import stepwire as cl
+
+    @cl.on_message
+    async def main(message):
+        async with cl.Step("at work"):
+            if message.content == "fail":
+                raise ValueError("on purpose")
+            await asyncio.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_stack: Stack) -> Gateway:
+    gateway = shared_stack.gateway(STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_API_KEYS=API_KEY)
+    shared_stack.worker(WAITS)
+    gateway.client.headers["Authorization"] = f"Bearer {API_KEY}"
+    return gateway
+
+
+def stepwire(
+    gateway: Gateway, *arguments: str, stdin: str = "", cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if "STEPWIRE" not in name}
+    given = {"STEPWIRE_URL": gateway.url, "STEPWIRE_TOKEN": API_KEY, "STEPWIRE_ENV_FILE": ""}
+    return subprocess.run(
+        [sys.executable, "-m", "stepwire_cli", *arguments],
+        env=clean | (given if cwd is None else {}) | env,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def at_work(gateway: Gateway) -> tuple[str, str]:
+    session = gateway.create_session()
+    run = gateway.send(session, "work")["run_id"]
+    wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 2, "it runs")
+    return session, run
+
+
+def test_cancel_stops_all_that_is_open_or_the_run_that_is_named(gateway: Gateway) -> None:
+    for named in (False, True):
+        session, run = at_work(gateway)
+        done = stepwire(gateway, "cancel", session, *([run] if named else []))
+        assert (done.returncode, done.stdout) == (0, f"{run}\n")
+        assert gateway.wait_for_end(session, run)["status"] == "cancelled"
+    done = stepwire(gateway, "cancel", session)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no run of this session is open" in done.stderr
+    done = stepwire(gateway, "cancel", session, "unknown")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "has no run 'unknown'" in done.stderr
+
+
+def test_delete_asks_first_and_leaves_nothing(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    assert stepwire(gateway, "delete", session, stdin="n\n").returncode == 1
+    assert gateway.client.get(f"/v1/sessions/{session}").is_success
+    assert stepwire(gateway, "delete", session, "--yes").returncode == 0
+    assert gateway.client.get(f"/v1/sessions/{session}").status_code == 404
+    done = stepwire(gateway, "delete", session, "--yes")
+    assert (done.returncode, "no session" in done.stderr) == (1, True)
+
+
+def test_token_makes_one_that_opens_what_is_named_and_nothing_else(gateway: Gateway) -> None:
+    session, other = gateway.create_session(), gateway.create_session()
+    options = ("--right", "read", "--ttl", "60", "--priority", "3")
+    made = stepwire(gateway, "token", "ada", session, *options)
+    assert (made.returncode, made.stderr) == (0, "")
+    value = made.stdout.strip()
+    content = jwt.decode(value, SECRET, algorithms=["HS256"])
+    assert (content["sub"], content["sessions"]) == ("ada", [session])
+    assert (content["rights"], content["priority"]) == (["read"], 3)
+    usual = stepwire(gateway, "token", "ada", "{sub}:*", "x").stdout.strip()
+    content = jwt.decode(usual, SECRET, algorithms=["HS256"])
+    assert content["sessions"] == ["{sub}:*", "x"]
+    assert content["rights"] == ["read", "write", "cancel"]
+    # It reads the session, and finds nothing to cancel.
+    assert stepwire(gateway, "cancel", session, STEPWIRE_TOKEN=value).returncode == 0
+    for refused in (("tail", other), ("send", session, "hello"), ("delete", session, "--yes")):
+        done = stepwire(gateway, *refused, STEPWIRE_TOKEN=value)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    done = stepwire(gateway, "token", "ada", "*", STEPWIRE_TOKEN=value)
+    assert (done.returncode, "STEPWIRE_API_KEYS" in done.stderr) == (1, True)
+
+
+def test_a_token_comes_from_a_file_or_from_the_input(gateway: Gateway, tmp_path: Path) -> None:
+    session = gateway.create_session()
+    file = tmp_path / "token"
+    file.write_text(f"{API_KEY}\n")
+    wrong = token("another")
+    send = ("send", session, "hello")
+    assert stepwire(gateway, *send, STEPWIRE_TOKEN=wrong).returncode == 1
+    for source, stdin in ((str(file), ""), ("-", API_KEY)):
+        done = stepwire(gateway, *send, "--token-file", source, stdin=stdin, STEPWIRE_TOKEN=wrong)
+        assert done.returncode == 0, done.stderr
+    both = stepwire(gateway, *send, "--token-file", str(file), "--token", API_KEY)
+    assert (both.returncode, "not both" in both.stderr) == (2, True)
+    for text, said in ((None, "No such file"), ("", "a token alone"), ("a b", "a token alone")):
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_text(text)
+        done = stepwire(gateway, *send, "--token-file", str(file))
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert said in done.stderr
+        assert API_KEY not in done.stderr
+
+
+def test_the_address_and_the_token_come_from_dot_env_like_every_setting(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    session = gateway.create_session()
+    file = tmp_path / ".env"
+    file.write_text(f"STEPWIRE_URL={gateway.url}/\nSTEPWIRE_TOKEN={API_KEY}\n")
+    sent = stepwire(gateway, "send", session, "hello", cwd=tmp_path)
+    assert (sent.returncode, sent.stdout) == (0, f"{session}\n"), sent.stderr
+    secret = tmp_path / "secret"
+    secret.write_text(API_KEY)
+    file.write_text(f"STEPWIRE_URL={gateway.url}\nSTEPWIRE_TOKEN_FILE={secret}\n")
+    assert stepwire(gateway, "send", session, "hello", cwd=tmp_path).returncode == 0
+    elsewhere = "http://127.0.0.1:1"
+    done = stepwire(gateway, "send", session, "hello", cwd=tmp_path, STEPWIRE_URL=elsewhere)
+    assert (done.returncode, f"no gateway answers at {elsewhere}" in done.stderr) == (1, True)
+    file.write_text("STEPWIRE_URL=localhost:8000\nSTEPWIRE_TOKEN=\n")
+    done = stepwire(gateway, "send", session, "hello", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "STEPWIRE_URL='localhost:8000': must be the address of a gateway" in done.stderr
+    assert "STEPWIRE_TOKEN: " in done.stderr
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_tail_ends_well_after_ctrl_c_whatever_it_has_shown(
+    gateway: Gateway, on_terminal: bool
+) -> None:
+    session = gateway.create_session()
+    gateway.wait_for_end(session, gateway.send(session, "fail")["run_id"])
+    shown, output = pty.openpty() if on_terminal else os.pipe()
+    env = os.environ | {
+        "STEPWIRE_URL": gateway.url,
+        "STEPWIRE_TOKEN": API_KEY,
+        "STEPWIRE_ENV_FILE": "",
+        "TERM": "xterm",
+    }
+    command = [sys.executable, "-m", "stepwire_cli", "tail", session]
+    with subprocess.Popen(
+        command, env=env, stdin=output, stdout=output, stderr=subprocess.PIPE
+    ) as tail:
+        os.close(output)
+        text = b""
+        with suppress(OSError):
+            while b"on purpose" not in text:
+                text += os.read(shown, 4096)
+        tail.send_signal(signal.SIGINT)
+        with suppress(OSError):
+            while os.read(shown, 4096):
+                pass
+        assert tail.wait(30) == 0
+        assert tail.stderr is not None
+        assert tail.stderr.read() == b""
+    os.close(shown)
+
+
+def test_completion_is_there_for_every_command_and_option() -> None:
+    """As docs/operations.md has it, by click; the shell calls this."""
+    env = os.environ | {
+        "_STEPWIRE_COMPLETE": "bash_complete",
+        "COMP_WORDS": "stepwire can",
+        "COMP_CWORD": "1",
+    }
+    program = Path(sys.executable).with_name("stepwire")
+    done = subprocess.run(
+        [program], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "plain,cancel\n"
