@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -65,7 +65,7 @@ def _as_known(schema: dict[str, Any]) -> None:
 
 class _Document(BaseModel):
     # A field of a newer version is passed on, whether or not this one knows it.
-    model_config = ConfigDict(extra="allow", json_schema_extra=_as_known)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", json_schema_extra=_as_known)
 
     def to_json(self) -> str:
         """One line of JSON with every field."""

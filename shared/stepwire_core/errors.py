@@ -114,7 +114,7 @@ class InvalidId(InvalidArgument):
 
     def __init__(self, what: str, value: object) -> None:
         # Anything may come here; a lock, say, could not leave the process with the error.
-        self.value = value if isinstance(value, str) else repr(value)
+        self.value: str = value if isinstance(value, str) else repr(value)
         super().__init__(
             f"{what} id {value!r} is not usable: 1 to 128 characters of A-Z a-z 0-9 . _ : @ ~ -, "
             "the first a letter or digit"
@@ -337,7 +337,7 @@ class SessionFull(StepwireError):
         self.what = what
         """``steps`` or ``bytes``."""
         self.limit = limit
-        self.setting = f"STEPWIRE_SESSION_MAX_{what.upper()}"
+        self.setting: str = f"STEPWIRE_SESSION_MAX_{what.upper()}"
         """The variable that says how much there may be."""
         super().__init__(
             f"session {session_id!r} is full: it may have {limit} {what} ({self.setting}); go on "

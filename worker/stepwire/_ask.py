@@ -49,7 +49,7 @@ class _Ask(Said, Generic[A]):
         raise_on_timeout: bool,
     ) -> None:
         super().__init__(content, author, type=type)
-        self.timeout = _positive(timeout, "timeout", "seconds")
+        self.timeout: float = _positive(timeout, "timeout", "seconds")
         self.raise_on_timeout = raise_on_timeout
 
     async def send(self) -> A | None:
@@ -210,7 +210,7 @@ class AskActionMessage(_Ask[dict[str, Any]]):
         raise_on_timeout: bool = False,
     ) -> None:
         super().__init__(content, author, ASSISTANT_MESSAGE, timeout, raise_on_timeout)
-        self.actions = _checked_actions(actions)
+        self.actions: list[Action] = _checked_actions(actions)
 
     def _asked(self, scope: Scope) -> AskDocument:
         actions = [action._document() for action in self.actions]
@@ -269,9 +269,9 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
         raise_on_timeout: bool = False,
     ) -> None:
         super().__init__(content, author, type, timeout, raise_on_timeout)
-        self.accept = _checked_accept(accept)
-        self.max_bytes = int(_positive(max_size_mb, "max_size_mb", "megabytes") * MEGABYTE)
-        self.max_files = int(_positive(max_files, "max_files", "files"))
+        self.accept: list[str] = _checked_accept(accept)
+        self.max_bytes: int = int(_positive(max_size_mb, "max_size_mb", "megabytes") * MEGABYTE)
+        self.max_files: int = int(_positive(max_files, "max_files", "files"))
 
     def _asked(self, scope: Scope) -> AskDocument:
         update = {

@@ -216,4 +216,4 @@ class Context:
         return None if frame is None else innermost(frame).step
 
 
-context = Context()
+context: Context = Context()

@@ -119,10 +119,10 @@ class Element:
     ) -> None:
         _check_sources(type(self).__name__, content=content, path=path, url=url)
         self.id = new_id() if id is None else id
-        self.url = None if url is None else _checked_url(url)
+        self.url: str | None = None if url is None else _checked_url(url)
         self.name = name or _default_name(path, url) or self.type
         self.content = content
-        self.path = None if path is None else Path(path)
+        self.path: Path | None = None if path is None else Path(path)
         self.display = display
         self.mime = mime
         self.size = size

@@ -26,7 +26,7 @@ class Retry(StepwireError):
     ) -> None:
         if not isinstance(after, (int, float)) or isinstance(after, bool) or not after >= 0:
             raise InvalidArgument(f"Retry takes the seconds to wait, 0 or more, not {after!r}")
-        self.after = float(after)
+        self.after: float = float(after)
         super().__init__(reason)
 
 

@@ -133,4 +133,4 @@ def _values(scope: Scope) -> dict[str, Any]:
     return scope.user
 
 
-user_session = UserSession()
+user_session: UserSession = UserSession()
