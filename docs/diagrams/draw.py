@@ -40,6 +40,11 @@ STYLE = """
     }
 """
 
+HEAD = (
+    '  <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8"'
+    ' markerHeight="8" orient="auto"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>'
+)
+
 Point = tuple[float, float]
 
 
@@ -82,8 +87,7 @@ def drawn(source: dict[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
         f"  <title>{escape(source['title'])}</title>",
         f"  <style>{STYLE}  </style>",
-        '  <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8"'
-        ' markerHeight="8" orient="auto"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>',
+        HEAD,
         f'  <rect class="paper" width="{width}" height="{height}"/>',
     ]
     for group in source["group"]:
@@ -101,7 +105,8 @@ def drawn(source: dict[str, Any]) -> str:
 
 
 def _box(item: dict[str, Any]) -> Box:
-    return Box(**item | {"lines": tuple(item.get("lines", ()))})
+    lines: tuple[str, ...] = tuple(item.get("lines", ()))
+    return Box(**{**item, "lines": lines})
 
 
 def _group(box: Box) -> Iterator[str]:
