@@ -18,7 +18,7 @@
     ├── StepNotFound            no such step in the session
     ├── ElementNotFound         no such element in the session, or its bytes are gone
     ├── AskNotFound             no such ask in the session
-    ├── AskEnded                the ask was answered before, or nobody waits for it any more
+    ├── AskEnded                the ask was answered before, or its handler no longer waits
     ├── FeedbackDisabled        the step does not want to be rated
     ├── IdConflict              an id was sent before with another content
     ├── RunWaits                other runs of the session come before this one
@@ -37,8 +37,8 @@
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
     ├── KeysUnavailable         the server of the public keys for tokens does not answer
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
-    ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
-    ├── WorkerUnfit             no worker on this host is of any use
+    ├── StoreRefused            Redis refuses what is needed until a person changes a setting
+    ├── WorkerUnfit             no worker on this host takes runs
     └── SideTaskFailed          a part that the process cannot do without has failed: it ends
 """
 
@@ -204,7 +204,7 @@ class AskNotFound(StepwireError):
 
 
 class AskEnded(StepwireError):
-    """The ask was answered before, or nobody waits for it any more."""
+    """The ask was answered before, or its handler no longer waits."""
 
     def __init__(self, session_id: str, ask_id: str) -> None:
         self.session_id = session_id
@@ -237,7 +237,7 @@ class IdConflict(StepwireError):
 
 
 class Unauthenticated(StepwireError):
-    """The caller has not said who he is; the message never repeats what he sent."""
+    """The caller sent no valid token; the message never repeats the token."""
 
     def __init__(self, why: str, *, given: bool = True) -> None:
         self.given = given
@@ -246,7 +246,7 @@ class Unauthenticated(StepwireError):
 
 
 class Forbidden(StepwireError):
-    """The caller may not do this, whether or not what he asks for exists."""
+    """The caller lacks the right to do this, whether or not the thing asked for exists."""
 
 
 class CrossSiteRequest(Forbidden):
@@ -254,7 +254,7 @@ class CrossSiteRequest(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "the browser says that a page of another site sends this: send it from the gateway's "
+            "this request comes from a page of another site: send it from the gateway's "
             "own origin or one of STEPWIRE_CORS_ORIGINS, or with 'Authorization: Bearer'"
         )
 
@@ -271,7 +271,7 @@ class UntrustedHost(Forbidden):
 
 
 class LimitExceeded(StepwireError):
-    """Somebody does too much."""
+    """A caller makes more requests, or opens more streams, than a limit allows."""
 
     def __init__(self, what: str, setting: str, retry_after_s: float) -> None:
         self.setting = setting
@@ -297,7 +297,7 @@ class TokensDisabled(StepwireError):
     def __init__(self) -> None:
         super().__init__(
             "this gateway makes no tokens: it has no secret to sign them with "
-            "(STEPWIRE_AUTH_SECRETS); whoever has the keys of STEPWIRE_AUTH_JWKS_URL makes them"
+            "(STEPWIRE_AUTH_SECRETS); get one from the issuer of the keys at STEPWIRE_AUTH_JWKS_URL"
         )
 
 
@@ -329,7 +329,7 @@ class RunWaits(StepwireError):
 class SessionFull(StepwireError):
     """The session keeps as many steps, or bytes, as the settings allow: it takes nothing new.
 
-    What is under way can still be ended, and what is there removed.
+    Open steps can still end, and steps and elements can be removed.
     """
 
     def __init__(self, session_id: str, what: str, limit: int) -> None:
@@ -404,28 +404,30 @@ class StoreUnavailable(StepwireError):
 
 
 class StoreRefused(StepwireError):
-    """Redis answers, and refuses what is needed: repeating it is of no use until a person changes
-    something, a right or a password; the message says what."""
+    """Redis answers, and refuses what is needed, until a person changes a right or a password.
+
+    Repeating the call does not help; the message says what to change.
+    """
 
 
 class WorkerUnfit(StepwireError):
-    """No worker on this host is there, or those that are there take no runs."""
+    """No worker on this host takes runs: there is none, or they are blocked or stalled."""
 
     def __init__(self, host: str, queue_name: str, found: list[str]) -> None:
         self.found = found
-        there = "; ".join(found) or "there is none"
+        there = "; ".join(found) or "none runs"
         super().__init__(
             f"no worker of the queue {queue_name!r} on the host {host!r} takes runs ({there}): "
-            "start one, or restart what is there"
+            "start one, or restart those"
         )
 
 
 class SideTaskFailed(StepwireError):
-    """A part that a process cannot do without has failed in an unforeseen way."""
+    """A part that a process needs has failed in an unforeseen way."""
 
     def __init__(self, part: str, why: str) -> None:
         self.part = part
         super().__init__(
-            f"{part!r} has failed ({why}), without which this process is of no use: start it "
+            f"{part!r} has failed ({why}), and this process cannot work without it: start it "
             "again, and report the traceback above"
         )

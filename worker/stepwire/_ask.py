@@ -72,7 +72,7 @@ class _Ask(Said, Generic[A]):
         if ask is not None and ask.answer is not None:
             return await self._answer(scope, ask)
         if self.raise_on_timeout:
-            raise TimeoutError(f"nobody answered {self.content[:80]!r} within {self.timeout:g} s")
+            raise TimeoutError(f"{self.content[:80]!r} was not answered within {self.timeout:g} s")
         return None
 
     def _asked(self, scope: Scope) -> AskDocument:
@@ -337,6 +337,6 @@ def _checked_accept(accept: object) -> list[str]:
     for item in accept:
         if not isinstance(item, str) or not (item.startswith(".") or "/" in item):
             raise InvalidArgument(
-                f"accept: {item!r} is no media type (image/*) and no file extension (.png)"
+                f"accept: {item!r} is neither a media type (image/*) nor a file extension (.png)"
             )
     return list(accept)

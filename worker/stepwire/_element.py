@@ -48,7 +48,7 @@ T = TypeVar("T")
 def _media_type(mime: object, _name: str, _noun: str) -> str | None:
     if mime is None or (isinstance(mime, str) and media_types.is_valid(mime)):
         return mime
-    raise InvalidArgument(f"mime {mime!r} is no media type; give one such as 'image/png'")
+    raise InvalidArgument(f"mime {mime!r} is not a media type; give one such as 'image/png'")
 
 
 def _display(value: ElementDisplay, name: str, _noun: str) -> ElementDisplay:
@@ -277,7 +277,7 @@ class Element:
         with file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise InvalidArgument(f"{what}: {str(self.path)!r} is no file that has a size")
+                raise InvalidArgument(f"{what}: {str(self.path)!r} is not a regular file")
             yield file, status.st_size
 
 

@@ -75,7 +75,7 @@ class Policy:
             if count is not None and (
                 not isinstance(count, int) or isinstance(count, bool) or count < 1
             ):
-                raise InvalidArgument(f"{name} is a number from 1 on, not {count!r}")
+                raise InvalidArgument(f"{name} is a number, 1 or more, not {count!r}")
         for name, least in (("backoff_s", 0.0), ("timeout_s", 0.001)):
             value = options.get(name, 1.0)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or value < least:
