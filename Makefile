@@ -37,11 +37,14 @@ soak: $(INSTALLED) ## the long forms of the delivery tests: 100 killed connectio
 .coverage:
 	$(MAKE) test
 
-check: $(INSTALLED) .coverage ## what CI runs: lint, types, import boundaries, coverage of the tests
+check: $(INSTALLED) .coverage ## what CI runs: lint, spelling, types, import boundaries, coverage of the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/pymarkdown scan --recurse --respect-gitignore .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes stepwire --ignoreexternal
 	$(BIN)/lint-imports
 	$(BIN)/coverage report
 
@@ -49,9 +52,10 @@ faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, fou
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(HOSTILE),--hostile $(HOSTILE))
 
-docs: $(INSTALLED) ## the API reference, from the docstrings, in build/api
-	$(BIN)/pdoc --docformat google --no-show-source --output-directory build/api \
-	  stepwire stepwire.testing stepwire_gateway
+docs: $(INSTALLED) ## the documentation as a site, with the API reference in it, in build/site
+	$(BIN)/python docs/diagrams/draw.py docs/diagrams/architecture.toml docs/architecture.svg
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 bench: $(INSTALLED) ## measure beside peers, in one table; ONLY="stream_token workers"
 	$(BIN)/python benchmarks/run.py $(ONLY)
@@ -68,7 +72,7 @@ fmt: $(INSTALLED) ## format and fix what can be fixed
 lock: ## pin every dependency anew in requirements.lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv
-	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --group contribute --universal \
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --group contribute --group docs --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet \
 	  --upgrade --output-file requirements.lock
 	rm -rf $(VENV)-lock
