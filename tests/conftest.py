@@ -17,6 +17,7 @@ from stepwire_core.settings import Settings
 
 pytest_plugins = ["stepwire.testing"]
 
+TESTS: Final = Path(__file__).parent
 PROCESS_FIXTURES: Final = {"stack", "shared_stack", "storage"}
 BROWSER_FIXTURES: Final = {"browser", "inspector"}
 STARTS_PROCESSES: Final = {
