@@ -64,7 +64,7 @@ class Box:
         """A point of a side: ``right``, or ``right@0.25`` for a quarter of the way down.
 
         Raises:
-            ValueError: there is no such side.
+            ValueError: a box does not have that side.
         """
         name, _, share = side.partition("@")
         part = float(share or 0.5)

@@ -411,7 +411,7 @@ class StoreRefused(StepwireError):
 
 
 class WorkerUnfit(StepwireError):
-    """No worker on this host takes runs: there is none, or they are blocked or stalled."""
+    """No worker on this host takes runs: none is started, or each is blocked or stalled."""
 
     def __init__(self, host: str, queue_name: str, found: list[str]) -> None:
         self.found = found
