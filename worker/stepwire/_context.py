@@ -217,3 +217,4 @@ class Context:
 
 
 context: Context = Context()
+"""Where the running code stands: the session, the run, the step around it."""

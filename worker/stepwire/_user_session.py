@@ -134,3 +134,4 @@ def _values(scope: Scope) -> dict[str, Any]:
 
 
 user_session: UserSession = UserSession()
+"""Values that follow the session from run to run, and from worker to worker."""
