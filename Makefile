@@ -30,6 +30,11 @@ test: $(INSTALLED) ## all tests
 	$(BIN)/coverage run -m pytest -n 4 --dist worksteal
 	$(BIN)/coverage combine -q
 
+.PHONY: test-fast
+test-fast: $(INSTALLED) ## what needs no process, in a minute: to run while you write
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not process and not browser and not slow" \
+	  tests/core tests/worker tests/gateway tests/cli
+
 soak: $(INSTALLED) ## the long forms of the delivery tests: 100 killed connections, 3,000 drawn histories
 	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest tests/gateway/test_hub.py tests/gateway/test_state_machine.py
 
@@ -37,11 +42,14 @@ soak: $(INSTALLED) ## the long forms of the delivery tests: 100 killed connectio
 .coverage:
 	$(MAKE) test
 
-check: $(INSTALLED) .coverage ## what CI runs: lint, types, import boundaries, coverage of the tests
+check: $(INSTALLED) .coverage ## what CI runs: lint, spelling, types, import boundaries, coverage of the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/pymarkdown scan --recurse --respect-gitignore .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes stepwire --ignoreexternal
 	$(BIN)/lint-imports
 	$(BIN)/coverage report
 
@@ -53,9 +61,10 @@ vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.
 	$(BIN)/python -m stepwire_core.vocabulary > gateway/stepwire_gateway/inspector/vocabulary.json
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m vectors
 
-docs: $(INSTALLED) ## the API reference, from the docstrings, in build/api
-	$(BIN)/pdoc --docformat google --no-show-source --output-directory build/api \
-	  stepwire stepwire.testing stepwire_gateway
+docs: $(INSTALLED) ## the documentation as a site, with the API reference in it, in build/site
+	$(BIN)/python docs/diagrams/draw.py docs/diagrams/architecture.toml docs/architecture.svg
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 bench: $(INSTALLED) ## measure beside peers, in one table; ONLY="stream_token workers"
 	$(BIN)/python benchmarks/run.py $(ONLY)
@@ -72,10 +81,10 @@ fmt: $(INSTALLED) ## format and fix what can be fixed
 lock: ## pin every dependency anew in requirements.lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv
-	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --group contribute --universal \
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --group contribute --group docs --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet \
 	  --upgrade --output-file requirements.lock
 	rm -rf $(VENV)-lock
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* dist
+	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* dist

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,6 +16,35 @@ from stepwire_core.ids import new_id
 from stepwire_core.settings import Settings
 
 pytest_plugins = ["stepwire.testing"]
+
+TESTS: Final = Path(__file__).parent
+PROCESS_FIXTURES: Final = {"stack", "shared_stack", "storage"}
+BROWSER_FIXTURES: Final = {"browser", "inspector"}
+STARTS_PROCESSES: Final = {
+    "Child",
+    "ProcessPoolExecutor",
+    "Stack",
+    "embedded_server",
+    "get_context",
+    "multiprocessing",
+    "subprocess",
+}
+"""Names that a module imports when a test of it starts a process or a server by itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a process or a browser, so that ``make test-fast`` leaves it out.
+
+    Nobody has to remember a marker: a fixture, or what the test's module imports, says it.
+    """
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        imported = dir(getattr(item, "module", None))
+        if fixtures & BROWSER_FIXTURES:
+            item.add_marker("browser")
+        starts_processes = STARTS_PROCESSES.intersection(imported)
+        if starts_processes or fixtures & (PROCESS_FIXTURES | BROWSER_FIXTURES):
+            item.add_marker("process")
 
 
 @pytest.fixture(scope="session")

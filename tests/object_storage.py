@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 import httpx
-from moto.server import ThreadedMotoServer
 
 BUCKET = "stepwire"
 URL = f"s3://{BUCKET}/some/prefix"
@@ -44,6 +43,9 @@ class ObjectStorage:
 
 @contextmanager
 def running_object_storage() -> Iterator[ObjectStorage]:
+    # Many packages, which an environment that runs only a part of the tests does not have.
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

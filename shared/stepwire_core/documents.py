@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -66,7 +66,7 @@ def _as_known(schema: dict[str, Any]) -> None:
 class _Document(BaseModel):
     # A field of a newer version is passed on, whether or not this one knows it.
     # What we write has every field, whatever its default.
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="allow",
         json_schema_extra=_as_known,
         json_schema_serialization_defaults_required=True,
@@ -219,7 +219,9 @@ class RunDocument(_Document):
 class TextDelta(_Document):
     """A piece of text for a field of the step ``id``: to be appended, or put in its place."""
 
-    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        json_schema_serialization_defaults_required=False
+    )
 
     id: str
     field: Annotated[str, _words(TextField)]

@@ -18,7 +18,7 @@
     ├── StepNotFound            no such step in the session
     ├── ElementNotFound         no such element in the session, or its bytes are gone
     ├── AskNotFound             no such ask in the session
-    ├── AskEnded                the ask was answered before, or nobody waits for it any more
+    ├── AskEnded                the ask was answered before, or its handler no longer waits
     ├── FeedbackDisabled        the step does not want to be rated
     ├── IdConflict              an id was sent before with another content
     │   └── KeyReused           an Idempotency-Key was sent before with another content
@@ -40,7 +40,7 @@
     ├── ProtocolViolation       the log refused a call that was made wrongly: a fault of ours
     ├── KeysUnavailable         the public key for a token is not known yet
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
-    ├── StoreRefused            Redis refuses what is needed, until somebody changes a setting
+    ├── StoreRefused            Redis refuses what is needed until a person changes a setting
     ├── ProcessUnfit            a process is dead, or its event loop is blocked
     └── SideTaskFailed          a part that the process cannot do without has failed: it ends
 """
@@ -117,7 +117,7 @@ class InvalidId(InvalidArgument):
 
     def __init__(self, what: str, value: object) -> None:
         # Anything may come here; a lock, say, could not leave the process with the error.
-        self.value = value if isinstance(value, str) else repr(value)
+        self.value: str = value if isinstance(value, str) else repr(value)
         super().__init__(
             f"{what} id {value!r} is not usable: 1 to 128 characters of A-Z a-z 0-9 . _ : @ ~ -, "
             "the first a letter or digit"
@@ -207,7 +207,7 @@ class AskNotFound(StepwireError):
 
 
 class AskEnded(StepwireError):
-    """The ask was answered before, or nobody waits for it any more."""
+    """The ask was answered before, or its handler no longer waits."""
 
     def __init__(self, session_id: str, ask_id: str) -> None:
         self.session_id = session_id
@@ -264,7 +264,7 @@ class StillInProgress(StepwireError):
 
 
 class Unauthenticated(StepwireError):
-    """The caller has not said who he is; the message never repeats what he sent."""
+    """The caller sent no valid token; the message never repeats the token."""
 
     def __init__(self, why: str, *, given: bool = True) -> None:
         self.given = given
@@ -273,7 +273,7 @@ class Unauthenticated(StepwireError):
 
 
 class Forbidden(StepwireError):
-    """The caller may not do this, whether or not what he asks for exists."""
+    """The caller lacks the right to do this, whether or not the thing asked for exists."""
 
 
 class CrossSiteRequest(Forbidden):
@@ -281,7 +281,7 @@ class CrossSiteRequest(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "the browser says that a page of another site sends this: send it from the gateway's "
+            "this request comes from a page of another site: send it from the gateway's "
             "own origin or one of STEPWIRE_CORS_ORIGINS, or with 'Authorization: Bearer'"
         )
 
@@ -298,7 +298,7 @@ class UntrustedHost(Forbidden):
 
 
 class LimitExceeded(StepwireError):
-    """Somebody does too much."""
+    """A caller makes more requests, or opens more streams, than a limit allows."""
 
     def __init__(self, what: str, setting: str, retry_after_s: float) -> None:
         self.setting = setting
@@ -335,7 +335,7 @@ class TokensDisabled(StepwireError):
     def __init__(self) -> None:
         super().__init__(
             "this gateway makes no tokens: it has no secret to sign them with "
-            "(STEPWIRE_AUTH_SECRETS); whoever has the keys of STEPWIRE_AUTH_JWKS_URL makes them"
+            "(STEPWIRE_AUTH_SECRETS); get one from the issuer of the keys at STEPWIRE_AUTH_JWKS_URL"
         )
 
 
@@ -367,7 +367,7 @@ class RunWaits(StepwireError):
 class SessionFull(StepwireError):
     """The session keeps as many steps, or bytes, as the settings allow: it takes nothing new.
 
-    What is under way can still be ended, and what is there removed.
+    Open steps can still end, and steps and elements can be removed.
     """
 
     def __init__(self, session_id: str, what: str, limit: int) -> None:
@@ -375,7 +375,7 @@ class SessionFull(StepwireError):
         self.what = what
         """``steps`` or ``bytes``."""
         self.limit = limit
-        self.setting = f"STEPWIRE_SESSION_MAX_{what.upper()}"
+        self.setting: str = f"STEPWIRE_SESSION_MAX_{what.upper()}"
         """The variable that says how much there may be."""
         super().__init__(
             f"session {session_id!r} is full: it may have {limit} {what} ({self.setting}); go on "
@@ -445,8 +445,10 @@ class StoreUnavailable(StepwireError):
 
 
 class StoreRefused(StepwireError):
-    """Redis answers, and refuses what is needed: repeating it is of no use until a person changes
-    something, a right or a password; the message says what."""
+    """Redis answers, and refuses what is needed, until a person changes a right or a password.
+
+    Repeating the call does not help; the message says what to change.
+    """
 
 
 class ProcessUnfit(StepwireError):
@@ -454,11 +456,11 @@ class ProcessUnfit(StepwireError):
 
 
 class SideTaskFailed(StepwireError):
-    """A part that a process cannot do without has failed in an unforeseen way."""
+    """A part that a process needs has failed in an unforeseen way."""
 
     def __init__(self, part: str, why: str) -> None:
         self.part = part
         super().__init__(
-            f"{part!r} has failed ({why}), without which this process is of no use: start it "
+            f"{part!r} has failed ({why}), and this process cannot work without it: start it "
             "again, and report the traceback above"
         )

@@ -15,7 +15,7 @@ from stepwire_core.events import NewEvent, element_remove_event, remove_event, s
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import APPEND, LogTail
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 MOST_COMMANDS = 6_000
 """Of one call; each takes the server about half a microsecond."""

@@ -22,7 +22,7 @@ from stepwire_core.events import (
     step_event,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 STEPS = 700
 """More than one call reads."""

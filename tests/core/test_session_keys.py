@@ -33,7 +33,7 @@ from stepwire_core.ids import emitter_producer, message_producer, new_id, run_pr
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 STEPS = ("a", "b", "c")
 

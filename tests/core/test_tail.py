@@ -18,7 +18,7 @@ from stepwire_core.events import Event, NewEvent, delta_event, remove_event, ste
 from stepwire_core.keys import SessionKeys
 from stepwire_core.log import Batch, LogTail
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 LARGE = "large " * 100
 

@@ -37,7 +37,7 @@ async def main(message):
     await cl.Message(neighbour.WHO).send()
 """
 
-RENAME = "rename it"
+RENAME = "rename the file"
 
 
 @pytest.mark.parametrize(

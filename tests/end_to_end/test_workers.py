@@ -167,7 +167,11 @@ def test_jobs_that_are_nothing_of_ours_leave_the_queue_and_hold_up_nobody(stack:
     wait_until(lambda: stack.redis.zcard(queue) == 0, "they are off the queue")
     for name, job_id in names.items():
         assert stack.redis.keys(f"*{job_id}*") == []
-        told = "a job has expired" if name == "expired" else "a job in the queue is none of ours"
+        told = (
+            "a job has expired"
+            if name == "expired"
+            else "a job in the queue was not written by stepwire"
+        )
         assert any(told in line and job_id in line for line in worker.output.splitlines())
     gateway = stack.gateway()
     session = gateway.create_session()

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.anyio
         (lambda: cl.Action("a", id="no id"), "action id 'no id' is not usable"),
         (lambda: cl.AskFileMessage("?", accept="text/plain"), "accept takes a list"),
         (lambda: cl.AskFileMessage("?", accept=[]), "accept takes a list"),
-        (lambda: cl.AskFileMessage("?", accept=["png"]), "'png' is no media type"),
+        (lambda: cl.AskFileMessage("?", accept=["png"]), "'png' is neither a media type"),
         (lambda: cl.AskFileMessage("?", accept=[".png"], max_files=0), "max_files takes"),
         (lambda: cl.AskFileMessage("?", accept=[".png"], max_size_mb=-1), "max_size_mb takes"),
     ],

@@ -15,7 +15,7 @@ from bench import Bench
 from stepwire._context import Open, current_frame
 from stepwire_core.ids import new_id
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 BIG = "x" * 70_000
 """More than the buffer holds: whoever streams this waits for room."""

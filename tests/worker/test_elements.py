@@ -311,7 +311,7 @@ async def test_a_file_is_read_in_a_thread_of_its_own(bench: Bench, tmp_path: Pat
 
     run = await bench.run(handler)
     assert run.error is not None
-    assert "no file that has a size" in run.error.message
+    assert "is not a regular file" in run.error.message
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,8 @@ async def test_a_file_is_read_in_a_thread_of_its_own(bench: Bench, tmp_path: Pat
         (lambda: api.File(content=b"", display="top"), "display 'top' is unknown: one of inline"),
         (lambda: api.Image(content=b"", size="huge"), "size 'huge' is unknown: one of small"),
         (lambda: api.File(content=b"", display=[]), r"display \[\] is unknown"),
-        (lambda: api.File(content=b"", mime="png"), "mime 'png' is no media type"),
-        (lambda: api.File(content=b"", mime="a/b\r\nX: y"), "is no media type"),
+        (lambda: api.File(content=b"", mime="png"), "mime 'png' is not a media type"),
+        (lambda: api.File(content=b"", mime="a/b\r\nX: y"), "is not a media type"),
         (lambda: api.File(7, content=b""), "name of an element must be a string, not int"),
         (lambda: api.File(content=b"", id="a b"), "element id 'a b' is not usable"),
         (lambda: api.Image(url="javascript:alert(1)"), "is not of the form http://"),
@@ -334,7 +334,7 @@ async def test_a_file_is_read_in_a_thread_of_its_own(bench: Bench, tmp_path: Pat
         (lambda: api.Image(url="http://host:port/x"), "is not of the form http://"),
         (lambda: api.Image(url="data:text/html,x"), "is not of the form http://"),
         (lambda: api.Image(url="//host/x"), "is not of the form http://"),
-        (lambda: api.Json(content='{"a": '), "a string that is no JSON"),
+        (lambda: api.Json(content='{"a": '), "a string that is not JSON"),
         (lambda: api.Json(), "Json takes one of content, path and url"),
         (lambda: api.Dataframe(data=7), "data takes a DataFrame or a list of dicts.*not int"),
         (lambda: api.Dataframe(data=[1]), "data takes a DataFrame or a list of dicts.*not list"),

@@ -24,7 +24,7 @@ api: Any = cl
     ("make", "what"),
     [
         (lambda: api.on_message(concurrency="often"), "'often' is unknown: one of queue, parallel"),
-        (lambda: api.on_message(max_attempts=0), "max_attempts is a number from 1 on, not 0"),
+        (lambda: api.on_message(max_attempts=0), "max_attempts is a number, 1 or more, not 0"),
         (lambda: api.on_message(max_attempts=True), "not True"),
         (lambda: api.task(name="t", backoff_s=-1), "backoff_s is a number of seconds, not -1"),
         (lambda: api.task(name="t", timeout_s=0), "timeout_s is a number of seconds, not 0"),

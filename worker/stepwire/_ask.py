@@ -49,7 +49,7 @@ class _Ask(Said, Generic[A]):
         raise_on_timeout: bool,
     ) -> None:
         super().__init__(content, author, type=type)
-        self.timeout = _positive(timeout, "timeout", "seconds")
+        self.timeout: float = _positive(timeout, "timeout", "seconds")
         self.raise_on_timeout = raise_on_timeout
 
     async def send(self) -> A | None:
@@ -72,7 +72,7 @@ class _Ask(Said, Generic[A]):
         if ask is not None and ask.answer is not None:
             return await self._answer(scope, ask)
         if self.raise_on_timeout:
-            raise TimeoutError(f"nobody answered {self.content[:80]!r} within {self.timeout:g} s")
+            raise TimeoutError(f"{self.content[:80]!r} was not answered within {self.timeout:g} s")
         return None
 
     def _asked(self, scope: Scope) -> AskDocument:
@@ -210,7 +210,7 @@ class AskActionMessage(_Ask[dict[str, Any]]):
         raise_on_timeout: bool = False,
     ) -> None:
         super().__init__(content, author, ASSISTANT_MESSAGE, timeout, raise_on_timeout)
-        self.actions = _checked_actions(actions)
+        self.actions: list[Action] = _checked_actions(actions)
 
     def _asked(self, scope: Scope) -> AskDocument:
         actions = [action._document() for action in self.actions]
@@ -269,9 +269,9 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
         raise_on_timeout: bool = False,
     ) -> None:
         super().__init__(content, author, type, timeout, raise_on_timeout)
-        self.accept = _checked_accept(accept)
-        self.max_bytes = int(_positive(max_size_mb, "max_size_mb", "megabytes") * MEGABYTE)
-        self.max_files = int(_positive(max_files, "max_files", "files"))
+        self.accept: list[str] = _checked_accept(accept)
+        self.max_bytes: int = int(_positive(max_size_mb, "max_size_mb", "megabytes") * MEGABYTE)
+        self.max_files: int = int(_positive(max_files, "max_files", "files"))
 
     def _asked(self, scope: Scope) -> AskDocument:
         update = {
@@ -337,6 +337,6 @@ def _checked_accept(accept: object) -> list[str]:
     for item in accept:
         if not isinstance(item, str) or not (item.startswith(".") or "/" in item):
             raise InvalidArgument(
-                f"accept: {item!r} is no media type (image/*) and no file extension (.png)"
+                f"accept: {item!r} is neither a media type (image/*) nor a file extension (.png)"
             )
     return list(accept)

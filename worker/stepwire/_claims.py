@@ -55,7 +55,7 @@ class Claimed:
         except (TypeError, ValueError):
             function, request = "", None
         if function != RUN_FUNCTION or not isinstance(request, dict):
-            logger.error("a job in the queue is none of ours", extra=fields)
+            logger.error("a job in the queue was not written by stepwire", extra=fields)
             return None
         return request
 

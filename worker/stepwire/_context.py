@@ -216,4 +216,5 @@ class Context:
         return None if frame is None else innermost(frame).step
 
 
-context = Context()
+context: Context = Context()
+"""Where the running code stands: the session, the run, the step around it."""

@@ -48,7 +48,7 @@ T = TypeVar("T")
 def _media_type(mime: object, _name: str, _noun: str) -> str | None:
     if mime is None or (isinstance(mime, str) and media_types.is_valid(mime)):
         return mime
-    raise InvalidArgument(f"mime {mime!r} is no media type; give one such as 'image/png'")
+    raise InvalidArgument(f"mime {mime!r} is not a media type; give one such as 'image/png'")
 
 
 def _display(value: ElementDisplay, name: str, _noun: str) -> ElementDisplay:
@@ -119,10 +119,10 @@ class Element:
     ) -> None:
         _check_sources(type(self).__name__, content=content, path=path, url=url)
         self.id = new_id() if id is None else id
-        self.url = None if url is None else _checked_url(url)
+        self.url: str | None = None if url is None else _checked_url(url)
         self.name = name or _default_name(path, url) or self.type
         self.content = content
-        self.path = None if path is None else Path(path)
+        self.path: Path | None = None if path is None else Path(path)
         self.display = display
         self.mime = mime
         self.size = size
@@ -282,7 +282,7 @@ class Element:
         with file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise InvalidArgument(f"{what}: {str(self.path)!r} is no file that has a size")
+                raise InvalidArgument(f"{what}: {str(self.path)!r} is not a regular file")
             yield file, status.st_size
 
 

@@ -102,7 +102,7 @@ class Json(Element):
                 content = _strict(content)
             except (ValueError, RecursionError) as error:
                 raise InvalidArgument(
-                    f"the content of Json is a string that is no JSON ({error}): give the "
+                    f"the content of Json is a string that is not JSON ({error}): give the "
                     "structure itself, or use Text"
                 ) from error
         elif content is not None:
@@ -172,7 +172,9 @@ def _written(what: str, text: object) -> str:
     try:
         return str(_strict(text))
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"{what}: its to_json() returned no JSON ({error})") from error
+        raise InvalidArgument(
+            f"{what}: its to_json() returned something that is not JSON ({error})"
+        ) from error
 
 
 def _split(data: Any) -> str:

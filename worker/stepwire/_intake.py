@@ -214,7 +214,7 @@ class Intake:
     def _report(self) -> None:
         while self._unheard:
             logger.warning(
-                "what a finaliser has emitted is not shown",
+                "an event that a finaliser emitted was dropped",
                 extra={"reason": str(self._unheard.popleft())},
             )
 

@@ -187,7 +187,7 @@ def _failed(error: BaseException, fields: dict[str, str]) -> Ending:
 
 def _info(error: BaseException) -> ErrorInfo:
     if isinstance(error, asyncio.CancelledError):
-        message = "something that the handler awaited was cancelled, though nobody stopped the run"
+        message = "something that the handler awaited was cancelled, although the run was not"
         return ErrorInfo(type="CancelledError", message=message)
     if isinstance(error, SystemExit):
         code = ErrorInfo.of(error).message

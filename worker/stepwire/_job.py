@@ -64,7 +64,7 @@ class Job:
         """Another worker has taken it while this one was silent for longer than a lease: stop."""
         if self._attempt is not None:
             logger.warning(
-                "a lease is lost, another worker has the run", extra={"run_id": self.lease.job_id}
+                "a lease is lost: another worker has the run", extra={"run_id": self.lease.job_id}
             )
             self._is_lost = True
             self._attempt.cancel("another worker has this run: this one was silent for too long")

@@ -103,7 +103,9 @@ class LeaseKeeper:
             with translated_sync():
                 self._registration.remove(self._redis)
         except (StoreUnavailable, StoreRefused) as error:
-            logger.debug("not signed off", extra={"error": str(error)})
+            logger.debug(
+                "could not remove this worker from the list of workers", extra={"error": str(error)}
+            )
         self._redis.close()
 
     def loop_answers(self) -> None:

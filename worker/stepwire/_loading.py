@@ -78,8 +78,8 @@ def _look_in(folder: Path) -> None:
     put_on_path(folder)
     if found := shadows(folder):
         logger.warning(
-            "a file has the name of a module of Python or of an installed package, and may be "
-            "taken for it or hidden by it: rename it",
+            "a file has the name of a module of Python or of an installed package, and either may "
+            "hide the other: rename the file",
             extra={"files": ", ".join(map(str, found))},
         )
 

@@ -86,9 +86,11 @@ def run_through(loop: asyncio.AbstractEventLoop, main: asyncio.Task[Any]) -> Non
         try:
             loop.run_until_complete(main)
         except (SystemExit, KeyboardInterrupt):
-            logger.exception("a task or callback of user code wants to end the process: it goes on")
+            logger.exception(
+                "a task or callback of user code tried to end the process: the worker goes on"
+            )
         except RuntimeError:
             if main.done() or loop.is_closed():
                 raise
-            logger.error("user code has stopped the event loop: it goes on")  # noqa: TRY400
+            logger.error("user code stopped the event loop: the worker goes on")  # noqa: TRY400
     main.result()

@@ -26,7 +26,7 @@ class Retry(StepwireError):
     ) -> None:
         if not isinstance(after, (int, float)) or isinstance(after, bool) or not after >= 0:
             raise InvalidArgument(f"Retry takes the seconds to wait, 0 or more, not {after!r}")
-        self.after = float(after)
+        self.after: float = float(after)
         super().__init__(reason)
 
 
@@ -75,7 +75,7 @@ class Policy:
             if count is not None and (
                 not isinstance(count, int) or isinstance(count, bool) or count < 1
             ):
-                raise InvalidArgument(f"{name} is a number from 1 on, not {count!r}")
+                raise InvalidArgument(f"{name} is a number, 1 or more, not {count!r}")
         for name, least in (("backoff_s", 0.0), ("timeout_s", 0.001)):
             value = options.get(name, 1.0)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or value < least:

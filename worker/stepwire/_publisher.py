@@ -234,7 +234,9 @@ class Publisher:
         is_over = now > self._give_up_at
         if not is_over and now - self._away_since <= timeout_s:
             return calls
-        logger.error("giving up on Redis", extra={"error": away})
+        logger.error(
+            "Redis took nothing for too long: the waiting events fail", extra={"error": away}
+        )
         before = now if is_over else now - timeout_s
         why = StoreUnavailable(
             f"Redis has taken nothing for {timeout_s:g} s (STEPWIRE_PUBLISH_TIMEOUT_S): {away}"

@@ -152,7 +152,9 @@ class Runner:
         except Exception:
             # The boundary around all of ours that is around a handler: whatever it was, the run
             # ends, once.
-            logger.exception("a run ends with a fault of ours", extra={"run_id": request.run_id})
+            logger.exception(
+                "a run ends with an error of stepwire", extra={"run_id": request.run_id}
+            )
             await self._end_anew(request, scope)
         finally:
             scope.calls.close()
@@ -178,7 +180,7 @@ class Runner:
         except Exception:
             # The state cannot be read, so what is open stays so; or the session is full, and takes
             # no end of a run that was written without knowing that.
-            logger.exception("a run is ended by itself", extra={"run_id": request.run_id})
+            logger.exception("a run is ended without its handler", extra={"run_id": request.run_id})
             producer.publish_end(*run_alone, full=producer.full)
             await producer.flush()
         await self._bury(request, "error", FAULT, attempt)

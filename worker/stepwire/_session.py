@@ -135,7 +135,7 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
             raise error
         # Raised from here it would hide the exception that leaves the block.
         logger.warning(
-            "what was emitted could not be stored",
+            "events of a session block could not be stored",
             extra={"session_id": self._session_id, "error": str(error)},
         )
 

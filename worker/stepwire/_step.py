@@ -105,7 +105,7 @@ class Step(Node):
         self.show_input = show_input
         self.default_open = default_open
         self.auto_collapse = auto_collapse
-        self.root = bool(root)
+        self.root: bool = bool(root)
         self.disable_feedback = True if disable_feedback is None else disable_feedback
         self._entered = False
         self._token: Token[Frame | None] | None = None

@@ -89,7 +89,7 @@ class UserCode:
         except asyncio.CancelledError as error:
             stopped = error
         if not self._task.done():
-            logger.warning("a handler does not let itself be cancelled: it is left behind")
+            logger.warning("a handler did not end when it was cancelled: it is left behind")
             self._left_behind.add(self._task)
             self._task.add_done_callback(self._left_behind.discard)
         return stopped

@@ -133,4 +133,5 @@ def _values(scope: Scope) -> dict[str, Any]:
     return scope.user
 
 
-user_session = UserSession()
+user_session: UserSession = UserSession()
+"""Values that follow the session from run to run, and from worker to worker."""

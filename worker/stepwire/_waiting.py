@@ -61,7 +61,7 @@ async def waited_for(scope: Scope, name: str, look: Callable[[], Awaitable[T | N
                 try:
                     found = await look()
                 except StoreUnavailable as error:
-                    logger.warning("cannot look for news", extra={"error": str(error)})
+                    logger.warning("cannot look for signals", extra={"error": str(error)})
                 else:
                     if found is not None:
                         return found

@@ -111,7 +111,7 @@ class StepwireWorker(Worker):
             run_through(self.loop, self.main_task)
         except asyncio.CancelledError:
             if not self._stopping.is_told:
-                logger.error("user code has cancelled the worker's own tasks: it ends")  # noqa: TRY400
+                logger.error("user code cancelled the tasks of the worker itself: the worker ends")  # noqa: TRY400
             elif self.failure is None:
                 code = 0
         finally:

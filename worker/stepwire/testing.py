@@ -94,7 +94,7 @@ class App:
         self._branches = Branch(None)
         self._sub_tasks: set[asyncio.Task[None]] = set()
         self._replies: deque[str | Sequence[Path]] = deque()
-        self.session_id = new_id()
+        self.session_id: str = new_id()
 
     @property
     def tree(self) -> Branch:

@@ -208,20 +208,20 @@ class AsyncStepHandler(StepHandler):
     def _wait(self, step: Shown) -> None:
         """Each of its methods awaits it."""
 
-    on_chain_start = _awaited(StepHandler.on_chain_start)
-    on_tool_start = _awaited(StepHandler.on_tool_start)
-    on_retriever_start = _awaited(StepHandler.on_retriever_start)
-    on_llm_start = _awaited(StepHandler.on_llm_start)
-    on_chat_model_start = _awaited(StepHandler.on_chat_model_start)
-    on_llm_new_token = _awaited(StepHandler.on_llm_new_token)
-    on_chain_end = _awaited(StepHandler.on_chain_end)
-    on_tool_end = _awaited(StepHandler.on_tool_end)
-    on_retriever_end = _awaited(StepHandler.on_retriever_end)
-    on_llm_end = _awaited(StepHandler.on_llm_end)
-    on_chain_error = _awaited(StepHandler.on_chain_error)
-    on_tool_error = _awaited(StepHandler.on_chain_error)
-    on_retriever_error = _awaited(StepHandler.on_chain_error)
-    on_llm_error = _awaited(StepHandler.on_chain_error)
+    on_chain_start: Any = _awaited(StepHandler.on_chain_start)
+    on_tool_start: Any = _awaited(StepHandler.on_tool_start)
+    on_retriever_start: Any = _awaited(StepHandler.on_retriever_start)
+    on_llm_start: Any = _awaited(StepHandler.on_llm_start)
+    on_chat_model_start: Any = _awaited(StepHandler.on_chat_model_start)
+    on_llm_new_token: Any = _awaited(StepHandler.on_llm_new_token)
+    on_chain_end: Any = _awaited(StepHandler.on_chain_end)
+    on_tool_end: Any = _awaited(StepHandler.on_tool_end)
+    on_retriever_end: Any = _awaited(StepHandler.on_retriever_end)
+    on_llm_end: Any = _awaited(StepHandler.on_llm_end)
+    on_chain_error: Any = _awaited(StepHandler.on_chain_error)
+    on_tool_error: Any = _awaited(StepHandler.on_chain_error)
+    on_retriever_error: Any = _awaited(StepHandler.on_chain_error)
+    on_llm_error: Any = _awaited(StepHandler.on_chain_error)
 
 
 class _Here:
