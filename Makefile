@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test soak faults check docs bench bench-peers fmt lock clean
+.PHONY: help demo dev test containers soak faults check docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: $(INSTALLED) ## all tests
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 4 --dist worksteal
 	$(BIN)/coverage combine -q
+
+# Not among all tests: it takes minutes. Debian 12 without an engine gets one for that time, if it is a container of root's.
+containers: $(INSTALLED) ## the compose file in a container engine, with containers killed, frozen and stopped
+	STEPWIRE_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/compose
 
 soak: $(INSTALLED) ## the long forms of the delivery tests: 100 killed connections, 3,000 drawn histories
 	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest tests/gateway/test_hub.py tests/gateway/test_state_machine.py
