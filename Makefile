@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test soak faults check vocabulary docs bench bench-peers fmt lock clean
+.PHONY: help demo dev test test-fast containers soak faults check vocabulary docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,13 @@ test: $(INSTALLED) ## all tests
 	$(BIN)/coverage run -m pytest -n 4 --dist worksteal
 	$(BIN)/coverage combine -q
 
-.PHONY: test-fast
 test-fast: $(INSTALLED) ## what needs no process, in a minute: to run while you write
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not process and not browser and not slow" \
 	  tests/core tests/worker tests/gateway tests/cli
+
+# Not among all tests: it takes minutes. Debian 12 without an engine gets one for that time, if it is a container of root's.
+containers: $(INSTALLED) ## the compose file in a container engine, with containers killed, frozen and stopped
+	STEPWIRE_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/compose
 
 soak: $(INSTALLED) ## the long forms of the delivery tests: 100 killed connections, 3,000 drawn histories
 	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest tests/gateway/test_hub.py tests/gateway/test_state_machine.py

@@ -1,4 +1,4 @@
-"""The Dockerfile, and its build stage run without a container engine."""
+"""The Dockerfile, and what its stages build, without a container engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from typing import Final
 
 from deploy.compose import ROOT
 
-_FOLDERS: Final = re.compile(r"(?<![\w/])/(?=(src|dist|opt)\b)")
+BUILDING: Final = ("build", "packages", "own")
+"""The stages that build, each upon the one before."""
+
+IMAGES: Final = ("worker", "gateway")
+
+_FOLDERS: Final = re.compile(r"(?<![\w/])/(?=(src|dist|opt|own)\b)")
 _MOUNT: Final = re.compile(r"--mount=\S+\s+")
 
 
@@ -59,16 +64,17 @@ def read_stages() -> dict[str, Stage]:
     return stages
 
 
-def run_build_stage(stage: Stage, root: Path) -> None:
-    """Do what the stage does, below ``root``: its /src, /dist and /opt, and a Python of its own.
+def build_packages(stages: dict[str, Stage], root: Path) -> None:
+    """Do what the stages do that the images copy from, below ``root``: its /src, /dist, /own, /opt.
 
-    What it cannot show is what depends on the base image: its Python, its libraries, its shell.
+    /opt then has the packages of each image, as they are there. What this cannot show is what
+    depends on the base image: its Python, its libraries, its shell.
     """
     subprocess.run([sys.executable, "-m", "venv", root / "python"], check=True)
     env = {name: value for name, value in os.environ.items() if not name.startswith("STEPWIRE_")}
     env["PATH"] = f"{root}/python/bin:{env['PATH']}"
     folder = root
-    for word, text in stage.instructions:
+    for word, text in (step for name in BUILDING for step in stages[name].instructions):
         if word == "WORKDIR":
             folder = Path(_below(text, root))
             folder.mkdir(parents=True)
@@ -80,6 +86,11 @@ def run_build_stage(stage: Stage, root: Path) -> None:
             _run(_below(_MOUNT.sub("", text), root), folder, env)
         else:
             raise NotImplementedError(word)
+    for image in IMAGES:
+        for copy in stages[image].every("COPY"):
+            _, source, target = _below(copy, root).split()
+            if source != target:
+                shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _below(text: str, root: Path) -> str:
@@ -103,7 +114,7 @@ def _run(command: str, folder: Path, env: dict[str, str]) -> None:
         env=env,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}"

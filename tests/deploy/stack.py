@@ -17,8 +17,8 @@ from deploy.compose import ROOT, Service, health_command
 
 START_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 10.0
-ADDRESS: Final = "127.0.0.1:8000"
-"""Where the services listen inside their containers."""
+_ADDRESS: Final = re.compile(r"127\.0\.0\.1([:/])8000")
+"""Where the services listen inside their containers, as their health checks name it."""
 
 
 @dataclass(slots=True)
@@ -71,13 +71,15 @@ def running(
     }
     env = {
         "PATH": f"{packages / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(folder),
         **given,
         **settings,
+        "HOME": str(folder),
+        # Beside others on one machine it has no /tmp of its own.
+        "STEPWIRE_HEALTH_FILE": str(folder / f"{service['command'][1]}-{port}.health"),
         "STEPWIRE_HOST": "127.0.0.1",
         "STEPWIRE_PORT": str(port),
     }
-    health = [part.replace(ADDRESS, f"127.0.0.1:{port}") for part in health_command(service)]
+    health = _at_port(health_command(service), port)
     with _started(service["command"], health, env, folder, f"{service['command'][1]}-{port}") as it:
         yield it
 
@@ -86,35 +88,59 @@ def running(
 def running_proxy(
     service: Service, *, folder: Path, port: int, gateways: list[int]
 ) -> Iterator[Process]:
-    """nginx with the configuration that compose mounts.
+    """nginx as the proxy's script starts it, with the variables of compose.
 
-    Two things differ: the port, and the gateways' addresses, which Docker's DNS would give. Like
-    these, they are not remembered as failed from one request to the next.
+    Three things differ: the port, the folders, and the gateways' addresses, which the engine's DNS
+    would give. Like these, they are not remembered as failed from one request to the next.
     """
-    source = ROOT / service["volumes"][0].split(":")[0]
     servers = " ".join(f"server 127.0.0.1:{gateway} max_fails=0;" for gateway in gateways)
-    text = source.read_text()
-    for name, value in service["environment"].items():
-        text = text.replace(f"${{{name}}}", str(value))
-    for pattern, replacement in {
-        r"resolver [^;]+;": f"upstream gateways {{ {servers} }}",
-        r"set \$gateway gateway:8000;": "set $gateway gateways;",
-        r"listen 8000;": f"listen 127.0.0.1:{port};",
-        r"pid [^;]+;": f"pid {folder}/nginx.pid;",
-    }.items():
-        text, count = re.subn(pattern, replacement, text)
-        assert count == 1, pattern
-    config = folder / "nginx.conf"
-    config.write_text(text)
-    command = [nginx() or "nginx", "-c", str(config), "-g", "daemon off;"]
-    health = [part.replace(ADDRESS, f"127.0.0.1:{port}") for part in health_command(service)]
-    with _started(command, health, dict(os.environ), folder, "proxy") as process:
+    template = folder / "nginx.conf.template"
+    template.write_text(
+        _replaced(
+            (ROOT / "deploy/nginx.conf.template").read_text(),
+            {
+                r"resolver [^;]+;": f"upstream gateways {{ {servers} }}",
+                r"set \$gateway gateway:8000;": "set $gateway gateways;",
+                r"listen 8000;": f"listen 127.0.0.1:{port};",
+                # Processes that root starts would belong to a user that cannot read this folder.
+                r"pid ": "user root; pid " if os.geteuid() == 0 else "pid ",
+            },
+        ).replace("/tmp/", f"{folder}/")  # noqa: S108
+    )
+    script = folder / "proxy.sh"
+    mounted = service["volumes"][0].split(":")[1]
+    script.write_text(
+        (ROOT / service["entrypoint"][1].replace(mounted, "deploy"))
+        .read_text()
+        .replace("/tmp/", f"{folder}/")  # noqa: S108
+        .replace(mounted, str(folder))
+    )
+    given = {name: str(value or "") for name, value in service["environment"].items()}
+    env = {"PATH": f"{os.environ['PATH']}{os.pathsep}/usr/sbin", **given}
+    health = _at_port(health_command(service), port)
+    command = [service["entrypoint"][0], str(script)]
+    with _started(command, health, env, folder, "proxy") as process:
         yield process
 
 
-def nginx() -> str | None:
-    """Debian puts it where only root's PATH looks."""
-    return shutil.which("nginx", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+def _replaced(text: str, replacements: dict[str, str]) -> str:
+    for pattern, replacement in replacements.items():
+        text, count = re.subn(pattern, replacement, text)
+        assert count == 1, pattern
+    return text
+
+
+def _at_port(command: list[str], port: int) -> list[str]:
+    return [_ADDRESS.sub(rf"127.0.0.1\g<1>{port}", part) for part in command]
+
+
+def why_there_is_no_proxy() -> str | None:
+    """How to get what is missing of the proxy's image."""
+    # Debian puts nginx where only root's PATH looks.
+    path = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
+    needed = {"nginx": "nginx-light", "envsubst": "gettext-base"}
+    missing = [package for name, package in needed.items() if not shutil.which(name, path=path)]
+    return f"apt install {' '.join(missing)}" if missing else None
 
 
 def imports(packages: Path, module: str) -> bool:

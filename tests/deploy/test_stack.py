@@ -16,11 +16,11 @@ import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
 from deploy.compose import ROOT, load_compose
-from deploy.dockerfile import read_stages, run_build_stage
-from deploy.stack import Process, imports, nginx, running, running_proxy
+from deploy.dockerfile import build_packages, read_stages
+from deploy.stack import Process, imports, running, running_proxy, why_there_is_no_proxy
 from stepwire_cli.embedded import embedded_server, free_port
 
-pytestmark = pytest.mark.timeout(240)  # the first test builds the images, from the package index
+pytestmark = pytest.mark.timeout(600)  # the first test builds the images, from the package index
 
 TIMEOUT: Final = httpx.Timeout(10.0)
 
@@ -65,9 +65,9 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the Dockerfile's build stage leaves: ``opt/worker`` and ``opt/gateway``."""
+    """What the images copy from the stages of the Dockerfile: ``opt/worker``, ``opt/gateway``."""
     root = tmp_path_factory.mktemp("image")
-    run_build_stage(read_stages()["build"], root)
+    build_packages(read_stages(), root)
     return root
 
 
@@ -117,8 +117,7 @@ def stack(image: Path, tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def proxied(image: Path, tmp_path: Path) -> Iterator[Stack]:
-    if nginx() is None:
-        why = "there is no nginx on this machine (Debian: apt-get install nginx-light)"
+    if why := why_there_is_no_proxy():
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
     with started(image, tmp_path, proxy=True) as it:
         yield it
@@ -221,7 +220,10 @@ def test_a_client_whose_gateway_dies_goes_on_at_another(proxied: Stack) -> None:
         # With none there, EventSource is told to come back instead of given an error.
         answer = client.get(f"/v1/sessions/{session}/events")
         assert answer.headers["content-type"] == "text/event-stream"
-        assert answer.text == "retry: 3000\n\n"
+        assert (
+            answer.text
+            == ": gateway_unavailable: no gateway answers at the moment\nretry: 3000\n\n"
+        )
         proxied.start_other_gateway()
         with events(client, session, after=seen.id) as stream:
             proxied.let_pass(*TOKENS)
