@@ -66,7 +66,7 @@ vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.
 
 docs: $(INSTALLED) ## the documentation as a site, with the API reference in it, in build/site
 	$(BIN)/python docs/diagrams/draw.py docs/diagrams/architecture.toml docs/architecture.svg
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "build/site/index.html"
 
 bench: $(INSTALLED) ## measure beside peers, in one table; ONLY="stream_token workers"

@@ -148,7 +148,7 @@ def test_every_test_that_the_step_document_names_is_there() -> None:
 def test_the_site_is_built_and_has_every_name_of_the_api(tmp_path: Path) -> None:
     """Strictly, so a link that leads nowhere fails it."""
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)],
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(tmp_path)],
         cwd=ROOT,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
