@@ -51,11 +51,10 @@ class CreatedSession(BaseModel):
 
 class NewMessage(OnBehalf):
     model_config = ConfigDict(
+        # Without words it has files. As `anyOf` it would be two types to generated clients.
         json_schema_extra={
-            "anyOf": [
-                {"required": ["content"], "properties": {"content": {"minLength": 1}}},
-                {"required": ["elements"], "properties": {"elements": {"minItems": 1}}},
-            ]
+            "if": {"properties": {"content": {"maxLength": 0}}},
+            "then": {"required": ["elements"], "properties": {"elements": {"minItems": 1}}},
         }
     )
 
