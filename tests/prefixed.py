@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.stack import nginx
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.embedded import free_port
 from stepwire_cli.processes import Child
@@ -69,7 +69,8 @@ def process(command: list[str], stack: Stack, **env: str) -> Iterator[subprocess
 @contextmanager
 def proxy(stack: Stack, *, port: int, gateway: int, strips: bool) -> Iterator[None]:
     """nginx with the configuration of the example."""
-    program = nginx()
+    # Debian puts it where only root's PATH looks.
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
     if program is None:
         pytest.skip("no nginx here: apt install nginx-light")
     text = (EXAMPLES / "under_a_path.conf").read_text()
