@@ -175,7 +175,7 @@ def gateway(
 
 def _warn_of_misspelt_settings() -> None:
     for name, meant in misspelt_settings().items():
-        logger.warning("%s is no setting and is not read: is it %s?", name, meant)
+        logger.warning("%s is not a known setting and is ignored; did you mean %s?", name, meant)
 
 
 for command in sessions.COMMANDS:

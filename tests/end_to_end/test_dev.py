@@ -345,8 +345,8 @@ def test_a_setting_that_is_nearly_one_is_said_not_to_be_read(tmp_path: Path) -> 
         result = stepwire(*command, "--redis-url", nobody, cwd=tmp_path, STEPWIRE_API_KEY="x")
         said = [line for line in result.stderr.splitlines() if "no setting" in line]
         assert [line.partition(": ")[2] for line in said] == [
-            "STEPWIRE_API_KEY is no setting and is not read: is it STEPWIRE_API_KEYS?",
-            "STEPWIRE_MAX_JOB is no setting and is not read: is it STEPWIRE_MAX_JOBS?",
+            "STEPWIRE_API_KEY is not a known setting and is ignored; did you mean STEPWIRE_API_KEYS?",
+            "STEPWIRE_MAX_JOB is not a known setting and is ignored; did you mean STEPWIRE_MAX_JOBS?",
         ]
 
 
