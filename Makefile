@@ -61,7 +61,7 @@ faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, fou
 	  $(if $(ONLY),--only $(ONLY)) $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(HOSTILE),--hostile $(HOSTILE))
 
 vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.json and the golden vectors, anew
-	$(BIN)/python -m stepwire_core.vocabulary > gateway/stepwire_gateway/inspector/vocabulary.json
+	$(BIN)/python -m stepwire_core.wire.vocabulary > gateway/stepwire_gateway/inspector/vocabulary.json
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m vectors
 
 docs: $(INSTALLED) ## the documentation as a site, with the API reference in it, in build/site

@@ -19,7 +19,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
 
-from stepwire_cli.embedded import free_port
+from stepwire_cli.dev.embedded_server import free_port
 
 REQUIREMENTS: Final = ("chainlit==2.12.0", "websockets")
 

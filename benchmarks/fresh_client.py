@@ -12,7 +12,7 @@ import time
 
 from gateway_process import Session, gateway_session
 from rounds import Row, table
-from stepwire_core.events import delta_event
+from stepwire_core.wire.events import delta_event
 
 STEPS = 50
 

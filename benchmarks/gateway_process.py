@@ -15,14 +15,14 @@ from typing import Final
 import httpx
 from redis.asyncio import Redis
 
-from stepwire_cli import processes
-from stepwire_cli.embedded import embedded_server, free_port
-from stepwire_core.clock import now
-from stepwire_core.documents import StepDocument
-from stepwire_core.events import NewEvent, step_event
-from stepwire_core.ids import new_id
-from stepwire_core.log import Batch, EventLog, open_log
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.embedded_server import embedded_server, free_port
+from stepwire_core.log.event_log import Batch, EventLog, open_log
 from stepwire_core.settings import Settings
+from stepwire_core.values.clock import now
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.documents import StepDocument
+from stepwire_core.wire.events import NewEvent, step_event
 
 START_TIMEOUT_S: Final = 20.0
 
@@ -80,7 +80,7 @@ class Gateway:
 def gateway_running(env: Mapping[str, str], log: Path) -> Iterator[Gateway]:
     """A gateway in a process of its own, for as long as the block runs."""
     port = free_port()
-    child = processes.gateway(dict(env), port=port, log=log)
+    child = child_processes.gateway(dict(env), port=port, log=log)
     child.start()
     try:
         _wait(port, child)
@@ -91,7 +91,7 @@ def gateway_running(env: Mapping[str, str], log: Path) -> Iterator[Gateway]:
         child.stop()
 
 
-def _wait(port: int, child: processes.Child) -> None:
+def _wait(port: int, child: child_processes.Child) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and child.exit_code is None:
         with suppress(httpx.TransportError):

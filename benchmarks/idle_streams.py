@@ -19,7 +19,7 @@ import httpx
 from accounting import many_files, resident_bytes
 from clients import Clients, Stream
 from rounds import Row, table
-from stepwire_cli.embedded import free_port
+from stepwire_cli.dev.embedded_server import free_port
 from under_load import READY, stepwire_served
 
 FIRST = 100

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from stepwire._handlers import Handlers
-from stepwire._publisher import Publisher
-from stepwire._run import Runner
-from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog, open_log
-from stepwire_core.queue import RunRequest
+from stepwire._handlers.registry import Handlers
+from stepwire._runs.runner import Runner
+from stepwire._transport.publisher import Publisher
+from stepwire_core.log.event_log import EventLog, open_log
 from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.run_request import RunRequest
 
 
 @dataclass(frozen=True, slots=True)

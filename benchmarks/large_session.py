@@ -17,19 +17,20 @@ from typing import Any
 from redis.asyncio import Redis
 
 from rounds import Row, table
-from stepwire._claims import Claims
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.calls import Registration
-from stepwire_core.clock import now
-from stepwire_core.documents import StepDocument
+from stepwire._worker.queue_client import Claims
+from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.errors import RunWaits
-from stepwire_core.events import NewEvent, delta_event, remove_event, step_event
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog, open_log
-from stepwire_core.messages import user_message
-from stepwire_core.queue import RunQueue, RunRequest
-from stepwire_core.scripts import REGISTER
+from stepwire_core.log.event_log import Batch, EventLog, open_log
+from stepwire_core.log.script_calls import Registration
+from stepwire_core.log.scripts import REGISTER
+from stepwire_core.queue.run_queue import RunQueue
+from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
+from stepwire_core.values.clock import now
+from stepwire_core.wire.documents import StepDocument
+from stepwire_core.wire.events import NewEvent, delta_event, remove_event, step_event
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import user_message
 
 SESSION = "large"
 LIMIT = 50

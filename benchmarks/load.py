@@ -21,9 +21,9 @@ from typing import Any, Final
 import stepwire as cl
 from clients import event_text
 from remote import Pipe, Remote
-from stepwire._context import current_frame
-from stepwire._producer import Producer
-from stepwire_core.events import escape
+from stepwire._scope.context import current_frame
+from stepwire._transport.producer import Producer
+from stepwire_core.wire.events import escape
 
 Emit = Callable[[int], Awaitable[None]]
 

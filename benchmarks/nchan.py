@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from accounting import children
-from stepwire_cli.embedded import free_port
+from stepwire_cli.dev.embedded_server import free_port
 
 MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 """Where Debian's libnginx-mod-nchan puts it."""

@@ -19,13 +19,13 @@ from redis.asyncio import Redis
 import stepwire as cl
 from in_process import InProcess, running
 from rounds import Row, table
-from stepwire._context import current_frame
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.events import delta_event
-from stepwire_core.ids import message_producer, new_id
-from stepwire_core.log import Batch
-from stepwire_core.messages import message_events, user_message
-from stepwire_core.queue import RunRequest
+from stepwire._scope.context import current_frame
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.log.event_log import Batch
+from stepwire_core.values.ids import message_producer, new_id
+from stepwire_core.wire.events import delta_event
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import message_events, user_message
 
 Fill = Callable[[str, int], Awaitable[None]]
 

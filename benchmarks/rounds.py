@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
-from stepwire_cli.embedded import server_program
+from stepwire_cli.dev.embedded_server import server_program
 
 _GOAL: Final = re.compile(r"(<=|<|>=|>) ([\d,.]+)(?: (.+))?")
 

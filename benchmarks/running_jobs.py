@@ -24,12 +24,13 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 
 from rounds import Row, percentile, table
-from stepwire_cli import processes
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog, open_log
-from stepwire_core.queue import RunRequest, open_queue
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.log.event_log import EventLog, open_log
+from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.run_request import RunRequest
 
 JOBS = 200
 LIMIT_S = 60
@@ -134,11 +135,13 @@ async def ours(form: Form) -> Figures:
     with tempfile.TemporaryDirectory() as folder, embedded_server() as server, ExitStack() as stack:
         app = _handlers(folder)
         settings = Settings(redis_url=server.url)
-        children: list[processes.Child] = []
+        children: list[child_processes.Child] = []
 
         def worker(max_jobs: int) -> None:
             env = {"STEPWIRE_REDIS_URL": server.url, "STEPWIRE_MAX_JOBS": str(max_jobs)}
-            child = processes.worker(app, os.environ | env, log=Path(folder, f"{max_jobs}.log"))
+            child = child_processes.worker(
+                app, os.environ | env, log=Path(folder, f"{max_jobs}.log")
+            )
             stack.callback(child.kill)
             child.start()
             children.append(child)

@@ -22,8 +22,8 @@ import httpx
 from arq.connections import RedisSettings, create_pool
 
 from rounds import Row, percentile, table
-from stepwire_cli import processes
-from stepwire_cli.embedded import embedded_server
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.embedded_server import embedded_server
 from worker_processes import gateway_at, ready
 
 WARM_UP = 3
@@ -60,7 +60,7 @@ def ours(calls: int) -> list[float]:
         app = Path(folder, "app.py")
         app.write_text(HANDLER)
         env = os.environ | {"STEPWIRE_REDIS_URL": server.url}
-        worker = processes.worker(app, env, log=Path(folder, "worker.log"))
+        worker = child_processes.worker(app, env, log=Path(folder, "worker.log"))
         worker.start()
         try:
             with gateway_at(env, Path(folder, "gateway.log")) as port:

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 import stepwire as cl
 from in_process import running
 from rounds import Row, table
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.ids import new_id
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.values.ids import new_id
 
 PIPELINE = 1_000
 

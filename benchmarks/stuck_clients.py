@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 
 from gateway_process import Session, gateway_session
 from rounds import Row, percentile, table
-from stepwire_core.events import delta_event
+from stepwire_core.wire.events import delta_event
 
 READERS = 5
 PAUSE_S = 0.005

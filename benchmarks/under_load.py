@@ -16,8 +16,8 @@ from gateway_process import gateway_running
 from load import Load
 from nchan import nchan_server
 from rounds import Row, percentile
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.ids import new_id
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
+from stepwire_core.values.ids import new_id
 
 WORKERS = 4
 """Processes that the sessions come from. In one, which has a round trip under way at a time, the

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from chainlit_peer import chainlit_running, missing
 from rounds import Row, table
-from stepwire_cli import processes
-from stepwire_cli.embedded import embedded_server
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.embedded_server import embedded_server
 from worker_processes import gateway_at, ready
 
 HANDLERS = """
@@ -73,7 +73,7 @@ def stepwire_running() -> Iterator[int]:
             "STEPWIRE_REDIS_URL": server.url,
             "STEPWIRE_MAX_TEXT_CHARS": "100000000",
         }
-        worker = processes.worker(app, env, log=log)
+        worker = child_processes.worker(app, env, log=log)
         stack.callback(worker.stop)
         worker.start()
         port = stack.enter_context(gateway_at(env, Path(folder, "gateway.log")))

@@ -10,8 +10,8 @@ from typing import Final
 
 import httpx
 
-from stepwire_cli import processes
-from stepwire_cli.embedded import free_port
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.embedded_server import free_port
 
 LIMIT_S: Final = 30.0
 
@@ -20,7 +20,7 @@ LIMIT_S: Final = 30.0
 def gateway_at(env: Mapping[str, str], log: Path) -> Iterator[int]:
     """A gateway that answers, for as long as the block runs; its port."""
     port = free_port()
-    child = processes.gateway(dict(env), port=port, log=log)
+    child = child_processes.gateway(dict(env), port=port, log=log)
     child.start()
 
     def answers() -> bool:
@@ -35,12 +35,12 @@ def gateway_at(env: Mapping[str, str], log: Path) -> Iterator[int]:
         child.stop()
 
 
-def ready(worker: processes.Child) -> None:
+def ready(worker: child_processes.Child) -> None:
     """Return when a worker that was started with a log takes jobs."""
     until(lambda: "worker ready" in worker.output, worker)
 
 
-def until(true: Callable[[], bool], child: processes.Child) -> None:
+def until(true: Callable[[], bool], child: child_processes.Child) -> None:
     """Return when it is so.
 
     Raises:

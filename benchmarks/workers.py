@@ -23,12 +23,13 @@ from redis.asyncio import Redis
 
 from accounting import cpu_s
 from rounds import Row, table
-from stepwire_cli import processes
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.ids import new_id
-from stepwire_core.log import open_log
-from stepwire_core.queue import RunRequest, open_queue
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.log.event_log import open_log
+from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.run_request import RunRequest
 from worker_processes import ready
 
 LIMIT_S = 120.0
@@ -102,7 +103,8 @@ def _with_workers(count: int, runs: int, streams: int, tokens: int) -> tuple[Dra
         app.write_text(HANDLERS)
         env = os.environ | {"STEPWIRE_REDIS_URL": server.url}
         workers = [
-            processes.worker(app, env, log=Path(folder, f"{number}.log")) for number in range(count)
+            child_processes.worker(app, env, log=Path(folder, f"{number}.log"))
+            for number in range(count)
         ]
         for worker in workers:
             stack.callback(worker.stop)

@@ -21,9 +21,9 @@ from types import FrameType
 import httpx
 
 from stepwire_cli.client import send_message
-from stepwire_cli.embedded import embedded_server, free_port
-from stepwire_cli.processes import gateway, gateway_is_ready, wait_until, worker
-from stepwire_cli.tail import run_tail
+from stepwire_cli.dev.child_processes import gateway, gateway_is_ready, wait_until, worker
+from stepwire_cli.dev.embedded_server import embedded_server, free_port
+from stepwire_cli.tail.live import run_tail
 from stepwire_core.errors import StepwireError
 from stepwire_core.settings import environment
 

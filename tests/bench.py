@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from stepwire._handlers import collecting
-from stepwire._publisher import Publisher
-from stepwire._run import Runner
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import RunDocument, Snapshot, StepDocument
-from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog, LogTail, open_log
-from stepwire_core.queue import RunRequest
+from stepwire._handlers.registry import collecting
+from stepwire._runs.runner import Runner
+from stepwire._transport.publisher import Publisher
+from stepwire_core.log.event_log import EventLog, LogTail, open_log
 from stepwire_core.settings import Settings
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.documents import RunDocument, Snapshot, StepDocument
+from stepwire_core.wire.run_request import RunRequest
 
 
 @dataclass

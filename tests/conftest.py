@@ -11,9 +11,9 @@ import pytest
 from bench import Bench, open_bench
 from object_storage import ObjectStorage, running_object_storage
 from stack import Stack
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.ids import new_id
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
 
 pytest_plugins = ["stepwire.testing"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepwire_core.clock import now
-from stepwire_core.documents import ElementDocument, RunDocument, StepDocument
+from stepwire_core.values.clock import now
+from stepwire_core.wire.documents import ElementDocument, RunDocument, StepDocument
 
 
 def a_step(session_id: str, step_id: str = "step", **fields: object) -> StepDocument:

@@ -8,11 +8,11 @@ from typing import cast
 from redis.asyncio import Redis
 
 from documents import a_step, an_element
-from stepwire_core.documents import Snapshot, StepDocument
-from stepwire_core.events import NewEvent, element_event, step_event
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import EventLog
+from stepwire_core.log.event_log import EventLog
+from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
+from stepwire_core.wire.documents import Snapshot, StepDocument
+from stepwire_core.wire.events import NewEvent, element_event, step_event
 from writer import Writer
 
 

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import free_port
-from stepwire_cli.processes import Child
+from stepwire_cli.dev.child_processes import Child
+from stepwire_cli.dev.embedded_server import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

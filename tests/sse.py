@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import httpx
 
-from stepwire_core.cursor import Cursor
-from stepwire_core.kinds import EVENTS, KINDS, STEP, Kind
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.kinds import EVENTS, KINDS, STEP, Kind
 
 LIMIT_S = 30
 

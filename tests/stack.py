@@ -14,10 +14,10 @@ from typing import Any, Self
 import httpx
 from redis import Redis
 
-from stepwire_cli import processes
-from stepwire_cli.embedded import free_port
-from stepwire_cli.processes import Child
-from stepwire_core.ids import new_id
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.child_processes import Child
+from stepwire_cli.dev.embedded_server import free_port
+from stepwire_core.values.ids import new_id
 
 START_LIMIT_S = 30
 
@@ -148,7 +148,7 @@ class Stack:
     def worker(self, app: str | Path, **env: str) -> Child:
         """A worker that is ready; ``app`` is a file, or the text of one."""
         path = app if isinstance(app, Path) else self._write(app)
-        child = processes.worker(path, self.env | env, log=self._log("worker"))
+        child = child_processes.worker(path, self.env | env, log=self._log("worker"))
         self._start(child)
         wait_until(lambda: "worker ready" in child.output or child.exit_code is not None, "worker")
         assert child.exit_code is None, child.output
@@ -157,7 +157,7 @@ class Stack:
     def gateway(self, *, port: int | None = None, **env: str) -> Gateway:
         """A gateway that is ready."""
         port = port or free_port()
-        child = processes.gateway(self.env | env, port=port, log=self._log("gateway"))
+        child = child_processes.gateway(self.env | env, port=port, log=self._log("gateway"))
         gateway = Gateway(child, port)
         self._exit.callback(gateway.client.close)
         self._start(child)

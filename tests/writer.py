@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from stepwire_core.events import NewEvent
-from stepwire_core.log import Appended, Batch, EventLog
+from stepwire_core.log.event_log import Appended, Batch, EventLog
+from stepwire_core.wire.events import NewEvent
 
 
 class Writer:

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 
-from stepwire_cli.answers import answer_of, chosen_ask
-from stepwire_core.documents import AskDocument, EndStatus
+from stepwire_cli.reply import answer_of, chosen_ask
 from stepwire_core.errors import StepwireError, StoreUnavailable
+from stepwire_core.wire.documents import AskDocument, EndStatus
 
 NEW_SESSION: Final = "-"
 

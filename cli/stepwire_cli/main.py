@@ -9,11 +9,12 @@ import sys
 
 import click
 
-from stepwire_cli import queue, sessions
+from stepwire_cli import session_commands
 from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
-from stepwire_cli.logs import configure_logs
+from stepwire_cli.log_lines import configure_logs
+from stepwire_cli.ops import queue_commands
 from stepwire_core.errors import StepwireError
-from stepwire_core.health import check_health
+from stepwire_core.process.health_file import check_health
 from stepwire_core.settings import Settings, load_settings, misspelt_settings
 
 logger = logging.getLogger("stepwire.settings")
@@ -87,7 +88,7 @@ def dev(
     """
     configure_logs(verbose=verbose)
     with needs("dev"):
-        from stepwire_cli.dev import run_dev
+        from stepwire_cli.dev.launcher import run_dev
 
     sys.exit(
         run_dev(
@@ -130,8 +131,8 @@ def worker(
         check_health(settings)
         return
     with needs("worker"):
-        from stepwire._loading import load_handlers
-        from stepwire._worker import run_worker
+        from stepwire._handlers.loading import load_handlers
+        from stepwire._worker.arq_worker import run_worker
 
     _warn_of_misspelt_settings()
     if app is None:
@@ -178,7 +179,7 @@ def _warn_of_misspelt_settings() -> None:
         logger.warning("%s is not a known setting and is ignored; did you mean %s?", name, meant)
 
 
-for command in sessions.COMMANDS:
+for command in session_commands.COMMANDS:
     main.add_command(command)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")
@@ -204,12 +205,12 @@ def workers(
     A worker that has died vanishes within a lease. What it shows is at most a second old.
     """
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
-    found = asyncio.run(queue.list_workers(settings))
+    found = asyncio.run(queue_commands.list_workers(settings))
     if as_json:
-        click.echo(queue.as_json(found))
+        click.echo(queue_commands.as_json(found))
         return
     with needs("dev"):
-        from stepwire_cli.tables import print_workers
+        from stepwire_cli.ops.tables import print_workers
 
     print_workers(found)
 
@@ -232,20 +233,20 @@ def runs(
     """Show the runs that wait or run, or those that failed."""
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
     if failed:
-        letters = asyncio.run(queue.list_failed(settings, limit))
+        letters = asyncio.run(queue_commands.list_failed(settings, limit))
         if as_json:
-            click.echo(queue.as_json(letters))
+            click.echo(queue_commands.as_json(letters))
             return
         with needs("dev"):
-            from stepwire_cli.tables import print_failed
+            from stepwire_cli.ops.tables import print_failed
         print_failed(letters)
         return
-    listed = asyncio.run(queue.list_runs(settings, limit))
+    listed = asyncio.run(queue_commands.list_runs(settings, limit))
     if as_json:
-        click.echo(queue.as_json(listed))
+        click.echo(queue_commands.as_json(listed))
         return
     with needs("dev"):
-        from stepwire_cli.tables import print_runs
+        from stepwire_cli.ops.tables import print_runs
     print_runs(listed)
 
 
@@ -267,12 +268,12 @@ def retry(
         raise click.UsageError("name one run, or use --all: stepwire retry RUN")
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
     if run is not None:
-        click.echo(asyncio.run(queue.retry_run(settings, run)))
+        click.echo(asyncio.run(queue_commands.retry_run(settings, run)))
         return
 
     async def retry_all() -> bool:
         good = True
-        async for retried in queue.retry_all(settings):
+        async for retried in queue_commands.retry_all(settings):
             if retried.problem is not None:
                 good = False
                 click.echo(f"Error: {retried.problem}", err=True)

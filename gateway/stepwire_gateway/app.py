@@ -12,31 +12,31 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from stepwire_core.errors import StepwireError
-from stepwire_core.health import HealthFile
-from stepwire_core.objects import Objects
+from stepwire_core.process.health_file import HealthFile
+from stepwire_core.process.supervision import Supervisor, stop_process
 from stepwire_core.settings import Settings, load_settings
-from stepwire_core.supervision import Supervisor, stop_process
-from stepwire_gateway import (
-    _access,
-    _asks,
-    _document,
-    _elements,
-    _feedback,
-    _health,
-    _metrics,
-    _problems,
-    _runs,
-    _sessions,
-    _streams,
-    _tokens,
+from stepwire_core.storage.object_store import Objects
+from stepwire_gateway.api import (
+    asks,
+    elements,
+    feedback,
+    metrics,
+    openapi,
+    runs,
+    sessions,
+    streams,
+    tokens,
 )
-from stepwire_gateway._body_limit import BodyLimit
-from stepwire_gateway._browser import Cors
-from stepwire_gateway._limits import Exits, Room
-from stepwire_gateway._prefix import Prefix, Prefixed
-from stepwire_gateway._running import OnlyRunning
-from stepwire_gateway._services import open_services
-from stepwire_gateway._unexpected import Unexpected
+from stepwire_gateway.api import health as _health
+from stepwire_gateway.auth import guard
+from stepwire_gateway.auth.browser import Cors
+from stepwire_gateway.auth.limits import Exits, Room
+from stepwire_gateway.http import problems
+from stepwire_gateway.http.body_limit import BodyLimit
+from stepwire_gateway.http.unexpected import Unexpected
+from stepwire_gateway.mounted import OnlyRunning
+from stepwire_gateway.prefix import Prefix, Prefixed
+from stepwire_gateway.services import open_services
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -85,20 +85,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(OnlyRunning, gateway=app)
     app.state.failure = None
-    app.state.requests = _metrics.Requests()
-    app.state.refusals = _problems.Refusals()
-    _problems.install(app)
+    app.state.requests = metrics.Requests()
+    app.state.refusals = problems.Refusals()
+    problems.install(app)
     app.add_middleware(Exits)
     app.add_middleware(Unexpected)
     app.add_middleware(Room)
     if settings.cors_origins is not None:
         app.add_middleware(Cors, settings=settings)
     # Those added last are the outermost: it counts the answers of all others.
-    app.add_middleware(_metrics.RequestCount, requests=app.state.requests)
+    app.add_middleware(metrics.RequestCount, requests=app.state.requests)
     app.add_middleware(Prefixed, prefix=prefix)
-    parts = (_sessions, _runs, _elements, _asks, _feedback, _streams, _tokens, _health, _metrics)
-    _access.include(app, *(part.router for part in parts))
-    _document.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
+    parts = (sessions, runs, elements, asks, feedback, streams, tokens, _health, metrics)
+    guard.include(app, *(part.router for part in parts))
+    openapi.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)
     return app
 
@@ -108,14 +108,14 @@ def _add_inspector(app: FastAPI) -> None:
         app.mount("/inspector", StaticFiles(directory=folder), name="inspector")
         page = folder / "index.html"
 
-    router = APIRouter(route_class=_access.GuardedRoute)
+    router = APIRouter(route_class=guard.GuardedRoute)
 
     @router.get("/", include_in_schema=False)
-    @_access.needs_nothing
+    @guard.needs_nothing
     async def inspector() -> FileResponse:
         return FileResponse(page, headers=_PAGE_HEADERS)
 
-    _access.include(app, router)
+    guard.include(app, router)
 
 
 _PAGE_HEADERS = {

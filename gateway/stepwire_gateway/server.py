@@ -11,13 +11,13 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 
 from stepwire_core.errors import SettingsError
-from stepwire_core.listening import require_address
-from stepwire_core.rights import require_stores
+from stepwire_core.process.listen_address import require_address
+from stepwire_core.process.redis_rights import require_stores
 from stepwire_core.settings import is_loopback
-from stepwire_gateway._ending import Bounds
-from stepwire_gateway._open_files import room_for_connections
-from stepwire_gateway._protocol import Connection
 from stepwire_gateway.app import create_app
+from stepwire_gateway.http.connection_end import Bounds
+from stepwire_gateway.http.open_files import room_for_connections
+from stepwire_gateway.http.uvicorn_protocol import Connection
 
 if TYPE_CHECKING:
     import socket

@@ -21,8 +21,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
-from stepwire_core.addresses import redacted, redis_address, split_address
 from stepwire_core.errors import SettingsError
+from stepwire_core.values.addresses import redacted, redis_address, split_address
 
 
 def _elements_url(value: str) -> str:

@@ -12,14 +12,14 @@ from flame import frames_of, svg
 
 STACK = (
     "thread (7): MainThread;run (app.py:3);Handle._run (asyncio/events.py:80);"
-    "Step.stream_token (stepwire/_step.py:137);<lambda> (/home/somebody/app.py:9)"
+    "Step.stream_token (stepwire/_tree/step.py:137);<lambda> (/home/somebody/app.py:9)"
 )
 
 
 def test_what_every_stack_begins_with_and_where_files_are_is_left_out() -> None:
     assert frames_of(STACK) == [
         "MainThread",
-        "Step.stream_token (stepwire/_step.py)",
+        "Step.stream_token (stepwire/_tree/step.py)",
         "<lambda> (app.py)",
     ]
 
@@ -31,5 +31,5 @@ def test_a_function_is_as_wide_as_its_share_whatever_line_it_was_in() -> None:
     shown = {group[0].text: float(group[1].attrib["width"]) for group in groups}
     widths = [shown["<lambda> (app.py): 75.0 %"], shown["other (app.py): 25.0 %"]]
     assert round(widths[0] / widths[1]) == 3
-    assert "Step.stream_token (stepwire/_step.py): 100.0 %" in shown
+    assert "Step.stream_token (stepwire/_tree/step.py): 100.0 %" in shown
     assert "somebody" not in picture

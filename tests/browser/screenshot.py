@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from browser import chromium
 from stack import Gateway, Stack
-from stepwire_cli.embedded import embedded_server
+from stepwire_cli.dev.embedded_server import embedded_server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # A camera is slower than people: at the demo's own pace a branch is over before the next is seen.

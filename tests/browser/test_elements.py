@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page
 
 from stack import Gateway, Stack
-from stepwire_core.keys import SessionKeys
+from stepwire_core.redis.keys import SessionKeys
 
 HOSTILE = (
     "<!doctype html><html xmlns='http://www.w3.org/1999/xhtml'><body><script>"

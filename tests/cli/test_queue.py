@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from stepwire_core.health import BEAT_S
+from stepwire_core.process.health_file import BEAT_S
 
 WAITS = """
     import asyncio, pathlib, time

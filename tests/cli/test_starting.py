@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from stack import wait_until
-from stepwire_cli.embedded import EmbeddedServer, free_port
+from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port
 
 SLOW_MODULE = """
     import pathlib, time
@@ -147,7 +147,7 @@ def run_in(
 ) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if "STEPWIRE" not in name}
     # Loaded before it loses its rights: an interpreter below /root could not be read after.
-    code = "import os, stepwire_cli.tail, stepwire_gateway.server\n"
+    code = "import os, stepwire_cli.tail.live, stepwire_gateway.server\n"
     code += "from stepwire_cli.main import main\n"
     code += f"os.setuid({as_user})\n" if as_user is not None else ""
     code += "main()\n"

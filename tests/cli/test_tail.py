@@ -9,8 +9,8 @@ import pytest
 from httpx_sse import ServerSentEvent
 
 from cli.session_events import Event, run_end, run_start, said, snapshot, start
-from stepwire_cli import tail
 from stepwire_cli.client import GatewayRefused, StreamLost
+from stepwire_cli.tail import live
 from stepwire_core.errors import StoreUnavailable
 
 Connection = list[Event | BaseException]
@@ -42,15 +42,15 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str | None]]:
                 yield ServerSentEvent(event=item[0], data=item[1], id=f"1-{next(seq)}")
             raise StreamLost
 
-        monkeypatch.setattr(tail, "read_events", read_events)
-        monkeypatch.setattr(tail, "_BACKOFF_S", (0.0, 0.0))
+        monkeypatch.setattr(live, "read_events", read_events)
+        monkeypatch.setattr(live, "_BACKOFF_S", (0.0, 0.0))
         return cursors
 
     return script
 
 
 def follow(*, after: str | None = None, until_idle: bool = True) -> bool:
-    return tail.run_tail("demo", url=URL, after=after, until_idle=until_idle)
+    return live.run_tail("demo", url=URL, after=after, until_idle=until_idle)
 
 
 def test_it_leaves_when_the_run_of_the_message_is_over(

@@ -25,10 +25,10 @@ from cli.session_events import (
     start,
     step,
 )
-from stepwire_cli.drawing import Drawing
 from stepwire_cli.printable import duration, one_line, printable
-from stepwire_cli.transcript import Transcript
-from stepwire_cli.tree import RunNode, SessionTree, StepNode
+from stepwire_cli.tail.drawing import Drawing
+from stepwire_cli.tail.folded_session import RunNode, SessionTree, StepNode
+from stepwire_cli.tail.transcript import Transcript
 
 NOW_S = datetime.fromisoformat(LATER).timestamp()
 FAILED = {"status": "error", "error": {"type": "ValueError", "message": "boom!"}}

@@ -17,7 +17,7 @@ from compose.engine import Engine, running_engine, why_there_is_none
 from compose.follower import Crowd
 from compose.images import make_base_images
 from compose.project import Project, copy_of_the_project
-from stepwire_cli.embedded import free_port
+from stepwire_cli.dev.embedded_server import free_port
 
 FOLDER: Final = Path(__file__).parent
 

@@ -30,7 +30,7 @@ def test_requirements_that_would_break_the_worker_are_refused_while_it_is_built(
 
 
 def test_a_changed_line_of_ours_leaves_the_layers_of_packages_alone(project: Project) -> None:
-    module = project.folder / "worker/stepwire/_worker.py"
+    module = project.folder / "worker/stepwire/_worker/arq_worker.py"
     image = project.env["WORKER_IMAGE"]
     before = _layers(project, image)
     module.write_text(module.read_text() + "# a line more\n")

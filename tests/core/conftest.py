@@ -8,8 +8,8 @@ import pytest
 from fakeredis import FakeAsyncRedis
 
 from event_log import Log
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.connections import connect
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.redis.connections import connect
 from stepwire_core.settings import Settings
 
 

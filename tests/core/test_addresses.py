@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from stack import wait_until
-from stepwire_cli.embedded import EmbeddedServer, free_port, server_program
-from stepwire_core.addresses import redacted
-from stepwire_core.connections import connect, connect_sync
+from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port, server_program
 from stepwire_core.errors import SettingsError
-from stepwire_core.rights import require
+from stepwire_core.process.redis_rights import require
+from stepwire_core.redis.connections import connect, connect_sync
 from stepwire_core.settings import load_settings
+from stepwire_core.values.addresses import redacted
 
 pytestmark = pytest.mark.anyio
 

@@ -10,11 +10,15 @@ import pytest
 from redis.asyncio import Redis
 
 from documents import a_step
-from stepwire_core import asks
-from stepwire_core.clock import after, now
-from stepwire_core.documents import ActionDocument, AskDocument, FeedbackDocument, StepDocument
 from stepwire_core.errors import AskEnded, AskNotFound, IdConflict, InvalidArgument, SessionNotFound
-from stepwire_core.events import (
+from stepwire_core.log import answers
+from stepwire_core.log.event_log import Batch, EventLog, open_log
+from stepwire_core.redis.keys import GONE, SessionKeys
+from stepwire_core.settings import Settings
+from stepwire_core.values.clock import after, now
+from stepwire_core.values.ids import message_producer, new_id
+from stepwire_core.wire.documents import ActionDocument, AskDocument, FeedbackDocument, StepDocument
+from stepwire_core.wire.events import (
     ask_end_event,
     ask_event,
     feedback_event,
@@ -22,12 +26,8 @@ from stepwire_core.events import (
     step_event,
     user_value_event,
 )
-from stepwire_core.ids import message_producer, new_id
-from stepwire_core.keys import GONE, SessionKeys
-from stepwire_core.log import Batch, EventLog, open_log
-from stepwire_core.media_types import accepts
-from stepwire_core.messages import message_events, user_message
-from stepwire_core.settings import Settings
+from stepwire_core.wire.media_types import accepts
+from stepwire_core.wire.user_messages import message_events, user_message
 
 pytestmark = pytest.mark.anyio
 
@@ -66,8 +66,8 @@ def open_ask(session_id: str, id_: str = "ask") -> AskDocument:
 
 
 def answer(ask: AskDocument, content: str, id_: str | None = None) -> Batch:
-    given = asks.Answer(id=id_ or new_id(), content=content)
-    return asks.answer_batch(ask, given, asks.ended(ask, given))
+    given = answers.Answer(id=id_ or new_id(), content=content)
+    return answers.answer_batch(ask, given, answers.ended(ask, given))
 
 
 async def test_of_answers_that_race_one_is_stored_and_of_the_others_nothing(
@@ -214,7 +214,7 @@ async def test_what_is_asked_for_is_told_from_the_rest(
 async def test_an_answer_is_checked_against_its_kind(session_id: str) -> None:
     actions = [ActionDocument(id="a", name="a", label="a")]
     ask = open_ask(session_id).model_copy(update={"kind": "action", "actions": actions})
-    assert asks.ended(ask, asks.Answer(id="x", action="a")).answer is not None
-    for given in (asks.Answer(id="x", action="b"), asks.Answer(id="x", content="a")):
+    assert answers.ended(ask, answers.Answer(id="x", action="a")).answer is not None
+    for given in (answers.Answer(id="x", action="b"), answers.Answer(id="x", content="a")):
         with pytest.raises(InvalidArgument):
-            asks.ended(ask, given)
+            answers.ended(ask, given)

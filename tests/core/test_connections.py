@@ -7,9 +7,9 @@ import socket
 
 import pytest
 
-from stepwire_core import connections
 from stepwire_core.errors import StoreUnavailable
-from stepwire_core.log import EventLog, open_log
+from stepwire_core.log.event_log import EventLog, open_log
+from stepwire_core.redis import connections
 from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio

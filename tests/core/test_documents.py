@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 import stepwire_core.errors
-from stepwire_core.clock import now
-from stepwire_core.cursor import Cursor
 from stepwire_core.errors import InvalidCursor, InvalidId, SettingsError, StepwireError
-from stepwire_core.events import escape
-from stepwire_core.ids import check_id, derived_id, new_id
-from stepwire_core.listening import require_address
-from stepwire_core.rights import require
+from stepwire_core.process.listen_address import require_address
+from stepwire_core.process.redis_rights import require
 from stepwire_core.settings import Settings, load_settings
+from stepwire_core.values.clock import now
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import check_id, derived_id, new_id
+from stepwire_core.wire.events import escape
 
 
 @pytest.mark.parametrize(

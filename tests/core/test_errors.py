@@ -20,9 +20,9 @@ import stepwire
 import stepwire_cli
 import stepwire_core
 import stepwire_gateway
-from stepwire_core.dead_letters import DeadLetter
 from stepwire_core.errors import InvalidId, SessionFull, StepwireError
-from stepwire_core.queue import RunRequest
+from stepwire_core.queue.dead_letters import DeadLetter
+from stepwire_core.wire.run_request import RunRequest
 
 LETTER: Final = DeadLetter(
     request=RunRequest(session_id="s", run_id="r", handler="h"),

@@ -11,15 +11,15 @@ import pytest
 from redis.asyncio import Redis
 
 from documents import a_step
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Snapshot
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, StoreUnavailable
-from stepwire_core.events import NewEvent, step_event
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog, LogTail, open_log
-from stepwire_core.scripts import APPEND, SUBMIT
+from stepwire_core.log.event_log import Batch, EventLog, LogTail, open_log
+from stepwire_core.log.scripts import APPEND, SUBMIT
+from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.documents import Snapshot
+from stepwire_core.wire.events import NewEvent, step_event
 from writer import Writer
 
 pytestmark = pytest.mark.anyio

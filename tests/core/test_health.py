@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stepwire_core import health
 from stepwire_core.errors import ProcessUnfit, SettingsError
-from stepwire_core.health import STALE_S, HealthFile, check_health
+from stepwire_core.process import health_file
+from stepwire_core.process.health_file import STALE_S, HealthFile, check_health
 from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +44,7 @@ def age(path: Path, seconds: float) -> None:
 async def test_the_file_is_touched_again_and_again_while_the_loop_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "BEAT_S", 0.01)
+    monkeypatch.setattr(health_file, "BEAT_S", 0.01)
     path = tmp_path / "health"
     beating = asyncio.create_task(HealthFile(str(path)).beat())
     try:
@@ -109,7 +109,7 @@ def test_a_path_at_which_no_file_can_be_is_one_line_at_the_start(tmp_path: Path,
 async def test_a_file_that_can_no_longer_be_touched_costs_the_process_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(health, "BEAT_S", 0.0)
+    monkeypatch.setattr(health_file, "BEAT_S", 0.0)
     path = tmp_path / "health"
     path.mkdir()
     beating = asyncio.create_task(HealthFile(str(path)).beat())

@@ -8,19 +8,21 @@ import pytest
 from arq import constants
 from arq.jobs import deserialize_job_raw
 
-from stepwire_core import jobs
+from stepwire_core.queue import arq_format
 
 
 def test_the_keys_of_a_job_are_those_of_arq() -> None:
     for name in ("job_key_prefix", "in_progress_key_prefix", "retry_key_prefix"):
-        assert getattr(jobs, name) == getattr(constants, name)
+        assert getattr(arq_format, name) == getattr(constants, name)
 
 
 def test_arq_reads_the_job_that_we_write() -> None:
-    written = jobs.serialize_job("a.function", {"run_id": "r"}, 2)
+    written = arq_format.serialize_job("a.function", {"run_id": "r"}, 2)
     function, arguments, named, _, queued_ms = deserialize_job_raw(written, deserializer=json.loads)
     assert (function, named) == ("a.function", {})
-    assert jobs.stored_job(written) == jobs.StoredJob("a.function", list(arguments), queued_ms)
+    assert arq_format.stored_job(written) == arq_format.StoredJob(
+        "a.function", list(arguments), queued_ms
+    )
     assert list(arguments) == [{"run_id": "r"}, 2]
 
 
@@ -29,4 +31,4 @@ def test_arq_reads_the_job_that_we_write() -> None:
 )
 def test_what_others_have_queued_is_told_from_ours(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        jobs.stored_job(raw)
+        arq_format.stored_job(raw)

@@ -11,9 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from event_log import Log, counted, recounted
-from stepwire_core.events import NewEvent, element_remove_event, remove_event, step_event
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import APPEND, LogTail
+from stepwire_core.log.event_log import APPEND, LogTail
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.wire.events import NewEvent, element_remove_event, remove_event, step_event
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

@@ -10,9 +10,6 @@ import pytest
 
 from documents import a_run
 from event_log import Log
-from stepwire_core.contents import Files
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Snapshot
 from stepwire_core.errors import (
     ElementNotFound,
     IdConflict,
@@ -22,7 +19,12 @@ from stepwire_core.errors import (
     RunNotFound,
     SessionNotFound,
 )
-from stepwire_core.events import (
+from stepwire_core.log.event_log import Batch, LogTail, events_of_message
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.storage.redis_store import Files
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.documents import Snapshot
+from stepwire_core.wire.events import (
     NewEvent,
     delta_event,
     element_remove_event,
@@ -31,8 +33,6 @@ from stepwire_core.events import (
     run_start_event,
     step_event,
 )
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, LogTail, events_of_message
 
 pytestmark = pytest.mark.anyio
 

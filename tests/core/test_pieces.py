@@ -9,10 +9,10 @@ from typing import Any, Literal
 import pytest
 
 from event_log import Log
-from stepwire_core import pieces
-from stepwire_core.clock import now
-from stepwire_core.documents import AskDocument, FeedbackDocument
-from stepwire_core.events import (
+from stepwire_core.log import pieces
+from stepwire_core.values.clock import now
+from stepwire_core.wire.documents import AskDocument, FeedbackDocument
+from stepwire_core.wire.events import (
     NewEvent,
     ask_event,
     delta_event,

@@ -6,9 +6,9 @@ import pytest
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError, TimeoutError
 
-from stepwire_core.connections import translation
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.redis_errors import Remedy, condemns, remedy
+from stepwire_core.redis.connections import translation
+from stepwire_core.redis.failures import Remedy, condemns, remedy
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import SettingsError, StoreRefused
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, open_log
-from stepwire_core.messages import message_events, user_message
-from stepwire_core.queue import RunRequest, open_queue
-from stepwire_core.rights import require_stores
+from stepwire_core.log.event_log import Batch, open_log
+from stepwire_core.log.submit import submit
+from stepwire_core.process.redis_rights import require_stores
+from stepwire_core.queue.run_queue import open_queue
+from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
-from stepwire_core.submission import submit
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import message_events, user_message
 
 pytestmark = pytest.mark.anyio
 

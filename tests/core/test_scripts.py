@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import pytest
 
-from stepwire_core.scripts import ARGUMENTS, lua_source, script_args
+from stepwire_core.redis.scripts import ARGUMENTS, lua_source, script_args
 
 LUA = files("stepwire_core").joinpath("lua")
 
@@ -37,12 +37,17 @@ def test_a_script_uses_its_arguments_by_name_alone(name: str) -> None:
 
 
 def test_an_argument_that_is_missing_or_unknown_is_refused() -> None:
-    assert script_args("begin", "rest", turn="t", run="r", token="k") == ["r", "k", "t", "rest"]  # noqa: S106
+    assert script_args("log/begin_run", "rest", turn="t", run="r", token="k") == [
+        "r",
+        "k",
+        "t",
+        "rest",
+    ]  # noqa: S106
     for wrong in ({"run": "r", "token": "k"}, {"run": "r", "token": "k", "turn": "", "more": 1}):
         with pytest.raises(TypeError, match="begin takes run, token, turn"):
-            script_args("begin", **wrong)
+            script_args("log/begin_run", **wrong)
 
 
 def test_a_script_begins_with_its_arguments_as_variables() -> None:
     head = b"local HEAD = 3\nlocal run, token, turn = ARGV[1], ARGV[2], ARGV[3]\n"
-    assert lua_source("begin").startswith(head)
+    assert lua_source("log/begin_run").startswith(head)

@@ -11,12 +11,15 @@ import pytest
 
 from documents import a_run
 from event_log import Log, counted, recounted
-from stepwire_core.clock import now
-from stepwire_core.contents import Files
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import AskDocument, FeedbackDocument
 from stepwire_core.errors import IdConflict, RunEnded, RunFenced, SessionNotFound
-from stepwire_core.events import (
+from stepwire_core.log.event_log import Batch
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.storage.redis_store import Files
+from stepwire_core.values.clock import now
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import emitter_producer, message_producer, new_id, run_producer
+from stepwire_core.wire.documents import AskDocument, FeedbackDocument
+from stepwire_core.wire.events import (
     NewEvent,
     ask_event,
     delta_event,
@@ -29,9 +32,6 @@ from stepwire_core.events import (
     step_event,
     user_value_event,
 )
-from stepwire_core.ids import emitter_producer, message_producer, new_id, run_producer
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

@@ -6,11 +6,13 @@ import pytest
 
 from documents import a_run
 from event_log import Log, counted, recounted
-from stepwire_core.contents import Files
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import FeedbackDocument, Snapshot
 from stepwire_core.errors import SessionFull, StepwireError
-from stepwire_core.events import (
+from stepwire_core.log.event_log import Batch, EventLog
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.storage.redis_store import Files
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.documents import FeedbackDocument, Snapshot
+from stepwire_core.wire.events import (
     NewEvent,
     delta_event,
     element_remove_event,
@@ -21,8 +23,6 @@ from stepwire_core.events import (
     step_event,
     user_value_event,
 )
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog
 
 pytestmark = pytest.mark.anyio
 

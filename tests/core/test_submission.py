@@ -7,14 +7,15 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from stepwire_cli.embedded import EmbeddedServer
+from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.errors import SessionNotFound
-from stepwire_core.ids import message_producer, new_id
-from stepwire_core.log import Batch, EventLog, open_log
-from stepwire_core.messages import message_events, user_message
-from stepwire_core.queue import RunQueue, RunRequest, open_queue, queue_keys
+from stepwire_core.log.event_log import Batch, EventLog, open_log
+from stepwire_core.log.submit import submit
+from stepwire_core.queue.run_queue import RunQueue, open_queue, queue_keys
 from stepwire_core.settings import Settings
-from stepwire_core.submission import submit
+from stepwire_core.values.ids import message_producer, new_id
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import message_events, user_message
 
 pytestmark = pytest.mark.anyio
 

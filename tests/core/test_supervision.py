@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from stepwire_core.errors import SideTaskFailed, StepwireError, StoreRefused
-from stepwire_core.supervision import Supervisor
+from stepwire_core.process.supervision import Supervisor
 
 pytestmark = pytest.mark.anyio
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from event_log import Log, counted, recounted
-from stepwire_core import reading
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Snapshot
-from stepwire_core.entries import events_of_entry
-from stepwire_core.events import Event, NewEvent, delta_event, remove_event, step_event
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, LogTail
+from stepwire_core.log import reader
+from stepwire_core.log.entries import events_of_entry
+from stepwire_core.log.event_log import Batch, LogTail
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.documents import Snapshot
+from stepwire_core.wire.events import Event, NewEvent, delta_event, remove_event, step_event
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -65,8 +65,8 @@ async def test_whatever_is_stored_in_whatever_batches_reads_the_same_from_every_
     log: Log, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(seed)
-    monkeypatch.setattr(reading, "READ_BYTES", chance.choice([300, 5_000, 256 * 1024]))
-    monkeypatch.setattr(reading, "READ_EVENTS", chance.choice([20, 100, 500]))
+    monkeypatch.setattr(reader, "READ_BYTES", chance.choice([300, 5_000, 256 * 1024]))
+    monkeypatch.setattr(reader, "READ_EVENTS", chance.choice([20, 100, 500]))
     log.log._settings = log.settings.model_copy(update={"log_max_events": 10_000})
     stored: list[tuple[str, str]] = []
     steps = [f"step{number}" for number in range(chance.choice([1, 3, 80]))]
@@ -193,7 +193,7 @@ async def test_a_read_hands_over_events_up_to_its_limit_and_none_of_them_twice(
 ) -> None:
     log.log._settings = log.settings.model_copy(update={"log_max_events": 10_000})
     top = await put_words(log, 1_999)
-    after, parsed, limit = Cursor(top.epoch, behind), 0, reading.READ_EVENTS
+    after, parsed, limit = Cursor(top.epoch, behind), 0, reader.READ_EVENTS
     parse = events_of_entry
 
     def counting(entry: Any) -> list[Event]:
@@ -202,7 +202,7 @@ async def test_a_read_hands_over_events_up_to_its_limit_and_none_of_them_twice(
         parsed += len(events)
         return events
 
-    monkeypatch.setattr(reading, "events_of_entry", counting)
+    monkeypatch.setattr(reader, "events_of_entry", counting)
     reads = 0
     while after != top:
         read = await log.log.read(log.session_id, after)

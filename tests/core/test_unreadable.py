@@ -8,14 +8,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from event_log import Log
-from stepwire_core.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.errors import AskNotFound, ElementNotFound
-from stepwire_core.ids import new_id
-from stepwire_core.keys import SessionKeys
-from stepwire_core.queue import JobKeys, RunQueue, RunRequest, open_queue
-from stepwire_core.queued import read_queue
+from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
+from stepwire_core.queue.listing import read_queue
+from stepwire_core.queue.run_queue import JobKeys, RunQueue, open_queue
+from stepwire_core.queue.worker_registry import (
+    WorkerDocument,
+    read_workers,
+    worker_key,
+    workers_key,
+)
+from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
-from stepwire_core.workers import WorkerDocument, read_workers, worker_key, workers_key
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.run_request import RunRequest
 
 pytestmark = pytest.mark.anyio
 

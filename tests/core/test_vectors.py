@@ -14,23 +14,23 @@ from pydantic import BaseModel
 
 import stepwire_gateway
 from sse import Received, View
-from stepwire_cli.attached import ATTACHED_KINDS
-from stepwire_cli.belongings import Belongings
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_cli.transcript import Transcript
-from stepwire_cli.tree import SessionTree
-from stepwire_core import pieces
-from stepwire_core.connections import connect
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Snapshot, TextField
-from stepwire_core.events import Event
-from stepwire_core.kinds import EVENTS, KINDS
-from stepwire_core.log import EventLog
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_cli.tail.attached import ATTACHED_KINDS
+from stepwire_cli.tail.folded_session import SessionTree
+from stepwire_cli.tail.step_details import Belongings
+from stepwire_cli.tail.transcript import Transcript
+from stepwire_core.log import pieces
+from stepwire_core.log.event_log import EventLog
+from stepwire_core.log.stored_state import StoredState
+from stepwire_core.redis.connections import connect
 from stepwire_core.settings import Settings
-from stepwire_core.stored import StoredState
-from stepwire_core.vocabulary import vocabulary, vocabulary_json
-from stepwire_gateway._prefix import Prefix
-from stepwire_gateway._snapshots import write
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.documents import Snapshot, TextField
+from stepwire_core.wire.events import Event
+from stepwire_core.wire.kinds import EVENTS, KINDS
+from stepwire_core.wire.vocabulary import vocabulary, vocabulary_json
+from stepwire_gateway.hub.snapshots import write
+from stepwire_gateway.prefix import Prefix
 from vectors.record import FOLDER, Recorder, record, vectors, written
 from vectors.stories import STORIES
 

@@ -18,7 +18,7 @@ import pytest
 from deploy.compose import ROOT, load_compose
 from deploy.stack import Process, running_proxy, why_there_is_no_proxy
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer, free_port
+from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port
 
 pytestmark = pytest.mark.skipif(
     why_there_is_no_proxy() is not None, reason=why_there_is_no_proxy() or ""

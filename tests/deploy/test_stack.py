@@ -18,7 +18,7 @@ from httpx_sse import ServerSentEvent, connect_sse
 from deploy.compose import ROOT, load_compose
 from deploy.dockerfile import build_packages, read_stages
 from deploy.stack import Process, imports, running, running_proxy, why_there_is_no_proxy
-from stepwire_cli.embedded import embedded_server, free_port
+from stepwire_cli.dev.embedded_server import embedded_server, free_port
 
 pytestmark = pytest.mark.timeout(600)  # the first test builds the images, from the package index
 
@@ -169,7 +169,7 @@ def test_the_worker_image_holds_no_web_server_and_no_image_holds_build_tools(ima
 def test_the_handlers_of_the_default_need_nothing_but_the_worker_image(image: Path) -> None:
     worker = load_compose()["services"]["worker"]
     folder, app = worker["volumes"][0].split(":")[0], worker["command"][-1]
-    code = f"from stepwire._loading import load_handlers; load_handlers({app!r})"
+    code = f"from stepwire._handlers.loading import load_handlers; load_handlers({app!r})"
     subprocess.run([image / "opt/worker/bin/python", "-c", code], cwd=ROOT / folder, check=True)
 
 

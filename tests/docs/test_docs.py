@@ -14,15 +14,16 @@ from pydantic import BaseModel
 
 import stepwire
 from stack import Stack
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.connections import connect
-from stepwire_core.kinds import EVENT_TYPES, KINDS, Kind
-from stepwire_core.log import EventLog
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.log.event_log import EventLog
+from stepwire_core.redis.connections import connect
 from stepwire_core.settings import ClientSettings, Settings
-from stepwire_gateway import _problems, create_app
-from stepwire_gateway._metrics import HubCollector, Requests
-from stepwire_gateway._problems import Refusals
-from stepwire_gateway.hub import Hub
+from stepwire_core.wire.kinds import EVENT_TYPES, KINDS, Kind
+from stepwire_gateway import create_app
+from stepwire_gateway.api.metrics import HubCollector, Requests
+from stepwire_gateway.http import problems
+from stepwire_gateway.http.problems import Refusals
+from stepwire_gateway.hub.hub import Hub
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -103,8 +104,8 @@ def test_every_event_type_is_in_the_protocol_and_no_other() -> None:
 
 
 def test_every_error_code_is_in_the_protocol_with_its_status() -> None:
-    codes = {code: status for status, code in _problems._OF_ERROR.values()}
-    codes |= {code: status for status, code in _problems._OF_STATUS.items()}
+    codes = {code: status for status, code in problems._OF_ERROR.values()}
+    codes |= {code: status for status, code in problems._OF_STATUS.items()}
     for code, status in codes.items():
         assert f'| <a id="{code}"></a>`{code}` | {status} |' in PROTOCOL
 

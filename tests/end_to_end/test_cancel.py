@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from stack import Gateway, Stack, wait_until
-from stepwire_core.keys import SessionKeys
+from stepwire_core.redis.keys import SessionKeys
 
 APP = """
     import asyncio

@@ -19,11 +19,12 @@ import pytest
 
 import tokens
 from stack import Stack, wait_until
-from stepwire_cli.embedded import free_port
-from stepwire_core.ids import new_id
-from stepwire_core.queue import RunRequest, open_queue
+from stepwire_cli.dev.embedded_server import free_port
+from stepwire_core.queue.run_queue import open_queue
+from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.settings import PLACES, Settings
-from stepwire_core.workers import read_workers
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.run_request import RunRequest
 
 ROOT = Path(__file__).parents[2]
 STEPWIRE = [sys.executable, "-m", "stepwire_cli"]

@@ -10,7 +10,7 @@ import httpx
 from openai_stub import openai_stub
 from sse import Client, Received
 from stack import Gateway, Stack
-from stepwire_core.cursor import Cursor
+from stepwire_core.values.cursor import Cursor
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 import stepwire as cl
 from bench import Bench
 from stepwire_core.errors import SessionNotFound
-from stepwire_core.events import delta_event
-from stepwire_core.log import Batch
+from stepwire_core.log.event_log import Batch
 from stepwire_core.settings import Settings
-from stepwire_gateway.hub import Hub
+from stepwire_core.wire.events import delta_event
+from stepwire_gateway.hub.hub import Hub
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from faults.plan import MOMENTS, Plan, summary
 from faults.storm import carry_out
 from faults.work import HOSTILE
 from stack import Gateway, Stack, wait_until
-from stepwire_core.queue import JobKeys
+from stepwire_core.queue.run_queue import JobKeys
 
 WAITS = """
     import asyncio, os

@@ -29,7 +29,7 @@ async def main(message):
     import neighbour
     for module in (calendar, json, queue, redis, secrets, tomllib, textwrap):
         assert Path(module.__file__).parent != Path(__file__).parent, module
-    assert cl.Step.__module__ == "stepwire._step"
+    assert cl.Step.__module__ == "stepwire._tree.step"
     assert pickle.loads(pickle.dumps(brew))() == pickle.loads(pickle.dumps(Cup("green")))
     assert sys.modules[__name__].brew is brew
     if message.content == "fail":

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_cli.processes import Child
+from stepwire_cli.dev.child_processes import Child
+from stepwire_cli.dev.embedded_server import EmbeddedServer
 
 ENDS = """
     import argparse, asyncio, sys, threading

@@ -11,8 +11,8 @@ import pytest
 from redis import Redis
 
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.queue import JobKeys
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.queue.run_queue import JobKeys
 
 APP = """
     import asyncio, os, pathlib

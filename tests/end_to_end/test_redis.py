@@ -25,8 +25,8 @@ from redis.exceptions import RedisError
 from proxy import Proxy
 from sse import is_empty_stream
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_cli.processes import Child
+from stepwire_cli.dev.child_processes import Child
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 
 ANSWERS = """
     import asyncio

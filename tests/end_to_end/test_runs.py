@@ -13,8 +13,8 @@ import pytest
 from redis import Redis
 
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.keys import SessionKeys
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.redis.keys import SessionKeys
 
 CHAT = """
     import asyncio, os, pathlib, signal

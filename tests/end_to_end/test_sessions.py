@@ -13,8 +13,8 @@ from redis import Redis
 from object_storage import URL, ObjectStorage
 from sse import View, events
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.ids import new_id
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.values.ids import new_id
 
 APP = """
     import asyncio, os, pathlib

@@ -16,11 +16,11 @@ import pytest
 from documents import a_step
 from sse import Client, assert_dense
 from stack import Gateway, Stack, wait_until
-from stepwire_core.connections import MAX_CONNECTIONS
-from stepwire_core.events import delta_event, step_event
-from stepwire_core.log import READ_BYTES, EventLog, open_log
+from stepwire_core.log.event_log import READ_BYTES, EventLog, open_log
+from stepwire_core.redis.connections import MAX_CONNECTIONS
 from stepwire_core.settings import Settings
-from stepwire_gateway._feed import WRITE_BYTES
+from stepwire_core.wire.events import delta_event, step_event
+from stepwire_gateway.hub.feed import WRITE_BYTES
 from writer import Writer
 
 pytestmark = [

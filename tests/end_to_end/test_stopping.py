@@ -9,8 +9,8 @@ import pytest
 from redis import Redis
 
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import embedded_server
-from stepwire_cli.processes import Child
+from stepwire_cli.dev.child_processes import Child
+from stepwire_cli.dev.embedded_server import embedded_server
 
 APP = """
     import asyncio, atexit, os, signal, sys, threading, time

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.ids import new_id
-from stepwire_core.keys import Channels
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.redis.keys import Channels
+from stepwire_core.values.ids import new_id
 
 APP = """
     import asyncio

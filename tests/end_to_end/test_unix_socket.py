@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stack import Stack, wait_until
-from stepwire_cli.embedded import server_program
+from stepwire_cli.dev.embedded_server import server_program
 
 APP = """
     import stepwire as cl

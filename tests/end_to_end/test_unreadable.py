@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from stack import Stack, wait_until
-from stepwire_core.keys import SessionKeys
+from stepwire_core.redis.keys import SessionKeys
 
 APP = """
     import asyncio

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stack import Stack, wait_until
-from stepwire_core.ids import new_id
-from stepwire_core.queue import JobKeys
+from stepwire_core.queue.run_queue import JobKeys
+from stepwire_core.values.ids import new_id
 
 SLOW = """
     import asyncio, os

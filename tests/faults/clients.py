@@ -10,7 +10,7 @@ import httpx
 from faults.verdict import Posted
 from faults.work import Work
 from stack import Gateway
-from stepwire_cli.processes import Child
+from stepwire_cli.dev.child_processes import Child
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from faults.clients import Conversation, Fleet, Harassment
 from faults.plan import Report
 from faults.verdict import Entry, Verdict, joined, read_log
 from faults.work import HOSTILE
-from stepwire_core.dead_letters import DeadLetter
-from stepwire_core.keys import SessionKeys
+from stepwire_core.queue.dead_letters import DeadLetter
+from stepwire_core.redis.keys import SessionKeys
 
 
 class Judge:

@@ -14,8 +14,8 @@ from redis import Redis
 
 from proxy import Proxy
 from stack import wait_until
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.keys import SessionKeys
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.redis.keys import SessionKeys
 
 PLANTED: Final = "planted"
 """How the ids of what is planted begin."""

@@ -25,9 +25,9 @@ from faults.plan import MOMENTS, Plan, Report
 from faults.work import Work
 from proxy import Proxy
 from stack import Gateway, wait_until
-from stepwire_cli import processes
-from stepwire_cli.embedded import EmbeddedServer, embedded_server, free_port
-from stepwire_cli.processes import Child
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.child_processes import Child
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server, free_port
 
 APP: Final = Path(__file__).with_name("app.py")
 LEASE_S: Final = 2.0
@@ -107,7 +107,7 @@ class Storm:
             "STEPWIRE_LOG_MAX_EVENTS": "1000000",
         }
         port = free_port()
-        child = processes.gateway(env, port=port, log=self._log("gateway"))
+        child = child_processes.gateway(env, port=port, log=self._log("gateway"))
         gateway = Gateway(child, port)
         self._exit.callback(gateway.client.close)
         return Fleet(queue, max_attempts, size, gateway, env)
@@ -165,7 +165,7 @@ class Storm:
             wait_until(lambda: all("worker ready" in w.output for w in fleet.workers), "workers")  # noqa: B023
 
     def _worker(self, fleet: Fleet) -> Child:
-        child = processes.worker(APP, fleet.env, log=self._log("worker"))
+        child = child_processes.worker(APP, fleet.env, log=self._log("worker"))
         child.start()
         self._children.append(child)
         return child

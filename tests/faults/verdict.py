@@ -14,9 +14,9 @@ from redis import Redis
 from faults.moments import PLANTED
 from faults.work import DROPPED, Work
 from sse import Received, View
-from stepwire_core.cursor import Cursor
-from stepwire_core.entries import events_of_entry
-from stepwire_core.keys import SessionKeys
+from stepwire_core.log.entries import events_of_entry
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.values.cursor import Cursor
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from stepwire_cli.main import main
 from stepwire_core.settings import Settings
 from stepwire_gateway import create_app
-from stepwire_gateway._access import GuardedRoute, include, needs_nothing
+from stepwire_gateway.auth.guard import GuardedRoute, include, needs_nothing
 
 router = APIRouter(prefix="/fails", route_class=GuardedRoute)
 
@@ -46,6 +46,6 @@ def no_selection(*_: object) -> NoReturn:
 if __name__ == "__main__":
     with (
         patch("stepwire_gateway.server.create_app", with_faults),
-        patch("stepwire_gateway._selection.Selection.passed", no_selection),
+        patch("stepwire_gateway.hub.event_filter.Selection.passed", no_selection),
     ):
         main()

@@ -16,10 +16,10 @@ from fastapi.routing import iter_route_contexts
 
 import tokens
 from stack import Gateway, Stack
-from stepwire_cli.embedded import EmbeddedServer
+from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.settings import Settings
 from stepwire_gateway import create_app
-from stepwire_gateway._access import GuardedRoute, include, needs, needs_nothing
+from stepwire_gateway.auth.guard import GuardedRoute, include, needs, needs_nothing
 from tokens import API_KEY, SECRET, KeyServer, bearer, claims, token
 
 OPEN, KEY, ALL = "open", "api_key", "read, in all sessions"

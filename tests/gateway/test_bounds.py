@@ -22,9 +22,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from stack import Gateway, Stack, wait_until
-from stepwire_gateway._ending import Bounds
-from stepwire_gateway._protocol import Connection
-from stepwire_gateway._requests import CROWDED_ROOM
+from stepwire_gateway.http.connection_end import Bounds
+from stepwire_gateway.http.requests import CROWDED_ROOM
+from stepwire_gateway.http.uvicorn_protocol import Connection
 from wire import Wire, request
 
 if TYPE_CHECKING:
@@ -332,7 +332,7 @@ def test_a_hard_limit_that_is_too_low_is_said_and_kept_to(
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))\n"
         "import logging; logging.basicConfig(format='%(message)s')\n"
         "from stepwire_core.settings import load_settings\n"
-        "from stepwire_gateway._open_files import room_for_connections\n"
+        "from stepwire_gateway.http.open_files import room_for_connections\n"
         "print(room_for_connections(load_settings()))\n"
     )
     done = subprocess.run(

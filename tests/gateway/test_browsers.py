@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from stepwire_cli import processes
-from stepwire_cli.embedded import free_port
-from stepwire_core.ids import new_id
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.embedded_server import free_port
+from stepwire_core.values.ids import new_id
 from tokens import SECRET, bearer, token
 
 APP_ORIGIN = "https://app.example"
@@ -238,7 +238,9 @@ def test_with_authentication_any_name_will_do(gateway: Gateway) -> None:
 def test_a_gateway_without_authentication_does_not_listen_for_others(
     stack: Stack, host: str
 ) -> None:
-    child = processes.gateway(stack.env, port=free_port(), host=host, log=stack._log("refused"))
+    child = child_processes.gateway(
+        stack.env, port=free_port(), host=host, log=stack._log("refused")
+    )
     child.start()
     assert child.process is not None
     assert child.process.wait(30) == 1
@@ -254,7 +256,7 @@ def test_it_does_when_it_is_told_to_or_has_authentication(
     stack: Stack, settings: dict[str, str]
 ) -> None:
     port = free_port()
-    child = processes.gateway(
+    child = child_processes.gateway(
         stack.env | settings,
         port=port,
         host="0.0.0.0",  # noqa: S104
@@ -277,7 +279,7 @@ def test_it_does_when_it_is_told_to_or_has_authentication(
     "value", ["*", "app.example", "https://app.example/", "https://app.example:", "null", ""]
 )
 def test_origins_of_another_form_end_the_process(stack: Stack, value: str) -> None:
-    child = processes.gateway(
+    child = child_processes.gateway(
         stack.env | {"STEPWIRE_CORS_ORIGINS": value},
         port=free_port(),
         log=stack._log("origins"),

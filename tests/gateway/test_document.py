@@ -9,8 +9,8 @@ import pytest
 from openapi_spec_validator import validate
 from pydantic import SecretStr
 
-from stepwire_core.kinds import EVENT_TYPES, EVENTS
 from stepwire_core.settings import Settings
+from stepwire_core.wire.kinds import EVENT_TYPES, EVENTS
 from stepwire_gateway import create_app
 from tokens import API_KEY, SECRET
 

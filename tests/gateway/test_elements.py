@@ -19,10 +19,10 @@ from redis import Redis
 from object_storage import URL, ObjectStorage
 from sse import View, assert_dense, events
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.keys import SessionKeys
-from stepwire_core.objects import PIECE_BYTES
-from stepwire_gateway._served import DOWNLOADS, INLINE, served
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.storage.object_store import PIECE_BYTES
+from stepwire_gateway.http.served_types import DOWNLOADS, INLINE, served
 
 REDIS_BYTES = 64 * 1024
 MAX_BYTES = 12 * 1024 * 1024

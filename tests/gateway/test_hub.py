@@ -15,22 +15,22 @@ import pytest
 from redis.asyncio import Redis
 
 from documents import a_step
-from stepwire_cli.embedded import embedded_server
-from stepwire_core import reading as reading_module
-from stepwire_core.connections import connect
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Snapshot, StepDocument
+from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.errors import SessionNotFound
-from stepwire_core.events import NewEvent, delta_event, step_event
-from stepwire_core.ids import new_id
-from stepwire_core.keys import Channels, SessionKeys
-from stepwire_core.log import Batch, EventLog, LogTail, open_log
-from stepwire_core.pubsub import PubSubLink
+from stepwire_core.log import reader as reading_module
+from stepwire_core.log.event_log import Batch, EventLog, LogTail, open_log
+from stepwire_core.redis.connections import connect
+from stepwire_core.redis.keys import Channels, SessionKeys
+from stepwire_core.redis.pubsub import PubSubLink
+from stepwire_core.redis.sockets import Pool
 from stepwire_core.settings import Settings
-from stepwire_core.sockets import Pool
-from stepwire_gateway._feed import Feed, Subscriber
-from stepwire_gateway._frames import Frame
-from stepwire_gateway.hub import Hub, Reading
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.documents import Snapshot, StepDocument
+from stepwire_core.wire.events import NewEvent, delta_event, step_event
+from stepwire_gateway.hub.feed import Feed, Subscriber
+from stepwire_gateway.hub.frames import Frame
+from stepwire_gateway.hub.hub import Hub, Reading
 
 pytestmark = pytest.mark.anyio
 

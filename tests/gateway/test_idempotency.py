@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from stepwire_core.ids import new_id
+from stepwire_core.values.ids import new_id
 from tokens import API_KEY, SECRET, bearer, token
 
 APP = """

@@ -13,8 +13,8 @@ from redis import Redis
 
 from sse import is_empty_stream
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.ids import new_id
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.values.ids import new_id
 from tokens import API_KEY, SECRET, bearer, token
 
 AUTH = {"STEPWIRE_AUTH_SECRETS": SECRET, "STEPWIRE_API_KEYS": API_KEY}

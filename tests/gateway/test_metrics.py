@@ -9,14 +9,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sse import events, is_empty_stream
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.connections import connect
-from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.log.event_log import EventLog
+from stepwire_core.redis.connections import connect
 from stepwire_core.settings import Settings
-from stepwire_gateway._metrics import HubCollector, Requests
-from stepwire_gateway._problems import Refusals
-from stepwire_gateway.hub import Hub, HubCounts
+from stepwire_core.values.ids import new_id
+from stepwire_gateway.api.metrics import HubCollector, Requests
+from stepwire_gateway.http.problems import Refusals
+from stepwire_gateway.hub.hub import Hub, HubCounts
 from tokens import API_KEY, SECRET, bearer, token
 
 

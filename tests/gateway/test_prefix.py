@@ -14,11 +14,11 @@ import pytest
 from prefixed import EXAMPLES, PREFIX, UVICORN, WAYS, prefixed, process
 from sse import Client, Received
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import free_port
-from stepwire_core.cursor import Cursor
+from stepwire_cli.dev.embedded_server import free_port
 from stepwire_core.errors import SettingsError
 from stepwire_core.settings import Settings, load_settings
-from stepwire_gateway._prefix import Prefix
+from stepwire_core.values.cursor import Cursor
+from stepwire_gateway.prefix import Prefix
 
 CONTENT = b"x" * (2 * 1024 * 1024)
 """More than other bodies may have."""

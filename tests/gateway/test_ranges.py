@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepwire_gateway._ranges import Unsatisfiable, etag_matches, requested_span
+from stepwire_gateway.http.ranges import Unsatisfiable, etag_matches, requested_span
 
 
 @pytest.mark.parametrize(

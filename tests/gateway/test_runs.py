@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from stepwire_core.ids import new_id
+from stepwire_core.values.ids import new_id
 
 APP = """
     import asyncio

@@ -14,10 +14,15 @@ from redis.asyncio import Redis
 from documents import a_run, a_step, an_element
 from event_log import Log
 from stack import Gateway, Stack
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import AskDocument, FeedbackDocument
 from stepwire_core.errors import SessionNotFound
-from stepwire_core.events import (
+from stepwire_core.log.event_log import LogTail
+from stepwire_core.log.stored_state import StoredState
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.settings import Settings
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.documents import AskDocument, FeedbackDocument
+from stepwire_core.wire.events import (
     NewEvent,
     ask_event,
     delta_event,
@@ -27,14 +32,9 @@ from stepwire_core.events import (
     run_start_event,
     step_event,
 )
-from stepwire_core.ids import new_id
-from stepwire_core.keys import SessionKeys
-from stepwire_core.kinds import KINDS
-from stepwire_core.log import LogTail
-from stepwire_core.settings import Settings
-from stepwire_core.stored import StoredState
-from stepwire_gateway._prefix import Prefix
-from stepwire_gateway._snapshots import PART_BYTES, Snapshots, WrittenSnapshot, write
+from stepwire_core.wire.kinds import KINDS
+from stepwire_gateway.hub.snapshots import PART_BYTES, Snapshots, WrittenSnapshot, write
+from stepwire_gateway.prefix import Prefix
 
 pytestmark = pytest.mark.anyio
 

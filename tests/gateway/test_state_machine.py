@@ -35,13 +35,17 @@ from redis import Redis as SyncRedis
 from documents import a_run, a_step, an_element
 from event_log import counted, recounted
 from sse import Received, View, event_of
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core import reading as reading_module
-from stepwire_core.connections import translated
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import RunDocument
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunEnded, RunFenced, SessionNotFound, StoreUnavailable
-from stepwire_core.events import (
+from stepwire_core.log import reader as reading_module
+from stepwire_core.log.event_log import Batch, open_log
+from stepwire_core.redis.connections import translated
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.settings import Settings
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import emitter_producer, new_id
+from stepwire_core.wire.documents import RunDocument
+from stepwire_core.wire.events import (
     NewEvent,
     delta_event,
     element_event,
@@ -51,12 +55,8 @@ from stepwire_core.events import (
     run_start_event,
     step_event,
 )
-from stepwire_core.ids import emitter_producer, new_id
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, open_log
-from stepwire_core.settings import Settings
-from stepwire_gateway import _feed
-from stepwire_gateway.hub import Hub
+from stepwire_gateway.hub import feed as _feed
+from stepwire_gateway.hub.hub import Hub
 
 EXAMPLES = int(
     os.environ.get("STEPWIRE_TEST_EXAMPLES")

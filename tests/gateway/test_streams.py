@@ -14,7 +14,7 @@ import pytest
 
 from sse import event_of
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import free_port
+from stepwire_cli.dev.embedded_server import free_port
 
 PING_S = "0.2"
 MESSAGES = 20

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 import tokens
 from sse import is_empty_stream
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import EmbeddedServer
+from stepwire_cli.dev.embedded_server import EmbeddedServer
 from tokens import API_KEY, SECRET, KeyServer, bearer, claims, token
 
 BACKEND = bearer(API_KEY)

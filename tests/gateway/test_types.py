@@ -13,17 +13,12 @@ import pytest
 from documents import a_run, a_step
 from sse import Client, Received, events
 from stack import Gateway, Stack, wait_until
-from stepwire_core.cursor import Cursor
-from stepwire_core.events import (
-    delta_event,
-    run_end_event,
-    run_start_event,
-    step_event,
-)
-from stepwire_core.ids import new_id
-from stepwire_core.kinds import EVENT_TYPES
-from stepwire_core.log import EventLog, open_log
+from stepwire_core.log.event_log import EventLog, open_log
 from stepwire_core.settings import Settings
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.events import delta_event, run_end_event, run_start_event, step_event
+from stepwire_core.wire.kinds import EVENT_TYPES
 from writer import Writer
 
 pytestmark = pytest.mark.anyio

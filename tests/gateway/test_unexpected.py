@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from stack import Stack, wait_until
-from stepwire_cli.embedded import free_port
+from stepwire_cli.dev.embedded_server import free_port
 
 FAULTY = Path(__file__).parent / "faulty.py"
 ORIGIN = "https://app.example"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from stack import Gateway, Stack, wait_until
-from stepwire_cli.embedded import embedded_server
+from stepwire_cli.dev.embedded_server import embedded_server
 from wire import Wire, request
 
 CLIENTS = 5

@@ -29,7 +29,7 @@ import stepwire as cl
 from bench import Bench
 from integrations.chat import Chat
 from integrations.model_server import ModelServer
-from stepwire._context import current_frame
+from stepwire._scope.context import current_frame
 from stepwire.integrations import langchain as integration
 
 pytestmark = pytest.mark.anyio

@@ -32,9 +32,9 @@ import stepwire as cl
 from bench import Bench
 from integrations.chat import Chat
 from integrations.model_server import ModelServer
-from stepwire._context import current_frame
+from stepwire._scope.context import current_frame
 from stepwire.integrations import langchain, opentelemetry
-from stepwire_core.documents import StepDocument
+from stepwire_core.wire.documents import StepDocument
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("openai_calls")]
 

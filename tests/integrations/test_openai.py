@@ -18,9 +18,9 @@ from pydantic import BaseModel
 import stepwire as cl
 from bench import Bench
 from integrations.model_server import ModelServer
-from stepwire._context import current_frame
+from stepwire._scope.context import current_frame
 from stepwire.integrations import openai as integration
-from stepwire_core.documents import StepDocument
+from stepwire_core.wire.documents import StepDocument
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("openai_calls")]
 
@@ -457,8 +457,8 @@ async def test_a_fault_of_ours_is_logged_once_and_breaks_nothing(
     text: list[str] = []
 
     async def handler() -> None:
-        monkeypatch.setattr("stepwire._node.Node._add", fail)
-        monkeypatch.setattr("stepwire._node.Node._end", fail)
+        monkeypatch.setattr("stepwire._tree.node.Node._add", fail)
+        monkeypatch.setattr("stepwire._tree.node.Node._end", fail)
         stream = await client.chat.completions.create(model="plain", messages=ask(), stream=True)
         text.extend([chunk.choices[0].delta.content or "" async for chunk in stream])
         monkeypatch.undo()

@@ -19,7 +19,7 @@ import stepwire as cl
 from bench import Bench
 from integrations.model_server import ModelServer
 from stepwire.integrations import opentelemetry as integration
-from stepwire_core.ids import check_id
+from stepwire_core.values.ids import check_id
 
 pytestmark = pytest.mark.anyio
 

@@ -31,7 +31,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 import stepwire as cl
 from bench import Bench
-from stepwire._process import used_as_process_publisher
+from stepwire._transport.process_publisher import used_as_process_publisher
 from stepwire.integrations import langchain, openai, opentelemetry
 
 pytestmark = pytest.mark.anyio

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.log import open_log
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.log.event_log import open_log
 from stepwire_core.settings import Settings
 from vectors.record import FOLDER, record, written
 from vectors.stories import STORIES

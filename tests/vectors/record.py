@@ -20,11 +20,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from stepwire_core.cursor import Cursor
-from stepwire_core.documents import Snapshot
-from stepwire_core.events import NewEvent
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import Batch, EventLog
+from stepwire_core.log.event_log import Batch, EventLog
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.documents import Snapshot
+from stepwire_core.wire.events import NewEvent
 
 FOLDER: Final = Path(__file__).parent
 SESSION: Final = "demo"

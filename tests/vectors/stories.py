@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from documents import a_run, a_step, an_element
-from stepwire_core.documents import AskDocument, FeedbackDocument, RunDocument, StepDocument
-from stepwire_core.events import (
+from stepwire_core.wire.documents import AskDocument, FeedbackDocument, RunDocument, StepDocument
+from stepwire_core.wire.events import (
     NewEvent,
     ask_end_event,
     ask_event,

@@ -11,9 +11,9 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
-from stepwire_core import asks
-from stepwire_core.documents import AskDocument
-from stepwire_core.ids import new_id
+from stepwire_core.log import answers
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.documents import AskDocument
 
 pytestmark = pytest.mark.anyio
 
@@ -63,8 +63,8 @@ async def test_a_question_outside_any_session_says_what_to_do() -> None:
 async def answer_next(bench: Bench, **given: Any) -> None:
     async with asyncio.timeout(15):
         ask = await open_ask(bench)
-    answer = asks.Answer(id=new_id(), **given)
-    await bench.log.answer(asks.answer_batch(ask, answer, asks.ended(ask, answer)))
+    answer = answers.Answer(id=new_id(), **given)
+    await bench.log.answer(answers.answer_batch(ask, answer, answers.ended(ask, answer)))
 
 
 async def open_ask(bench: Bench) -> AskDocument:
@@ -114,7 +114,7 @@ async def test_a_loop_of_its_own_can_ask_too(bench: Bench) -> None:
         thread.start()
         thread.join()
 
-    from stepwire._process import used_as_process_publisher
+    from stepwire._transport.process_publisher import used_as_process_publisher
 
     with used_as_process_publisher(bench.publisher):
         running = asyncio.create_task(bench.run(handler))
@@ -146,8 +146,8 @@ async def test_an_answer_in_the_last_moment_counts(bench: Bench) -> None:
         for timeout_ms in range(1, 31):
             asked = asyncio.create_task(cl.AskUserMessage("?", timeout=timeout_ms / 1000).send())
             ask = await newest_ask(bench, len(results) + 1)
-            answer = asks.Answer(id=new_id(), content="now")
-            batch = asks.answer_batch(ask, answer, asks.ended(ask, answer))
+            answer = answers.Answer(id=new_id(), content="now")
+            batch = answers.answer_batch(ask, answer, answers.ended(ask, answer))
             try:
                 await bench.log.answer(batch)
                 taken = True
@@ -168,8 +168,8 @@ async def test_a_removed_question_is_answered_by_nobody(bench: Bench) -> None:
         ask = await open_ask(bench)
         await question.remove()
         await gone(bench, ask)
-        answer = asks.Answer(id=new_id(), content="x")
-        batch = asks.answer_batch(ask, answer, asks.ended(ask, answer))
+        answer = answers.Answer(id=new_id(), content="x")
+        batch = answers.answer_batch(ask, answer, answers.ended(ask, answer))
         with pytest.raises(cl.AskEnded):
             await bench.log.answer(batch)
         async with asyncio.timeout(15):

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from stepwire._buffer import (
+from stepwire._transport.buffer import (
     MAX_BATCH_EVENTS,
     MAX_DELTA_BYTES,
     MAX_GROUP_BYTES,
@@ -19,7 +19,7 @@ from stepwire._buffer import (
     fresh,
 )
 from stepwire_core.errors import RunEnded, RunFenced, SessionFull, StepwireError, StoreUnavailable
-from stepwire_core.events import NewEvent, remove_event
+from stepwire_core.wire.events import NewEvent, remove_event
 
 
 def an_event(name: str = "a", payload: str = "{}") -> NewEvent:

@@ -12,8 +12,8 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
-from stepwire._context import Open, current_frame
-from stepwire_core.ids import new_id
+from stepwire._scope.context import Open, current_frame
+from stepwire_core.values.ids import new_id
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

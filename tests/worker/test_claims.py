@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from stepwire._claims import Claims
-from stepwire._lease import Lease, LeaseKeeper
-from stepwire._registration import Activity, Registration
-from stepwire_core.connections import connect
+from stepwire._worker.heartbeat import Activity, Registration
+from stepwire._worker.lease import Lease, LeaseKeeper
+from stepwire._worker.queue_client import Claims
 from stepwire_core.errors import SideTaskFailed, StepwireError
-from stepwire_core.queue import JobKeys, RunQueue, RunRequest, about_key
-from stepwire_core.queued import read_queue
+from stepwire_core.queue.listing import read_queue
+from stepwire_core.queue.run_queue import JobKeys, RunQueue, about_key
+from stepwire_core.redis.connections import connect
+from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
     from stepwire_core.settings import Settings

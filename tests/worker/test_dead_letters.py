@@ -7,15 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from bench import Bench
-from stepwire._handlers import collecting
-from stepwire._run import Runner
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.dead_letters import DeadLetter, DeadLetters
+from stepwire._handlers.registry import collecting
+from stepwire._runs.runner import Runner
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import StoreUnavailable
-from stepwire_core.ids import new_id
-from stepwire_core.queue import RunQueue, RunRequest, open_queue
-from stepwire_core.queued import read_queue
+from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
+from stepwire_core.queue.listing import read_queue
+from stepwire_core.queue.run_queue import RunQueue, open_queue
 from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.run_request import RunRequest
 
 pytestmark = pytest.mark.anyio
 

@@ -19,14 +19,14 @@ from redis import Redis
 import stepwire as cl
 from bench import Bench, open_bench
 from object_storage import URL, ObjectStorage
-from stepwire._process import used_as_process_publisher
-from stepwire._publisher import Publisher
-from stepwire_cli.embedded import embedded_server
-from stepwire_core.documents import ElementDocument
-from stepwire_core.ids import new_id
-from stepwire_core.keys import SessionKeys
-from stepwire_core.log import open_log
+from stepwire._transport.process_publisher import used_as_process_publisher
+from stepwire._transport.publisher import Publisher
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.log.event_log import open_log
+from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.documents import ElementDocument
 
 pytestmark = pytest.mark.anyio
 

@@ -20,19 +20,19 @@ from bench import Bench, open_bench, publishing
 from documents import a_step
 from proxy import Proxy
 from stack import Stack, wait_until
-from stepwire._context import current_frame
-from stepwire._producer import Producer, Put
-from stepwire._publisher import Publisher
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
+from stepwire._scope.context import current_frame
+from stepwire._transport.producer import Producer, Put
+from stepwire._transport.publisher import Publisher
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import (
     ProtocolViolation,
     RunFenced,
     StoreRefused,
 )
-from stepwire_core.events import NewEvent, remove_event, step_event, user_value_event
-from stepwire_core.ids import new_id
-from stepwire_core.log import EventLog
+from stepwire_core.log.event_log import EventLog
 from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.events import NewEvent, remove_event, step_event, user_value_event
 
 pytestmark = pytest.mark.anyio
 
@@ -469,7 +469,7 @@ def test_a_worker_whose_publisher_has_died_ends_and_says_why(stack: Stack) -> No
     worker = stack.worker(
         """
         import stepwire as cl
-        from stepwire._publisher import Publisher
+        from stepwire._transport.publisher import Publisher
 
         def die(*_):
             raise SystemExit("a fault")

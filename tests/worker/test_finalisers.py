@@ -12,10 +12,10 @@ import textwrap
 
 import pytest
 
-from stepwire_cli.embedded import EmbeddedServer
-from stepwire_core.ids import new_id
-from stepwire_core.log import open_log
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.log.event_log import open_log
 from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +56,12 @@ LEFT = {
 PROGRAM = """
     import contextvars, faulthandler, gc, json, sys, threading
     import stepwire as cl
-    from stepwire import _buffer, _intake, _node, _process, _producer, _publisher
+    from stepwire._transport import buffer as _buffer
+    from stepwire._transport import intake as _intake
+    from stepwire._tree import node as _node
+    from stepwire._transport import process_publisher as _process
+    from stepwire._transport import producer as _producer
+    from stepwire._transport import publisher as _publisher
 
     faulthandler.dump_traceback_later({limit}, exit=True)
     SESSION = {session!r}

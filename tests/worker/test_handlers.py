@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import stepwire as cl
-from stepwire._handlers import collecting, process_wide, takes_argument
-from stepwire._loading import load_handlers
+from stepwire._handlers.loading import load_handlers
+from stepwire._handlers.registry import collecting, process_wide, takes_argument
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
-from stepwire._handlers import collecting
-from stepwire._policy import LONGEST_BACKOFF_S, Policy
+from stepwire._handlers.policy import LONGEST_BACKOFF_S, Policy
+from stepwire._handlers.registry import collecting
 from stepwire.testing import App
 
 pytestmark = pytest.mark.anyio

@@ -12,15 +12,15 @@ from redis import Redis as SyncRedis
 
 from bench import publishing
 from documents import a_step
-from stepwire._buffer import MAX_DELTA_BYTES
-from stepwire._producer import Producer
-from stepwire_cli.embedded import EmbeddedServer, embedded_server
-from stepwire_core.cursor import Cursor
+from stepwire._transport.buffer import MAX_DELTA_BYTES
+from stepwire._transport.producer import Producer
+from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
-from stepwire_core.events import remove_event, step_event
-from stepwire_core.ids import new_id
-from stepwire_core.log import APPEND, Batch, EventLog
+from stepwire_core.log.event_log import APPEND, Batch, EventLog
 from stepwire_core.settings import Settings
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.events import remove_event, step_event
 
 pytestmark = pytest.mark.anyio
 

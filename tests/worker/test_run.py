@@ -10,13 +10,13 @@ from redis import Redis
 import stepwire as cl
 from bench import Bench
 from documents import a_run, a_step
-from stepwire._handlers import collecting
-from stepwire._run import Runner
+from stepwire._handlers.registry import collecting
+from stepwire._runs.runner import Runner
 from stepwire_core.errors import RunFenced
-from stepwire_core.events import delta_event, run_start_event, step_event
-from stepwire_core.ids import new_id
-from stepwire_core.keys import SessionKeys
-from stepwire_core.queue import RunRequest
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.events import delta_event, run_start_event, step_event
+from stepwire_core.wire.run_request import RunRequest
 
 pytestmark = pytest.mark.anyio
 

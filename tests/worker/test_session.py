@@ -15,11 +15,11 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
-from stepwire._context import current_frame
-from stepwire._process import used_as_process_publisher
-from stepwire._producer import Producer, Put
-from stepwire_core.ids import new_id
-from stepwire_core.keys import SessionKeys
+from stepwire._scope.context import current_frame
+from stepwire._transport.process_publisher import used_as_process_publisher
+from stepwire._transport.producer import Producer, Put
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.values.ids import new_id
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,9 @@ import pytest
 import stepwire as cl
 from bench import Bench
 from event_log import counted
-from stepwire._session import session
-from stepwire_core.documents import RunDocument
+from stepwire._scope.emitter import session
 from stepwire_core.errors import SessionFull
+from stepwire_core.wire.documents import RunDocument
 
 pytestmark = pytest.mark.anyio
 
@@ -151,7 +151,7 @@ async def test_leaving_a_block_in_a_full_session_says_so_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limited(bench, session_max_steps=1)
-    monkeypatch.setattr("stepwire._session.process_publisher", lambda: bench.publisher)
+    monkeypatch.setattr("stepwire._scope.emitter.process_publisher", lambda: bench.publisher)
 
     async def emit() -> None:
         async with session(bench.session_id):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stepwire as cl
-from stepwire._handlers import collecting
-from stepwire._run import Runner
-from stepwire_core.ids import new_id
-from stepwire_core.queue import RunRequest
+from stepwire._handlers.registry import collecting
+from stepwire._runs.runner import Runner
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

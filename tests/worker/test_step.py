@@ -12,7 +12,7 @@ import pytest
 import stepwire as cl
 from bench import Bench
 from documents import a_step
-from stepwire_core.documents import ErrorInfo
+from stepwire_core.wire.documents import ErrorInfo
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ import threading
 import pytest
 from pydantic import BaseModel
 
-from stepwire._text import as_text, bounded, labels
-from stepwire_core.json_values import TOO_DEEP
+from stepwire._tree.rendering import as_text, bounded, labels
+from stepwire_core.values.json_values import TOO_DEEP
 
 
 class Model(BaseModel):

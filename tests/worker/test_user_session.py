@@ -12,9 +12,9 @@ import stepwire as cl
 from bench import Bench
 from documents import nested
 from stack import Stack, wait_until
-from stepwire._producer import Producer
-from stepwire_core.events import NewEvent
-from stepwire_core.keys import SessionKeys
+from stepwire._transport.producer import Producer
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.wire.events import NewEvent
 
 pytestmark = pytest.mark.anyio
 

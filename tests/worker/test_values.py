@@ -18,8 +18,8 @@ from pydantic import BaseModel, Field, RootModel, SecretStr, field_serializer, m
 import stepwire as cl
 from bench import Bench
 from documents import nested
-from stepwire._text import as_text
-from stepwire_core.documents import StepDocument
+from stepwire._tree.rendering import as_text
+from stepwire_core.wire.documents import StepDocument
 
 pytestmark = pytest.mark.anyio
 

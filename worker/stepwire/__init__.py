@@ -1,17 +1,31 @@
 """Live, nested steps of LLM agents in background workers: ``import stepwire as cl``."""
 
-from stepwire._ask import (
+from stepwire._asking.ask_user import (
     Action,
     AskActionMessage,
     AskFileMessage,
     AskFileResponse,
     AskUserMessage,
 )
-from stepwire._async import make_async, run_sync, sleep
-from stepwire._context import context
-from stepwire._decorator import step
-from stepwire._element import Element
-from stepwire._elements import (
+from stepwire._handlers.policy import Retry
+from stepwire._handlers.registry import (
+    Feedback,
+    on_chat_end,
+    on_chat_resume,
+    on_chat_start,
+    on_feedback,
+    on_message,
+    on_stop,
+    task,
+)
+from stepwire._runs.subtasks import enqueue
+from stepwire._scope.context import context
+from stepwire._scope.emitter import Current, attach, current, session
+from stepwire._scope.sync import make_async, run_sync, sleep
+from stepwire._scope.user_session import user_session
+from stepwire._tree.decorator import step
+from stepwire._tree.element_base import Element
+from stepwire._tree.element_types import (
     Audio,
     Dataframe,
     File,
@@ -22,22 +36,8 @@ from stepwire._elements import (
     Text,
     Video,
 )
-from stepwire._enqueue import enqueue
-from stepwire._handlers import (
-    Feedback,
-    on_chat_end,
-    on_chat_resume,
-    on_chat_start,
-    on_feedback,
-    on_message,
-    on_stop,
-    task,
-)
-from stepwire._message import ErrorMessage, Message
-from stepwire._policy import Retry
-from stepwire._session import Current, attach, current, session
-from stepwire._step import Step
-from stepwire._user_session import user_session
+from stepwire._tree.message import ErrorMessage, Message
+from stepwire._tree.step import Step
 from stepwire_core.errors import (
     AskEnded,
     AskNotFound,

@@ -38,17 +38,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 
-from stepwire._ending import RetryLater
-from stepwire._handlers import Handlers, process_wide
-from stepwire._loading import load_handlers
-from stepwire._process import used_as_process_publisher
-from stepwire._publisher import Publisher
-from stepwire._run import Runner
-from stepwire._tree import Branch, grown
-from stepwire_core import asks, media_types
-from stepwire_core.clock import now
-from stepwire_core.contents import Files
-from stepwire_core.documents import (
+from stepwire._handlers.loading import load_handlers
+from stepwire._handlers.registry import Handlers, process_wide
+from stepwire._outline import Branch, grown
+from stepwire._runs.outcome import RetryLater
+from stepwire._runs.runner import Runner
+from stepwire._transport.process_publisher import used_as_process_publisher
+from stepwire._transport.publisher import Publisher
+from stepwire_core.errors import FeedbackDisabled, HandlerNotFound, StepNotFound
+from stepwire_core.log import answers as asks
+from stepwire_core.log.event_log import Batch, EventLog
+from stepwire_core.settings import Settings
+from stepwire_core.storage.redis_store import Files
+from stepwire_core.values.clock import now
+from stepwire_core.values.ids import message_producer, new_id, upload_producer
+from stepwire_core.wire import media_types
+from stepwire_core.wire.documents import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
@@ -60,13 +65,9 @@ from stepwire_core.documents import (
     RunDocument,
     StepDocument,
 )
-from stepwire_core.errors import FeedbackDisabled, HandlerNotFound, StepNotFound
-from stepwire_core.events import element_event, feedback_event
-from stepwire_core.ids import message_producer, new_id, upload_producer
-from stepwire_core.log import Batch, EventLog
-from stepwire_core.messages import attached, message_events, uploaded, user_message
-from stepwire_core.queue import RunRequest
-from stepwire_core.settings import Settings
+from stepwire_core.wire.events import element_event, feedback_event
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import attached, message_events, uploaded, user_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

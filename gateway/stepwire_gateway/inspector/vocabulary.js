@@ -1,7 +1,7 @@
 import vocabulary from "./vocabulary.json" with { type: "json" };
 
 /**
- * The kinds of documents, and the events that tell of them: made from stepwire_core/kinds.py.
+ * The kinds of documents, and the events that tell of them: made from stepwire_core/wire/kinds.py.
  *
  * @typedef {{name: string, list: string, id: string, parent: string | null, removing: string | null}} Kind
  * @typedef {{kind: string | null, effect: "put" | "text" | "remove" | "replace"}} EventType

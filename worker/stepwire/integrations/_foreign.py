@@ -9,16 +9,16 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from stepwire._context import Frame
-from stepwire._step import Step, outcome
-from stepwire._text import jsonable
+from stepwire._scope.context import Frame
+from stepwire._tree.rendering import jsonable
+from stepwire._tree.step import Step, outcome
 from stepwire.integrations import _model_calls as model_calls
-from stepwire_core.documents import ErrorInfo
+from stepwire_core.wire.documents import ErrorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stepwire._producer import Producer
+    from stepwire._transport.producer import Producer
 
 MAX_SOLID_CHARS: Final = 2_000
 """A longer text without a space is a file in base64; users see its size instead."""

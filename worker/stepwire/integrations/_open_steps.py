@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from stepwire._context import innermost, own_frame
+from stepwire._scope.context import innermost, own_frame
 from stepwire.integrations._foreign import ForeignStep, Shown, begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from stepwire._context import Frame
+    from stepwire._scope.context import Frame
     from stepwire.integrations._guest import Guard
 
 MAX_OPEN: Final = 10_000

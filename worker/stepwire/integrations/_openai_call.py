@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._context import innermost, own_frame
+from stepwire._scope.context import innermost, own_frame
 from stepwire.integrations._foreign import begin
 from stepwire.integrations._guest import Guard
-from stepwire_core.documents import ErrorInfo
+from stepwire_core.wire.documents import ErrorInfo
 
 if TYPE_CHECKING:
-    from stepwire._producer import Producer
+    from stepwire._transport.producer import Producer
     from stepwire.integrations._foreign import Shown
 
 _RAW_STREAM: Final = ("X-Stainless-Raw-Response", "stream")

@@ -30,7 +30,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
-from stepwire._context import own_frame
+from stepwire._scope.context import own_frame
 from stepwire.integrations import _model_calls as model_calls
 from stepwire.integrations._foreign import ForeignStep, Shown
 from stepwire.integrations._guest import Guard, Switch

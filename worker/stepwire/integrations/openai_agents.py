@@ -30,9 +30,9 @@ from agents.tracing import (
 
 from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._open_steps import OpenSteps
-from stepwire_core.documents import ErrorInfo
 from stepwire_core.errors import InvalidId
-from stepwire_core.ids import check_id, derived_id
+from stepwire_core.values.ids import check_id, derived_id
+from stepwire_core.wire.documents import ErrorInfo
 
 if TYPE_CHECKING:
     from agents.tracing import Span, Trace

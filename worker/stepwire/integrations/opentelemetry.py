@@ -36,8 +36,8 @@ from opentelemetry.trace import StatusCode
 
 from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._open_steps import OpenSteps
-from stepwire_core.documents import ErrorInfo
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.wire.documents import ErrorInfo
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -1,0 +1,1 @@
+"""``stepwire dev``: server, worker and gateway on one machine."""

@@ -1,0 +1,139 @@
+"""``stepwire workers``, ``runs`` and ``retry``: what the queue's Redis knows of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stepwire_core.errors import SessionNotFound, StepwireError
+from stepwire_core.log.event_log import EventLog, open_log
+from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
+from stepwire_core.queue.listing import QueuedRun, read_queue
+from stepwire_core.queue.run_queue import RunQueue, open_queue
+from stepwire_core.queue.worker_registry import WorkerDocument, read_workers
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from stepwire_core.settings import Settings
+
+ALL_LETTERS = 1_000_000
+
+
+class NotDead(StepwireError):
+    """There is no dead letter of that run."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id!r} is not among the failed ones, or not any more: "
+            "'stepwire runs --failed' lists those that can be retried"
+        )
+
+
+class NothingToReplayInto(StepwireError):
+    """The session of a dead letter is gone."""
+
+    def __init__(self, letter: DeadLetter) -> None:
+        request = letter.request
+        super().__init__(
+            f"run {request.run_id!r} cannot be retried: its session {request.session_id!r} is gone "
+            "(deleted, expired, or on another server than STEPWIRE_REDIS_URL)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The new run of a dead letter, or why there is none."""
+
+    letter: DeadLetter
+    run_id: str | None
+    problem: NothingToReplayInto | None = None
+
+
+async def list_workers(settings: Settings) -> list[WorkerDocument]:
+    """The workers of the queue, with what they run.
+
+    Raises:
+        StoreUnavailable: the queue's Redis does not answer.
+    """
+    async with open_queue(settings) as queue:
+        return await read_workers(queue.redis, settings.queue_name)
+
+
+async def list_runs(settings: Settings, limit: int) -> list[QueuedRun]:
+    """What runs and what waits.
+
+    Raises:
+        StoreUnavailable: the queue's Redis does not answer.
+    """
+    async with open_queue(settings) as queue:
+        return await read_queue(queue.redis, settings.queue_name, limit)
+
+
+async def list_failed(settings: Settings, limit: int) -> list[DeadLetter]:
+    """The dead letters, the newest first.
+
+    Raises:
+        StoreUnavailable: the queue's Redis does not answer.
+    """
+    async with open_queue(settings) as queue:
+        return await DeadLetters(queue.redis, settings).newest(limit)
+
+
+async def retry_run(settings: Settings, run_id: str) -> str:
+    """Replay a dead letter; the new run's id.
+
+    Raises:
+        NotDead: there is none of that run.
+        NothingToReplayInto: its session is gone.
+        StoreUnavailable: Redis does not answer; again is safe.
+    """
+    async with _replaying(settings) as replaying:
+        letter = await replaying.letters.get(run_id)
+        if letter is None:
+            raise NotDead(run_id)
+        return await replaying(letter)
+
+
+async def retry_all(settings: Settings) -> AsyncIterator[Retried]:
+    """Replay all dead letters, the oldest first.
+
+    Raises:
+        StoreUnavailable: Redis does not answer; again is safe.
+    """
+    async with _replaying(settings) as replaying:
+        for letter in reversed(await replaying.letters.newest(ALL_LETTERS)):
+            try:
+                yield Retried(letter, await replaying(letter))
+            except NothingToReplayInto as problem:
+                yield Retried(letter, None, problem)
+
+
+def as_json(documents: Sequence[BaseModel]) -> str:
+    """A JSON array, one document a line."""
+    lines = ",\n ".join(
+        json.dumps(document.model_dump(mode="json"), ensure_ascii=False) for document in documents
+    )
+    return f"[{lines}]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Replaying:
+    letters: DeadLetters
+    log: EventLog
+    queue: RunQueue
+
+    async def __call__(self, letter: DeadLetter) -> str:
+        try:
+            return await self.letters.replay(letter, self.log, self.queue)
+        except SessionNotFound:
+            raise NothingToReplayInto(letter) from None
+
+
+@asynccontextmanager
+async def _replaying(settings: Settings) -> AsyncIterator[_Replaying]:
+    async with open_log(settings) as log, open_queue(settings) as queue:
+        yield _Replaying(DeadLetters(queue.redis, settings), log, queue)

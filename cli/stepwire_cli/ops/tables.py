@@ -1,0 +1,129 @@
+"""Workers and runs as tables for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stepwire_cli.printable import duration, one_line
+
+if TYPE_CHECKING:
+    from stepwire_core.queue.dead_letters import DeadLetter
+    from stepwire_core.queue.listing import QueuedRun
+    from stepwire_core.queue.worker_registry import WorkerDocument
+
+_STATE_STYLES = {
+    "ready": "green",
+    "running": "green",
+    "stopping": "yellow",
+    "silent": "yellow",
+    "deferred": "yellow",
+    "held": "yellow",
+    "blocked": "red",
+    "error": "red",
+    "interrupted": "yellow",
+}
+
+
+def print_workers(workers: Sequence[WorkerDocument]) -> None:
+    """Who is there, and under each what it runs."""
+    if not workers:
+        print("no worker is there: start one with 'stepwire worker app.py'")
+        return
+    table = _table("worker", "host", "pid", "up", "state", "running", "version", "handlers")
+    runs = _table("worker", "session", "run", "handler", "attempt", "for")
+    for worker in workers:
+        table.add_row(
+            worker.id[:8],
+            one_line(worker.host),
+            str(worker.pid),
+            _since(worker.since),
+            _state(worker.state),
+            f"{worker.running} of {worker.max_jobs}"
+            + (f", {worker.left_behind} left behind" if worker.left_behind else ""),
+            one_line(worker.version),
+            one_line(", ".join(worker.handlers)),
+        )
+        for run in worker.runs:
+            runs.add_row(
+                worker.id[:8],
+                run.session_id,
+                run.run_id,
+                one_line(run.handler),
+                str(run.attempt),
+                _since(run.since),
+            )
+    _print(table)
+    if runs.row_count:
+        print()
+        _print(runs)
+
+
+def print_runs(runs: Sequence[QueuedRun]) -> None:
+    """What runs and what waits."""
+    if not runs:
+        print("nothing runs, nothing waits")
+        return
+    table = _table("state", "run", "session", "handler", "priority", "attempt", "for", "worker")
+    for run in runs:
+        where = "" if run.host is None else f"{one_line(run.host)}, pid {run.pid}"
+        table.add_row(
+            _state(run.state),
+            run.run_id,
+            run.session_id,
+            one_line(run.handler),
+            "" if run.priority is None else str(run.priority),
+            "" if run.attempt is None else str(run.attempt),
+            _since(run.since or run.queued_at),
+            where,
+        )
+    _print(table)
+
+
+def print_failed(letters: Sequence[DeadLetter]) -> None:
+    """Dead letters, as they come."""
+    if not letters:
+        print("no run has failed")
+        return
+    table = _table("status", "run", "session", "handler", "attempts", "ended", "error")
+    for letter in letters:
+        error = letter.error
+        table.add_row(
+            _state(letter.status),
+            letter.request.run_id,
+            letter.request.session_id,
+            one_line(letter.request.handler),
+            str(letter.attempts),
+            letter.ended_at,
+            "" if error is None else one_line(f"{error.type}: {error.message}")[:200],
+        )
+    _print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        # What is copied from here is whole.
+        table.add_column(column, no_wrap=column in {"run", "session", "worker"})
+    return table
+
+
+def _print(table: Table) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        # Nothing to fit into: one line a row, as `grep` wants it.
+        console.width = 10_000
+    console.print(table)
+
+
+def _state(state: str) -> Text:
+    return Text(state, style=_STATE_STYLES.get(state, ""))
+
+
+def _since(at: str | None) -> str:
+    return "" if at is None else duration(at, None, time.time())

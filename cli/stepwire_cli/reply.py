@@ -1,0 +1,99 @@
+"""Which question somebody answers, and what their words and files are to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stepwire_cli.printable import one_line
+from stepwire_core.errors import InvalidArgument
+from stepwire_core.log import answers
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.media_types import UNKNOWN, by_name
+from stepwire_core.wire.user_messages import uploaded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from stepwire_core.wire.documents import AskDocument, ElementDocument
+
+SHOWN_ID_CHARS = 8
+"""So much of an id is told, and is enough to name an ask by."""
+
+
+def chosen_ask(known: Sequence[AskDocument], wanted: str | None) -> AskDocument:
+    """The ask of that id, or whose id begins so; without one, the only open ask.
+
+    Raises:
+        InvalidArgument: there is none, or more than one.
+    """
+    if wanted is None:
+        found = [ask for ask in known if ask.status == "open"]
+    else:
+        found = [ask for ask in known if ask.id == wanted] or [
+            ask for ask in known if ask.id.startswith(wanted)
+        ]
+    if not found:
+        raise InvalidArgument(
+            "nothing is asked in this session at the moment"
+            if wanted is None
+            else f"no question {wanted!r} in this session: 'stepwire tail' shows what is asked"
+        )
+    if len(found) > 1:
+        ids = ", ".join(f"{ask.id[:SHOWN_ID_CHARS]} ({ask.kind})" for ask in found)
+        raise InvalidArgument(f"{len(found)} questions to choose from, say which with --ask: {ids}")
+    return found[0]
+
+
+def answer_of(ask: AskDocument, text: str, files: Sequence[Path]) -> dict[str, object]:
+    """The body of the answer, as far as it needs no uploads.
+
+    Raises:
+        InvalidArgument: the answer does not fit; the message says what is asked for.
+    """
+    _check_kind(ask, text, files)
+    if ask.kind == "action":
+        body: dict[str, object] = {"action": _action(ask, text)}
+    elif ask.kind == "text":
+        body = {"content": text}
+    else:
+        # By the gateway's own rules, so that nothing is uploaded that it would refuse then.
+        answers.ended(
+            ask, answers.Answer(id=new_id(), files=[_as_element(ask, file) for file in files])
+        )
+        body = {}
+    return body
+
+
+def _check_kind(ask: AskDocument, text: str, files: Sequence[Path]) -> None:
+    wanted = {
+        "text": "a text, and no files",
+        "action": f"one of these words, and no files: {_names(ask)}",
+        "file": "files, given with --file, and no text",
+    }.get(ask.kind)
+    if wanted is None:
+        raise InvalidArgument(
+            f"question {ask.id[:SHOWN_ID_CHARS]} is of kind {ask.kind!r}, which this version of "
+            "stepwire does not know: answer it with a newer one"
+        )
+    fits = bool(files) and not text if ask.kind == "file" else bool(text) and not files
+    if not fits:
+        raise InvalidArgument(f"question {ask.id[:SHOWN_ID_CHARS]} is answered with {wanted}")
+
+
+def _action(ask: AskDocument, word: str) -> str:
+    """Its id, by id, name or label; of a label, small and capital letters are the same."""
+    for action in ask.actions:
+        if word in (action.id, action.name) or word.casefold() == action.label.casefold():
+            return action.id
+    raise InvalidArgument(f"{word!r} is none of the answers offered: {_names(ask)}")
+
+
+def _names(ask: AskDocument) -> str:
+    return ", ".join(one_line(action.name) for action in ask.actions)
+
+
+def _as_element(ask: AskDocument, file: Path) -> ElementDocument:
+    mime = by_name(file.name) or UNKNOWN
+    size = file.stat().st_size
+    return uploaded(ask.session_id, new_id(), file.name, mime, size=size, sha256="")

@@ -1,0 +1,244 @@
+"""The commands that talk to a gateway, and their options."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from stepwire_cli.extras import needs
+from stepwire_core.errors import SettingsError
+from stepwire_core.settings import ClientSettings, load_client_settings
+
+_RIGHTS: Final = ("read", "write", "cancel", "admin")
+_STDIN: Final = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where a gateway is, and what it is shown."""
+
+    url: str
+    token: str | None
+
+
+def _talks_to_gateway(command: Callable[..., object]) -> Callable[..., object]:
+    """Adds the options that say which gateway, and hands it to the command as ``gateway``."""
+
+    @functools.wraps(command)
+    def with_gateway(
+        *args: Any, url: str | None, token: str | None, token_file: str | None, **options: Any
+    ) -> object:
+        if token is not None and token_file is not None:
+            raise click.UsageError("give the token with --token or with --token-file, not both")
+        settings = load_client_settings(url=url, token=token, token_file=token_file)
+        # An option wins over what the environment and .env say.
+        secret = _token(settings, in_file=token_file is not None)
+        return command(*args, gateway=Gateway(settings.url, secret), **options)
+
+    for option in (_token_file_option, _token_option, _url_option):
+        with_gateway = option(with_gateway)
+    return with_gateway
+
+
+_url_option = click.option(
+    "--url",
+    help="Where the gateway is.  "
+    f"[default: $STEPWIRE_URL or {ClientSettings.model_fields['url'].default}]",
+)
+_token_option = click.option(
+    "--token",
+    metavar="TOKEN",
+    help="A token or an API key, where the gateway asks for one. Other users of this machine can "
+    "see it in the list of processes.  [default: $STEPWIRE_TOKEN]",
+)
+_token_file_option = click.option(
+    "--token-file",
+    metavar="FILE",
+    help="Read it from this file; '-' is the standard input.  [default: $STEPWIRE_TOKEN_FILE]",
+)
+_file_option = click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    help="Send this file along; can be given several times.",
+)
+_tail_option = click.option(
+    "--tail", "follow", is_flag=True, help="Then draw the session until the run is over."
+)
+
+
+def _token(settings: ClientSettings, *, in_file: bool) -> str | None:
+    if settings.token is not None and not in_file:
+        return _alone(settings.token.get_secret_value(), "STEPWIRE_TOKEN, or --token,")
+    if settings.token_file is None:
+        return None
+    try:
+        is_input = settings.token_file == _STDIN
+        text = sys.stdin.read() if is_input else Path(settings.token_file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise SettingsError(f"no token can be read from {settings.token_file}: {why}") from error
+    return _alone(text, settings.token_file)
+
+
+def _alone(text: str, where: str) -> str:
+    """The token in a text; with anything else in it, it could not be sent as a header."""
+    words = text.split()
+    if len(words) != 1 or not (words[0].isascii() and words[0].isprintable()):
+        raise SettingsError(
+            f"{where} does not have a token alone: put the token, or the API key, into it and "
+            "nothing else"
+        )
+    return words[0]
+
+
+def _draw(session: str, gateway: Gateway, *, after: str | None = None, until_idle: bool) -> None:
+    with needs("dev"):
+        from stepwire_cli.tail.live import run_tail
+
+    shown = run_tail(
+        session, url=gateway.url, token=gateway.token, after=after, until_idle=until_idle
+    )
+    sys.exit(0 if shown else 1)
+
+
+@click.command()
+@click.argument("session")
+@_talks_to_gateway
+@click.option("--after", help="Go on behind this cursor instead of starting from the whole state.")
+@click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
+def tail(session: str, gateway: Gateway, after: str | None, until_idle: bool) -> None:
+    """Draw the step tree of SESSION live in the terminal, until Ctrl-C."""
+    _draw(session, gateway, after=after, until_idle=until_idle)
+
+
+@click.command()
+@click.argument("session")
+@click.argument("text", required=False, default="")
+@_file_option
+@_talks_to_gateway
+@_tail_option
+def send(session: str, text: str, files: tuple[Path, ...], gateway: Gateway, follow: bool) -> None:
+    """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
+    if not text and not files:
+        raise click.UsageError("a message has a TEXT, or files given with --file, or both")
+    with needs("dev"):
+        from stepwire_cli.client import send_message
+
+    session_id = send_message(session, text, url=gateway.url, token=gateway.token, files=files)
+    click.echo(session_id)
+    if follow:
+        _draw(session_id, gateway, until_idle=True)
+
+
+@click.command()
+@click.argument("session")
+@click.argument("text", required=False, default="")
+@click.option("--ask", help="The id of the question, or how it begins.  [default: the only one]")
+@_file_option
+@_talks_to_gateway
+@_tail_option
+def answer(
+    session: str,
+    text: str,
+    ask: str | None,
+    files: tuple[Path, ...],
+    gateway: Gateway,
+    follow: bool,
+) -> None:
+    """Answer what a handler asks in SESSION: with TEXT, an action's name as TEXT, or files."""
+    with needs("dev"):
+        from stepwire_cli.client import send_answer
+
+    answered = send_answer(
+        session, text, url=gateway.url, token=gateway.token, ask=ask, files=files
+    )
+    click.echo(answered)
+    if follow:
+        _draw(session, gateway, until_idle=True)
+
+
+@click.command()
+@click.argument("session")
+@click.argument("run", required=False)
+@_talks_to_gateway
+def cancel(session: str, run: str | None, gateway: Gateway) -> None:
+    """Stop RUN of SESSION, or all of its runs that are open; their ids are printed.
+
+    A run that still waits for a worker is not shown as open yet: name it.
+    """
+    with needs("dev"):
+        from stepwire_cli.client import cancel_runs
+
+    runs = cancel_runs(session, run, url=gateway.url, token=gateway.token)
+    for each in runs:
+        click.echo(each)
+    if not runs:
+        click.echo("no run of this session is open", err=True)
+
+
+@click.command()
+@click.argument("session")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_talks_to_gateway
+def delete(session: str, yes: bool, gateway: Gateway) -> None:
+    """Delete SESSION with everything in it, for everybody. Its runs are stopped."""
+    if not yes:
+        click.confirm(f"Delete session {session!r} for everybody?", abort=True, err=True)
+    with needs("dev"):
+        from stepwire_cli.client import delete_session
+
+    delete_session(session, url=gateway.url, token=gateway.token)
+
+
+@click.command()
+@click.argument("subject")
+@click.argument("sessions", nargs=-1, required=True, metavar="SESSION...")
+@click.option(
+    "--right",
+    "rights",
+    multiple=True,
+    type=click.Choice(_RIGHTS),
+    default=("read", "write", "cancel"),
+    help="What it lets its bearer do; can be given several times.",
+)
+@click.option(
+    "--ttl", "ttl_s", type=click.IntRange(min=1), default=3600, help="Its life in seconds."
+)
+@click.option("--priority", type=click.IntRange(0, 9), help="Of the runs asked for with it.")
+@_talks_to_gateway
+def token(
+    subject: str,
+    sessions: tuple[str, ...],
+    rights: tuple[str, ...],
+    ttl_s: int,
+    priority: int | None,
+    gateway: Gateway,
+) -> None:
+    """Make a token for SUBJECT, which opens each SESSION ('*' all, 'ada:*' what begins so).
+
+    The gateway makes it, which has the secret and its limits: give an API key of the gateway
+    (STEPWIRE_API_KEYS) as --token-file or STEPWIRE_TOKEN.
+    """
+    with needs("dev"):
+        from stepwire_cli.client import new_token
+
+    body: dict[str, object] = {
+        "sub": subject,
+        "sessions": list(sessions),
+        "rights": list(rights),
+        "ttl_s": ttl_s,
+    }
+    if priority is not None:
+        body["priority"] = priority
+    click.echo(new_token(body, url=gateway.url, token=gateway.token))
+
+
+COMMANDS: Final = (tail, send, answer, cancel, delete, token)

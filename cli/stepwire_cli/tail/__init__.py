@@ -1,0 +1,1 @@
+"""``stepwire tail``: a session, live in the terminal."""

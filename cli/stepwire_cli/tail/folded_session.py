@@ -1,0 +1,363 @@
+"""A session as its events tell it: the fold of the stream into a tree; pure, no terminal."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from stepwire_cli.tail.attached import ATTACHED_KINDS, Attached
+from stepwire_core.wire.documents import (
+    ASSISTANT_MESSAGE,
+    USER_MESSAGE,
+    AskDocument,
+    ElementDocument,
+    FeedbackDocument,
+    RunDocument,
+    StepDocument,
+    StepStatus,
+    TextField,
+)
+from stepwire_core.wire.kinds import (
+    ASK,
+    ELEMENT,
+    EVENTS,
+    FEEDBACK,
+    KINDS,
+    RUN,
+    SNAPSHOT,
+    STEP,
+    Kind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+@dataclass(slots=True, eq=False)
+class StepNode:
+    """A step, the text that has streamed into it, and what else stands with it."""
+
+    document: StepDocument
+    ordinal: int
+    """Rises in the order of arrival; siblings stand in it."""
+    attached: Mapping[Kind, dict[str, BaseModel]]
+    """What else stands with it, by its kind and id, in the order of a snapshot."""
+    _texts: dict[TextField, list[str]] = field(default_factory=dict)
+
+    @property
+    def elements(self) -> dict[str, ElementDocument]:
+        return cast("dict[str, ElementDocument]", self.attached[ELEMENT])
+
+    @property
+    def asks(self) -> dict[str, AskDocument]:
+        return cast("dict[str, AskDocument]", self.attached[ASK])
+
+    @property
+    def feedback(self) -> FeedbackDocument | None:
+        return cast("FeedbackDocument | None", self.attached[FEEDBACK].get(self.document.id))
+
+    @property
+    def is_message(self) -> bool:
+        return self.document.type in (USER_MESSAGE, ASSISTANT_MESSAGE)
+
+    def put(self, document: StepDocument) -> None:
+        """Take the whole step in place of all that was known of it."""
+        self.document = document
+        self._texts.clear()
+
+    def append(self, name: TextField, text: str, *, replace: bool) -> None:
+        # Joined when somebody looks: a long text would be copied for every token otherwise.
+        if replace:
+            self._texts[name] = [text]
+        else:
+            self._texts.setdefault(name, [getattr(self.document, name)]).append(text)
+
+    def text(self, name: TextField) -> str:
+        parts = self._texts.get(name)
+        if parts is None:
+            return cast("str", getattr(self.document, name))
+        if len(parts) > 1:
+            parts[:] = ["".join(parts)]
+        return parts[0]
+
+
+@dataclass(slots=True, eq=False)
+class RunNode:
+    """A run, in its latest attempt."""
+
+    document: RunDocument
+    ordinal: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events of it are still to come, of this attempt or the next."""
+        run = self.document
+        if run.status in get_args(StepStatus):
+            return run.status == "running" or run.will_retry
+        # A newer version's word.
+        return run.ended_at is None or run.will_retry
+
+
+Node: TypeAlias = StepNode | RunNode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A node where it is shown."""
+
+    node: Node
+    parent: Row | None
+    is_last: bool
+    """Whether it is the last of its siblings."""
+    has_children: bool
+
+
+class SessionTree:
+    """The steps and runs of a session.
+
+    A run stands with the message that started it; without one it stands at the top, before its
+    steps. An uploaded file is there once it is sent with something.
+    """
+
+    def __init__(self) -> None:
+        self.steps: dict[str, StepNode] = {}
+        self.runs: dict[str, RunNode] = {}
+        self.unread: Counter[str] = Counter()
+        """How many events this version could not read, by their type."""
+        self.attached = {kind: Attached(kind) for kind in ATTACHED_KINDS}
+        """What stands with steps, by its kind."""
+        self._ordinal = 0
+        self._rows: Sequence[Row] | None = None
+
+    def apply(self, type_: str, data: str) -> Sequence[Node]:
+        """Fold one event in; the nodes that it put, changed or removed.
+
+        Types that are not known change nothing, and neither do documents that cannot be read: they
+        are counted in :attr:`unread`.
+        """
+        try:
+            return self._fold(type_, data)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            self.unread[type_] += 1
+            return ()
+
+    @property
+    def open_runs(self) -> set[str]:
+        """The runs that have not ended, and those that messages wait for."""
+        waiting = {
+            step.document.run_id
+            for step in self.steps.values()
+            if step.document.type == USER_MESSAGE and step.document.run_id not in self.runs
+        }
+        running = {run_id for run_id, run in self.runs.items() if run.is_open}
+        return running | {run_id for run_id in waiting if run_id is not None}
+
+    @property
+    def idle(self) -> bool:
+        """Whether there were runs and all are over."""
+        # The latest run is the likeliest to be open, and spares the look at every step.
+        if not self.runs or any(run.is_open for run in reversed(self.runs.values())):
+            return False
+        return not self.open_runs
+
+    @property
+    def failed(self) -> bool:
+        """Whether a run ended in anything but ok."""
+        return any(not run.is_open and run.document.status != "ok" for run in self.runs.values())
+
+    @property
+    def open_asks(self) -> list[AskDocument]:
+        """What handlers wait for, in no order that means anything."""
+        return [
+            ask
+            for step in self.steps.values()
+            for ask in step.asks.values()
+            if ask.status == "open"
+        ]
+
+    def run_of(self, message: StepNode) -> RunNode | None:
+        """The run that a message has started; None until it begins."""
+        if message.document.type != USER_MESSAGE or message.document.run_id is None:
+            return None
+        run = self.runs.get(message.document.run_id)
+        return run if run and run.document.message_id == message.document.id else None
+
+    def awaits_run(self, message: StepNode) -> bool:
+        """Whether no worker has taken a message up yet."""
+        document = message.document
+        return (
+            document.type == USER_MESSAGE
+            and document.run_id is not None
+            and document.run_id not in self.runs
+        )
+
+    def parent_of(self, step: StepNode) -> StepNode | None:
+        """The step that it is shown below; None at the top, where its parent is not there."""
+        parent = self.steps.get(step.document.parent_id or "")
+        seen, at = set(), parent
+        # Data from outside may close a circle; its members are shown at the top.
+        while at is not None and at.document.id not in seen:
+            if at is step:
+                return None
+            seen.add(at.document.id)
+            at = self.steps.get(at.document.parent_id or "")
+        return parent
+
+    def rows(self) -> Sequence[Row]:
+        """The tree from top to bottom."""
+        if self._rows is None:
+            self._rows = _laid_out(self._children())
+        return self._rows
+
+    def _children(self) -> dict[str | None, list[Node]]:
+        children: dict[str | None, list[Node]] = defaultdict(list)
+        nodes: list[Node] = [*self.steps.values(), *self.runs.values()]
+        failures: list[RunNode] = []
+        for node in sorted(nodes, key=lambda node: node.ordinal):
+            if isinstance(node, StepNode):
+                parent = self.parent_of(node)
+                children[parent.document.id if parent else None].append(node)
+            elif node.document.message_id not in self.steps:
+                children[None].append(node)
+            elif node.document.error is not None:
+                failures.append(node)
+        # The head of a message tells how its run stands; why it failed is said last.
+        for run in failures:
+            children[run.document.message_id].append(run)
+        return children
+
+    # -- folding --------------------------------------------------------------------------------
+
+    def _fold(self, type_: str, data: str) -> Sequence[Node]:
+        event = EVENTS.get(type_)
+        if event is None:
+            return ()
+        if event.effect == "text":
+            return self._delta(**json.loads(data))
+        self._rows = None
+        if event.kind is None:
+            return self._replace_all(json.loads(data))
+        if event.effect == "put":
+            return self._put(event.kind, event.kind.model.model_validate_json(data))
+        id_ = json.loads(data)["id"]
+        return self._remove(id_) if event.kind is STEP else self._detach(event.kind, id_)
+
+    def _put(self, kind: Kind, document: BaseModel) -> Sequence[Node]:
+        match document:
+            case StepDocument():
+                return [self._put_step(document)]
+            case RunDocument():
+                return [self._put_run(document)]
+            case _:
+                return self._attach(kind, document)
+
+    def _replace_all(self, snapshot: dict[str, Any]) -> Sequence[Node]:
+        if not snapshot.keys() >= {"session_id", "cursor"}:
+            raise ValueError("it is not a snapshot")
+        read = {kind: self._readable(kind, snapshot.get(kind.list_name, ())) for kind in KINDS}
+        self.steps.clear()
+        self.runs.clear()
+        for attached in self.attached.values():
+            attached.clear()
+        waiting = cast("list[RunDocument]", read[RUN])
+        for step in cast("list[StepDocument]", read[STEP]):
+            # How runs and steps interleave it does not say: a run comes before its first step.
+            for run in [run for run in waiting if _began_before(run, step)]:
+                self._put_run(run)
+                waiting.remove(run)
+            self._put_step(step)
+        for run in waiting:
+            self._put_run(run)
+        for kind in ATTACHED_KINDS:
+            for document in read[kind]:
+                self._attach(kind, document)
+        nodes: list[Node] = [*self.steps.values(), *self.runs.values()]
+        return sorted(nodes, key=lambda node: node.ordinal)
+
+    def _readable(self, kind: Kind, documents: Iterable[Any]) -> list[BaseModel]:
+        """Those that can be read."""
+        found = []
+        for document in documents:
+            try:
+                found.append(kind.model.model_validate(document))
+            except ValidationError:
+                self.unread[SNAPSHOT] += 1
+        return found
+
+    def _put_step(self, document: StepDocument) -> StepNode:
+        known = self.steps.get(document.id)
+        if known is None:
+            below = {kind: attached.of(document.id) for kind, attached in self.attached.items()}
+            known = self.steps[document.id] = StepNode(document, self._next_ordinal(), below)
+        else:
+            known.put(document)
+        return known
+
+    def _put_run(self, document: RunDocument) -> RunNode:
+        known = self.runs.get(document.run_id)
+        if known is None:
+            known = self.runs[document.run_id] = RunNode(document, self._next_ordinal())
+        else:
+            known.document = document
+        return known
+
+    def _delta(
+        self, *, id: str, field: str, text: str, replace: bool = False, **_: object
+    ) -> Sequence[Node]:
+        step = self.steps.get(id)
+        if step is None or field not in get_args(TextField):
+            return ()
+        step.append(cast("TextField", field), text, replace=replace)
+        return (step,)
+
+    def _attach(self, kind: Kind, document: BaseModel) -> Sequence[Node]:
+        return self._known(self.attached[kind].put(document))
+
+    def _detach(self, kind: Kind, id_: str) -> Sequence[Node]:
+        return self._known(self.attached[kind].remove(id_))
+
+    def _known(self, step_ids: Iterable[str | None]) -> Sequence[Node]:
+        return tuple(self.steps[step_id] for step_id in step_ids if step_id in self.steps)
+
+    def _remove(self, step_id: str) -> Sequence[Node]:
+        below: dict[str | None, list[str]] = defaultdict(list)
+        for step in self.steps.values():
+            below[step.document.parent_id].append(step.document.id)
+        doomed, removed = [step_id], list[Node]()
+        for doomed_id in doomed:
+            # As the log does it: also below a step that is not there itself.
+            doomed += below.pop(doomed_id, ())
+            if node := self.steps.pop(doomed_id, None):
+                removed.append(node)
+            for attached in self.attached.values():
+                attached.remove_step(doomed_id)
+        return removed
+
+    def _next_ordinal(self) -> int:
+        self._ordinal += 1
+        return self._ordinal
+
+
+def _began_before(run: RunDocument, step: StepDocument) -> bool:
+    if step.id == run.message_id:
+        return False
+    return step.run_id == run.run_id or run.started_at < step.started_at
+
+
+def _laid_out(children: dict[str | None, list[Node]]) -> Sequence[Row]:
+    rows: list[Row] = []
+    # No recursion: nothing bounds the depth of a tree.
+    stack: list[tuple[Row | None, Node, bool]] = [
+        (None, node, at == 0) for at, node in enumerate(reversed(children[None]))
+    ]
+    while stack:
+        parent, node, is_last = stack.pop()
+        below = children.get(node.document.id, []) if isinstance(node, StepNode) else []
+        row = Row(node, parent, is_last, bool(below))
+        rows.append(row)
+        stack += [(row, child, at == 0) for at, child in enumerate(reversed(below))]
+    return rows

@@ -1,0 +1,251 @@
+"""``stepwire tail``: a session, live in the terminal."""
+
+from __future__ import annotations
+
+import io
+import random
+import sys
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from stepwire_cli.client import StreamLost, read_events
+from stepwire_cli.printable import ServerClock, one_line
+from stepwire_cli.tail.drawing import STILL, Drawing
+from stepwire_cli.tail.folded_session import SessionTree
+from stepwire_cli.tail.transcript import Transcript
+from stepwire_core.errors import StoreUnavailable
+from stepwire_core.wire.kinds import SNAPSHOT, TEXT_DELTA
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+FRAMES_PER_S: Final = 12
+SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+INTERRUPTED_EXIT: Final = 130
+
+_BACKOFF_S: Final = (0.5, 5.0)
+_LOST: Final = "the connection is lost"
+
+
+class Display(Protocol):
+    """Where a session is shown, as a context manager that leaves the whole behind."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def apply(self, type_: str, data: str) -> None:
+        """Fold an event into the tree and show what it changed."""
+
+    def trouble(self, what: str | None) -> None:
+        """Say why nothing comes, or that it comes again."""
+
+
+def run_tail(
+    session: str, *, url: str, token: str | None = None, after: str | None, until_idle: bool
+) -> bool:
+    """Show a session until Ctrl-C or, with ``until_idle``, until no run is open any more.
+
+    Goes on by itself after the stream broke, without loss. On a terminal it draws the tree and
+    leaves the whole of it behind; anywhere else it writes lines.
+
+    Returns:
+        False if a run of the session ended in anything but ok; True after Ctrl-C, which is how a
+        person leaves.
+
+    Raises:
+        GatewayRefused: there is no such session, the token does not open it (any more), or the
+            cursor has a wrong form.
+        StoreUnavailable: no gateway answered in the first place.
+        SystemExit: 130 for Ctrl-C before the session was idle.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A mark that the terminal's encoding lacks is no reason to stop.
+        sys.stdout.reconfigure(errors="replace")
+    tree = SessionTree()
+    console = Console(highlight=False, markup=False, emoji=False)
+    display: Display
+    if console.is_terminal and not console.is_dumb_terminal:
+        display = Screen(tree, console, url)
+    else:
+        display = Transcript(tree, _write_line, url)
+    try:
+        with display:
+            _follow(
+                tree, display, session, url=url, token=token, after=after, until_idle=until_idle
+            )
+    except KeyboardInterrupt:
+        if until_idle:
+            sys.exit(INTERRUPTED_EXIT)
+        return True
+    return not tree.failed
+
+
+def _follow(
+    tree: SessionTree,
+    display: Display,
+    session: str,
+    *,
+    url: str,
+    token: str | None,
+    after: str | None,
+    until_idle: bool,
+) -> None:
+    cursor, has_answered = after, False
+    delay_s, longest_s = _BACKOFF_S
+    while True:
+        try:
+            with closing(read_events(session, url=url, token=token, after=cursor)) as events:
+                for event in events:
+                    has_answered = True
+                    if not event.data:
+                        # Not an event, only the delay that a browser should keep.
+                        continue
+                    display.trouble(None)
+                    display.apply(event.event, event.data)
+                    cursor = event.id
+                    delay_s = _BACKOFF_S[0]
+                    if until_idle and tree.idle:
+                        return
+        except StreamLost as lost:
+            said = f"the gateway says {one_line(lost.why)!r}" if lost.why else _LOST
+            display.trouble(f"{said}, trying again")
+        except StoreUnavailable:
+            if not has_answered:
+                raise
+            display.trouble(f"no gateway answers at {url}, trying again")
+        time.sleep(delay_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, hides nothing
+        delay_s = min(delay_s * 2, longest_s)
+
+
+class Screen:
+    """Draws the tree in place, at most :data:`FRAMES_PER_S` times a second, in a thread of its own.
+
+    Events only mark the picture as old, so their number costs nothing. What does not fit the
+    terminal is left out above; the whole is printed on leaving.
+    """
+
+    def __init__(self, tree: SessionTree, console: Console, url: str) -> None:
+        self._tree = tree
+        self._url = url
+        self._console = console
+        self._clock = ServerClock()
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._is_old = True
+        self._trouble: str | None = None
+        self._stopped_s: float | None = None
+        self._failure: Exception | None = None
+        self._width = console.width
+        self._live = self._new_live()
+        self._thread = threading.Thread(target=self._run, name="stepwire-tail", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        self._live.stop()
+        now_s = self._clock.now_s()
+        for line in Drawing(self._tree, self._console, now_s=now_s, url=self._url).lines():
+            self._console.print(line, soft_wrap=True)
+
+    def apply(self, type_: str, data: str) -> None:
+        if self._failure is not None:
+            raise self._failure
+        with self._lock:
+            nodes = self._tree.apply(type_, data)
+            self._is_old = True
+        if type_ == SNAPSHOT:
+            self._clock.caught_up()
+        elif type_ != TEXT_DELTA:
+            for node in nodes:
+                self._clock.observe(node.document.ts)
+
+    def trouble(self, what: str | None) -> None:
+        with self._lock:
+            self._is_old |= what != self._trouble
+            if self._trouble is None or what is None:
+                # Nobody knows how long things take while nothing is heard of them.
+                self._stopped_s = None if what is None else self._clock.now_s()
+            self._trouble = what
+
+    def _run(self) -> None:
+        try:
+            while not self._done.wait(1 / FRAMES_PER_S):
+                self._refresh()
+        except Exception as error:  # noqa: BLE001 - raised again where the events come in
+            self._failure = error
+
+    def _refresh(self) -> None:
+        with self._lock:
+            if not (self._is_old or self._tree.open_runs or self._trouble):
+                return
+            self._is_old = False
+            picture = Group(*self._picture())
+        if self._console.width != self._width:
+            # The terminal has wrapped our lines anew; nobody knows where they are.
+            self._live.stop()
+            self._console.clear()
+            self._width = self._console.width
+            self._live = self._new_live()
+            self._live.start()
+        self._live.update(picture, refresh=True)
+
+    def _picture(self) -> list[Text]:
+        # One line below stays free for the cursor, two are the status.
+        height = max(self._console.height - 3, 1)
+        spinner = SPINNER[int(time.monotonic() * 10) % len(SPINNER)]
+        if self._stopped_s is None:
+            now_s, mark = self._clock.now_s(), spinner
+        else:
+            now_s, mark = self._stopped_s, STILL
+        drawing = Drawing(
+            self._tree, self._console, now_s=now_s, spinner=mark, fold=height, url=self._url
+        )
+        status = self._status(spinner)
+        status.truncate(max(self._console.width - 1, 1), overflow="ellipsis")
+        return [*drawing.latest_lines(height), Text(), status]
+
+    def _status(self, spinner: str) -> Text:
+        if self._trouble:
+            return Text(f"{spinner} {self._trouble}", "yellow")
+        steps = f"{_count(len(self._tree.steps), 'step')} · Ctrl-C leaves"
+        if unread := self._tree.unread.total():
+            steps += f" · {_count(unread, 'event')} left out: of a newer stepwire than this"
+        if open_runs := len(self._tree.open_runs):
+            return Text(f"{spinner} {_count(open_runs, 'run')} open · {steps}", "dim")
+        return Text(f"● live · {steps}", "dim")
+
+    def _new_live(self) -> Live:
+        return Live(
+            console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop"
+        )
+
+
+def _write_line(line: str) -> None:
+    print(line, flush=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

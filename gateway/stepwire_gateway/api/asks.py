@@ -1,0 +1,129 @@
+"""Answers to what handlers ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from stepwire_core.errors import (
+    AskEnded,
+    AskNotFound,
+    IdConflict,
+    InvalidId,
+    MessageTooLarge,
+    RunEnded,
+    RunFenced,
+)
+from stepwire_core.log import answers
+from stepwire_core.values.ids import check_id
+from stepwire_core.wire.documents import AskDocument
+from stepwire_gateway.api.elements import uploads
+from stepwire_gateway.api.idempotency import IdempotencyDep
+from stepwire_gateway.api.operations import may
+from stepwire_gateway.auth.guard import GuardedRoute, needs
+from stepwire_gateway.http.bodies import Body, Id, Object, Text
+from stepwire_gateway.services import ServicesDep, SessionId
+
+if TYPE_CHECKING:
+    from stepwire_gateway.services import Services
+
+router = APIRouter(prefix="/v1/sessions/{session_id}/asks", tags=["asks"], route_class=GuardedRoute)
+
+
+class NewAnswer(Body):
+    """By the kind of the ask: ``content`` (text), ``action``, or ``files``."""
+
+    content: Text | None = Field(default=None, min_length=1)
+    action: Id | None = Field(default=None, description="The id of one of its actions.")
+    files: list[Id] | None = Field(
+        default=None,
+        min_length=1,
+        json_schema_extra={"uniqueItems": True},
+        description="Ids of elements that were uploaded before.",
+    )
+    id: Id | None = Field(
+        default=None,
+        description="Makes the request repeatable; of a text also the id of its message.",
+    )
+    author: Text = "User"
+    metadata: Object = Field(default_factory=dict)
+
+
+@router.post("/{id}", responses=may(409))
+@needs("write", counts="messages")
+async def answer_ask(
+    services: ServicesDep,
+    idempotency: IdempotencyDep,
+    session_id: SessionId,
+    ask_id: Annotated[str, Path(alias="id")],
+    body: NewAnswer,
+) -> AskDocument:
+    """Answer what a handler asks; it goes on with the answer. An ask is answered once."""
+    ask = await _ask(services, session_id, ask_id)
+    answer_id = idempotency.id(body.id)
+    with idempotency.checked(body.id):
+        if ask.status != "open":
+            return await _same_answer(services, ask, body, answer_id)
+        return await _answered(services, ask, body, answer_id)
+
+
+async def _answered(
+    services: Services, ask: AskDocument, body: NewAnswer, answer_id: str
+) -> AskDocument:
+    if len(body.content or "") > services.settings.max_message_chars:
+        raise MessageTooLarge(len(body.content or ""), services.settings.max_message_chars)
+    files = body.files
+    answer = answers.Answer(
+        id=answer_id,
+        content=body.content,
+        action=body.action,
+        files=None
+        if files is None
+        else await uploads(services, ask.session_id, files, for_step=ask.step_id),
+        author=body.author,
+        metadata=body.metadata,
+    )
+    ended = answers.ended(ask, answer)
+    try:
+        appended = await services.log.answer(answers.answer_batch(ask, answer, ended))
+    except AskEnded:
+        # Somebody was quicker; perhaps this same request, whose answer got lost.
+        known = await services.log.ask(ask.session_id, ask.id)
+        return await _same_answer(services, known, body, answer_id)
+    except (RunEnded, RunFenced):
+        raise AskEnded(ask.session_id, ask.id) from None
+    if not appended.stored:
+        # Stored by an earlier call of this request; or the id stands for a message.
+        known = await services.log.ask(ask.session_id, ask.id)
+        if known.answer is None or known.answer.id != answer_id:
+            raise IdConflict("answer", answer_id)
+        return await _same_answer(services, known, body, answer_id)
+    return ended
+
+
+async def _ask(services: Services, session_id: str, ask_id: str) -> AskDocument:
+    try:
+        check_id(ask_id, "ask")
+    except InvalidId:
+        await services.log.require(session_id)
+        raise AskNotFound(session_id, ask_id) from None
+    return await services.log.ask(session_id, ask_id)
+
+
+async def _same_answer(
+    services: Services, ask: AskDocument, body: NewAnswer, answer_id: str
+) -> AskDocument:
+    """The ask that this very answer has ended."""
+    given = ask.answer
+    if given is None or given.id != answer_id:
+        raise AskEnded(ask.session_id, ask.id)
+    content = None
+    if given.message_id is not None:
+        message = await services.log.step(ask.session_id, given.message_id)
+        # One that has been removed since tells nothing.
+        content = body.content if message is None else message["output"]
+    if (content, given.action_id, given.elements) != (body.content, body.action, body.files or []):
+        raise IdConflict("answer", answer_id)
+    return ask

@@ -1,0 +1,189 @@
+"""Runs over HTTP: start one, see how far it is, cancel it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from stepwire_core.errors import InvalidArgument, RunEnded, SessionNotFound
+from stepwire_core.log.event_log import Batch
+from stepwire_core.log.turn_queue import pass_turn
+from stepwire_core.values.ids import attempt_token
+from stepwire_core.wire.documents import EVENT_HANDLERS, PROTOCOL_VERSION, ErrorInfo
+from stepwire_core.wire.run_ends import cancelled_events
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_gateway.api.idempotency import IdempotencyDep
+from stepwire_gateway.api.operations import LOCATION, may
+from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
+from stepwire_gateway.http.bodies import Id, Object, OnBehalf, Text
+from stepwire_gateway.services import RunId, ServicesDep, SessionId
+
+if TYPE_CHECKING:
+    from stepwire_gateway.services import Services
+
+router = APIRouter(prefix="/v1/sessions/{session_id}/runs", tags=["runs"], route_class=GuardedRoute)
+
+ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"description": "It is queued; `Location` says how far it is.", "headers": LOCATION}
+}
+
+
+class NewRun(OnBehalf):
+    task: Text = Field(min_length=1, max_length=128)
+    args: Object = Field(default_factory=dict)
+    id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
+    defer_until: AwareDatetime | None = Field(
+        default=None, description="Not before then (RFC 3339); the past is now."
+    )
+
+
+class AcceptedRun(BaseModel):
+    run_id: str
+
+
+class RunState(BaseModel):
+    """A run as far as the session knows it: the document that its events carry, and before the
+    first of them what it is known to be."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": True})
+
+    run_id: str
+    status: str = Field(
+        default="queued",
+        json_schema_extra={
+            "enum": ["queued", "running", "ok", "error", "cancelled", "interrupted"]
+        },
+        description="`queued`: no attempt has begun. One that failed and has `will_retry` waits "
+        "for the next.",
+    )
+    handler: str | None = Field(default=None, description="null while nobody knows.")
+    attempt: int = Field(default=0, description="Counted from 1.")
+    message_id: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    error: ErrorInfo | None = None
+    will_retry: bool = False
+    parent_run_id: str | None = None
+    ts: str | None = None
+    v: int = PROTOCOL_VERSION
+
+
+def run_path(session_id: str, run_id: str) -> str:
+    """Where a run says how far it is."""
+    return f"/v1/sessions/{session_id}/runs/{run_id}"
+
+
+@router.post("", status_code=202, responses=ACCEPTED | may(409))
+@needs("write", counts="messages")
+async def start_run(
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    session_id: SessionId,
+    response: Response,
+    body: NewRun,
+) -> AcceptedRun:
+    """Run a ``@cl.task`` with ``args`` as keyword arguments."""
+    caller = caller.on_behalf(body, session_id)
+    if body.task in EVENT_HANDLERS:
+        # What they are given says what a person did; nobody is to make that up.
+        raise InvalidArgument(
+            f"task: {body.task!r} is no task, it runs when that happens in a session; name a "
+            "function that has @cl.task"
+        )
+    run_id = idempotency.id(body.id)
+    digest = json.dumps([body.task, body.args], sort_keys=True)
+    await services.queue.require_room(services.settings.queue_max)
+    defer_s = 0.0
+    if body.defer_until is not None:
+        defer_s = await _defer_s(services, session_id, body.defer_until)
+    with idempotency.checked(body.id):
+        await services.log.register_run(session_id, run_id, digest)
+    await services.queue.enqueue(
+        caller.asking(
+            RunRequest(
+                session_id=session_id, run_id=run_id, handler=body.task, arguments=dict(body.args)
+            )
+        ),
+        defer_s=defer_s,
+    )
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
+    return AcceptedRun(run_id=run_id)
+
+
+@router.get("/{run_id}")
+@needs("read", counts="reads")
+async def read_run(services: ServicesDep, session_id: SessionId, run_id: RunId) -> RunState:
+    """How far a run is; ``queued`` while no worker has begun it."""
+    run = await services.log.known_run(session_id, run_id)
+    if run is not None:
+        return RunState.model_validate(run.model_dump())
+    request = await services.queue.request(run_id)
+    if request is None or request.session_id != session_id:
+        # It has left the queue, and the log has nothing of it yet: a worker may begin it just now.
+        return RunState(run_id=run_id)
+    return RunState(
+        run_id=run_id,
+        handler=request.handler,
+        message_id=request.message.id if request.message else None,
+        parent_run_id=request.parent_run_id,
+    )
+
+
+@router.post("/{run_id}/cancel", status_code=202, responses=ACCEPTED)
+@needs("cancel")
+async def cancel_run(
+    services: ServicesDep, session_id: SessionId, run_id: RunId, response: Response
+) -> AcceptedRun:
+    """Stop a run: its handler is cancelled, and its open steps end as ``cancelled``.
+
+    One that still waits for a worker is over at once; one that is over stays as it is. What it has
+    started with ``cl.enqueue`` is cancelled with it.
+    """
+    if await services.log.cancel_run(session_id, run_id):
+        await _drop(services, session_id, run_id)
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
+    return AcceptedRun(run_id=run_id)
+
+
+async def _drop(services: Services, session_id: str, run_id: str) -> None:
+    """End a run that no worker has. Cut off in between, a worker ends it: the wish is kept."""
+    run = await services.log.run(session_id, run_id)
+    if run is not None and not run.will_retry:
+        # A worker has it, or had it and left something open.
+        return
+    request = await services.queue.take(run_id, services.settings.lease_s)
+    if request is None:
+        return
+    with suppress(RunEnded, SessionNotFound):
+        begun = await services.log.begin_run(session_id, run_id, attempt_token())
+        await services.log.append(
+            Batch(
+                session_id,
+                cancelled_events(request, begun.attempt),
+                producer=begun.producer,
+                run_id=run_id,
+                attempt=begun.attempt,
+            )
+        )
+    await services.queue.finish(run_id)
+    await pass_turn(services.log, services.queue, session_id, request.handler, run_id)
+
+
+async def _defer_s(services: Services, session_id: str, until: datetime) -> float:
+    """How long to wait. A run that is due when its session has expired could never begin."""
+    defer_s = (until - datetime.now(UTC)).total_seconds()
+    lives_s = await services.log.lives_s(session_id)
+    if defer_s >= lives_s:
+        end = datetime.now(UTC) + timedelta(seconds=lives_s)
+        raise InvalidArgument(
+            f"defer_until: the session lives until {end.isoformat(timespec='seconds')} if nothing "
+            "happens in it before (STEPWIRE_SESSION_TTL_S), so the run could never begin: give an "
+            "earlier time"
+        )
+    return max(0.0, defer_s)

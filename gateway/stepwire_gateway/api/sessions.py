@@ -1,0 +1,260 @@
+"""Sessions and what is sent to them: the writing half of the HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Self
+
+from fastapi import APIRouter, Header, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stepwire_core.errors import IdConflict, MessageTooLarge
+from stepwire_core.log.event_log import Batch
+from stepwire_core.log.submit import submit
+from stepwire_core.values.ids import derived_id, message_producer
+from stepwire_core.wire.documents import (
+    ON_CHAT_END,
+    ON_CHAT_RESUME,
+    ON_CHAT_START,
+    ON_MESSAGE,
+    Snapshot,
+)
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import attached, message_events, user_message
+from stepwire_gateway.api.elements import uploads
+from stepwire_gateway.api.idempotency import IdempotencyDep
+from stepwire_gateway.api.operations import ETAG, LOCATION, may
+from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
+from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
+from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
+from stepwire_gateway.http.ranges import etag_matches
+from stepwire_gateway.services import ServicesDep, SessionId
+
+if TYPE_CHECKING:
+    from stepwire_core.values.cursor import Cursor
+    from stepwire_core.wire.documents import StepDocument
+    from stepwire_gateway.hub.snapshots import WrittenSnapshot
+    from stepwire_gateway.services import Services
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
+
+
+class NewSession(Body):
+    id: Id | None = Field(default=None, description="Taken once; by default a fresh one.")
+
+
+class CreatedSession(BaseModel):
+    session_id: str
+
+
+class NewMessage(OnBehalf):
+    model_config = ConfigDict(
+        # Without words it has files. As `anyOf` it would be two types to generated clients.
+        json_schema_extra={
+            "if": {"properties": {"content": {"maxLength": 0}}},
+            "then": {"required": ["elements"], "properties": {"elements": {"minItems": 1}}},
+        }
+    )
+
+    content: Text = Field(default="", description="May be empty when there are elements.")
+    id: Id | None = Field(
+        default=None, description="Makes the request repeatable; by default a fresh one."
+    )
+    author: Text = "User"
+    metadata: Object = Field(default_factory=dict)
+    elements: list[Id] = Field(
+        default_factory=list,
+        max_length=100,
+        json_schema_extra={"uniqueItems": True},
+        description="Ids of files that were uploaded before: the handler gets them.",
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.content and not self.elements:
+            raise ValueError("a message has a content, or elements, or both")
+        return self
+
+
+class AcceptedMessage(BaseModel):
+    run_id: str
+    message_id: str
+
+
+class Resumption(Body):
+    id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={
+        200: {"model": CreatedSession, "description": "It was there already."},
+        201: {"headers": LOCATION},
+    },
+)
+@needs("write", session="body", counts="sessions")
+async def create_session(
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    response: Response,
+    body: NewSession | None = None,
+) -> CreatedSession:
+    """Create a session and run ``on_chat_start``; 200 if the ``id`` exists already."""
+    session_id = (body.id if body else None) or caller.new_session_id(idempotency.id())
+    caller.require("write", session_id)
+    run_id = derived_id(session_id, ON_CHAT_START)
+    await services.queue.require_room(services.settings.queue_max)
+    # Repeating all of it is harmless: the run is queued once, and runs once.
+    created = await services.log.create(session_id, run_id, turn=ON_CHAT_START)
+    if not created:
+        response.status_code = 200
+    await services.queue.enqueue(
+        caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_START))
+    )
+    response.headers["Location"] = services.address(f"/v1/sessions/{session_id}")
+    return CreatedSession(session_id=session_id)
+
+
+@router.get(
+    "/{session_id}",
+    response_model=Snapshot,
+    responses={
+        200: {"headers": ETAG},
+        304: {"description": "`If-None-Match` names its state.", "headers": ETAG},
+    },
+)
+@needs("read", counts="reads")
+async def read_session(
+    services: ServicesDep,
+    session_id: SessionId,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The whole state of a session, and the cursor it is true at."""
+    if if_none_match is not None:
+        [top] = await services.log.tops([session_id])
+        if top is not None and etag_matches(if_none_match, f'"{top}"'):
+            return Response(status_code=304, headers=_validators(top))
+    snapshot = await services.hub.snapshots.whole(session_id)
+    headers = _validators(snapshot.cursor) | {"Content-Length": str(snapshot.json_bytes)}
+    return StreamingResponse(_parts(snapshot), headers=headers, media_type="application/json")
+
+
+def _validators(cursor: Cursor) -> dict[str, str]:
+    return {
+        # Weak: another version of the gateway may write the same state in other bytes.
+        "ETag": f'W/"{cursor}"',
+        # Only for who may read it, and asked for again each time.
+        "Cache-Control": "private, no-cache",
+    }
+
+
+async def _parts(snapshot: WrittenSnapshot) -> AsyncIterator[bytes]:
+    for part in snapshot.parts():
+        yield part
+        await asyncio.sleep(0)
+
+
+@router.delete("/{session_id}", status_code=204)
+@needs("admin")
+async def delete_session(services: ServicesDep, caller: CallerDep, session_id: SessionId) -> None:
+    """Delete a session with everything in it, and run ``on_chat_end``.
+
+    Its runs are cancelled, its streams end, and nobody can read it or write to it any more. A
+    request that was cut off can be repeated; once all is done the answer is 404.
+    """
+    deleted = await services.log.delete(session_id)
+    run_id = derived_id(session_id, ON_CHAT_END, deleted.epoch)
+    request = RunRequest(
+        session_id=session_id, run_id=run_id, handler=ON_CHAT_END, user=deleted.user
+    )
+    await services.queue.enqueue(caller.asking(request))
+    await services.dead_letters.forget_session(session_id)
+    if services.objects is not None:
+        await asyncio.to_thread(services.objects.remove_folder, deleted.object_folder)
+    await services.log.forget_deleted(session_id)
+
+
+@router.post("/{session_id}/resume", status_code=202, responses=ACCEPTED | may(409))
+@needs("write", counts="messages")
+async def resume_session(
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    session_id: SessionId,
+    response: Response,
+    body: Resumption | None = None,
+) -> AcceptedRun:
+    """A person comes back to a conversation: run ``on_chat_resume``."""
+    given = body.id if body else None
+    run_id = idempotency.id(given)
+    await services.queue.require_room(services.settings.queue_max)
+    with idempotency.checked(given):
+        await services.log.register_run(session_id, run_id, ON_CHAT_RESUME, turn=ON_CHAT_RESUME)
+    await services.queue.enqueue(
+        caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME))
+    )
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
+    return AcceptedRun(run_id=run_id)
+
+
+@router.post("/{session_id}/messages", status_code=202, responses=ACCEPTED | may(409))
+@needs("write", counts="messages")
+async def post_message(
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    session_id: SessionId,
+    response: Response,
+    body: NewMessage,
+) -> AcceptedMessage:
+    """Put a person's message into the log, for all to see, and run ``on_message``."""
+    caller = caller.on_behalf(body, session_id)
+    if len(body.content) > services.settings.max_message_chars:
+        raise MessageTooLarge(len(body.content), services.settings.max_message_chars)
+    await services.queue.require_room(services.settings.queue_max)
+    message_id = idempotency.id(body.id)
+    run_id = derived_id(session_id, ON_MESSAGE, message_id)
+    elements = attached(
+        await uploads(services, session_id, body.elements, for_step=message_id), message_id, run_id
+    )
+    message = user_message(
+        session_id,
+        message_id,
+        body.content,
+        run_id=run_id,
+        author=body.author,
+        metadata=body.metadata,
+        element_ids=body.elements,
+    )
+    events = message_events(message, elements)
+    batch = Batch(
+        session_id, events, producer=message_producer(message_id), run_id=run_id, turn=ON_MESSAGE
+    )
+    request = caller.asking(
+        RunRequest(
+            session_id=session_id,
+            run_id=run_id,
+            handler=ON_MESSAGE,
+            message=message,
+            elements=elements,
+        )
+    )
+    with idempotency.checked(body.id):
+        appended = await submit(services.log, services.queue, batch, request)
+        if not appended.stored:
+            await _same_message(services, session_id, message)
+            # The first request may have ended before it had queued the run.
+            await services.queue.enqueue(request)
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
+    return AcceptedMessage(run_id=run_id, message_id=message_id)
+
+
+async def _same_message(services: Services, session_id: str, message: StepDocument) -> None:
+    known = await services.log.step(session_id, message.id)
+    sent = message.model_dump(include={"name", "output", "metadata", "elements"})
+    if known is not None and any(known[name] != value for name, value in sent.items()):
+        raise IdConflict("message", message.id)

@@ -1,0 +1,1 @@
+"""Which caller sends a request, and what it may do."""

@@ -1,0 +1,189 @@
+"""Who calls, which sessions he may reach, and what he may do there."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stepwire_core.errors import Forbidden, InvalidId
+from stepwire_core.values.ids import check_id
+from stepwire_core.wire.run_request import Priority, RunRequest
+from stepwire_gateway.http.bodies import OnBehalf
+
+Right = Literal["read", "write", "cancel", "admin"]
+
+ADMIN: Final = "admin"
+"""All the others, and what no other is enough for."""
+
+_SUBJECT: Final = "{sub}"
+_ID_PART: Final = re.compile(r"[A-Za-z0-9._:@~-]*\Z")
+
+_CLAIM: Final = r"^(([A-Za-z0-9._:@~-]|\{sub\})*([A-Za-z0-9._:@~-]\*)?|\*)$"
+
+SessionClaim = Annotated[str, Field(min_length=1, max_length=256, pattern=_CLAIM)]
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One session, or, with ``is_prefix``, all whose ids begin like this."""
+
+    text: str
+    is_prefix: bool
+
+    def matches(self, session_id: str) -> bool:
+        return session_id.startswith(self.text) if self.is_prefix else session_id == self.text
+
+    @classmethod
+    def of(cls, claim: str, subject: str) -> Self:
+        """Read a claim: an id, or the beginning of one and ``*``, with ``{sub}`` in it or not.
+
+        What the subject is put into is taken apart before, so nothing in a subject is a wildcard.
+        And what follows ``{sub}`` must tell where the subject ends: else ``{sub}:*`` of the subject
+        ``a`` would open what the same claim opens for the subject ``a:b``.
+
+        Raises:
+            ValueError: it has another form, or does not fit the subject.
+        """
+        is_prefix = claim.endswith("*")
+        before, *after = claim.removesuffix("*").split(_SUBJECT)
+        if not all(_ID_PART.match(part) for part in (before, *after)):
+            raise ValueError(
+                "a session is an id, or the beginning of one and '*'; '{sub}' stands for the "
+                "subject, and nothing else has a meaning"
+            )
+        if after:
+            if not _ID_PART.match(subject):
+                raise ValueError(
+                    "'{sub}' cannot be used: the subject has characters that no session id can have"
+                )
+            if is_prefix and (not after[0] or after[0][0] in subject):
+                raise ValueError(
+                    "between '{sub}' and '*' there must be a character that is not in the subject"
+                )
+        return cls(subject.join([before, *after]), is_prefix)
+
+
+class Grant(BaseModel):
+    """What a token says: who somebody is, which sessions that opens, and what may be done there."""
+
+    model_config = ConfigDict(strict=True)
+
+    sub: str = Field(min_length=1, max_length=256, description="Who the token is for.")
+    sessions: list[SessionClaim] = Field(
+        max_length=256,
+        description="Ids, or beginnings of ids and `*`; `{sub}` stands for the subject.",
+    )
+    rights: list[Right] = Field(max_length=16, description="What may be done in these sessions.")
+    priority: Priority = Field(default=0, description="Of the runs that are asked for with it.")
+
+    @model_validator(mode="after")
+    def _patterns_fit(self) -> Self:
+        self.patterns()
+        return self
+
+    def patterns(self) -> tuple[Pattern, ...]:
+        return tuple(Pattern.of(claim, self.sub) for claim in self.sessions)
+
+
+class Claims(Grant):
+    """What is read of a token."""
+
+    exp: float
+
+
+def complaint(error: ValidationError) -> str:
+    """What is wrong with a claim, without what it says."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "claims"
+    return f"{where}: {first['msg']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sends a request, as far as he has shown it."""
+
+    subject: str | None
+    """Of his token; None for a backend, and for everybody while there is no authentication."""
+    patterns: tuple[Pattern, ...]
+    rights: frozenset[str]
+    expires_at: float | None = None
+    """In seconds since 1970; from then on he is nobody."""
+    is_backend: bool = False
+    """Has shown an API key."""
+    priority: int = 0
+    """Of the runs that he asks for."""
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires_at is not None and time.time() >= self.expires_at
+
+    @property
+    def reaches_all(self) -> bool:
+        return any(pattern.is_prefix and not pattern.text for pattern in self.patterns)
+
+    def require_right(self, right: Right) -> None:
+        """Whether he has it in the session is not asked.
+
+        Raises:
+            Forbidden: he has not that right anywhere.
+        """
+        if right not in self.rights and ADMIN not in self.rights:
+            raise Forbidden(f"this token has not the right {right!r}")
+
+    def require(self, right: Right, session_id: str) -> None:
+        """Nothing is looked up: the answer is the same whether or not there is such a session.
+
+        Raises:
+            Forbidden: he has not that right there.
+        """
+        self.require_right(right)
+        if not any(pattern.matches(session_id) for pattern in self.patterns):
+            raise Forbidden("this token does not open that session")
+
+    def on_behalf(self, of: OnBehalf, session_id: str) -> Caller:
+        """The same caller, asking for somebody else's run.
+
+        Raises:
+            Forbidden: he may not say whose, or how soon.
+        """
+        if of.subject is None and of.priority is None:
+            return self
+        if ADMIN not in self.rights:
+            raise Forbidden("'subject' and 'priority' are for callers with the right 'admin'")
+        self.require(ADMIN, session_id)
+        return replace(
+            self,
+            subject=self.subject if of.subject is None else of.subject,
+            priority=self.priority if of.priority is None else of.priority,
+        )
+
+    def asking(self, request: RunRequest) -> RunRequest:
+        """What he asks for, with his place in the queue."""
+        return request.model_copy(update={"subject": self.subject, "priority": self.priority})
+
+    def new_session_id(self, name: str) -> str:
+        """The id of a session that the caller can reach: ``name`` after the beginning of a pattern.
+
+        Raises:
+            Forbidden: all his sessions have names, so he must say which he means.
+        """
+        for pattern in self.patterns:
+            if pattern.is_prefix:
+                try:
+                    return check_id(pattern.text + name, "session")
+                except InvalidId:
+                    continue
+        raise Forbidden("this token opens sessions of given ids alone: say which as 'id'")
+
+
+_EVERYWHERE: Final = (Pattern("", is_prefix=True),)
+
+ANYBODY: Final = Caller(None, _EVERYWHERE, frozenset({ADMIN}))
+"""The caller of a gateway without authentication."""
+
+BACKEND: Final = Caller(None, _EVERYWHERE, frozenset({ADMIN}), is_backend=True)
+"""The caller with an API key."""

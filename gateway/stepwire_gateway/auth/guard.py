@@ -1,0 +1,212 @@
+"""What each route asks of its caller, and the one place where that is looked at.
+
+Every route says it in one line above its function. One that says nothing is not served: the
+application does not start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+
+from stepwire_core.errors import (
+    Forbidden,
+    KeysUnavailable,
+    LimitExceeded,
+    StoreRefused,
+    StoreUnavailable,
+)
+from stepwire_gateway.auth.caller import Caller, Right
+from stepwire_gateway.auth.limits import Counted, Limits, exits
+from stepwire_gateway.http.bodies import require_unpacked
+from stepwire_gateway.http.problems import try_again_response
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from stepwire_gateway.auth.authentication import Auth
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_MARK: Final = "__stepwire_need__"
+_IN_DOCUMENT: Final = "x-right"
+
+_LATER: Final = (KeysUnavailable, LimitExceeded, StoreRefused, StoreUnavailable)
+"""After these a stream may be asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a route asks of its caller."""
+
+    right: Right | Literal["api_key"] | None
+    """None: nothing."""
+    session: Literal["path", "body", "all"] = "path"
+    """In which session: the one of the path; one that the function itself looks up and checks with
+    :meth:`Caller.require`; or in all."""
+    link: bool = False
+    """A browser opens the address by itself (EventSource, img): the token may be in the query."""
+    stream: bool = False
+    """An EventSource opens it, which gives up for good on an error."""
+    counts: Counted | None = None
+    """What a call of it is one more of."""
+
+
+def needs(
+    right: Right,
+    *,
+    session: Literal["path", "body", "all"] = "path",
+    link: bool = False,
+    stream: bool = False,
+    counts: Counted | None = None,
+) -> Callable[[Function], Function]:
+    """The caller must have this right, in the session that the path names unless said otherwise."""
+    return _marked(Need(right, session, link or stream, stream, counts))
+
+
+def needs_api_key(endpoint: Function) -> Function:
+    """Only for the user's own backends."""
+    return _marked(Need("api_key", "all"))(endpoint)
+
+
+def needs_nothing(endpoint: Function) -> Function:
+    """For everybody."""
+    return _marked(Need(None, "all"))(endpoint)
+
+
+def _marked(need: Need) -> Callable[[Function], Function]:
+    def mark(endpoint: Function) -> Function:
+        setattr(endpoint, _MARK, need)
+        return endpoint
+
+    return mark
+
+
+class GuardedRoute(APIRoute):
+    """A route that asks its caller for what it needs, before anything of the body is read."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        need = getattr(endpoint, _MARK, None)
+        if not isinstance(need, Need):
+            raise TypeError(
+                f"{path} does not say what its caller needs: put @needs(...) or @needs_nothing "
+                "above its function"
+            )
+        if need.session == "path" and "{session_id}" not in path:
+            raise TypeError(
+                f"{path} names no session: say @needs(..., session='body') and check it in the "
+                "function with caller.require, or session='all'"
+            )
+        self.need = need
+        if need.right is not None:
+            options["openapi_extra"] = (options.get("openapi_extra") or {}) | {
+                _IN_DOCUMENT: need.right
+            }
+        if options.get("operation_id") is None:
+            options["operation_id"] = _camel_case(endpoint.__name__)
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
+
+        async def guarded(request: Request) -> Response:
+            if self.need.right is not None:
+                try:
+                    request.state.caller = await _let_in(request, self.need)
+                except _LATER as error:
+                    if self.need.stream:
+                        return try_again_response(error)
+                    raise
+            if takes_body:
+                require_unpacked(request)
+            response = await answer(request)
+            # Whoever may read it may; a cache on the way does not know who that is.
+            response.headers.setdefault("Cache-Control", "no-store")
+            return response
+
+        return guarded
+
+
+def _camel_case(name: str) -> str:
+    """``read_session`` as ``readSession``, which generated clients make of it what their language
+    likes."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+async def _let_in(request: Request, need: Need) -> Caller:
+    """The caller, who has what the route needs.
+
+    Raises:
+        Unauthenticated, Forbidden, KeysUnavailable: he has not, or nobody knows.
+        LimitExceeded: he does too much.
+        StoreUnavailable: Redis, which counts how much that is, does not answer.
+    """
+    auth: Auth = request.app.state.services.auth
+    limits: Limits = request.app.state.services.limits
+    caller = await auth.caller(request, link=need.link)
+    if need.right is None or need.right == "api_key":
+        if not (caller.is_backend or auth.is_open):
+            raise Forbidden("this is for backends, which have an API key (STEPWIRE_API_KEYS)")
+    elif need.session == "path":
+        caller.require(need.right, request.path_params["session_id"])
+    else:
+        caller.require_right(need.right)
+        if need.session == "all" and not caller.reaches_all:
+            raise Forbidden("this needs a token for all sessions")
+    if need.counts is not None:
+        await limits.count(need.counts, caller, request)
+    if need.stream:
+        exits(request).enter_context(limits.stream(caller, request))
+    return caller
+
+
+def include(app: FastAPI, *routers: APIRouter) -> None:
+    """Serve these routers.
+
+    Raises:
+        TypeError: a route of theirs is not guarded.
+    """
+    for router in routers:
+        for route in router.routes:
+            if not isinstance(route, GuardedRoute):
+                raise TypeError(
+                    f"{route} is not guarded: make its router with route_class=GuardedRoute"
+                )
+        for served in (router, _heads(router)):
+            app.include_router(served)
+            app.state.routes = [*getattr(app.state, "routes", ()), *served.routes]
+
+
+def _heads(router: APIRouter) -> APIRouter:
+    """HEAD wherever there is GET (RFC 9110, section 9.1), with the same function.
+
+    The server leaves out the body. The OpenAPI document does not repeat them.
+    """
+    heads = APIRouter(route_class=GuardedRoute)
+    for route in router.routes:
+        if isinstance(route, GuardedRoute) and "GET" in (route.methods or ()):
+            heads.add_api_route(
+                route.path,
+                route.endpoint,
+                methods=["HEAD"],
+                response_model=route.response_model,
+                response_class=route.response_class,
+                status_code=route.status_code,
+                include_in_schema=False,
+            )
+    return heads
+
+
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]

@@ -1,0 +1,151 @@
+"""The public keys of the server that makes the tokens: kept, and fetched anew when they change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from stepwire_core.errors import KeysUnavailable, Unauthenticated
+from stepwire_gateway.auth.key_set import TIMEOUT_S, KeySet, fetch_key_set
+
+if TYPE_CHECKING:
+    from jwt import PyJWK
+
+logger = logging.getLogger("stepwire.auth")
+
+KEEP_S: Final = 300.0
+"""Keys of this age are fetched again, beside the requests, which use the old ones meanwhile."""
+
+_MAX_DOUBTFUL: Final = 1_000
+"""Tokens of which it is remembered since when their key is looked for."""
+
+
+class RemoteKeys:
+    """Keys that are fetched when they are first needed, and then kept.
+
+    A key that is not among them makes them be fetched again, but not more often than every
+    ``refetch_s``: anybody can make up a token with an unknown key. A token is refused only when
+    the keys were fetched after it first came and its key is not among them. Until this is known it
+    is answered :class:`KeysUnavailable`, and the fetch that will tell is planned.
+
+    While the server is away the last keys that it gave hold. A request waits at most
+    ``TIMEOUT_S`` for it.
+    """
+
+    def __init__(self, url: str, refetch_s: float) -> None:
+        self._url = url
+        self._refetch_s = refetch_s
+        self._set = KeySet()
+        self._as_of = float("-inf")
+        """When the fetch that brought the set began: the set has what was published by then."""
+        self._begun_at = float("-inf")
+        self._is_away = False
+        self._fetching: asyncio.Task[None] | None = None
+        self._planned: asyncio.TimerHandle | None = None
+        self._doubtful: OrderedDict[int, float] = OrderedDict()
+
+    async def key(
+        self, token: str, key_id: str | None, algorithm: str, *, has_failed: bool = False
+    ) -> PyJWK:
+        """The key of that id; without an id, the only one for that algorithm.
+
+        ``has_failed``: the key that was found did not sign the token; has the server a newer one?
+
+        Raises:
+            Unauthenticated: the server has no such key.
+            KeysUnavailable: this is not known yet, or the server does not answer.
+        """
+        now = time.monotonic()
+        if now - self._as_of > KEEP_S:
+            self._begin()
+        found = None if has_failed else self._set.find(key_id, algorithm)
+        if found is not None:
+            return found
+        if key_id in self._set.ids and not has_failed:
+            raise Unauthenticated("the token's key is of another kind than its signature")
+        came_at = self._first_came(token, now)
+        while self._as_of < came_at:
+            await self._fetch()
+            found = self._set.find(key_id, algorithm)
+            if found is not None and not has_failed:
+                return found
+        self._doubtful.pop(hash(token), None)
+        found = self._set.find(key_id, algorithm)
+        if found is None:
+            raise Unauthenticated("the token is signed with a key that is not known here")
+        return found
+
+    async def aclose(self) -> None:
+        if self._planned is not None:
+            self._planned.cancel()
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+
+    def _first_came(self, token: str, now: float) -> float:
+        """When it was first looked for; a flood of made-up tokens makes that later at most."""
+        # Not the token itself, which may be long and is secret.
+        came_at = self._doubtful.setdefault(hash(token), now)
+        if len(self._doubtful) > _MAX_DOUBTFUL:
+            self._doubtful.popitem(last=False)
+        return came_at
+
+    async def _fetch(self) -> None:
+        """Wait for the fetch that is under way, or that may begin now.
+
+        Raises:
+            KeysUnavailable: it is too early, or the server does not answer.
+        """
+        fetching = self._begin()
+        if fetching is None:
+            self._plan()
+            raise KeysUnavailable(is_away=self._is_away)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                # The others that wait for it still need it if this request is cancelled.
+                await asyncio.shield(fetching)
+        except TimeoutError:
+            raise KeysUnavailable(is_away=True) from None
+        if self._is_away:
+            raise KeysUnavailable(is_away=True)
+
+    def _begin(self) -> asyncio.Task[None] | None:
+        """The fetch that is under way or may begin now."""
+        if self._fetching is not None and not self._fetching.done():
+            return self._fetching
+        if self._too_early_s() > 0:
+            return None
+        return self._start()
+
+    def _start(self) -> asyncio.Task[None]:
+        self._begun_at = time.monotonic()
+        self._fetching = asyncio.create_task(self._replace(self._begun_at), name="stepwire-jwks")
+        return self._fetching
+
+    def _too_early_s(self) -> float:
+        return self._begun_at + self._refetch_s - time.monotonic()
+
+    def _plan(self) -> None:
+        """Fetch as soon as that is allowed, whether or not a request comes then."""
+        if self._planned is None:
+            loop = asyncio.get_running_loop()
+            self._planned = loop.call_later(self._too_early_s(), self._start_as_planned)
+
+    def _start_as_planned(self) -> None:
+        self._planned = None
+        # A timer may be early by a hair: it does not look at the clock again.
+        if self._fetching is None or self._fetching.done():
+            self._start()
+
+    async def _replace(self, begun_at: float) -> None:
+        try:
+            self._set = await asyncio.to_thread(fetch_key_set, self._url)
+        except Exception as error:  # noqa: BLE001 - whatever another server sends is not our fault
+            self._is_away = True
+            logger.warning("no public keys to check tokens with", extra={"error": str(error)})
+            return
+        self._is_away = False
+        self._as_of = begun_at

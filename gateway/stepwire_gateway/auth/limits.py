@@ -1,0 +1,173 @@
+"""What one caller, one address and this process may have at a time, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Final, Literal
+
+from stepwire_core.errors import LimitExceeded
+from stepwire_gateway.http.exchange import CROWDED
+from stepwire_gateway.http.problems import problem_response, try_again_response
+from stepwire_gateway.prefix import route_path
+
+if TYPE_CHECKING:
+    from fastapi import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from stepwire_core.redis.rates import Rates
+    from stepwire_core.settings import Settings
+    from stepwire_gateway.auth.caller import Caller
+
+Counted = Literal["messages", "sessions", "reads"]
+
+_RATES: Final[dict[Counted, tuple[str, int]]] = {
+    "messages": ("max_messages_per_minute", 60),
+    "sessions": ("max_sessions_per_hour", 3600),
+    "reads": ("max_reads_per_minute", 60),
+}
+"""The setting that has the limit, and the seconds of its window."""
+
+STREAM_RETRY_S: Final = 5
+_EXITS: Final = "stepwire.exits"
+_PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class Limits:
+    """Refuses what is too much.
+
+    Streams are counted in this process: for each subject of a token, for each address, and all.
+    Messages, new sessions and reads (snapshots, and streams that are opened) are counted in Redis,
+    so for all gateways together: for each subject, or, without authentication, for each address.
+    What a backend does with its API key counts towards the process alone, since it acts for many;
+    so does what comes from this machine itself without authentication.
+
+    Somebody's address is the one that the server gives: behind a proxy which it trusts
+    (``FORWARDED_ALLOW_IPS``) the one that the proxy names, else the proxy's own.
+    """
+
+    def __init__(self, rates: Rates, settings: Settings) -> None:
+        self._rates = rates
+        self._settings = settings
+        self._streams: Counter[str] = Counter()
+
+    async def count(self, what: Counted, caller: Caller, request: Request) -> None:
+        """Count one more.
+
+        Raises:
+            LimitExceeded: it is too much; it has been counted.
+            StoreUnavailable: Redis does not answer.
+        """
+        who = self._who(caller, request)
+        if who is None:
+            return
+        setting, window_s = _RATES[what]
+        limit: int = getattr(self._settings, setting)
+        count, left_s = await self._rates.count(what, who, window_s)
+        if count > limit:
+            name = f"STEPWIRE_{setting.upper()}"
+            raise LimitExceeded(f"more than {limit} {what} in {window_s} s", name, left_s)
+
+    @contextmanager
+    def stream(self, caller: Caller, request: Request) -> Iterator[None]:
+        """A stream that is open for as long as the block runs.
+
+        Raises:
+            LimitExceeded: there are too many.
+        """
+        settings = self._settings
+        held: dict[str, tuple[int, str]] = {
+            "": (settings.max_streams, "STEPWIRE_MAX_STREAMS"),
+        }
+        if caller.subject is not None:
+            limit = settings.max_streams_per_subject
+            held[f"s:{caller.subject}"] = limit, "STEPWIRE_MAX_STREAMS_PER_SUBJECT"
+        if not caller.is_backend and (address := _address(request)) is not None:
+            limit = settings.max_streams_per_address
+            held[f"a:{address}"] = limit, "STEPWIRE_MAX_STREAMS_PER_ADDRESS"
+        for key, (limit, name) in held.items():
+            if self._streams[key] >= limit:
+                raise LimitExceeded(f"more than {limit} streams at a time", name, STREAM_RETRY_S)
+        self._streams.update(held.keys())
+        try:
+            yield
+        finally:
+            self._streams.subtract(held.keys())
+            for key in held:
+                if self._streams[key] <= 0:
+                    del self._streams[key]
+
+    def _who(self, caller: Caller, request: Request) -> str | None:
+        if caller.is_backend:
+            return None
+        if caller.subject is not None:
+            return f"s:{caller.subject}"
+        address = _address(request)
+        return None if address is None else f"a:{address}"
+
+
+def _address(request: Request) -> str | None:
+    """Where it comes from, unless that is this machine (or a socket that has no address).
+
+    Of an IPv6 address the network counts: whoever has one has all 2**64 addresses in it (RFC 6177).
+    """
+    host = "" if request.client is None else request.client.host
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host or None
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return None
+    if isinstance(address, IPv6Address):
+        return str(ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
+class Exits:
+    """Ends what a request holds when its response is over, however that came."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with ExitStack() as stack:
+            scope[_EXITS] = stack
+            await self._app(scope, receive, send)
+
+
+class Room:
+    """Answers 503 to a request on a connection that is one too many.
+
+    Probes and metrics pass: an orchestrator would end a full gateway, and all of its streams. An
+    EventSource is told to come again, since it gives up for good on 503.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if CROWDED not in scope.get("extensions", ()) or _is_probe(scope):
+            await self._app(scope, receive, send)
+            return
+        accepted = dict(scope["headers"]).get(b"accept", b"")
+        name = "STEPWIRE_MAX_CONNECTIONS"
+        what = f"this gateway has all the connections that it may have ({name})"
+        if b"text/event-stream" in accepted:
+            response = try_again_response(LimitExceeded(what, name, STREAM_RETRY_S))
+        else:
+            response = problem_response(503, "too_many_connections", what, setting=name)
+        await response(scope, receive, send)
+
+
+def _is_probe(scope: Scope) -> bool:
+    return route_path(scope) in _PROBES
+
+
+def exits(request: Request) -> ExitStack:
+    """What is entered here ends with the response."""
+    stack: ExitStack = request.scope[_EXITS]
+    return stack

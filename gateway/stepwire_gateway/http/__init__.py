@@ -1,0 +1,1 @@
+"""HTTP beyond the framework: connections, bodies, ranges, problem details."""

@@ -1,0 +1,70 @@
+"""What request bodies have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from stepwire_core.errors import UnsupportedMediaType
+from stepwire_core.values.ids import ID_PATTERN
+from stepwire_core.values.json_values import flaw
+from stepwire_core.wire.run_request import Priority
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+T = TypeVar("T")
+
+
+def _without_flaw(value: T) -> T:
+    if (found := flaw(value)) is not None:
+        raise ValueError(found)
+    return value
+
+
+Text = Annotated[str, AfterValidator(_without_flaw)]
+"""Text that UTF-8 can carry; JSON can write halves of surrogate pairs, which it cannot."""
+
+Object = Annotated[dict[str, JsonValue], AfterValidator(_without_flaw)]
+"""An object that every JSON parser reads again."""
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+
+
+class Body(BaseModel):
+    """A body of which every field is known."""
+
+    # A misspelt field that is silently dropped costs somebody an afternoon.
+    model_config = ConfigDict(extra="forbid")
+
+
+def require_unpacked(request: Request) -> None:
+    """Bodies are taken as they are: what a limit counts, and what is stored, is what was sent.
+
+    Raises:
+        UnsupportedMediaType: it is in a content coding (RFC 9110, 8.4 and 15.5.16).
+    """
+    codings = ",".join(request.headers.getlist("content-encoding"))
+    if codings.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"the body is packed (Content-Encoding: {codings}), and no coding is taken: send it "
+            "unpacked; or send a file that is to stay packed without Content-Encoding, and with "
+            "the type of its archive, as application/gzip",
+            accept_encoding="identity",
+        )
+
+
+class OnBehalf(Body):
+    """What a backend may say of a run that it asks for; its own token or key says the rest."""
+
+    subject: Text | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Whose run it is; takes the right `admin`. By default the token's subject.",
+    )
+    priority: Priority | None = Field(
+        default=None,
+        description="From 0 to 9; takes the right `admin`. By default the token's.",
+    )

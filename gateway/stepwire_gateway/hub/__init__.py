@@ -1,0 +1,1 @@
+"""From the log to every reader of this process."""

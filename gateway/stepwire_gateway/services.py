@@ -1,0 +1,87 @@
+"""What the routes work with: one set per process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from stepwire_core.errors import InvalidId, RunNotFound, SessionNotFound
+from stepwire_core.log.event_log import EventLog, open_log
+from stepwire_core.process.supervision import Fail
+from stepwire_core.queue.dead_letters import DeadLetters
+from stepwire_core.queue.run_queue import RunQueue, open_queue
+from stepwire_core.redis.rates import Rates
+from stepwire_core.settings import Settings
+from stepwire_core.storage.object_store import Objects
+from stepwire_core.storage.redis_store import Files
+from stepwire_core.values.ids import check_id
+from stepwire_gateway.auth.authentication import Auth
+from stepwire_gateway.auth.limits import Limits
+from stepwire_gateway.hub.hub import Hub
+from stepwire_gateway.prefix import Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The log, the queue, the hub of this process, and who may call it."""
+
+    settings: Settings
+    log: EventLog
+    queue: RunQueue
+    dead_letters: DeadLetters
+    hub: Hub
+    files: Files
+    objects: Objects | None
+    auth: Auth
+    limits: Limits
+
+    def address(self, path: str) -> str:
+        """A path of ours as clients ask for it, wherever this gateway stands."""
+        return self.hub.prefix.address(path)
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, objects: Objects | None, prefix: Prefix, fail: Fail
+) -> AsyncIterator[Services]:
+    """Connected for as long as the block runs; starts without Redis, too. ``fail`` is called when
+    this process cannot go on."""
+    async with open_log(settings) as log, open_queue(settings) as queue:
+        hub, auth, files = Hub(log, settings, prefix), Auth(settings), Files(log.redis, settings)
+        limits, letters = Limits(Rates(log.redis), settings), DeadLetters(queue.redis, settings)
+        async with hub.running(fail), auth.running():
+            yield Services(settings, log, queue, letters, hub, files, objects, auth, limits)
+
+
+# Coroutines, though nothing is awaited: FastAPI sends plain functions through a thread pool.
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+async def _session_id(session_id: Annotated[str, Path()]) -> str:
+    try:
+        return check_id(session_id, "session")
+    except InvalidId:
+        # No session can have such an id.
+        raise SessionNotFound(session_id) from None
+
+
+async def _run_id(
+    session_id: Annotated[str, Depends(_session_id)], run_id: Annotated[str, Path()]
+) -> str:
+    try:
+        return check_id(run_id, "run")
+    except InvalidId:
+        raise RunNotFound(session_id, run_id) from None
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+SessionId = Annotated[str, Depends(_session_id)]
+RunId = Annotated[str, Depends(_run_id)]

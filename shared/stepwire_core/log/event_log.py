@@ -1,0 +1,323 @@
+"""The event log: one short stream and one folded state per session, kept by Lua scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast
+
+from redis.asyncio import Redis
+
+from stepwire_core.errors import (
+    ProtocolViolation,
+    RunEnded,
+    RunNotFound,
+    RunWaits,
+    SessionNotFound,
+    StepwireError,
+)
+from stepwire_core.log.entries import events_of_message
+from stepwire_core.log.reader import READ_BYTES, LogReader, LogTail, document_of
+from stepwire_core.log.script_calls import (
+    ITS_PARTS,
+    ITSELF,
+    Appended,
+    Batch,
+    Registration,
+    Unfinished,
+    cancel_args,
+    check_kept,
+    keep_args,
+)
+from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
+from stepwire_core.redis.connections import connect, translated
+from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
+from stepwire_core.redis.scripts import script_args
+from stepwire_core.settings import Settings
+from stepwire_core.values.ids import run_producer
+from stepwire_core.wire.unreadable import UNREADABLE
+
+__all__ = [
+    "APPEND",
+    "CANCEL",
+    "ITSELF",
+    "ITS_PARTS",
+    "KEEP",
+    "READ_BYTES",
+    "REGISTER",
+    "Appended",
+    "Batch",
+    "Begun",
+    "Deleted",
+    "EventLog",
+    "LogTail",
+    "Registration",
+    "Unfinished",
+    "cancel_args",
+    "check_kept",
+    "document_of",
+    "events_of_message",
+    "keep_args",
+    "open_log",
+]
+
+ENDING_TTL_MS: Final = 24 * 3600 * 1000
+"""How long a deletion that was cut off can be taken up again."""
+
+
+class AppendScript(Protocol):
+    """Takes what ``append.lua`` takes, and returns what it returns."""
+
+    async def __call__(
+        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
+    ) -> list[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt, counted from 1, with the user session that it begins with."""
+
+    attempt: int
+    producer: str
+    """The name of its producer: no other one may write for the run."""
+    user: dict[str, Any]
+    cancelled: bool
+    """Whether its cancellation was requested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What is left of a session that was deleted: for ``on_chat_end``."""
+
+    epoch: str
+    user: dict[str, Any]
+    object_folder: str
+    """Where in object storage the bytes of its elements are."""
+
+
+class EventLog(LogReader):
+    """Reads and appends, for one asyncio event loop.
+
+    Every method raises :class:`StoreUnavailable` when Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        super().__init__(redis, Channels.of(settings.redis_url))
+        self._settings = settings
+
+    @property
+    def is_beside_queue(self) -> bool:
+        """Whether the log and the queue are on one server."""
+        return self._settings.effective_queue_url == self._settings.redis_url
+
+    async def append(self, batch: Batch, script: AppendScript = APPEND) -> Appended:
+        """Store a batch, fold it into the state, tell the subscribers: atomically.
+
+        Raises:
+            SessionNotFound: and the batch does not create it.
+            RunEnded, RunFenced: the run takes no events of this attempt any more.
+            AskEnded: the ask that the batch answers is not open any more.
+            IdConflict: a step that must be new is there already.
+            SessionFull: the session takes nothing new.
+        """
+        keys, args = SessionKeys.of(batch.session_id), batch.script_args(self._settings)
+        result: Appended | Unfinished | StepwireError = Unfinished()
+        while isinstance(result, Unfinished):
+            async with translated():
+                result = batch.result(await script(self._redis, keys, *args))
+        if isinstance(result, StepwireError):
+            raise result
+        return result
+
+    async def create(self, session_id: str, first_run_id: str, turn: str = "") -> bool:
+        """Make a session that knows one run; False if it was there."""
+        batch = Batch(session_id, (), run_id=first_run_id, create=True, turn=turn)
+        return (await self.append(batch)).created
+
+    async def register_run(
+        self, session_id: str, run_id: str, work: str, *, turn: str = ""
+    ) -> None:
+        """Make a run known; the same again changes nothing. ``turn`` as in :class:`Batch`.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            SessionFull: a new run could show nothing.
+            IdConflict: the id stands for other ``work``.
+        """
+        registration = Registration(session_id, run_id, work, turn=turn)
+        async with translated():
+            args = registration.script_args(self._settings)
+            reply = await REGISTER(self._redis, SessionKeys.of(session_id), *args)
+            registration.check(reply)
+
+    async def cancel_children(self, session_id: str, run_id: str) -> None:
+        """Ask for all that a run has started to be cancelled."""
+        await self._cancel(session_id, run_id, children_only=True)
+
+    async def cancel_run(self, session_id: str, run_id: str) -> bool:
+        """Ask for a run to be cancelled, with all that it has started; False if it is over. Again
+        changes nothing.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            RunNotFound: nobody has started that run.
+        """
+        reply = await self._cancel(session_id, run_id)
+        match reply:
+            case [b"unknown"]:
+                raise SessionNotFound(session_id)
+            case [b"norun"]:
+                raise RunNotFound(session_id, run_id)
+            case [outcome]:
+                return bool(outcome == b"ok")
+        raise ProtocolViolation(f"the cancel script returned {reply!r}")
+
+    async def _cancel(
+        self, session_id: str, run_id: str, *, children_only: bool = False
+    ) -> list[Any]:
+        left: list[Any] = [run_id, ITS_PARTS if children_only else ITSELF]
+        answers: list[Any] = []
+        while left:
+            async with translated():
+                args = cancel_args(self._settings, session_id, left)
+                answer, *left = await CANCEL(self._redis, SessionKeys.of(session_id), *args)
+            answers.append(answer)
+        return answers[:1]
+
+    async def answer(self, batch: Batch) -> Appended:
+        """Store the events that answer ``batch.answers``, and tell the workers.
+
+        Raises: as :meth:`append`.
+        """
+        appended = await self.append(batch)
+        async with translated():
+            # A worker that does not hear of it looks for itself, a little later.
+            await self._redis.publish(self._channels.answer, f"{batch.session_id} {batch.answers}")
+        return appended
+
+    async def delete(self, session_id: str) -> Deleted:
+        """Delete a session, cancel its runs, and tell its readers: nobody can read it or write to
+        it from here on.
+
+        What this returns is kept until :meth:`forget_deleted`: a deletion that was cut off in
+        between is taken up again by the same call.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        args = script_args(
+            "log/delete_session",
+            cancel_channel=self._channels.cancel,
+            suffix=self._channels.suffix,
+            session=session_id,
+            ending_ttl_ms=ENDING_TTL_MS,
+        )
+        async with translated():
+            reply = await DELETE(self._redis, SessionKeys.of(session_id), *args)
+        match reply:
+            case [b"ok", lives, values]:
+                epoch, _, born = lives.decode().partition(" ")
+                folder = object_folder(session_id, born)
+                return Deleted(epoch, _user_values(session_id, values), folder)
+            case _:
+                raise SessionNotFound(session_id)
+
+    async def forget_deleted(self, session_id: str) -> None:
+        """The last step of a deletion: nothing is left of the session."""
+        async with translated():
+            await self._redis.delete(SessionKeys.of(session_id).ending)
+
+    async def lives_s(self, session_id: str) -> float:
+        """How long the session is kept if nothing happens in it any more.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        async with translated():
+            left_ms = await self._redis.pttl(SessionKeys.of(session_id).meta)
+        if left_ms < 0:
+            raise SessionNotFound(session_id)
+        return float(left_ms) / 1000
+
+    async def object_folder(self, session_id: str) -> str:
+        """Where in object storage the bytes of the session's elements are.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        async with translated():
+            reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
+            # redis-py types its commands for both of its clients at once.
+            epoch, born = await cast("Awaitable[list[bytes | None]]", reply)
+        if epoch is None:
+            raise SessionNotFound(session_id)
+        return object_folder(session_id, (born or b"").decode())
+
+    async def is_cancelled(self, session_id: str, run_id: str) -> bool:
+        """Whether somebody has asked for a run to be cancelled, or has deleted its session."""
+        async with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            meta = SessionKeys.of(session_id).meta
+            pipe.exists(meta)
+            pipe.hexists(meta, f"c:{run_id}")
+            there, asked = await pipe.execute()
+        return asked or not there
+
+    async def begin_run(self, session_id: str, run_id: str, token: str, *, turn: str = "") -> Begun:
+        """Begin the next attempt of a run and fence off all earlier ones.
+
+        ``token`` names this beginning: a call repeated after a lost answer returns the same number.
+        With ``turn``, its handler, it begins only when no other run comes before it.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            RunEnded: the run is over.
+            RunWaits: other runs come before it; nothing was begun.
+        """
+        args = script_args("log/begin_run", run=run_id, token=token, turn=turn)
+        async with translated():
+            reply = await BEGIN(self._redis, SessionKeys.of(session_id), *args)
+        match reply:
+            case [b"ok", attempt, values, cancelled]:
+                producer = run_producer(run_id, int(attempt), token)
+                user = _user_values(session_id, values)
+                return Begun(int(attempt), producer, user, bool(cancelled))
+            case [b"waits", before]:
+                pairs = [entry.decode().split(" ") for entry in before]
+                raise RunWaits(session_id, run_id, [(handler, run) for handler, run in pairs])
+            case [b"ended"]:
+                raise RunEnded(session_id, run_id)
+            case _:
+                raise SessionNotFound(session_id)
+
+    async def leave_turn(self, session_id: str, handler: str, run_id: str) -> str | None:
+        """Let nobody wait for a run, or for none with an empty ``run_id``; the run whose turn it is
+        now, if it has not begun yet."""
+        args = script_args("log/leave_turn", entry=f"{handler} {run_id}" if run_id else "")
+        async with translated():
+            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), *args)
+        return following.decode() or None
+
+
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
+    """The log that the settings name, with connections of its own; Redis may be away."""
+    redis = connect(settings.redis_url)
+    try:
+        yield EventLog(redis, settings)
+    finally:
+        await redis.aclose()
+
+
+def _user_values(session_id: str, values: list[bytes]) -> dict[str, Any]:
+    """The runs that can be read: one that cannot costs no run of the session anything else."""
+    found = {}
+    for name, value in zip(values[::2], values[1::2], strict=True):
+        try:
+            found[name.decode()] = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            shown = name.decode(errors="replace")
+            UNREADABLE.note("user value", shown, error, session_id=session_id)
+    return found

@@ -1,0 +1,281 @@
+"""Reading the log and its folded state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast, get_args
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+
+from stepwire_core.errors import (
+    AskNotFound,
+    ElementNotFound,
+    ProtocolViolation,
+    RunNotFound,
+    SessionNotFound,
+)
+from stepwire_core.log.entries import events_of_entry
+from stepwire_core.log.pieces import read_log
+from stepwire_core.log.stored_state import StoredState
+from stepwire_core.redis.connections import probe, translated
+from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.documents import (
+    AskDocument,
+    Document,
+    ElementDocument,
+    RunDocument,
+    Snapshot,
+    TextField,
+)
+from stepwire_core.wire.events import Event
+from stepwire_core.wire.kinds import KINDS, STEP
+from stepwire_core.wire.unreadable import UNREADABLE, readable
+
+D = TypeVar("D", bound=BaseModel)
+
+READ_EVENTS: Final = 500
+"""The most events that one read returns."""
+
+READ_BYTES: Final = 256 * 1024
+"""A read ends with the event that fills this."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """The events after a cursor, oldest first; ``top`` is the log's end at that instant."""
+
+    events: Sequence[Event]
+    top: Cursor
+
+
+class LogReader:
+    """The reading half of :class:`EventLog`.
+
+    A document that this version cannot understand is left out, or not there, where it is read
+    (:mod:`stepwire_core.wire.unreadable`). Every method raises :class:`StoreUnavailable` when Redis
+    does not answer.
+    """
+
+    def __init__(self, redis: Redis, channels: Channels) -> None:
+        self._redis = redis
+        self._channels = channels
+
+    @property
+    def redis(self) -> Redis:
+        """Where the log is."""
+        return self._redis
+
+    async def ping(self) -> None:
+        """Return when Redis answers and takes writes."""
+        await probe(self._redis, f"{PREFIX}probe")
+
+    async def read(self, session_id: str, after: Cursor | None) -> LogTail | Snapshot:
+        """The next events after a cursor, at most :data:`READ_EVENTS` and not much more than
+        :data:`READ_BYTES`; or a snapshot where the log does not continue from there (no cursor,
+        trimmed, another epoch, ahead of the top).
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        read = await self.read_stored(session_id, after)
+        return read if isinstance(read, LogTail) else _snapshot(read)
+
+    async def read_stored(self, session_id: str, after: Cursor | None) -> LogTail | StoredState:
+        """The same, with the state as it is stored in place of the snapshot.
+
+        Raises: as :meth:`read`.
+        """
+        async with translated():
+            keys, limits = SessionKeys.of(session_id), (READ_EVENTS, READ_BYTES)
+            reply = await read_log(self._redis, keys, after, limits, self._channels.suffix)
+        match reply:
+            case [b"log", epoch, top, entries] if after:
+                return LogTail(_events_after(after.seq, entries), Cursor(int(epoch), int(top)))
+            case [b"state", epoch, top, state, streams]:
+                return StoredState(session_id, Cursor(int(epoch), int(top)), state, streams)
+            case _:
+                raise SessionNotFound(session_id)
+
+    async def snapshot(self, session_id: str) -> Snapshot:
+        """The folded state of the whole session.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        read = await self.read(session_id, None)
+        if not isinstance(read, Snapshot):
+            raise ProtocolViolation("the read script returned events to a reader without a cursor")
+        return read
+
+    async def tops(self, session_ids: Sequence[str]) -> list[Cursor | None]:
+        """The ends of many logs, in one round trip; None for a session that is not there."""
+        async with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            for session_id in session_ids:
+                pipe.hmget(SessionKeys.of(session_id).meta, ["epoch", "seq"])
+            replies = await pipe.execute()
+        return [None if epoch is None else Cursor(int(epoch), int(seq)) for epoch, seq in replies]
+
+    async def step(self, session_id: str, step_id: str) -> Document | None:
+        """One step as the state has it, without the text that is still streaming into it."""
+        async with translated():
+            reply = self._redis.hget(SessionKeys.of(session_id).state, f"s:{step_id}")
+            # redis-py types its commands for both of its clients at once.
+            value = await cast("Awaitable[bytes | None]", reply)
+        step = None if value is None else _object(document_of(value))
+        if value is not None and step is None:
+            UNREADABLE.note("step", step_id, "it is not a JSON object", session_id=session_id)
+        return step
+
+    async def element(self, session_id: str, element_id: str) -> ElementDocument:
+        """One element as the state has it.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            ElementNotFound: it has no such element, or not any more.
+        """
+        [element] = await self.elements(session_id, [element_id])
+        return element
+
+    async def elements(self, session_id: str, element_ids: Sequence[str]) -> list[ElementDocument]:
+        """Some elements as the state has them, in one round trip.
+
+        Raises: as :meth:`element`.
+        """
+        values = await self._state(session_id, [f"e:{element_id}" for element_id in element_ids])
+        found = []
+        for element_id, value in zip(element_ids, values, strict=True):
+            element = _document(ElementDocument, value, session_id, "element", element_id)
+            if element is None:
+                raise ElementNotFound(session_id, element_id)
+            found.append(element)
+        return found
+
+    async def ask(self, session_id: str, ask_id: str) -> AskDocument:
+        """One ask as the state has it.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            AskNotFound: it has no such ask, or not any more.
+        """
+        [value] = await self._state(session_id, [f"a:{ask_id}"])
+        ask = _document(AskDocument, value, session_id, "ask", ask_id)
+        if ask is None:
+            raise AskNotFound(session_id, ask_id)
+        return ask
+
+    async def run(self, session_id: str, run_id: str) -> RunDocument | None:
+        """One run as the state has it; None before its first event.
+
+        Raises:
+            SessionNotFound: the session is not there.
+        """
+        [value] = await self._state(session_id, [f"r:{run_id}"])
+        return _document(RunDocument, value, session_id, "run", run_id)
+
+    async def known_run(self, session_id: str, run_id: str) -> RunDocument | None:
+        """One run as the state has it; None while no worker has begun it.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            RunNotFound: nobody has started that run; or its document cannot be read.
+        """
+        keys = SessionKeys.of(session_id)
+        async with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hmget(keys.meta, ["epoch", f"r:{run_id}"])
+            pipe.hget(keys.state, f"r:{run_id}")
+            (epoch, fence), value = await pipe.execute()
+        if epoch is None:
+            raise SessionNotFound(session_id)
+        run = _document(RunDocument, value, session_id, "run", run_id)
+        if fence is None or (run is None and value is not None):
+            raise RunNotFound(session_id, run_id)
+        return run
+
+    async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
+        keys = SessionKeys.of(session_id)
+        async with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.exists(keys.meta)
+            if fields:
+                pipe.hmget(keys.state, list(fields))
+            there, *values = await pipe.execute()
+        if not there:
+            raise SessionNotFound(session_id)
+        return values[0] if values else []
+
+    async def require(self, session_id: str) -> None:
+        """Return when the session is there.
+
+        Raises:
+            SessionNotFound: it is not.
+        """
+        if (await self.tops([session_id]))[0] is None:
+            raise SessionNotFound(session_id)
+
+    async def run_ended_at(self, session_id: str, run_id: str) -> Cursor | None:
+        """The cursor of the run's last event, or None while it may still go on.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            RunNotFound: nobody has started that run.
+        """
+        async with translated():
+            reply = self._redis.hmget(SessionKeys.of(session_id).meta, ["epoch", f"r:{run_id}"])
+            epoch, run = await cast("Awaitable[list[bytes | None]]", reply)
+        if epoch is None:
+            raise SessionNotFound(session_id)
+        if run is None:
+            raise RunNotFound(session_id, run_id)
+        _, ended, cursor = run.decode().partition("!")
+        return Cursor.parse(cursor) if ended else None
+
+
+def _events_after(seq: int, entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Event]:
+    events = [event for entry in entries for event in events_of_entry(entry)]
+    missing = seq + 1 - events[0].cursor.seq if events else 0
+    return events[missing : missing + READ_EVENTS]
+
+
+def document_of(value: bytes) -> bytes:
+    """The JSON in a field of the state, which is ``<order> <parent> <json>``."""
+    return value.split(b" ", 2)[-1]
+
+
+def _object(content: bytes) -> Document | None:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _document(
+    model: type[D], value: bytes | None, session_id: str, kind: str, id_: str
+) -> D | None:
+    """The document in a field of the state; None if it is not there or cannot be read."""
+    if value is None:
+        return None
+    return readable(model, document_of(value), kind, id_, session_id=session_id)
+
+
+def _snapshot(stored: StoredState) -> Snapshot:
+    documents: dict[str, dict[str, BaseModel]] = {kind.list_name: {} for kind in KINDS}
+    for item in sorted(stored.documents(), key=lambda item: item.order):
+        kind = item.kind
+        document = readable(kind.model, item.json, kind.name, item.id, session_id=stored.session_id)
+        if document is not None:
+            documents[kind.list_name][item.id] = document
+    steps = documents[STEP.list_name]
+    for text in stored.streaming():
+        if (step := steps.get(text.step_id)) and text.field in get_args(TextField):
+            setattr(step, text.field, text.before(getattr(step, text.field)) + text.text)
+    lists = {name: list(found.values()) for name, found in documents.items()}
+    return Snapshot.model_validate(
+        {"session_id": stored.session_id, "cursor": str(stored.cursor), **lists}
+    )

@@ -1,0 +1,208 @@
+"""What the scripts of the log are called with, and what their replies mean.
+
+Both clients need it: the log's, on an event loop, and the publisher's, which has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from typing import Any, Final
+
+from stepwire_core.errors import (
+    AskEnded,
+    IdConflict,
+    ProtocolViolation,
+    RunEnded,
+    RunFenced,
+    SessionFull,
+    SessionNotFound,
+    StepwireError,
+)
+from stepwire_core.redis.keys import Channels
+from stepwire_core.redis.scripts import Argument, script_args
+from stepwire_core.settings import Settings
+from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.events import NewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one producer for one session, appended together or not at all.
+
+    ``first`` is the sequence of the first event, dense per ``producer`` from 1: what the log has
+    stored already it drops. ``known_epoch`` is the epoch of the producer's last stored event. An
+    empty ``producer`` marks a call that may be repeated freely. With ``answers`` the batch is
+    stored only while that ask is open. ``turn`` is the handler of a run that this call makes known
+    and that may have to wait for those before it. With ``closing`` the limits of the session do not
+    count, and the events may only end what is there: the end of a step that is not makes none.
+    With ``forget`` there are no events, and the log forgets where the producer was: all of its
+    batches must have been answered, since one that is repeated would be stored again.
+    """
+
+    session_id: str
+    events: Sequence[NewEvent]
+    producer: str = ""
+    first: int = 1
+    known_epoch: str = ""
+    run_id: str = ""
+    attempt: int = 0
+    create: bool = False
+    closing: bool = False
+    forget: bool = False
+    answers: str = ""
+    turn: str = ""
+
+    def script_args(self, settings: Settings) -> list[Argument]:
+        """The ARGV of ``append.lua``."""
+        events = [
+            part
+            for event in self.events
+            for part in (event.op, event.type, event.id, event.parent, event.payload)
+        ]
+        return script_args(
+            "log/append",
+            *events,
+            mode=self._mode,
+            ttl_ms=settings.session_ttl_s * 1000,
+            max_events=settings.log_max_events,
+            log_max_bytes=settings.log_max_bytes,
+            max_steps=settings.session_max_steps,
+            max_bytes=settings.session_max_bytes,
+            suffix=Channels.of(settings.redis_url).suffix,
+            producer=self.producer,
+            first=self.first,
+            known_epoch=self.known_epoch,
+            run=self.run_id,
+            attempt=self.attempt,
+            ask=self.answers,
+            turn=self.turn,
+        )
+
+    @property
+    def _mode(self) -> str:
+        if self.forget:
+            return "forget"
+        return "create" if self.create else "close" if self.closing else "append"
+
+    def result(self, reply: list[Any]) -> Appended | Unfinished | StepwireError:
+        """What the script's reply means for this batch."""
+        match reply[0]:
+            case b"again":
+                return Unfinished()
+            case b"ok":
+                return Appended(Cursor(int(reply[1]), int(reply[2])), int(reply[3]), reply[4] == 1)
+            case b"unknown":
+                return SessionNotFound(self.session_id)
+            case b"ended":
+                return RunEnded(self.session_id, self.run_id)
+            case b"fenced":
+                return RunFenced(self.session_id, self.run_id, self.attempt, int(reply[1]))
+            case b"taken":
+                return IdConflict("message", reply[1].decode())
+            case b"closed":
+                return AskEnded(self.session_id, self.answers)
+            case b"full":
+                return SessionFull(self.session_id, reply[1].decode(), int(reply[2]))
+            case _:
+                return ProtocolViolation(
+                    f"producer {self.producer!r} sent event {self.first} to session "
+                    f"{self.session_id!r}, which has {reply[1]} of it"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A run that is to be known before a worker begins it.
+
+    ``work`` says what it is to do; ``parent_run_id`` and ``parent_attempt``, who has started it.
+    """
+
+    session_id: str
+    run_id: str
+    work: str
+    turn: str = ""
+    parent_run_id: str = ""
+    parent_attempt: int = 0
+
+    def script_args(self, settings: Settings) -> list[Argument]:
+        """The ARGV of ``register_run.lua``."""
+        return script_args(
+            "log/register_run",
+            run=self.run_id,
+            work=sha1(self.work.encode(), usedforsecurity=False).hexdigest(),
+            turn=self.turn,
+            parent=self.parent_run_id,
+            parent_attempt=self.parent_attempt,
+            max_steps=settings.session_max_steps,
+            max_bytes=settings.session_max_bytes,
+        )
+
+    def check(self, reply: list[Any]) -> None:
+        """What the script's reply means.
+
+        Raises:
+            SessionNotFound, SessionFull, IdConflict, RunFenced: it was not registered.
+        """
+        match reply:
+            case [b"conflict"]:
+                raise IdConflict("run", self.run_id)
+            case [b"unknown"]:
+                raise SessionNotFound(self.session_id)
+            case [b"full", what, limit]:
+                raise SessionFull(self.session_id, what.decode(), int(limit))
+            case [b"fenced", current]:
+                raise RunFenced(
+                    self.session_id, self.parent_run_id, self.parent_attempt, int(current)
+                )
+
+
+def cancel_args(settings: Settings, session_id: str, runs: Sequence[Argument]) -> list[Argument]:
+    """The ARGV of ``cancel_run.lua``.
+
+    ``runs`` are a run and :data:`ITSELF` or :data:`ITS_PARTS`; or what the call before has left.
+    """
+    channel = Channels.of(settings.redis_url).cancel
+    return script_args("log/cancel_run", *runs, channel=channel, session=session_id)
+
+
+def keep_args(settings: Settings, element_id: str, content: bytes) -> list[Argument]:
+    """The ARGV of ``keep_bytes.lua``."""
+    max_bytes = settings.session_max_bytes
+    return script_args("log/keep_bytes", element=element_id, content=content, max_bytes=max_bytes)
+
+
+ITSELF: Final = 0
+"""A run is to be cancelled, with all that it has started."""
+
+ITS_PARTS: Final = 1
+"""Only what it has started is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A part of a batch is stored; the same call goes on with the rest, which was too much for one
+    call: a step is to be removed that has very many below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The log's top after a batch, how many events of it were new, whether it made the session."""
+
+    top: Cursor
+    stored: int
+    created: bool
+
+
+def check_kept(session_id: str, reply: list[Any]) -> None:
+    """What the reply of ``keep_bytes.lua`` means.
+
+    Raises:
+        SessionNotFound, SessionFull: the bytes were not kept.
+    """
+    match reply:
+        case [b"unknown"]:
+            raise SessionNotFound(session_id)
+        case [b"full", what, limit]:
+            raise SessionFull(session_id, what.decode(), int(limit))

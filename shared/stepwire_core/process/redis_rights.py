@@ -1,0 +1,240 @@
+"""The rights that a process needs in its Redis, checked before it says that it is ready."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.asyncio.connection import parse_url
+from redis.exceptions import NoPermissionError
+
+from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
+from stepwire_core.process.diagnosis import diagnose
+from stepwire_core.queue.arq_format import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from stepwire_core.queue.run_queue import queue_keys
+from stepwire_core.redis.connections import connect, probe, translated
+from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys, rate_key
+from stepwire_core.redis.scripts import Script
+from stepwire_core.redis.sockets import CONNECT_TIMEOUT_S
+from stepwire_core.values.addresses import redacted
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from redis.asyncio import Redis
+
+    from stepwire_core.settings import Settings
+
+OLDEST: Final = 7
+"""The first major version of Redis that has what the scripts use."""
+
+_EVICTS_NOTHING: Final = "noeviction"
+
+_CALL: Final = re.compile(r"redis\.p?call\('([A-Z]+)'")
+_MISSING_COMMAND: Final = re.compile(r"'([a-z|]+)' command")
+
+_WITHOUT_KEY: Final = (
+    *("PING", "TIME", "MULTI", "EXEC", "SCRIPT LOAD", "FUNCTION LOAD", "UNSUBSCRIBE"),
+)
+
+_BESIDE_SCRIPTS: Final = {
+    "log": "DEL EVALSHA EXISTS FCALL HDEL HEXISTS HGET HGETALL HMGET HSET LPUSHX",
+    "queue": "BLPOP DEL EVALSHA EXISTS GET HDEL HEXISTS HGET HGETALL HMGET LPUSH LPUSHX PTTL SET "
+    "ZADD ZCARD ZRANGE ZREM ZREMRANGEBYSCORE ZREVRANGEBYSCORE",
+}
+"""The commands sent on their own, beside those that the scripts of a folder call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The commands, keys and channels that are used at one address."""
+
+    commands: frozenset[str]
+    keys: Sequence[tuple[str, str]]
+    """Patterns of keys as ``ACL SETUSER`` takes them, with a key of each."""
+    channels: Sequence[tuple[str, str]] = ()
+
+    @classmethod
+    def of_log(cls, url: str) -> Needs:
+        its = Channels.of(url)
+        channels = [channel.decode() for channel in (its.cancel, its.answer, its.session("check"))]
+        return cls(
+            _commands("log", "redis"),
+            [(f"~{PREFIX}*", _SESSION.log), (f"~{PREFIX}*", rate_key("check", ""))],
+            [(f"&{PREFIX}*", channel) for channel in channels],
+        )
+
+    @classmethod
+    def of_queue(cls, name: str) -> Needs:
+        # Its dead letters and workers stand under its name, too.
+        own = [(f"~{name}*", key) for key in (*queue_keys(name), f"{name}:")]
+        prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
+        return cls(_commands("queue"), [*own, *(("~arq:*", f"{prefix}x") for prefix in prefixes)])
+
+    def rights(self) -> Iterator[tuple[str, list[list[str]]]]:
+        """Each as ``ACL SETUSER`` takes it, with commands of which one is allowed to those who have
+        it."""
+        for pattern, key in self.keys:
+            yield pattern, [[command, key] for command in ("EXISTS", "GET", "HGETALL")]
+            yield pattern, [[command, key, key] for command in ("DEL", "SET", "HSET")]
+        for pattern, channel in self.channels:
+            yield pattern, [["PUBLISH", channel], ["SUBSCRIBE", channel]]
+            # Without a channel it is a matter of the command alone.
+            yield from ((_right(command), [[command]]) for command in ("PUBLISH", "SUBSCRIBE"))
+        for command in _WITHOUT_KEY:
+            yield _right(command), [[*command.split(), "x"]]
+        key = self.keys[0][1]
+        for command in sorted(self.commands):
+            # Where its key stands differs; a number of keys stands where EVALSHA has it.
+            calls = command in {"EVALSHA", "FCALL"}
+            words = [command, "x", "1", key] if calls else [command, key, key]
+            yield _right(command), [words]
+
+
+_SESSION: Final = SessionKeys.of("check")
+
+
+def _right(command: str) -> str:
+    return "+" + command.lower().replace(" ", "|")
+
+
+def _commands(*folders: str) -> frozenset[str]:
+    of = [files("stepwire_core").joinpath(folder, "lua") for folder in folders]
+    texts = [text for folder in of for text in _texts(folder)]
+    called = {command for text in texts for command in _CALL.findall(text)}
+    # What takes no key is looked at by itself.
+    return frozenset(called - {"TIME", "PUBLISH"} | set(_BESIDE_SCRIPTS[folders[0]].split()))
+
+
+def _texts(folder: Traversable) -> Iterator[str]:
+    """The scripts of a folder, with the parts below it."""
+    for entry in folder.iterdir():
+        if entry.name.endswith(".lua"):
+            yield entry.read_text()
+        elif entry.is_dir():
+            yield from _texts(entry)
+
+
+async def require_stores(settings: Settings) -> None:
+    """Fail early when the Redis of the log, or that of the queue, cannot do what is needed.
+
+    It takes a few round trips and leaves nothing behind but a script in the server's cache.
+
+    Raises:
+        SettingsError: nothing answers, or something is missing; a line for each, that says what to
+            change.
+    """
+    log, queue = Needs.of_log(settings.redis_url), Needs.of_queue(settings.queue_name)
+    if settings.effective_queue_url == settings.redis_url:
+        await require(settings.redis_url, "STEPWIRE_REDIS_URL", log, queue)
+    else:
+        await require(settings.redis_url, "STEPWIRE_REDIS_URL", log)
+        await require(settings.effective_queue_url, "STEPWIRE_QUEUE_URL", queue)
+
+
+async def require(url: str, variable: str, *needs: Needs) -> None:
+    """The same for the server at one address, which that variable names.
+
+    Raises:
+        SettingsError: as :func:`require_stores`.
+    """
+    redis, where = connect(url), redacted(url)
+    try:
+        await _answers(redis, url, variable)
+        missing = [*await _unfit(redis, where, variable), *await _lacking(redis, url, needs)]
+        if missing:
+            raise SettingsError("\n".join(dict.fromkeys(missing)))
+        for need in needs:
+            await probe(redis, need.keys[0][1] + ":probe")
+    except StoreRefused as error:
+        raise SettingsError(f"{where} ({variable}): {error}") from error
+    except StoreUnavailable as error:
+        raise SettingsError(
+            f"{where} ({variable}) cannot be used as it is: {error}; repair it, then start again"
+        ) from error
+    finally:
+        await redis.aclose()
+
+
+async def _answers(redis: Redis, url: str, variable: str) -> None:
+    where = redacted(url)
+    try:
+        async with translated(within_s=CONNECT_TIMEOUT_S):
+            await redis.ping()
+    except StoreUnavailable as error:
+        if (why := await diagnose(url, error)) is not None:
+            raise SettingsError(f"{where} ({variable}) cannot be used: {why}") from error
+        raise SettingsError(
+            f"no Redis answers at {where} ({error}): start one there "
+            f"(redis-server, valkey-server), set {variable} to where it is, or run "
+            "'stepwire dev', which brings its own"
+        ) from error
+
+
+async def _unfit(redis: Redis, where: str, variable: str) -> list[str]:
+    """The faults of the server itself."""
+    try:
+        async with translated():
+            info: dict[str, Any] = await redis.info()
+    except StoreRefused:
+        # Not every user may ask; an unknown value is not held against the server.
+        return []
+    found = []
+    version = str(info.get("redis_version", ""))
+    if int(version.partition(".")[0] or 0) < OLDEST:
+        found.append(
+            f"{where} is Redis {version}, which is too old: run Redis {OLDEST} or later there, or "
+            "Valkey"
+        )
+    if info.get("role") == "slave":
+        found.append(f"{where} is a replica, which takes no writes: name its primary in {variable}")
+    policy = info.get("maxmemory_policy", _EVICTS_NOTHING)
+    if info.get("maxmemory", 0) > 0 and policy != _EVICTS_NOTHING:
+        found.append(
+            f"{where} deletes keys when its memory is full (maxmemory-policy {policy}), and with "
+            f"them parts of sessions: set maxmemory-policy to {_EVICTS_NOTHING} there"
+        )
+    return found
+
+
+async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
+    """Which rights its user lacks."""
+    rights = [right for need in needs for right in need.rights()]
+    if not rights:
+        return []
+    commands = [json.dumps(words) for _, ways in rights for words in ways]
+    try:
+        async with translated():
+            denied = await Script.named("redis/denied").call(redis, [], commands)
+    except StoreRefused as error:
+        # Without the right to run scripts the other rights cannot be checked.
+        named = _MISSING_COMMAND.search(str(error))
+        if named is None or not isinstance(error.__cause__, NoPermissionError):
+            raise
+        missing = {f"+{named[1]}"}
+    else:
+        refused = {commands[index] for index in denied}
+        missing = {
+            right for right, ways in rights if all(json.dumps(words) in refused for words in ways)
+        }
+        if any(right.startswith("~") for right in missing):
+            # To whom a key is closed every command on it is refused: these are not what lacks.
+            missing -= {_right(command) for need in needs for command in need.commands}
+        missing = {right for right in missing if not _is_in_another(right, missing)}
+    user, where = parse_url(url).get("username") or "default", redacted(url)
+    return [
+        f"{user!r} at {where} lacks a right: ACL SETUSER {user} {right} "
+        "(all that it needs is in docs/operations.md)"
+        for right in sorted(missing)
+    ]
+
+
+def _is_in_another(right: str, rights: set[str]) -> bool:
+    """Whether another pattern includes it."""
+    return any(
+        other != right and other.endswith("*") and right.startswith(other[:-1]) for other in rights
+    )

@@ -1,0 +1,95 @@
+"""The workers of a queue: each registers what it is and what it runs; whoever asks reads that."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Literal, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from stepwire_core.redis.connections import translated
+from stepwire_core.wire.unreadable import readable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
+"""``stopping``: it takes no more runs. ``blocked``: its event loop has not turned for a whole
+lease. ``stalled``: it has room, and for a whole lease Redis has not answered it when it asked for
+runs. ``silent``: it has missed a renewal, so it is paused, cut off or dead, and vanishes with its
+lease."""
+
+
+class _Document(BaseModel):
+    # A field of a newer worker is passed on.
+    model_config = ConfigDict(extra="allow")
+
+
+class RunningRun(_Document):
+    """An attempt that a worker executes."""
+
+    session_id: str
+    run_id: str
+    handler: str
+    attempt: int
+    since: str
+
+
+class WorkerDocument(_Document):
+    """A worker process, as it was when it last wrote this."""
+
+    id: str
+    host: str
+    pid: int
+    since: str
+    version: str
+    handlers: list[str]
+    running: int
+    """Places taken; less than ``runs`` while some of these wait for a person."""
+    max_jobs: int
+    lease_s: float
+    state: str
+    """One of :data:`WorkerState`, or a newer version's."""
+    runs: list[RunningRun] = []
+    left_behind: int = 0
+    """Tasks and threads that go on although no caller awaits them, since their code could not be
+    stopped. They take no place."""
+
+
+def worker_key(queue_name: str, worker_id: str) -> str:
+    """Holds a :class:`WorkerDocument`, for the length of a lease from its last renewal."""
+    return f"{queue_name}:worker:{worker_id}"
+
+
+def workers_key(queue_name: str) -> str:
+    """A sorted set of the workers' ids, by when they last renewed: an index, no proof of life."""
+    return f"{queue_name}:workers"
+
+
+async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
+    """The workers whose lease is not over, by host and pid; without those of a version that this
+    one cannot read.
+
+    Raises:
+        StoreUnavailable: the queue's Redis does not answer.
+    """
+    async with translated():
+        ids = cast("list[bytes]", await redis.zrange(workers_key(queue_name), 0, -1))
+        pipe = redis.pipeline(transaction=False)
+        for worker_id in ids:
+            key = worker_key(queue_name, worker_id.decode())
+            pipe.get(key)
+            pipe.pttl(key)
+        replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
+    workers = []
+    for worker_id, content, left_ms in zip(ids, replies[::2], replies[1::2], strict=True):
+        if isinstance(content, bytes) and isinstance(left_ms, int):
+            worker = readable(WorkerDocument, content, "worker", worker_id.decode())
+            if worker is None:
+                continue
+            # It renews when a third of its lease is over: with less than half left, it did not.
+            if left_ms < worker.lease_s * 1000 / 2:
+                worker.state = "silent"
+            workers.append(worker)
+    return sorted(workers, key=lambda worker: (worker.host, worker.pid))

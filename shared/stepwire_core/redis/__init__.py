@@ -1,0 +1,1 @@
+"""Redis itself: connections, scripts, keys, and what its errors mean."""

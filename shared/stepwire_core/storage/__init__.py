@@ -1,0 +1,1 @@
+"""The bytes of elements: in Redis, or in object storage."""

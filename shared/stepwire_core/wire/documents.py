@@ -1,0 +1,256 @@
+"""The documents that events carry: steps, runs, the snapshot (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from stepwire_core.values.json_values import JsonObject
+from stepwire_core.values.text import whole
+
+PROTOCOL_VERSION: Final = 1
+
+StepStatus = Literal["running", "ok", "error", "cancelled", "interrupted"]
+"""``interrupted``: the process of the step died or was stopped before the step ended."""
+
+EndStatus = Literal["ok", "error", "cancelled", "interrupted"]
+
+TextField = Literal["output", "input"]
+
+ElementDisplay = Literal["inline", "side", "page"]
+"""Where an element is shown: in its step, beside the conversation, or on a page of its own."""
+
+AskKind = Literal["text", "action", "file"]
+
+AskStatus = Literal["open", "answered", "timeout", "cancelled", "interrupted"]
+
+ON_CHAT_START: Final = "on_chat_start"
+ON_CHAT_RESUME: Final = "on_chat_resume"
+ON_CHAT_END: Final = "on_chat_end"
+ON_MESSAGE: Final = "on_message"
+ON_STOP: Final = "on_stop"
+ON_FEEDBACK: Final = "on_feedback"
+EVENT_HANDLERS: Final = frozenset(
+    {ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_MESSAGE, ON_STOP, ON_FEEDBACK}
+)
+"""Handlers that are called for what happens in a session; any other name is that of a task."""
+
+IN_TURN: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_MESSAGE})
+"""Those that wait for each other, in the order in which they were asked for."""
+
+OPTIONAL_HANDLERS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_FEEDBACK})
+"""Those that an application need not have: without one, nothing is to be done."""
+
+MAX_ERROR_CHARS: Final = 10_000
+"""Of what an error says: the end of a run is stored even where the session is full."""
+
+USER_MESSAGE: Final = "user_message"
+ASSISTANT_MESSAGE: Final = "assistant_message"
+
+
+Text = Annotated[str, AfterValidator(whole)]
+"""A string of whole characters, whatever it was made from."""
+
+
+def _words(known: object) -> WithJsonSchema:
+    """One of these words in what we write; in what we read, it may be a newer version's."""
+    return WithJsonSchema({"type": "string", "enum": list(get_args(known))})
+
+
+def _as_known(schema: dict[str, Any]) -> None:
+    # That there may be more fields is the protocol's rule for all of them.
+    schema.pop("additionalProperties", None)
+
+
+class _Document(BaseModel):
+    # A field of a newer version is passed on, whether or not this one knows it.
+    # What we write has every field, whatever its default.
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="allow",
+        json_schema_extra=_as_known,
+        json_schema_serialization_defaults_required=True,
+    )
+
+    def to_json(self) -> str:
+        """One line of JSON with every field."""
+        return self.model_dump_json()
+
+
+class ErrorInfo(_Document):
+    """What went wrong: the exception's class and text."""
+
+    type: Text
+    message: Text
+
+    @classmethod
+    def of(cls, error: BaseException) -> ErrorInfo:
+        try:
+            message = str(error)
+        except Exception as unreadable:  # noqa: BLE001 - a user's __str__ may raise anything
+            message = f"<its text raised {type(unreadable).__name__}>"
+        if len(message) > MAX_ERROR_CHARS:
+            message = f"{message[:MAX_ERROR_CHARS]}\n… [cut off after {MAX_ERROR_CHARS} characters]"
+        return cls(type=type(error).__name__, message=message)
+
+
+class StepDocument(_Document):
+    """A node in the tree of a session."""
+
+    id: str
+    session_id: str
+    run_id: str | None
+    attempt: int
+    parent_id: str | None
+    name: Text
+    type: Text
+    status: Annotated[str, _words(StepStatus)]
+    """One of :data:`StepStatus`, or a newer version's."""
+    input: Text = ""
+    output: Text = ""
+    language: Text | None = None
+    show_input: bool | Text = False
+    disable_feedback: bool = True
+    default_open: bool = False
+    auto_collapse: bool = False
+    icon: Text | None = None
+    tags: list[Text] = Field(default_factory=list)
+    metadata: JsonObject = Field(default_factory=dict)
+    elements: list[str] = Field(default_factory=list)
+    started_at: str
+    ended_at: str | None = None
+    error: ErrorInfo | None = None
+    ts: str
+
+
+class ElementDocument(_Document):
+    """Something that is shown with a step: an image, a file, a table. Its bytes are at ``url``."""
+
+    id: str
+    session_id: str
+    run_id: str | None
+    step_id: str | None
+    type: Text
+    name: Text
+    mime: str
+    display: Annotated[str, _words(ElementDisplay)]
+    size: int | None
+    """In bytes; None for what lies elsewhere."""
+    sha256: str | None
+    url: str
+    props: JsonObject = Field(default_factory=dict)
+    ts: str
+
+
+_RATINGS: Final = WithJsonSchema({"type": "integer", "enum": [0, 1]})
+
+
+class FeedbackDocument(_Document):
+    """What a person thinks of a step."""
+
+    step_id: str
+    value: Annotated[int, _RATINGS] | None
+    """1 good, 0 bad; None: taken back."""
+    comment: Text | None = None
+    ts: str
+
+
+class ActionDocument(_Document):
+    """One of the answers that an ask offers."""
+
+    id: str
+    name: Text
+    label: Text
+    tooltip: Text = ""
+    icon: Text | None = None
+    payload: JsonObject = Field(default_factory=dict)
+
+
+class AnswerDocument(_Document):
+    """A person's answer to an ask, by the ask's kind: a message, an action, or files."""
+
+    id: str
+    message_id: str | None = None
+    action_id: str | None = None
+    elements: list[str] = Field(default_factory=list)
+
+
+class AskDocument(_Document):
+    """A question to the person, shown with the step ``step_id``; a handler waits for the answer."""
+
+    id: str
+    session_id: str
+    run_id: str | None
+    attempt: int
+    step_id: str
+    kind: Annotated[str, _words(AskKind)]
+    actions: list[ActionDocument] = Field(default_factory=list)
+    accept: list[Text] = Field(default_factory=list)
+    """Media types and file extensions, as in the ``accept`` of an HTML file input."""
+    max_files: int | None = None
+    max_bytes: int | None = None
+    """Of each file."""
+    status: Annotated[str, _words(AskStatus)] = "open"
+    answer: AnswerDocument | None = None
+    expires_at: str
+    started_at: str
+    ended_at: str | None = None
+    ts: str
+
+
+class RunDocument(_Document):
+    """One execution of a handler."""
+
+    run_id: str
+    handler: str
+    attempt: int
+    message_id: str | None
+    status: Annotated[str, _words(StepStatus)]
+    started_at: str
+    ended_at: str | None = None
+    error: ErrorInfo | None = None
+    will_retry: bool = False
+    parent_run_id: str | None = None
+    """The run that has started it with ``cl.enqueue``."""
+    ts: str
+    v: int = PROTOCOL_VERSION
+
+
+class TextDelta(_Document):
+    """A piece of text for a field of the step ``id``: to be appended, or put in its place."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        json_schema_serialization_defaults_required=False
+    )
+
+    id: str
+    field: Annotated[str, _words(TextField)]
+    text: str
+    replace: bool = False
+    """Left out where it is false."""
+
+
+class Removal(_Document):
+    """What is gone, by its id."""
+
+    id: str
+
+
+class Snapshot(_Document):
+    """Everything that a session shows, at one cursor."""
+
+    session_id: str
+    cursor: str
+    runs: list[RunDocument]
+    steps: list[StepDocument]
+    elements: list[ElementDocument] = Field(default_factory=list)
+    asks: list[AskDocument] = Field(default_factory=list)
+    feedback: list[FeedbackDocument] = Field(default_factory=list)
+    v: int = PROTOCOL_VERSION
+
+    def run(self, run_id: str) -> RunDocument | None:
+        return next((run for run in self.runs if run.run_id == run_id), None)
+
+
+Document = dict[str, Any]
+"""A document as parsed JSON."""

@@ -1,0 +1,36 @@
+"""A run as it waits for a worker."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from stepwire_core.values.json_values import JsonObject
+from stepwire_core.wire.documents import ElementDocument, StepDocument
+
+Priority = Annotated[int, Field(ge=0, le=9)]
+"""The higher goes first. A level counts as much as an hour of waiting: nobody waits for ever."""
+
+
+class RunRequest(BaseModel):
+    """A run that waits for a worker: the argument of the job."""
+
+    session_id: str
+    run_id: str
+    handler: str
+    message: StepDocument | None = None
+    elements: list[ElementDocument] = []
+    """The files that came with the message."""
+    arguments: JsonObject = {}
+    parent_id: str | None = None
+    """The step under which its own nest, if no message has started it."""
+    parent_run_id: str | None = None
+    """The run that has started it."""
+    awaited: bool = False
+    """Whether somebody waits for its result."""
+    user: JsonObject = {}
+    """For ``on_chat_end``: what the session, which is gone by then, remembered."""
+    subject: str | None = None
+    """Who has asked for it, for the limit on the runs of one subject."""
+    priority: Priority = 0

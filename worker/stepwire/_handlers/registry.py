@@ -1,0 +1,316 @@
+"""The user's handlers, and the decorators that make them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
+
+from stepwire._handlers.definition import Definition
+from stepwire._handlers.policy import Concurrency, Policy, RunOptions
+from stepwire_core.errors import HandlerNotFound, InvalidArgument
+from stepwire_core.wire.documents import (
+    EVENT_HANDLERS,
+    ON_CHAT_END,
+    ON_CHAT_RESUME,
+    ON_CHAT_START,
+    ON_FEEDBACK,
+    ON_MESSAGE,
+    ON_STOP,
+    FeedbackDocument,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a person thinks of a step or message."""
+
+    session_id: str
+    step_id: str
+    value: int | None
+    """1 good, 0 bad, None: taken back."""
+    comment: str | None
+
+    @property
+    def forId(self) -> str:  # noqa: N802 - the original's name
+        return self.step_id
+
+    @property
+    def threadId(self) -> str:  # noqa: N802 - the original's name
+        return self.session_id
+
+    @classmethod
+    def _of(cls, session_id: str, arguments: dict[str, Any]) -> Feedback:
+        document = FeedbackDocument.model_validate(arguments)
+        return cls(session_id, document.step_id, document.value, document.comment)
+
+
+@dataclass(slots=True)
+class Handlers:
+    """The handlers of one module, by name."""
+
+    functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    of_one_program: bool = True
+    """Whether all belong together, so that two of one name are a mistake wherever they stand."""
+
+    def add(self, name: str, function: Callable[..., Any], policy: Policy | None = None) -> None:
+        """Take a handler; one that was defined by the same statement before is replaced.
+
+        Raises:
+            InvalidArgument: it is not a function, or another one has that name.
+        """
+        if not callable(function):
+            raise InvalidArgument(f"{name} takes a function, not {type(function).__name__}")
+        definition = Definition.of_caller(__name__)
+        before = self.definitions.get(name)
+        if (
+            before is not None
+            and not definition.is_again(before)
+            and (self.of_one_program or definition.is_beside(before))
+        ):
+            raise InvalidArgument(_defined_twice(name, before, definition))
+        self.definitions[name] = definition
+        self.functions[name] = function
+        self.policies[name] = policy or Policy()
+
+    def policy(self, name: str) -> Policy:
+        """How the runs of that handler are treated, known or not."""
+        return self.policies.get(name, _DEFAULT)
+
+    @property
+    def max_running(self) -> dict[str, int]:
+        """The most runs of a handler that all workers execute at a time, where it says one."""
+        return {
+            name: policy.max_running
+            for name, policy in self.policies.items()
+            if policy.max_running is not None
+        }
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The handler of that name.
+
+        Raises:
+            HandlerNotFound: there is none.
+        """
+        try:
+            return self.functions[name]
+        except KeyError:
+            raise HandlerNotFound(name, list(self.functions)) from None
+
+
+_DEFAULT: Final = Policy()
+_TASK_NAME: Final = "__stepwire_task__"
+
+process_wide = Handlers(of_one_program=False)
+"""Handlers that are defined outside :func:`collecting`, as by tests that import the user's modules:
+of two that have a handler of one name the one that was imported last counts."""
+
+_collecting: ContextVar[Handlers] = ContextVar("stepwire_handlers")
+
+
+@contextmanager
+def collecting() -> Iterator[Handlers]:
+    """Handlers that are defined inside the block, apart from all others."""
+    handlers = Handlers()
+    token = _collecting.set(handlers)
+    try:
+        yield handlers
+    finally:
+        _collecting.reset(token)
+
+
+@overload
+def on_chat_start(function: Handler) -> Handler: ...
+
+
+@overload
+def on_chat_start(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_chat_start(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
+    """Run this when a session is created. It takes no parameter.
+
+    The first message waits until it has ended. Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+    """
+    return _registered(ON_CHAT_START, function, Policy.of(options))
+
+
+def on_chat_resume(function: Handler) -> Handler:
+    """Run this when a person comes back to a conversation: ``POST …/resume``.
+
+    It may take the conversation, a dict: ``id``, ``steps`` (oldest first, with the fields of the
+    protocol: ``type``, ``output``, ``parent_id`` …), ``elements``, ``feedback``, and ``metadata``,
+    which is the user session. What the user session holds is there anyway.
+    """
+    return _register(ON_CHAT_RESUME, function)
+
+
+def on_chat_end(function: Handler) -> Handler:
+    """Run this when a session has been deleted: ``DELETE …``. No parameter.
+
+    ``user_session`` has its last values; the rest of the session is gone already, so nobody sees
+    what is sent from here. It does not run when a client disconnects, nor when a session expires.
+    """
+    return _register(ON_CHAT_END, function)
+
+
+def on_feedback(function: Handler) -> Handler:
+    """Run this when a person has rated a step or message; it may take the :class:`Feedback`."""
+    return _register(ON_FEEDBACK, function)
+
+
+@overload
+def on_message(function: Handler) -> Handler: ...
+
+
+@overload
+def on_message(
+    *, concurrency: Concurrency = "queue", **options: Unpack[RunOptions]
+) -> Callable[[Handler], Handler]: ...
+
+
+def on_message(
+    function: Handler | None = None,
+    *,
+    concurrency: Concurrency = "queue",
+    **options: Unpack[RunOptions],
+) -> Handler | Callable[[Handler], Handler]:
+    """Run this for each message of a person; it may take the :class:`Message`, or nothing.
+
+    Used bare, or with options: ``@cl.on_message(concurrency="interrupt", max_attempts=3,
+    retry_on=TimeoutError)``.
+
+    Args:
+        concurrency: What happens to a message that comes while another of the same session is
+            under way, on whatever worker. ``queue``: it waits, and messages are answered in their
+            order. ``parallel``: it is answered at once. ``reject``: its run ends with the error
+            ``Busy``. ``interrupt``: what is under way is cancelled, then it is answered.
+        **options: As of :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+    """
+    return _registered(ON_MESSAGE, function, Policy.of(options, concurrency))
+
+
+def on_stop(function: Handler) -> Handler:
+    """Run this when a person has stopped a run, after its handler was cancelled. No parameter.
+
+    It has ten seconds; what it shows belongs to the run that was stopped.
+    """
+    return _register(ON_STOP, function)
+
+
+@overload
+def task(function: Handler) -> Handler: ...
+
+
+@overload
+def task(
+    *, name: str | None = None, **options: Unpack[RunOptions]
+) -> Callable[[Handler], Handler]: ...
+
+
+def task(
+    function: Handler | None = None,
+    *,
+    name: str | None = None,
+    **options: Unpack[RunOptions],
+) -> Handler | Callable[[Handler], Handler]:
+    """Let clients run this by its name, without a chat: ``POST …/runs {"task": …, "args": {…}}``;
+    and other handlers with ``await cl.enqueue(…)``.
+
+    Its parameters come from ``args``, by name. Used bare, or with options:
+    ``@cl.task(name="index", max_attempts=3, retry_on=(ConnectionError, TimeoutError))``.
+
+    Args:
+        name: What it is called by; by default the function's name.
+        max_attempts: How often it is tried, whether it fails or its worker dies; by default
+            ``STEPWIRE_MAX_ATTEMPTS``.
+        retry_on: Errors that are worth another attempt; ``TimeoutError`` stands for ``timeout_s``,
+            too. :class:`Retry` always is.
+        backoff_s: Seconds before the second attempt; twice as long before each one after it, at
+            most five minutes.
+        timeout_s: Seconds that an attempt may take; by default ``STEPWIRE_RUN_TIMEOUT_S``.
+        max_running: How many runs of it all workers together execute at a time, at most; by default
+            as many as they can. The others wait, and keep nobody else waiting. One that waits
+            itself, for a person or a sub-task, does not count.
+
+    Raises:
+        InvalidArgument: the name is taken, by a handler of ours or by another task, or an option
+            makes no sense. A file that is read again replaces its own tasks.
+    """
+    policy = Policy.of(options)
+    if function is not None:
+        return _registered(_task_name(getattr(function, "__name__", "")), function, policy)
+    if name is not None:
+        return _registered(_task_name(name), None, policy)
+
+    def decorate(target: Handler) -> Handler:
+        return _register(_task_name(getattr(target, "__name__", "")), target, policy)
+
+    return decorate
+
+
+def name_of_task(function: object) -> str | None:
+    """The name under which a function was registered as a task."""
+    name = getattr(function, _TASK_NAME, None)
+    return name if isinstance(name, str) else None
+
+
+def _task_name(name: str) -> str:
+    if not name or name in EVENT_HANDLERS:
+        raise InvalidArgument(f"a task cannot be called {name!r}: give it a name, @cl.task(name=…)")
+    return name
+
+
+def _registered(
+    name: str, function: Handler | None, policy: Policy
+) -> Handler | Callable[[Handler], Handler]:
+    """The function, registered; or, without one, what registers it."""
+    if function is not None:
+        return _register(name, function, policy)
+
+    def decorate(target: Handler) -> Handler:
+        return _register(name, target, policy)
+
+    return decorate
+
+
+def _register(name: str, function: Handler, policy: Policy | None = None) -> Handler:
+    _collecting.get(process_wide).add(name, function, policy)
+    if name not in EVENT_HANDLERS:
+        setattr(function, _TASK_NAME, name)
+    return function
+
+
+def _defined_twice(name: str, before: Definition, now: Definition) -> str:
+    if name in EVENT_HANDLERS:
+        return (
+            f"@cl.{name} is used twice: in {before}, and in {now}; keep one of them, and let it "
+            "call what the other does"
+        )
+    return (
+        f"task {name!r} is defined twice: in {before}, and in {now}; give one of them another "
+        "name: @cl.task(name=…)"
+    )
+
+
+def takes_argument(function: Callable[..., Any]) -> bool:
+    """Whether a handler that may take one thing, or nothing, wants it."""
+    return bool(inspect.signature(function).parameters)

@@ -1,0 +1,1 @@
+"""One run of a handler, from its beginning to its stored end."""

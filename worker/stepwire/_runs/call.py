@@ -1,0 +1,189 @@
+"""Calls the user's handlers: every way in which one can end is an :class:`Ending`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Final
+
+from stepwire._asking.waiting import patiently
+from stepwire._handlers.registry import Feedback, Handlers, takes_argument
+from stepwire._runs.outcome import CANCELLED, Ending
+from stepwire._runs.user_code import UserCode
+from stepwire._scope.context import Frame, enter_frame, leave_frame
+from stepwire._transport.signals import Cancellable, Signals
+from stepwire._transport.threads import in_thread
+from stepwire._tree.message import Message
+from stepwire_core.errors import (
+    HandlerNotFound,
+    InvalidArgument,
+    SessionFull,
+    StoreRefused,
+    ValueTooLarge,
+)
+from stepwire_core.values.json_values import encoded
+from stepwire_core.values.text import require_size
+from stepwire_core.wire.documents import ON_CHAT_RESUME, ON_FEEDBACK, ON_MESSAGE, ON_STOP, ErrorInfo
+
+if TYPE_CHECKING:
+    from stepwire._scope.context import Scope
+    from stepwire._tree.element_base import Element
+    from stepwire_core.log.event_log import EventLog
+    from stepwire_core.settings import Settings
+    from stepwire_core.wire.run_request import RunRequest
+
+logger = logging.getLogger("stepwire.run")
+
+ON_STOP_TIMEOUT_S: Final = 10.0
+
+STOPPED_WORKER: Final = ErrorInfo(
+    type="WorkerStopped", message="the worker was stopped before this ended"
+)
+
+
+class Invoker:
+    """The handlers of one module, each called in the place in the tree where it belongs."""
+
+    def __init__(
+        self, handlers: Handlers, log: EventLog, signals: Signals | None, settings: Settings
+    ) -> None:
+        self._handlers = handlers
+        self._log = log
+        self._signals = signals
+        self._settings = settings
+
+    async def call(self, request: RunRequest, scope: Scope) -> Ending:
+        """Call the handler; every way it can end is an :class:`Ending`.
+
+        Raises:
+            StoreRefused: what it needs of Redis is refused, until a person changes something.
+        """
+        fields = {"session_id": scope.session_id, "run_id": scope.run_id, "handler": scope.handler}
+        timeout_s = self._handlers.policy(request.handler).timeout_s
+        limit_s = self._settings.run_timeout_s if timeout_s is None else timeout_s
+        handler = _begun(self._handler(request, scope), scope)
+        asked = Cancellable(scope.session_id, scope.run_id, handler.cancel)
+        with self._watching(asked):
+            outcome = await handler.outcome(limit_s)
+        if outcome.cut == "cancelled" or asked.requested:
+            return CANCELLED
+        if outcome.cut == "stopped":
+            logger.warning("run interrupted", extra=fields)
+            return Ending("interrupted", STOPPED_WORKER, outcome.stopped)
+        if outcome.cut == "timeout":
+            logger.warning("run timed out", extra=fields)
+            where = "STEPWIRE_RUN_TIMEOUT_S" if timeout_s is None else "timeout_s of the handler"
+            message = f"it took longer than {limit_s:g} s ({where})"
+            error = ErrorInfo(type="RunTimeout", message=message)
+            return Ending("error", error, cause=TimeoutError(message))
+        if outcome.error is not None:
+            return _failed(outcome.error, fields)
+        return self._outcome(request, outcome.result)
+
+    def _outcome(self, request: RunRequest, result: object) -> Ending:
+        """The end of a handler that has returned; who awaits its result gets it as JSON."""
+        if not request.awaited:
+            return Ending("ok")
+        what = f"the result of task {request.handler!r}"
+        try:
+            text = encoded(result)
+            require_size(what, text, self._settings.max_event_bytes)
+        except ValueTooLarge as error:
+            return Ending("error", ErrorInfo.of(error))
+        except Exception as error:  # noqa: BLE001 - it is the user's object, of any depth
+            message = f"{what} has to reach another process: {error}"
+            return Ending("error", ErrorInfo(type="InvalidArgument", message=message))
+        return Ending("ok", result=json.loads(text))
+
+    def _watching(self, asked: Cancellable) -> AbstractContextManager[None]:
+        return nullcontext() if self._signals is None else self._signals.watching(asked)
+
+    async def on_stop(self, scope: Scope) -> None:
+        """Let the user's ``on_stop`` clean up; it may show steps, which still belong to the run."""
+        function = self._handlers.functions.get(ON_STOP)
+        if function is None:
+            return
+        fields = {"run_id": scope.run_id}
+        # A worker that stops meanwhile cuts it short, and the run ends at once.
+        outcome = await _begun(_invoke(function), scope).outcome(ON_STOP_TIMEOUT_S)
+        if outcome.cut is not None:
+            logger.error("on_stop was cut short", extra=fields | {"reason": outcome.cut})
+        elif outcome.error is not None:
+            logger.error("on_stop failed", extra=fields, exc_info=outcome.error)
+
+    async def _handler(self, request: RunRequest, scope: Scope) -> object:
+        if request.handler == ON_CHAT_RESUME and ON_CHAT_RESUME not in self._handlers.functions:
+            return None
+        function = self._handlers.get(request.handler)
+        if request.handler in _GIVES_ARGUMENT:
+            given = (await self._argument(request, scope),) if takes_argument(function) else ()
+            return await _invoke(function, *given)
+        return await _invoke(function, **request.arguments)
+
+    async def _argument(self, request: RunRequest, scope: Scope) -> object:
+        """What a handler gets that may take one thing, or nothing."""
+        if request.message is not None:
+            elements = await self._files(request, scope)
+            return Message._received(request.message, scope, elements)
+        if request.handler == ON_FEEDBACK:
+            return Feedback._of(request.session_id, request.arguments)
+        snapshot = await patiently(self._settings, lambda: self._log.snapshot(request.session_id))
+        thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
+        return {"id": request.session_id, "metadata": dict(scope.user or {}), **thread}
+
+    async def _files(self, request: RunRequest, scope: Scope) -> list[Element]:
+        if not request.elements:
+            return []
+        fetch = scope.downloads.fetch
+        return await patiently(self._settings, lambda: in_thread(fetch, scope, request.elements))
+
+
+_GIVES_ARGUMENT: Final = frozenset({ON_MESSAGE, ON_CHAT_RESUME, ON_FEEDBACK})
+
+
+def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
+    """User code, begun in its place in the tree."""
+    token = enter_frame(Frame(scope))
+    try:
+        return UserCode(code)
+    finally:
+        leave_frame(token)
+
+
+async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
+    if inspect.iscoroutinefunction(function):
+        return await function(*args, **kwargs)
+    # A synchronous handler gets a thread, with the context, so that it blocks only itself.
+    result = await in_thread(function, *args, **kwargs)
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise InvalidArgument(
+            "the handler is a generator, of which nothing has run: write its results with "
+            "stream_token, or return them, instead of 'yield'"
+        )
+    return await result if isinstance(result, Awaitable) else result
+
+
+def _failed(error: BaseException, fields: dict[str, str]) -> Ending:
+    if isinstance(error, StoreRefused):
+        raise error
+    info = _info(error)
+    # Our own errors say what to do; a traceback helps with those of the handler.
+    detail = error if not isinstance(error, HandlerNotFound) else None
+    logger.error("handler failed", extra=fields | {"error": info.message}, exc_info=detail)
+    # In a session that is full another attempt shows no more than this one.
+    cause = None if isinstance(error, SessionFull) else error
+    return Ending("error", info, cause=cause)
+
+
+def _info(error: BaseException) -> ErrorInfo:
+    if isinstance(error, asyncio.CancelledError):
+        message = "something that the handler awaited was cancelled, although the run was not"
+        return ErrorInfo(type="CancelledError", message=message)
+    if isinstance(error, SystemExit):
+        code = ErrorInfo.of(error).message
+        return ErrorInfo(type="SystemExit", message=f"sys.exit({code}) ends the run, no more")
+    return ErrorInfo.of(error)

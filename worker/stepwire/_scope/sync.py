@@ -1,0 +1,73 @@
+"""Between asynchronous and synchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from stepwire._scope.context import current_frame
+from stepwire._transport.threads import in_thread
+from stepwire_core.errors import InvalidArgument, RunEnded
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def sleep(duration: float) -> None:
+    """Wait for some seconds without holding up anything else."""
+    await asyncio.sleep(duration)
+
+
+def make_async(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
+    """A synchronous function as a coroutine function: it runs in a thread, with its place in the
+    tree.
+
+    For code that blocks: ``answer = await cl.make_async(slow)(question)``. Each call has a thread
+    of its own, so it begins at once, whatever else blocks. A cancellation does not stop the thread:
+    its result is dropped, and what it shows after the end of the run raises :class:`RunEnded`
+    there.
+    """
+
+    @functools.wraps(function)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await in_thread(function, *args, **kwargs)
+
+    return wrapper
+
+
+def run_sync(coroutine: Coroutine[Any, Any, R]) -> R:
+    """The result of a coroutine, from synchronous code: ``cl.run_sync(cl.Message("hi").send())``.
+
+    In a thread of :func:`make_async` or of a synchronous handler it runs on the handler's event
+    loop, so that clients which are bound to that loop work; elsewhere on a loop of its own.
+
+    Raises:
+        InvalidArgument: called on the event loop itself, which would wait for itself: await it
+            there.
+        RunEnded: the run has ended meanwhile, as by its time limit; the coroutine is cancelled.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        coroutine.close()
+        raise InvalidArgument(
+            "run_sync was called in asynchronous code: await the coroutine instead"
+        )
+    scope = current_frame("run_sync").scope
+    if scope.loop is None or not scope.loop.is_running():
+        return asyncio.run(coroutine)
+    call = asyncio.run_coroutine_threadsafe(coroutine, scope.loop)
+    scope.calls.add(call)
+    try:
+        return call.result()
+    except concurrent.futures.CancelledError:
+        if not scope.calls.is_closed:
+            raise
+        raise RunEnded(scope.session_id, scope.run_id) from None
+    finally:
+        scope.calls.remove(call)

@@ -1,0 +1,137 @@
+"""Values that belong to a session and follow it from worker to worker."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import suppress
+from typing import Any, Final
+
+from stepwire._scope.context import Scope, current_frame
+from stepwire_core.errors import InvalidArgument, NoActiveSession, StepwireError
+from stepwire_core.values.json_values import encoded
+from stepwire_core.values.text import is_whole
+from stepwire_core.wire.events import user_value_event
+
+logger = logging.getLogger("stepwire.user_session")
+
+MAX_KEY_CHARS: Final = 1_000
+"""Of the name of a value."""
+
+
+class UserSession:
+    """``cl.user_session``: what handlers remember about the person between messages.
+
+    A run begins with what the earlier runs have stored. A value that is set is stored with the
+    events of the run, in their order. A list or dict may be changed in place, as in
+    ``cl.user_session.get("history").append(…)``: what differs from what was stored is stored at the
+    end of the run, however it ends, and before the handler waits for an answer or a task. Runs of
+    one session that overlap in time see their own values; of a name that both change, the later one
+    stays.
+
+    Values are JSON: they have to reach another process. Keep clients and connections in your
+    module.
+    """
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of that name, else ``default``. ``id`` is the session's id.
+
+        Raises:
+            NoActiveSession: outside any handler.
+        """
+        scope = _scope()
+        if key == "id":
+            return scope.session_id
+        value = _values(scope).get(key, default)
+        if isinstance(value, (list, dict)) and key not in scope.handed_out and value is not default:
+            # It is as it was stored: by this run, or as JSON by another one. What an older version
+            # has stored may be nested more deeply than this one stores.
+            with suppress(ValueError):
+                scope.handed_out[key] = encoded(value)
+        return value
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value; None forgets it.
+
+        Blocks the calling thread while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``).
+
+        Raises:
+            InvalidArgument: the name is not a text of 1 to 1,000 whole characters, or is ``id``; or
+                the value is not JSON, or too large (``ValueTooLarge``).
+            NoActiveSession: outside any handler.
+        """
+        if not _is_key(key):
+            raise InvalidArgument(
+                f"user_session.set takes a name that is text of 1 to {MAX_KEY_CHARS:,} characters, "
+                f"without halves of surrogate pairs, and not 'id'; not {key!r:.100}"
+            )
+        scope = _scope()
+        values = _values(scope)
+        if value is None:
+            values.pop(key, None)
+            scope.handed_out.pop(key, None)
+            scope.producer.publish(user_value_event(key, ""))
+            scope.producer.room_sync()
+            return
+        try:
+            text = encoded(value)
+        except ValueError as error:
+            raise InvalidArgument(
+                f"user_session.set({key!r}, …): {error}. Values follow the session to other "
+                "workers, so they must be JSON; keep clients and connections in your module instead"
+            ) from error
+        scope.producer.publish(user_value_event(key, text))
+        # As the next worker will see it: tuples are lists there, keys are text. What is the same
+        # there stays the caller's own, who may go on to change it.
+        again = json.loads(text)
+        values[key] = value if again == value else again
+        if isinstance(again, (list, dict)):
+            scope.handed_out[key] = text
+        else:
+            scope.handed_out.pop(key, None)
+        scope.producer.room_sync()
+
+
+def store_changes(scope: Scope) -> None:
+    """Store what has been changed in place since it was stored. Never raises.
+
+    A value that cannot be stored any more is named in the log, and costs only itself.
+    """
+    for key, before in list(scope.handed_out.items()):
+        value = (scope.user or {}).get(key)
+        if value is None:
+            continue
+        try:
+            text = encoded(value)
+            if text != before:
+                scope.producer.publish(user_value_event(key, text))
+                scope.handed_out[key] = text
+        except (ValueError, StepwireError, RuntimeError) as error:
+            # RuntimeError: a thread that was not awaited goes on to change it.
+            logger.warning(
+                "a value of the user session was changed in place and could not be stored",
+                extra={
+                    "key": key,
+                    "session_id": scope.session_id,
+                    "run_id": scope.run_id,
+                    "error": str(error),
+                },
+            )
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and key != "id" and 0 < len(key) <= MAX_KEY_CHARS and is_whole(key)
+
+
+def _scope() -> Scope:
+    return current_frame("user_session").scope
+
+
+def _values(scope: Scope) -> dict[str, Any]:
+    if scope.user is None:
+        raise NoActiveSession("user_session")
+    return scope.user
+
+
+user_session: UserSession = UserSession()
+"""Values that follow the session from run to run, and from worker to worker."""

@@ -1,0 +1,217 @@
+"""Where this process puts the bytes of the elements that it sends, and finds those of others."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import IO, TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
+
+from stepwire._transport.producer import Producer, Silent
+from stepwire._transport.subtree import Belongings
+from stepwire_core.errors import (
+    ElementNotFound,
+    ElementTooLarge,
+    SessionNotFound,
+    StepwireError,
+    StoreUnavailable,
+)
+from stepwire_core.log.event_log import APPEND, KEEP, Batch, check_kept, keep_args
+from stepwire_core.redis.backoff import Backoff
+from stepwire_core.redis.connections import translated_sync
+from stepwire_core.redis.keys import LIFE, SessionKeys, object_folder
+from stepwire_core.storage.object_store import Objects
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepwire._transport.publisher import Publisher
+
+logger = logging.getLogger("stepwire.elements")
+
+
+class ContentStore:
+    """Puts bytes where every process can have them. Blocking, and safe from any thread.
+
+    The bytes take no part in the event log: an event that names them is published once they are in
+    their place.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._settings = publisher.settings
+        self._redis = publisher.redis
+        self._objects = Objects.open(self._settings)
+
+    def check(self, what: str, size: int) -> None:
+        """Say early that something is too large.
+
+        Raises:
+            ElementTooLarge: it cannot be stored; the message says which setting is in the way.
+        """
+        settings = self._settings
+        if size > settings.elements_max_bytes:
+            raise ElementTooLarge(
+                what,
+                size,
+                settings.elements_max_bytes,
+                "raise STEPWIRE_ELEMENTS_MAX_BYTES, or give the url of a place that has it",
+            )
+        if size > settings.elements_redis_bytes and self._objects is None:
+            raise ElementTooLarge(
+                what,
+                size,
+                settings.elements_redis_bytes,
+                "set STEPWIRE_ELEMENTS_URL (s3://bucket/prefix) for larger ones, raise "
+                "STEPWIRE_ELEMENTS_REDIS_BYTES, or give the url of a place that has it",
+            )
+
+    def put(self, producer: Producer, element_id: str, file: IO[bytes], size: int) -> None:
+        """Store ``size`` bytes, which :meth:`check` has let pass.
+
+        Raises:
+            SessionNotFound: the session is not there, and the producer does not make it.
+            SessionFull: it takes nothing new.
+            StoreUnavailable: not stored within ``STEPWIRE_PUBLISH_TIMEOUT_S``.
+            StoreRefused: Redis refuses it until its set-up is changed.
+        """
+        if isinstance(producer, Silent):
+            return
+        if self._objects is not None and size > self._settings.elements_redis_bytes:
+            self._objects.put(self._folder_for(producer), element_id, file)
+        else:
+            self._keep(producer, element_id, file.read())
+
+    def save(self, session_id: str, element_id: str, file: IO[bytes]) -> None:
+        """Write the bytes of an element into a file.
+
+        Raises:
+            ElementNotFound: they are not there, or not any more.
+            StoreUnavailable, StoreRefused: Redis, or the object storage, does not answer, or
+                refuses.
+        """
+        with translated_sync():
+            reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
+        # redis-py types its commands for both of its clients at once.
+        content = cast("bytes | None", reply)
+        if content is not None:
+            file.write(content)
+            return
+        folder = None if self._objects is None else self._folder(session_id)
+        if (
+            self._objects is None
+            or folder is None
+            or not self._objects.save(folder, element_id, file)
+        ):
+            raise ElementNotFound(session_id, element_id)
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether there may be bytes that Redis does not let go by itself."""
+        return self._objects is not None
+
+    def objects_below(self, session_id: str, step_id: str) -> list[str]:
+        """The elements of a step, and of all below it, that are too large for Redis.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
+        """
+        return Belongings(self._redis, session_id).elements_above(
+            self._settings.elements_redis_bytes, step_id
+        )
+
+    def remove_objects(self, session_id: str, element_ids: Sequence[str]) -> None:
+        """Delete what of these is in object storage. Redis drops its part with the event.
+
+        They are served no more already, so a failure is logged and left to the bucket's rules.
+        """
+        if self._objects is None:
+            return
+        try:
+            # When the session is gone, the call that deletes it deletes them, too.
+            if (folder := self._folder(session_id)) is not None:
+                self._objects.remove(folder, element_ids)
+        except StoreUnavailable:
+            logger.warning(
+                "removed elements are left in object storage",
+                extra={"session_id": session_id, "element_ids": list(element_ids)},
+            )
+
+    def _folder_for(self, producer: Producer) -> str:
+        """Where the objects of the producer's session are, which it may make.
+
+        Raises:
+            SessionNotFound: it is not there, and the producer does not make it.
+        """
+        session_id = producer.session_id
+        folder = self._folder(session_id)
+        if folder is None and producer.creates:
+            with translated_sync():
+                self._create(session_id)
+            folder = self._folder(session_id)
+        if folder is None:
+            raise SessionNotFound(session_id)
+        return folder
+
+    def _folder(self, session_id: str) -> str | None:
+        """Where the objects of a session are; None if it is not there."""
+        with translated_sync():
+            reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
+        # redis-py types its commands for both of its clients at once.
+        epoch, born = cast("list[bytes | None]", reply)
+        return None if epoch is None else object_folder(session_id, (born or b"").decode())
+
+    def _create(self, session_id: str) -> None:
+        """The element is the first thing that is emitted into a new session."""
+        batch = Batch(session_id, (), create=True)
+        args = batch.script_args(self._settings)
+        reply = APPEND.sync(self._redis, SessionKeys.of(session_id), *args)
+        if isinstance(result := batch.result(reply), StepwireError):
+            raise result
+
+    def _keep(self, producer: Producer, element_id: str, content: bytes) -> None:
+        give_up_at = time.monotonic() + self._settings.publish_timeout_s
+        backoff = Backoff()
+        while True:
+            try:
+                with translated_sync():
+                    return self._keep_once(producer, element_id, content)
+            except StoreUnavailable as error:
+                if time.monotonic() > give_up_at:
+                    raise StoreUnavailable(
+                        f"Redis has taken nothing for {self._settings.publish_timeout_s:g} s "
+                        f"(STEPWIRE_PUBLISH_TIMEOUT_S): {error}"
+                    ) from error
+                logger.warning(
+                    "Redis takes nothing at the moment, an element waits",
+                    extra={"element_id": element_id, "error": str(error)},
+                )
+            time.sleep(backoff.next_s())
+
+    def _keep_once(self, producer: Producer, element_id: str, content: bytes) -> None:
+        keys = SessionKeys.of(producer.session_id)
+        kept = keep_args(self._settings, element_id, content)
+        try:
+            check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
+        except SessionNotFound:
+            if not producer.creates:
+                raise
+        else:
+            return
+        self._create(producer.session_id)
+        check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
+
+
+_stores: WeakKeyDictionary[Publisher, ContentStore] = WeakKeyDictionary()
+
+
+def content_store(producer: Producer) -> ContentStore:
+    """The one that goes with the producer's publisher.
+
+    Raises:
+        SettingsError: STEPWIRE_ELEMENTS_URL cannot be used.
+    """
+    publisher = producer.publisher
+    store = _stores.get(publisher)
+    if store is None:
+        store = _stores.setdefault(publisher, ContentStore(publisher))
+    return store

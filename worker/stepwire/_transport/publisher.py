@@ -1,0 +1,345 @@
+"""The publisher: takes events from any thread, stores them in groups, loses none.
+
+One per process. It has a thread of its own, so that what a handler emits is on its way even while
+that handler blocks the event loop, and so that plain scripts and threads need no event loop at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from stepwire._transport.intake import Intake
+from stepwire._transport.producer import Producer
+from stepwire_core.errors import (
+    ProtocolViolation,
+    RunEnded,
+    SessionFull,
+    SessionNotFound,
+    StepwireError,
+    StoreRefused,
+    StoreUnavailable,
+)
+from stepwire_core.log.event_log import (
+    APPEND,
+    CANCEL,
+    ITSELF,
+    REGISTER,
+    Appended,
+    Registration,
+    Unfinished,
+    cancel_args,
+    document_of,
+)
+from stepwire_core.redis.backoff import Backoff
+from stepwire_core.redis.connections import connect_sync, translated_sync, translation
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.wire.run_ends import outcome_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from redis import Redis
+
+    from stepwire._transport.buffer import Call, Source
+    from stepwire_core.settings import Settings
+
+logger = logging.getLogger("stepwire.publisher")
+
+_CLOSE_TIMEOUT_S: Final = 5.0
+
+_SENT_AGAIN: Final = (StoreUnavailable, SessionFull, Unfinished)
+"""The outcomes after which a call has to be sent again, whole or the rest of it."""
+
+
+class Publisher:
+    """Group commit: while one round trip is under way, what comes is gathered for the next.
+
+    Memory is bounded by ``buffer_bytes``: past it :meth:`Producer.room` waits. With Redis away, or
+    saying no for a moment, events wait and are sent again under the same sequence, so each is
+    stored once; the producers of those that have waited for ``publish_timeout_s`` fail with
+    :class:`StoreUnavailable`. What a person must change first is said at once
+    (:class:`StoreRefused`). A call that cannot be made or that the log refuses cuts off its
+    producer and nobody else.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        redis: Redis | None = None,
+        on_death: Callable[[BaseException], object] | None = None,
+    ) -> None:
+        """``redis`` is a client to use instead of one that the settings describe.
+
+        ``on_death`` is called, in the publisher's thread, if that ends although it should not:
+        from then on nothing is stored, and every caller that emits gets an error that says so.
+        """
+        self.settings = settings
+        self.max_text_chars = settings.max_text_chars
+        self.redis = redis or connect_sync(settings.redis_url)
+        self.intake = Intake(settings.buffer_bytes)
+        self._on_death = on_death
+        self._away_since: float | None = None
+        self._give_up_at = float("inf")
+        self._thread = threading.Thread(target=self._run, name="stepwire-publisher", daemon=True)
+        self._thread.start()
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether more than ``buffer_bytes`` wait to be stored: those who emit wait for room."""
+        return self.intake.is_full
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Memory that is held by what waits to be stored, about."""
+        return self.intake.buffer.weight
+
+    def producer(
+        self,
+        name: str,
+        session_id: str,
+        run_id: str = "",
+        attempt: int = 0,
+        *,
+        create: bool = False,
+    ) -> Producer:
+        """A new source of events; ``name`` must be unique among all processes, for all time.
+
+        With ``create``, its first event makes the session if it is not there.
+        """
+        return Producer(self, name, session_id, run_id=run_id, attempt=attempt, create=create)
+
+    def state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
+        """Documents of a session's state, by their fields in it; blocking.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
+        """
+        if not fields:
+            return []
+        with translated_sync():
+            values = self.redis.hmget(SessionKeys.of(session_id).state, list(fields))
+        # redis-py types its commands for both of its clients at once.
+        return [value and document_of(value) for value in cast("list[bytes | None]", values)]
+
+    def result(self, session_id: str, run_id: str) -> dict[str, Any] | None:
+        """Take what an awaited run has come to; blocking.
+
+        Raises: as :meth:`Producer.result`.
+        """
+        keys = SessionKeys.of(session_id)
+        with translated_sync(), self.redis.pipeline(transaction=False) as pipe:
+            pipe.exists(keys.meta)
+            pipe.hget(keys.results, run_id)
+            there, result = pipe.execute()
+        if not there:
+            raise SessionNotFound(session_id)
+        if result is None:
+            return None
+        # Left behind, it goes with the session.
+        with suppress(StoreUnavailable, StoreRefused), translated_sync():
+            self.redis.hdel(keys.results, run_id)
+        return outcome_of(run_id, session_id, result)
+
+    def register(self, registration: Registration) -> None:
+        """Make a run known; blocking.
+
+        Raises: as :meth:`Producer.register`.
+        """
+        args = registration.script_args(self.settings)
+        with translated_sync():
+            keys = SessionKeys.of(registration.session_id)
+            registration.check(REGISTER.sync(self.redis, keys, *args))
+
+    def cancel(self, session_id: str, run_id: str) -> None:
+        """Ask for a run to be cancelled; blocking.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
+        """
+        left: list[Any] = [run_id, ITSELF]
+        while left:
+            with translated_sync():
+                args = cancel_args(self.settings, session_id, left)
+                _, *left = CANCEL.sync(self.redis, SessionKeys.of(session_id), *args)
+
+    def orphan(self) -> None:
+        """In a forked child: thread and connection are the parent's, and its lock may be held."""
+        self.intake.orphan()
+
+    def close(self) -> None:
+        """Store what waits, for a few seconds at most, and end the thread."""
+        self._give_up_at = time.monotonic() + _CLOSE_TIMEOUT_S
+        self.intake.close(_closed)
+        self._thread.join(_CLOSE_TIMEOUT_S * 2)
+        self.redis.close()
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        calls: list[Call] = []
+        try:
+            while calls := self.intake.take():
+                self._commit(calls)
+                self.intake.settle(calls)
+        except BaseException as error:  # noqa: BLE001 - the process must not go on without knowing
+            self._died(calls, error)
+
+    def _died(self, calls: list[Call], error: BaseException) -> None:
+        logger.critical("the publisher has died: nothing more is stored", exc_info=error)
+        try:
+            self.intake.lose(partial(_dead, type(error).__name__), calls)
+        finally:
+            if self._on_death is not None:
+                self._on_death(error)
+
+    def _commit(self, calls: list[Call]) -> None:
+        """Store the calls in order, repeating those that Redis does not take at the moment."""
+        backoff = Backoff()
+        while calls:
+            try:
+                calls, away = self._send(calls)
+            except StoreUnavailable as error:
+                away = str(error)
+            except StoreRefused as error:
+                logger.error("Redis refuses to store events", extra={"error": str(error)})  # noqa: TRY400 - expected
+                for call in calls:
+                    self.intake.fail(call.source, error.with_traceback(None))
+                return
+            except Exception as error:  # noqa: BLE001 - whatever a call holds, it concerns no other
+                self._isolate(calls, error)
+                return
+            if not away:
+                self._away_since = None
+                continue
+            calls = self._without_overdue(calls, away)
+            if calls:
+                delay_s = backoff.next_s()
+                logger.warning(
+                    "Redis takes nothing at the moment, events wait",
+                    extra={"error": away, "retry_s": delay_s},
+                )
+                time.sleep(delay_s)
+
+    def _without_overdue(self, calls: list[Call], away: str) -> list[Call]:
+        """Fail the producers that have waited for too long; the calls of the others."""
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        timeout_s = self.settings.publish_timeout_s
+        is_over = now > self._give_up_at
+        if not is_over and now - self._away_since <= timeout_s:
+            return calls
+        logger.error(
+            "Redis took nothing for too long: the waiting events fail", extra={"error": away}
+        )
+        before = now if is_over else now - timeout_s
+        why = StoreUnavailable(
+            f"Redis has taken nothing for {timeout_s:g} s (STEPWIRE_PUBLISH_TIMEOUT_S): {away}"
+        )
+        for call in calls:
+            if call.since <= before:
+                self.intake.fail(call.source, why)
+        self.intake.fail_waiting(before, why)
+        return [call for call in calls if call.source.failure is None]
+
+    def _isolate(self, calls: list[Call], error: Exception) -> None:
+        """One of the calls cannot be made, packed or understood: find it by sending each alone."""
+        # Replies may be left behind on the connection.
+        self.redis.connection_pool.disconnect(inuse_connections=False)
+        if len(calls) > 1:
+            for call in calls:
+                self._commit([call])
+            return
+        [call] = calls
+        logger.error("events cannot be stored", extra=_fields(call.source), exc_info=error)
+        self.intake.fail(call.source, _not_storable(error))
+
+    def _send(self, calls: list[Call]) -> tuple[list[Call], str]:
+        """One round trip; the calls that must be sent again, and if Redis does not take them at the
+        moment, what it says.
+
+        After the first call that is to be repeated, the later ones of its producer fail as gaps,
+        and are repeated with it: the log takes a producer's events in order only. So are those
+        after a call that a full session refused, with what they end.
+        """
+        calls = [call for call in calls if not call.is_empty and call.source.failure is None]
+        replies = self._replies(calls)
+        again: list[Call] = []
+        waiting: set[Source] = set()
+        away = ""
+        for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
+            if call.source in waiting:
+                again.append(call)
+                continue
+            error = None if APPEND.is_missing(reply) else self._result(calls[number:], reply)
+            if APPEND.is_missing(reply) or isinstance(error, _SENT_AGAIN):
+                waiting.add(call.source)
+                again.append(call)
+                away = str(error) if isinstance(error, StoreUnavailable) else away
+            elif error is not None:
+                self._cut_off(call.source, error)
+        return again, away
+
+    def _replies(self, calls: list[Call]) -> list[Any]:
+        """The reply of Redis to each.
+
+        Raises:
+            StoreUnavailable, StoreRefused: none of them has got through.
+        """
+        with translated_sync(), self.redis.pipeline(transaction=False) as pipe:
+            for call in calls:
+                batch = call.prepared()
+                keys = SessionKeys.of(batch.session_id).script_keys
+                pipe.execute_command(*APPEND.command(keys, batch.script_args(self.settings)))
+            replies = pipe.execute(raise_on_error=False)
+            if any(map(APPEND.is_missing, replies)):
+                APPEND.load_sync(self.redis)
+        return replies
+
+    def _result(self, calls: list[Call], reply: Any) -> StepwireError | Unfinished | None:
+        """The outcome of the first of these calls, by its reply; None: it is stored."""
+        call = calls[0]
+        if isinstance(reply, Exception):
+            return translation(reply) or _not_storable(reply)
+        try:
+            result = call.prepared().result(reply)
+        except Exception as error:  # noqa: BLE001 - a reply of another version, say: its producer's
+            return _not_storable(error)
+        if isinstance(result, Appended):
+            call.source.stored(result.top)
+            return None
+        if isinstance(result, SessionFull):
+            logger.warning("a session is full", extra=_fields(call.source, result))
+            self.intake.refused(result, calls)
+        return result
+
+    def _cut_off(self, source: Source, error: StepwireError) -> None:
+        if not isinstance(error, RunEnded):
+            logger.warning("a producer is cut off", extra=_fields(source, error))
+        self.intake.fail(source, error)
+
+
+def _fields(source: Source, reason: StepwireError | None = None) -> dict[str, str]:
+    fields = {"session_id": source.session_id, "run_id": source.run_id}
+    return fields if reason is None else fields | {"reason": str(reason)}
+
+
+def _not_storable(error: Exception) -> ProtocolViolation:
+    # Not its repr: that of a UnicodeEncodeError has all of the text in it.
+    return ProtocolViolation(f"what was emitted cannot be stored: {type(error).__name__}: {error}")
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("this process is shutting down; nothing more is stored")
+
+
+def _dead(why: str) -> ProtocolViolation:
+    return ProtocolViolation(
+        f"the thread that stores events has ended by {why}: a fault in stepwire, please report it; "
+        "start this process anew"
+    )

@@ -1,0 +1,171 @@
+"""Messages: the part of the tree that people read as a conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from stepwire._tree.attributes import Checked, flag
+from stepwire._tree.node import Node
+from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, ErrorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from stepwire._scope.context import Scope
+    from stepwire._tree.element_base import Element
+    from stepwire_core.wire.documents import EndStatus, StepDocument
+
+
+class Said(Node):
+    """What somebody says: the part that messages and questions have in common."""
+
+    _what: ClassVar[str] = "message"
+
+    disable_feedback: Checked[bool, bool | None] = Checked(flag, bool)
+
+    def __init__(
+        self,
+        content: object = "",
+        author: str | None = "Assistant",
+        language: str | None = None,
+        elements: Sequence[Element] | None = None,
+        type: str = ASSISTANT_MESSAGE,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        id: str | UUID | None = None,
+        parent_id: str | UUID | None = None,
+        disable_feedback: bool | None = None,
+    ) -> None:
+        super().__init__(
+            name="Assistant" if author is None else author,
+            type=type,
+            id=id,
+            parent_id=parent_id,
+            metadata=metadata,
+            tags=tags,
+            language=language,
+            elements=elements,
+        )
+        self.content = content
+        self.disable_feedback = (
+            type == USER_MESSAGE if disable_feedback is None else disable_feedback
+        )
+
+    @property
+    def author(self) -> str:
+        return self.name
+
+    @author.setter
+    def author(self, value: str) -> None:
+        self.name = value
+
+    @property
+    def content(self) -> str:
+        """The text. Takes any value: structures become JSON, others their text."""
+        return self._get("output")
+
+    @content.setter
+    def content(self, value: object) -> None:
+        language = self._set("output", value)
+        self.language = self.language or language
+
+    async def stream_token(self, token: str, is_sequence: bool = False) -> None:
+        """Append a piece of text, or replace all of it; as :meth:`Step.stream_token`."""
+        await self._stream(token, "output", replace=is_sequence)
+
+    async def remove(self) -> None:
+        """Take it away from everywhere, with its elements and all steps below it."""
+        await self._remove_with_objects()
+
+    async def _say(self, status: EndStatus = "ok", error: ErrorInfo | None = None) -> Scope:
+        """Show it, complete, once; the session it belongs to."""
+        await self._store_elements()
+        self._end(status, error)
+        scope = self._started()
+        await scope.producer.room()
+        return scope
+
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+        return super()._document(
+            scope, started_at, ts, disable_feedback=self.disable_feedback, **own
+        )
+
+
+class Message(Said):
+    """A message: ``await cl.Message(content="Hello").send()``.
+
+    ``on_message`` handlers get the person's message as one of these; the files that came with it
+    are its ``elements``, each with a ``path`` that can be opened until the run ends. Streamed, it
+    appears with its first token and is complete with :meth:`send`.
+
+    Args:
+        content: The text; structures become JSON.
+        author: Who says it.
+        language: How to highlight the content.
+        elements: What is shown with it: images, files; see :class:`Element`.
+        type: ``assistant_message`` or ``user_message``.
+        metadata: JSON-able facts about it.
+        tags: Words to filter by.
+        id: Its id; by default a fresh one.
+        parent_id: What it nests under; by default the enclosing step, else the message that started
+            the run.
+        disable_feedback: Whether users cannot rate it; by default they can, unless a person said
+            it.
+
+    Raises:
+        InvalidArgument: a parameter has a value that cannot be shown or stored.
+    """
+
+    @classmethod
+    def _received(
+        cls, document: StepDocument, scope: Scope, elements: Sequence[Element] = ()
+    ) -> Self:
+        """The message that started a run; it is in the log already."""
+        message = cls(
+            content=document.output,
+            author=document.name,
+            language=document.language,
+            elements=elements,
+            type=document.type,
+            metadata=document.metadata,
+            tags=document.tags,
+            id=document.id,
+            parent_id=document.parent_id,
+        )
+        message._scope = scope
+        message.status = document.status
+        message.started_at = message._began_at = document.started_at
+        message.ended_at = message._over_at = document.ended_at
+        return message
+
+    async def send(self) -> Self:
+        """Show it, complete; once, however often it is called."""
+        await self._say()
+        return self
+
+    async def update(self) -> None:
+        """Show its fields as they are now."""
+        if self._scope is None:
+            await self.send()
+        else:
+            await self._store_elements()
+            self._update()
+            await self._room()
+
+
+class ErrorMessage(Message):
+    """A message that says what went wrong: ``await cl.ErrorMessage(content="No such
+    order").send()``.
+
+    A message whose ``status`` is ``error``. A handler that raises sends one by itself.
+    """
+
+    def __init__(self, content: object = "", author: str = "Error", **options: Any) -> None:
+        super().__init__(content, author, **options)
+
+    async def send(self) -> Self:
+        """Show it, complete; once, however often it is called."""
+        await self._say("error", ErrorInfo(type="ErrorMessage", message=self.content))
+        return self

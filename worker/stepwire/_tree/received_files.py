@@ -1,0 +1,60 @@
+"""Files that people have sent, on this machine's disk for as long as a handler needs them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from stepwire._transport.blobs import content_store
+from stepwire._tree.element_base import Element
+from stepwire._tree.element_types import Audio, File, Image, Pdf, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stepwire._scope.context import Scope
+    from stepwire_core.wire.documents import ElementDocument
+
+_CLASSES: dict[str, type[Element]] = {
+    class_.type: class_ for class_ in (Audio, File, Image, Pdf, Video)
+}
+
+
+class Downloads:
+    """A folder that is made with the first file, and goes with the run."""
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def fetch(self, scope: Scope, documents: Sequence[ElementDocument]) -> list[Element]:
+        """The elements, each with a ``path`` that can be opened. Blocking.
+
+        Raises:
+            ElementNotFound: one is not there any more.
+            StoreUnavailable: the place that has it does not answer.
+        """
+        return [self._fetch(scope, document) for document in documents]
+
+    def _fetch(self, scope: Scope, document: ElementDocument) -> Element:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="stepwire-", ignore_cleanup_errors=True
+            )
+        path = Path(self._folder.name, document.id + _suffix(document.name))
+        with path.open("wb") as file:
+            content_store(scope.producer).save(document.session_id, document.id, file)
+        return _CLASSES.get(document.type, File)._received(document, scope, path)
+
+    def close(self) -> None:
+        """Delete the files."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+def _suffix(name: str) -> str:
+    """The end of a file's name, which many libraries go by; a person has chosen it."""
+    suffix = PurePath(name).suffix
+    return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,16}", suffix) else ""

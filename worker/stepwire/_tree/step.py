@@ -1,0 +1,312 @@
+"""The step: a context manager that shows a piece of work, live."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
+from stepwire._tree.attributes import Checked, flag, flag_or_text, text_or_none
+from stepwire._tree.node import Node
+from stepwire_core.errors import InvalidArgument, StepwireError
+from stepwire_core.wire.documents import EndStatus, ErrorInfo, StepDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextvars import Token
+    from types import TracebackType
+    from typing import Self
+
+    from stepwire._tree.element_base import Element
+
+logger = logging.getLogger("stepwire.step")
+
+
+class Step(Node):
+    """A piece of work that users see live: ``async with cl.Step(name="search", type="tool") as
+    step:``.
+
+    It is sent when the block is entered and ended when the block is left: with status ``ok``, with
+    ``error`` if an exception leaves the block, with ``cancelled`` on a cancellation; the exception
+    goes on. What was streamed stays. It nests under the step around it, else under the message that
+    started the run. ``with`` works too, in synchronous code and in any thread that has the context.
+    Each block takes a step of its own: entering one again, after its block or inside it, raises.
+
+    Entering and leaving wait while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``): with
+    ``async with`` the task does, with ``with`` the thread, even that of an event loop, which then
+    stands still for as long. A block that an exception other than an ``Exception`` leaves (a
+    cancellation, the end of a generator that nobody reads on) is ended without waiting.
+
+    Args:
+        name: What users see; by default the type.
+        type: ``undefined``, ``run``, ``tool``, ``llm``, ``embedding``, ``retrieval``, ``rerank``,
+            or any
+            other word.
+        id: Its id; by default a fresh one.
+        parent_id: The id of the step to nest under, instead of the enclosing one.
+        elements: What is shown with it: images, files; see :class:`Element`. Those that are
+            appended to ``step.elements`` later are shown when the step ends, or after
+            :meth:`update`.
+        metadata: JSON-able facts about it.
+        tags: Words to filter by.
+        language: How to highlight the output; by default ``json`` for structures.
+        icon: Name of an icon.
+        show_input: Whether users see the input, or the language to highlight it in.
+        default_open: Whether it is shown unfolded.
+        auto_collapse: Whether it folds when it ends.
+        root: Nest under nothing.
+        disable_feedback: Whether users cannot rate it.
+
+    Raises:
+        InvalidArgument: a parameter has a value that cannot be shown or stored; when entered, that
+            it was entered before.
+    """
+
+    _what: ClassVar[str] = "step"
+
+    icon: Checked[str | None, str | None] = Checked(text_or_none, str, NoneType)
+    show_input: Checked[bool | str, bool | str | None] = Checked(flag_or_text, bool, str)
+    default_open: Checked[bool, bool | None] = Checked(flag, bool)
+    auto_collapse: Checked[bool, bool | None] = Checked(flag, bool)
+    disable_feedback: Checked[bool, bool | None] = Checked(flag, bool)
+
+    def __init__(
+        self,
+        name: str | None = None,
+        type: str = "undefined",
+        id: str | UUID | None = None,
+        parent_id: str | UUID | None = None,
+        elements: Sequence[Element] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        language: str | None = None,
+        icon: str | None = None,
+        show_input: bool | str | None = False,
+        default_open: bool | None = False,
+        auto_collapse: bool | None = False,
+        root: bool | None = False,
+        disable_feedback: bool | None = True,
+    ) -> None:
+        super().__init__(
+            name=type if name is None else name,
+            type=type,
+            id=id,
+            parent_id=parent_id,
+            metadata=metadata,
+            tags=tags,
+            language=language,
+            elements=elements,
+        )
+        self.icon = icon
+        self.show_input = show_input
+        self.default_open = default_open
+        self.auto_collapse = auto_collapse
+        self.root: bool = bool(root)
+        self.disable_feedback = True if disable_feedback is None else disable_feedback
+        self._entered = False
+        self._token: Token[Frame | None] | None = None
+
+    @property
+    def input(self) -> str:
+        """What it works on. Takes any value: structures become JSON, others their text."""
+        return self._get("input")
+
+    @input.setter
+    def input(self, value: object) -> None:
+        self._set("input", value)
+
+    @property
+    def output(self) -> str:
+        """What came out. Takes any value: structures become JSON, others their text.
+
+        Users see a value that is set here when the step ends, or after :meth:`update`.
+        """
+        return self._get("output")
+
+    @output.setter
+    def output(self, value: object) -> None:
+        language = self._set("output", value)
+        self.language = self.language or language
+
+    async def stream_token(
+        self, token: str, is_sequence: bool = False, is_input: bool = False
+    ) -> None:
+        """Append a piece of text to the output; users see it at once.
+
+        Returns when the text is buffered, without a round trip; waits only while the process's
+        buffer is full. An empty token does nothing. Sends the step if it has not been sent.
+
+        Args:
+            token: The text.
+            is_sequence: The text is the whole so far and replaces what is there.
+            is_input: Stream into the input instead.
+
+        Raises:
+            InvalidArgument: ``token`` is no text.
+            NoActiveSession: outside any session.
+            RunFenced, RunEnded, SessionNotFound, StoreUnavailable: nothing more can be stored.
+        """
+        await self._stream(token, "input" if is_input else "output", replace=is_sequence)
+
+    async def send(self) -> Self:
+        """Show it now, without a ``with`` block; once, however often it is called.
+
+        It ends with the run, or by :meth:`update` after its block.
+        """
+        await self._store_elements()
+        self._started()
+        await self._room()
+        return self
+
+    async def update(self) -> None:
+        """Show its fields as they are now; also after it has ended."""
+        await self._store_elements()
+        self._update()
+        await self._room()
+
+    async def remove(self) -> None:
+        """Take it away from everywhere, with its elements and all steps below it."""
+        await self._remove_with_objects()
+
+    async def __aenter__(self) -> Self:
+        with self._entering():
+            await self._store_elements()
+            self._token = self._enter()
+            if self._must_wait:
+                await self._room()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._leaving(exc) as complete:
+            if complete:
+                await self._store_elements()
+        if complete and self._must_wait:
+            await self._room()
+
+    def __enter__(self) -> Self:
+        with self._entering():
+            self._store_elements_sync()
+            self._token = self._enter()
+            if self._must_wait:
+                self._room_sync()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._leaving(exc) as complete:
+            if complete:
+                self._store_elements_sync()
+        if complete and self._must_wait:
+            self._room_sync()
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        """Once, unless it fails: an end cannot be taken back, and an inner block would bring it."""
+        if self._entered:
+            raise InvalidArgument(
+                f"step {self.name!r} has been entered before: a step is one block; make another "
+                "cl.Step for the next one"
+            )
+        self._entered = True
+        try:
+            yield
+        except BaseException as error:
+            if self._token is None:
+                self._entered = False
+            else:
+                # Cancelled while it waited for room: the block that would end it does not begin.
+                leave_frame(self._token)
+                self._token = None
+                self._leave(error)
+            raise
+
+    @contextmanager
+    def _leaving(self, exc: BaseException | None) -> Iterator[bool]:
+        """Ends the step when what was attached in the block is stored, or cannot be."""
+        if self._token is not None:
+            leave_frame(self._token)
+            self._token = None
+        try:
+            yield exc is None or isinstance(exc, Exception)
+        except BaseException as error:
+            self._leave(exc or error)
+            if exc is None or not isinstance(error, Exception):
+                raise
+            # Raised from here it would hide the exception that is under way.
+            logger.warning(
+                "an element could not be stored", extra={"step_id": self.id}, exc_info=True
+            )
+        else:
+            self._leave(exc)
+
+    def _enter(self) -> Token[Frame | None]:
+        return enter_frame(Frame(self._started(), self))
+
+    def _leave(self, exc: BaseException | None) -> None:
+        try:
+            self._end(*outcome(exc))
+        except StepwireError:
+            # Raised from here it would hide the exception, or the cancellation, that is under way.
+            if exc is None:
+                raise
+            logger.warning(
+                "the end of a step could not be sent", extra={"step_id": self.id}, exc_info=True
+            )
+
+    @contextmanager
+    def _lifetime(self) -> Iterator[None]:
+        """Started now, ended with the block; code nests under it only inside :meth:`_resumed`."""
+        self._started()
+        try:
+            yield
+        except BaseException as exc:
+            self._leave(exc)
+            raise
+        self._leave(None)
+
+    @contextmanager
+    def _resumed(self) -> Iterator[None]:
+        """A stretch of a generator's code; between two items its caller must not nest here."""
+        token = self._enter()
+        try:
+            yield
+        finally:
+            leave_frame(token)
+
+    def _default_parent(self, frame: Frame) -> str | None:
+        return None if self.root else frame.parent_id
+
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+        return super()._document(
+            scope,
+            started_at,
+            ts,
+            show_input=self.show_input,
+            disable_feedback=self.disable_feedback,
+            default_open=self.default_open,
+            auto_collapse=self.auto_collapse,
+            icon=self.icon,
+            **own,
+        )
+
+
+def outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:
+    """How work ends that ``exc`` has left, or that nothing has."""
+    if exc is None or isinstance(exc, GeneratorExit):
+        return "ok", None
+    if isinstance(exc, asyncio.CancelledError):
+        return "cancelled", None
+    return "error", ErrorInfo.of(exc)

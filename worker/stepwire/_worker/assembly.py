@@ -1,0 +1,109 @@
+"""What a worker process consists of, beside its loop, and in which order it begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from stepwire._runs.runner import Runner
+from stepwire._runs.user_code import UserCode
+from stepwire._transport.process_publisher import used_as_process_publisher
+from stepwire._transport.publisher import Publisher
+from stepwire._transport.signals import Signals
+from stepwire._transport.threads import in_thread, threads_left
+from stepwire._worker.heartbeat import Activity, Registration
+from stepwire._worker.lease import LeaseKeeper
+from stepwire_core.log.event_log import open_log
+from stepwire_core.process.supervision import as_reason
+from stepwire_core.queue.dead_letters import DeadLetters
+from stepwire_core.queue.run_queue import RunQueue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from redis.asyncio import Redis
+
+    from stepwire._handlers.registry import Handlers
+    from stepwire._worker.queue_client import Claims
+    from stepwire._worker.slots import Slots
+    from stepwire_core.process.supervision import Fail
+    from stepwire_core.settings import Settings
+
+logger = logging.getLogger("stepwire.worker")
+
+
+@asynccontextmanager
+async def assembled(
+    handlers: Handlers,
+    settings: Settings,
+    redis: Redis,
+    claims: Claims,
+    slots: Slots,
+    *,
+    stopping: Callable[[], bool],
+    fail: Fail,
+) -> AsyncIterator[Runner]:
+    """The runner of this process; ``redis`` is the queue's. ``fail`` is called on the
+    event loop when a part that the process cannot do without has ended."""
+    loop = asyncio.get_running_loop()
+    activity = Activity()
+    registration = Registration(
+        settings,
+        handlers.functions,
+        activity,
+        places_taken=lambda: slots.taken,
+        left_behind=lambda: UserCode.left_behind() + threads_left(),
+        stopping=stopping,
+        stalled=claims.is_stalled,
+    )
+    keeper = LeaseKeeper(
+        settings,
+        registration,
+        claims.token,
+        running=slots.leases,
+        lost=lambda leases: loop.call_soon_threadsafe(slots.lose, leases),
+        poke_loop=lambda: loop.call_soon_threadsafe(keeper.loop_answers),
+        fail=lambda error: loop.call_soon_threadsafe(fail, error),
+    )
+    async with (
+        open_log(settings) as log,
+        _publishing(
+            settings,
+            lambda error: loop.call_soon_threadsafe(fail, as_reason("stepwire-publisher", error)),
+        ) as publisher,
+    ):
+        signals = Signals(log, settings)
+        with keeper:
+            async with signals.listening(fail):
+                runner = Runner(
+                    handlers,
+                    log,
+                    publisher,
+                    settings,
+                    signals=signals,
+                    queue=RunQueue(redis, settings.queue_name),
+                    activity=activity,
+                    dead_letters=DeadLetters(redis, settings),
+                )
+                logger.info(
+                    "worker ready",
+                    extra={
+                        "handlers": ", ".join(sorted(handlers.functions)),
+                        "queue": settings.queue_name,
+                    },
+                )
+                yield runner
+
+
+@asynccontextmanager
+async def _publishing(
+    settings: Settings, on_death: Callable[[BaseException], object]
+) -> AsyncIterator[Publisher]:
+    publisher = Publisher(settings, on_death=on_death)
+    try:
+        with used_as_process_publisher(publisher):
+            yield publisher
+    finally:
+        await in_thread(publisher.close)

@@ -1,0 +1,134 @@
+"""What this worker process tells others about itself, for ``stepwire workers``."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from stepwire_core.queue.worker_registry import RunningRun, WorkerDocument, worker_key, workers_key
+from stepwire_core.values.clock import now
+from stepwire_core.values.ids import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from redis import Redis
+
+    from stepwire_core.queue.worker_registry import WorkerState
+    from stepwire_core.settings import Settings
+    from stepwire_core.wire.run_request import RunRequest
+
+FORGOTTEN_S: Final = 3600
+"""Ids of workers that have been silent for this long leave the index."""
+
+
+class Activity:
+    """The attempts that this process executes; read from another thread."""
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[str, int], RunningRun] = {}
+
+    @contextmanager
+    def running(self, request: RunRequest, attempt: int) -> Iterator[None]:
+        """The attempt is under way while the block runs."""
+        key = (request.run_id, attempt)
+        self._runs[key] = RunningRun(
+            session_id=request.session_id,
+            run_id=request.run_id,
+            handler=request.handler,
+            attempt=attempt,
+            since=now(),
+        )
+        try:
+            yield
+        finally:
+            del self._runs[key]
+
+    @property
+    def runs(self) -> list[RunningRun]:
+        # Copied at once: the event loop changes it meanwhile.
+        return list(self._runs.values())
+
+
+class Registration:
+    """One key per process, with the life of a lease.
+
+    Written when it is due, and in between when something has changed; called from one thread only.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Iterable[str],
+        activity: Activity,
+        *,
+        places_taken: Callable[[], int],
+        left_behind: Callable[[], int] = int,
+        stopping: Callable[[], bool],
+        stalled: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._activity = activity
+        self._places_taken = places_taken
+        self._left_behind = left_behind
+        self._stopping = stopping
+        self._stalled = stalled
+        self._written = b""
+        self._is = WorkerDocument(
+            id=new_id(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            since=now(),
+            version=version("stepwire"),
+            handlers=sorted(handlers),
+            running=0,
+            max_jobs=settings.max_jobs,
+            lease_s=settings.lease_s,
+            state="ready",
+        )
+
+    def write(self, redis: Redis, *, due: bool, blocked: bool) -> None:
+        """Tell the others how it is now.
+
+        Raises:
+            redis.RedisError: the queue's Redis does not answer.
+        """
+        content = self._content(blocked=blocked)
+        if content == self._written and not due:
+            return
+        name, index = self._settings.queue_name, workers_key(self._settings.queue_name)
+        with redis.pipeline(transaction=False) as pipe:
+            pipe.set(worker_key(name, self._is.id), content, px=int(self._is.lease_s * 1000))
+            pipe.zadd(index, {self._is.id: int(time.time())})
+            if not self._written:
+                pipe.zremrangebyscore(index, "-inf", int(time.time()) - FORGOTTEN_S)
+            pipe.execute()
+        self._written = content
+
+    def remove(self, redis: Redis) -> None:
+        """Say goodbye: the process ends in order.
+
+        Raises:
+            redis.RedisError: the queue's Redis does not answer.
+        """
+        name = self._settings.queue_name
+        redis.delete(worker_key(name, self._is.id))
+        redis.zrem(workers_key(name), self._is.id)
+
+    def _content(self, *, blocked: bool) -> bytes:
+        self._is.running = self._places_taken()
+        self._is.runs = self._activity.runs
+        self._is.left_behind = self._left_behind()
+        self._is.state = self._state(blocked=blocked)
+        return self._is.model_dump_json().encode()
+
+    def _state(self, *, blocked: bool) -> WorkerState:
+        if blocked:
+            return "blocked"
+        if self._stopping():
+            return "stopping"
+        return "stalled" if self._stalled() else "ready"
