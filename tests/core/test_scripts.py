@@ -37,14 +37,14 @@ def test_a_script_uses_its_arguments_by_name_alone(name: str) -> None:
 
 
 def test_an_argument_that_is_missing_or_unknown_is_refused() -> None:
-    assert script_args("log/begin_run", "rest", turn="t", run="r", token="k") == [
+    assert script_args("log/begin_run", "rest", turn="t", run="r", token="k") == [  # noqa: S106
         "r",
         "k",
         "t",
         "rest",
-    ]  # noqa: S106
+    ]
     for wrong in ({"run": "r", "token": "k"}, {"run": "r", "token": "k", "turn": "", "more": 1}):
-        with pytest.raises(TypeError, match="begin takes run, token, turn"):
+        with pytest.raises(TypeError, match="log/begin_run takes run, token, turn"):
             script_args("log/begin_run", **wrong)
 
 

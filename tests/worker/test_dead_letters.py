@@ -11,6 +11,7 @@ from stepwire._handlers.registry import collecting
 from stepwire._runs.runner import Runner
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import StoreUnavailable
+from stepwire_core.log.replay import replay
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.listing import read_queue
 from stepwire_core.queue.run_queue import RunQueue, open_queue
@@ -108,7 +109,7 @@ async def test_a_retry_that_is_repeated_makes_one_run(
 ) -> None:
     """As after one that was cut off, or when two people ask for it at once."""
     letter = await _bury(letters, bench.session_id)
-    runs = {await letters.replay(letter, bench.log, queue) for _ in range(2)}
+    runs = {await replay(letter, letters, bench.log, queue) for _ in range(2)}
     [queued] = await read_queue(queue.redis, bench.settings.queue_name, 10)
     assert runs == {queued.run_id}
     assert queued.run_id != letter.request.run_id

@@ -50,7 +50,7 @@ def _library() -> tuple[Function, Function]:
 
 
 APPEND, SUBMIT = _library()
-READ: Final = Script.named("log/clear", "log/read")
+READ: Final = Script.named("log/clear", "log/read", reads=True)
 BEGIN: Final = Script.named("log/begin_run")
 REGISTER: Final = Script.named("log/register_run")
 CANCEL: Final = Script.named("log/cancel_run")

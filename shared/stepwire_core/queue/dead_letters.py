@@ -12,16 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from stepwire_core.queue.run_queue import JobKeys, about_key
 from stepwire_core.redis.connections import translated
 from stepwire_core.redis.scripts import lua_source, script_args
-from stepwire_core.values.ids import derived_id
-from stepwire_core.wire.documents import IN_TURN, ErrorInfo
+from stepwire_core.wire.documents import ErrorInfo
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from stepwire_core.log.event_log import EventLog
-    from stepwire_core.queue.run_queue import RunQueue
     from stepwire_core.settings import Settings
 
 
@@ -98,31 +95,9 @@ class DeadLetters:
             content = await cast("Awaitable[bytes | None]", reply)
         return None if content is None else readable(DeadLetter, content, "dead letter", run_id)
 
-    async def replay(self, letter: DeadLetter, log: EventLog, queue: RunQueue) -> str:
-        """Do the work of a dead letter in a new run of its session, and take it off the list; the
-        id of the new run.
-
-        The new id comes from the old one, so a replay that was cut off, or that two people ask for
-        at once, still makes one run.
-
-        Raises:
-            SessionNotFound: the session is gone; the letter stays.
-        """
-        old = letter.request
-        # Nobody awaits it any more: who did has got its failure.
-        update = {
-            "run_id": derived_id(old.run_id, "retry"),
-            "parent_run_id": None,
-            "awaited": False,
-        }
-        request = old.model_copy(update=update)
-        turn = request.handler if request.handler in IN_TURN else ""
-        await log.register_run(
-            request.session_id, request.run_id, request.model_dump_json(), turn=turn
-        )
-        await queue.enqueue(request)
-        await self._remove([old.run_id])
-        return request.run_id
+    async def forget(self, run_id: str) -> None:
+        """Take a letter off the list; no such letter is no error."""
+        await self._remove([run_id])
 
     async def forget_session(self, session_id: str) -> None:
         """Nothing is left of a session that was deleted."""

@@ -23,8 +23,8 @@ from redis.exceptions import (
 from redis.retry import Retry as SyncRetry
 
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
-from stepwire_core.log.scripts import READ
 from stepwire_core.redis.failures import Remedy, advice, reason, remedy
+from stepwire_core.redis.scripts import READS
 from stepwire_core.redis.sockets import Pool, SyncPool, socket_options
 from stepwire_core.values.addresses import redacted, redis_address
 
@@ -50,7 +50,7 @@ _READS: Final = frozenset(
 
 
 def _is_read(args: Sequence[Any]) -> bool:
-    return args[0] in _READS or (args[0] == "EVALSHA" and args[1] == READ.sha)
+    return args[0] in _READS or (args[0] == "EVALSHA" and args[1] in READS)
 
 
 class _Client(Redis):

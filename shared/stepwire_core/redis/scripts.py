@@ -16,6 +16,9 @@ from stepwire_core.redis.keys import SessionKeys
 
 Argument = str | int | bytes
 
+READS: Final[set[str]] = set()
+"""The digests of scripts that may be called once more when no answer has come."""
+
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "log/append": (
@@ -79,9 +82,12 @@ def lua_source(name: str) -> bytes:
 class Script:
     """A Lua script, called by its digest."""
 
-    def __init__(self, source: bytes) -> None:
+    def __init__(self, source: bytes, *, reads: bool = False) -> None:
+        """With ``reads``, a call that gets no answer is made once more."""
         self.source = source
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
+        if reads:
+            READS.add(self.sha)
 
     def command(self, keys: Sequence[str], args: Sequence[Argument]) -> tuple[Argument, ...]:
         """The call, as it is sent."""
@@ -98,9 +104,9 @@ class Script:
         redis.script_load(self.source)
 
     @classmethod
-    def named(cls, *names: str) -> Self:
+    def named(cls, *names: str, reads: bool = False) -> Self:
         """One of this package; before it stand the files of functions that it uses."""
-        return cls(b"\n".join(map(lua_source, names)))
+        return cls(b"\n".join(map(lua_source, names)), reads=reads)
 
     async def __call__(self, redis: Redis, keys: SessionKeys, *args: Argument) -> list[Any]:
         return await self.call(redis, keys.script_keys, args)
