@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 def limited(bench: Bench, **limits: int) -> None:
     """Set limits far below what a user may set."""
     bench.settings = bench.settings.model_copy(update=limits)
-    bench.publisher.settings = bench.settings
+    bench.publisher.calls.settings = bench.settings
 
 
 async def assert_closed(bench: Bench, run: RunDocument, status: str = "error") -> None:

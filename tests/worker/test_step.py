@@ -347,7 +347,8 @@ async def test_an_error_message_can_be_sent_by_hand(bench: Bench) -> None:
 
 @pytest.mark.parametrize("piece", ["x" * 300, "é" * 300])
 async def test_text_beyond_the_limit_is_cut_off_with_a_mark(bench: Bench, piece: str) -> None:
-    bench.publisher.max_text_chars = 1000
+    limit = {"max_text_chars": 1000}
+    bench.publisher.calls.settings = bench.settings.model_copy(update=limit)
 
     async def handler() -> None:
         async with cl.Step("set") as step:

@@ -14,7 +14,6 @@ from stepwire._runs.recovery import DEAD_WORKER, RunFault, closing_events, run_c
 from stepwire._runs.turns import Turns
 from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
 from stepwire._scope.user_session import store_changes
-from stepwire._transport.producer import Silent
 from stepwire._tree.message import ErrorMessage
 from stepwire._tree.received_files import Downloads
 from stepwire._worker.heartbeat import Activity
@@ -187,7 +186,7 @@ class Runner:
 
     async def _farewell(self, request: RunRequest, resting: Resting) -> None:
         """Let the user's ``on_chat_end`` do what is to be done when a session is gone."""
-        producer = Silent(self._publisher, request.session_id)
+        producer = self._publisher.silent_producer(request.session_id)
         scope = self._scope(request, producer, dict(request.user), resting)
         try:
             ending = await self._invoker.call(request, scope)

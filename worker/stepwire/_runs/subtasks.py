@@ -79,7 +79,7 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
     name, arguments = _work(task, args, kwargs)
     digest = json.dumps([name, arguments], sort_keys=True)
     scope = frame.scope
-    settings = scope.producer.publisher.settings
+    settings = scope.producer.settings
     require_size(f"what task {name!r} is to do", digest, settings.max_event_bytes)
     request = RunRequest(
         session_id=scope.session_id,
@@ -148,7 +148,7 @@ class _Part:
     def __init__(self, scope: Scope, request: RunRequest) -> None:
         self._scope = scope
         self._request = request
-        self._lease_s = scope.producer.publisher.settings.lease_s
+        self._lease_s = scope.producer.settings.lease_s
         self._look_at = time.monotonic() + self._lease_s
         self._was_gone = False
 
@@ -212,7 +212,7 @@ async def _queue_of(scope: Scope) -> AsyncIterator[Enqueues]:
         yield scope.queue
         return
     # A script, or a loop of its own: this is no place to keep connections.
-    async with open_queue(scope.producer.publisher.settings) as queue:
+    async with open_queue(scope.producer.settings) as queue:
         yield queue
 
 

@@ -7,7 +7,7 @@ import time
 from typing import IO, TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
-from stepwire._transport.producer import Producer, Silent
+from stepwire._transport.producer import Silent
 from stepwire._transport.subtree import Belongings
 from stepwire_core.errors import (
     ElementNotFound,
@@ -25,7 +25,8 @@ from stepwire_core.storage.object_store import Objects
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stepwire._transport.publisher import Publisher
+    from stepwire._transport.producer import Producer
+    from stepwire._transport.session_calls import SessionCalls
 
 logger = logging.getLogger("stepwire.elements")
 
@@ -37,9 +38,9 @@ class ContentStore:
     their place.
     """
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._settings = publisher.settings
-        self._redis = publisher.redis
+    def __init__(self, calls: SessionCalls) -> None:
+        self._settings = calls.settings
+        self._redis = calls.redis
         self._objects = Objects.open(self._settings)
 
     def check(self, what: str, size: int) -> None:
@@ -201,17 +202,17 @@ class ContentStore:
         check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
 
 
-_stores: WeakKeyDictionary[Publisher, ContentStore] = WeakKeyDictionary()
+_stores: WeakKeyDictionary[SessionCalls, ContentStore] = WeakKeyDictionary()
 
 
 def content_store(producer: Producer) -> ContentStore:
-    """The one that goes with the producer's publisher.
+    """The one of the producer's process.
 
     Raises:
         SettingsError: STEPWIRE_ELEMENTS_URL cannot be used.
     """
-    publisher = producer.publisher
-    store = _stores.get(publisher)
+    calls = producer.calls
+    store = _stores.get(calls)
     if store is None:
-        store = _stores.setdefault(publisher, ContentStore(publisher))
+        store = _stores.setdefault(calls, ContentStore(calls))
     return store

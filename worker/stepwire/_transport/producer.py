@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from stepwire._transport.buffer import Source, fresh
+from stepwire._transport.buffer import fresh
 from stepwire._transport.threads import short_call
 from stepwire_core.log.event_log import Registration
 from stepwire_core.values.text import require_size
@@ -13,8 +13,11 @@ from stepwire_core.values.text import require_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from stepwire._transport.publisher import Publisher
+    from stepwire._transport.buffer import Source
+    from stepwire._transport.intake import Intake
+    from stepwire._transport.session_calls import SessionCalls
     from stepwire_core.errors import SessionFull, StepwireError
+    from stepwire_core.settings import Settings
     from stepwire_core.wire.documents import TextField
     from stepwire_core.wire.events import NewEvent, Op
 
@@ -42,24 +45,21 @@ class Producer:
     What emits waits for room afterwards: :meth:`room`, or :meth:`room_sync` in synchronous code.
     """
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        name: str,
-        session_id: str,
-        *,
-        run_id: str,
-        attempt: int,
-        create: bool,
-    ) -> None:
-        self.session_id = session_id
-        self.run_id = run_id
-        self.attempt = attempt
-        self.publisher = publisher
-        self._source = Source(name, session_id, run_id, attempt, create)
-        self._intake = publisher.intake
-        self.max_text_chars = publisher.max_text_chars
+    def __init__(self, intake: Intake, calls: SessionCalls, source: Source) -> None:
+        self.session_id = source.session_id
+        self.run_id = source.run_id
+        self.attempt = source.attempt
+        self.calls = calls
+        self._source = source
+        self._intake = intake
+        self.max_text_chars = calls.settings.max_text_chars
         """Characters of one input or output of a step."""
+        self.max_metadata_chars = calls.settings.max_metadata_chars
+        """Characters of a step's metadata, as JSON."""
+
+    @property
+    def settings(self) -> Settings:
+        return self.calls.settings
 
     @property
     def creates(self) -> bool:
@@ -118,7 +118,7 @@ class Producer:
     def _check(self, events: Sequence[NewEvent]) -> None:
         for event in events:
             if what := _OF_ANY_SIZE.get(event.op):
-                require_size(what, event.payload, self.publisher.settings.max_event_bytes)
+                require_size(what, event.payload, self.settings.max_event_bytes)
 
     def seal(self) -> None:
         """The run is about to end: take only what ends something, and then its end. Everything else
@@ -142,11 +142,6 @@ class Producer:
         Raises: as :meth:`publish`.
         """
         return self._intake.put_delta(self._source, step_id, text, field, replace)
-
-    @property
-    def max_metadata_chars(self) -> int:
-        """Characters of a step's metadata, as JSON."""
-        return self.publisher.settings.max_metadata_chars
 
     @property
     def must_wait(self) -> bool:
@@ -200,7 +195,7 @@ class Producer:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        return await short_call(self.publisher.state, self.session_id, fields)
+        return await short_call(self.calls.state, self.session_id, fields)
 
     async def result(self, run_id: str) -> dict[str, Any] | None:
         """What an awaited run has come to; None: it has not. It is handed over once.
@@ -209,7 +204,7 @@ class Producer:
             SessionNotFound: the session is gone.
             StoreUnavailable: Redis does not answer.
         """
-        return await short_call(self.publisher.result, self.session_id, run_id)
+        return await short_call(self.calls.result, self.session_id, run_id)
 
     async def register(self, run_id: str, work: str) -> None:
         """Make a run known that this one starts.
@@ -225,7 +220,7 @@ class Producer:
             parent_run_id=self.run_id,
             parent_attempt=self.attempt,
         )
-        await short_call(self.publisher.register, registration)
+        await short_call(self.calls.register, registration)
 
     async def cancel(self, run_id: str) -> None:
         """Ask for a run of the session to be cancelled.
@@ -233,14 +228,11 @@ class Producer:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        await short_call(self.publisher.cancel, self.session_id, run_id)
+        await short_call(self.calls.cancel, self.session_id, run_id)
 
 
 class Silent(Producer):
     """What belongs to a session that is gone: nobody is left to see it, so nothing is stored."""
-
-    def __init__(self, publisher: Publisher, session_id: str) -> None:
-        super().__init__(publisher, "", session_id, run_id="", attempt=0, create=False)
 
     def publish(self, *events: NewEvent) -> None:
         """Let go of the events."""

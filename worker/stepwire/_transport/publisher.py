@@ -9,43 +9,36 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
+from stepwire._transport.buffer import Source
 from stepwire._transport.intake import Intake
-from stepwire._transport.producer import Producer
+from stepwire._transport.producer import Producer, Silent
+from stepwire._transport.session_calls import SessionCalls
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
     SessionFull,
-    SessionNotFound,
     StepwireError,
     StoreRefused,
     StoreUnavailable,
 )
 from stepwire_core.log.event_log import (
     APPEND,
-    CANCEL,
-    ITSELF,
-    REGISTER,
     Appended,
-    Registration,
     Unfinished,
-    cancel_args,
-    document_of,
 )
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.connections import connect_sync, translated_sync, translation
 from stepwire_core.redis.keys import SessionKeys
-from stepwire_core.wire.run_ends import outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from redis import Redis
 
-    from stepwire._transport.buffer import Call, Source
+    from stepwire._transport.buffer import Call
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.publisher")
@@ -79,15 +72,18 @@ class Publisher:
         ``on_death`` is called, in the publisher's thread, if that ends although it should not:
         from then on nothing is stored, and every caller that emits gets an error that says so.
         """
-        self.settings = settings
-        self.max_text_chars = settings.max_text_chars
         self.redis = redis or connect_sync(settings.redis_url)
+        self.calls = SessionCalls(self.redis, settings)
         self.intake = Intake(settings.buffer_bytes)
         self._on_death = on_death
         self._away_since: float | None = None
         self._give_up_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="stepwire-publisher", daemon=True)
         self._thread.start()
+
+    @property
+    def settings(self) -> Settings:
+        return self.calls.settings
 
     @property
     def must_wait(self) -> bool:
@@ -112,61 +108,11 @@ class Publisher:
 
         With ``create``, its first event makes the session if it is not there.
         """
-        return Producer(self, name, session_id, run_id=run_id, attempt=attempt, create=create)
+        return Producer(self.intake, self.calls, Source(name, session_id, run_id, attempt, create))
 
-    def state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
-        """Documents of a session's state, by their fields in it; blocking.
-
-        Raises:
-            StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
-        """
-        if not fields:
-            return []
-        with translated_sync():
-            values = self.redis.hmget(SessionKeys.of(session_id).state, list(fields))
-        # redis-py types its commands for both of its clients at once.
-        return [value and document_of(value) for value in cast("list[bytes | None]", values)]
-
-    def result(self, session_id: str, run_id: str) -> dict[str, Any] | None:
-        """Take what an awaited run has come to; blocking.
-
-        Raises: as :meth:`Producer.result`.
-        """
-        keys = SessionKeys.of(session_id)
-        with translated_sync(), self.redis.pipeline(transaction=False) as pipe:
-            pipe.exists(keys.meta)
-            pipe.hget(keys.results, run_id)
-            there, result = pipe.execute()
-        if not there:
-            raise SessionNotFound(session_id)
-        if result is None:
-            return None
-        # Left behind, it goes with the session.
-        with suppress(StoreUnavailable, StoreRefused), translated_sync():
-            self.redis.hdel(keys.results, run_id)
-        return outcome_of(run_id, session_id, result)
-
-    def register(self, registration: Registration) -> None:
-        """Make a run known; blocking.
-
-        Raises: as :meth:`Producer.register`.
-        """
-        args = registration.script_args(self.settings)
-        with translated_sync():
-            keys = SessionKeys.of(registration.session_id)
-            registration.check(REGISTER.sync(self.redis, keys, *args))
-
-    def cancel(self, session_id: str, run_id: str) -> None:
-        """Ask for a run to be cancelled; blocking.
-
-        Raises:
-            StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
-        """
-        left: list[Any] = [run_id, ITSELF]
-        while left:
-            with translated_sync():
-                args = cancel_args(self.settings, session_id, left)
-                _, *left = CANCEL.sync(self.redis, SessionKeys.of(session_id), *args)
+    def silent_producer(self, session_id: str) -> Producer:
+        """A source for a session that is gone: nothing of it is stored."""
+        return Silent(self.intake, self.calls, Source("", session_id))
 
     def orphan(self) -> None:
         """In a forked child: thread and connection are the parent's, and its lock may be held."""

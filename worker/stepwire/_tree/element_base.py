@@ -196,7 +196,7 @@ class Element:
         scope.producer.require()
         props = jsonable(self._props())
         says = json.dumps([self.name, self.url, self.mime, props])
-        limit = scope.producer.publisher.settings.max_event_bytes
+        limit = scope.producer.settings.max_event_bytes
         require_size(f"element {self.name[:100]!r} without its content", says, limit)
         size, sha256, head = (None, None, b"") if self.url else self._store_bytes(scope)
         try:
