@@ -19,10 +19,10 @@ from stepwire._handlers.registry import (
     task,
 )
 from stepwire._runs.subtasks import enqueue
-from stepwire._scope.context import context
 from stepwire._scope.emitter import Current, attach, current, session
 from stepwire._scope.sync import make_async, run_sync, sleep
 from stepwire._scope.user_session import user_session
+from stepwire._tree.current import context
 from stepwire._tree.decorator import step
 from stepwire._tree.element_base import Element
 from stepwire._tree.element_types import (

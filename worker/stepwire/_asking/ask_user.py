@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 from stepwire._asking.question import Question
 from stepwire._transport.threads import in_thread
 from stepwire._tree.message import Said
+from stepwire._tree.received_files import fetch
 from stepwire._tree.rendering import jsonable
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.values.clock import after, now
@@ -293,7 +294,7 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
             if not document:
                 raise ElementNotFound(scope.session_id, id_)
             documents.append(document)
-        files = await in_thread(scope.downloads.fetch, scope, documents) if documents else []
+        files = await in_thread(fetch, scope, documents) if documents else []
         return [
             AskFileResponse(
                 id=document.id,

@@ -30,7 +30,7 @@ class Question:
 
         def ask(put: Put) -> None:
             put(asked)
-            scope.open[document.id] = self
+            scope.open[document.id] = self._end
 
         scope.producer.atomically(ask)
 

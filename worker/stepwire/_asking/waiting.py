@@ -49,12 +49,14 @@ async def waited_for(scope: Scope, name: str, look: Callable[[], Awaitable[T | N
     It is called when a signal says that there is news of ``name``, and now and then, since signals
     may be lost. While it waits, the handler takes no slot in its worker.
     """
+    run = scope.run
     # On another loop than the worker's (sync code under asyncio.run) no signal can reach us.
-    signals = scope.signals if scope.loop is asyncio.get_running_loop() else None
+    is_reached = run is not None and run.loop is asyncio.get_running_loop()
+    signals = run.signals if run is not None and is_reached else None
     waiting: AbstractContextManager[asyncio.Event] = (
         nullcontext(asyncio.Event()) if signals is None else signals.waiting(name)
     )
-    async with scope.resting():
+    async with nullcontext() if run is None else run.resting():
         with waiting as news:
             while True:
                 news.clear()

@@ -18,6 +18,7 @@ from stepwire._scope.context import Frame, enter_frame, leave_frame
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
 from stepwire._tree.message import Message
+from stepwire._tree.received_files import fetch
 from stepwire_core.errors import (
     HandlerNotFound,
     InvalidArgument,
@@ -62,7 +63,11 @@ class Invoker:
         Raises:
             StoreRefused: what it needs of Redis is refused, until a person changes something.
         """
-        fields = {"session_id": scope.session_id, "run_id": scope.run_id, "handler": scope.handler}
+        fields = {
+            "session_id": scope.session_id,
+            "run_id": scope.run_id,
+            "handler": request.handler,
+        }
         timeout_s = self._handlers.policy(request.handler).timeout_s
         limit_s = self._settings.run_timeout_s if timeout_s is None else timeout_s
         handler = _begun(self._handler(request, scope), scope)
@@ -133,12 +138,15 @@ class Invoker:
             return Feedback._of(request.session_id, request.arguments)
         snapshot = await patiently(self._settings, lambda: self._log.snapshot(request.session_id))
         thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
-        return {"id": request.session_id, "metadata": dict(scope.user or {}), **thread}
+        return {
+            "id": request.session_id,
+            "metadata": dict({} if scope.run is None else scope.run.user),
+            **thread,
+        }
 
     async def _files(self, request: RunRequest, scope: Scope) -> list[Element]:
         if not request.elements:
             return []
-        fetch = scope.downloads.fetch
         return await patiently(self._settings, lambda: in_thread(fetch, scope, request.elements))
 
 

@@ -13,9 +13,9 @@ from stepwire._runs.outcome import FAULT, Ending, RetryLater
 from stepwire._runs.recovery import DEAD_WORKER, RunFault, closing_events, run_closing_events
 from stepwire._runs.turns import Turns
 from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
+from stepwire._scope.run_context import RunContext
 from stepwire._scope.user_session import store_changes
 from stepwire._tree.message import ErrorMessage
-from stepwire._tree.received_files import Downloads
 from stepwire._worker.heartbeat import Activity
 from stepwire_core.errors import (
     RunEnded,
@@ -36,7 +36,7 @@ from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers
-    from stepwire._scope.context import Enqueues, Resting
+    from stepwire._scope.run_context import Enqueues, Resting
     from stepwire._transport.producer import Producer
     from stepwire._transport.publisher import Publisher
     from stepwire._transport.signals import Signals
@@ -151,8 +151,7 @@ class Runner:
             )
             await self._end_anew(request, scope)
         finally:
-            scope.calls.close()
-            scope.downloads.close()
+            scope.close()
 
     async def _end_anew(self, request: RunRequest, scope: Scope) -> None:
         """End an attempt that could not end itself, from what is stored of it."""
@@ -191,27 +190,24 @@ class Runner:
         try:
             ending = await self._invoker.call(request, scope)
         finally:
-            scope.calls.close()
-            scope.downloads.close()
+            scope.close()
         if ending.stopped is not None:
             raise ending.stopped
 
     def _scope(
         self, request: RunRequest, producer: Producer, user: dict[str, Any], resting: Resting
     ) -> Scope:
-        return Scope(
-            producer,
-            request.handler,
-            Downloads(),
-            default_parent_id=request.parent_id if request.message is None else request.message.id,
-            user=user,
-            loop=asyncio.get_running_loop(),
+        parent_id = request.parent_id if request.message is None else request.message.id
+        run = RunContext(
+            asyncio.get_running_loop(),
+            user,
             signals=self._signals,
             resting=resting,
             subject=request.subject,
             priority=request.priority,
             queue=self._sub_tasks,
         )
+        return Scope(producer, parent_id, run)
 
     async def _close_earlier(self, request: RunRequest, producer: Producer) -> bool:
         """End what a lost attempt left open; whether the run may be tried again."""

@@ -26,7 +26,8 @@ from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:
-    from stepwire._scope.context import Enqueues, Scope
+    from stepwire._scope.context import Scope
+    from stepwire._scope.run_context import Enqueues
 
 logger = logging.getLogger("stepwire.enqueue")
 
@@ -89,8 +90,8 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         parent_id=frame.parent_id,
         parent_run_id=scope.run_id or None,
         awaited=True,
-        subject=scope.subject,
-        priority=scope.priority,
+        subject=None if scope.run is None else scope.run.subject,
+        priority=0 if scope.run is None else scope.run.priority,
     )
     part = _Part(scope, request)
     # What it nests under is there before it, and what it may look up.
@@ -208,8 +209,9 @@ class _Part:
 
 @asynccontextmanager
 async def _queue_of(scope: Scope) -> AsyncIterator[Enqueues]:
-    if scope.queue is not None and scope.loop is asyncio.get_running_loop():
-        yield scope.queue
+    run = scope.run
+    if run is not None and run.queue is not None and run.loop is asyncio.get_running_loop():
+        yield run.queue
         return
     # A script, or a loop of its own: this is no place to keep connections.
     async with open_queue(scope.producer.settings) as queue:

@@ -4,50 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from stepwire._scope.thread_calls import Calls
+from stepwire._scope.file_folder import FileFolder
 from stepwire_core.errors import NoActiveSession
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
+    from stepwire._scope.run_context import RunContext
     from stepwire._transport.producer import Producer
-    from stepwire._transport.signals import Signals
-    from stepwire._tree.received_files import Downloads
-    from stepwire._tree.step import Step
     from stepwire_core.wire.documents import EndStatus
-    from stepwire_core.wire.run_request import RunRequest
 
 logger = logging.getLogger("stepwire.context")
 
 
-Resting = Callable[[], AbstractAsyncContextManager[object]]
-"""While the block runs, a handler waits for something, and others may have its slot."""
+End = Callable[["EndStatus"], object]
+"""Ends something that was begun: a step, a message, a question."""
 
 
-class Open(Protocol):
-    """Something that was begun and has to be ended: a step, a message, a question."""
+class Place(Protocol):
+    """A step under which others nest."""
 
-    def _end(self, status: EndStatus) -> None: ...
-
-
-class Enqueues(Protocol):
-    """Hands runs to workers; ``RunQueue`` is the real one."""
-
-    async def enqueue(self, request: RunRequest, /) -> None: ...
-
-    async def has(self, run_id: str, /) -> bool: ...
+    @property
+    def id(self) -> str: ...
 
 
 class Inner(Protocol):
     """A step that a library's own context has around the running code."""
 
     @property
-    def step(self) -> Step: ...
+    def step(self) -> Place: ...
 
     @property
     def number(self) -> int:
@@ -72,33 +59,17 @@ class Library(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One attempt of a run, or one emitter, in this process: what its steps have in common."""
+    """One attempt of a run, or one emitter, in this process: what its steps need."""
 
     producer: Producer
-    handler: str
-    downloads: Downloads
-    """The files that people have sent."""
     default_parent_id: str | None = None
     """What steps nest under that no other step is around: the message that started the run."""
-    user: dict[str, Any] | None = None
-    """The user session of a run; None outside runs."""
-    handed_out: dict[str, str] = field(default_factory=dict)
-    """Of its lists and dicts that a handler has, the JSON that is stored of them."""
-    loop: AbstractEventLoop | None = None
-    """Where the handler runs."""
-    signals: Signals | None = None
-    """How the handler hears of a person's answer; None: it has to look."""
-    resting: Resting = nullcontext
-    """While the block runs, the handler waits for a person and takes no place in the worker."""
-    subject: str | None = None
-    """Who has asked for the run, and so for what it enqueues."""
-    priority: int = 0
-    queue: Enqueues | None = None
-    """Where tasks go that the handler awaits; None: it has to connect."""
-    calls: Calls = field(default_factory=Calls)
-    """The calls of the handler's threads that wait for its loop."""
-    open: dict[str, Open] = field(default_factory=dict)
-    """Begun and not ended, in the order of their beginnings."""
+    run: RunContext | None = None
+    """What a run has beside this; None outside runs."""
+    files: FileFolder = field(default_factory=FileFolder)
+    """Where the files that people have sent are put."""
+    open: dict[str, End] = field(default_factory=dict)
+    """How to end what was begun and not ended, by its id, in the order of the beginnings."""
     libraries: list[Library] = field(default_factory=list)
     """Those that have shown steps here. In most runs none, and then nobody is asked anything."""
 
@@ -119,12 +90,18 @@ class Scope:
         if self.producer.failure is not None:
             # Nothing more can be stored: whoever took over, or deleted the session, has seen to it.
             self.open.clear()
-        for id_, item in reversed(list(self.open.items())):
+        for id_, end in reversed(list(self.open.items())):
             try:
-                item._end(status)
+                end(status)
             except Exception:
                 # A handler may have put anything into it. The other open steps are ended anyway.
                 logger.exception("something could not be ended properly", extra={"id": id_})
+
+    def close(self) -> None:
+        """The block or the run is over: nothing waits for it, and its files are deleted."""
+        if self.run is not None:
+            self.run.calls.close()
+        self.files.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +109,7 @@ class Frame:
     """An immutable place in the tree: a task or thread that copies the context keeps it."""
 
     scope: Scope
-    step: Step | None = None
+    step: Place | None = None
 
     @property
     def parent_id(self) -> str | None:
@@ -179,42 +156,3 @@ def leave_frame(token: Token[Frame | None]) -> None:
     except ValueError:
         # A generator may be closed in another context than the one it ran in; that one is gone.
         return
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The session that the running code belongs to."""
-
-    id: str
-
-
-class Context:
-    """What runs now: ``cl.context``."""
-
-    @property
-    def session(self) -> Session:
-        """The current session.
-
-        Raises:
-            NoActiveSession: outside any handler.
-        """
-        return Session(current_frame("context.session").scope.session_id)
-
-    @property
-    def run_id(self) -> str | None:
-        """The current run; None for code that emits into a session without one.
-
-        Raises:
-            NoActiveSession: outside any handler.
-        """
-        return current_frame("context.run_id").scope.run_id or None
-
-    @property
-    def current_step(self) -> Step | None:
-        """The innermost step around the running code, or None."""
-        frame = _frame.get()
-        return None if frame is None else innermost(frame).step
-
-
-context: Context = Context()
-"""Where the running code stands: the session, the run, the step around it."""

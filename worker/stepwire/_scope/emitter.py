@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._scope.context import Frame, Scope, current_frame, enter_frame, leave_frame
 from stepwire._transport.process_publisher import process_publisher
-from stepwire._tree.received_files import Downloads
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.values.ids import check_id, emitter_producer
 
@@ -83,9 +82,7 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
             raise InvalidArgument("this session block is in use; make another: cl.session(id)")
         name = emitter_producer()
         producer = process_publisher().producer(name, self._session_id, create=self._create)
-        self._scope = Scope(
-            producer, handler="", downloads=Downloads(), default_parent_id=self._parent_id
-        )
+        self._scope = Scope(producer, self._parent_id)
         self._token = enter_frame(Frame(self._scope))
         return self
 
@@ -127,7 +124,7 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
         leave_frame(self._token)
         scope, self._scope, self._token = self._scope, None, None
         scope.end_open("ok" if exc is None else "interrupted")
-        scope.downloads.close()
+        scope.close()
         return scope
 
     def _raise_or_report(self, error: StepwireError, exc: BaseException | None) -> None:

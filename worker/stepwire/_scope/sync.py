@@ -59,15 +59,16 @@ def run_sync(coroutine: Coroutine[Any, Any, R]) -> R:
             "run_sync was called in asynchronous code: await the coroutine instead"
         )
     scope = current_frame("run_sync").scope
-    if scope.loop is None or not scope.loop.is_running():
+    run = scope.run
+    if run is None or not run.loop.is_running():
         return asyncio.run(coroutine)
-    call = asyncio.run_coroutine_threadsafe(coroutine, scope.loop)
-    scope.calls.add(call)
+    call = asyncio.run_coroutine_threadsafe(coroutine, run.loop)
+    run.calls.add(call)
     try:
         return call.result()
     except concurrent.futures.CancelledError:
-        if not scope.calls.is_closed:
+        if not run.calls.is_closed:
             raise
         raise RunEnded(scope.session_id, scope.run_id) from None
     finally:
-        scope.calls.remove(call)
+        run.calls.remove(call)

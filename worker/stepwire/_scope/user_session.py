@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._scope.context import Scope, current_frame
 from stepwire_core.errors import InvalidArgument, NoActiveSession, StepwireError
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import is_whole
 from stepwire_core.wire.events import user_value_event
+
+if TYPE_CHECKING:
+    from stepwire._scope.run_context import RunContext
 
 logger = logging.getLogger("stepwire.user_session")
 
@@ -42,12 +45,13 @@ class UserSession:
         scope = _scope()
         if key == "id":
             return scope.session_id
-        value = _values(scope).get(key, default)
-        if isinstance(value, (list, dict)) and key not in scope.handed_out and value is not default:
+        run = _run(scope)
+        value = run.user.get(key, default)
+        if isinstance(value, (list, dict)) and key not in run.handed_out and value is not default:
             # It is as it was stored: by this run, or as JSON by another one. What an older version
             # has stored may be nested more deeply than this one stores.
             with suppress(ValueError):
-                scope.handed_out[key] = encoded(value)
+                run.handed_out[key] = encoded(value)
         return value
 
     def set(self, key: str, value: Any) -> None:
@@ -66,10 +70,10 @@ class UserSession:
                 f"without halves of surrogate pairs, and not 'id'; not {key!r:.100}"
             )
         scope = _scope()
-        values = _values(scope)
+        run = _run(scope)
         if value is None:
-            values.pop(key, None)
-            scope.handed_out.pop(key, None)
+            run.user.pop(key, None)
+            run.handed_out.pop(key, None)
             scope.producer.publish(user_value_event(key, ""))
             scope.producer.room_sync()
             return
@@ -84,11 +88,11 @@ class UserSession:
         # As the next worker will see it: tuples are lists there, keys are text. What is the same
         # there stays the caller's own, who may go on to change it.
         again = json.loads(text)
-        values[key] = value if again == value else again
+        run.user[key] = value if again == value else again
         if isinstance(again, (list, dict)):
-            scope.handed_out[key] = text
+            run.handed_out[key] = text
         else:
-            scope.handed_out.pop(key, None)
+            run.handed_out.pop(key, None)
         scope.producer.room_sync()
 
 
@@ -97,15 +101,18 @@ def store_changes(scope: Scope) -> None:
 
     A value that cannot be stored any more is named in the log, and costs only itself.
     """
-    for key, before in list(scope.handed_out.items()):
-        value = (scope.user or {}).get(key)
+    run = scope.run
+    if run is None:
+        return
+    for key, before in list(run.handed_out.items()):
+        value = run.user.get(key)
         if value is None:
             continue
         try:
             text = encoded(value)
             if text != before:
                 scope.producer.publish(user_value_event(key, text))
-                scope.handed_out[key] = text
+                run.handed_out[key] = text
         except (ValueError, StepwireError, RuntimeError) as error:
             # RuntimeError: a thread that was not awaited goes on to change it.
             logger.warning(
@@ -127,10 +134,10 @@ def _scope() -> Scope:
     return current_frame("user_session").scope
 
 
-def _values(scope: Scope) -> dict[str, Any]:
-    if scope.user is None:
+def _run(scope: Scope) -> RunContext:
+    if scope.run is None:
         raise NoActiveSession("user_session")
-    return scope.user
+    return scope.run
 
 
 user_session: UserSession = UserSession()

@@ -216,7 +216,7 @@ class Node:
             put(start, *self._announcements())
             self._scope = scope
             self.started_at = self._began_at = started_at
-            scope.open[self.id] = self
+            scope.open[self.id] = self._end
 
         scope.producer.atomically(begin)
         return self._scope or scope

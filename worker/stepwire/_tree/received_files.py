@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from stepwire._transport.blobs import content_store
@@ -22,36 +21,21 @@ _CLASSES: dict[str, type[Element]] = {
 }
 
 
-class Downloads:
-    """A folder that is made with the first file, and goes with the run."""
+def fetch(scope: Scope, documents: Sequence[ElementDocument]) -> list[Element]:
+    """The elements, each with a ``path`` that can be opened until the run ends. Blocking.
 
-    def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+    Raises:
+        ElementNotFound: one is not there any more.
+        StoreUnavailable: the place that has it does not answer.
+    """
+    return [_fetch(scope, document) for document in documents]
 
-    def fetch(self, scope: Scope, documents: Sequence[ElementDocument]) -> list[Element]:
-        """The elements, each with a ``path`` that can be opened. Blocking.
 
-        Raises:
-            ElementNotFound: one is not there any more.
-            StoreUnavailable: the place that has it does not answer.
-        """
-        return [self._fetch(scope, document) for document in documents]
-
-    def _fetch(self, scope: Scope, document: ElementDocument) -> Element:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(
-                prefix="stepwire-", ignore_cleanup_errors=True
-            )
-        path = Path(self._folder.name, document.id + _suffix(document.name))
-        with path.open("wb") as file:
-            content_store(scope.producer).save(document.session_id, document.id, file)
-        return _CLASSES.get(document.type, File)._received(document, scope, path)
-
-    def close(self) -> None:
-        """Delete the files."""
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+def _fetch(scope: Scope, document: ElementDocument) -> Element:
+    path = scope.files.path(document.id + _suffix(document.name))
+    with path.open("wb") as file:
+        content_store(scope.producer).save(document.session_id, document.id, file)
+    return _CLASSES.get(document.type, File)._received(document, scope, path)
 
 
 def _suffix(name: str) -> str:

@@ -1,0 +1,51 @@
+"""What a run has beside its scope: its loop, its slot, its user session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stepwire._scope.thread_calls import Calls
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from stepwire._transport.signals import Signals
+    from stepwire_core.wire.run_request import RunRequest
+
+
+Resting = Callable[[], AbstractAsyncContextManager[object]]
+"""While the block runs, a handler waits for something, and others may have its slot."""
+
+
+class Enqueues(Protocol):
+    """Hands runs to workers; ``RunQueue`` is the real one."""
+
+    async def enqueue(self, request: RunRequest, /) -> None: ...
+
+    async def has(self, run_id: str, /) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One attempt of a run, for what its handler does beside showing steps."""
+
+    loop: AbstractEventLoop
+    """Where the handler runs."""
+    user: dict[str, Any] = field(default_factory=dict)
+    """The user session."""
+    handed_out: dict[str, str] = field(default_factory=dict)
+    """Of its lists and dicts that the handler has, the JSON that is stored of them."""
+    signals: Signals | None = None
+    """How the handler hears of a person's answer; None: it has to look."""
+    resting: Resting = nullcontext
+    """While the block runs, the handler waits for a person and takes no slot in the worker."""
+    subject: str | None = None
+    """The person or service that has asked for the run, and so for what it enqueues."""
+    priority: int = 0
+    queue: Enqueues | None = None
+    """Where tasks go that the handler awaits; None: it has to connect."""
+    calls: Calls = field(default_factory=Calls)
+    """The calls of the handler's threads that wait for its loop."""
