@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from stepwire._worker.heartbeat import Activity, Registration
+from stepwire._runs.activity import Activity
+from stepwire._worker.heartbeat import Registration
 from stepwire._worker.lease import Lease, LeaseKeeper
 from stepwire._worker.queue_client import Claims
 from stepwire_core.errors import SideTaskFailed, StepwireError

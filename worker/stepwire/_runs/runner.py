@@ -8,6 +8,7 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._asking.waiting import patiently
+from stepwire._runs.activity import Activity
 from stepwire._runs.call import Invoker
 from stepwire._runs.outcome import FAULT, Ending, RetryLater
 from stepwire._runs.recovery import DEAD_WORKER, RunFault, closing_events, run_closing_events
@@ -16,7 +17,6 @@ from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
 from stepwire._scope.run_context import RunContext
 from stepwire._scope.user_session import store_changes
 from stepwire._tree.message import ErrorMessage
-from stepwire._worker.heartbeat import Activity
 from stepwire_core.errors import (
     RunEnded,
     RunFenced,

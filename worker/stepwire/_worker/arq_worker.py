@@ -22,7 +22,7 @@ from arq.worker import Worker, func
 
 from stepwire._worker.assembly import assembled
 from stepwire._worker.event_loop import WorkerLoop, new_loop, run_through
-from stepwire._worker.job import Job
+from stepwire._worker.job import Job, Jobs
 from stepwire._worker.queue_client import Claims
 from stepwire._worker.slots import Slots
 from stepwire._worker.stopping import END_S, Stopping
@@ -97,6 +97,7 @@ class StepwireWorker(Worker):
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._claims = Claims(self.pool, settings, handlers.max_running)
+        self._jobs = Jobs()
         self._slots = Slots(settings.max_jobs, self._claims, self.loop, on_free=self._wake.set)
         self._stopping = Stopping(self.loop, settings.grace_s, on_told=self._told_to_stop)
         self._draining: asyncio.Task[None] | None = None
@@ -135,6 +136,7 @@ class StepwireWorker(Worker):
                 self.pool,
                 self._claims,
                 self._slots,
+                self._jobs,
                 stopping=lambda: not self.allow_pick_jobs,
                 fail=self._fail,
             )
@@ -190,8 +192,7 @@ class StepwireWorker(Worker):
         Not at the end of main, which is cancelled before: what the runs need outlives it.
         """
         self.allow_pick_jobs = False
-        for job in list(self._slots.jobs.values()):
-            job.stop()
+        self._jobs.stop()
         if running := list(self.tasks.values()):
             await asyncio.wait(running, timeout=_JOBS_S)
         await self._parts.aclose()
@@ -248,10 +249,10 @@ class StepwireWorker(Worker):
         async with self._claiming:
             if not self._takes_jobs():
                 return
-            for claimed in await self._claims.claim(self._slots.left, self._slots.jobs):
+            for claimed in await self._claims.claim(self._slots.left, self._jobs.ids):
                 slot = self._slots.slot(claimed.lease)
                 job = Job(claimed, slot, self._runner, self._settings.lease_s)
-                self._slots.jobs[job.lease.job_id] = job
+                self._jobs.add(job)
                 self.tasks[job.lease.job_id] = task = self.loop.create_task(self._execute(job))
                 task.add_done_callback(partial(self._job_over, job))
 
@@ -284,7 +285,7 @@ class StepwireWorker(Worker):
 
     def _job_over(self, job: Job, task: asyncio.Task[Any]) -> None:
         self.tasks.pop(job.lease.job_id, None)
-        del self._slots.jobs[job.lease.job_id]
+        self._jobs.remove(job)
         job.slot.free()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(as_reason("stepwire-job", error))

@@ -7,13 +7,14 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from stepwire._runs.activity import Activity
 from stepwire._runs.runner import Runner
 from stepwire._runs.user_code import UserCode
 from stepwire._transport.process_publisher import used_as_process_publisher
 from stepwire._transport.publisher import Publisher
 from stepwire._transport.signals import Signals
 from stepwire._transport.threads import in_thread, threads_left
-from stepwire._worker.heartbeat import Activity, Registration
+from stepwire._worker.heartbeat import Registration
 from stepwire._worker.lease import LeaseKeeper
 from stepwire_core.log.event_log import open_log
 from stepwire_core.process.supervision import as_reason
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from stepwire._handlers.registry import Handlers
+    from stepwire._worker.job import Jobs
     from stepwire._worker.queue_client import Claims
     from stepwire._worker.slots import Slots
     from stepwire_core.process.supervision import Fail
@@ -41,6 +43,7 @@ async def assembled(
     redis: Redis,
     claims: Claims,
     slots: Slots,
+    jobs: Jobs,
     *,
     stopping: Callable[[], bool],
     fail: Fail,
@@ -62,8 +65,8 @@ async def assembled(
         settings,
         registration,
         claims.token,
-        running=slots.leases,
-        lost=lambda leases: loop.call_soon_threadsafe(slots.lose, leases),
+        running=jobs.leases,
+        lost=lambda leases: loop.call_soon_threadsafe(jobs.lose, leases),
         poke_loop=lambda: loop.call_soon_threadsafe(keeper.loop_answers),
         fail=lambda error: loop.call_soon_threadsafe(fail, error),
     )

@@ -5,53 +5,24 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.queue.worker_registry import RunningRun, WorkerDocument, worker_key, workers_key
+from stepwire_core.queue.worker_registry import WorkerDocument, worker_key, workers_key
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from redis import Redis
 
+    from stepwire._runs.activity import Activity
     from stepwire_core.queue.worker_registry import WorkerState
     from stepwire_core.settings import Settings
-    from stepwire_core.wire.run_request import RunRequest
 
 FORGOTTEN_S: Final = 3600
 """Ids of workers that have been silent for this long leave the index."""
-
-
-class Activity:
-    """The attempts that this process executes; read from another thread."""
-
-    def __init__(self) -> None:
-        self._runs: dict[tuple[str, int], RunningRun] = {}
-
-    @contextmanager
-    def running(self, request: RunRequest, attempt: int) -> Iterator[None]:
-        """The attempt is under way while the block runs."""
-        key = (request.run_id, attempt)
-        self._runs[key] = RunningRun(
-            session_id=request.session_id,
-            run_id=request.run_id,
-            handler=request.handler,
-            attempt=attempt,
-            since=now(),
-        )
-        try:
-            yield
-        finally:
-            del self._runs[key]
-
-    @property
-    def runs(self) -> list[RunningRun]:
-        # Copied at once: the event loop changes it meanwhile.
-        return list(self._runs.values())
 
 
 class Registration:

@@ -1,4 +1,4 @@
-"""One job in this worker: from the request in it to whether it has to come again."""
+"""The jobs of this worker, each from the request in it to whether it has to come again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
     from stepwire._runs.runner import Runner
+    from stepwire._worker.lease import Lease
     from stepwire._worker.queue_client import Claimed
     from stepwire._worker.slots import Slot
 
@@ -163,3 +164,38 @@ class Job:
         session_id, run_id = fields.get("session_id"), fields.get("run_id")
         if isinstance(session_id, str) and isinstance(run_id, str):
             await self._runner.refuse(session_id, run_id, reason)
+
+
+class Jobs:
+    """The jobs that this worker has, by their ids; changed on its event loop alone."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self._jobs)
+
+    def add(self, job: Job) -> None:
+        self._jobs[job.lease.job_id] = job
+
+    def remove(self, job: Job) -> None:
+        """The job is over."""
+        del self._jobs[job.lease.job_id]
+
+    def leases(self) -> list[Lease]:
+        """Those of the jobs that are being executed; from any thread."""
+        # Copied at once: the loop changes it meanwhile.
+        return [job.lease for job in list(self._jobs.values()) if job.is_running]
+
+    def lose(self, leases: list[Lease]) -> None:
+        """Stop these jobs, unless they are over: other workers have them."""
+        for lease in leases:
+            job = self._jobs.get(lease.job_id)
+            if job is not None and job.lease is lease:
+                job.lose()
+
+    def stop(self) -> None:
+        """The worker stops: end all attempts."""
+        for job in list(self._jobs.values()):
+            job.stop()

@@ -1,4 +1,4 @@
-"""The jobs that this worker has, and the slots that they take."""
+"""The slots of this worker, of which each job takes one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from stepwire._worker.job import Job
     from stepwire._worker.lease import Lease
     from stepwire._worker.queue_client import Claims
 
@@ -29,7 +28,6 @@ class Slots:
     ) -> None:
         """``on_free`` is called when a slot becomes free and none was: jobs may wait that this
         worker was not told of; otherwise the wake list has named them all."""
-        self.jobs: dict[str, Job] = {}
         self.taken = 0
         self.claims = claims
         self.loop = loop
@@ -58,18 +56,6 @@ class Slots:
         """Return when a slot is given back."""
         self._freed.clear()
         await self._freed.wait()
-
-    def leases(self) -> list[Lease]:
-        """Those of the jobs that are being executed; from any thread."""
-        # Copied at once: the loop changes it meanwhile.
-        return [job.lease for job in list(self.jobs.values()) if job.is_running]
-
-    def lose(self, leases: list[Lease]) -> None:
-        """Stop these jobs, unless they are over: other workers have them."""
-        for lease in leases:
-            job = self.jobs.get(lease.job_id)
-            if job is not None and job.lease is lease:
-                job.lose()
 
 
 class Slot:

@@ -56,7 +56,7 @@ class ForeignStep(Step):
         self._model = model
         self._streamer: object = None
         self._joined: dict[str, Joined] = {}
-        self._show_input(asked)
+        self.show_asked(asked)
         self._started(place)
 
     @property
@@ -114,7 +114,7 @@ class ForeignStep(Step):
         that tell an error in words give an :class:`ErrorInfo`.
         """
         self.name = name or self.name
-        self._show_input(asked)
+        self.show_asked(asked)
         joined = self._joined.values()
         failures = [other.error.model_dump() for other in joined if other.error is not None]
         if output is not None and failures:
@@ -135,9 +135,17 @@ class ForeignStep(Step):
         else:
             self._end(*outcome(error))
 
-    def _show_input(self, value: object) -> None:
+    def show_asked(self, value: object) -> None:
+        """Take what was asked as the input; None changes nothing."""
         if value is not None:
             self.show_input = self._set("input", concise(value)) or True
+
+    def join(self, source: str, joined: Joined, *, asked: object) -> None:
+        """``source`` sees this call, too; what it says was asked counts if nothing else did."""
+        self._joined[source] = joined
+        if asked is not None and not self.input:
+            self.show_asked(asked)
+            self._update()
 
 
 class Joined:
@@ -153,10 +161,7 @@ class Joined:
         self.facts: dict[str, Any] = {}
         self.output: object = None
         self.error: ErrorInfo | None = None
-        step._joined[source] = self
-        if asked is not None and not step.input:
-            step._show_input(asked)
-            step._update()
+        step.join(source, self, asked=asked)
 
     @property
     def step(self) -> ForeignStep:
@@ -186,7 +191,7 @@ class Joined:
         self.facts = _told(metadata)
         self.error = error if isinstance(error, ErrorInfo) else outcome(error)[1]
         if asked is not None and not self._step.input:
-            self._step._show_input(asked)
+            self._step.show_asked(asked)
         if self._step.ended_at is not None:
             self._step.finish()
 
@@ -203,7 +208,7 @@ def begin(place: Frame, *, frame: Frame | None, source: str, type: str, **fields
             return Joined(place.step, source, asked=fields.get("asked"))
         call = model_calls.the_only_one()
         if (
-            call is not None
+            isinstance(call, ForeignStep)
             and frame is not None
             and call.began_in(frame)
             and call.is_call_of(source, model)

@@ -8,12 +8,8 @@ callbacks of the run come in: they have a copy, and in it the same list.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from stepwire.integrations._foreign import ForeignStep
-
-_begun: ContextVar[list[ForeignStep] | None] = ContextVar("stepwire_model_calls", default=None)
+_begun: ContextVar[list[object] | None] = ContextVar("stepwire_model_calls", default=None)
 
 
 def expect() -> None:
@@ -21,15 +17,15 @@ def expect() -> None:
     _begun.set([])
 
 
-def add(step: ForeignStep) -> None:
-    """One has begun."""
+def add(step: object) -> None:
+    """One has begun, which this step shows."""
     steps = _begun.get()
     if steps is not None:
         steps.append(step)
 
 
-def the_only_one() -> ForeignStep | None:
-    """The call that began; of several, nobody knows which one runs now.
+def the_only_one() -> object | None:
+    """The step of the call that began; of several, nobody knows which one runs now.
 
     It may be over. And it may be a stream whose reader is what runs now: good for telling that a
     call is the same, not for placing steps.
