@@ -44,16 +44,17 @@ class Branch:
 
     def __str__(self) -> str:
         """An outline, for a test that fails: name, status and the beginning of the output."""
-        return "\n".join(self._lines(0)) or "(no steps)"
+        return "\n".join(_lines(self, 0)) or "(no steps)"
 
-    def _lines(self, depth: int) -> Iterator[str]:
-        if self.step is not None:
-            step = self.step
-            line = f"{'  ' * depth}{step.name} ({step.type}) {step.status}"
-            yield f"{line}  {step.output[:60]}".replace("\n", " ").rstrip()
-            depth += 1
-        for child in self.children:
-            yield from child._lines(depth)
+
+def _lines(branch: Branch, depth: int) -> Iterator[str]:
+    if branch.step is not None:
+        step = branch.step
+        line = f"{'  ' * depth}{step.name} ({step.type}) {step.status}"
+        yield f"{line}  {step.output[:60]}".replace("\n", " ").rstrip()
+        depth += 1
+    for child in branch.children:
+        yield from _lines(child, depth)
 
 
 def grown(steps: Sequence[StepDocument]) -> Branch:

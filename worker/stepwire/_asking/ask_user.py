@@ -171,15 +171,16 @@ class Action:
             )
         check_id(self.id, "action")
 
-    def _document(self) -> ActionDocument:
-        return ActionDocument(
-            id=str(self.id),
-            name=self.name,
-            label=self.label or self.name,
-            tooltip=self.tooltip,
-            icon=self.icon,
-            payload=jsonable(dict(self.payload)),
-        )
+
+def _action_document(action: Action) -> ActionDocument:
+    return ActionDocument(
+        id=str(action.id),
+        name=action.name,
+        label=action.label or action.name,
+        tooltip=action.tooltip,
+        icon=action.icon,
+        payload=jsonable(dict(action.payload)),
+    )
 
 
 class AskActionMessage(_Ask[dict[str, Any]]):
@@ -214,7 +215,7 @@ class AskActionMessage(_Ask[dict[str, Any]]):
         self.actions: list[Action] = _checked_actions(actions)
 
     def _asked(self, scope: Scope) -> AskDocument:
-        actions = [action._document() for action in self.actions]
+        actions = [_action_document(action) for action in self.actions]
         return super()._asked(scope).model_copy(update={"actions": actions})
 
     async def _answer(self, _scope: Scope, ask: AskDocument, /) -> dict[str, Any] | None:

@@ -47,10 +47,11 @@ class Feedback:
     def threadId(self) -> str:  # noqa: N802 - the original's name
         return self.session_id
 
-    @classmethod
-    def _of(cls, session_id: str, arguments: dict[str, Any]) -> Feedback:
-        document = FeedbackDocument.model_validate(arguments)
-        return cls(session_id, document.step_id, document.value, document.comment)
+
+def feedback_of(session_id: str, arguments: dict[str, Any]) -> Feedback:
+    """What ``on_feedback`` gets, from the arguments of its run."""
+    document = FeedbackDocument.model_validate(arguments)
+    return Feedback(session_id, document.step_id, document.value, document.comment)
 
 
 @dataclass(slots=True)

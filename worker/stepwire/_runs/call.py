@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._asking.waiting import patiently
-from stepwire._handlers.registry import Feedback, Handlers, takes_argument
+from stepwire._handlers.registry import Handlers, feedback_of, takes_argument
 from stepwire._runs.outcome import CANCELLED, Ending
 from stepwire._runs.user_code import UserCode
 from stepwire._scope.context import Frame, enter_frame, leave_frame
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
-from stepwire._tree.message import Message
+from stepwire._tree.message import ReceivedMessage
 from stepwire._tree.received_files import fetch
 from stepwire_core.errors import (
     HandlerNotFound,
@@ -133,9 +133,9 @@ class Invoker:
         """What a handler gets that may take one thing, or nothing."""
         if request.message is not None:
             elements = await self._files(request, scope)
-            return Message._received(request.message, scope, elements)
+            return ReceivedMessage(request.message, scope, elements)
         if request.handler == ON_FEEDBACK:
-            return Feedback._of(request.session_id, request.arguments)
+            return feedback_of(request.session_id, request.arguments)
         snapshot = await patiently(self._settings, lambda: self._log.snapshot(request.session_id))
         thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
         return {

@@ -16,7 +16,7 @@ from stepwire._runs.turns import Turns
 from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
 from stepwire._scope.run_context import RunContext
 from stepwire._scope.user_session import store_changes
-from stepwire._tree.message import ErrorMessage
+from stepwire._tree.message import FailureMessage
 from stepwire_core.errors import (
     RunEnded,
     RunFenced,
@@ -319,7 +319,7 @@ class Runner:
         """Tell the person, too, that a handler has failed."""
         token = enter_frame(Frame(scope))
         try:
-            ErrorMessage(error.message or error.type)._end("error", error)
+            FailureMessage(error).show()
         except Exception:
             # The producer may be cut off, or full: the end of the run says the same.
             logger.debug("an error message could not be sent", exc_info=True)

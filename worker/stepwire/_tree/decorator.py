@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from stepwire._scope.context import leave_frame
 from stepwire._tree.node import checked_elements
 from stepwire._tree.rendering import piece_of
 from stepwire._tree.step import Step
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 
     from stepwire._tree.element_base import Element
 
@@ -72,8 +73,8 @@ def step(
     return decorate if original_function is None else decorate(original_function)
 
 
-class _Call:
-    """One call of a decorated function: its step, with the arguments as input."""
+class _Call(Step):
+    """The step of one call of a decorated function, with the arguments as input."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class _Call:
         # Every call shows elements of its own.
         given = checked_elements(options.get("elements") or (), "step")
         options = options | {"elements": [element._again() for element in given]}
-        self.step = Step(name=name, **options)
+        super().__init__(name=name, **options)
         try:
             arguments = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
         except TypeError:
@@ -96,11 +97,54 @@ class _Call:
         arguments.pop("self", None)
         arguments.pop("cls", None)
         if arguments:
-            self.step.input = arguments
+            self.input = arguments
 
     def returned(self, value: object) -> None:
-        if value is not None and not self.step.output:
-            self.step.output = value
+        """What the function has returned is the output, unless it has set one itself."""
+        if value is not None and not self.output:
+            self.output = value
+
+    # -- for generators ---------------------------------------------------------------------------
+
+    @contextmanager
+    def lifetime(self) -> Iterator[None]:
+        """Started now, ended with the block; code nests under it only inside :meth:`resumed`."""
+        self._started()
+        try:
+            yield
+        except BaseException as exc:
+            self._leave(exc)
+            raise
+        self._leave(None)
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """A stretch of the generator's code; between two items its caller must not nest here."""
+        token = self._enter()
+        try:
+            yield
+        finally:
+            leave_frame(token)
+
+    async def attach(self) -> None:
+        """Store the elements that were put into it."""
+        await self._store_elements()
+
+    def attach_sync(self) -> None:
+        """The same, for code without an event loop."""
+        self._store_elements_sync()
+
+    async def room(self) -> None:
+        """Wait for room for the next event."""
+        await self._room()
+
+    def room_sync(self) -> None:
+        """The same, for code without an event loop."""
+        self._room_sync()
+
+    def yielded(self, item: object) -> None:
+        """Append what the generator has yielded to the output; never waits."""
+        self._add(piece_of(item), "output", replace=False)
 
 
 _Make = Callable[[tuple[Any, ...], dict[str, Any]], _Call]
@@ -110,7 +154,7 @@ def _coroutine(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = make(args, kwargs)
-        async with call.step:
+        async with call:
             result = await function(*args, **kwargs)
             call.returned(result)
         return result
@@ -122,7 +166,7 @@ def _plain(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = make(args, kwargs)
-        with call.step:
+        with call:
             result = function(*args, **kwargs)
             call.returned(result)
         return result
@@ -133,19 +177,19 @@ def _plain(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
 def _generator(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        step = make(args, kwargs).step
-        step._store_elements_sync()
-        with step._lifetime(), closing(function(*args, **kwargs)) as inner:
+        step = make(args, kwargs)
+        step.attach_sync()
+        with step.lifetime(), closing(function(*args, **kwargs)) as inner:
             resume = functools.partial(next, inner)
             while True:
-                step._room_sync()
+                step.room_sync()
                 try:
-                    with step._resumed():
+                    with step.resumed():
                         item = resume()
                 except StopIteration as end:
-                    step._store_elements_sync()
+                    step.attach_sync()
                     return end.value
-                step._add(piece_of(item), "output", replace=False)
+                step.yielded(item)
                 try:
                     resume = functools.partial(inner.send, (yield item))
                 except GeneratorExit:
@@ -159,18 +203,18 @@ def _generator(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
 def _async_generator(function: Callable[..., Any], make: _Make) -> Callable[..., Any]:
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        step = make(args, kwargs).step
-        await step._store_elements()
-        with step._lifetime():
-            await step._room()
+        step = make(args, kwargs)
+        await step.attach()
+        with step.lifetime():
+            await step.room()
             async with aclosing(function(*args, **kwargs)) as inner:
                 resume = functools.partial(anext, inner)
                 while True:
                     try:
-                        with step._resumed():
+                        with step.resumed():
                             item = await resume()
                     except StopAsyncIteration:
-                        await step._store_elements()
+                        await step.attach()
                         return
                     await step.stream_token(piece_of(item))
                     try:

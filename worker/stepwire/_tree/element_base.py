@@ -226,6 +226,11 @@ class Element:
         self._state = "shown"
         return [element_event(self._document)]
 
+    @property
+    def _is_new(self) -> bool:
+        """Whether its bytes are yet to be stored."""
+        return self._state == "new"
+
     def _is_with(self, step_id: str) -> bool:
         """Whether that step shows it."""
         return self.for_id == step_id and self._is_sent
@@ -233,7 +238,7 @@ class Element:
     def _again(self) -> Self:
         """The same thing with an id of its own, to be sent with another step."""
         again = copy.copy(self)
-        again.for_id, again._document, again._state = None, None, "new"
+        vars(again).update(for_id=None, _document=None, _state="new")
         again.id = new_id()
         return again
 

@@ -118,28 +118,6 @@ class Message(Said):
         InvalidArgument: a parameter has a value that cannot be shown or stored.
     """
 
-    @classmethod
-    def _received(
-        cls, document: StepDocument, scope: Scope, elements: Sequence[Element] = ()
-    ) -> Self:
-        """The message that started a run; it is in the log already."""
-        message = cls(
-            content=document.output,
-            author=document.name,
-            language=document.language,
-            elements=elements,
-            type=document.type,
-            metadata=document.metadata,
-            tags=document.tags,
-            id=document.id,
-            parent_id=document.parent_id,
-        )
-        message._scope = scope
-        message.status = document.status
-        message.started_at = message._began_at = document.started_at
-        message.ended_at = message._over_at = document.ended_at
-        return message
-
     async def send(self) -> Self:
         """Show it, complete; once, however often it is called."""
         await self._say()
@@ -169,3 +147,41 @@ class ErrorMessage(Message):
         """Show it, complete; once, however often it is called."""
         await self._say("error", ErrorInfo(type="ErrorMessage", message=self.content))
         return self
+
+
+class ReceivedMessage(Message):
+    """The message that started a run; it is in the log already."""
+
+    def __init__(
+        self, document: StepDocument, scope: Scope, elements: Sequence[Element] = ()
+    ) -> None:
+        super().__init__(
+            content=document.output,
+            author=document.name,
+            language=document.language,
+            elements=elements,
+            type=document.type,
+            metadata=document.metadata,
+            tags=document.tags,
+            id=document.id,
+            parent_id=document.parent_id,
+        )
+        self._scope = scope
+        self.status = document.status
+        self.started_at = self._began_at = document.started_at
+        self.ended_at = self._over_at = document.ended_at
+
+
+class FailureMessage(ErrorMessage):
+    """What a person is told of a handler that has failed."""
+
+    def __init__(self, error: ErrorInfo) -> None:
+        super().__init__(error.message or error.type)
+        self._told = error
+
+    def show(self) -> None:
+        """Show it, complete; never waits.
+
+        Raises: as :meth:`Producer.publish`.
+        """
+        self._end("error", self._told)

@@ -335,7 +335,7 @@ class Node:
             element if element.for_id in (None, self.id) else element._again()
             for element in checked_elements(self.elements, self._what)
         ]
-        return [element for element in self.elements if element._state == "new"]
+        return [element for element in self.elements if element._is_new]
 
     def _store(self, elements: Sequence[Element]) -> None:
         scope = self._scope or current_frame(f"{self._what} {self.name!r}").scope

@@ -266,26 +266,6 @@ class Step(Node):
                 "the end of a step could not be sent", extra={"step_id": self.id}, exc_info=True
             )
 
-    @contextmanager
-    def _lifetime(self) -> Iterator[None]:
-        """Started now, ended with the block; code nests under it only inside :meth:`_resumed`."""
-        self._started()
-        try:
-            yield
-        except BaseException as exc:
-            self._leave(exc)
-            raise
-        self._leave(None)
-
-    @contextmanager
-    def _resumed(self) -> Iterator[None]:
-        """A stretch of a generator's code; between two items its caller must not nest here."""
-        token = self._enter()
-        try:
-            yield
-        finally:
-            leave_frame(token)
-
     def _default_parent(self, frame: Frame) -> str | None:
         return None if self.root else frame.parent_id
 

@@ -42,7 +42,7 @@ class WorkerLoop(asyncio.SelectorEventLoop):
         """
         task = super().create_task(coro, name=name, context=context)
         # Documented for tasks of other kinds: "Extending asyncio".
-        asyncio._unregister_task(task)
+        asyncio._unregister_task(task)  # noqa: SLF001
         self._tasks.add(task)
         return task
 

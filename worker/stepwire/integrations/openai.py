@@ -144,9 +144,11 @@ def _watch_parsing(answer: Any, call: Call) -> None:
 
 
 def _watch_items(stream: Any, call: Call) -> Any:
-    # What is parsed twice is the same stream.
-    if isinstance(stream, (Stream, AsyncStream)) and not isinstance(stream._iterator, _Watched):
-        stream._iterator = _Watched(stream._iterator, call)
+    # There is no public way into a stream. What is parsed twice is the same stream.
+    if isinstance(stream, (Stream, AsyncStream)):
+        inner = stream._iterator  # noqa: SLF001
+        if not isinstance(inner, _Watched):
+            stream._iterator = _Watched(inner, call)  # noqa: SLF001
     return stream
 
 

@@ -47,7 +47,7 @@ def _put() -> Callable[[], None]:
     provider = current if isinstance(current, TracerProvider) else TracerProvider()
     hide = opentelemetry.instrument(provider)
     # There is no public way to read it back.
-    before = Agent._instrument_default
+    before = Agent._instrument_default  # noqa: SLF001
     if not before:
         Agent.instrument_all(InstrumentationSettings(tracer_provider=provider))
 
