@@ -100,9 +100,20 @@ class Job:
 
     async def _run(self) -> Again | None:
         fields: dict[str, Any] | None = None
+        request: RunRequest | None = None
         try:
             fields = self._claimed.request()
-            return None if fields is None else await self._execute(fields)
+            if fields is not None:
+                request = await self._understood(fields)
+            if request is not None:
+                tried = self._claimed.tried - 1
+                await self._runner.execute(request, tried=tried, resting=self.slot.resting)
+        except RunWaits:
+            # The worker that ends the run before it promotes it; this is for those that die first.
+            delay_s = _FIRST_TURN_S * 2.0 ** min(self._claimed.tried - 1, 16)
+            return Again(min(delay_s, _TURN_S), request)
+        except RetryLater as later:
+            return Again(later.after_s)
         except StoreRefused:
             raise
         except StoreUnavailable as error:
@@ -114,27 +125,19 @@ class Job:
         except RunFenced:
             logger.warning("a run went on elsewhere", extra={"run_id": self.lease.job_id})
             self._is_lost = True
-            return None
         except Exception:
             # The boundary of a job: it is a fault of ours, which must not cost the worker.
             logger.exception("a job failed", extra={"job_id": self.lease.job_id})
             return await self._after_fault(fields)
+        return None
 
-    async def _execute(self, fields: dict[str, Any]) -> Again | None:
+    async def _understood(self, fields: dict[str, Any]) -> RunRequest | None:
+        """The request; None if it cannot be understood, and its run has ended with that."""
         try:
-            request = RunRequest.model_validate(fields)
+            return RunRequest.model_validate(fields)
         except ValidationError as error:
             await self._refuse(fields, error)
             return None
-        tried = self._claimed.tried - 1
-        try:
-            await self._runner.execute(request, tried=tried, resting=self.slot.resting)
-        except RunWaits:
-            # Whoever ends the run before it hurries it; this is for those that die over that.
-            return Again(min(_FIRST_TURN_S * 2.0 ** min(tried, 16), _TURN_S), request)
-        except RetryLater as later:
-            return Again(later.after_s)
-        return None
 
     async def _after_fault(self, fields: dict[str, Any] | None) -> Again | None:
         """Perhaps it passes; the last time, the run ends with it."""
