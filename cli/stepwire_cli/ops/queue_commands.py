@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stepwire_core.errors import SessionNotFound, StepwireError
 from stepwire_core.log.event_log import EventLog, open_log
-from stepwire_core.log.replay import replay
+from stepwire_core.log.retry_failed import replay
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.listing import QueuedRun, read_queue
 from stepwire_core.queue.run_queue import RunQueue, open_queue

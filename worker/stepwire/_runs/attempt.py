@@ -89,7 +89,7 @@ class Attempt:
             # The boundary around all of ours that is around a handler: whatever it was, the run
             # ends, once.
             fields = {"run_id": self._request.run_id}
-            logger.exception("a run ends with a fault of ours", extra=fields)
+            logger.exception("a run ends with an error of stepwire", extra=fields)
             await self._end_anew()
         finally:
             self._scope.close()
@@ -180,7 +180,7 @@ class Attempt:
         except Exception:
             # The state cannot be read, so what is open stays so; or the session is full, and takes
             # no end of a run that was written without knowing that.
-            logger.exception("a run is ended by itself", extra={"run_id": request.run_id})
+            logger.exception("a run is ended without its handler", extra={"run_id": request.run_id})
             producer.publish_end(*run_alone, full=producer.full)
             await producer.flush()
         await parts.failed_runs.remember(request, "error", FAULT, attempt)

@@ -1,4 +1,4 @@
-"""What a run has beside its scope: its loop, its slot, its user session."""
+"""What only a run has, beside its scope: its loop, its slot, its user session."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RunContext:
     handed_out: dict[str, str] = field(default_factory=dict)
     """Of its lists and dicts that the handler has, the JSON that is stored of them."""
     signals: Signals | None = None
-    """How the handler hears of a person's answer; None: it has to look."""
+    """What wakes the handler when a person has answered; None: it has to look."""
     resting: Resting = nullcontext
     """While the block runs, the handler waits for a person and takes no slot in the worker."""
     subject: str | None = None
