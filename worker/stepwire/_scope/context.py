@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stepwire._scope.file_folder import FileFolder
 from stepwire_core.errors import NoActiveSession
@@ -23,11 +23,11 @@ End = Callable[["EndStatus"], object]
 """Ends something that was begun: a step, a message, a question."""
 
 
-class Place(Protocol):
+class Place:
     """A step under which others nest."""
 
-    @property
-    def id(self) -> str: ...
+    id: Any
+    """Its id, a text. Steps check it where it is assigned, so they have a descriptor here."""
 
 
 class Inner(Protocol):
@@ -114,7 +114,10 @@ class Frame:
     @property
     def parent_id(self) -> str | None:
         """The enclosing step, else what the scope names."""
-        return self.step.id if self.step is not None else self.scope.default_parent_id
+        if self.step is None:
+            return self.scope.default_parent_id
+        parent_id: str = self.step.id
+        return parent_id
 
 
 _frame: ContextVar[Frame | None] = ContextVar("stepwire_frame", default=None)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from stepwire._scope.context import Frame, Scope, current_frame
+from stepwire._scope.context import Frame, Place, Scope, current_frame
 from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
 from stepwire._tree.attributes import (
@@ -53,7 +53,7 @@ def _elements(value: object, name: str, noun: str) -> list[Element]:
     return given if isinstance(given, list) else list(given)
 
 
-class Node:
+class Node(Place):
     """A node: made by hand, bound to the running session when it is first sent.
 
     What is assigned to its attributes is checked there, with InvalidArgument for what cannot be

@@ -253,8 +253,7 @@ class Step(Node):
             self._leave(exc)
 
     def _enter(self) -> Token[Frame | None]:
-        # pyright does not read the descriptor `id`, whose value is the text that a place has.
-        return enter_frame(Frame(self._started(), self))  # pyright: ignore[reportArgumentType]
+        return enter_frame(Frame(self._started(), self))
 
     def _leave(self, exc: BaseException | None) -> None:
         try:
