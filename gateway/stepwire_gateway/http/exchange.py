@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from stepwire_gateway.http.requests import RequestReader
 
 CROWDED: Final = "stepwire.crowded"
 """The ASGI extension of a request on a connection above the limit: it must not stay."""
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection that it is on."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    is_chunked: bool
+
+    def close_after_answer(self) -> None: ...
 
 
 class Exchange:
@@ -25,7 +35,7 @@ class Exchange:
 
     cycle: RequestResponseCycle
 
-    def __init__(self, connection: RequestReader, application: ASGIApp) -> None:
+    def __init__(self, connection: Connection, application: ASGIApp) -> None:
         self._connection = connection
         self._application = application
         self._is_plain = False
@@ -63,7 +73,7 @@ class Outlet(asyncio.Transport):
     uvicorn closes when the answer is out, whether or not the body has come.
     """
 
-    def __init__(self, connection: RequestReader) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__()
         self._connection = connection
 
