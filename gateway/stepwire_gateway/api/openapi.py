@@ -95,8 +95,9 @@ def _add_schemas(document: dict[str, Any]) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     ref_template = _REF + "{model}"
-    schemas["Problem"] = Problem.model_json_schema(ref_template=ref_template)
-    for name, schema in document_schemas(ref_template).items():
+    problem = Problem.model_json_schema(ref_template=ref_template, mode="serialization")
+    parts = problem.pop("$defs", {})
+    for name, schema in {"Problem": problem, **parts, **document_schemas(ref_template)}.items():
         schemas.setdefault(name, schema)
     for event in EVENTS.values():
         schemas[_name(event.name)] = _event(event)

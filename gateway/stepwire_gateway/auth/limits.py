@@ -155,11 +155,12 @@ class Room:
             return
         accepted = dict(scope["headers"]).get(b"accept", b"")
         name = "STEPWIRE_MAX_CONNECTIONS"
-        what = f"this gateway has all the connections that it may have ({name})"
+        what = "this gateway has all the connections that it may have"
         if b"text/event-stream" in accepted:
             response = try_again_response(LimitExceeded(what, name, STREAM_RETRY_S))
         else:
-            response = problem_response(503, "too_many_connections", what, setting=name)
+            detail = f"{what} ({name})"
+            response = problem_response(503, "too_many_connections", detail, setting=name)
         await response(scope, receive, send)
 
 
