@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import takewhile
 
 import pytest
 
 from stepwire_core.redis.scripts import ARGUMENTS, lua_source, script_args
 
-LUA = files("stepwire_core").joinpath("lua")
-
 every_script = pytest.mark.parametrize("name", ARGUMENTS)
+
+
+def file_of(name: str) -> Traversable:
+    folder, _, script = name.partition("/")
+    return files("stepwire_core").joinpath(folder, "lua", f"{script}.lua")
 
 
 @every_script
 def test_the_head_of_a_script_describes_its_arguments_in_their_order(name: str) -> None:
-    text = LUA.joinpath(f"{name}.lua").read_text()
+    text = file_of(name).read_text()
     head = "\n".join(takewhile(lambda line: line.startswith("--"), text.split("\n")))
     described = head.partition("-- ARGV")[2]
     at = 0
@@ -29,7 +33,7 @@ def test_the_head_of_a_script_describes_its_arguments_in_their_order(name: str) 
 
 @every_script
 def test_a_script_uses_its_arguments_by_name_alone(name: str) -> None:
-    text = LUA.joinpath(f"{name}.lua").read_text()
+    text = file_of(name).read_text()
     assert not re.search(r"ARGV\[\d", text)
     code = re.sub(r"--.*", "", text)
     for argument in ARGUMENTS[name]:
