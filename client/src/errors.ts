@@ -37,16 +37,14 @@ export class StepwireError extends Error {
 /** The error that an answer stands for, which need not come from a gateway: there may be a proxy in between. */
 export async function problemOf(response: Response): Promise<StepwireError> {
   const problem = (await response.json().catch(() => ({}))) as Record<string, unknown>;
-  const told = problem["detail"] ?? problem["title"] ?? (response.statusText || `the gateway answered with status ${response.status}`);
+  const told = problem["detail"] ?? problem["title"] ?? (response.statusText || `status ${response.status}`);
   const code = typeof problem["code"] === "string" ? problem["code"] : "bad_answer";
   return new StepwireError(String(told), code, response.status, secondsOf(response.headers.get("retry-after")), problem);
 }
 
 /** Seconds, or a date (RFC 9110, 10.2.3). */
 function secondsOf(retryAfter: string | null): number | null {
-  if (!retryAfter) return null;
-  const seconds = Number(retryAfter);
-  if (!Number.isNaN(seconds)) return Math.max(0, seconds);
-  const at = Date.parse(retryAfter);
-  return Number.isNaN(at) ? null : Math.max(0, (at - Date.now()) / 1000);
+  const seconds = Number(retryAfter ?? NaN);
+  const wait = Number.isNaN(seconds) ? (Date.parse(retryAfter ?? "") - Date.now()) / 1000 : seconds;
+  return wait >= 0 ? wait : null;
 }

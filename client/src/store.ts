@@ -5,7 +5,6 @@ import { Notifier, oncePerFrame, type Schedule } from "./notifier.js";
 import { Rows, type Row, type RowOptions } from "./rows.js";
 import { equal } from "./tolerance.js";
 import { Tree } from "./tree.js";
-import { usageOf, type Usage } from "./usage.js";
 import type { Ask, Feedback, Run, Snapshot, Step, StepElement } from "./vocabulary.js";
 
 /** How a session's stream is doing; `error` says why it is closed, or does not come back. */
@@ -110,24 +109,7 @@ export class Store {
 
   /** The ids of the steps above a step, from the top, and its own: a way back in a deep tree. */
   path(stepId: string): readonly string[] {
-    return this.#derive(`path:${stepId}`, () => this.tree.path(stepId));
-  }
-
-  /** The attempts of a run, each with the steps that it began with. */
-  attempts(runId: string): readonly { readonly attempt: number; readonly roots: readonly string[] }[] {
-    return this.#derive(`attempts:${runId}`, () => {
-      const roots = new Map<number, string[]>();
-      for (const step of this.#documents.all("step")) {
-        if (step.run_id !== runId || step.attempt === 0) continue;
-        const above = step.parent_id === null ? undefined : this.#documents.get("step", step.parent_id);
-        const all = roots.get(step.attempt) ?? [];
-        roots.set(step.attempt, all);
-        if (above?.run_id !== runId || above.attempt !== step.attempt) all.push(step.id);
-      }
-      const last = this.run(runId)?.attempt;
-      if (last !== undefined && !roots.has(last)) roots.set(last, []);
-      return [...roots].sort(([a], [b]) => a - b).map(([attempt, ids]) => ({ attempt, roots: ids }));
-    });
+    return this.derive(`path:${stepId}`, () => this.tree.path(stepId));
   }
 
   /** How many steps below a step have failed. */
@@ -135,9 +117,9 @@ export class Store {
     return this.tree.of(stepId)?.errors ?? 0;
   }
 
-  /** What a step and all below it have used; without one, the whole session. */
-  usage(stepId: string | null = null): Usage {
-    return this.#derive(`usage:${stepId}`, () => usageOf(this.tree, stepId));
+  /** All steps, in the order in which they have begun. */
+  steps(): readonly Step[] {
+    return this.derive("steps", () => this.#documents.all("step"));
   }
 
   /** A message of this page that the session does not have yet, by its id. */
@@ -225,6 +207,19 @@ export class Store {
     this.#restructured();
   }
 
+  /**
+   * What a selector makes of the tree, until that changes; the same object if nothing has changed in it.
+   * For selectors of your own: `key` must be theirs alone.
+   */
+  derive<T>(key: string, make: () => T): T {
+    const known = this.#derived.get(key) as { version: number; value: T } | undefined;
+    if (known?.version === this.#version) return known.value;
+    const made = make();
+    const value = known && equal(known.value, made) ? known.value : made;
+    this.#derived.set(key, { version: this.#version, value });
+    return value;
+  }
+
   /** @internal */
   get tree(): Tree {
     return (this.#tree ??= this.#lastTree = new Tree(this.#documents, this.#lastTree));
@@ -250,16 +245,6 @@ export class Store {
     const list = (this.#lists.get(key) as readonly T[] | undefined) ?? make();
     this.#lists.set(key, list);
     return list;
-  }
-
-  /** What was made of the tree, until that changes; the same object if nothing has changed in it. */
-  #derive<T>(key: string, make: () => T): T {
-    const known = this.#derived.get(key) as { version: number; value: T } | undefined;
-    if (known?.version === this.#version) return known.value;
-    const made = make();
-    const value = known && equal(known.value, made) ? known.value : made;
-    this.#derived.set(key, { version: this.#version, value });
-    return value;
   }
 
   #note(kind: Kind, id: string, parent: string | null, before: unknown, after: unknown, text: boolean): void {

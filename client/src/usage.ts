@@ -1,4 +1,4 @@
-import type { Tree } from "./tree.js";
+import type { Store } from "./store.js";
 import type { Step } from "./vocabulary.js";
 
 /** What models have used, as far as steps tell. */
@@ -8,10 +8,14 @@ export interface Usage {
 }
 
 /**
- * What a step and those below it tell in their `metadata`: `usage` with the names of OpenAI, Anthropic, LangChain or
+ * What a step and those below it, or without one the whole session, tell in their `metadata`: `usage` with the names of OpenAI, Anthropic, LangChain or
  * OpenTelemetry, and `cost`. Where a step and steps below it tell, those below count: the one above sums them.
  */
-export function usageOf(tree: Tree, stepId: string | null): Usage {
+export function usageOf(store: Store, stepId: string | null = null): Usage {
+  return store.derive(`usage:${stepId}`, () => sumOf(store, stepId));
+}
+
+function sumOf({ tree }: Store, stepId: string | null): Usage {
   const places = tree.within(stepId);
   const offset = tree.places.indexOf(places[0]!);
   const below = places.map(() => ({ tokens: 0, cost: 0 }));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EMPTY, fold, replay, Store } from "../dist/index.js";
+import { attemptsOf, EMPTY, fold, replay, Store, usageOf } from "../dist/index.js";
 import { askOf, elementOf, manual, runOf, snapshotOf, stepOf, stream } from "./documents.mjs";
 
 /** A store of a message that has started a run, a tree of three steps, and one more at the top. */
@@ -143,15 +143,15 @@ test("a file that is sent leaves the uploads, and what it is listed with keeps i
 
 test("paths and attempts are told, and stay the same objects", () => {
   const { store, event } = filled();
-  const [path, attempts] = [store.path("c"), store.attempts("r1")];
+  const [path, attempts] = [store.path("c"), attemptsOf(store, "r1")];
   assert.deepEqual(path, ["message", "a", "b", "c"]);
   assert.deepEqual(attempts, [{ attempt: 1, roots: ["a", "last"] }]);
   store.take(event("step.end", stepOf("last", { status: "ok" })));
   assert.equal(store.path("c"), path);
-  assert.equal(store.attempts("r1"), attempts);
+  assert.equal(attemptsOf(store, "r1"), attempts);
   store.take(event("run.start", runOf("r1", { attempt: 2 })));
   store.take(event("step.start", stepOf("again", { attempt: 2, parent_id: "message" })));
-  assert.deepEqual(store.attempts("r1")[1], { attempt: 2, roots: ["again"] });
+  assert.deepEqual(attemptsOf(store, "r1")[1], { attempt: 2, roots: ["again"] });
 });
 
 test("usage sums what the steps below a step tell, in the words of any provider", () => {
@@ -160,9 +160,9 @@ test("usage sums what the steps below a step tell, in the words of any provider"
   tells("c", "b", { usage: { input_tokens: 10, output_tokens: 5 }, cost: 0.5 });
   tells("b", "a", { usage: { total_tokens: 15 } });
   tells("last", null, { usage: { prompt_tokens: 1, completion_tokens: 2, cost: 0.25 } });
-  assert.deepEqual(store.usage("a"), { tokens: 15, cost: 0.5 });
-  assert.deepEqual(store.usage(), { tokens: 18, cost: 0.75 });
-  assert.deepEqual(store.usage("nothing"), { tokens: 0, cost: 0 });
+  assert.deepEqual(usageOf(store, "a"), { tokens: 15, cost: 0.5 });
+  assert.deepEqual(usageOf(store), { tokens: 18, cost: 0.75 });
+  assert.deepEqual(usageOf(store, "nothing"), { tokens: 0, cost: 0 });
 });
 
 test("listeners hear of their key alone, once for many changes", () => {

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from browser.conftest import browser as browser
+
 from client.package import PackagesUnavailable, build
 
 

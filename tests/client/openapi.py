@@ -1,4 +1,4 @@
-"""Prints the gateway's OpenAPI document: client/scripts/types.mjs makes types of requests from it."""
+"""Prints the gateway's OpenAPI document, which client/scripts/types.mjs makes types from."""
 
 from __future__ import annotations
 
