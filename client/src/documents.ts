@@ -53,6 +53,7 @@ export class Documents {
   /** The ids of what names a step as the one that it stands below, whether that is there or not. */
   readonly #below = Object.fromEntries(NAMES.map((kind) => [kind, new Map()])) as Record<Kind, Map<string | null, Set<string>>>;
   readonly #note: Note;
+  #session = "";
   #ordinal = 0;
 
   constructor(note: Note = () => {}) {
@@ -113,10 +114,11 @@ export class Documents {
         return [list, before.length === docs.length && docs.every((doc, at) => doc === before[at]) ? before : docs];
       }),
     );
-    return { session_id: "", v: 1, ...previous, ...lists, cursor: this.cursor } as Snapshot;
+    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor } as Snapshot;
   }
 
   #replaceAll(snapshot: Snapshot): void {
+    this.#session = snapshot.session_id ?? "";
     const lists = Object.fromEntries(NAMES.map((kind) => [kind, documentsOf(kind, snapshot)])) as Lists;
     const before = NAMES.map((kind) => new Map(this.#tables[kind]));
     for (const kind of NAMES) {

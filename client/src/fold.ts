@@ -19,12 +19,7 @@ export function fold(state: Snapshot, event: StreamEvent): Snapshot {
 export function replay(state: Snapshot, events: Iterable<StreamEvent>): Snapshot {
   const documents = new Documents();
   documents.take({ id: state.cursor, type: "snapshot", data: state });
-  let session = state.session_id;
   let changed = false;
-  for (const event of events) {
-    if (documents.take(event) === "again") continue;
-    changed = true;
-    if (event.type === "snapshot") session = (event.data as Snapshot | null)?.session_id ?? session;
-  }
-  return changed ? documents.snapshot({ ...state, session_id: session }) : state;
+  for (const event of events) changed = documents.take(event) !== "again" || changed;
+  return changed ? documents.snapshot(state) : state;
 }

@@ -168,11 +168,8 @@ export class Store {
    * @returns "again" for one that was there before and changed nothing; "gap" if events are missing
    */
   take(event: StreamEvent): "next" | "again" | "gap" {
-    if (event.type === "snapshot") {
-      const id = (event.data as Partial<Snapshot> | null)?.session_id;
-      if (id) this.#snapshot = { ...this.#snapshot, session_id: id };
-      this.#restructured();
-    }
+    // Its documents may all be as they were, and stand in another order.
+    if (event.type === "snapshot") this.#restructured();
     return this.#documents.take(event);
   }
 
