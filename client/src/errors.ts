@@ -1,6 +1,6 @@
 /**
  * What went wrong, for programs: the codes of the gateway, and those of the client: `no_answer` (nothing
- * answered in time), `unreachable` (the network, or CORS, let nothing through), `aborted`, `bad_answer`.
+ * answered in time), `unreachable` (the network, or CORS, let nothing through), `no_token` (`getToken` failed), `aborted`, `bad_answer` (of no gateway).
  */
 export type ErrorCode =
   | "session_not_found" | "run_not_found" | "step_not_found" | "ask_not_found" | "ask_ended" | "feedback_disabled"
@@ -8,7 +8,7 @@ export type ErrorCode =
   | "forbidden" | "cross_site_request" | "untrusted_host" | "tokens_disabled" | "keys_unavailable" | "id_conflict"
   | "queue_full" | "session_full" | "limit_exceeded" | "message_too_large" | "body_too_large" | "range_not_satisfiable"
   | "store_unavailable" | "store_refused" | "internal_error"
-  | "no_answer" | "unreachable" | "aborted" | "bad_answer"
+  | "no_answer" | "unreachable" | "aborted" | "no_token" | "bad_answer"
   | (string & {});
 
 /** The one error of this client. Its message says what happened, and where it can, what to do. */

@@ -29,7 +29,7 @@ export type ToTab =
   | { readonly events: readonly StreamEvent[] }
   | { readonly connection: Omit<Connection, "error"> & { readonly error: WireError | null } }
   | { readonly missed: true }
-  | { readonly askToken: TokenReason; readonly refused: string | null };
+  | { readonly askToken: TokenReason };
 
 export type WireError = Pick<StepwireError, "message" | "code" | "status" | "retryAfterS" | "problem">;
 
@@ -57,10 +57,11 @@ export function viaSharedWorker(
       if ("events" in data) data.events.forEach((event) => listener.event(event));
       else if ("missed" in data) listener.missed();
       else if ("connection" in data) listener.connection({ ...data.connection, error: revived(data.connection.error) });
-      else void token(data).then((token) => say({ token }));
+      else void token(data.askToken).then((token) => say({ token }));
     };
-    const token = (ask: { askToken: TokenReason; refused: string | null }) =>
-      (ask.askToken === "refused" ? http.tokens.replace(ask.refused) : http.tokens.take()).catch(() => null);
+    // What the worker was given may be another tab's: a refusal is of all that was known.
+    const token = (reason: TokenReason) =>
+      (reason === "refused" ? http.tokens.replace(http.tokens.current) : http.tokens.take()).catch(() => null);
     const open = async () => {
       const token = await http.tokens.take().catch(() => null);
       const subject = claimsOf(token)["sub"] ?? token;

@@ -10,6 +10,8 @@ type Open = Extract<ToWorker, { open: unknown }>["open"];
 
 /** Events that come within this time go to the tabs as one message. */
 const GATHER_MS = 10;
+/** A tab that does not answer within this time is asleep. */
+const ANSWER_MS = 5000;
 
 class SharedStream {
   readonly #documents = new Documents();
@@ -18,10 +20,8 @@ class SharedStream {
   #connection: Connection = { state: "connecting", attempt: 0, error: null };
   #events: StreamEvent[] = [];
   #awaiting: ((token: string | null) => void) | null = null;
-  #token: string | null;
 
   constructor({ baseUrl, session, path, dense, credentials, token, hasTokens }: Open) {
-    this.#token = token;
     const getToken = hasTokens ? (reason: TokenReason) => (reason === "first" ? token : this.#ask(reason)) : undefined;
     const http = new Http({ baseUrl, credentials, getToken });
     const event = (event: StreamEvent) => {
@@ -54,16 +54,20 @@ class SharedStream {
   }
 
   answer(token: string | null): void {
-    this.#token = token ?? this.#token;
     this.#awaiting?.(token);
   }
 
-  /** Any tab may answer: some may be asleep. */
-  #ask(reason: TokenReason): Promise<string | null> {
-    return new Promise((resolve) => {
-      this.#awaiting = resolve;
-      this.#tell({ askToken: reason, refused: this.#token });
-    });
+  /** The tab that came last knows best, but it may be asleep. */
+  async #ask(reason: TokenReason): Promise<string | null> {
+    for (const tab of [...this.#tabs].reverse()) {
+      const token = await new Promise<string | null>((resolve) => {
+        this.#awaiting = resolve;
+        setTimeout(resolve, ANSWER_MS, null);
+        say(tab, { askToken: reason });
+      });
+      if (token) return token;
+    }
+    return null;
   }
 
   #flush(): void {

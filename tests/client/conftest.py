@@ -5,7 +5,6 @@ import os
 import pytest
 
 from browser.conftest import browser as browser
-
 from client.package import PackagesUnavailable, build
 
 

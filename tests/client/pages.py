@@ -9,8 +9,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlencode
 
-from client.package import ROOT
 from playwright.sync_api import BrowserContext, Page
+
+from client.package import ROOT
 
 LIMIT_MS = 30_000
 

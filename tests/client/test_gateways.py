@@ -1,4 +1,4 @@
-"""The TypeScript client on Node against real gateways that are killed, drained and started again."""
+"""The TypeScript client on Node, and gateways that are killed, drained and started again."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from client.package import CLIENT, NODE
 
+from client.package import CLIENT, NODE
 from stack import Gateway, Stack, wait_until
 
 APP = """

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from client.pages import open_tab, serving_pages, wait_for_message, wait_for_state
 from playwright.sync_api import Browser, BrowserContext
 
+from client.pages import open_tab, serving_pages, wait_for_message, wait_for_state
 from stack import Gateway, Stack, wait_until
 
 CONNECTIONS_PER_HOST = 6
@@ -98,3 +98,102 @@ def test_tabs_with_a_shared_worker_hold_one_stream_and_can_send(
     for tab in tabs:
         tab.close()
     wait_until(lambda: streams(gateway) == before, "the stream has gone with its last tab")
+
+
+@pytest.mark.parametrize("transport", ["event-source", "shared-worker"])
+def test_a_tab_follows_a_gateway_that_is_killed(
+    context: BrowserContext, pages: str, gateway: Gateway, shared_stack: Stack, transport: str
+) -> None:
+    killed = shared_stack.gateway(STEPWIRE_CORS_ORIGINS=pages)
+    sid = killed.create_session()
+    asked = {"gateway": killed.url, "session": sid, "transport": transport}
+    tab = open_tab(context, pages, **asked)
+    wait_for_state(tab, "live")
+    killed.child.kill()
+    wait_for_state(tab, "reconnecting")
+    assert tab.evaluate(SEND, "lost") == "unreachable"
+    gateway.send(sid, "while it is away")
+    shared_stack.gateway(port=killed.port, STEPWIRE_CORS_ORIGINS=pages)
+    wait_for_message(tab, "Re: while it is away")
+    wait_for_state(tab, "live")
+
+
+def test_an_event_source_says_why_it_is_refused(
+    context: BrowserContext, pages: str, gateway: Gateway
+) -> None:
+    tab = open_tab(context, pages, gateway=gateway.url, session="nothing", transport="event-source")
+    wait_for_state(tab, "closed")
+    assert tab.evaluate("session.store.connection().error.code") == "session_not_found"
+
+
+def test_a_hidden_tab_gives_its_stream_back_and_goes_on_when_it_is_seen(
+    context: BrowserContext, pages: str, gateway: Gateway
+) -> None:
+    sid = gateway.create_session()
+    asked = {"gateway": gateway.url, "session": sid, "transport": "fetch", "pauseHiddenMs": 10}
+    tab = open_tab(context, pages, **asked)
+    wait_for_state(tab, "live")
+    turn = """hidden => {
+        Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    tab.evaluate(turn, True)
+    wait_for_state(tab, "idle")
+    gateway.send(sid, "unseen")
+    tab.evaluate(turn, False)
+    wait_for_message(tab, "Re: unseen")
+
+
+def test_an_upload_tells_how_far_it_is(
+    context: BrowserContext, pages: str, gateway: Gateway
+) -> None:
+    sid = gateway.create_session()
+    tab = open_tab(context, pages, gateway=gateway.url, session=sid, transport="fetch")
+    name, sent = tab.evaluate("""async () => {
+        const sent = [];
+        const file = new File([new Uint8Array(300_000)], "big.bin");
+        const element = await stepwire.uploadWithProgress(session, file, bytes => sent.push(bytes));
+        return [element.name, sent];
+    }""")
+    assert name == "big.bin"
+    assert sent == sorted(sent)
+    assert sent[-1] == 300_000
+    refused = """stepwire.uploadWithProgress(session, new Blob(["x"]), () => {}, {name: ""})
+        .then(() => null, ({ code }) => code)"""
+    assert tab.evaluate(refused) == "invalid_request"
+
+
+def test_tabs_share_a_stream_with_their_own_subject_alone_and_renew_its_token(
+    context: BrowserContext, pages: str, gateway: Gateway, shared_stack: Stack
+) -> None:
+    guarded = shared_stack.gateway(
+        STEPWIRE_CORS_ORIGINS=pages, STEPWIRE_AUTH_SECRETS="s" * 32, STEPWIRE_API_KEYS="k" * 32
+    )
+    guarded.client.headers["Authorization"] = f"Bearer {'k' * 32}"
+    sid = guarded.create_session()
+    asked_for: list[tuple[str, str]] = []
+
+    def token(subject: str, reason: str) -> str:
+        asked_for.append((subject, reason))
+        claims = {"sub": subject, "sessions": [sid], "rights": ["read", "write"], "ttl_s": 3}
+        created: str = guarded.client.post("/v1/tokens", json=claims).json()["token"]
+        return created
+
+    context.expose_function("nextToken", token)
+    asked = {"gateway": guarded.url, "session": sid, "transport": "shared-worker"}
+    subjects = ["ada", "ada", "bob"]
+    tabs = [open_tab(context, pages, **asked, subject=subject) for subject in subjects]
+    for tab in tabs:
+        wait_for_state(tab, "live")
+    assert streams(guarded) == len(set(subjects))
+
+    def renewed() -> bool:
+        # Calls of the page's function come in while the page is asked something.
+        for tab in tabs:
+            tab.evaluate("1")
+        return {("ada", "refused"), ("bob", "refused")} <= set(asked_for)
+
+    wait_until(renewed, "each stream has had another token")
+    assert tabs[0].evaluate(SEND, "renewed") == "sent"
+    for tab in tabs:
+        wait_for_message(tab, "Re: renewed")
