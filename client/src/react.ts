@@ -8,6 +8,7 @@ import type { Row, RowOptions } from "./rows.js";
 import type { Session, SessionOptions } from "./session.js";
 import { Store, type Connection, type Key, type Pending } from "./store.js";
 import type { Ref } from "./documents.js";
+import { equal } from "./tolerance.js";
 import type { Ask, Feedback, Run, Snapshot, Step, StepElement } from "./vocabulary.js";
 
 /** A session that nobody shows any more keeps its stream so long: StrictMode and routers come back at once. */
@@ -70,14 +71,19 @@ export function useCurrentSession(): Session {
 }
 
 /**
- * What `select` makes of the store, anew when something under one of the keys has changed.
- *
- * @param select must return the same object for as long as nothing has changed, as the store's own selectors do
+ * What `select` makes of the store, anew when something under the key has changed. A value that is equal to
+ * the one before stays the same object.
  */
 export function useStore<T>(key: Key, select: (store: Store) => T): T {
   const { store } = useCurrentSession();
   const subscribe = useCallback((listener: () => void) => store.subscribe(key, listener), [store, key]);
-  return useSyncExternalStore(subscribe, () => select(store), () => select(firstOf(store)));
+  const last = useRef<{ value: T } | null>(null);
+  const kept = (value: T) => {
+    // React asks again and again, and renders without end if each answer is another object.
+    if (!last.current || !equal(last.current.value, value)) last.current = { value };
+    return last.current.value;
+  };
+  return useSyncExternalStore(subscribe, () => kept(select(store)), () => kept(select(firstOf(store))));
 }
 
 export function useConnection(): Connection {

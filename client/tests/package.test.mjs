@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { buildSync } from "esbuild";
@@ -45,4 +46,20 @@ test("the codes of errors are those of the protocol", () => {
   const codes = [...known.matchAll(/"(\w+)"/g)].map(([, code]) => code);
   const own = ["no_answer", "unreachable", "aborted", "no_token", "bad_answer"];
   assert.deepEqual(codes.sort(), [...told, ...own].sort());
+});
+
+test("the code in docs/clients.md has the types that it needs", () => {
+  const guide = readFileSync(`${folder}../docs/clients.md`, "utf8");
+  const pieces = [...guide.matchAll(/^```tsx?\n([\s\S]*?)^```$/gm)].map(([, code]) => code);
+  assert.ok(pieces.length >= 2);
+  const given = `import type { Row, Stepwire as Client } from "stepwire";\ndeclare function render(rows: readonly Row[]): void;\n`;
+  mkdirSync(`${folder}build/docs`, { recursive: true });
+  const files = pieces.map((code, at) => {
+    const file = `${folder}build/docs/piece-${at}.tsx`;
+    writeFileSync(file, /Stepwire\(/.test(code) ? given + code : given.replace("Stepwire as Client", "Stepwire") + code);
+    return file;
+  });
+  const options = "--ignoreConfig --noEmit --strict --jsx react-jsx --module nodenext --target es2022 --types react --lib es2023,dom,dom.iterable";
+  const { status, stdout } = spawnSync(`${folder}node_modules/.bin/tsc`, [...options.split(" "), ...files], { encoding: "utf8" });
+  assert.equal(status, 0, stdout);
 });

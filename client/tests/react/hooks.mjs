@@ -5,7 +5,7 @@ import { act, createElement as h, StrictMode, version } from "react";
 import { createRoot, hydrateRoot } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { Stepwire } from "../../dist/index.js";
-import { SessionProvider, useAsks, useConnection, useElapsed, useFeedback, useOpen, usePending, useRows, useSession, useStep, useStepText } from "../../dist/react.js";
+import { SessionProvider, useAsks, useConnection, useElapsed, useFeedback, useOpen, usePending, useRows, useSession, useStep, useStepText, useStore } from "../../dist/react.js";
 import { askOf, manual, snapshotOf, stepOf, stream } from "../documents.mjs";
 
 const named = (what, run) => test(`React ${REACT_MAJOR}: ${what}`, run);
@@ -166,4 +166,23 @@ named("asks, feedback, what is open, time, connection and what is being sent are
   await tell("step.update", stepOf("a", { status: "ok", output: "x" }));
   assert.equal(seen.pending, "failed");
   assert.equal(seen.step.output, "x");
+});
+
+named("a selector that makes a new object each time renders once for each change", async (t) => {
+  const { client, tell } = fed();
+  let rendered = 0;
+  function Summary() {
+    const { running } = useStore("rows", (store) => ({ running: store.steps().filter(({ status }) => status === "running").map(({ id }) => id) }));
+    rendered += 1;
+    return running.join();
+  }
+  function Root() {
+    return h(SessionProvider, { session: useSession(client, "demo", { snapshot: SNAPSHOT }) }, h(Summary));
+  }
+  const root = await mounted(t, h(Root));
+  assert.deepEqual([root.textContent, rendered], ["a", 1]);
+  await tell("step.start", stepOf("c"));
+  assert.deepEqual([root.textContent, rendered], ["a,c", 2]);
+  await tell("step.update", stepOf("c", { name: "other" }));
+  assert.equal(rendered, 2);
 });
