@@ -167,14 +167,17 @@ test("usage sums what the steps below a step tell, in the words of any provider"
 
 test("listeners hear of their key alone, once for many changes", () => {
   const clock = manual();
-  const { store, event } = filled(clock.schedule);
+  let frames = 0;
+  const { store, event } = filled((flush) => ((frames += 1), clock.schedule(flush)));
   clock.flush();
+  frames = 0;
   const heard = [];
   for (const key of ["step:a", "step:b", "text:b", "rows", "asks", "any"]) store.subscribe(key, () => heard.push(key));
   for (const text of "many tokens") store.take(event("step.delta", { id: "b", field: "output", text }));
   assert.deepEqual(heard, []);
   clock.flush();
   assert.deepEqual(heard.sort(), ["any", "step:b", "text:b"]);
+  assert.equal(frames, 1);
   assert.equal(clock.isWaiting, false);
 });
 

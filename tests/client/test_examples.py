@@ -13,6 +13,9 @@ from client.package import ROOT
 from stack import Stack
 from stepwire_cli.embedded import free_port
 
+# The first test waits for the packages and the build.
+pytestmark = pytest.mark.timeout(300)
+
 EXAMPLES = ROOT / "examples" / "frontends"
 LIMIT_MS = 30_000
 
@@ -23,7 +26,8 @@ def pages(shared_stack: Stack) -> Iterator[dict[str, str]]:
     port = free_port()
     shared_stack.worker(EXAMPLES / "agent.py")
     gateway = shared_stack.gateway(STEPWIRE_CORS_ORIGINS=f"http://127.0.0.1:{port}")
-    command = [sys.executable, EXAMPLES / "serve.py", "--gateway", gateway.url, "--port", str(port)]
+    serve = str(EXAMPLES / "serve.py")
+    command = [sys.executable, serve, "--gateway", gateway.url, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serving:
         assert serving.stdout is not None
         urls = [serving.stdout.readline().decode().strip() for _ in range(3)]

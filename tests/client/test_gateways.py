@@ -14,6 +14,9 @@ import pytest
 from client.package import CLIENT, NODE
 from stack import Gateway, Stack, wait_until
 
+# The first test waits for the packages and the build.
+pytestmark = pytest.mark.timeout(300)
+
 APP = """
     import asyncio
     import stepwire as cl

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from client.openapi import document
 from client.package import CLIENT, run
+
+# The first test waits for the packages and the build.
+pytestmark = pytest.mark.timeout(300)
 
 LEAST_TESTS = 50
 

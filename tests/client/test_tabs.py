@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from client.pages import open_tab, serving_pages, wait_for_message, wait_for_state
 from stack import Gateway, Stack, wait_until
+
+# The first test waits for the packages and the build.
+pytestmark = pytest.mark.timeout(300)
 
 CONNECTIONS_PER_HOST = 6
 """What browsers open to one host over HTTP/1.1."""
@@ -47,6 +51,11 @@ def streams(gateway: Gateway) -> int:
     metrics = gateway.client.get("/metrics").text
     (open_streams,) = re.findall(r"(?m)^stepwire_gateway_streams (\d+)", metrics)
     return int(open_streams)
+
+
+def shows_what_is_there(tab: Page, gateway: Gateway, sid: str) -> bool:
+    view: object = tab.evaluate("session.store.snapshot()")
+    return view == gateway.snapshot(sid)
 
 
 def test_six_tabs_with_a_stream_each_deadlock_and_a_message_says_so(
@@ -89,10 +98,7 @@ def test_tabs_with_a_shared_worker_hold_one_stream_and_can_send(
     for tab in tabs:
         wait_for_message(tab, "Re: two")
     for tab in tabs:
-        wait_until(
-            lambda tab=tab: tab.evaluate("session.store.snapshot()") == gateway.snapshot(sid),
-            "the tab shows what the gateway has",
-        )
+        wait_until(partial(shows_what_is_there, tab, gateway, sid), "the tab is current")
     assert streams(gateway) == before + 1
 
     for tab in tabs:

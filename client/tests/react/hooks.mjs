@@ -137,6 +137,24 @@ named("a server renders a snapshot, and the page takes it over and goes on from 
   assert.equal(root.textContent, "Hello youbelow");
 });
 
+named("a page takes markup over after events have come, without a mismatch", async (t) => {
+  const html = renderToString(h(Page, { client: fed().client, snapshot: SNAPSHOT }));
+  const { client, tell } = fed();
+  await mounted(t, h(Page, { client, snapshot: SNAPSHOT }));
+  await tell("step.delta", { id: "a", field: "output", text: " early" });
+
+  const root = document.createElement("div");
+  document.body.append(root);
+  root.innerHTML = html;
+  const complaints = [];
+  t.mock.method(console, "error", (...words) => complaints.push(words));
+  let react;
+  await act(async () => (react = hydrateRoot(root, h(Page, { client, snapshot: SNAPSHOT }), { onRecoverableError: (error) => complaints.push(error) })));
+  assert.deepEqual(complaints, []);
+  assert.equal(root.textContent, "Hello earlybelow");
+  await act(async () => react.unmount());
+});
+
 named("asks, feedback, what is open, time, connection and what is being sent are told", async (t) => {
   const { client, streams, tell } = fed();
   t.mock.timers.enable({ apis: ["setInterval"] });
