@@ -1,4 +1,4 @@
-/** What comes so soon after a stream has opened may be a replay. */
+/** Events that come so soon after a stream has opened may be a replay. */
 const REPLAY_MS = 1000;
 
 /**

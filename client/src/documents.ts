@@ -88,7 +88,7 @@ export class Documents {
    * Takes the next event. One that was there before changes nothing. A type that is not known moves
    * the cursor alone, and so does a document that is none: it costs itself, not the session.
    *
-   * @returns "gap" if events are missing before this one, which is applied all the same
+   * @returns "gap" if events are missing before this one; it is applied nevertheless
    */
   take(event: StreamEvent): Following {
     const [kind, effect] = EVENTS[event.type as keyof EventData] ?? [];
@@ -125,7 +125,7 @@ export class Documents {
       this.#tables[kind].clear();
       this.#below[kind].clear();
     }
-    // What is as it was stays the same object: nobody needs to show it anew.
+    // A document that has not changed stays the same object, so that no page renders it again.
     const put = (kind: Kind, doc: Document) => this.#put(kind, doc, before[NAMES.indexOf(kind)]!.get(idOf(kind, doc)));
     const runs = [...(lists.run as Run[])];
     for (const step of lists.step as Step[]) {

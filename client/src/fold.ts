@@ -5,7 +5,7 @@ import type { Snapshot } from "./vocabulary.js";
 export const EMPTY: Snapshot = { session_id: "", cursor: "", runs: [], steps: [], elements: [], asks: [], feedback: [], v: 1 };
 
 /**
- * What a session is after one more event. Neither argument is changed; documents and lists in which
+ * Returns the session after one more event. Neither argument is changed; documents and lists in which
  * nothing has changed are the same objects in the result. An event that was there before changes
  * nothing, one of a type that is not known only the cursor.
  *
@@ -15,7 +15,7 @@ export function fold(state: Snapshot, event: StreamEvent): Snapshot {
   return replay(state, [event]);
 }
 
-/** What a session is after these events, as {@link fold} has it. */
+/** Returns the session after these events, as {@link fold} does for one. */
 export function replay(state: Snapshot, events: Iterable<StreamEvent>): Snapshot {
   const documents = new Documents();
   documents.take({ id: state.cursor, type: "snapshot", data: state });

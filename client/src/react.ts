@@ -11,7 +11,7 @@ import type { Ref } from "./documents.js";
 import { equal } from "./tolerance.js";
 import type { Ask, Feedback, Run, Snapshot, Step, StepElement } from "./vocabulary.js";
 
-/** A session that nobody shows any more keeps its stream so long: StrictMode and routers come back at once. */
+/** A session that no component shows any more keeps its stream for so long: StrictMode and routers come back at once. */
 const LINGER_MS = 1000;
 const TICK_MS = 1000;
 
@@ -30,7 +30,7 @@ const Context = createContext<Session | null>(null);
  * the same one. `options` count for the first that asks.
  */
 export function useSession(client: Stepwire, id: string, options?: SessionOptions): Session {
-  // On a server there is nobody to forget it: each render has its own.
+  // On a server no effect runs that could forget it, so each render has its own.
   const [own] = useState(() => new Map<string, Shown>());
   const sessions = typeof window === "undefined" ? own : sessionsOf(client);
   let one = sessions.get(id);
@@ -123,17 +123,17 @@ export function useRuns(): readonly Run[] {
   return useStore("runs", (store) => store.runs());
 }
 
-/** What is and was asked with a step; without one, in the whole session. */
+/** The asks of a step, open and ended; without an id, those of the whole session. */
 export function useAsks(stepId?: string): readonly Ask[] {
   return useStore(stepId === undefined ? "asks" : `asks:${stepId}`, (store) => store.asks(stepId));
 }
 
-/** What is shown with a step; null: files that were uploaded and not sent yet. */
+/** The elements of a step; null: files that were uploaded and not sent yet. */
 export function useElements(stepId: string | null): readonly StepElement[] {
   return useStore(`elements:${stepId ?? ""}`, (store) => store.elements(stepId));
 }
 
-/** What was said of a step, and how to say it. */
+/** The feedback on a step, and a function that gives it. */
 export function useFeedback(stepId: string): [Feedback | null, (value: 0 | 1 | null, comment?: string) => Promise<void>] {
   const session = useCurrentSession();
   const feedback = useStore(`feedback:${stepId}`, (store) => store.feedback(stepId));
@@ -203,7 +203,7 @@ function sessionsOf(client: Stepwire): Map<string, Shown> {
   return sessions;
 }
 
-/** What a server has rendered, while a page takes that over: events may have come in the meantime. */
+/** The store as the server rendered it, for hydration: events may have come since. */
 function firstOf(store: Store): Store {
   const known = first.get(store);
   return known ? (known.store ??= new Store(known.snapshot)) : store;

@@ -22,7 +22,7 @@ export interface RowOptions {
   readonly where?: ((step: Step) => boolean) | undefined;
 }
 
-/** The rows of a store: made anew when something has changed, of the same objects where it has not. */
+/** The rows of a store. They are made again after a change; a row that has not changed stays the same object. */
 export class Rows {
   readonly #store: Store;
   #version = -1;

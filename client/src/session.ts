@@ -11,7 +11,7 @@ import type { AcceptedMessage, AcceptedRun, Ask, JsonValue, NewAnswer, NewFeedba
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
   readonly snapshot?: Snapshot | undefined;
-  /** The only types of events that are wanted; the store then knows nothing of the others. */
+  /** Only these types of events come; the store lacks what the others tell. */
   readonly types?: readonly string[] | undefined;
   /** How events come: `viaFetch`, `viaSharedWorker()` or `viaEventSource`. */
   readonly transport?: Transport | undefined;
@@ -128,7 +128,7 @@ export class Session {
     return this.#post("/resume", { id });
   }
 
-  /** Deletes the session, for everybody. */
+  /** Deletes the session for all its clients. */
   async delete(): Promise<void> {
     await this.#http.json("DELETE", this.#path);
   }

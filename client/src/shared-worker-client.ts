@@ -4,7 +4,7 @@ import type { Connection } from "./store.js";
 import { viaFetch, type Transport } from "./stream.js";
 import { claimsOf, type TokenReason } from "./tokens.js";
 
-/** What a tab says to the worker. */
+/** The messages of a tab to the worker. */
 export type ToWorker =
   | {
       readonly open: {
@@ -24,7 +24,7 @@ export type ToWorker =
   | { readonly token: string | null }
   | { readonly close: true };
 
-/** What the worker says to a tab. */
+/** The messages of the worker to a tab. */
 export type ToTab =
   | { readonly events: readonly StreamEvent[] }
   | { readonly connection: Omit<Connection, "error"> & { readonly error: WireError | null } }
@@ -39,7 +39,7 @@ let tabs = 0;
  * One stream for all tabs of a browser that show the same session for the same subject, in a SharedWorker.
  * Six tabs that each hold a stream leave an HTTP/1.1 browser no connection for anything else.
  *
- * Where there is no SharedWorker (Node, Chrome on Android), each page has a stream of its own.
+ * Without SharedWorker (Node, Chrome on Android), each page has a stream of its own.
  *
  * @param start how to start the worker, for bundlers that do not know `new URL(…, import.meta.url)`
  */

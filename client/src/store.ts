@@ -23,7 +23,7 @@ export interface Pending {
 }
 
 /**
- * What a listener can hear of: `rows` (places, status, what is open), `runs`, `asks`, `connection`,
+ * The keys of {@link Store.subscribe}: `rows` (places, status, what is open), `runs`, `asks`, `connection`,
  * one step with its text, its text alone, one run, and what stands with a step: its elements (`elements:`
  * with no id: uploads that are not sent yet), asks and feedback.
  */
@@ -34,7 +34,7 @@ const LISTS = { element: "elements", ask: "asks", feedback: "feedback" } as cons
 /**
  * The state of one session, as its events have made it.
  *
- * What a selector returns is never changed, and stays the same object until it is another: a token
+ * A value that a selector returns is never changed, and stays the same object until it differs: a token
  * gives one step a new identity, and nothing else. Selectors are always up to date; listeners hear of
  * changes in batches.
  */
@@ -85,12 +85,12 @@ export class Store {
     return this.tree.children.get(stepId) ?? NONE;
   }
 
-  /** What is shown with a step; null: files that were uploaded and not sent yet. */
+  /** The elements of a step; null: files that were uploaded and not sent yet. */
   elements(stepId: string | null): readonly StepElement[] {
     return this.#of("element", stepId);
   }
 
-  /** What is and was asked with a step; without one, in the whole session. */
+  /** The asks of a step, open and ended; without an id, those of the whole session. */
   asks(stepId?: string): readonly Ask[] {
     return stepId === undefined ? this.#list("asks", () => this.#documents.all("ask")) : this.#of("ask", stepId);
   }
@@ -205,7 +205,7 @@ export class Store {
   }
 
   /**
-   * What a selector makes of the tree, until that changes; the same object if nothing has changed in it.
+   * Caches what a selector makes of the tree until that changes; an equal value stays the same object.
    * For selectors of your own: `key` must be theirs alone.
    */
   derive<T>(key: string, make: () => T): T {
@@ -237,7 +237,7 @@ export class Store {
     return this.#list(`${LISTS[kind]}:${stepId ?? ""}`, () => this.#documents.of(kind, stepId));
   }
 
-  /** What was made of the documents, until one of these changes. */
+  /** Caches a list of documents until one of them changes. */
   #list<T>(key: string, make: () => readonly T[]): readonly T[] {
     const list = (this.#lists.get(key) as readonly T[] | undefined) ?? make();
     this.#lists.set(key, list);

@@ -1,4 +1,4 @@
-/** Why a token is asked for: there is none yet, it ends soon, or the gateway has refused it. */
+/** Why a token is asked for: it is the first one, it ends soon, or the gateway has refused it. */
 export type TokenReason = "first" | "expiring" | "refused";
 export type GetToken = (reason: TokenReason) => Promise<string | null> | string | null;
 
@@ -18,14 +18,14 @@ export class Tokens {
     this.#get = get;
   }
 
-  /** A token to send; null if there is none to be had, as with a cookie. */
+  /** The token to send; null if `getToken` is missing or gives none, as with a cookie. */
   async take(): Promise<string | null> {
     if (!this.#get) return null;
     if (!this.#asked) return this.#renew("first");
     return Date.now() > this.#endsAt - AHEAD_MS ? this.#renew("expiring") : this.current;
   }
 
-  /** Another token than the one that was refused; null if there is none. */
+  /** Another token than the one that was refused; null if `getToken` gives no other. */
   async replace(refused: string | null): Promise<string | null> {
     if (!this.#get) return null;
     const token = this.current === refused ? await this.#renew("refused") : this.current;
@@ -48,7 +48,7 @@ export class Tokens {
   }
 }
 
-/** What a JSON Web Token says of itself; empty for any other token. */
+/** The claims of a JSON Web Token; empty for any other token. */
 export function claimsOf(token: string | null): Readonly<Record<string, unknown>> {
   try {
     const part = token?.split(".")[1] ?? "";

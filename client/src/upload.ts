@@ -3,7 +3,7 @@ import type { StepElement } from "./vocabulary.js";
 
 /**
  * Uploads a file as {@link Session.upload} does, and tells how many bytes have gone. `fetch` does not say
- * that; where there is no `XMLHttpRequest` (Node), it is told once, with all.
+ * that; without `XMLHttpRequest` (Node), `onProgress` is called once, with all of them.
  */
 export async function uploadWithProgress(
   session: Session, file: Blob, onProgress: (sentBytes: number) => void, options: UploadOptions = {},

@@ -15,7 +15,7 @@ async def chat(message: cl.Message) -> None:
             await asyncio.sleep(0.05)
     if message.content == "ask me":
         answer = await cl.AskUserMessage("What is your name?", timeout=120).send()
-        await cl.Message(f"Hello {answer['output'] if answer else 'nobody'}!").send()
+        await cl.Message(f"Hello {answer['output'] if answer else 'stranger'}!").send()
 
 
 @cl.task

@@ -21,7 +21,7 @@ _LIMIT_S: Final = 100
 
 
 class PackagesUnavailable(Exception):
-    """npm cannot install what the client is built with: no registry answers, perhaps."""
+    """npm cannot install the packages that the client is built with."""
 
 
 def run(
