@@ -23,17 +23,21 @@ PAGES_PORT = 8090
 
 
 def bundle() -> None:
-    """The React page, of its JSX and of React: a browser takes neither as it is."""
+    """The pages in React and Vue, as a browser takes them: with their libraries, without JSX."""
     subprocess.run(
         [
             ROOT / "client/node_modules/.bin/esbuild",
             ROOT / "examples/frontends/chat.jsx",
+            ROOT / "examples/frontends/vue.js",
             "--bundle",
             "--format=esm",
             "--jsx=automatic",
             "--alias:stepwire=./dist/index.js",
             "--alias:stepwire/react=./dist/react.js",
-            "--outfile=build/chat.js",
+            "--define:__VUE_OPTIONS_API__=false",
+            "--define:__VUE_PROD_DEVTOOLS__=false",
+            "--define:__VUE_PROD_HYDRATION_MISMATCH_DETAILS__=false",
+            "--outdir=build",
             "--log-level=error",
         ],
         cwd=ROOT / "client",
@@ -45,23 +49,25 @@ def bundle() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gateway", help="the address of a gateway that runs already")
-    parser.add_argument("--port", type=int, default=PAGES_PORT)
+    parser.add_argument("--port", type=int, default=PAGES_PORT, help="of the pages")
+    parser.add_argument("--gateway-port", type=int, default=GATEWAY_PORT)
     asked = parser.parse_args()
     if not (ROOT / "client/dist/index.js").exists():
         sys.exit("The client is not built. Run `make client` first.")
     bundle()
-    gateway = asked.gateway or f"http://127.0.0.1:{GATEWAY_PORT}"
+    gateway = asked.gateway or f"http://127.0.0.1:{asked.gateway_port}"
     with ThreadingHTTPServer(
         ("127.0.0.1", asked.port), partial(SimpleHTTPRequestHandler, directory=ROOT)
     ) as server:
         origin = f"http://127.0.0.1:{server.server_port}"
-        for page in ("plain", "vanilla", "react"):
+        for page in ("plain", "vanilla", "react", "vue"):
             print(f"{origin}/examples/frontends/{page}.html?gateway={gateway}", flush=True)
         if asked.gateway:
             server.serve_forever()
             return
         env = os.environ | {"STEPWIRE_CORS_ORIGINS": origin}
-        command = [sys.executable, "-m", "stepwire_cli", "dev", "--port", str(GATEWAY_PORT), AGENT]
+        port = str(asked.gateway_port)
+        command = [sys.executable, "-m", "stepwire_cli", "dev", "--port", port, str(AGENT)]
         with subprocess.Popen(command, env=env) as agent:
             try:
                 server.serve_forever()

@@ -30,7 +30,7 @@ def pages(shared_stack: Stack) -> Iterator[dict[str, str]]:
     command = [sys.executable, serve, "--gateway", gateway.url, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serving:
         assert serving.stdout is not None
-        urls = [serving.stdout.readline().decode().strip() for _ in range(3)]
+        urls = [serving.stdout.readline().decode().strip() for _ in range(4)]
         yield {url.split(".html")[0].rsplit("/", 1)[1]: url for url in urls}
         serving.kill()
 
@@ -56,6 +56,13 @@ def test_the_plain_page_shows_what_a_message_starts(page: Page, pages: dict[str,
     page.get_by_role("button", name="Send").click()
     see(page, "think: You said: hi there")
     page.reload()
+    see(page, "think: You said: hi there")
+
+
+def test_the_vue_page_shows_what_a_message_starts(page: Page, pages: dict[str, str]) -> None:
+    page.goto(pages["vue"])
+    page.get_by_label("Message").fill("hi there")
+    page.get_by_role("button", name="Send").click()
     see(page, "think: You said: hi there")
 
 
