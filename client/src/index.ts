@@ -1,0 +1,17 @@
+export { attemptsOf, type Attempt } from "./attempts.js";
+export { Stepwire, type Options } from "./client.js";
+export type { Kind, Ref, StreamEvent } from "./documents.js";
+export { StepwireError, type ErrorCode } from "./errors.js";
+export { viaEventSource } from "./event-source.js";
+export { EMPTY, fold, replay } from "./fold.js";
+export type { HttpOptions } from "./http.js";
+export type { Schedule } from "./notifier.js";
+export type { Row, RowOptions } from "./rows.js";
+export type { AnswerOptions, EventsOptions, GivenAnswer, SendOptions, Session, SessionOptions, UploadOptions } from "./session.js";
+export { viaSharedWorker } from "./shared-worker-client.js";
+export { Store, type Connection, type Key, type Pending } from "./store.js";
+export { viaFetch, type StreamListener, type StreamOptions, type Transport } from "./stream.js";
+export type { GetToken, TokenReason } from "./tokens.js";
+export { uploadWithProgress } from "./upload.js";
+export { usageOf, type Usage } from "./usage.js";
+export type * from "./vocabulary.js";

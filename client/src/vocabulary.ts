@@ -1,0 +1,256 @@
+// Made by scripts/types.mjs from the gateway's vocabulary.json and OpenAPI document: do not edit it.
+
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/** One of the answers that an ask offers. */
+export interface Action {
+  readonly id: string;
+  readonly name: string;
+  readonly label: string;
+  readonly tooltip: string;
+  readonly icon: string | null;
+  readonly payload: Readonly<Record<string, JsonValue>>;
+}
+
+/** A person's answer to an ask, by the ask's kind: a message, an action, or files. */
+export interface Answer {
+  readonly id: string;
+  readonly message_id: string | null;
+  readonly action_id: string | null;
+  readonly elements: readonly string[];
+}
+
+/** A question to the person, shown with the step `step_id`; a handler waits for the answer. */
+export interface Ask {
+  readonly id: string;
+  readonly session_id: string;
+  readonly run_id: string | null;
+  readonly attempt: number;
+  readonly step_id: string;
+  readonly kind: "text" | "action" | "file" | (string & {});
+  readonly actions: readonly Action[];
+  readonly accept: readonly string[];
+  readonly max_files: number | null;
+  readonly max_bytes: number | null;
+  readonly status: "open" | "answered" | "timeout" | "cancelled" | "interrupted" | (string & {});
+  readonly answer: Answer | null;
+  readonly expires_at: string;
+  readonly started_at: string;
+  readonly ended_at: string | null;
+  readonly ts: string;
+}
+
+/** Something that is shown with a step: an image, a file, a table. Its bytes are at `url`. */
+export interface StepElement {
+  readonly id: string;
+  readonly session_id: string;
+  readonly run_id: string | null;
+  readonly step_id: string | null;
+  readonly type: string;
+  readonly name: string;
+  readonly mime: string;
+  readonly display: "inline" | "side" | "page" | (string & {});
+  readonly size: number | null;
+  readonly sha256: string | null;
+  readonly url: string;
+  readonly props: Readonly<Record<string, JsonValue>>;
+  readonly ts: string;
+}
+
+/** What went wrong: the exception's class and text. */
+export interface ErrorInfo {
+  readonly type: string;
+  readonly message: string;
+}
+
+/** What a person thinks of a step. */
+export interface Feedback {
+  readonly step_id: string;
+  readonly value: 0 | 1 | null;
+  readonly comment: string | null;
+  readonly ts: string;
+}
+
+/** What is gone, by its id. */
+export interface Removal {
+  readonly id: string;
+}
+
+/** One execution of a handler. */
+export interface Run {
+  readonly run_id: string;
+  readonly handler: string;
+  readonly attempt: number;
+  readonly message_id: string | null;
+  readonly status: "running" | "ok" | "error" | "cancelled" | "interrupted" | (string & {});
+  readonly started_at: string;
+  readonly ended_at: string | null;
+  readonly error: ErrorInfo | null;
+  readonly will_retry: boolean;
+  readonly parent_run_id: string | null;
+  readonly ts: string;
+  readonly v: number;
+}
+
+/** Everything that a session shows, at one cursor. */
+export interface Snapshot {
+  readonly session_id: string;
+  readonly cursor: string;
+  readonly runs: readonly Run[];
+  readonly steps: readonly Step[];
+  readonly elements: readonly StepElement[];
+  readonly asks: readonly Ask[];
+  readonly feedback: readonly Feedback[];
+  readonly v: number;
+}
+
+/** A node in the tree of a session. */
+export interface Step {
+  readonly id: string;
+  readonly session_id: string;
+  readonly run_id: string | null;
+  readonly attempt: number;
+  readonly parent_id: string | null;
+  readonly name: string;
+  readonly type: string;
+  readonly status: "running" | "ok" | "error" | "cancelled" | "interrupted" | (string & {});
+  readonly input: string;
+  readonly output: string;
+  readonly language: string | null;
+  readonly show_input: boolean | string;
+  readonly disable_feedback: boolean;
+  readonly default_open: boolean;
+  readonly auto_collapse: boolean;
+  readonly icon: string | null;
+  readonly tags: readonly string[];
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+  readonly elements: readonly string[];
+  readonly started_at: string;
+  readonly ended_at: string | null;
+  readonly error: ErrorInfo | null;
+  readonly ts: string;
+}
+
+/** A piece of text for a field of the step `id`: to be appended, or put in its place. */
+export interface TextDelta {
+  readonly id: string;
+  readonly field: "output" | "input" | (string & {});
+  readonly text: string;
+  readonly replace?: boolean | undefined;
+}
+
+export interface NewMessage {
+  /** Whose run it is; takes the right `admin`. By default the token's subject. */
+  readonly subject?: string | null | undefined;
+  /** From 0 to 9; takes the right `admin`. By default the token's. */
+  readonly priority?: number | null | undefined;
+  /** May be empty when there are elements. */
+  readonly content?: string | undefined;
+  /** Makes the request repeatable; by default a fresh one. */
+  readonly id?: string | null | undefined;
+  readonly author?: string | undefined;
+  readonly metadata?: Readonly<Record<string, JsonValue>> | undefined;
+  /** Ids of files that were uploaded before: the handler gets them. */
+  readonly elements?: readonly string[] | undefined;
+}
+
+export interface NewRun {
+  /** Whose run it is; takes the right `admin`. By default the token's subject. */
+  readonly subject?: string | null | undefined;
+  /** From 0 to 9; takes the right `admin`. By default the token's. */
+  readonly priority?: number | null | undefined;
+  readonly task: string;
+  readonly args?: Readonly<Record<string, JsonValue>> | undefined;
+  /** The run's id; makes the request repeatable. */
+  readonly id?: string | null | undefined;
+  /** Not before then (RFC 3339); the past is now. */
+  readonly defer_until?: string | null | undefined;
+}
+
+/** By the kind of the ask: `content` (text), `action`, or `files`. */
+export interface NewAnswer {
+  readonly content?: string | null | undefined;
+  /** The id of one of its actions. */
+  readonly action?: string | null | undefined;
+  /** Ids of elements that were uploaded before. */
+  readonly files?: readonly string[] | null | undefined;
+  /** Makes the request repeatable; of a text also the id of its message. */
+  readonly id?: string | null | undefined;
+  readonly author?: string | undefined;
+  readonly metadata?: Readonly<Record<string, JsonValue>> | undefined;
+}
+
+export interface NewFeedback {
+  /** 1 good, 0 bad. */
+  readonly value: 0 | 1;
+  readonly comment?: string | null | undefined;
+}
+
+export interface AcceptedMessage {
+  readonly run_id: string;
+  readonly message_id: string;
+}
+
+export interface AcceptedRun {
+  readonly run_id: string;
+}
+
+export interface CreatedSession {
+  readonly session_id: string;
+}
+
+/** The data of each event that this version knows, by the event's type. */
+export interface EventData {
+  /** A run, or another attempt of it, begins. */
+  "run.start": Run;
+  /** A step begins. */
+  "step.start": Step;
+  /** A piece of text streams into a step. */
+  "step.delta": TextDelta;
+  /** Something of a step has changed. */
+  "step.update": Step;
+  /** A step has its final status. */
+  "step.end": Step;
+  /** A step is gone with all below it. */
+  "step.remove": Removal;
+  /** An element is there, or has got its step. */
+  "element.add": StepElement;
+  /** An element is gone. */
+  "element.remove": Removal;
+  /** A handler waits for the person. */
+  "ask": Ask;
+  /** An ask has its final status. */
+  "ask.end": Ask;
+  /** A step is rated; with null, not any more. */
+  "feedback": Feedback;
+  /** An attempt of a run has ended. */
+  "run.end": Run;
+  /** Everything, at one cursor; it is never stored. */
+  "snapshot": Snapshot;
+}
+
+/** The kinds of documents, in the order of a snapshot. */
+export const KINDS = [
+  {"name":"run","list":"runs","id":"run_id","parent":null,"removing":null},
+  {"name":"step","list":"steps","id":"id","parent":"parent_id","removing":null},
+  {"name":"element","list":"elements","id":"id","parent":"step_id","removing":null},
+  {"name":"ask","list":"asks","id":"id","parent":"step_id","removing":null},
+  {"name":"feedback","list":"feedback","id":"step_id","parent":"step_id","removing":"value"},
+] as const;
+
+/** What each event does to the documents: the kind, and the effect. */
+export const EVENTS = {
+  "run.start": ["run","put"],
+  "step.start": ["step","put"],
+  "step.delta": ["step","text"],
+  "step.update": ["step","put"],
+  "step.end": ["step","put"],
+  "step.remove": ["step","remove"],
+  "element.add": ["element","put"],
+  "element.remove": ["element","remove"],
+  "ask": ["ask","put"],
+  "ask.end": ["ask","put"],
+  "feedback": ["feedback","put"],
+  "run.end": ["run","put"],
+  "snapshot": [null,"replace"],
+} as const;

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from browser.conftest import browser as browser
+from client.package import PackagesUnavailable, build
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_client() -> None:
+    """The client, built; in CI it must be possible."""
+    try:
+        build()
+    except PackagesUnavailable as error:
+        message = f"npm cannot install the client's packages: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message.splitlines()[0])
