@@ -13,7 +13,10 @@ store.subscribe("connection", () => states.add(store.connection().state));
 let folded = null;
 void (async () => {
   for await (const event of session.events()) folded = folded ? fold(folded, event) : event.data;
-})();
+})().catch((error) => {
+  // So it ends when the session is deleted.
+  if (error.code !== "session_not_found") throw error;
+});
 
 async function nextToken(reason) {
   const response = await fetch(`${baseUrl}/v1/tokens`, {
