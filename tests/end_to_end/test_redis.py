@@ -308,7 +308,7 @@ def test_requests_over_connections_that_a_nat_has_forgotten_are_answered_at_once
         proxy.silence_all()
         before = time.monotonic()
         assert {answer.status_code for answer in pool.map(ask, range(30))} == {201}
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 9
     answers(gateway, session)
     assert worker.exit_code is None
 
