@@ -60,6 +60,9 @@ redis_option = click.option(
     "--redis-url",
     help=f"Where the event log is.  [default: $STEPWIRE_REDIS_URL or {_default('redis_url')}]",
 )
+queue_option = click.option(
+    "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
+)
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
 
@@ -106,9 +109,7 @@ def dev(
 @main.command()
 @click.argument("app", metavar="APP.PY", required=False)
 @redis_option
-@click.option(
-    "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
-)
+@queue_option
 @click.option("--max-jobs", type=int, help=f"Runs at a time.  [default: {_default('max_jobs')}]")
 @click.option(
     "--check",
@@ -150,9 +151,7 @@ def worker(
     help="The path under which a proxy publishes it, as /stepwire.  [default: $STEPWIRE_ROOT_PATH]",
 )
 @redis_option
-@click.option(
-    "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
-)
+@queue_option
 @verbose_option
 def gateway(
     host: str | None,
@@ -183,9 +182,6 @@ for command in session_commands.COMMANDS:
     main.add_command(command)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")
-queue_option = click.option(
-    "--queue-url", help="Where arq's queue is.  [default: $STEPWIRE_QUEUE_URL or the log's]"
-)
 queue_name_option = click.option(
     "--queue-name",
     help=f"Its name.  [default: $STEPWIRE_QUEUE_NAME or {_default('queue_name')}]",

@@ -20,6 +20,7 @@ from stepwire_gateway.api import (
     asks,
     elements,
     feedback,
+    health,
     metrics,
     openapi,
     runs,
@@ -27,7 +28,6 @@ from stepwire_gateway.api import (
     streams,
     tokens,
 )
-from stepwire_gateway.api import health as _health
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
 from stepwire_gateway.auth.limits import Exits, Room
@@ -51,8 +51,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     objects = Objects.open(settings)
     prefix = Prefix(settings.root_path)
-    health = HealthFile.of(settings)
-    health.prepare()
+    health_file = HealthFile.of(settings)
+    health_file.prepare()
 
     def fail(error: StepwireError) -> None:
         # Whatever server this runs in ends its streams, and then the process, as it always does.
@@ -66,10 +66,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Supervisor(fail) as side,
         ):
             app.state.services = services
-            side.start(health.beat(), "stepwire-health")
+            side.start(health_file.beat(), "stepwire-health")
             yield
         del app.state.services
-        health.remove()
+        health_file.remove()
 
     app = FastAPI(
         title="stepwire gateway",
@@ -96,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Those added last are the outermost: it counts the answers of all others.
     app.add_middleware(metrics.RequestCount, requests=app.state.requests)
     app.add_middleware(Prefixed, prefix=prefix)
-    parts = (sessions, runs, elements, asks, feedback, streams, tokens, _health, metrics)
+    parts = (sessions, runs, elements, asks, feedback, streams, tokens, health, metrics)
     guard.include(app, *(part.router for part in parts))
     openapi.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)

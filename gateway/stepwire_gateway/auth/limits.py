@@ -150,7 +150,7 @@ class Room:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if CROWDED not in scope.get("extensions", ()) or _is_probe(scope):
+        if CROWDED not in scope.get("extensions", ()) or route_path(scope) in _PROBES:
             await self._app(scope, receive, send)
             return
         accepted = dict(scope["headers"]).get(b"accept", b"")
@@ -162,10 +162,6 @@ class Room:
             detail = f"{what} ({name})"
             response = problem_response(503, "too_many_connections", detail, setting=name)
         await response(scope, receive, send)
-
-
-def _is_probe(scope: Scope) -> bool:
-    return route_path(scope) in _PROBES
 
 
 def exits(request: Request) -> ExitStack:

@@ -15,7 +15,7 @@ CROWDED: Final = "stepwire.crowded"
 """The ASGI extension of a request on a connection above the limit: it must not stay."""
 
 
-class Connection(Protocol):
+class AnsweringConnection(Protocol):
     """What an exchange needs of the connection that it is on."""
 
     transport: asyncio.Transport
@@ -35,7 +35,7 @@ class Exchange:
 
     cycle: RequestResponseCycle
 
-    def __init__(self, connection: Connection, application: ASGIApp) -> None:
+    def __init__(self, connection: AnsweringConnection, application: ASGIApp) -> None:
         self._connection = connection
         self._application = application
         self._is_plain = False
@@ -73,7 +73,7 @@ class Outlet(asyncio.Transport):
     uvicorn closes when the answer is out, whether or not the body has come.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: AnsweringConnection) -> None:
         super().__init__()
         self._connection = connection
 
