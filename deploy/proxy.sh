@@ -32,8 +32,31 @@ SET_REAL_IP_FROM=$(each 'set_real_ip_from %s; ' "$TRUSTED_PROXIES")
 TRUSTED_ADDRESSES=$(each '%s 1; ' "$TRUSTED_PROXIES")
 CORS_ORIGINS=$(each '"%s" $http_origin; ' "$STEPWIRE_CORS_ORIGINS")
 
-export RESOLVER STREAM_TIMEOUT_S SET_REAL_IP_FROM TRUSTED_ADDRESSES CORS_ORIGINS
-envsubst '${RESOLVER} ${STREAM_TIMEOUT_S} ${SET_REAL_IP_FROM} ${TRUSTED_ADDRESSES} ${CORS_ORIGINS}
+# With a certificate, browsers speak HTTP/2, and all tabs share one connection.
+LISTEN=8000
+TLS=
+if [ -n "$TLS_DIR" ]; then
+    for file in fullchain.pem privkey.pem; do
+        if [ ! -r "/etc/tls/$file" ]; then
+            echo "TLS_DIR=$TLS_DIR: the proxy cannot read $file in it, as user $(id -un). TLS_DIR needs" \
+                "fullchain.pem and privkey.pem as files (not links that lead out of the folder)." >&2
+            exit 1
+        fi
+    done
+    TLS='ssl_certificate /etc/tls/fullchain.pem; ssl_certificate_key /etc/tls/privkey.pem;
+        ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:tls:10m; ssl_session_timeout 1d;'
+    # Since 1.25.1 it is a directive; the parameter of before is deprecated.
+    version=$(nginx -v 2>&1 | sed 's|.*nginx/\([0-9.]*\).*|\1|')
+    if echo "$version" | awk -F . '{ exit !($1 * 10000 + $2 * 100 + $3 >= 12501) }'; then
+        LISTEN='8000 ssl'
+        TLS="$TLS http2 on;"
+    else
+        LISTEN='8000 ssl http2'
+    fi
+fi
+
+export LISTEN TLS RESOLVER STREAM_TIMEOUT_S SET_REAL_IP_FROM TRUSTED_ADDRESSES CORS_ORIGINS
+envsubst '${LISTEN} ${TLS} ${RESOLVER} ${STREAM_TIMEOUT_S} ${SET_REAL_IP_FROM} ${TRUSTED_ADDRESSES} ${CORS_ORIGINS}
     ${STEPWIRE_MAX_BODY_BYTES} ${STEPWIRE_ELEMENTS_MAX_BYTES}' \
     </etc/stepwire/nginx.conf.template >/tmp/nginx.conf
 # A stream is two open files, and the soft limit of a container may be 1,024.

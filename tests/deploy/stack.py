@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from deploy.compose import ROOT, Service, health_command
+from stack import wait_until
+from stepwire_cli.dev.embedded_server import free_port
 
 START_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 10.0
@@ -90,9 +93,10 @@ def running_proxy(
 ) -> Iterator[Process]:
     """nginx as the proxy's script starts it, with the variables of compose.
 
-    Three things differ: the port, the folders, and the gateways' addresses, which the engine's DNS
+    Three things differ: the ports, the folders, and the gateways' addresses, which the engine's DNS
     would give. Like these, they are not remembered as failed from one request to the next.
     """
+    health_port = free_port()
     servers = " ".join(f"server 127.0.0.1:{gateway} max_fails=0;" for gateway in gateways)
     template = folder / "nginx.conf.template"
     template.write_text(
@@ -101,26 +105,64 @@ def running_proxy(
             {
                 r"resolver [^;]+;": f"upstream gateways {{ {servers} }}",
                 r"set \$gateway gateway:8000;": "set $gateway gateways;",
-                r"listen 8000;": f"listen 127.0.0.1:{port};",
+                r"listen 127\.0\.0\.1:8001;": f"listen 127.0.0.1:{health_port};",
                 # Processes that root starts would belong to a user that cannot read this folder.
                 r"pid ": "user root; pid " if os.geteuid() == 0 else "pid ",
             },
         ).replace("/tmp/", f"{folder}/")  # noqa: S108
     )
     script = folder / "proxy.sh"
-    mounted = service["volumes"][0].split(":")[1]
+    ours, certificates = (volume.split(":") for volume in service["volumes"])
+    text = (ROOT / service["entrypoint"][1].replace(ours[1], "deploy")).read_text()
     script.write_text(
-        (ROOT / service["entrypoint"][1].replace(mounted, "deploy"))
-        .read_text()
+        re.sub(r"(?m)^(\s*LISTEN='?)8000", rf"\g<1>127.0.0.1:{port}", text)
         .replace("/tmp/", f"{folder}/")  # noqa: S108
-        .replace(mounted, str(folder))
+        .replace(ours[1], str(folder))
+        .replace(certificates[1], certificates[0])
     )
     given = {name: str(value or "") for name, value in service["environment"].items()}
     env = {"PATH": f"{os.environ['PATH']}{os.pathsep}/usr/sbin", **given}
-    health = _at_port(health_command(service), port)
+    health = [
+        part.replace("127.0.0.1:8001", f"127.0.0.1:{health_port}")
+        for part in health_command(service)
+    ]
     command = [service["entrypoint"][0], str(script)]
     with _started(command, health, env, folder, "proxy") as process:
         yield process
+
+
+def wait_until_listening(proxy: Process, port: int) -> None:
+    """Not by its health check, which asks the gateway."""
+
+    def listens() -> bool:
+        assert proxy.popen.poll() is None, proxy.log.read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, "the proxy")
+
+
+def run_proxy_script(
+    compose: dict[str, Any], *, programs: Path, replaced: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The proxy's script with the variables of compose and these programs before others.
+
+    ``replaced``: paths of the container, and what stands for them here.
+    """
+    script = (ROOT / "deploy/proxy.sh").read_text()
+    for path, here in {"/etc/stepwire/": f"{ROOT}/deploy/", **(replaced or {})}.items():
+        assert path in script
+        script = script.replace(path, here)
+    environment = compose["services"]["proxy"]["environment"]
+    given = {name: str(value or "") for name, value in environment.items()}
+    return subprocess.run(
+        ["/bin/sh", "-c", script],
+        env=given | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
 
 
 def _replaced(text: str, replacements: dict[str, str]) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,9 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.compose import ROOT, load_compose
-from deploy.stack import Process, running_proxy, why_there_is_no_proxy
-from stack import Gateway, Stack, wait_until
+from deploy.compose import load_compose
+from deploy.stack import (
+    run_proxy_script,
+    running_proxy,
+    wait_until_listening,
+    why_there_is_no_proxy,
+)
+from stack import Gateway, Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port
 
 pytestmark = pytest.mark.skipif(
@@ -55,7 +58,7 @@ def front(tmp_path: Path, gateway: Gateway) -> Iterator[Front]:
             folder.mkdir()
             proxy = running_proxy(service, folder=folder, port=port, gateways=[gateway.port])
             # Not by its health check, which asks the gateway.
-            _wait_until_listening(stack.enter_context(proxy), port)
+            wait_until_listening(stack.enter_context(proxy), port)
             url = f"http://127.0.0.1:{port}"
             return stack.enter_context(httpx.Client(base_url=url, timeout=15))
 
@@ -172,15 +175,8 @@ def test_names_are_looked_up_where_the_container_looks_them_up(
     (tmp_path / "resolv.conf").write_text(resolv_conf)
     (tmp_path / "nginx").write_text("#!/bin/sh\n")
     (tmp_path / "nginx").chmod(0o755)
-    script = (ROOT / "deploy/proxy.sh").read_text()
-    for path, here in {
-        "/tmp/": f"{tmp_path}/",  # noqa: S108
-        "/etc/resolv.conf": f"{tmp_path}/resolv.conf",
-        "/etc/stepwire/": f"{ROOT}/deploy/",
-    }.items():
-        assert path in script
-        script = script.replace(path, here)
-    ended = _run_script(["/bin/sh", "-c", script], tmp_path, load_compose())
+    replaced = {"/tmp/": f"{tmp_path}/", "/etc/resolv.conf": f"{tmp_path}/resolv.conf"}  # noqa: S108
+    ended = run_proxy_script(load_compose(), programs=tmp_path, replaced=replaced)
     assert ended.returncode == 0, ended.stderr
     assert f" resolver {resolver} valid=" in (tmp_path / "nginx.conf").read_text()
 
@@ -207,29 +203,12 @@ def test_a_gateway_without_authentication_is_published_to_others_only_if_that_is
     # The command after the check fails here.
     (tmp_path / "awk").write_text("#!/bin/sh\nexit 75\n")
     (tmp_path / "awk").chmod(0o755)
-    ended = _run_script(["/bin/sh", str(ROOT / "deploy/proxy.sh")], tmp_path, compose)
+    ended = run_proxy_script(compose, programs=tmp_path)
     assert ended.returncode == (1 if refused else 75)
     assert ("STEPWIRE_AUTH_OPEN=true" in ended.stderr) == refused
     # No secret is in the environment of the proxy.
     environment = compose["services"]["proxy"]["environment"]
     assert not set(given.values()) & set(environment.values()) - {given.get("PUBLISH")}
-
-
-def _run_script(
-    command: list[str], programs: Path, compose: dict[str, Any]
-) -> subprocess.CompletedProcess[str]:
-    """With the variables of compose, and these programs before others of the same names."""
-    environment = compose["services"]["proxy"]["environment"]
-    given = {name: str(value or "") for name, value in environment.items()}
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        command,
-        env=given | {"PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=15,
-        check=False,
-    )
 
 
 def _problem(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -241,12 +220,3 @@ def _problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert problem["type"] == f"urn:stepwire:problem:{problem['code']}"
     assert problem["title"] == problem["code"].replace("_", " ").capitalize()
     return problem
-
-
-def _wait_until_listening(proxy: Process, port: int) -> None:
-    def listens() -> bool:
-        assert proxy.popen.poll() is None, proxy.log.read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_until(listens, "the proxy")
