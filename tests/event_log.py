@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from documents import a_step, an_element
 from stepwire_core.log.event_log import EventLog
+from stepwire_core.log.scripts import ENTRY_BYTES
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.wire.documents import Snapshot, StepDocument
@@ -52,10 +53,6 @@ class Log(Writer):
     async def keys(self) -> set[str]:
         found = await self.redis.keys(f"*{self.session_id}*")
         return {key.decode().rpartition("}:")[2] for key in found}
-
-
-ENTRY_BYTES = 100
-"""What an entry counts for beside its value (``append.lua``)."""
 
 
 KEPT_ENTRIES = {b"p:": 1, b"r:": 2, b"q:": 1, b"k:": 1, b"a:": 1, b"x:": 1}

@@ -10,18 +10,29 @@ from stepwire_core.queue.arq_format import (
     job_key_prefix,
     retry_key_prefix,
 )
-from stepwire_core.redis.scripts import lua_source
+from stepwire_core.redis.scripts import lua_constants, lua_source
 from stepwire_core.settings import DEFAULT_QUEUE
 
 WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
 
 
+HEAD: Final = lua_constants(
+    ARQ_QUEUE=DEFAULT_QUEUE,
+    ARQ_JOB=job_key_prefix,
+    ARQ_HAS=in_progress_key_prefix,
+    ARQ_TRIED=retry_key_prefix,
+    TRIED_TTL_S=JOB_TTL_MS // 1000,
+    WAKE_MAX=WAKE_MAX,
+) + lua_source("queue/keys")
+"""What stands before every script of the queue."""
+
+
 def queue_script(name: str) -> bytes:
     """One of these scripts, with what they have in common."""
-    common = (
-        f"local ARQ_QUEUE, ARQ_JOB, ARQ_HAS, ARQ_TRIED = '{DEFAULT_QUEUE}', '{job_key_prefix}', "
-        f"'{in_progress_key_prefix}', '{retry_key_prefix}'\n"
-        f"local TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
-    )
-    return common.encode() + lua_source("queue/row") + lua_source(f"queue/{name}")
+    return HEAD + queue_body(name)
+
+
+def queue_body(name: str) -> bytes:
+    """The same for where :data:`HEAD` stands already."""
+    return lua_source("queue/row") + lua_source(f"queue/{name}")

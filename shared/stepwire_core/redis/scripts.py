@@ -55,6 +55,15 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 local variable of that name; what follows them begins behind ``ARGV[HEAD]``."""
 
 
+ROWS: Final[Mapping[str, tuple[str, ...]]] = {
+    "log/append": ("op", "type", "id", "parent", "payload"),
+    "log/cancel_run": ("run", "part"),
+    "queue/renew": ("id", "until_ms"),
+}
+"""What follows the arguments of a script in rows of equal width, in the order of a row. In the
+script, each is the place of that value in its row, in capitals, and ``WIDTH`` is their number."""
+
+
 def script_args(script: str, *rest: Argument, **values: Argument) -> list[Argument]:
     """The ARGV of a script: its :data:`ARGUMENTS` by their names, then ``rest``."""
     names = ARGUMENTS[script]
@@ -75,8 +84,32 @@ def lua_source(name: str) -> bytes:
     if (names := ARGUMENTS.get(name)) is None:
         return text
     values = ", ".join(f"ARGV[{number}]" for number in range(1, len(names) + 1))
-    head = f"local HEAD = {len(names)}\nlocal {', '.join(names)} = {values}\n"
-    return head.encode() + text
+    head = f"local HEAD = {len(names)}\nlocal {', '.join(names)} = {values}\n".encode()
+    if row := ROWS.get(name):
+        places = {place.upper(): number for number, place in enumerate(row, 1)}
+        head += lua_constants(WIDTH=len(row), **places)
+    return head + text
+
+
+Constant = str | int | Sequence[str] | Mapping[str, str]
+
+
+def lua_constants(**values: Constant) -> bytes:
+    """Local variables for the scripts that follow: what both Python and Lua have to know."""
+    return "".join(f"local {name} = {_literal(value)}\n" for name, value in values.items()).encode()
+
+
+def _literal(value: Constant) -> str:
+    match value:
+        case int():
+            return str(value)
+        case str():
+            return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        case Mapping():
+            pairs = (f"[{_literal(key)}] = {_literal(item)}" for key, item in value.items())
+            return f"{{{', '.join(pairs)}}}"
+        case _:
+            return f"{{{', '.join(map(_literal, value))}}}"
 
 
 class Script:
