@@ -11,19 +11,28 @@ from documents import a_step, an_element
 from stepwire_core.log.event_log import EventLog
 from stepwire_core.log.scripts import ENTRY_BYTES
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.redis.standalone import StandaloneStore
+from stepwire_core.redis.store import Store
 from stepwire_core.settings import Settings
 from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, step_event
 from writer import Writer
 
 
+def client_of(store: Store) -> Redis:
+    """The client of a store, to look at what no seam shows."""
+    assert isinstance(store, StandaloneStore)
+    return store.redis
+
+
 class Log(Writer):
     """An event log with one session, and one producer in the first attempt of its run."""
 
-    def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
-        self.redis = redis
+    def __init__(self, store: StandaloneStore, settings: Settings, session_id: str) -> None:
+        self.store = store
+        self.redis = store.redis
         self.settings = settings
-        super().__init__(EventLog(redis, settings), session_id, run_id="run", attempt=1)
+        super().__init__(EventLog(store, settings), session_id, run_id="run", attempt=1)
 
     async def lose_the_life(self) -> None:
         """Make the server forget what it remembers of its process, as a restart does."""

@@ -7,8 +7,9 @@ from typing import Final
 
 from stepwire_core.queue.scripts import HEAD as QUEUE_HEAD
 from stepwire_core.queue.scripts import queue_body
+from stepwire_core.redis.calls import Function, Script
 from stepwire_core.redis.keys import ALL_RUNS, GONE
-from stepwire_core.redis.scripts import Function, Script, lua_constants, lua_source
+from stepwire_core.redis.scripts import lua_constants, lua_source
 from stepwire_core.wire.documents import IN_TURN
 from stepwire_core.wire.events import NO_PARENT
 from stepwire_core.wire.kinds import EVENTS
@@ -39,9 +40,9 @@ _CONSTANTS: Final = lua_constants(
 """What stands before every script of the log."""
 
 
-def _script(*names: str, reads: bool = False) -> Script:
+def _script(*names: str) -> Script:
     """A script of the log, behind the parts that it uses."""
-    return Script(_CONSTANTS + _parts(*names), reads=reads)
+    return Script(_CONSTANTS + _parts(*names))
 
 
 def _parts(*names: str) -> bytes:
@@ -81,7 +82,7 @@ def _library() -> tuple[Function, Function]:
 
 
 APPEND, SUBMIT = _library()
-READ: Final = _script("keys", "tail", "read", reads=True)
+READ: Final = _script("keys", "tail", "read")
 BEGIN: Final = _script("keys", "counting", "begin_run")
 REGISTER: Final = _script("keys", "counting", "register_run")
 CANCEL: Final = _script("cancel_run")

@@ -10,6 +10,7 @@ from stepwire_core.queue.arq_format import (
     job_key_prefix,
     retry_key_prefix,
 )
+from stepwire_core.redis.calls import Script
 from stepwire_core.redis.scripts import lua_constants, lua_source
 from stepwire_core.settings import DEFAULT_QUEUE
 
@@ -28,11 +29,21 @@ HEAD: Final = lua_constants(
 """What stands before every script of the queue."""
 
 
-def queue_script(name: str) -> bytes:
-    """One of these scripts, with what they have in common."""
-    return HEAD + queue_body(name)
-
-
 def queue_body(name: str) -> bytes:
-    """The same for where :data:`HEAD` stands already."""
+    """A script of the queue without :data:`HEAD`."""
     return lua_source("queue/row") + lua_source(f"queue/{name}")
+
+
+def _script(name: str) -> Script:
+    return Script(HEAD + queue_body(name))
+
+
+ENQUEUE: Final = _script("enqueue")
+PROMOTE: Final = _script("promote")
+CLAIM: Final = _script("claim")
+CLAIM_BY_ID: Final = _script("claim_by_id")
+RENEW: Final = _script("renew")
+RELEASE_SLOTS: Final = _script("release_slots")
+ACK: Final = _script("ack")
+DEAD_LETTER: Final = Script(lua_source("queue/dead_letter"))
+FORGET_LETTERS: Final = _script("forget_letters")
