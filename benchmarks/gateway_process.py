@@ -15,6 +15,7 @@ from typing import Final
 import httpx
 from redis.asyncio import Redis
 
+from in_process import client_of
 from stepwire_cli.dev import child_processes
 from stepwire_cli.dev.embedded_server import embedded_server, free_port
 from stepwire_core.log.event_log import Batch, EventLog, open_log
@@ -108,6 +109,6 @@ async def gateway_session(**env: str) -> AsyncIterator[Session]:
         everything = os.environ | {"STEPWIRE_REDIS_URL": server.url} | env
         with gateway_running(everything, Path(folder, "log")) as gateway:
             async with open_log(Settings(redis_url=server.url)) as log:
-                session = Session(gateway.port, log.redis, log)
+                session = Session(gateway.port, client_of(log.store), log)
                 await log.create(session.id, new_id())
                 yield session

@@ -14,6 +14,8 @@ from stepwire._handlers.registry import Handlers
 from stepwire._runs.runner import Runner
 from stepwire._transport.publisher import Publisher
 from stepwire_core.log.event_log import EventLog, open_log
+from stepwire_core.redis.standalone import StandaloneStore
+from stepwire_core.redis.store import Store
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.run_request import RunRequest
@@ -36,6 +38,13 @@ class InProcess:
         return time.perf_counter() - started
 
 
+def client_of(store: Store) -> Redis:
+    """The client of a store, for what no seam shows."""
+    if not isinstance(store, StandaloneStore):
+        raise TypeError(f"a benchmark needs a single server, not {store!r}")
+    return store.redis
+
+
 @asynccontextmanager
 async def running(url: str, handler: Callable[[], Awaitable[None]]) -> AsyncIterator[InProcess]:
     """Everything that one run of this handler needs."""
@@ -46,6 +55,6 @@ async def running(url: str, handler: Callable[[], Awaitable[None]]) -> AsyncIter
         async with open_log(settings) as log:
             await log.create(session_id, new_id())
             runner = Runner(Handlers({"on_message": handler}), log, publisher, settings)
-            yield InProcess(log.redis, log, runner, session_id)
+            yield InProcess(client_of(log.store), log, runner, session_id)
     finally:
         await asyncio.to_thread(publisher.close)

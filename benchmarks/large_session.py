@@ -14,8 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-
+from in_process import client_of
 from rounds import Row, table
 from stepwire._worker.queue_client import Claims
 from stepwire_cli.dev.embedded_server import embedded_server
@@ -68,12 +67,12 @@ class Large:
 
     def __init__(self, log: EventLog, settings: Settings, sizes: Sizes) -> None:
         self.log = log
-        self.redis: Redis = log.redis
+        self.redis = client_of(log.store)
         self.settings = settings
         self.sizes = sizes
         self.written = 0
-        self.queue = RunQueue(log.redis, settings.queue_name)
-        self.claims = Claims(log.redis, settings, {"slow": LIMIT})
+        self.queue = RunQueue(log.store, settings.queue_name)
+        self.claims = Claims(log.store, settings, {"slow": LIMIT})
 
     async def append(self, *events: NewEvent) -> None:
         first, self.written = self.written + 1, self.written + len(events)
@@ -93,8 +92,8 @@ class Large:
         await self.log.register_run(SESSION, "caller", "work")
         for number in range(self.sizes.parts):
             part = Registration(SESSION, f"part-{number}", "work", parent_run_id="caller")
-            keys = SessionKeys.of(part.session_id)
-            await REGISTER(self.redis, keys, *part.script_args(self.settings))
+            keys = SessionKeys.of(part.session_id).script_keys
+            await self.log.store.call(REGISTER.on(keys, part.script_args(self.settings)))
         for number in range(self.sizes.turns):
             await self.log.register_run(SESSION, f"turn-{number}", "work", turn="on_message")
         await self.enqueue(LIMIT, "first", 0)

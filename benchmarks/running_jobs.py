@@ -23,6 +23,7 @@ from pathlib import Path
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 
+from in_process import client_of
 from rounds import Row, percentile, table
 from stepwire_cli.dev import child_processes
 from stepwire_cli.dev.embedded_server import embedded_server
@@ -195,7 +196,7 @@ class _Client:
 @asynccontextmanager
 async def _client(settings: Settings) -> AsyncIterator[_Client]:
     async with open_log(settings) as log, open_queue(settings) as queue:
-        yield _Client(log.redis, log, queue.enqueue)
+        yield _Client(client_of(log.store), log, queue.enqueue)
 
 
 async def stock(form: Form, poll_s: float) -> Figures:

@@ -22,6 +22,7 @@ from pydantic import JsonValue
 from redis.asyncio import Redis
 
 from accounting import cpu_s
+from in_process import client_of
 from rounds import Row, table
 from stepwire_cli.dev import child_processes
 from stepwire_cli.dev.embedded_server import embedded_server
@@ -81,7 +82,7 @@ async def _drained(
         before = cpu_s(workers), cpu_s([server]), time.process_time()
         started = time.perf_counter()
         await asyncio.gather(*map(queue.enqueue, requests))
-        await _empty(queue.redis, settings.queue_name)
+        await _empty(client_of(queue.store), settings.queue_name)
         seconds = time.perf_counter() - started
         after = cpu_s(workers), cpu_s([server]), time.process_time()
     used = [late - early for late, early in zip(after, before, strict=True)]

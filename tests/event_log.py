@@ -9,20 +9,30 @@ from redis.asyncio import Redis
 
 from documents import a_step, an_element
 from stepwire_core.log.event_log import EventLog
+from stepwire_core.log.scripts import ENTRY_BYTES
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.redis.standalone import StandaloneStore
+from stepwire_core.redis.store import Store
 from stepwire_core.settings import Settings
 from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, step_event
 from writer import Writer
 
 
+def client_of(store: Store) -> Redis:
+    """The client of a store, to look at what no seam shows."""
+    assert isinstance(store, StandaloneStore)
+    return store.redis
+
+
 class Log(Writer):
     """An event log with one session, and one producer in the first attempt of its run."""
 
-    def __init__(self, redis: Redis, settings: Settings, session_id: str) -> None:
-        self.redis = redis
+    def __init__(self, store: StandaloneStore, settings: Settings, session_id: str) -> None:
+        self.store = store
+        self.redis = store.redis
         self.settings = settings
-        super().__init__(EventLog(redis, settings), session_id, run_id="run", attempt=1)
+        super().__init__(EventLog(store, settings), session_id, run_id="run", attempt=1)
 
     async def lose_the_life(self) -> None:
         """Make the server forget what it remembers of its process, as a restart does."""
@@ -52,10 +62,6 @@ class Log(Writer):
     async def keys(self) -> set[str]:
         found = await self.redis.keys(f"*{self.session_id}*")
         return {key.decode().rpartition("}:")[2] for key in found}
-
-
-ENTRY_BYTES = 100
-"""What an entry counts for beside its value (``append.lua``)."""
 
 
 KEPT_ENTRIES = {b"p:": 1, b"r:": 2, b"q:": 1, b"k:": 1, b"a:": 1, b"x:": 1}

@@ -51,8 +51,8 @@ async def open_services(
     """Connected for as long as the block runs; starts without Redis, too. ``fail`` is called when
     this process cannot go on."""
     async with open_log(settings) as log, open_queue(settings) as queue:
-        hub, auth, files = Hub(log, settings, prefix), Auth(settings), Files(log.redis, settings)
-        limits, letters = Limits(Rates(log.redis), settings), DeadLetters(queue.redis, settings)
+        hub, auth, files = Hub(log, settings, prefix), Auth(settings), Files(log.store, settings)
+        limits, letters = Limits(Rates(log.store), settings), DeadLetters(queue.store, settings)
         async with hub.running(fail), auth.running():
             yield Services(settings, log, queue, letters, hub, files, objects, auth, limits)
 

@@ -9,7 +9,7 @@ from fakeredis import FakeAsyncRedis
 
 from event_log import Log
 from stepwire_cli.dev.embedded_server import EmbeddedServer
-from stepwire_core.redis.connections import connect
+from stepwire_core.redis.standalone import StandaloneStore, connect
 from stepwire_core.settings import Settings
 
 
@@ -17,8 +17,9 @@ from stepwire_core.settings import Settings
 async def log(
     request: pytest.FixtureRequest, server: EmbeddedServer, settings: Settings, session_id: str
 ) -> AsyncIterator[Log]:
-    redis = connect(server.url) if request.param == "server" else FakeAsyncRedis()
-    log = Log(redis, settings.model_copy(update={"log_max_events": 100}), session_id)
+    fake = StandaloneStore(FakeAsyncRedis(), "fakeredis")
+    store = connect(server.url) if request.param == "server" else fake
+    log = Log(store, settings.model_copy(update={"log_max_events": 100}), session_id)
     await log.log.create(session_id, "run")
     yield log
-    await redis.aclose()
+    await store.aclose()

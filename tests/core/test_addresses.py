@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -23,7 +22,9 @@ from stack import wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port, server_program
 from stepwire_core.errors import SettingsError
 from stepwire_core.process.redis_rights import require
-from stepwire_core.redis.connections import connect, connect_sync
+from stepwire_core.redis.calls import command
+from stepwire_core.redis.connections import new_pool, new_sync_pool
+from stepwire_core.redis.standalone import connect, connect_blocking
 from stepwire_core.settings import load_settings
 from stepwire_core.values.addresses import redacted
 
@@ -39,7 +40,7 @@ NOW, DAY = datetime.now(UTC), timedelta(days=1)
 )
 def test_options_that_stepwire_decides_itself_are_refused_for_every_client(option: str) -> None:
     name = option.partition("=")[0]
-    for use in (lambda url: load_settings(redis_url=url), connect, connect_sync):
+    for use in (lambda url: load_settings(redis_url=url), connect, connect_blocking):
         with pytest.raises(SettingsError, match=f"option {name}: leave it out"):
             use(f"redis://host/0?{option}")
 
@@ -78,10 +79,10 @@ def test_every_option_that_is_taken_works_for_both_kinds_of_client(
         ),
     ):
         assert load_settings(redis_url=url).redis_url == url
-        connect(url).connection_pool.make_connection()
-        connect_sync(url).connection_pool.make_connection()
-    with closing(connect_sync(f"redis://127.0.0.1:{server.port}?db=2&client_name=me")) as redis:
-        info = cast("dict[str, Any]", redis.client_info())
+        new_pool(url).make_separate()
+        new_sync_pool(url, timeout_s=1).make_connection()
+    with closing(connect_blocking(f"redis://127.0.0.1:{server.port}?db=2&client_name=me")) as store:
+        info = store.call(command("CLIENT INFO"))
         assert info["db"] == 2
 
 
@@ -114,7 +115,7 @@ async def test_no_message_has_the_password_of_an_address(
     with pytest.raises(SettingsError) as raised:
         load_settings()
     assert SECRET not in str(raised.value)
-    for use in (connect, connect_sync):
+    for use in (connect, connect_blocking):
         with suppress(SettingsError):
             use(url)
             continue

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from documents import a_step
+from event_log import client_of
 from stepwire_core.errors import AskEnded, AskNotFound, IdConflict, InvalidArgument, SessionNotFound
 from stepwire_core.log import answers
 from stepwire_core.log.event_log import Batch, EventLog, open_log
@@ -43,7 +44,7 @@ async def log(settings: Settings, session_id: str) -> AsyncIterator[EventLog]:
 
 @pytest.fixture
 def redis(log: EventLog) -> Redis:
-    return log.redis
+    return client_of(log.store)
 
 
 def step(session_id: str, id_: str) -> StepDocument:

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import pytest
-from redis.asyncio import Redis
 
 from documents import a_step
+from event_log import client_of
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, StoreUnavailable
-from stepwire_core.log.event_log import Batch, EventLog, LogTail, open_log
-from stepwire_core.log.scripts import APPEND, SUBMIT
+from stepwire_core.log.event_log import Batch, EventLog, LogTail, NewJob, open_log
+from stepwire_core.log.scripts import APPEND
+from stepwire_core.redis.calls import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
@@ -46,8 +47,8 @@ class Site:
                 await asyncio.sleep(0.01)
 
     async def _is_equal_to(self, other: Site) -> bool:
-        mine: dict[str, Any] = await self.log.redis.info("replication")
-        theirs: dict[str, Any] = await other.log.redis.info("replication")
+        mine: dict[str, Any] = await client_of(self.log.store).info("replication")
+        theirs: dict[str, Any] = await client_of(other.log.store).info("replication")
         is_up = mine["master_link_status"] == "up" and not mine["master_sync_in_progress"]
         return bool(is_up and mine["master_repl_offset"] == theirs["master_repl_offset"])
 
@@ -55,14 +56,14 @@ class Site:
         await self._become("NO", "ONE")
 
     async def _become(self, *of: str) -> None:
-        await self.log.redis.execute_command("REPLICAOF", *of)
+        await client_of(self.log.store).execute_command("REPLICAOF", *of)
 
 
 @asynccontextmanager
 async def site(**options: Any) -> AsyncIterator[Site]:
     with embedded_server(**options) as server:
         async with open_log(Settings(redis_url=server.url)) as log:
-            await log.redis.config_set("repl-diskless-sync-delay", "0")
+            await client_of(log.store).config_set("repl-diskless-sync-delay", "0")
             yield Site(server, log)
 
 
@@ -138,7 +139,7 @@ async def test_a_restart_begins_a_new_epoch(append_only: bool) -> None:
         await a.log.create("s", "first")
         here = writer(a)
         seen = (await here.put(start("one"))).top
-        await a.log.redis.execute_command("SAVE")
+        await client_of(a.log.store).execute_command("SAVE")
         a.server.kill()
         a.server.start()
         batch = here.batch(start("two"))
@@ -150,7 +151,7 @@ async def test_a_restart_begins_a_new_epoch(append_only: bool) -> None:
 async def test_the_epoch_needs_no_right_to_ask_for_the_server() -> None:
     async with site() as a:
         rights = ("on", ">pw", "~stepwire:*", "&stepwire:*", "+@all", "-info", "-role")
-        await a.log.redis.execute_command("ACL", "SETUSER", "app", *rights)
+        await client_of(a.log.store).execute_command("ACL", "SETUSER", "app", *rights)
         url = f"redis://app:pw@127.0.0.1:{a.server.port}/0"
         async with open_log(Settings(redis_url=url)) as log:
             await log.create("s", "first")
@@ -162,10 +163,10 @@ async def test_two_versions_of_the_library_stand_side_by_side() -> None:
     """As during a deployment; each process loads its own, and none replaces another's."""
     async with site() as a:
         older = APPEND.source.replace(APPEND.name.encode()[:-7], b"stepwire_older")
-        await a.log.redis.execute_command("FUNCTION LOAD", older)
+        await client_of(a.log.store).execute_command("FUNCTION LOAD", older)
         await a.log.create("s", "first")
         await writer(a).put(start("one"))
-        reply = a.log.redis.execute_command("FUNCTION LIST")
+        reply = client_of(a.log.store).execute_command("FUNCTION LIST")
         assert len(await cast("Awaitable[list[Any]]", reply)) == 2
 
 
@@ -173,16 +174,10 @@ async def test_append_and_submit_name_the_same_life() -> None:
     async with site() as a:
         await a.log.create("s", "first")
         queue_keys = ["stepwire:{s}:queue", "stepwire:{s}:wake"]
-        job: list[str | int] = ["job", "{}", 0, 60_000, "0 - task"]
-
-        async def submit(redis: Redis, keys: SessionKeys, *args: str | int | bytes) -> list[Any]:
-            return await SUBMIT.call(
-                redis, (*keys.script_keys, *queue_keys), (len(args), *args, *job)
-            )
-
+        job = NewJob(queue_keys, ["job", "{}", 0, 60_000, "0 - task"])
         first = await writer(a).put(start("one"))
         batch = Writer(a.log, "s").batch(start("two"), producer="q")
-        assert (await a.log.append(batch, submit)).top == (first.top.epoch, first.top.seq + 1)
+        assert (await a.log.append(batch, job)).top == (first.top.epoch, first.top.seq + 1)
 
 
 async def test_two_attempts_of_one_number_are_told_apart_after_a_beginning_was_lost() -> None:
@@ -196,7 +191,7 @@ async def test_two_attempts_of_one_number_are_told_apart_after_a_beginning_was_l
             return Batch("s", [start(token)], found.producer, run_id="run", attempt=found.attempt)
 
         lost = await begun("lost")
-        await cast("Awaitable[int]", a.log.redis.hset(SessionKeys.of("s").meta, "r:run", "0"))
+        await a.log.store.call(command("HSET", SessionKeys.of("s").meta, "r:run", "0"))
         kept = await begun("kept")
         with pytest.raises(RunFenced):
             await a.log.append(lost)
@@ -207,7 +202,7 @@ async def test_an_attempt_whose_beginning_was_lost_keeps_its_number_if_it_writes
     async with site() as a:
         await a.log.create("s", "run")
         begun = await a.log.begin_run("s", "run", "token")
-        await cast("Awaitable[int]", a.log.redis.hset(SessionKeys.of("s").meta, "r:run", "0"))
+        await a.log.store.call(command("HSET", SessionKeys.of("s").meta, "r:run", "0"))
         batch = Batch("s", [start("one")], begun.producer, run_id="run", attempt=1)
         assert (await a.log.append(batch)).stored == 1
         assert (await a.log.begin_run("s", "run", "another")).attempt == 2

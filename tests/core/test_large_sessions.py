@@ -11,8 +11,10 @@ import pytest
 from redis.asyncio import Redis
 
 from event_log import Log, counted, recounted
-from stepwire_core.log.event_log import APPEND, LogTail
+from stepwire_core.log.event_log import EventLog, LogTail
+from stepwire_core.redis.calls import Call
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.wire.events import NewEvent, element_remove_event, remove_event, step_event
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -27,18 +29,17 @@ async def commands(redis: Redis) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
 
 
-class Counting:
-    """``append.lua``, and what each call of it has called."""
+class Counting(StandaloneStore):
+    """A store that notes the commands which each call has made the server execute."""
 
-    def __init__(self) -> None:
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis, "counting")
         self.calls: list[dict[str, int]] = []
 
-    async def __call__(
-        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
-    ) -> list[Any]:
-        before = await commands(redis)
-        reply = await APPEND(redis, keys, *args)
-        after = await commands(redis)
+    async def call(self, call: Call, *, within_s: float | None = None) -> Any:
+        before = await commands(self.redis)
+        reply = await super().call(call, within_s=within_s)
+        after = await commands(self.redis)
         names = after.keys() - {"info", "evalsha"}
         self.calls.append({name: after[name] - before.get(name, 0) for name in names})
         return reply
@@ -50,8 +51,8 @@ async def fill(log: Log, events: Sequence[NewEvent]) -> None:
 
 
 async def remove(log: Log, step_id: str) -> list[dict[str, int]]:
-    counting = Counting()
-    await log.log.append(log.batch(remove_event(step_id)), counting)
+    counting = Counting(log.redis)
+    await EventLog(counting, log.settings).append(log.batch(remove_event(step_id)))
     log.written += 1
     return counting.calls
 

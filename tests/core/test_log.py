@@ -325,7 +325,7 @@ async def test_an_element_is_in_the_snapshot_until_it_is_removed(log: Log) -> No
 
 
 async def test_removing_a_step_removes_the_elements_below_it_and_their_bytes(log: Log) -> None:
-    files = Files(log.redis, log.settings)
+    files = Files(log.store, log.settings)
     await log.put(log.start("a"), log.start("b", "a"), log.start("c"))
     for name in ("in-a", "in-b", "in-c"):
         await files.put(log.session_id, name, b"bytes")
@@ -338,7 +338,7 @@ async def test_removing_a_step_removes_the_elements_below_it_and_their_bytes(log
 
 async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(log: Log) -> None:
     await log.put(log.start("a"), remove_event("a"))
-    await Files(log.redis, log.settings).put(log.session_id, "late", b"bytes")
+    await Files(log.store, log.settings).put(log.session_id, "late", b"bytes")
     assert (await log.put(log.element("late", "a"))).stored == 0
     assert await log.keys() == {"log", "meta", "state"}
     assert await log.outputs() == {}
@@ -347,14 +347,14 @@ async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(l
 
 async def test_no_bytes_are_kept_for_a_session_that_is_not_there(log: Log) -> None:
     with pytest.raises(SessionNotFound):
-        await Files(log.redis, log.settings).put("nope", "one", b"bytes")
+        await Files(log.store, log.settings).put("nope", "one", b"bytes")
     assert await log.redis.keys("*{nope}*") == []
 
 
 async def test_the_bytes_of_elements_live_on_with_their_session(log: Log) -> None:
     keys = SessionKeys.of(log.session_id)
     await log.put(log.start("a"))
-    await Files(log.redis, log.settings).put(log.session_id, "one", b"bytes")
+    await Files(log.store, log.settings).put(log.session_id, "one", b"bytes")
     soon = (await log.redis.time())[0] * 1000 + 60_000
     for key in await log.redis.keys(f"*{log.session_id}*"):
         await log.redis.pexpireat(key, soon)

@@ -10,6 +10,7 @@ import pytest
 
 from event_log import Log
 from stepwire_core.log import pieces
+from stepwire_core.redis.calls import Call
 from stepwire_core.values.clock import now
 from stepwire_core.wire.documents import AskDocument, FeedbackDocument
 from stepwire_core.wire.events import (
@@ -74,15 +75,16 @@ def between(
     log: Log, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[object]]
 ) -> list[int]:
     """Do something after each piece; how many there were."""
-    scan, count = log.redis.hscan, [0]
+    read, count = log.store.read, [0]
 
-    async def scanning(*args: Any, **options: Any) -> Any:
-        reply = await scan(*args, **options)
-        count[0] += 1
-        await work()
-        return reply
+    async def reading(*calls: Call) -> list[Any]:
+        replies = await read(*calls)
+        if calls[0].words[0] == "HSCAN":
+            count[0] += 1
+            await work()
+        return replies
 
-    monkeypatch.setattr(log.redis, "hscan", scanning)
+    monkeypatch.setattr(log.store, "read", reading)
     return count
 
 

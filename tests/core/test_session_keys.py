@@ -115,7 +115,7 @@ async def any_call(log: Log, chance: random.Random) -> None:
         case 3:
             await log.log.leave_turn(session, "h", run_id)
         case 4:
-            await Files(log.redis, log.settings).put(session, "one", b"bytes")
+            await Files(log.store, log.settings).put(session, "one", b"bytes")
         case 5:
             start = [log.start(new_id())]
             await log.log.append(Batch(session, start, run_id=new_id(), turn="on_message"))
@@ -201,7 +201,7 @@ async def test_a_session_that_is_made_again_begins_with_nothing_of_the_lost_one(
         ask_event(an_ask("a")),
         result_event("part", "{}"),
     )
-    await Files(log.redis, log.settings).put(log.session_id, "one", b"bytes")
+    await Files(log.store, log.settings).put(log.session_id, "one", b"bytes")
     for name in lost:
         await log.redis.delete(f"{SessionKeys.of(log.session_id).channel}:{name}")
     assert await log.log.create(log.session_id, "first") is True

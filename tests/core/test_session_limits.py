@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 def limited(log: Log, **limits: int) -> None:
     """Set limits far below what a user may set."""
     log.settings = log.settings.model_copy(update=limits)
-    log.log = EventLog(log.redis, log.settings)
+    log.log = EventLog(log.store, log.settings)
 
 
 async def refused(log: Log, *events: NewEvent) -> SessionFull:
@@ -43,7 +43,7 @@ async def refused(log: Log, *events: NewEvent) -> SessionFull:
 
 
 async def test_the_counters_say_what_is_there(log: Log) -> None:
-    files = Files(log.redis, log.settings)
+    files = Files(log.store, log.settings)
     feedback = FeedbackDocument(step_id="a", value=1, ts="now")
     for events in (
         [run_start_event(a_run(status="running")), log.start("a"), log.start("b", "a")],
@@ -110,7 +110,7 @@ async def test_too_many_bytes_of_any_kind_are_refused(log: Log, kind: str) -> No
 async def test_the_bytes_of_elements_are_kept_within_the_limit(log: Log) -> None:
     await log.put(log.start("a"))
     limited(log, session_max_bytes=(await counted(log.redis, log.session_id))[1] + 2_000)
-    files = Files(log.redis, log.settings)
+    files = Files(log.store, log.settings)
     await files.put(log.session_id, "one", b"x" * 1_000)
     with pytest.raises(SessionFull):
         await files.put(log.session_id, "two", b"x" * 1_000)

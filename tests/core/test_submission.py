@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from event_log import client_of
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import Batch, EventLog, open_log
-from stepwire_core.log.submit import submit
+from stepwire_core.log.submit import is_one_step, submit
 from stepwire_core.queue.run_queue import RunQueue, open_queue, queue_keys
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import message_producer, new_id
@@ -34,7 +35,7 @@ class Desk:
         return (await submit(self.log, self.queue, batch, request)).stored
 
     async def queued(self) -> list[str]:
-        runs: list[bytes] = await self.queue.redis.zrange(self.queue.keys[0], 0, -1)
+        runs: list[bytes] = await client_of(self.queue.store).zrange(self.queue.keys[0], 0, -1)
         return [run.decode() for run in runs]
 
 
@@ -48,7 +49,7 @@ async def desk(
             settings = settings.model_copy(update={"queue_url": other})
         log = await stack.enter_async_context(open_log(settings))
         queue = await stack.enter_async_context(open_queue(settings))
-        assert log.is_beside_queue is (request.param == "one server")
+        assert is_one_step(log, queue) is (request.param == "one server")
         await log.create(session_id, new_id())
         yield Desk(log, queue, session_id)
 
@@ -58,7 +59,7 @@ async def test_it_is_stored_queued_and_a_worker_woken(desk: Desk) -> None:
     assert [step.output for step in (await desk.log.snapshot(desk.session_id)).steps] == ["go"]
     assert await desk.queued() == ["run"]
     wake = queue_keys(desk.queue.keys[0])[1]
-    assert await desk.queue.redis.lrange(wake, 0, -1) == [b"run"]  # type: ignore[misc]
+    assert await client_of(desk.queue.store).lrange(wake, 0, -1) == [b"run"]  # type: ignore[misc]
     taken = await desk.queue.take("run", 10)
     assert taken is not None
     assert (taken.session_id, taken.run_id) == (desk.session_id, "run")
@@ -82,10 +83,10 @@ async def test_what_is_refused_queues_nothing(desk: Desk) -> None:
 
 async def test_on_one_server_it_is_one_call(desk: Desk) -> None:
     await desk.hand_in("first")
-    await desk.queue.redis.config_resetstat()
+    await client_of(desk.queue.store).config_resetstat()
     await desk.hand_in("second")
-    stats = await desk.queue.redis.info("commandstats")
+    stats = await client_of(desk.queue.store).info("commandstats")
     calls = sum(
         stats.get(f"cmdstat_{command}", {"calls": 0})["calls"] for command in ("fcall", "evalsha")
     )
-    assert calls == (1 if desk.log.is_beside_queue else 2)
+    assert calls == (1 if is_one_step(desk.log, desk.queue) else 2)

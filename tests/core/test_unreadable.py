@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from event_log import Log
+from event_log import Log, client_of
 from stepwire_core.errors import AskNotFound, ElementNotFound
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.listing import read_queue
@@ -61,7 +61,7 @@ async def test_one_document_that_cannot_be_read_is_not_there(
 async def test_the_letters_beside_one_that_cannot_be_read_are_listed(
     settings: Settings, queue: RunQueue
 ) -> None:
-    letters = DeadLetters(queue.redis, settings)
+    letters = DeadLetters(queue.store, settings)
     requests = [RunRequest(session_id="s", run_id=new_id(), handler="task") for _ in range(3)]
     buried = [
         DeadLetter(request=request, status="error", error=None, attempts=1, ended_at="now")
@@ -71,10 +71,10 @@ async def test_the_letters_beside_one_that_cannot_be_read_are_listed(
         await letters.bury(letter)
     first, bad, newer = (request.run_id for request in requests)
     key = f"{settings.queue_name}:dead:letters"
-    await queue.redis.execute_command("HSET", key, bad, "{no JSON")
+    await client_of(queue.store).execute_command("HSET", key, bad, "{no JSON")
     content = buried[2].model_dump()
     changed = json.dumps(content | {"status": "given up", "mood": 1})
-    await queue.redis.execute_command("HSET", key, newer, changed)
+    await client_of(queue.store).execute_command("HSET", key, newer, changed)
     found = await letters.newest(10)
     assert {letter.request.run_id for letter in found} == {first, newer}
     assert {letter.status for letter in found} == {"error", "given up"}
@@ -98,12 +98,12 @@ async def test_the_workers_beside_one_that_cannot_be_read_are_listed(
     )
     documents = {"good": good.model_dump_json(), "bad": "{no JSON", "empty": "{}"}
     for id_, content in documents.items():
-        await queue.redis.zadd(workers_key(settings.queue_name), {id_: 1})
-        await queue.redis.set(worker_key(settings.queue_name, id_), content, px=60_000)
-    assert [worker.id for worker in await read_workers(queue.redis, settings.queue_name)] == [
+        await client_of(queue.store).zadd(workers_key(settings.queue_name), {id_: 1})
+        await client_of(queue.store).set(worker_key(settings.queue_name, id_), content, px=60_000)
+    assert [worker.id for worker in await read_workers(queue.store, settings.queue_name)] == [
         "good"
     ]
-    assert await read_queue(queue.redis, settings.queue_name, 10) == []
+    assert await read_queue(queue.store, settings.queue_name, 10) == []
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ async def test_the_jobs_beside_one_that_cannot_be_read_are_listed(
     for run in runs:
         await queue.enqueue(run)
     good, bad = (run.run_id for run in runs)
-    await queue.redis.set(JobKeys.of(settings.queue_name, bad).job, job)
-    listed = await read_queue(queue.redis, settings.queue_name, 10)
+    await client_of(queue.store).set(JobKeys.of(settings.queue_name, bad).job, job)
+    listed = await read_queue(queue.store, settings.queue_name, 10)
     assert [run.run_id for run in listed] == [good]
     assert await queue.take(bad, 1.0) is None
     taken = await queue.take(good, 1.0)

@@ -22,7 +22,7 @@ from stepwire_cli.tail.transcript import Transcript
 from stepwire_core.log import pieces
 from stepwire_core.log.event_log import EventLog
 from stepwire_core.log.stored_state import StoredState
-from stepwire_core.redis.connections import connect
+from stepwire_core.redis.standalone import open_store
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import Snapshot, TextField
@@ -43,9 +43,8 @@ every_vector = pytest.mark.parametrize("name", VECTORS)
 
 @pytest.fixture
 async def log(server: EmbeddedServer, settings: Settings) -> AsyncIterator[EventLog]:
-    redis = connect(server.url)
-    yield EventLog(redis, settings)
-    await redis.aclose()
+    async with open_store(server.url) as store:
+        yield EventLog(store, settings)
 
 
 @pytest.fixture(params=STORIES)

@@ -16,7 +16,7 @@ import stepwire
 from stack import Stack
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.log.event_log import EventLog
-from stepwire_core.redis.connections import connect
+from stepwire_core.redis.standalone import connect
 from stepwire_core.settings import ClientSettings, Settings
 from stepwire_core.wire.kinds import EVENT_TYPES, KINDS, Kind
 from stepwire_gateway import create_app

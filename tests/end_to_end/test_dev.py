@@ -174,7 +174,7 @@ async def test_dev_shares_nothing_with_the_installation_that_the_settings_name(
         await queue.enqueue(request)
         with dev(tmp_path, *options) as running:
             assert "STEPWIRE_ELEMENTS_URL" in running.answer()
-            assert await read_workers(queue.redis, settings.queue_name) == []
+            assert await read_workers(queue.store, settings.queue_name) == []
             look = re.search(r"stepwire runs (--queue-url .*)\n", running.output)
             assert look is not None
             listed = stepwire("workers", "--json", *look[1].split(), cwd=tmp_path)

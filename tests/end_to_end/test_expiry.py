@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 import stepwire as cl
 from bench import Bench
+from event_log import client_of
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import Batch
 from stepwire_core.settings import Settings
@@ -47,7 +48,7 @@ async def test_all_keys_of_an_idle_session_vanish_at_one_instant(
 ) -> None:
     """README: nothing is left in Redis; and who reads the session is let go."""
     session = bench.session_id
-    redis = bench.log.redis
+    redis = client_of(bench.log.store)
     await bench.run(handler)
     # Text of a step that has not ended since.
     step = (await bench.steps())["shows"]

@@ -15,14 +15,14 @@ import pytest
 from redis.asyncio import Redis
 
 from documents import a_step
+from event_log import client_of
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.log import reader as reading_module
 from stepwire_core.log.event_log import Batch, EventLog, LogTail, open_log
-from stepwire_core.redis.connections import connect
 from stepwire_core.redis.keys import Channels, SessionKeys
-from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.sockets import Pool
+from stepwire_core.redis.standalone import connect
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import new_id
@@ -43,7 +43,7 @@ class Session:
     def __init__(self, log: EventLog) -> None:
         self.id = new_id()
         self.log = log
-        self.redis = log.redis
+        self.redis = client_of(log.store)
         self.written = 0
         self._writing = asyncio.Lock()
 
@@ -609,9 +609,9 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
 ) -> None:
     """The first confirmation says nothing: between the two the channel is left."""
     connected, replies = asyncio.Event(), list[bytes]()
-    redis = connect(settings.redis_url)
-    link = PubSubLink(redis, lambda *_: None, connected.set)
-    pool = cast("Pool", redis.connection_pool)
+    store = connect(settings.redis_url)
+    link = store.listen(lambda *_: None, connected.set)
+    pool = cast("Pool", store.redis.connection_pool)
     connection = pool.make_separate()
     read_response = connection.read_response
 
@@ -637,7 +637,7 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
     for ended in (given_up, task):
         ended.cancel()
     await asyncio.gather(given_up, task, return_exceptions=True)
-    await redis.aclose()
+    await store.aclose()
 
 
 async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(

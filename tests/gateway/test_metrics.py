@@ -11,7 +11,7 @@ from sse import events, is_empty_stream
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.log.event_log import EventLog
-from stepwire_core.redis.connections import connect
+from stepwire_core.redis.standalone import connect
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
 from stepwire_gateway.api.metrics import HubCollector, Requests

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from documents import a_run, a_step, an_element
-from event_log import Log
+from event_log import Log, client_of
 from stack import Gateway, Stack
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import LogTail
@@ -169,11 +169,11 @@ async def test_a_document_that_is_broken_costs_itself_alone(
         before = await log.snapshot()
         state = SessionKeys.of(log.session_id).state
         for field in ("s:bad", "r:bad", "e:bad", "a:bad", "f:bad", "z:newer", "?"):
-            await log.redis.execute_command("HSET", state, field, stored)
+            await client_of(log.store).execute_command("HSET", state, field, stored)
         open_ = SessionKeys.of(log.session_id).open
-        await log.redis.execute_command("HSET", open_, "output:b", "")
+        await client_of(log.store).execute_command("HSET", open_, "output:b", "")
         out = f"stepwire:{{{log.session_id}}}:out:output:b"
-        await log.redis.execute_command("SET", out, "without its mark")
+        await client_of(log.store).execute_command("SET", out, "without its mark")
         snapshots = Snapshots(log.log)
         assert content(await snapshots.whole(log.session_id)) == before.model_dump(mode="json")
         assert await log.snapshot() == before
@@ -189,14 +189,14 @@ async def test_all_who_ask_at_once_share_one_read_and_one_snapshot(settings: Set
     async with a_log(settings) as log:
         await fill(log)
         snapshots = Snapshots(log.log)
-        await log.redis.config_resetstat()
+        await client_of(log.store).config_resetstat()
         first = await asyncio.gather(*(snapshots.whole(log.session_id) for _ in range(50)))
         assert len(set(map(id, first))) == snapshots.built == 1
-        stats = await log.redis.info("commandstats")
+        stats = await client_of(log.store).info("commandstats")
         assert stats["cmdstat_hgetall"]["calls"] == 1
         # While somebody has it and nothing has happened, it is not read again.
         assert await snapshots.whole(log.session_id) is first[0]
-        stats = await log.redis.info("commandstats")
+        stats = await client_of(log.store).info("commandstats")
         assert stats["cmdstat_hgetall"]["calls"] == 1
 
 

@@ -33,13 +33,12 @@ from hypothesis.stateful import (
 from redis import Redis as SyncRedis
 
 from documents import a_run, a_step, an_element
-from event_log import counted, recounted
+from event_log import client_of, counted, recounted
 from sse import Received, View, event_of
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunEnded, RunFenced, SessionNotFound, StoreUnavailable
 from stepwire_core.log import reader as reading_module
 from stepwire_core.log.event_log import Batch, open_log
-from stepwire_core.redis.connections import translated
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
@@ -238,7 +237,7 @@ class Delivery(RuleBasedStateMachine):
         self.hubs: list[Hub] = []
         self.resources = AsyncExitStack()
         self.log = await self.resources.enter_async_context(open_log(self.settings))
-        self.redis = self.log.redis
+        self.redis = client_of(self.log.store)
         await self._insist(lambda: self.log.create(self.session_id, "first"))
         await self._save()
         self.hub_tasks = [asyncio.create_task(self._hub(event)) for event in opened]
@@ -409,8 +408,7 @@ class Delivery(RuleBasedStateMachine):
     async def _insist(self, call: Any) -> Any:
         while True:
             try:
-                async with translated():
-                    return await call()
+                return await call()
             except StoreUnavailable:
                 await asyncio.sleep(0)
 

@@ -20,7 +20,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+from event_log import client_of
 from stepwire_core.log.event_log import Batch, EventLog
+from stepwire_core.redis.calls import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import Snapshot
@@ -103,7 +105,7 @@ class Recorder:
 
     async def lose_the_server(self) -> None:
         """Go on in another process of the server, in a new epoch."""
-        await self._log.redis.execute_command("FUNCTION FLUSH")
+        await client_of(self._log.store).execute_command("FUNCTION FLUSH")
 
     async def _append(self, event: NewEvent, by: Author) -> None:
         await self._log.append(
@@ -122,7 +124,7 @@ class Recorder:
         read = await self._log.read(SESSION, self._cursor)
         snapshot = await self._log.snapshot(SESSION)
         view = self._view(snapshot)
-        state: Any = await self._log.redis.hgetall(SessionKeys.of(SESSION).state)  # type: ignore[misc]
+        [state] = await self._log.store.read(command("HGETALL", SessionKeys.of(SESSION).state))
         self._cursor = Cursor.parse(snapshot.cursor)
         if isinstance(read, Snapshot):
             self._note({"id": view["cursor"], "type": "snapshot", "data": view}, view, state)

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from redis.asyncio import Redis
 
 from stepwire._runs.activity import Activity
 from stepwire._worker.heartbeat import Registration
@@ -16,8 +15,8 @@ from stepwire._worker.lease import Lease, LeaseKeeper
 from stepwire._worker.queue_client import Claims
 from stepwire_core.errors import SideTaskFailed, StepwireError
 from stepwire_core.queue.listing import read_queue
-from stepwire_core.queue.run_queue import JobKeys, RunQueue, about_key
-from stepwire_core.redis.connections import connect
+from stepwire_core.queue.run_queue import JobKeys, RunQueue
+from stepwire_core.redis.standalone import StandaloneStore, connect
 from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
@@ -31,15 +30,16 @@ HOUR_MS = 3_600_000
 class Queue:
     """A queue of its own, seen from several workers."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self.redis = redis
+    def __init__(self, store: StandaloneStore, settings: Settings) -> None:
+        self.store = store
+        self.redis = store.redis
         self.settings = settings
         self.name = settings.queue_name
-        self.runs = RunQueue(redis, self.name)
+        self.runs = RunQueue(store, self.name)
         self.worker = self.new_worker()
 
     def new_worker(self, limits: Mapping[str, int] | None = None, **settings: Any) -> Claims:
-        return Claims(self.redis, self.settings.model_copy(update=settings), limits or {})
+        return Claims(self.store, self.settings.model_copy(update=settings), limits or {})
 
     async def add(
         self,
@@ -122,9 +122,9 @@ class Queue:
 
 @pytest.fixture
 async def queue(settings: Settings) -> AsyncIterator[Queue]:
-    redis = connect(settings.redis_url)
-    yield Queue(redis, settings)
-    await redis.aclose()
+    store = connect(settings.redis_url)
+    yield Queue(store, settings)
+    await store.aclose()
 
 
 async def test_the_higher_priority_goes_first_and_the_older_of_the_same(queue: Queue) -> None:
@@ -183,7 +183,7 @@ async def test_a_handler_runs_no_more_often_than_it_may_and_keeps_nobody_waiting
     leases = await queue.leases(one, room=10)
     assert queue.names(leases) == ["a", "quick"]
     assert await queue.claimed(other) == []
-    states = {run.run_id: run.state for run in await read_queue(queue.redis, queue.name, 10)}
+    states = {run.run_id: run.state for run in await read_queue(queue.store, queue.name, 10)}
     assert [states[queue.run_id(name)] for name in "abc"] == ["running", "held", "held"]
     await one.settle(leases[0], due_in_s=None)
     assert await queue.woken() == ["b"]
@@ -439,7 +439,7 @@ async def test_a_claim_looks_at_few_jobs_at_a_time_and_at_the_body_of_none_that_
 
 
 async def test_the_same_run_may_be_in_two_queues(queue: Queue, settings: Settings) -> None:
-    other = Queue(queue.redis, settings.model_copy(update={"queue_name": f"{queue.name}.other"}))
+    other = Queue(queue.store, settings.model_copy(update={"queue_name": f"{queue.name}.other"}))
     request = RunRequest(session_id="s", run_id=queue.run_id("same"), handler="task")
     for each in (queue, other):
         await each.runs.enqueue(request)
@@ -471,7 +471,7 @@ async def test_a_job_that_an_older_version_has_queued_is_executed_with_its_limit
     for name in ("a", "b", "c"):
         run_id = queue.run_id(name)
         await queue.redis.rename(JobKeys.of(queue.name, run_id).job, f"arq:job:{run_id}")
-    await queue.redis.delete(about_key(queue.name))
+    await queue.redis.delete(f"{queue.name}:about")
     worker = queue.new_worker({"slow": 1})
     claimed = await worker.claim(10, [])
     assert queue.names([each.lease for each in claimed]) == ["a", "c"]
@@ -486,7 +486,7 @@ async def test_a_job_that_an_older_version_has_queued_is_executed_with_its_limit
 
 async def test_a_job_that_has_expired_is_claimed_without_its_body(queue: Queue) -> None:
     await queue.add("a")
-    await queue.redis.delete(JobKeys.of(queue.name, queue.run_id("a")).job, about_key(queue.name))
+    await queue.redis.delete(JobKeys.of(queue.name, queue.run_id("a")).job, f"{queue.name}:about")
     [expired] = await queue.worker.claim(10, [])
     assert (expired.job, expired.request(), expired.tried) == (None, None, 1)
     await queue.worker.settle(expired.lease, due_in_s=None)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from bench import Bench
+from event_log import client_of
 from stepwire._handlers.registry import collecting
 from stepwire._runs.runner import Runner
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
@@ -37,7 +38,7 @@ async def queue(settings: Settings, queue_server: EmbeddedServer) -> AsyncIterat
 
 @pytest.fixture
 def letters(settings: Settings, queue: RunQueue) -> DeadLetters:
-    return DeadLetters(queue.redis, settings)
+    return DeadLetters(queue.store, settings)
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def key(settings: Settings) -> str:
 
 
 async def buried_at(queue: RunQueue, key: str, letter: DeadLetter) -> float:
-    at: float | None = await queue.redis.zscore(key, letter.request.run_id)
+    at: float | None = await client_of(queue.store).zscore(key, letter.request.run_id)
     assert at is not None
     return at
 
@@ -110,7 +111,7 @@ async def test_a_retry_that_is_repeated_makes_one_run(
     """As after one that was cut off, or when two people ask for it at once."""
     letter = await _bury(letters, bench.session_id)
     runs = {await replay(letter, letters, bench.log, queue) for _ in range(2)}
-    [queued] = await read_queue(queue.redis, bench.settings.queue_name, 10)
+    [queued] = await read_queue(queue.store, bench.settings.queue_name, 10)
     assert runs == {queued.run_id}
     assert queued.run_id != letter.request.run_id
     assert await run_ids(letters) == []
@@ -120,12 +121,12 @@ async def test_letters_are_kept_for_their_time_and_no_longer(
     bench: Bench, queue: RunQueue, key: str
 ) -> None:
     settings = bench.settings.model_copy(update={"dead_letters_ttl_s": 60})
-    letters = DeadLetters(queue.redis, settings)
+    letters = DeadLetters(queue.store, settings)
     old = await _bury(letters, bench.session_id)
-    assert 0 < await queue.redis.pttl(key) <= 60_000
+    assert 0 < await client_of(queue.store).pttl(key) <= 60_000
     # As if it had been buried an hour ago.
     at = await buried_at(queue, key, old)
-    await queue.redis.zadd(key, {old.request.run_id: at - 3_600_000})
+    await client_of(queue.store).zadd(key, {old.request.run_id: at - 3_600_000})
     assert await run_ids(letters) == []
     new = await _bury(letters, bench.session_id)
     assert await run_ids(letters) == [new.request.run_id]

@@ -18,6 +18,7 @@ from redis import Redis
 
 import stepwire as cl
 from bench import Bench, open_bench
+from event_log import client_of
 from object_storage import URL, ObjectStorage
 from stepwire._transport.process_publisher import used_as_process_publisher
 from stepwire._transport.publisher import Publisher
@@ -694,7 +695,7 @@ async def test_all_keys_of_a_session_with_elements_expire_at_one_instant(bench: 
 
     run = await bench.run(handler)
     assert run.status == "ok", run.error
-    redis = bench.log.redis
+    redis = client_of(bench.log.store)
     keys: Any = await redis.keys(f"*{bench.session_id}*")
     assert SessionKeys.of(bench.session_id).files.encode() in keys
     assert len({await redis.execute_command("PEXPIRETIME", key) for key in keys}) == 1

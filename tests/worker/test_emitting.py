@@ -18,6 +18,7 @@ from redis import Redis
 import stepwire as cl
 from bench import Bench, open_bench, publishing
 from documents import a_step
+from event_log import client_of
 from proxy import Proxy
 from stack import Stack, wait_until
 from stepwire._scope.context import current_frame
@@ -241,8 +242,8 @@ async def test_a_session_that_redis_cannot_write_fails_its_own_producers_alone(
     async with publishing(settings, session_id) as (publisher, log):
         broken = new_id()
         await log.create(broken, new_id())
-        await log.redis.delete(f"stepwire:{{{broken}}}:state")
-        await log.redis.set(f"stepwire:{{{broken}}}:state", "not a hash")
+        await client_of(log.store).delete(f"stepwire:{{{broken}}}:state")
+        await client_of(log.store).set(f"stepwire:{{{broken}}}:state", "not a hash")
         good = publisher.producer("good", session_id)
         for _ in range(3):
             bad = publisher.producer(new_id(), broken)

@@ -12,6 +12,7 @@ from redis import Redis as SyncRedis
 
 from bench import publishing
 from documents import a_step
+from event_log import client_of
 from stepwire._transport.buffer import MAX_DELTA_BYTES
 from stepwire._transport.producer import Producer
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
@@ -170,7 +171,7 @@ async def test_scripts_that_the_server_has_forgotten_are_loaded_again(
         producer = publisher.producer("p", session_id, "run", 1)
         start(producer, "a")
         await asyncio.wait_for(producer.flush(), LIMIT_S)
-        await log.redis.script_flush()
+        await client_of(log.store).script_flush()
         start(producer, "b")
         await asyncio.wait_for(producer.flush(), LIMIT_S)
         assert list(await outputs(log, session_id)) == ["a", "b"]
@@ -208,7 +209,7 @@ async def test_the_first_append_after_a_crash_knows_that_it_reached_another_proc
             server.start()
             with SyncRedis.from_url(server.url) as redis:
                 # As others have done who were quicker: else the script's absence tells us.
-                APPEND.load_sync(redis)
+                redis.execute_command(*APPEND.loading.words)
             if writer == "publisher":
                 start(producer, "b")
                 await asyncio.wait_for(producer.flush(), LIMIT_S)

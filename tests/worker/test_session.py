@@ -15,6 +15,7 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
+from event_log import client_of
 from stepwire._scope.context import current_frame
 from stepwire._transport.process_publisher import used_as_process_publisher
 from stepwire._transport.producer import Producer, Put
@@ -53,7 +54,7 @@ async def test_what_a_block_has_emitted_is_stored_when_it_is_left(here: Bench) -
 
 async def numbers(here: Bench) -> int:
     """Of how many producers the log remembers where they were."""
-    reply = here.log.redis.hkeys(SessionKeys.of(here.session_id).meta)
+    reply = client_of(here.log.store).hkeys(SessionKeys.of(here.session_id).meta)
     fields = await cast("Awaitable[list[bytes]]", reply)
     return sum(field.startswith(b"p:") for field in fields)
 

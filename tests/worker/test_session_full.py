@@ -8,7 +8,7 @@ import pytest
 
 import stepwire as cl
 from bench import Bench
-from event_log import counted
+from event_log import client_of, counted
 from stepwire._scope.emitter import session
 from stepwire_core.errors import SessionFull
 from stepwire_core.wire.documents import RunDocument
@@ -48,7 +48,7 @@ async def test_a_run_that_fills_its_session_ends_as_an_error_that_says_so(bench:
     assert run.error is not None
     assert run.error.type == "SessionFull"
     assert "STEPWIRE_SESSION_MAX_STEPS" in run.error.message
-    assert (await counted(bench.log._redis, bench.session_id))[0] <= 50
+    assert (await counted(client_of(bench.log.store), bench.session_id))[0] <= 50
 
 
 async def test_text_without_end_is_refused_and_its_step_keeps_what_there_is(bench: Bench) -> None:

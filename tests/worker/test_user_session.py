@@ -11,6 +11,7 @@ import pytest
 import stepwire as cl
 from bench import Bench
 from documents import nested
+from event_log import client_of
 from stack import Stack, wait_until
 from stepwire._transport.producer import Producer
 from stepwire_core.redis.keys import SessionKeys
@@ -47,7 +48,7 @@ async def test_values_make_no_event_and_expire_with_the_session(bench: Bench) ->
 
     await bench.run(handler)
     assert await bench.types() == ["run.start", "run.end"]
-    redis = bench.log._redis
+    redis = client_of(bench.log.store)
     meta = SessionKeys.of(bench.session_id).meta
     user = meta.removesuffix("meta") + "user"
     times = [await redis.execute_command("PEXPIRETIME", key) for key in (meta, user)]
@@ -206,7 +207,7 @@ async def test_a_value_that_cannot_be_read_costs_no_run_anything_else(bench: Ben
 
     await bench.run(first)
     user = SessionKeys.of(bench.session_id).meta.removesuffix("meta") + "user"
-    await bench.log.redis.execute_command("HSET", user, "bad", "{no JSON")
+    await client_of(bench.log.store).execute_command("HSET", user, "bad", "{no JSON")
     assert (await bench.run(second)).status == "ok"
     assert seen == [None, 2]
 

@@ -48,6 +48,7 @@ from stepwire._transport.publisher import Publisher
 from stepwire_core.errors import FeedbackDisabled, HandlerNotFound, StepNotFound
 from stepwire_core.log import answers as asks
 from stepwire_core.log.event_log import Batch, EventLog
+from stepwire_core.redis.standalone import BlockingStandaloneStore, StandaloneStore
 from stepwire_core.settings import Settings
 from stepwire_core.storage.redis_store import Files
 from stepwire_core.values.clock import now
@@ -87,11 +88,13 @@ class App:
     def __init__(self) -> None:
         server = FakeServer()
         settings = Settings(log_max_events=100_000)
-        self._redis = FakeAsyncRedis(server=server)
-        self._log = EventLog(self._redis, settings)
+        self._store = StandaloneStore(FakeAsyncRedis(server=server), "fakeredis")
+        self._log = EventLog(self._store, settings)
         self._settings = settings
         self._handlers: Handlers = process_wide
-        self._publisher = Publisher(settings, redis=FakeRedis(server=server))
+        self._publisher = Publisher(
+            settings, store=BlockingStandaloneStore(FakeRedis(server=server))
+        )
         self._branches = Branch(None)
         self._sub_tasks: set[asyncio.Task[None]] = set()
         self._replies: deque[str | Sequence[Path]] = deque()
@@ -266,7 +269,7 @@ class App:
 
     async def _upload(self, path: Path) -> ElementDocument:
         content, element_id = await asyncio.to_thread(path.read_bytes), new_id()
-        await Files(self._redis, self._settings).put(self.session_id, element_id, content)
+        await Files(self._store, self._settings).put(self.session_id, element_id, content)
         element = uploaded(
             self.session_id,
             element_id,

@@ -61,7 +61,7 @@ async def list_workers(settings: Settings) -> list[WorkerDocument]:
         StoreUnavailable: the queue's Redis does not answer.
     """
     async with open_queue(settings) as queue:
-        return await read_workers(queue.redis, settings.queue_name)
+        return await read_workers(queue.store, settings.queue_name)
 
 
 async def list_runs(settings: Settings, limit: int) -> list[QueuedRun]:
@@ -71,7 +71,7 @@ async def list_runs(settings: Settings, limit: int) -> list[QueuedRun]:
         StoreUnavailable: the queue's Redis does not answer.
     """
     async with open_queue(settings) as queue:
-        return await read_queue(queue.redis, settings.queue_name, limit)
+        return await read_queue(queue.store, settings.queue_name, limit)
 
 
 async def list_failed(settings: Settings, limit: int) -> list[DeadLetter]:
@@ -81,7 +81,7 @@ async def list_failed(settings: Settings, limit: int) -> list[DeadLetter]:
         StoreUnavailable: the queue's Redis does not answer.
     """
     async with open_queue(settings) as queue:
-        return await DeadLetters(queue.redis, settings).newest(limit)
+        return await DeadLetters(queue.store, settings).newest(limit)
 
 
 async def retry_run(settings: Settings, run_id: str) -> str:
@@ -137,4 +137,4 @@ class _Replaying:
 @asynccontextmanager
 async def _replaying(settings: Settings) -> AsyncIterator[_Replaying]:
     async with open_log(settings) as log, open_queue(settings) as queue:
-        yield _Replaying(DeadLetters(queue.redis, settings), log, queue)
+        yield _Replaying(DeadLetters(queue.store, settings), log, queue)

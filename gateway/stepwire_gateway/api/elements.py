@@ -80,7 +80,7 @@ async def upload_element(
     mime = _media_type(content_type, name)
     file = _File(session_id, idempotency.id(), name, mime)
     try:
-        async with idempotency.claimed(services.log.redis):
+        async with idempotency.claimed(services.log.store):
             with idempotency.checked():
                 known = None
                 if idempotency.key is not None:

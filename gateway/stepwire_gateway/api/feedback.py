@@ -9,7 +9,7 @@ from pydantic import Field
 
 from stepwire_core.errors import FeedbackDisabled, InvalidId, StepNotFound
 from stepwire_core.log.event_log import Batch
-from stepwire_core.log.submit import submit
+from stepwire_core.log.submit import is_one_step, submit
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import check_id, request_producer
 from stepwire_core.wire.documents import ON_FEEDBACK, FeedbackDocument
@@ -110,6 +110,8 @@ async def _give(
             await services.log.register_run(session_id, run_id, said)
     batch = Batch(session_id, [feedback_event(feedback)], producer=producer)
     appended = await submit(services.log, services.queue, batch, request)
-    if not (appended.stored or idempotency.key is None or services.log.is_beside_queue):
+    if appended.stored or idempotency.key is None:
+        return
+    if not is_one_step(services.log, services.queue):
         # The first request may have ended before it had queued the run.
         await services.queue.enqueue(request)

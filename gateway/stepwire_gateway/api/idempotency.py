@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import Depends, Header, Request
 
 from stepwire_core.errors import IdConflict, InvalidArgument, KeyReused, StillInProgress
-from stepwire_core.redis.connections import translated
+from stepwire_core.redis.claims import claimed
 from stepwire_core.redis.keys import claim_key
 from stepwire_core.values.ids import derived_id, new_id
 from stepwire_gateway.auth.guard import CallerDep
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
+    from stepwire_core.redis.store import Store
     from stepwire_gateway.auth.caller import Caller
 
 HEADER: Final = "Idempotency-Key"
@@ -72,7 +71,7 @@ class Idempotency:
             raise KeyReused(self.key) from None
 
     @asynccontextmanager
-    async def claimed(self, redis: Redis) -> AsyncIterator[None]:
+    async def claimed(self, store: Store) -> AsyncIterator[None]:
         """Within this no other request has the key; for what is not stored in one step.
 
         Raises:
@@ -82,15 +81,10 @@ class Idempotency:
         if self.key is None:
             yield
             return
-        claim = claim_key(self._of_key(self.key))
-        async with translated():
-            if not await redis.set(claim, "", nx=True, ex=CLAIM_S):
+        async with claimed(store, claim_key(self._of_key(self.key)), CLAIM_S) as is_ours:
+            if not is_ours:
                 raise StillInProgress(self.key)
-        try:
             yield
-        finally:
-            async with translated():
-                await redis.delete(claim)
 
 
 # Only for the document: what has another form is refused as every other problem is.

@@ -17,7 +17,6 @@ from stepwire_core.log.event_log import LogTail
 from stepwire_core.process.supervision import Fail, Supervisor, stop_process
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.keys import GONE, Channels, session_of_channel
-from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_gateway.hub.feed import Feed, Subscriber, batch_length
 from stepwire_gateway.hub.frames import Frame, event_frame, frames_of_message, snapshot_frame
 from stepwire_gateway.hub.snapshots import Snapshots, WrittenSnapshot
@@ -70,7 +69,7 @@ class Hub:
         self._settings = settings
         self._channels = Channels.of(settings.redis_url)
         self._feeds: dict[str, Feed] = {}
-        self._link = PubSubLink(log.redis, self._on_message, self._on_restored)
+        self._link = log.store.listen(self._on_message, self._on_restored)
         self._restored = asyncio.Event()
         self._readings: set[Reading] = set()
         self._tasks: set[asyncio.Task[None]] = set()

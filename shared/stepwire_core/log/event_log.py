@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
-
-from redis.asyncio import Redis
+from typing import Any, Final
 
 from stepwire_core.errors import (
     ProtocolViolation,
@@ -31,10 +29,12 @@ from stepwire_core.log.script_calls import (
     check_kept,
     keep_args,
 )
-from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER
-from stepwire_core.redis.connections import connect, translated
+from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER, SUBMIT
+from stepwire_core.redis.calls import Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
+from stepwire_core.redis.standalone import open_store
+from stepwire_core.redis.store import Store
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import run_producer
 from stepwire_core.wire.unreadable import UNREADABLE
@@ -53,6 +53,7 @@ __all__ = [
     "Deleted",
     "EventLog",
     "LogTail",
+    "NewJob",
     "Registration",
     "Unfinished",
     "cancel_args",
@@ -67,12 +68,12 @@ ENDING_TTL_MS: Final = 24 * 3600 * 1000
 """How long a deletion that was cut off can be taken up again."""
 
 
-class AppendScript(Protocol):
-    """Takes what ``append.lua`` takes, and returns what it returns."""
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job for a queue in the same store, as ``enqueue.lua`` takes it."""
 
-    async def __call__(
-        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
-    ) -> list[Any]: ...
+    queue_keys: Sequence[str]
+    args: Sequence[Argument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +104,13 @@ class EventLog(LogReader):
     Every method raises :class:`StoreUnavailable` when Redis does not answer.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        super().__init__(redis, Channels.of(settings.redis_url))
+    def __init__(self, store: Store, settings: Settings) -> None:
+        super().__init__(store, Channels.of(settings.redis_url))
         self._settings = settings
 
-    @property
-    def is_beside_queue(self) -> bool:
-        """Whether the log and the queue are on one server."""
-        return self._settings.effective_queue_url == self._settings.redis_url
-
-    async def append(self, batch: Batch, script: AppendScript = APPEND) -> Appended:
-        """Store a batch, fold it into the state, tell the subscribers: atomically.
+    async def append(self, batch: Batch, job: NewJob | None = None) -> Appended:
+        """Store a batch, fold it into the state, tell the subscribers: atomically. With it goes a
+        job into the queue, unless all of the batch was stored before.
 
         Raises:
             SessionNotFound: and the batch does not create it.
@@ -122,14 +119,24 @@ class EventLog(LogReader):
             IdConflict: a step that must be new is there already.
             SessionFull: the session takes nothing new.
         """
-        keys, args = SessionKeys.of(batch.session_id), batch.script_args(self._settings)
+        call = self._append_call(batch, job)
         result: Appended | Unfinished | StepwireError = Unfinished()
         while isinstance(result, Unfinished):
-            async with translated():
-                result = batch.result(await script(self._redis, keys, *args))
+            result = batch.result(await self.store.call(call))
         if isinstance(result, StepwireError):
             raise result
         return result
+
+    def _append_call(self, batch: Batch, job: NewJob | None) -> Call:
+        keys = SessionKeys.of(batch.session_id).script_keys
+        args = batch.script_args(self._settings)
+        if job is None:
+            return APPEND.on(keys, args)
+        both = script_args("log/submit", *args, *job.args, count=len(args))
+        return SUBMIT.on([*keys, *job.queue_keys], both)
+
+    async def _call(self, script: Script, session_id: str, args: Sequence[Argument]) -> Any:
+        return await self.store.call(script.on(SessionKeys.of(session_id).script_keys, args))
 
     async def create(self, session_id: str, first_run_id: str, turn: str = "") -> bool:
         """Make a session that knows one run; False if it was there."""
@@ -147,10 +154,8 @@ class EventLog(LogReader):
             IdConflict: the id stands for other ``work``.
         """
         registration = Registration(session_id, run_id, work, turn=turn)
-        async with translated():
-            args = registration.script_args(self._settings)
-            reply = await REGISTER(self._redis, SessionKeys.of(session_id), *args)
-            registration.check(reply)
+        args = registration.script_args(self._settings)
+        registration.check(await self._call(REGISTER, session_id, args))
 
     async def cancel_children(self, session_id: str, run_id: str) -> None:
         """Ask for all that a run has started to be cancelled."""
@@ -180,9 +185,8 @@ class EventLog(LogReader):
         left: list[Any] = [run_id, ITS_PARTS if children_only else ITSELF]
         answers: list[Any] = []
         while left:
-            async with translated():
-                args = cancel_args(self._settings, session_id, left)
-                answer, *left = await CANCEL(self._redis, SessionKeys.of(session_id), *args)
+            args = cancel_args(self._settings, session_id, left)
+            answer, *left = await self._call(CANCEL, session_id, args)
             answers.append(answer)
         return answers[:1]
 
@@ -192,9 +196,9 @@ class EventLog(LogReader):
         Raises: as :meth:`append`.
         """
         appended = await self.append(batch)
-        async with translated():
-            # A worker that does not hear of it looks for itself, a little later.
-            await self._redis.publish(self._channels.answer, f"{batch.session_id} {batch.answers}")
+        news = f"{batch.session_id} {batch.answers}"
+        # A worker that does not hear of it looks for itself, a little later.
+        await self.store.call(command("PUBLISH", self._channels.answer, news))
         return appended
 
     async def delete(self, session_id: str) -> Deleted:
@@ -214,8 +218,7 @@ class EventLog(LogReader):
             session=session_id,
             ending_ttl_ms=ENDING_TTL_MS,
         )
-        async with translated():
-            reply = await DELETE(self._redis, SessionKeys.of(session_id), *args)
+        reply = await self._call(DELETE, session_id, args)
         match reply:
             case [b"ok", lives, values]:
                 epoch, _, born = lives.decode().partition(" ")
@@ -226,8 +229,7 @@ class EventLog(LogReader):
 
     async def forget_deleted(self, session_id: str) -> None:
         """The last step of a deletion: nothing is left of the session."""
-        async with translated():
-            await self._redis.delete(SessionKeys.of(session_id).ending)
+        await self.store.call(command("DEL", SessionKeys.of(session_id).ending))
 
     async def lives_s(self, session_id: str) -> float:
         """How long the session is kept if nothing happens in it any more.
@@ -235,8 +237,7 @@ class EventLog(LogReader):
         Raises:
             SessionNotFound: the session is not there.
         """
-        async with translated():
-            left_ms = await self._redis.pttl(SessionKeys.of(session_id).meta)
+        [left_ms] = await self.store.read(command("PTTL", SessionKeys.of(session_id).meta))
         if left_ms < 0:
             raise SessionNotFound(session_id)
         return float(left_ms) / 1000
@@ -247,23 +248,19 @@ class EventLog(LogReader):
         Raises:
             SessionNotFound: the session is not there.
         """
-        async with translated():
-            reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
-            # redis-py types its commands for both of its clients at once.
-            epoch, born = await cast("Awaitable[list[bytes | None]]", reply)
+        meta = SessionKeys.of(session_id).meta
+        [(epoch, born)] = await self.store.read(command("HMGET", meta, *LIFE))
         if epoch is None:
             raise SessionNotFound(session_id)
         return object_folder(session_id, (born or b"").decode())
 
     async def is_cancelled(self, session_id: str, run_id: str) -> bool:
         """Whether somebody has asked for a run to be cancelled, or has deleted its session."""
-        async with translated():
-            pipe = self._redis.pipeline(transaction=False)
-            meta = SessionKeys.of(session_id).meta
-            pipe.exists(meta)
-            pipe.hexists(meta, f"c:{run_id}")
-            there, asked = await pipe.execute()
-        return asked or not there
+        meta = SessionKeys.of(session_id).meta
+        there, asked = await self.store.read(
+            command("EXISTS", meta), command("HEXISTS", meta, f"c:{run_id}")
+        )
+        return bool(asked or not there)
 
     async def begin_run(self, session_id: str, run_id: str, token: str, *, turn: str = "") -> Begun:
         """Begin the next attempt of a run and fence off all earlier ones.
@@ -277,8 +274,7 @@ class EventLog(LogReader):
             RunWaits: other runs come before it; nothing was begun.
         """
         args = script_args("log/begin_run", run=run_id, token=token, turn=turn)
-        async with translated():
-            reply = await BEGIN(self._redis, SessionKeys.of(session_id), *args)
+        reply = await self._call(BEGIN, session_id, args)
         match reply:
             case [b"ok", attempt, values, cancelled]:
                 producer = run_producer(run_id, int(attempt), token)
@@ -296,19 +292,15 @@ class EventLog(LogReader):
         """Let nobody wait for a run, or for none with an empty ``run_id``; the run whose turn it is
         now, if it has not begun yet."""
         args = script_args("log/leave_turn", entry=f"{handler} {run_id}" if run_id else "")
-        async with translated():
-            [following] = await LEAVE(self._redis, SessionKeys.of(session_id), *args)
+        [following] = await self._call(LEAVE, session_id, args)
         return following.decode() or None
 
 
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
     """The log that the settings name, with connections of its own; Redis may be away."""
-    redis = connect(settings.redis_url)
-    try:
-        yield EventLog(redis, settings)
-    finally:
-        await redis.aclose()
+    async with open_store(settings.redis_url) as store:
+        yield EventLog(store, settings)
 
 
 def _user_values(session_id: str, values: list[bytes]) -> dict[str, Any]:

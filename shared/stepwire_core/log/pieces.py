@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from stepwire_core.log.entries import events_of_entry
 from stepwire_core.log.scripts import READ
+from stepwire_core.redis.calls import command
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.events import NO_PARENT
 from stepwire_core.wire.kinds import EVENTS, STEP, Kind
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from stepwire_core.redis.keys import SessionKeys
+    from stepwire_core.redis.store import Store
     from stepwire_core.wire.documents import Document
     from stepwire_core.wire.events import Event
 
@@ -39,7 +39,7 @@ _Read = Callable[[Cursor | None, str], Awaitable[list[Any]]]
 
 
 async def read_log(
-    redis: Redis,
+    store: Store,
     keys: SessionKeys,
     after: Cursor | None,
     limits: tuple[int, int],
@@ -60,14 +60,15 @@ async def read_log(
             suffix=channel_suffix,
             how=how,
         )
-        return await READ(redis, keys, *args)
+        [reply] = await store.read(READ.on(keys.script_keys, args))
+        return cast("list[Any]", reply)
 
     reply = await read(after, "pieces")
     for _ in range(TRIES):
         if reply[0] != b"large":
             return reply
         _, epoch, top, fields, size = reply
-        state = await _scanned(redis, keys, int(fields), int(size))
+        state = await _scanned(store, keys, int(fields), int(size))
         rest = await _what_followed(read, Cursor(int(epoch), int(top)))
         if rest is not None and fold(state, rest.events):
             pairs = [part for pair in state.items() for part in pair]
@@ -76,15 +77,13 @@ async def read_log(
     return await read(None, "whole")
 
 
-async def _scanned(redis: Redis, keys: SessionKeys, fields: int, size: int) -> dict[bytes, bytes]:
+async def _scanned(store: Store, keys: SessionKeys, fields: int, size: int) -> dict[bytes, bytes]:
     """All fields of the state but its index; each that was there all the time is among them."""
     at_once = max(1, min(_PIECE_FIELDS, _PIECE_BYTES * fields // max(size, 1)))
     state: dict[bytes, bytes] = {}
     cursor = 0
     while True:
-        # redis-py types its commands for both of its clients at once.
-        reply = redis.hscan(keys.state, cursor, count=at_once)
-        cursor, some = await cast("Awaitable[tuple[int, dict[bytes, bytes]]]", reply)
+        [(cursor, some)] = await store.read(command("HSCAN", keys.state, cursor, "COUNT", at_once))
         state.update(pair for pair in some.items() if not pair[0].startswith(b"k:"))
         if cursor == 0:
             return state

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar, cast, get_args
+from typing import Final, TypeVar, get_args
 
 from pydantic import BaseModel
-from redis.asyncio import Redis
 
 from stepwire_core.errors import (
     AskNotFound,
@@ -20,8 +19,9 @@ from stepwire_core.errors import (
 from stepwire_core.log.entries import events_of_entry
 from stepwire_core.log.pieces import read_log
 from stepwire_core.log.stored_state import StoredState
-from stepwire_core.redis.connections import probe, translated
+from stepwire_core.redis.calls import command
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys
+from stepwire_core.redis.store import Store, probe
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import (
     AskDocument,
@@ -60,18 +60,14 @@ class LogReader:
     does not answer.
     """
 
-    def __init__(self, redis: Redis, channels: Channels) -> None:
-        self._redis = redis
-        self._channels = channels
-
-    @property
-    def redis(self) -> Redis:
+    def __init__(self, store: Store, channels: Channels) -> None:
+        self.store: Final = store
         """Where the log is."""
-        return self._redis
+        self._channels = channels
 
     async def ping(self) -> None:
         """Return when Redis answers and takes writes."""
-        await probe(self._redis, f"{PREFIX}probe")
+        await probe(self.store, f"{PREFIX}probe")
 
     async def read(self, session_id: str, after: Cursor | None) -> LogTail | Snapshot:
         """The next events after a cursor, at most :data:`READ_EVENTS` and not much more than
@@ -89,9 +85,8 @@ class LogReader:
 
         Raises: as :meth:`read`.
         """
-        async with translated():
-            keys, limits = SessionKeys.of(session_id), (READ_EVENTS, READ_BYTES)
-            reply = await read_log(self._redis, keys, after, limits, self._channels.suffix)
+        keys, limits = SessionKeys.of(session_id), (READ_EVENTS, READ_BYTES)
+        reply = await read_log(self.store, keys, after, limits, self._channels.suffix)
         match reply:
             case [b"log", epoch, top, entries] if after:
                 return LogTail(_events_after(after.seq, entries), Cursor(int(epoch), int(top)))
@@ -113,19 +108,14 @@ class LogReader:
 
     async def tops(self, session_ids: Sequence[str]) -> list[Cursor | None]:
         """The ends of many logs, in one round trip; None for a session that is not there."""
-        async with translated():
-            pipe = self._redis.pipeline(transaction=False)
-            for session_id in session_ids:
-                pipe.hmget(SessionKeys.of(session_id).meta, ["epoch", "seq"])
-            replies = await pipe.execute()
+        metas = (SessionKeys.of(session_id).meta for session_id in session_ids)
+        replies = await self.store.read(*(command("HMGET", meta, "epoch", "seq") for meta in metas))
         return [None if epoch is None else Cursor(int(epoch), int(seq)) for epoch, seq in replies]
 
     async def step(self, session_id: str, step_id: str) -> Document | None:
         """One step as the state has it, without the text that is still streaming into it."""
-        async with translated():
-            reply = self._redis.hget(SessionKeys.of(session_id).state, f"s:{step_id}")
-            # redis-py types its commands for both of its clients at once.
-            value = await cast("Awaitable[bytes | None]", reply)
+        state = SessionKeys.of(session_id).state
+        [value] = await self.store.read(command("HGET", state, f"s:{step_id}"))
         step = None if value is None else _object(document_of(value))
         if value is not None and step is None:
             UNREADABLE.note("step", step_id, "it is not a JSON object", session_id=session_id)
@@ -185,11 +175,10 @@ class LogReader:
             RunNotFound: nobody has started that run; or its document cannot be read.
         """
         keys = SessionKeys.of(session_id)
-        async with translated():
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.hmget(keys.meta, ["epoch", f"r:{run_id}"])
-            pipe.hget(keys.state, f"r:{run_id}")
-            (epoch, fence), value = await pipe.execute()
+        (epoch, fence), value = await self.store.read(
+            command("HMGET", keys.meta, "epoch", f"r:{run_id}"),
+            command("HGET", keys.state, f"r:{run_id}"),
+        )
         if epoch is None:
             raise SessionNotFound(session_id)
         run = _document(RunDocument, value, session_id, "run", run_id)
@@ -199,12 +188,8 @@ class LogReader:
 
     async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         keys = SessionKeys.of(session_id)
-        async with translated():
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.exists(keys.meta)
-            if fields:
-                pipe.hmget(keys.state, list(fields))
-            there, *values = await pipe.execute()
+        documents = [command("HMGET", keys.state, *fields)] if fields else []
+        there, *values = await self.store.read(command("EXISTS", keys.meta), *documents)
         if not there:
             raise SessionNotFound(session_id)
         return values[0] if values else []
@@ -225,9 +210,8 @@ class LogReader:
             SessionNotFound: the session is not there.
             RunNotFound: nobody has started that run.
         """
-        async with translated():
-            reply = self._redis.hmget(SessionKeys.of(session_id).meta, ["epoch", f"r:{run_id}"])
-            epoch, run = await cast("Awaitable[list[bytes | None]]", reply)
+        meta = SessionKeys.of(session_id).meta
+        [(epoch, run)] = await self.store.read(command("HMGET", meta, "epoch", f"r:{run_id}"))
         if epoch is None:
             raise SessionNotFound(session_id)
         if run is None:

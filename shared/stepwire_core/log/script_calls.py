@@ -20,8 +20,9 @@ from stepwire_core.errors import (
     SessionNotFound,
     StepwireError,
 )
+from stepwire_core.redis.calls import Argument
 from stepwire_core.redis.keys import Channels
-from stepwire_core.redis.scripts import Argument, script_args
+from stepwire_core.redis.scripts import script_args
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.events import NewEvent

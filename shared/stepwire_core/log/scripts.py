@@ -5,20 +5,48 @@ from __future__ import annotations
 from hashlib import sha1
 from typing import Final
 
-from stepwire_core.queue.scripts import queue_script
-from stepwire_core.redis.scripts import Function, Script, lua_source
+from stepwire_core.queue.scripts import HEAD as QUEUE_HEAD
+from stepwire_core.queue.scripts import queue_body
+from stepwire_core.redis.calls import Function, Script
+from stepwire_core.redis.keys import ALL_RUNS, GONE
+from stepwire_core.redis.scripts import lua_constants, lua_source
+from stepwire_core.wire.documents import IN_TURN
+from stepwire_core.wire.events import NO_PARENT
 from stepwire_core.wire.kinds import EVENTS
 
-_APPEND_PARTS: Final = (*("operations", "text", "index", "belongings", "steps", "runs", "session"),)
+_APPEND_PARTS: Final = ("operations", "text", "index", "belongings", "steps", "runs", "session")
 """What stands before ``append.lua``; each part uses those before it."""
 
 
-def _removal_events() -> bytes:
-    """The events that remove one document, by the prefix of its field of the state, for the parts
-    of ``append.lua``."""
-    events = [event for event in EVENTS.values() if event.kind and event.effect == "remove"]
-    pairs = ", ".join(f"['{event.kind.prefix}'] = '{event.name}'" for event in events if event.kind)
-    return f"local REMOVAL_EVENTS = {{{pairs}}}\n".encode()
+ENTRY_BYTES: Final = 100
+"""What an entry of a hash costs in Redis beside its value, about: the limit of a session's bytes
+counts it."""
+
+_REMOVAL_EVENTS: Final = {
+    event.kind.prefix: event.name
+    for event in EVENTS.values()
+    if event.kind and event.effect == "remove"
+}
+"""The events that remove one document, by the prefix of its field of the state."""
+
+_CONSTANTS: Final = lua_constants(
+    ENTRY=ENTRY_BYTES,
+    GONE=GONE.decode(),
+    ALL_RUNS=ALL_RUNS,
+    IN_TURN=sorted(IN_TURN),
+    NO_PARENT=NO_PARENT,
+    REMOVAL_EVENTS=_REMOVAL_EVENTS,
+)
+"""What stands before every script of the log."""
+
+
+def _script(*names: str) -> Script:
+    """A script of the log, behind the parts that it uses."""
+    return Script(_CONSTANTS + _parts(*names))
+
+
+def _parts(*names: str) -> bytes:
+    return b"\n".join(lua_source(f"log/{name}") for name in names)
 
 
 def _library() -> tuple[Function, Function]:
@@ -26,18 +54,22 @@ def _library() -> tuple[Function, Function]:
 
     Its name and theirs have a digest in them, so that versions stand side by side.
     """
-    scripts = {"append": lua_source("log/append"), "enqueue": queue_script("enqueue")}
+    functions = {
+        "append": lua_source("log/append"),
+        "enqueue": queue_body("enqueue"),
+        "submit": lua_source("log/submit"),
+    }
     body = b"".join(
         [
-            lua_source("log/life"),
-            lua_source("log/clear"),
-            _removal_events(),
-            *(lua_source(f"log/append/{part}") for part in _APPEND_PARTS),
+            _CONSTANTS,
+            QUEUE_HEAD,
+            _parts("life", "keys", "counting", "tail"),
+            b"\n",
+            _parts(*(f"append/{part}" for part in _APPEND_PARTS)),
             *(
-                b"local function %b(KEYS, ARGV)\n%b\nend\n" % (name.encode(), source)
-                for name, source in scripts.items()
+                b"\nlocal function %b(KEYS, ARGV)\n%b\nend\n" % (name.encode(), source)
+                for name, source in functions.items()
             ),
-            b"local function submit(KEYS, ARGV)\n%b\nend\n" % lua_source("log/submit"),
         ]
     )
     name = "stepwire_" + sha1(body, usedforsecurity=False).hexdigest()[:12]
@@ -50,10 +82,10 @@ def _library() -> tuple[Function, Function]:
 
 
 APPEND, SUBMIT = _library()
-READ: Final = Script.named("log/clear", "log/read", reads=True)
-BEGIN: Final = Script.named("log/begin_run")
-REGISTER: Final = Script.named("log/register_run")
-CANCEL: Final = Script.named("log/cancel_run")
-KEEP: Final = Script.named("log/keep_bytes")
-DELETE: Final = Script.named("log/clear", "log/delete_session")
-LEAVE: Final = Script.named("log/leave_turn")
+READ: Final = _script("keys", "tail", "read")
+BEGIN: Final = _script("keys", "counting", "begin_run")
+REGISTER: Final = _script("keys", "counting", "register_run")
+CANCEL: Final = _script("cancel_run")
+KEEP: Final = _script("keys", "counting", "keep_bytes")
+DELETE: Final = _script("keys", "delete_session")
+LEAVE: Final = _script("keys", "leave_turn")

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from redis.asyncio import Redis
-
-from stepwire_core.log.event_log import Appended, Batch, EventLog
-from stepwire_core.log.scripts import SUBMIT
+from stepwire_core.log.event_log import Appended, Batch, EventLog, NewJob
 from stepwire_core.queue.run_queue import RunQueue, enqueue_args
-from stepwire_core.redis.keys import SessionKeys
-from stepwire_core.redis.scripts import Argument, script_args
 from stepwire_core.wire.run_request import RunRequest
 
 
-@dataclass(frozen=True, slots=True)
-class _AppendAndEnqueue:
-    """``append.lua`` with a job for the queue on the same server."""
-
-    queue_keys: Sequence[str]
-    job: Sequence[Argument]
-
-    async def __call__(
-        self, redis: Redis, keys: SessionKeys, *args: str | int | bytes
-    ) -> list[Any]:
-        both = (*keys.script_keys, *self.queue_keys)
-        return await SUBMIT.call(
-            redis, both, script_args("log/submit", *args, *self.job, count=len(args))
-        )
+def is_one_step(log: EventLog, queue: RunQueue) -> bool:
+    """Whether one call can store a batch and queue a run: both are on one server."""
+    return log.store.server == queue.store.server
 
 
 async def submit(log: EventLog, queue: RunQueue, batch: Batch, request: RunRequest) -> Appended:
@@ -41,9 +21,8 @@ async def submit(log: EventLog, queue: RunQueue, batch: Batch, request: RunReque
 
     Raises: as :meth:`EventLog.append` and :meth:`RunQueue.enqueue`.
     """
-    if log.is_beside_queue:
-        script = _AppendAndEnqueue(queue.keys, enqueue_args(request))
-        return await log.append(batch, script)
+    if is_one_step(log, queue):
+        return await log.append(batch, NewJob(queue.keys, enqueue_args(request)))
     appended = await log.append(batch)
     if appended.stored:
         await queue.enqueue(request)

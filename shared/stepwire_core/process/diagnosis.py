@@ -7,7 +7,7 @@ import ssl
 from contextlib import suppress
 from typing import Final
 
-from redis.asyncio.connection import parse_url
+from stepwire_core.redis.sockets import address_parts
 
 _GREETING_S: Final = 0.3
 """A server that refuses a client, or speaks first by its protocol, does so at once."""
@@ -28,7 +28,7 @@ async def diagnose(url: str, error: BaseException) -> str | None:
             "its certificate is not trusted: name its authority's file with ?ssl_ca_certs=/path, "
             "or, for a test, ?ssl_cert_reqs=none"
         )
-    parts = parse_url(url)
+    parts = address_parts(url)
     if "path" in parts:
         return None
     host, port = parts.get("host", "localhost"), parts.get("port", 6379)

@@ -9,24 +9,23 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio.connection import parse_url
-from redis.exceptions import NoPermissionError
-
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
 from stepwire_core.process.diagnosis import diagnose
 from stepwire_core.queue.arq_format import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from stepwire_core.queue.run_queue import queue_keys
-from stepwire_core.redis.connections import connect, probe, translated
+from stepwire_core.redis.calls import Script, command
+from stepwire_core.redis.failures import lacks_right
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys, rate_key
-from stepwire_core.redis.scripts import Script
-from stepwire_core.redis.sockets import CONNECT_TIMEOUT_S
+from stepwire_core.redis.scripts import lua_source
+from stepwire_core.redis.sockets import CONNECT_TIMEOUT_S, address_parts
+from stepwire_core.redis.standalone import open_store
+from stepwire_core.redis.store import probe
 from stepwire_core.values.addresses import redacted
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-    from redis.asyncio import Redis
-
+    from stepwire_core.redis.store import Store
     from stepwire_core.settings import Settings
 
 OLDEST: Final = 7
@@ -37,9 +36,7 @@ _EVICTS_NOTHING: Final = "noeviction"
 _CALL: Final = re.compile(r"redis\.p?call\('([A-Z]+)'")
 _MISSING_COMMAND: Final = re.compile(r"'([a-z|]+)' command")
 
-_WITHOUT_KEY: Final = (
-    *("PING", "TIME", "MULTI", "EXEC", "SCRIPT LOAD", "FUNCTION LOAD", "UNSUBSCRIBE"),
-)
+_WITHOUT_KEY: Final = (*("PING", "TIME", "SCRIPT LOAD", "FUNCTION LOAD", "UNSUBSCRIBE"),)
 
 _BESIDE_SCRIPTS: Final = {
     "log": "DEL EVALSHA EXISTS FCALL HDEL HEXISTS HGET HGETALL HMGET HSET LPUSHX",
@@ -84,15 +81,14 @@ class Needs:
         for pattern, channel in self.channels:
             yield pattern, [["PUBLISH", channel], ["SUBSCRIBE", channel]]
             # Without a channel it is a matter of the command alone.
-            yield from ((_right(command), [[command]]) for command in ("PUBLISH", "SUBSCRIBE"))
-        for command in _WITHOUT_KEY:
-            yield _right(command), [[*command.split(), "x"]]
+            yield from ((_right(name), [[name]]) for name in ("PUBLISH", "SUBSCRIBE"))
+        for without_key in _WITHOUT_KEY:
+            yield _right(without_key), [[*without_key.split(), "x"]]
         key = self.keys[0][1]
-        for command in sorted(self.commands):
+        for name in sorted(self.commands):
             # Where its key stands differs; a number of keys stands where EVALSHA has it.
-            calls = command in {"EVALSHA", "FCALL"}
-            words = [command, "x", "1", key] if calls else [command, key, key]
-            yield _right(command), [words]
+            calls = name in {"EVALSHA", "FCALL"}
+            yield _right(name), [[name, "x", "1", key] if calls else [name, key, key]]
 
 
 _SESSION: Final = SessionKeys.of("check")
@@ -142,29 +138,27 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
     Raises:
         SettingsError: as :func:`require_stores`.
     """
-    redis, where = connect(url), redacted(url)
+    where = redacted(url)
     try:
-        await _answers(redis, url, variable)
-        missing = [*await _unfit(redis, where, variable), *await _lacking(redis, url, needs)]
-        if missing:
-            raise SettingsError("\n".join(dict.fromkeys(missing)))
-        for need in needs:
-            await probe(redis, need.keys[0][1] + ":probe")
+        async with open_store(url) as store:
+            await _answers(store, url, variable)
+            missing = [*await _unfit(store, where, variable), *await _lacking(store, url, needs)]
+            if missing:
+                raise SettingsError("\n".join(dict.fromkeys(missing)))
+            for need in needs:
+                await probe(store, need.keys[0][1] + ":probe")
     except StoreRefused as error:
         raise SettingsError(f"{where} ({variable}): {error}") from error
     except StoreUnavailable as error:
         raise SettingsError(
             f"{where} ({variable}) cannot be used as it is: {error}; repair it, then start again"
         ) from error
-    finally:
-        await redis.aclose()
 
 
-async def _answers(redis: Redis, url: str, variable: str) -> None:
+async def _answers(store: Store, url: str, variable: str) -> None:
     where = redacted(url)
     try:
-        async with translated(within_s=CONNECT_TIMEOUT_S):
-            await redis.ping()
+        await store.call(command("PING"), within_s=CONNECT_TIMEOUT_S)
     except StoreUnavailable as error:
         if (why := await diagnose(url, error)) is not None:
             raise SettingsError(f"{where} ({variable}) cannot be used: {why}") from error
@@ -175,11 +169,10 @@ async def _answers(redis: Redis, url: str, variable: str) -> None:
         ) from error
 
 
-async def _unfit(redis: Redis, where: str, variable: str) -> list[str]:
+async def _unfit(store: Store, where: str, variable: str) -> list[str]:
     """The faults of the server itself."""
     try:
-        async with translated():
-            info: dict[str, Any] = await redis.info()
+        info: dict[str, Any] = await store.call(command("INFO"))
     except StoreRefused:
         # Not every user may ask; an unknown value is not held against the server.
         return []
@@ -201,19 +194,18 @@ async def _unfit(redis: Redis, where: str, variable: str) -> list[str]:
     return found
 
 
-async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
+async def _lacking(store: Store, url: str, needs: Sequence[Needs]) -> list[str]:
     """Which rights its user lacks."""
     rights = [right for need in needs for right in need.rights()]
     if not rights:
         return []
     commands = [json.dumps(words) for _, ways in rights for words in ways]
     try:
-        async with translated():
-            denied = await Script.named("redis/denied").call(redis, [], commands)
+        denied = await store.call(Script(lua_source("redis/denied")).on([], commands))
     except StoreRefused as error:
         # Without the right to run scripts the other rights cannot be checked.
         named = _MISSING_COMMAND.search(str(error))
-        if named is None or not isinstance(error.__cause__, NoPermissionError):
+        if named is None or not lacks_right(error):
             raise
         missing = {f"+{named[1]}"}
     else:
@@ -225,7 +217,7 @@ async def _lacking(redis: Redis, url: str, needs: Sequence[Needs]) -> list[str]:
             # To whom a key is closed every command on it is refused: these are not what lacks.
             missing -= {_right(command) for need in needs for command in need.commands}
         missing = {right for right in missing if not _is_in_another(right, missing)}
-    user, where = parse_url(url).get("username") or "default", redacted(url)
+    user, where = address_parts(url).get("username") or "default", redacted(url)
     return [
         f"{user!r} at {where} lacks a right: ACL SETUSER {user} {right} "
         "(all that it needs is in docs/operations.md)"

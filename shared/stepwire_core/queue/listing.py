@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
 from stepwire_core.queue.arq_format import stored_job
 from stepwire_core.queue.run_queue import JobKeys, held_key
 from stepwire_core.queue.worker_registry import read_workers
-from stepwire_core.redis.connections import translated
+from stepwire_core.redis.calls import command
 from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from stepwire_core.queue.worker_registry import WorkerDocument
+    from stepwire_core.redis.store import Store
 
 
 class QueuedRun(BaseModel):
@@ -41,26 +39,27 @@ class QueuedRun(BaseModel):
     pid: int | None = None
 
 
-async def read_queue(redis: Redis, queue_name: str, limit: int) -> list[QueuedRun]:
+async def read_queue(store: Store, queue_name: str, limit: int) -> list[QueuedRun]:
     """What runs, the oldest first, then what waits, the next one first; at most ``limit``.
 
     Raises:
         StoreUnavailable: the queue's Redis does not answer.
     """
-    running = _running(await read_workers(redis, queue_name))
+    running = _running(await read_workers(store, queue_name))
     waiting: list[QueuedRun] = []
-    async with translated():
-        # Runs that workers have taken have their lease's end as score: they come last.
-        scores = await redis.zrange(queue_name, 0, max(limit, 1) - 1, withscores=True)
-        pipe = redis.pipeline(transaction=False)
-        for job_id, _ in scores:
-            keys = JobKeys.of(queue_name, job_id.decode())
-            pipe.get(keys.job)
-            pipe.exists(keys.taken)
-            pipe.hexists(held_key(queue_name), job_id.decode())
-        replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
-    about = zip(scores, replies[::3], replies[1::3], replies[2::3], strict=True)
-    for (job_id, at_ms), job, taken, held in about:
+    # Runs that workers have taken have their lease's end as score: they come last.
+    [scores] = await store.read(command("ZRANGE", queue_name, 0, max(limit, 1) - 1, "WITHSCORES"))
+    job_ids = scores[::2]
+    calls = []
+    for job_id in job_ids:
+        keys = JobKeys.of(queue_name, job_id.decode())
+        calls.append(command("GET", keys.job))
+        calls.append(command("EXISTS", keys.taken))
+        calls.append(command("HEXISTS", held_key(queue_name), job_id))
+    replies = await store.read(*calls)
+    times_ms = map(float, scores[1::2])
+    about = zip(job_ids, times_ms, replies[::3], replies[1::3], replies[2::3], strict=True)
+    for job_id, at_ms, job, taken, held in about:
         if isinstance(job, bytes) and job_id.decode() not in running:
             run = _queued(job, at_ms, taken=bool(taken), held=bool(held))
             if run is not None:

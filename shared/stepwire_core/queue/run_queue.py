@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Final, cast
-
-from redis.asyncio import Redis
+from typing import Final
 
 from stepwire_core.errors import QueueFull
 from stepwire_core.queue.arq_format import (
@@ -20,9 +18,11 @@ from stepwire_core.queue.arq_format import (
     serialize_job,
     stored_job,
 )
-from stepwire_core.queue.scripts import queue_script
-from stepwire_core.redis.connections import connect, probe, translated
-from stepwire_core.redis.scripts import Argument, script_args
+from stepwire_core.queue.scripts import ACK, CLAIM_BY_ID, ENQUEUE, PROMOTE
+from stepwire_core.redis.calls import Argument, command
+from stepwire_core.redis.scripts import script_args
+from stepwire_core.redis.standalone import open_store
+from stepwire_core.redis.store import Store, probe
 from stepwire_core.settings import DEFAULT_QUEUE, Settings
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.run_request import RunRequest
@@ -64,11 +64,6 @@ class JobKeys:
         return cls(*(begin + prefix.removeprefix("arq:") + run_id for prefix in prefixes))
 
 
-def about_key(queue_name: str) -> str:
-    """The hash of what a claim has to know of each job, see :func:`enqueue_args`."""
-    return f"{queue_name}:about"
-
-
 def queue_keys(queue_name: str) -> list[str]:
     """The keys that each of them takes."""
     return [queue_name, wake_key(queue_name)]
@@ -100,18 +95,15 @@ class RunQueue:
     the wake in the same step.
     """
 
-    def __init__(self, redis: Redis, queue_name: str) -> None:
-        self._redis = redis
+    def __init__(self, store: Store, queue_name: str) -> None:
+        self.store: Final = store
+        """Where the queue is."""
         self._queue_name = queue_name
         self._counted_at = float("-inf")
         self._count = 0
         self.keys: Final = queue_keys(queue_name)
-        """Those that its scripts take."""
+        """The keys that its scripts take."""
         self._token = new_id()
-        self._enqueue = redis.register_script(queue_script("enqueue"))
-        self._hurry = redis.register_script(queue_script("promote"))
-        self._take = redis.register_script(queue_script("claim_by_id"))
-        self._settle = redis.register_script(queue_script("ack"))
 
     async def enqueue(self, request: RunRequest, *, defer_s: float = 0.0) -> None:
         """Queue a run, due now or later, and wake an idle worker.
@@ -119,13 +111,11 @@ class RunQueue:
         Raises:
             StoreUnavailable: the queue's Redis does not answer; enqueueing again is safe.
         """
-        async with translated():
-            await self._enqueue(keys=self.keys, args=enqueue_args(request, defer_s))
+        await self.store.call(ENQUEUE.on(self.keys, enqueue_args(request, defer_s)))
 
     async def hurry(self, run_id: str) -> None:
         """Make a waiting run due now, and wake an idle worker; no such run is no error."""
-        async with translated():
-            await self._hurry(keys=self.keys, args=script_args("queue/promote", id=run_id))
+        await self.store.call(PROMOTE.on(self.keys, script_args("queue/promote", id=run_id)))
 
     async def require_room(self, limit: int) -> None:
         """Return when there is room for another run, as far as was known a second ago.
@@ -135,8 +125,7 @@ class RunQueue:
             StoreUnavailable: the queue's Redis does not answer.
         """
         if time.monotonic() - self._counted_at > COUNT_EVERY_S:
-            async with translated():
-                self._count = await self._redis.zcard(self._queue_name)
+            [self._count] = await self.store.read(command("ZCARD", self._queue_name))
             self._counted_at = time.monotonic()
         if self._count >= limit:
             raise QueueFull(self._count, limit)
@@ -144,8 +133,8 @@ class RunQueue:
     async def has(self, run_id: str) -> bool:
         """Whether the run is queued, or a worker has it."""
         keys = JobKeys.of(self._queue_name, run_id)
-        async with translated():
-            return bool(await self._redis.exists(keys.job, keys.taken))
+        found = await self.store.read(command("EXISTS", keys.job), command("EXISTS", keys.taken))
+        return any(found)
 
     async def request(self, run_id: str) -> RunRequest | None:
         """The request of a run that is in the queue; None if it is not there, or cannot be read.
@@ -153,32 +142,24 @@ class RunQueue:
         Raises:
             StoreUnavailable: the queue's Redis does not answer.
         """
-        async with translated():
-            job = await self._redis.get(JobKeys.of(self._queue_name, run_id).job)
+        [job] = await self.store.read(command("GET", JobKeys.of(self._queue_name, run_id).job))
         return None if job is None else _request(run_id, job)
 
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
         """A run that no worker has, taken for the length of a lease; else None."""
         lease_ms = int(lease_s * 1000)
         args = script_args("queue/claim_by_id", id=run_id, token=self._token, lease_ms=lease_ms)
-        async with translated():
-            job = await self._take(keys=self.keys, args=args)
-        return None if job is None else _request(run_id, cast("bytes", job))
+        job = await self.store.call(CLAIM_BY_ID.on(self.keys, args))
+        return None if job is None else _request(run_id, job)
 
     async def finish(self, run_id: str) -> None:
         """Take a run that was taken off the queue: it is over."""
         args = script_args("queue/ack", id=run_id, token=self._token, due="over")
-        async with translated():
-            await self._settle(keys=self.keys, args=args)
-
-    @property
-    def redis(self) -> Redis:
-        """Where the queue is."""
-        return self._redis
+        await self.store.call(ACK.on(self.keys, args))
 
     async def ping(self) -> None:
         """Return when the queue's Redis answers and takes writes."""
-        await probe(self._redis, f"{self._queue_name}:probe")
+        await probe(self.store, f"{self._queue_name}:probe")
 
 
 def _request(run_id: str, job: bytes) -> RunRequest | None:
@@ -194,8 +175,5 @@ def _request(run_id: str, job: bytes) -> RunRequest | None:
 @asynccontextmanager
 async def open_queue(settings: Settings) -> AsyncIterator[RunQueue]:
     """The queue that the settings name, with connections of its own."""
-    redis = connect(settings.effective_queue_url)
-    try:
-        yield RunQueue(redis, settings.queue_name)
-    finally:
-        await redis.aclose()
+    async with open_store(settings.effective_queue_url) as store:
+        yield RunQueue(store, settings.queue_name)

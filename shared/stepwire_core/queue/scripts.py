@@ -10,18 +10,40 @@ from stepwire_core.queue.arq_format import (
     job_key_prefix,
     retry_key_prefix,
 )
-from stepwire_core.redis.scripts import lua_source
+from stepwire_core.redis.calls import Script
+from stepwire_core.redis.scripts import lua_constants, lua_source
 from stepwire_core.settings import DEFAULT_QUEUE
 
 WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
 
 
-def queue_script(name: str) -> bytes:
-    """One of these scripts, with what they have in common."""
-    common = (
-        f"local ARQ_QUEUE, ARQ_JOB, ARQ_HAS, ARQ_TRIED = '{DEFAULT_QUEUE}', '{job_key_prefix}', "
-        f"'{in_progress_key_prefix}', '{retry_key_prefix}'\n"
-        f"local TRIED_TTL_S, WAKE_MAX = {JOB_TTL_MS // 1000}, {WAKE_MAX}\n"
-    )
-    return common.encode() + lua_source("queue/row") + lua_source(f"queue/{name}")
+HEAD: Final = lua_constants(
+    ARQ_QUEUE=DEFAULT_QUEUE,
+    ARQ_JOB=job_key_prefix,
+    ARQ_HAS=in_progress_key_prefix,
+    ARQ_TRIED=retry_key_prefix,
+    TRIED_TTL_S=JOB_TTL_MS // 1000,
+    WAKE_MAX=WAKE_MAX,
+) + lua_source("queue/keys")
+"""What stands before every script of the queue."""
+
+
+def queue_body(name: str) -> bytes:
+    """A script of the queue without :data:`HEAD`."""
+    return lua_source("queue/row") + lua_source(f"queue/{name}")
+
+
+def _script(name: str) -> Script:
+    return Script(HEAD + queue_body(name))
+
+
+ENQUEUE: Final = _script("enqueue")
+PROMOTE: Final = _script("promote")
+CLAIM: Final = _script("claim")
+CLAIM_BY_ID: Final = _script("claim_by_id")
+RENEW: Final = _script("renew")
+RELEASE_SLOTS: Final = _script("release_slots")
+ACK: Final = _script("ack")
+DEAD_LETTER: Final = Script(lua_source("queue/dead_letter"))
+FORGET_LETTERS: Final = _script("forget_letters")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from stepwire_core.redis.connections import translated
+from stepwire_core.redis.calls import command
 from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from stepwire_core.redis.store import Store
 
 
 WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
@@ -67,21 +66,17 @@ def workers_key(queue_name: str) -> str:
     return f"{queue_name}:workers"
 
 
-async def read_workers(redis: Redis, queue_name: str) -> list[WorkerDocument]:
+async def read_workers(store: Store, queue_name: str) -> list[WorkerDocument]:
     """The workers whose lease is not over, by host and pid; without those of a version that this
     one cannot read.
 
     Raises:
         StoreUnavailable: the queue's Redis does not answer.
     """
-    async with translated():
-        ids = cast("list[bytes]", await redis.zrange(workers_key(queue_name), 0, -1))
-        pipe = redis.pipeline(transaction=False)
-        for worker_id in ids:
-            key = worker_key(queue_name, worker_id.decode())
-            pipe.get(key)
-            pipe.pttl(key)
-        replies = await cast("Awaitable[list[bytes | int | None]]", pipe.execute())
+    [ids] = await store.read(command("ZRANGE", workers_key(queue_name), 0, -1))
+    keys = [worker_key(queue_name, worker_id.decode()) for worker_id in ids]
+    calls = (command(name, key) for key in keys for name in ("GET", "PTTL"))
+    replies = await store.read(*calls)
     workers = []
     for worker_id, content, left_ms in zip(ids, replies[::2], replies[1::2], strict=True):
         if isinstance(content, bytes) and isinstance(left_ms, int):

@@ -6,6 +6,7 @@ leaves them out of the text then; of the others it makes a bare ``ResponseError`
 
 from __future__ import annotations
 
+import builtins
 import re
 from enum import StrEnum
 from typing import Final
@@ -124,6 +125,26 @@ def word_of(error: BaseException) -> str:
     first = text.split(" ", 1)[0]
     # redis-py has cut off "ERR", and the words of its own classes, which are above.
     return first if first.isupper() else "ERR"
+
+
+def is_script_missing(reply: object) -> bool:
+    """Whether the server says that it does not have a script or function; it has done nothing."""
+    return isinstance(reply, ResponseError) and word_of(reply) == "NOSCRIPT"
+
+
+def is_loaded_already(error: ResponseError) -> bool:
+    """Whether a library was not loaded because another client has loaded it."""
+    return "already exists" in str(error)
+
+
+def lacks_right(error: BaseException) -> bool:
+    """Whether the user of the connection lacks a right; ``error`` may be one of ours for it."""
+    return word_of(error.__cause__ or error) == "NOPERM"
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether the server has said nothing in time."""
+    return isinstance(error, (TimeoutError, builtins.TimeoutError))
 
 
 def remedy(error: BaseException) -> Remedy | None:

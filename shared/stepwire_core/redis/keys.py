@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from redis.asyncio.connection import parse_url
+from stepwire_core.redis.sockets import address_parts
 
 PREFIX = "stepwire:"
 
@@ -92,7 +92,7 @@ class SessionKeys:
 
 @lru_cache(maxsize=16)
 def _suffix(url: str) -> str:
-    database = int(parse_url(url).get("db") or 0)
+    database = int(address_parts(url).get("db") or 0)
     return f"@{database}" if database else ""
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from stepwire_core.redis.connections import translated
+from stepwire_core.redis.calls import Script
 from stepwire_core.redis.keys import rate_key
 from stepwire_core.redis.scripts import lua_source, script_args
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from stepwire_core.redis.store import Store
+
+_COUNT: Final = Script(lua_source("redis/count"))
 
 
 class Rates:
@@ -18,8 +20,8 @@ class Rates:
     So a window's limit holds within it, and over the border of two up to twice as much may come.
     """
 
-    def __init__(self, redis: Redis) -> None:
-        self._script = redis.register_script(lua_source("redis/count"))
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     async def count(self, what: str, who: str, window_s: int) -> tuple[int, float]:
         """Count one; how many there are in this window, and the seconds until it ends.
@@ -28,6 +30,5 @@ class Rates:
             StoreUnavailable: Redis does not answer.
         """
         args = script_args("redis/count", window_ms=window_s * 1000)
-        async with translated():
-            count, left_ms = await self._script(keys=[rate_key(what, who)], args=args)
+        count, left_ms = await self._store.call(_COUNT.on([rate_key(what, who)], args))
         return int(count), int(left_ms) / 1000

@@ -45,6 +45,12 @@ _KEEPALIVE: Final = {
 }
 
 
+def address_parts(url: str) -> dict[str, Any]:
+    """What redis-py finds in an address: ``host``, ``port``, ``db``, ``username``, ``path`` of a
+    socket; what the address does not name is missing."""
+    return dict(connection.parse_url(url))
+
+
 def socket_options(url: str) -> dict[str, Any]:
     """How long connecting may take, and that a connection which has died is noticed."""
     options: dict[str, Any] = {"socket_connect_timeout": CONNECT_TIMEOUT_S}

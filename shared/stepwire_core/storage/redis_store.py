@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
-from typing import cast
-
-from redis.asyncio import Redis
+from collections.abc import AsyncIterator
 
 from stepwire_core.log.event_log import KEEP, check_kept, keep_args
-from stepwire_core.redis.connections import translated
+from stepwire_core.redis.calls import command
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.redis.store import Store
 from stepwire_core.settings import Settings
 
 
 class Files:
     """In Redis: one hash beside the log of the session, which expires with it."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self._redis = redis
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
         self._settings = settings
 
     async def put(self, session_id: str, element_id: str, content: bytes) -> None:
@@ -29,9 +27,8 @@ class Files:
             StoreUnavailable: Redis does not answer.
         """
         args = keep_args(self._settings, element_id, content)
-        async with translated():
-            reply = await KEEP(self._redis, SessionKeys.of(session_id), *args)
-            check_kept(session_id, reply)
+        keys = SessionKeys.of(session_id).script_keys
+        check_kept(session_id, await self._store.call(KEEP.on(keys, args)))
 
     async def read(
         self, session_id: str, element_id: str, start: int, stop: int
@@ -42,10 +39,8 @@ class Files:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        async with translated():
-            reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
-            # redis-py types its commands for both of its clients at once.
-            content = await cast("Awaitable[bytes | None]", reply)
+        files = SessionKeys.of(session_id).files
+        [content] = await self._store.read(command("HGET", files, element_id))
         return None if content is None else _one(content[start:stop])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from stepwire._transport.producer import Silent
@@ -18,7 +18,7 @@ from stepwire_core.errors import (
 )
 from stepwire_core.log.event_log import APPEND, KEEP, Batch, check_kept, keep_args
 from stepwire_core.redis.backoff import Backoff
-from stepwire_core.redis.connections import translated_sync
+from stepwire_core.redis.calls import command
 from stepwire_core.redis.keys import LIFE, SessionKeys, object_folder
 from stepwire_core.storage.object_store import Objects
 
@@ -40,7 +40,7 @@ class ContentStore:
 
     def __init__(self, calls: SessionCalls) -> None:
         self._settings = calls.settings
-        self._redis = calls.redis
+        self._store = calls.store
         self._objects = Objects.open(self._settings)
 
     def check(self, what: str, size: int) -> None:
@@ -90,10 +90,8 @@ class ContentStore:
             StoreUnavailable, StoreRefused: Redis, or the object storage, does not answer, or
                 refuses.
         """
-        with translated_sync():
-            reply = self._redis.hget(SessionKeys.of(session_id).files, element_id)
-        # redis-py types its commands for both of its clients at once.
-        content = cast("bytes | None", reply)
+        files = SessionKeys.of(session_id).files
+        [content] = self._store.read(command("HGET", files, element_id))
         if content is not None:
             file.write(content)
             return
@@ -116,7 +114,7 @@ class ContentStore:
         Raises:
             StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
         """
-        return Belongings(self._redis, session_id).elements_above(
+        return Belongings(self._store, session_id).elements_above(
             self._settings.elements_redis_bytes, step_id
         )
 
@@ -146,8 +144,7 @@ class ContentStore:
         session_id = producer.session_id
         folder = self._folder(session_id)
         if folder is None and producer.creates:
-            with translated_sync():
-                self._create(session_id)
+            self._create(session_id)
             folder = self._folder(session_id)
         if folder is None:
             raise SessionNotFound(session_id)
@@ -155,17 +152,15 @@ class ContentStore:
 
     def _folder(self, session_id: str) -> str | None:
         """Where the objects of a session are; None if it is not there."""
-        with translated_sync():
-            reply = self._redis.hmget(SessionKeys.of(session_id).meta, LIFE)
-        # redis-py types its commands for both of its clients at once.
-        epoch, born = cast("list[bytes | None]", reply)
+        meta = SessionKeys.of(session_id).meta
+        [(epoch, born)] = self._store.read(command("HMGET", meta, *LIFE))
         return None if epoch is None else object_folder(session_id, (born or b"").decode())
 
     def _create(self, session_id: str) -> None:
         """The element is the first thing that is emitted into a new session."""
         batch = Batch(session_id, (), create=True)
-        args = batch.script_args(self._settings)
-        reply = APPEND.sync(self._redis, SessionKeys.of(session_id), *args)
+        keys = SessionKeys.of(session_id).script_keys
+        reply = self._store.call(APPEND.on(keys, batch.script_args(self._settings)))
         if isinstance(result := batch.result(reply), StepwireError):
             raise result
 
@@ -174,8 +169,7 @@ class ContentStore:
         backoff = Backoff()
         while True:
             try:
-                with translated_sync():
-                    return self._keep_once(producer, element_id, content)
+                return self._keep_once(producer, element_id, content)
             except StoreUnavailable as error:
                 if time.monotonic() > give_up_at:
                     raise StoreUnavailable(
@@ -189,17 +183,17 @@ class ContentStore:
             time.sleep(backoff.next_s())
 
     def _keep_once(self, producer: Producer, element_id: str, content: bytes) -> None:
-        keys = SessionKeys.of(producer.session_id)
-        kept = keep_args(self._settings, element_id, content)
+        keys = SessionKeys.of(producer.session_id).script_keys
+        call = KEEP.on(keys, keep_args(self._settings, element_id, content))
         try:
-            check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
+            check_kept(producer.session_id, self._store.call(call))
         except SessionNotFound:
             if not producer.creates:
                 raise
         else:
             return
         self._create(producer.session_id)
-        check_kept(producer.session_id, KEEP.sync(self._redis, keys, *kept))
+        check_kept(producer.session_id, self._store.call(call))
 
 
 _stores: WeakKeyDictionary[SessionCalls, ContentStore] = WeakKeyDictionary()

@@ -24,21 +24,16 @@ from stepwire_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from stepwire_core.log.event_log import (
-    APPEND,
-    Appended,
-    Unfinished,
-)
+from stepwire_core.log.event_log import APPEND, Appended, Unfinished
 from stepwire_core.redis.backoff import Backoff
-from stepwire_core.redis.connections import connect_sync, translated_sync, translation
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.redis.standalone import connect_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from redis import Redis
-
     from stepwire._transport.buffer import Call
+    from stepwire_core.redis.store import BlockingStore
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.publisher")
@@ -64,16 +59,16 @@ class Publisher:
         self,
         settings: Settings,
         *,
-        redis: Redis | None = None,
+        store: BlockingStore | None = None,
         on_death: Callable[[BaseException], object] | None = None,
     ) -> None:
-        """``redis`` is a client to use instead of one that the settings describe.
+        """``store`` is one to use instead of the one that the settings name.
 
         ``on_death`` is called, in the publisher's thread, if that ends although it should not:
         from then on nothing is stored, and every caller that emits gets an error that says so.
         """
-        self.redis = redis or connect_sync(settings.redis_url)
-        self.calls = SessionCalls(self.redis, settings)
+        self._store = store or connect_blocking(settings.redis_url)
+        self.calls = SessionCalls(self._store, settings)
         self.intake = Intake(settings.buffer_bytes)
         self._on_death = on_death
         self._away_since: float | None = None
@@ -123,7 +118,7 @@ class Publisher:
         self._give_up_at = time.monotonic() + _CLOSE_TIMEOUT_S
         self.intake.close(_closed)
         self._thread.join(_CLOSE_TIMEOUT_S * 2)
-        self.redis.close()
+        self._store.close()
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -195,8 +190,6 @@ class Publisher:
 
     def _isolate(self, calls: list[Call], error: Exception) -> None:
         """One of the calls cannot be made, packed or understood: find it by sending each alone."""
-        # Replies may be left behind on the connection.
-        self.redis.connection_pool.disconnect(inuse_connections=False)
         if len(calls) > 1:
             for call in calls:
                 self._commit([call])
@@ -222,8 +215,8 @@ class Publisher:
             if call.source in waiting:
                 again.append(call)
                 continue
-            error = None if APPEND.is_missing(reply) else self._result(calls[number:], reply)
-            if APPEND.is_missing(reply) or isinstance(error, _SENT_AGAIN):
+            error = self._result(calls[number:], reply)
+            if isinstance(error, _SENT_AGAIN):
                 waiting.add(call.source)
                 again.append(call)
                 away = str(error) if isinstance(error, StoreUnavailable) else away
@@ -232,26 +225,28 @@ class Publisher:
         return again, away
 
     def _replies(self, calls: list[Call]) -> list[Any]:
-        """The reply of Redis to each.
+        """The reply to each, or the error that it came to.
 
         Raises:
             StoreUnavailable, StoreRefused: none of them has got through.
         """
-        with translated_sync(), self.redis.pipeline(transaction=False) as pipe:
-            for call in calls:
-                batch = call.prepared()
-                keys = SessionKeys.of(batch.session_id).script_keys
-                pipe.execute_command(*APPEND.command(keys, batch.script_args(self.settings)))
-            replies = pipe.execute(raise_on_error=False)
-            if any(map(APPEND.is_missing, replies)):
-                APPEND.load_sync(self.redis)
-        return replies
+        batches = [call.prepared() for call in calls]
+        return self._store.call_many(
+            [
+                APPEND.on(
+                    SessionKeys.of(batch.session_id).script_keys, batch.script_args(self.settings)
+                )
+                for batch in batches
+            ]
+        )
 
     def _result(self, calls: list[Call], reply: Any) -> StepwireError | Unfinished | None:
         """The outcome of the first of these calls, by its reply; None: it is stored."""
         call = calls[0]
+        if isinstance(reply, StepwireError):
+            return reply
         if isinstance(reply, Exception):
-            return translation(reply) or _not_storable(reply)
+            return _not_storable(reply)
         try:
             result = call.prepared().result(reply)
         except Exception as error:  # noqa: BLE001 - a reply of another version, say: its producer's

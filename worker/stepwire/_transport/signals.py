@@ -12,7 +12,6 @@ from stepwire_core.errors import StoreUnavailable
 from stepwire_core.process.supervision import Fail, Supervisor
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.keys import ALL_RUNS, Channels
-from stepwire_core.redis.pubsub import PubSubLink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -56,7 +55,7 @@ class Signals:
         self._are_wanted = asyncio.Event()
         self._running: dict[str, Cancellable] = {}
         self._waiting: dict[str, asyncio.Event] = {}
-        self._link = PubSubLink(log.redis, self._on_message, self._on_restored)
+        self._link = log.store.listen(self._on_message, self._on_restored)
 
     @asynccontextmanager
     async def listening(self, fail: Fail) -> AsyncIterator[None]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from stepwire_core.log.event_log import document_of
+from stepwire_core.redis.calls import command
 from stepwire_core.redis.keys import SessionKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from redis import Redis
+    from stepwire_core.redis.store import BlockingStore
 
 _AT_ONCE: Final = 200
 """Fields of the state that one call asks for: it is not to hold up Redis."""
@@ -25,8 +26,8 @@ class Belongings:
     removed.
     """
 
-    def __init__(self, redis: Redis, session_id: str) -> None:
-        self._redis = redis
+    def __init__(self, store: BlockingStore, session_id: str) -> None:
+        self._store = store
         self._state = SessionKeys.of(session_id).state
 
     def elements_above(self, size: int, step_id: str) -> list[str]:
@@ -57,6 +58,5 @@ class Belongings:
     def _values(self, fields: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         waiting = iter(fields)
         while some := list(islice(waiting, _AT_ONCE)):
-            # redis-py types its commands for both of its clients at once.
-            values = cast("list[bytes | None]", self._redis.hmget(self._state, some))
+            [values] = self._store.read(command("HMGET", self._state, *some))
             yield from ((field, value) for field, value in zip(some, values, strict=True) if value)

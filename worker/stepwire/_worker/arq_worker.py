@@ -12,7 +12,6 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -32,7 +31,9 @@ from stepwire_core.process.redis_rights import require_stores
 from stepwire_core.process.supervision import Supervisor, as_reason
 from stepwire_core.queue.run_queue import RUN_FUNCTION, wake_key
 from stepwire_core.redis.backoff import Backoff
-from stepwire_core.redis.connections import QUICK_S, new_pool, translated
+from stepwire_core.redis.calls import command
+from stepwire_core.redis.connections import QUICK_S, new_pool
+from stepwire_core.redis.standalone import StandaloneStore
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers
@@ -96,7 +97,10 @@ class StepwireWorker(Worker):
         self._parts = AsyncExitStack()
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
-        self._claims = Claims(self.pool, settings, handlers.max_running)
+        # With arq's connections: a demoted server refuses to block on the wake list, and condemns
+        # them, but it does not refuse a claim that finds nothing.
+        self._store = StandaloneStore(self.pool, settings.effective_queue_url)
+        self._claims = Claims(self._store, settings, handlers.max_running)
         self._jobs = Jobs()
         self._slots = Slots(settings.max_jobs, self._claims, self.loop, on_free=self._wake.set)
         self._stopping = Stopping(self.loop, settings.grace_s, on_told=self._told_to_stop)
@@ -133,7 +137,7 @@ class StepwireWorker(Worker):
             assembled(
                 self._handlers,
                 self._settings,
-                self.pool,
+                self._store,
                 self._claims,
                 self._slots,
                 self._jobs,
@@ -225,21 +229,18 @@ class StepwireWorker(Worker):
                 await asyncio.sleep(backoff.next_s())
 
     async def _wait_for_wake(self) -> None:
-        # With a connection of the pool that claims: a server that was demoted refuses this, but not
-        # a claim that finds nothing.
-        redis, wake = self.pool, wake_key(self.queue_name)
+        wake = wake_key(self.queue_name)
         # Over a connection that has fallen silent the end of the blocking does not come either.
-        async with translated(within_s=_WAKE_BLOCK_S + QUICK_S):
-            reply = redis.blpop([wake], timeout=_WAKE_BLOCK_S)
-            popped = await cast("Awaitable[list[bytes] | None]", reply)
+        popped = await self._store.call(
+            command("BLPOP", wake, _WAKE_BLOCK_S), within_s=_WAKE_BLOCK_S + QUICK_S
+        )
         if popped is None:
             return
         if self._takes_jobs():
             await self._claim()
             return
         # Filled up, or told to stop, while it waited for this: for the next one.
-        async with translated():
-            await cast("Awaitable[int]", redis.lpush(wake, popped[1]))
+        await self._store.call(command("LPUSH", wake, popped[1]))
 
     def _takes_jobs(self) -> bool:
         return self.allow_pick_jobs and self._slots.left > 0

@@ -24,13 +24,12 @@ from stepwire_core.queue.run_queue import RunQueue
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from redis.asyncio import Redis
-
     from stepwire._handlers.registry import Handlers
     from stepwire._worker.job import Jobs
     from stepwire._worker.queue_client import Claims
     from stepwire._worker.slots import Slots
     from stepwire_core.process.supervision import Fail
+    from stepwire_core.redis.store import Store
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.worker")
@@ -40,7 +39,7 @@ logger = logging.getLogger("stepwire.worker")
 async def assembled(
     handlers: Handlers,
     settings: Settings,
-    redis: Redis,
+    store: Store,
     claims: Claims,
     slots: Slots,
     jobs: Jobs,
@@ -48,7 +47,7 @@ async def assembled(
     stopping: Callable[[], bool],
     fail: Fail,
 ) -> AsyncIterator[Runner]:
-    """The runner of this process; ``redis`` is the queue's. ``fail`` is called on the
+    """The runner of this process; ``store`` is the queue's. ``fail`` is called on the
     event loop when a part that the process cannot do without has ended."""
     loop = asyncio.get_running_loop()
     activity = Activity()
@@ -86,9 +85,9 @@ async def assembled(
                     publisher,
                     settings,
                     signals=signals,
-                    queue=RunQueue(redis, settings.queue_name),
+                    queue=RunQueue(store, settings.queue_name),
                     activity=activity,
-                    dead_letters=DeadLetters(redis, settings),
+                    dead_letters=DeadLetters(store, settings),
                 )
                 logger.info(
                     "worker ready",

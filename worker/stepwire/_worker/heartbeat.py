@@ -9,16 +9,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.queue.worker_registry import WorkerDocument, worker_key, workers_key
+from stepwire_core.redis.calls import command
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from redis import Redis
-
     from stepwire._runs.activity import Activity
     from stepwire_core.queue.worker_registry import WorkerState
+    from stepwire_core.redis.store import BlockingStore
     from stepwire_core.settings import Settings
 
 FORGOTTEN_S: Final = 3600
@@ -62,33 +62,38 @@ class Registration:
             state="ready",
         )
 
-    def write(self, redis: Redis, *, due: bool, blocked: bool) -> None:
+    def write(self, store: BlockingStore, *, due: bool, blocked: bool) -> None:
         """Tell the others how it is now.
 
         Raises:
-            redis.RedisError: the queue's Redis does not answer.
+            StoreUnavailable, StoreRefused: the queue's Redis does not answer, or refuses.
         """
         content = self._content(blocked=blocked)
         if content == self._written and not due:
             return
         name, index = self._settings.queue_name, workers_key(self._settings.queue_name)
-        with redis.pipeline(transaction=False) as pipe:
-            pipe.set(worker_key(name, self._is.id), content, px=int(self._is.lease_s * 1000))
-            pipe.zadd(index, {self._is.id: int(time.time())})
-            if not self._written:
-                pipe.zremrangebyscore(index, "-inf", int(time.time()) - FORGOTTEN_S)
-            pipe.execute()
+        key, lease_ms = worker_key(name, self._is.id), int(self._is.lease_s * 1000)
+        now_s = int(time.time())
+        calls = [
+            command("SET", key, content, "PX", lease_ms),
+            command("ZADD", index, now_s, self._is.id),
+        ]
+        if not self._written:
+            calls.append(command("ZREMRANGEBYSCORE", index, "-inf", now_s - FORGOTTEN_S))
+        for reply in store.call_many(calls):
+            if isinstance(reply, Exception):
+                raise reply
         self._written = content
 
-    def remove(self, redis: Redis) -> None:
-        """Say goodbye: the process ends in order.
+    def remove(self, store: BlockingStore) -> None:
+        """Leave the list of workers: the process ends in order.
 
         Raises:
-            redis.RedisError: the queue's Redis does not answer.
+            StoreUnavailable, StoreRefused: the queue's Redis does not answer, or refuses.
         """
         name = self._settings.queue_name
-        redis.delete(worker_key(name, self._is.id))
-        redis.zrem(workers_key(name), self._is.id)
+        store.call(command("DEL", worker_key(name, self._is.id)))
+        store.call(command("ZREM", workers_key(name), self._is.id))
 
     def _content(self, *, blocked: bool) -> bytes:
         self._is.running = self._places_taken()

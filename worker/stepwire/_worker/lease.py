@@ -7,14 +7,14 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.process.supervision import as_reason
 from stepwire_core.queue.run_queue import queue_keys
-from stepwire_core.queue.scripts import queue_script
-from stepwire_core.redis.connections import connect_sync, translated_sync
+from stepwire_core.queue.scripts import RENEW
 from stepwire_core.redis.scripts import script_args
+from stepwire_core.redis.standalone import connect_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,8 +84,7 @@ class LeaseKeeper:
         self._fail = fail
         self._answered_at = time.monotonic()
         self._stopping = threading.Event()
-        self._redis = connect_sync(settings.effective_queue_url, timeout_s=settings.lease_s / 3)
-        self._script = self._redis.register_script(queue_script("renew"))
+        self._store = connect_blocking(settings.effective_queue_url, timeout_s=settings.lease_s / 3)
         self._thread = threading.Thread(target=self._run, name="stepwire-lease", daemon=True)
 
     def __enter__(self) -> Self:
@@ -101,13 +100,12 @@ class LeaseKeeper:
         self._stopping.set()
         self._thread.join()
         try:
-            with translated_sync():
-                self._registration.remove(self._redis)
+            self._registration.remove(self._store)
         except (StoreUnavailable, StoreRefused) as error:
             logger.debug(
                 "could not remove this worker from the list of workers", extra={"error": str(error)}
             )
-        self._redis.close()
+        self._store.close()
 
     def loop_answers(self) -> None:
         """Called on the event loop, as proof that it turns."""
@@ -129,10 +127,9 @@ class LeaseKeeper:
             if due := time.monotonic() >= due_at:
                 due_at = time.monotonic() + renew_s
             try:
-                with translated_sync():
-                    if due:
-                        self._renew(self._running())
-                    self._registration.write(self._redis, due=due, blocked=blocked)
+                if due:
+                    self._renew(self._running())
+                self._registration.write(self._store, due=due, blocked=blocked)
                 away = False
             except StoreUnavailable as error:
                 due_at = time.monotonic() + min(LOOK_S, renew_s)
@@ -157,12 +154,9 @@ class LeaseKeeper:
         lease_ms = int(self._settings.lease_s * 1000)
         for some in _pieces(leases):
             known = [part for lease in some for part in (lease.job_id, lease.until_ms)]
-            reply = self._script(
-                keys=queue_keys(self._settings.queue_name),
-                args=script_args("queue/renew", *known, token=self._token, lease_ms=lease_ms),
-                client=self._redis,
-            )
-            until_ms, *lost_ids = cast("list[Any]", reply)
+            args = script_args("queue/renew", *known, token=self._token, lease_ms=lease_ms)
+            keys = queue_keys(self._settings.queue_name)
+            until_ms, *lost_ids = self._store.call(RENEW.on(keys, args))
             taken = {job_id.decode() for job_id in lost_ids}
             for lease in some:
                 lease.until_ms = until_ms

@@ -6,22 +6,22 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._worker.lease import Lease
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.queue.arq_format import stored_job
 from stepwire_core.queue.run_queue import RUN_FUNCTION, queue_keys
-from stepwire_core.queue.scripts import queue_script
-from stepwire_core.redis.connections import QUICK_S, translated
+from stepwire_core.queue.scripts import ACK, CLAIM, RELEASE_SLOTS
+from stepwire_core.redis.calls import command
+from stepwire_core.redis.connections import QUICK_S
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from redis.asyncio import Redis
-
+    from stepwire_core.redis.store import Store
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.worker")
@@ -68,17 +68,14 @@ class Claims:
     or cannot do it for the moment, and repeating one is safe; and :class:`StoreRefused`.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, limits: Mapping[str, int]) -> None:
+    def __init__(self, store: Store, settings: Settings, limits: Mapping[str, int]) -> None:
         """``limits`` are the most runs of a handler that all workers execute at a time."""
-        self._redis = redis
+        self._store = store
         self._queue_name = settings.queue_name
         self._keys = queue_keys(settings.queue_name)
         self._lease_ms = int(settings.lease_s * 1000)
         self._per_subject = settings.max_running_per_subject or 0
         self._limits = [part for limit in limits.items() for part in limit]
-        self._claim = redis.register_script(queue_script("claim"))
-        self._settle = redis.register_script(queue_script("ack"))
-        self._rest = redis.register_script(queue_script("release_slots"))
         self._server_ms = 0.0
         self._seen_at = float("-inf")
         self._answered_at = time.monotonic()
@@ -101,12 +98,13 @@ class Claims:
         little."""
         # Quick to notice a connection that has fallen silent. A claim has longer: the jobs of one
         # that is cut off wait for a lease.
-        async with translated(within_s=QUICK_S):
-            first = await self._redis.zrange(self._queue_name, 0, 0, withscores=True)
+        first = await self._store.call(
+            command("ZRANGE", self._queue_name, 0, 0, "WITHSCORES"), within_s=QUICK_S
+        )
         self._answered()
         since = time.monotonic() - self._seen_at
         return bool(first) and (
-            since > CLOCK_S or float(first[0][1]) <= self._server_ms + since * 1000
+            since > CLOCK_S or float(first[1]) <= self._server_ms + since * 1000
         )
 
     async def claim(self, room: int, own: Iterable[str]) -> list[Claimed]:
@@ -140,10 +138,9 @@ class Claims:
             per_subject=self._per_subject,
             limited=len(self._limits) // 2,
         )
-        async with translated():
-            reply = await self._claim(keys=self._keys, args=args)
+        reply = await self._store.call(CLAIM.on(self._keys, args))
         self._answered()
-        self._server_ms, until_ms, more, *taken = cast("list[Any]", reply)
+        self._server_ms, until_ms, more, *taken = reply
         self._seen_at = time.monotonic()
         claimed = [
             Claimed(Lease(job_id.decode(), until_ms, [slot.decode() for slot in slots]), tried, job)
@@ -158,8 +155,7 @@ class Claims:
         """
         due = "over" if due_in_s is None else int(due_in_s * 1000)
         args = script_args("queue/ack", *lease.slots, id=lease.job_id, token=self.token, due=due)
-        async with translated():
-            await self._settle(keys=self._keys, args=args)
+        await self._store.call(ACK.on(self._keys, args))
 
     async def adjust_slots(self, lease: Lease) -> None:
         """Others may have a job's slots while it waits for something; then it goes on, even if they
@@ -178,6 +174,5 @@ class Claims:
             args = script_args("queue/release_slots", *lease.slots, id=lease.job_id, what=what)
             # What Redis refuses for good the worker's loop finds out, too.
             with suppress(StoreUnavailable, StoreRefused):
-                async with translated():
-                    await self._rest(keys=self._keys, args=args)
+                await self._store.call(RELEASE_SLOTS.on(self._keys, args))
                 lease.has_left = leaves

@@ -33,10 +33,9 @@
 --         expiry of the session.
 
 ttl_ms, max_events, attempt, first = tonumber(ttl_ms), tonumber(max_events), tonumber(attempt), tonumber(first)
-local WIDTH = 5 -- arguments of an event
 local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local base = string.sub(log, 1, -4)
-local channel = string.sub(base, 1, -2) .. suffix
+local base = base_of(KEYS)
+local channel = channel_of(base, suffix)
 local count = (#ARGV - HEAD) / WIDTH
 local epoch, seq, home, expires, stored_last, fence, bytes, log_bytes, tail, version = unpack(redis.call('HMGET', meta,
   'epoch', 'seq', 'life', 'expires', 'p:' .. producer, 'r:' .. run, 'bytes', 'log_bytes', 'tail', 'v'))
@@ -49,7 +48,7 @@ end
 local has_looked, is_lost, is_log_lost = false, false, false
 local epoch_before = tonumber(epoch)
 -- Most calls are one more piece of a text, and such a call looks only if it does more than add it.
-if epoch_before and (mode == 'create' or count ~= 1 or ARGV[HEAD + 1] ~= 'append_text') then
+if epoch_before and (mode == 'create' or count ~= 1 or ARGV[HEAD + OP] ~= 'append_text') then
   has_looked = true
   is_lost, is_log_lost = look(KEYS, version)
   if is_lost then
@@ -91,12 +90,12 @@ if skip < count and ask ~= '' and redis.call('HGET', meta, 'a:' .. ask) ~= 'open
 
 local is_small_text, adds, new_steps, new_bytes = true, false, 0, 0
 for at = HEAD + skip * WIDTH, HEAD + (count - 1) * WIDTH, WIDTH do
-  local op, size = ARGV[at + 1], #ARGV[at + 5]
+  local op, size = ARGV[at + OP], #ARGV[at + PAYLOAD]
   local operation = OPERATIONS[op]
   if not operation then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
   if op ~= 'append_text' or size > PIECE then is_small_text = false end
-  if operation.must_be_new and not is_new_session and redis.call('HEXISTS', state, 's:' .. ARGV[at + 3]) == 1 then
-    return {'taken', ARGV[at + 3]}
+  if operation.must_be_new and not is_new_session and redis.call('HEXISTS', state, 's:' .. ARGV[at + ID]) == 1 then
+    return {'taken', ARGV[at + ID]}
   end
   if operation.adds == A_STEP then new_steps = new_steps + 1 end
   if operation.adds == A_CHANGE then
@@ -129,7 +128,7 @@ if producer ~= '' and skip < count and not stored_last then bytes = bytes + ENTR
 if is_small_text and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail + 2 < PIECES and not must_touch
   and (run == '' or fence) and not raises_fence then
   local at = HEAD + skip * WIDTH
-  local kind, id, field, text = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local kind, id, field, text = ARGV[at + TYPE], ARGV[at + ID], ARGV[at + PARENT], ARGV[at + PAYLOAD]
   local member, of_run = field .. ':' .. id, tail .. ' ' .. run .. ' '
   local place = redis.call('HGET', open, member)
   if place and string.sub(place, 1, #of_run) == of_run then
@@ -174,7 +173,8 @@ if turn ~= '' then redis.call('PEXPIREAT', base .. 'turns', expires) end
 local tail_before = call.tail
 for i = skip, count - 1 do
   local at = HEAD + i * WIDTH
-  local op, kind, id, parent, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local op, kind, id = ARGV[at + OP], ARGV[at + TYPE], ARGV[at + ID]
+  local parent, payload = ARGV[at + PARENT], ARGV[at + PAYLOAD]
   local fold = OPERATIONS[op].fold
   if not fold then
     store_text(call, kind, id, parent, payload, op == 'replace_text')

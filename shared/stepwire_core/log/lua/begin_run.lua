@@ -10,13 +10,12 @@
 
 local SHOWN = 100
 local meta = KEYS[3]
-local base = string.sub(KEYS[1], 1, -4)
+local base = base_of(KEYS)
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
-local ENTRY = 100 -- of what is counted, see append.lua
 local counted = 0
 local current = redis.call('HGET', meta, 'r:' .. run)
-if not current then current, counted = '0', 2 * ENTRY end
+if not current then current, counted = '0', RUN end
 if string.find(current, '!', 1, true) then return {'ended'} end
 local cancelled = redis.call('HEXISTS', meta, 'c:' .. run)
 

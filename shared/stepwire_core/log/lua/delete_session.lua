@@ -9,13 +9,13 @@
 --
 -- Returns {'ok', '<epoch> <born>' (see append.lua), or the epoch alone, {name, value … of the user session}}, or {'unknown'}.
 
-local meta, base = KEYS[3], string.sub(KEYS[1], 1, -4)
+local meta, base = KEYS[3], base_of(KEYS)
 local user, ending = base .. 'user', base .. 'ending'
 
 local epoch = redis.call('HGET', meta, 'epoch')
 if epoch then
   -- Whatever of it is executed: the workers know that.
-  redis.call('PUBLISH', cancel_channel, session .. ' *')
+  redis.call('PUBLISH', cancel_channel, session .. ' ' .. ALL_RUNS)
   redis.call('UNLINK', ending)
   if redis.call('EXISTS', user) == 1 then redis.call('RENAME', user, ending) end
   local born = redis.call('HGET', meta, 'born')
@@ -24,7 +24,7 @@ if epoch then
   redis.call('HSET', ending, '', lives)
   redis.call('PEXPIRE', ending, ending_ttl_ms)
   clear(KEYS)
-  redis.call('PUBLISH', string.sub(base, 1, -2) .. suffix, 'gone')
+  redis.call('PUBLISH', channel_of(base, suffix), GONE)
 end
 
 local kept = redis.call('HGETALL', ending)

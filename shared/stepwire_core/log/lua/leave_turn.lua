@@ -5,7 +5,7 @@
 --
 -- Returns {the run whose turn it is now, or '' when there is none, or when it has begun before}.
 
-local turns = string.sub(KEYS[1], 1, -4) .. 'turns'
+local turns = base_of(KEYS) .. 'turns'
 if entry ~= '' then redis.call('LREM', turns, 1, entry) end
 local first = string.match(redis.call('LINDEX', turns, 0) or '', ' (%S+)$') or ''
 if string.match(redis.call('HGET', KEYS[3], 'r:' .. first) or '0', '^%d+') ~= '0' then return {''} end

@@ -15,7 +15,7 @@
 --         events, it is the only one.
 
 local AT_ONCE, FIELDS, BYTES = 50, 500, 1024 * 1024
-local base = string.sub(KEYS[1], 1, -4)
+local base = base_of(KEYS)
 local epoch, top, tail, v, steps = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tail', 'v', 'steps'))
 if not epoch then return {'unknown'} end
 
@@ -24,10 +24,9 @@ most_events, most_bytes = tonumber(most_events), tonumber(most_bytes)
 
 -- What would be the next entry, see append.lua.
 local function entry_of_tail()
-  local lines = tail and tail ~= '' and redis.call('GET', base .. 'tail')
-  if not lines then return nil end
-  local _, pieces = string.gsub('\n' .. lines, '\n[^=]', '')
-  if pieces ~= top - tail + 1 then return nil end
+  if not tail or tail == '' then return nil end
+  local lines = redis.call('GET', base .. 'tail')
+  if not lines or pieces_in(lines) ~= top - tail + 1 then return nil end
   return {epoch .. '-' .. top, {'t', '', 'r', tail, 'd', lines}}
 end
 
@@ -72,12 +71,14 @@ if after_epoch == epoch and seq <= tonumber(top) then
     -- Not all at once: who asks for few bytes must not make the server copy all that many events.
     local some = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', AT_ONCE)
     for _, entry in ipairs(some) do
-      more = more and take(entry)
+      if more then more = take(entry) end
     end
     from = '(' .. epoch .. '-' .. string.format('%.0f', seq)
   until not more or #some < AT_ONCE
-  local newest = more and entry_of_tail()
-  if newest then take(newest) end
+  if more then
+    local newest = entry_of_tail()
+    if newest then take(newest) end
+  end
   if entries[1] then
     return {'log', epoch, top, entries, streams_if_wanted()}
   end
@@ -86,7 +87,7 @@ end
 local fields, bytes = redis.call('HLEN', KEYS[2]), tonumber(redis.call('HGET', KEYS[3], 'bytes')) or 0
 -- One that is missing was lost (see append.lua): it must not look like an empty one.
 if fields == 0 and (v or tonumber(steps or 0) > 0) then
-  end_lost(KEYS, string.sub(base, 1, -2) .. suffix)
+  end_lost(KEYS, channel_of(base, suffix))
   return {'unknown'}
 end
 if how ~= 'whole' and (fields > FIELDS or bytes > BYTES) then return {'large', epoch, top, fields, bytes} end

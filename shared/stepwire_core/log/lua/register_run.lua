@@ -10,14 +10,15 @@
 -- Returns {'ok'}, {'conflict'} if the id stands for something else, {'fenced', current attempt} if the run that starts
 -- it is over or has a newer attempt, {'full', 'steps' or 'bytes', the limit}, or {'unknown'}.
 
-local ENTRY = 100 -- of what is counted, see append.lua
 local meta = KEYS[3]
 if redis.call('EXISTS', meta) == 0 then return {'unknown'} end
 
 if parent ~= '' then
   local fence = redis.call('HGET', meta, 'r:' .. parent)
-  local current = fence and string.match(fence, '^%d+')
-  if current and (current ~= parent_attempt or string.find(fence, '!', 1, true)) then return {'fenced', current} end
+  if fence then
+    local current, is_over = string.match(fence, '^%d+'), string.find(fence, '!', 1, true)
+    if is_over or current ~= parent_attempt then return {'fenced', current} end
+  end
 end
 
 local known = redis.call('HGET', meta, 'q:' .. run)
@@ -31,11 +32,11 @@ if not known then
   -- The run of a message has no digest: its id is not free either.
   if redis.call('HSETNX', meta, 'r:' .. run, 0) == 0 then return {'conflict'} end
   redis.call('HSET', meta, 'q:' .. run, work)
-  local entries = 3 -- r: and what may follow it, q:
-  if parent ~= '' then entries = 5 end -- and d:, twice
-  redis.call('HINCRBY', meta, 'bytes', ENTRY * entries)
+  local counted = RUN + ENTRY -- q:
+  if parent ~= '' then counted = counted + 2 * ENTRY end -- d:, the number and the run
+  redis.call('HINCRBY', meta, 'bytes', counted)
   if turn ~= '' then
-    local turns = string.sub(KEYS[1], 1, -4) .. 'turns'
+    local turns = base_of(KEYS) .. 'turns'
     redis.call('RPUSH', turns, turn .. ' ' .. run)
     redis.call('PEXPIREAT', turns, redis.call('HGET', meta, 'expires'))
   end

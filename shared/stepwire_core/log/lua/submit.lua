@@ -10,11 +10,9 @@
 local clock, queue, wake = redis.call('TIME'), KEYS[5], KEYS[6]
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if are_rights_due('submit', now) then
-  local jobs = queue
-  if queue == 'stepwire:queue' then jobs = 'arq' end -- see row.lua
   local refusal = lacks_right('submit', now, {
     {'ZADD', queue, 0, 'x'}, {'LPUSH', wake, 'x'}, {'LTRIM', wake, 0, 0}, {'HSET', queue .. ':about', 'x', ''},
-    {'PEXPIRE', queue .. ':about', 1}, {'SET', jobs .. ':job:x', ''}})
+    {'PEXPIRE', queue .. ':about', 1}, {'SET', job_keys(queue) .. 'x', ''}})
   if refusal then return refusal end
 end
 

@@ -2,20 +2,20 @@
 --
 -- ARGV  token     that of the worker
 --       lease_ms  how long it has them from now on
---       then each job with the end of its lease as this worker knows it
+--       then for each job: id, and until_ms, the end of its lease as this worker knows it
 --
 -- Returns {the new end of the leases, the jobs that are somebody else's …}.
 
 lease_ms = tonumber(lease_ms)
 local jobs, keys, scores = {}, {}, {}
 local lost = {now + lease_ms}
-for i = HEAD + 1, #ARGV, 2 do
-  jobs[#jobs + 1] = ARGV[i]
-  keys[#keys + 1] = HAS .. ARGV[i]
+for at = HEAD, #ARGV - 1, WIDTH do
+  jobs[#jobs + 1] = ARGV[at + ID]
+  keys[#keys + 1] = HAS .. ARGV[at + ID]
 end
 local holders, ends = redis.call('MGET', unpack(keys)), redis.call('ZMSCORE', queue, unpack(jobs))
 for i, id in ipairs(jobs) do
-  local holder, known = holders[i], tonumber(ARGV[HEAD + 2 * i])
+  local holder, known = holders[i], tonumber(ARGV[HEAD + (i - 1) * WIDTH + UNTIL_MS])
   if not ends[i] then
     -- Done elsewhere, or the queue is lost. Nobody can take it, but who awaits it sees that it is executed.
     if not holder or holder == token then redis.call('SET', HAS .. id, token, 'PX', lease_ms) end

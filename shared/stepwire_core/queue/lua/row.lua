@@ -20,12 +20,7 @@ local WAITING_MS, LEVEL_MS, LAPSED, HELD_MS = 30 * 24 * 3600 * 1000, 3600 * 1000
 local queue, wake = KEYS[1], KEYS[2]
 local ABOUT = queue .. ':about'
 
--- The keys of a job are arq's own only where the queue has the name that everybody has who gives it none: a run of the
--- same id may be in several queues.
-local JOB, HAS, TRIED = ARQ_JOB, ARQ_HAS, ARQ_TRIED
-if queue ~= ARQ_QUEUE then
-  JOB, HAS, TRIED = queue .. ':job:', queue .. ':in-progress:', queue .. ':retry:'
-end
+local JOB, HAS, TRIED = job_keys(queue)
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -71,7 +66,8 @@ local function about(id)
 end
 
 local function waits(id, since, priority)
-  put(id, since - WAITING_MS - (priority or about(id)) * LEVEL_MS)
+  if not priority then priority = about(id) end
+  put(id, since - WAITING_MS - priority * LEVEL_MS)
 end
 
 -- From now on it waits; one that was held back, where it stood before.

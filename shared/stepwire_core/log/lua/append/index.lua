@@ -19,7 +19,7 @@ local function write_kids(call, field, before, value)
 end
 
 local function add_kid(call, parent, field)
-  if not call.is_indexed or parent == '-' then return end
+  if not call.is_indexed or parent == NO_PARENT then return end
   local key = 'k:' .. parent
   local head = redis.call('HGET', call.state, key)
   if head and #head > KIDS_BYTES then
@@ -32,7 +32,7 @@ local function add_kid(call, parent, field)
 end
 
 local function remove_kid(call, parent, field)
-  if not call.is_indexed or parent == '-' then return end
+  if not call.is_indexed or parent == NO_PARENT then return end
   local key = 'k:' .. parent
   local head = redis.call('HGET', call.state, key)
   if not head then return end

@@ -1,7 +1,7 @@
 -- The operations of events, by their names: `fold` changes the state (the files after this one set it), and `adds` says
 -- what the operation counts for in the limits of the session.
 --
--- The arguments of an event are op, type, id, parent, payload:
+-- The arguments of an event are op, type, id, parent, payload (scripts.py):
 --
 --   start_step    put the step `id`                        payload: the whole step, JSON
 --   new_step      the same, if no step has that id         payload: the whole step, JSON
@@ -41,8 +41,6 @@ local OPERATIONS = {
   keep_value = {adds = ITS_BYTES},
 }
 
-local ENTRY = 100 -- what an entry costs in Redis beside its value, about
-local RUN = 2 * ENTRY -- the fence of a run, and a wish to cancel it
 local MARK, MARKED = '.', '0 - {}' -- a field of the state
 local PIECE, PIECES, LETTERS = 128, 100, 64 -- of the tail: bytes of a piece, pieces, their places
 local KIDS_BYTES = 4000 -- of the index: a field of it that has more is full

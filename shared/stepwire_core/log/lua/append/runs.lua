@@ -6,7 +6,7 @@ local function is_of_attempt(producer, run, number)
 end
 
 OPERATIONS.put_run.fold = function(call, id, parent, payload)
-  put(call, 'r:' .. id, redis.call('HGET', call.state, 'r:' .. id), '-', payload)
+  put(call, 'r:' .. id, redis.call('HGET', call.state, 'r:' .. id), NO_PARENT, payload)
   return true
 end
 
@@ -19,7 +19,7 @@ local function end_turn(call, id)
     redis.call('LPOP', turns)
     return
   end
-  for _, handler in ipairs({'on_message', 'on_chat_start', 'on_chat_resume'}) do
+  for _, handler in ipairs(IN_TURN) do
     if redis.call('LREM', turns, 1, handler .. ' ' .. id) == 1 then return end
   end
 end

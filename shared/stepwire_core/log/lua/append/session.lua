@@ -18,7 +18,7 @@ local function rights_refusal(KEYS, base, channel, now)
   if not are_rights_due('append', now) then return nil end
   local log, state, meta, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
   return lacks_right('append', now, {
-    {'XADD', log, '*', 'd', ''}, {'XTRIM', log, 'MAXLEN', 1}, {'DEL', log}, {'HSET', state, '.', ''}, {'HDEL', state, '.'},
+    {'XADD', log, '*', 'd', ''}, {'XTRIM', log, 'MAXLEN', 1}, {'DEL', log}, {'HSET', state, MARK, ''}, {'HDEL', state, MARK},
     {'HSET', meta, 'seq', 0}, {'PEXPIREAT', meta, 0}, {'HSETNX', open, 'x', ''}, {'HDEL', open, 'x'},
     {'SET', base .. 'out:x', ''}, {'APPEND', base .. 'tail', ''}, {'UNLINK', base .. 'user'},
     {'RPUSH', base .. 'turns', ''}, {'PUBLISH', channel, ''}})
@@ -96,7 +96,7 @@ end
 local function move_expiry(call, KEYS)
   redis.call('HSET', call.meta, 'expires', string.format('%.0f', call.expires))
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, call.expires) end
-  for _, name in ipairs({'tail', 'user', 'files', 'turns', 'results'}) do
+  for _, name in ipairs(BESIDE) do
     redis.call('PEXPIREAT', call.base .. name, call.expires)
   end
   for _, member in ipairs(redis.call('HKEYS', call.open)) do

@@ -8,12 +8,8 @@
 -- that has the id of its last event: t '', r the sequence of its first event, d the lines. Until then `tail` in `meta` is
 -- that sequence, and a stream that has a letter has `<that sequence> <run> <letter>` in `open`.
 
--- Counts a value that grows from `before` bytes to `after`; 0 means that there is no value.
 local function count_bytes(call, before, after)
-  local entries = 0
-  if after > 0 then entries = entries + ENTRY end
-  if before > 0 then entries = entries - ENTRY end
-  call.bytes = call.bytes + after - before + entries
+  call.bytes = call.bytes + growth(before, after)
 end
 
 local function append_text(base, member, text, expires)
@@ -78,9 +74,8 @@ end
 local function end_tail(call)
   if call.tail == '' then return end
   local lines = redis.call('GET', call.base .. 'tail') or ''
-  local _, pieces = string.gsub('\n' .. lines, '\n[^=]', '')
-  -- One that is missing shows as a gap.
-  if pieces == call.seq - call.tail + 1 then add_entry(call, call.seq, '', call.tail, lines) end
+  -- A piece that is missing shows as a gap.
+  if pieces_in(lines) == call.seq - call.tail + 1 then add_entry(call, call.seq, '', call.tail, lines) end
   redis.call('DEL', call.base .. 'tail')
   call.tail = ''
 end
