@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from stepwire_core.errors import StepwireError
 from stepwire_core.process.health_file import HealthFile
-from stepwire_core.process.supervision import Supervisor, stop_process
+from stepwire_core.process.supervision import stop_process
 from stepwire_core.settings import Settings, load_settings
 from stepwire_core.storage.object_store import Objects
 from stepwire_gateway.api import (
@@ -52,7 +52,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     objects = Objects.open(settings)
     prefix = Prefix(settings.root_path)
     health_file = HealthFile.of(settings)
-    health_file.prepare()
 
     def fail(error: StepwireError) -> None:
         # Whatever server this runs in ends its streams, and then the process, as it always does.
@@ -63,13 +62,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             open_services(settings, objects, prefix, fail) as services,
-            Supervisor(fail) as side,
+            health_file.beating(fail),
         ):
             app.state.services = services
-            side.start(health_file.beat(), "stepwire-health")
-            yield
-        del app.state.services
-        health_file.remove()
+            try:
+                yield
+            finally:
+                del app.state.services
 
     app = FastAPI(
         title="stepwire gateway",

@@ -218,7 +218,7 @@ def test_what_happens_in_a_session_cannot_be_made_up_as_a_task(
     body = {"task": handler, "args": {"step_id": "x", "value": 1}}
     response = gateway.client.post(f"/v1/sessions/{session}/runs", json=body)
     detail = assert_problem(response, 422, "invalid_request")["detail"]
-    assert f"'{handler}' is no task" in detail
+    assert f"'{handler}' is not a task" in detail
     assert gateway.snapshot(session)["runs"] == []
 
 
