@@ -408,9 +408,11 @@ async def test_what_is_written_through_and_what_is_handed_over_are_one_sequence(
         update={"subscriber_bytes": 64 * 1024, "log_max_events": 100_000}
     )
     choose = random.Random(7)
-    async with running(settings) as (hub, session):
+    async with running(settings) as (hub, session), reading(hub, session.id) as [quick]:
         await session.write(1)
         reader, written = Reader(), 0
+        may_go_on = asyncio.Event()
+        may_go_on.set()
 
         def write_through(frames: Sequence[Frame], encoded: bytes) -> bool:
             nonlocal written
@@ -427,22 +429,31 @@ async def test_what_is_written_through_and_what_is_handed_over_are_one_sequence(
                 async for frames in batches:
                     # A client that takes its time: what comes meanwhile must stay behind this.
                     await asyncio.sleep(choose.choice((0, 0.001, 0.05)))
+                    await may_go_on.wait()
                     reader.frames += frames
                     reader.more.set()
 
-        reading = await hub.open(session.id, Cursor(0, 0))
-        reading.write_through = write_through
-        iterating = asyncio.create_task(iterate(reading))
-        last = Cursor(0, 0)
-        for _ in range(3):
-            last = await session.write(200, "y" * 2000)
+        opened = await hub.open(session.id, Cursor(0, 0))
+        opened.write_through = write_through
+        iterating = asyncio.create_task(iterate(opened))
+        for _ in range(2):
+            # It keeps up, so that much is written through.
+            for _ in range(50):
+                await reader.until_cursor(await session.write(1))
+            await reader.until_cursor(await session.write(100, "y" * 2000))
+            # It stands still until more has come than may wait for it.
+            may_go_on.clear()
+            before = hub.counts.fell_behind
+            last = await session.write(100, "y" * 2000)
+            await quick.until_cursor(last)
+            may_go_on.set()
             await reader.until_cursor(last)
+            assert hub.counts.fell_behind > before
         reader.assert_whole()
         assert 0 < written < last.seq
-        assert hub.counts.fell_behind > 0
         iterating.cancel()
         await asyncio.gather(iterating, return_exceptions=True)
-        await reading.aclose()
+        await opened.aclose()
 
 
 async def test_a_snapshot_is_not_kept_for_a_client_that_has_it(settings: Settings) -> None:
