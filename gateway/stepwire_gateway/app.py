@@ -34,6 +34,7 @@ from stepwire_gateway.auth.limits import Exits, Room
 from stepwire_gateway.http import problems
 from stepwire_gateway.http.body_limit import BodyLimit
 from stepwire_gateway.http.unexpected import Unexpected
+from stepwire_gateway.metrics import Metrics
 from stepwire_gateway.mounted import OnlyRunning
 from stepwire_gateway.prefix import Prefix, Prefixed
 from stepwire_gateway.services import open_services
@@ -50,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     objects = Objects.open(settings)
-    prefix = Prefix(settings.root_path)
+    prefix, numbers = Prefix(settings.root_path), Metrics()
     health_file = HealthFile.of(settings)
 
     def fail(error: StepwireError) -> None:
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            open_services(settings, objects, prefix, fail) as services,
+            open_services(settings, objects, prefix, numbers, fail) as services,
             health_file.beating(fail),
         ):
             app.state.services = services
@@ -84,8 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(OnlyRunning, gateway=app)
     app.state.failure = None
-    app.state.requests = metrics.Requests()
-    app.state.refusals = problems.Refusals()
+    app.state.metrics = numbers
     problems.install(app)
     app.add_middleware(Exits)
     app.add_middleware(Unexpected)
@@ -93,7 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.cors_origins is not None:
         app.add_middleware(Cors, settings=settings)
     # Those added last are the outermost: it counts the answers of all others.
-    app.add_middleware(metrics.RequestCount, requests=app.state.requests)
+    app.add_middleware(metrics.RequestCount, metrics=numbers)
     app.add_middleware(Prefixed, prefix=prefix)
     parts = (sessions, runs, elements, asks, feedback, streams, tokens, health, metrics)
     guard.include(app, *(part.router for part in parts))

@@ -480,6 +480,14 @@ def test_a_route_whose_path_names_no_session_must_say_where_it_is() -> None:
     router.get("/v1/open")(needs_nothing(endpoint))
 
 
+def test_a_route_can_only_count_what_a_setting_limits() -> None:
+    async def endpoint() -> None: ...
+
+    router = APIRouter(route_class=GuardedRoute)
+    with pytest.raises(TypeError, match="max_notes_per_minute"):
+        router.post("/v1/new")(needs("write", session="body", counts="notes")(endpoint))
+
+
 def test_a_secret_that_is_too_short_ends_the_process_and_is_not_shown(tmp_path: Path) -> None:
     for name in ("STEPWIRE_AUTH_SECRETS", "STEPWIRE_API_KEYS"):
         for value in ("short-secret", f"{SECRET},short-secret", f"{SECRET},"):

@@ -26,6 +26,7 @@ from stepwire_gateway.http.uvicorn_protocol import DIRECT
 from stepwire_gateway.hub.event_filter import Selection, parse_types
 from stepwire_gateway.hub.feed import WRITE_BYTES
 from stepwire_gateway.hub.snapshots import PART_BYTES, joined_aside
+from stepwire_gateway.metrics import counter
 from stepwire_gateway.services import RunId, Services, ServicesDep, SessionId
 
 if TYPE_CHECKING:
@@ -34,9 +35,14 @@ if TYPE_CHECKING:
     from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.http.uvicorn_protocol import Connection
     from stepwire_gateway.hub.frames import Frame
-    from stepwire_gateway.hub.hub import Hub, Reading
+    from stepwire_gateway.hub.hub import Reading
+    from stepwire_gateway.metrics import Metrics
 
 router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"], route_class=GuardedRoute)
+
+FRAMES: Final = counter("frames", "Events handed to clients.")
+FRAME_BYTES: Final = counter("frame_bytes", "The same in bytes, without comments and hints.")
+STREAMS_CUT: Final = counter("streams_cut", "Clients that took nothing for the send timeout.")
 
 RETRY_MS: Final = 1_000
 """A client that lost its stream comes back after this long."""
@@ -168,10 +174,10 @@ class _EventStream(StreamingResponse):
     def __init__(
         self, reading: Reading, services: Services, caller: Caller, selection: Selection
     ) -> None:
-        self._pieces = _encoded(reading, services.hub, caller, selection)
+        self._pieces = _encoded(reading, services.metrics, caller, selection)
         super().__init__(self._pieces, headers=_HEADERS, media_type="text/event-stream")
         self._reading = reading
-        self._counts = services.hub.counts
+        self._metrics = services.metrics
         self._caller = caller
         self._writes_through = selection.is_everything
         self._settings = services.settings
@@ -202,7 +208,7 @@ class _EventStream(StreamingResponse):
             else:
                 await self._write_to(direct["connection"], send)
         except* SendTimeoutError:
-            self._counts.cut += 1
+            self._cut()
             raise
         finally:
             # Here too: an iterator that was never begun has no end.
@@ -256,8 +262,8 @@ class _EventStream(StreamingResponse):
         if len(encoded) > WRITE_BYTES:
             # More than may be added at once: the task takes it in batches.
             return False
-        self._counts.frames += len(frames)
-        self._counts.bytes += len(encoded)
+        self._metrics.add(FRAMES, amount=len(frames))
+        self._metrics.add(FRAME_BYTES, amount=len(encoded))
         self._write(connection, encoded)
         return True
 
@@ -279,11 +285,11 @@ class _EventStream(StreamingResponse):
         self._ping_in(self._settings.ping_s)
 
     def _cut(self) -> None:
-        self._counts.cut += 1
+        self._metrics.add(STREAMS_CUT)
 
 
 async def _encoded(
-    reading: Reading, hub: Hub, caller: Caller, selection: Selection
+    reading: Reading, metrics: Metrics, caller: Caller, selection: Selection
 ) -> AsyncGenerator[bytes, None]:
     """What goes out: all frames that wait leave in few writes, and none after the token's end."""
     leaving = _leave_in_time(reading, caller)
@@ -296,8 +302,8 @@ async def _encoded(
                     return
                 if passed := await selection.passed(frames):
                     encoded = await joined_aside(passed)
-                    hub.counts.frames += len(passed)
-                    hub.counts.bytes += len(encoded)
+                    metrics.add(FRAMES, amount=len(passed))
+                    metrics.add(FRAME_BYTES, amount=len(encoded))
                     yield encoded
                     del encoded
                 if selection.over:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stepwire_core.errors import Forbidden, InvalidId
 from stepwire_core.values.ids import check_id
+from stepwire_core.wire.rights import Right
 from stepwire_core.wire.run_request import Priority, RunRequest
 from stepwire_gateway.http.bodies import OnBehalf
-
-Right = Literal["read", "write", "cancel", "admin"]
 
 ADMIN: Final = "admin"
 """All the others, and what no other is enough for."""

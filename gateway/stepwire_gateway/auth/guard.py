@@ -20,8 +20,9 @@ from stepwire_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from stepwire_gateway.auth.caller import Caller, Right
-from stepwire_gateway.auth.limits import Counted, Limits, exits
+from stepwire_core.wire.rights import Right
+from stepwire_gateway.auth.caller import Caller
+from stepwire_gateway.auth.limits import RATES, Limits, exits
 from stepwire_gateway.http.bodies import require_unpacked
 from stepwire_gateway.http.problems import try_again_response
 
@@ -52,8 +53,8 @@ class Need:
     """A browser opens the address by itself (EventSource, img): the token may be in the query."""
     stream: bool = False
     """An EventSource opens it, which gives up for good on an error."""
-    counts: Counted | None = None
-    """What a call of it is one more of."""
+    counts: str | None = None
+    """The rate that limits its calls (:data:`RATES`)."""
 
 
 def needs(
@@ -62,7 +63,7 @@ def needs(
     session: Literal["path", "body", "all"] = "path",
     link: bool = False,
     stream: bool = False,
-    counts: Counted | None = None,
+    counts: str | None = None,
 ) -> Callable[[Function], Function]:
     """The caller must have this right, in the session that the path names unless said otherwise."""
     return _marked(Need(right, session, link or stream, stream, counts))
@@ -100,6 +101,11 @@ class GuardedRoute(APIRoute):
             raise TypeError(
                 f"{path} names no session: say @needs(..., session='body') and check it in the "
                 "function with caller.require, or session='all'"
+            )
+        if need.counts is not None and need.counts not in RATES:
+            raise TypeError(
+                f"{path} counts {need.counts!r}, but no setting limits them: add a field "
+                f"max_{need.counts}_per_minute (or _per_hour) to Settings"
             )
         self.need = need
         if need.right is not None:

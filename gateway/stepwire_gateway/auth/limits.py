@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import LimitExceeded
+from stepwire_core.settings import Settings
 from stepwire_gateway.http.exchange import CROWDED
 from stepwire_gateway.http.problems import problem_response, try_again_response
 from stepwire_gateway.prefix import route_path
@@ -18,17 +21,32 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from stepwire_core.redis.rates import Rates
-    from stepwire_core.settings import Settings
     from stepwire_gateway.auth.caller import Caller
 
-Counted = Literal["messages", "sessions", "reads"]
 
-_RATES: Final[dict[Counted, tuple[str, int]]] = {
-    "messages": ("max_messages_per_minute", 60),
-    "sessions": ("max_sessions_per_hour", 3600),
-    "reads": ("max_reads_per_minute", 60),
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often one caller may do something in a window of time."""
+
+    name: str
+    """Of what is counted: a route says it as ``@needs(…, counts=name)``."""
+    setting: str
+    window_s: int
+
+    @property
+    def variable(self) -> str:
+        return f"STEPWIRE_{self.setting.upper()}"
+
+
+_WINDOWS_S: Final = {"minute": 60, "hour": 3600}
+_RATE: Final = re.compile(rf"max_(\w+)_per_({'|'.join(_WINDOWS_S)})")
+
+RATES: Final = {
+    match[1]: Rate(match[1], setting, _WINDOWS_S[match[2]])
+    for setting in Settings.model_fields
+    if (match := _RATE.fullmatch(setting))
 }
-"""The setting that has the limit, and the seconds of its window."""
+"""By their names. The settings are the table: ``max_messages_per_minute`` limits ``messages``."""
 
 STREAM_RETRY_S: Final = 5
 _EXITS: Final = "stepwire.exits"
@@ -53,7 +71,7 @@ class Limits:
         self._settings = settings
         self._streams: Counter[str] = Counter()
 
-    async def count(self, what: Counted, caller: Caller, request: Request) -> None:
+    async def count(self, what: str, caller: Caller, request: Request) -> None:
         """Count one more.
 
         Raises:
@@ -63,12 +81,12 @@ class Limits:
         who = self._who(caller, request)
         if who is None:
             return
-        setting, window_s = _RATES[what]
-        limit: int = getattr(self._settings, setting)
-        count, left_s = await self._rates.count(what, who, window_s)
+        rate = RATES[what]
+        limit: int = getattr(self._settings, rate.setting)
+        count, left_s = await self._rates.count(what, who, rate.window_s)
         if count > limit:
-            name = f"STEPWIRE_{setting.upper()}"
-            raise LimitExceeded(f"more than {limit} {what} in {window_s} s", name, left_s)
+            said = f"more than {limit} {what} in {rate.window_s} s"
+            raise LimitExceeded(said, rate.variable, left_s)
 
     @contextmanager
     def stream(self, caller: Caller, request: Request) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -43,6 +42,7 @@ from stepwire_core.errors import (
     UntrustedHost,
 )
 from stepwire_core.values.text import whole
+from stepwire_gateway.metrics import counter
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -121,8 +121,9 @@ class Problem(BaseModel):
     )
 
 
-Refusals = Counter[tuple[str, str]]
-"""Refused requests, by code and, of a limit, the setting."""
+REFUSALS: Final = counter(
+    "refusals", "Requests refused, by problem and, of a limit, setting.", labels=("code", "setting")
+)
 
 
 class _Refusal(Response):
@@ -131,7 +132,7 @@ class _Refusal(Response):
     refused_as: tuple[str, str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"].state.refusals[self.refused_as] += 1
+        scope["app"].state.metrics.add(REFUSALS, *self.refused_as)
         await super().__call__(scope, receive, send)
 
 

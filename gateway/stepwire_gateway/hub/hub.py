@@ -8,7 +8,6 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,9 +17,11 @@ from stepwire_core.process.supervision import Fail, Supervisor, stop_process
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.keys import GONE, Channels, session_of_channel
 from stepwire_core.redis.pubsub import PubSubLink
+from stepwire_core.wire.unreadable import UNREADABLE
 from stepwire_gateway.hub.feed import Feed, Subscriber, batch_length
 from stepwire_gateway.hub.frames import Frame, event_frame, frames_of_message, snapshot_frame
 from stepwire_gateway.hub.snapshots import Snapshots, WrittenSnapshot
+from stepwire_gateway.metrics import Metrics, counter, gauge
 from stepwire_gateway.prefix import Prefix
 
 if TYPE_CHECKING:
@@ -37,22 +38,19 @@ _CHECKS_PER_FULL_ONE: Final = 20
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class HubCounts:
-    """What has happened since the process started."""
-
-    gaps: int = 0
-    """Messages that did not continue the feed, and made it read the log."""
-    fell_behind: int = 0
-    """Readers who were slower than the feed, and were made to read the log."""
-    snapshots: int = 0
-    """Snapshots that were handed to a reader."""
-    frames: int = 0
-    """Frames that were handed to the server, for whichever client."""
-    bytes: int = 0
-    """The same in bytes; comments and hints are not in it."""
-    cut: int = 0
-    """Clients that took nothing for the send timeout, and were cut off."""
+STREAMS: Final = gauge("streams", "Event streams that are open.")
+SESSIONS: Final = gauge("sessions", "Sessions that are being read.")
+DRAINING: Final = gauge("draining", "1 while the process is shutting down.")
+SNAPSHOTS: Final = counter("snapshots", "Snapshots handed to clients.")
+GAPS: Final = counter("gaps", "Messages that did not continue a session: its log was read.")
+FELL_BEHIND: Final = counter(
+    "fell_behind", "Times that a client was slower than its session: it read the log."
+)
+RECONNECTS: Final = counter("pubsub_reconnects", "Times that the pub/sub connection was lost.")
+UNREADABLE_MESSAGES: Final = counter("unreadable", "Messages on channels that were passed over.")
+UNREADABLE_DOCUMENTS: Final = counter(
+    "unreadable_documents", "Documents left out of what was read, by kind.", labels=("kind",)
+)
 
 
 class Hub:
@@ -62,8 +60,15 @@ class Hub:
     reads the log from its position. So a lost message costs a read, never an event.
     """
 
-    def __init__(self, log: EventLog, settings: Settings, prefix: Prefix | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        settings: Settings,
+        prefix: Prefix | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.log = log
+        self.metrics: Final = metrics or Metrics()
         self.prefix: Final = prefix or Prefix(settings.root_path)
         self.snapshots = Snapshots(log, self.prefix)
         self.subscriber_bytes = settings.subscriber_bytes
@@ -75,7 +80,7 @@ class Hub:
         self._readings: set[Reading] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
-        self.counts = HubCounts()
+        self._show_metrics()
 
     @asynccontextmanager
     async def running(self, fail: Fail = stop_process) -> AsyncIterator[None]:
@@ -113,25 +118,16 @@ class Hub:
             raise
         return reading
 
-    @property
-    def readers(self) -> int:
-        """Streams that are open now."""
-        return len(self._readings)
-
-    @property
-    def sessions(self) -> int:
-        """Sessions that somebody reads now."""
-        return len(self._feeds)
-
-    @property
-    def reconnects(self) -> int:
-        """How often the pub/sub connection was lost and made anew."""
-        return max(0, self._link.reconnects - 1)
-
-    @property
-    def unreadable(self) -> int:
-        """Messages on the channels of sessions that were passed over."""
-        return self._link.unreadable
+    def _show_metrics(self) -> None:
+        self.metrics.watch(STREAMS, lambda: {(): len(self._readings)})
+        self.metrics.watch(SESSIONS, lambda: {(): len(self._feeds)})
+        self.metrics.watch(DRAINING, lambda: {(): self.draining})
+        # The first connection is not a reconnect.
+        self.metrics.watch(RECONNECTS, lambda: {(): max(0, self._link.reconnects - 1)})
+        self.metrics.watch(UNREADABLE_MESSAGES, lambda: {(): self._link.unreadable})
+        self.metrics.watch(
+            UNREADABLE_DOCUMENTS, lambda: {(kind,): n for kind, n in UNREADABLE.counts.items()}
+        )
 
     @property
     def problem(self) -> str | None:
@@ -181,7 +177,7 @@ class Hub:
         elif feed.follows(frames[0].cursor):
             feed.deliver(frames)
         elif feed.position is None or frames[-1].cursor > feed.position:
-            self.counts.gaps += 1
+            self.metrics.add(GAPS)
             feed.hear_of(frames[-1].cursor)
             self._catch_up(feed)
 
@@ -209,7 +205,7 @@ class Hub:
                 # Messages have moved the feed while the log was read.
                 continue
             if isinstance(read, WrittenSnapshot):
-                self.counts.snapshots += len(feed.subscribers)
+                self.metrics.add(SNAPSHOTS, amount=len(feed.subscribers))
             if frames := frames_of(read, self.prefix):
                 feed.deliver(frames)
             if isinstance(read, LogTail) and feed.position == read.top:
@@ -341,7 +337,8 @@ class Reading:
             frames = frames_of(read, self._hub.prefix)
             if frames:
                 feed.note(frames)
-            hub.counts.snapshots += isinstance(read, WrittenSnapshot)
+            if isinstance(read, WrittenSnapshot):
+                hub.metrics.add(SNAPSHOTS)
             more = isinstance(read, LogTail) and bool(frames) and frames[-1].cursor != read.top
             read = None
             while frames:
@@ -362,7 +359,8 @@ class Reading:
                 del frames
             # He has taken all that was accepted for him.
             self._cursor = subscriber.cursor
-            hub.counts.fell_behind += not (feed.gone or self.stopped)
+            if not (feed.gone or self.stopped):
+                hub.metrics.add(FELL_BEHIND)
 
     async def _read(self) -> LogTail | WrittenSnapshot | None:
         """The next events of the log; None: nothing can be read any more."""
