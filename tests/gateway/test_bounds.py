@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
@@ -378,8 +378,8 @@ def test_on_sigterm_an_upload_may_still_arrive(shared_stack: Stack) -> None:
 # -- in this process -----------------------------------------------------------------------------
 
 
-class Clock(asyncio.AbstractEventLoop):
-    """The loop of connections for which time passes only when a test says so."""
+class Clock:
+    """As much of an event loop as connections use; time passes only when a test says so."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -392,7 +392,7 @@ class Clock(asyncio.AbstractEventLoop):
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         return self._loop.create_task(coro, **options)
 
-    def call_later(  # type: ignore[override]
+    def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any
     ) -> asyncio.TimerHandle:
         handle = self._loop.call_later(3600, callback, *args)
@@ -467,14 +467,14 @@ async def fields_after_the_body(scope: Scope, receive: Receive, send: Send) -> N
 async def serving(
     bounds: Bounds,
     application: ASGIApp = fields_after_the_body,
-    loop: asyncio.AbstractEventLoop | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[tuple[int, ServerState]]:
     """The port of a server of such connections, and what it knows of them."""
     config = uvicorn.Config(application, http=Connection.within(bounds), log_config=None)
     config.load()
     state = ServerState()
     listener = await asyncio.get_running_loop().create_server(
-        lambda: Connection.within(bounds)(config, state, {}, loop), "127.0.0.1", 0
+        lambda: Connection.within(bounds)(config, state, {}, cast("Any", clock)), "127.0.0.1", 0
     )
     async with listener:
         yield listener.sockets[0].getsockname()[1], state

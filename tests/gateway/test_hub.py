@@ -30,7 +30,14 @@ from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, delta_event, step_event
 from stepwire_gateway.hub.feed import Feed, Subscriber
 from stepwire_gateway.hub.frames import Frame
-from stepwire_gateway.hub.hub import FELL_BEHIND, GAPS, RECONNECTS, Hub, Reading
+from stepwire_gateway.hub.hub import (
+    FELL_BEHIND,
+    GAPS,
+    RECONNECTS,
+    UNREADABLE_MESSAGES,
+    Hub,
+    Reading,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -721,7 +728,7 @@ async def test_a_message_that_cannot_be_read_costs_nobody_anything(
         top = await session.write(2)
         await reader.until_cursor(top)
         reader.assert_whole()
-        assert hub.unreadable == 1
+        assert hub.metrics.value(UNREADABLE_MESSAGES) == 1
         assert hub.problem is None
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
