@@ -78,7 +78,7 @@ class Metrics:
         counted[labels] += amount
 
     def watch(self, metric: Metric, read: Callable[[], Values]) -> None:
-        """Ask ``read`` for the numbers whenever somebody looks, instead of counting."""
+        """Ask ``read`` for the numbers each time that they are shown, instead of counting."""
         self._watched[metric] = read
 
     def values(self, metric: Metric) -> Values:

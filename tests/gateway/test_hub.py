@@ -30,14 +30,8 @@ from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, delta_event, step_event
 from stepwire_gateway.hub.feed import Feed, Subscriber
 from stepwire_gateway.hub.frames import Frame
-from stepwire_gateway.hub.hub import (
-    FELL_BEHIND,
-    GAPS,
-    RECONNECTS,
-    UNREADABLE_MESSAGES,
-    Hub,
-    Reading,
-)
+from stepwire_gateway.hub.hub import GAPS, RECONNECTS, UNREADABLE_MESSAGES, Hub
+from stepwire_gateway.hub.reading import FELL_BEHIND, Reading
 
 pytestmark = pytest.mark.anyio
 
@@ -697,7 +691,7 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
 
 
 async def test_a_reader_does_not_join_behind_news_that_it_has_not_read_for() -> None:
-    """Those who read for them may have left meanwhile; what is not in the log is forgotten."""
+    """Their reader may have left meanwhile; news of events that are not in the log is forgotten."""
     feed = Feed("session")
     assert feed.join(Subscriber(Cursor(1, 2), 1_000))
     feed.hear_of(Cursor(1, 4))
@@ -734,10 +728,10 @@ async def test_a_message_that_cannot_be_read_costs_nobody_anything(
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapshot(
+async def test_a_reader_ahead_of_a_log_that_lost_its_tail_before_the_join_gets_a_snapshot(
     settings: Settings,
 ) -> None:
-    """The server crashes while he reads, and comes back with an older state that fits the feed."""
+    """The server crashes during the read, and comes back with an older state that fits the feed."""
     async with running(settings) as (hub, session):
         lost = await session.write(1)
         reading = await hub.open(session.id, None)
@@ -745,7 +739,7 @@ async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapsh
         await session.redis.delete(keys.log)
         older = Cursor(lost.epoch - 1_000, 0)
         await session.redis.hset(keys.meta, mapping={"epoch": older.epoch, "seq": older.seq})  # type: ignore[misc]
-        await hub._check_tails([reading.feed])
+        await hub._watch.check([reading.feed])
         async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
             assert [frame.cursor for frame in await anext(batches)] == [lost]
             [again] = await anext(batches)
@@ -773,7 +767,7 @@ async def test_a_position_that_the_log_does_not_have_makes_no_reader_ask_for_it_
 
             monkeypatch.setattr(hub.log, "read", counting)
             async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
-                while reading.feed.position is None:  # noqa: ASYNC110 - nobody says so
+                while reading.feed.position is None:  # noqa: ASYNC110 - it has no event
                     await asyncio.sleep(0)
                 await anext(batches)
                 following = asyncio.ensure_future(anext(batches))
