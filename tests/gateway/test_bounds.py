@@ -40,6 +40,23 @@ on_linux = pytest.mark.skipif(
 )
 
 
+Gateways = Callable[..., Gateway]
+
+
+@pytest.fixture(scope="module")
+def gateways(shared_stack: Stack) -> Gateways:
+    """Gateways with these settings; tests that change nothing in one share it."""
+    known: dict[tuple[tuple[str, str], ...], Gateway] = {}
+
+    def gateway(**env: str) -> Gateway:
+        key = tuple(sorted(env.items()))
+        if key not in known:
+            known[key] = shared_stack.gateway(port=None, **env)
+        return known[key]
+
+    return gateway
+
+
 def upload(session: str, *fields: str) -> bytes:
     path = f"/v1/sessions/{session}/elements?name=x"
     return request("POST", path, "Content-Type: text/plain", *fields)
@@ -73,8 +90,9 @@ def refusals(gateway: Gateway, code: str) -> float:
         b"\r\n" + request("GET", "/healthz", f"X: {'x' * 9000}")[:-4],
     ],
 )
-def test_headers_that_do_not_end_are_given_up(shared_stack: Stack, sent: bytes) -> None:
-    gateway = shared_stack.gateway(port=None, STEPWIRE_HEADERS_TIMEOUT_S="1")
+def test_headers_that_do_not_end_are_given_up(gateways: Gateways, sent: bytes) -> None:
+    gateway = gateways(STEPWIRE_HEADERS_TIMEOUT_S="1")
+    before = refusals(gateway, "request_timeout")
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(gateway.port)) for _ in range(HALVES)]
         for wire in wires:
@@ -85,13 +103,13 @@ def test_headers_that_do_not_end_are_given_up(shared_stack: Stack, sent: bytes) 
             answer = wire.answer()
             assert (answer.status, answer.json["code"]) == (408, "request_timeout")
             assert wire.is_closed
-    assert refusals(gateway, "request_timeout") == HALVES
+    assert refusals(gateway, "request_timeout") - before == HALVES
 
 
 def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(
-    shared_stack: Stack,
+    gateways: Gateways,
 ) -> None:
-    gateway = shared_stack.gateway(port=None, STEPWIRE_HEADERS_TIMEOUT_S="1")
+    gateway = gateways(STEPWIRE_HEADERS_TIMEOUT_S="1")
     # A 408 would be taken for the answer to what the client sends at this very moment.
     for sent in (b"", b"\r\n", b"\r\n" * 100):
         with Wire(gateway.port) as wire:
@@ -120,8 +138,8 @@ def test_headers_may_wait_behind_an_answer_that_takes_longer(shared_stack: Stack
 
 @pytest.mark.parametrize("part", ["", "he"])
 @pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
-def test_a_body_that_does_not_end_is_given_up(shared_stack: Stack, framing: str, part: str) -> None:
-    gateway = shared_stack.gateway(port=None, STEPWIRE_BODY_TIMEOUT_S="1")
+def test_a_body_that_does_not_end_is_given_up(gateways: Gateways, framing: str, part: str) -> None:
+    gateway = gateways(STEPWIRE_BODY_TIMEOUT_S="1")
     session = gateway.create_session()
     begun = part if framing.startswith("Content") or not part else f"5\r\n{part}"
     with Wire(gateway.port) as wire:
@@ -134,8 +152,8 @@ def test_a_body_that_does_not_end_is_given_up(shared_stack: Stack, framing: str,
     assert "Traceback" not in gateway.child.output
 
 
-def test_an_idle_connection_is_kept_for_as_long_as_is_set(shared_stack: Stack) -> None:
-    gateway = shared_stack.gateway(port=None, STEPWIRE_KEEP_ALIVE_S="1")
+def test_an_idle_connection_is_kept_for_as_long_as_is_set(gateways: Gateways) -> None:
+    gateway = gateways(STEPWIRE_KEEP_ALIVE_S="1")
     with Wire(gateway.port) as wire:
         for _ in range(2):
             assert wire.send(request("GET", "/healthz")).answer().status == 200
@@ -187,9 +205,9 @@ def test_clients_that_vanish_without_a_word_are_given_up(tmp_path: Path) -> None
     ids=["field", "address", "name", "chunk extension", "trailer"],
 )
 def test_what_is_too_long_is_refused_and_takes_no_memory(
-    shared_stack: Stack, begin: bytes, status: int
+    gateways: Gateways, begin: bytes, status: int
 ) -> None:
-    gateway = shared_stack.gateway(port=None)
+    gateway = gateways()
     assert gateway.client.get("/healthz").status_code == 200
     before = status_of(gateway, "VmHWM")
     with Wire(gateway.port) as wire:
@@ -205,8 +223,8 @@ def test_what_is_too_long_is_refused_and_takes_no_memory(
 
 
 @pytest.mark.parametrize("packets", [1, 40])
-def test_headers_up_to_the_limit_are_taken_and_no_more(shared_stack: Stack, packets: int) -> None:
-    gateway = shared_stack.gateway(port=None, STEPWIRE_MAX_HEADER_BYTES="2000")
+def test_headers_up_to_the_limit_are_taken_and_no_more(gateways: Gateways, packets: int) -> None:
+    gateway = gateways(STEPWIRE_MAX_HEADER_BYTES="2000")
 
     def answer_to(head: bytes, body: bytes = b"") -> int:
         size = len(head + body) // packets + 1
