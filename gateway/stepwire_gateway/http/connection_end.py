@@ -24,7 +24,7 @@ LINGER_IDLE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one connection may take, of time and of memory, and how many there may be."""
+    """The limits of one connection, in time and memory, and of the number of connections."""
 
     headers_timeout_s: float = 20.0
     body_timeout_s: float = 30.0
