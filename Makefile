@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast containers client client-pack client-types soak faults check vocabulary docs bench bench-peers fmt lock clean
+.PHONY: help demo dev test test-fast containers client client-pack client-types soak faults check vocabulary tables docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, fou
 vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.json and the golden vectors, anew
 	$(BIN)/python -m stepwire_core.wire.vocabulary > gateway/stepwire_gateway/inspector/vocabulary.json
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m vectors
+
+tables: $(INSTALLED) ## after a change of a setting, a route or a metric: the tables of the documents, anew
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m tables
 
 # Node comes with the environment (pyright's), so the client needs nothing else on this machine.
 client: $(INSTALLED) ## the TypeScript client: its packages, build and unit tests

@@ -14,8 +14,8 @@ import click
 from stepwire_cli.extras import needs
 from stepwire_core.errors import SettingsError
 from stepwire_core.settings import ClientSettings, load_client_settings
+from stepwire_core.wire.rights import RIGHTS
 
-_RIGHTS: Final = ("read", "write", "cancel", "admin")
 _STDIN: Final = "-"
 
 
@@ -205,7 +205,7 @@ def delete(session: str, yes: bool, gateway: Gateway) -> None:
     "--right",
     "rights",
     multiple=True,
-    type=click.Choice(_RIGHTS),
+    type=click.Choice(RIGHTS),
     default=("read", "write", "cancel"),
     help="What it lets its bearer do; can be given several times.",
 )

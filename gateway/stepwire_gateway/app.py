@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from stepwire_core.errors import StepwireError
 from stepwire_core.process.health_file import HealthFile
-from stepwire_core.process.supervision import Supervisor, stop_process
+from stepwire_core.process.supervision import stop_process
 from stepwire_core.settings import Settings, load_settings
 from stepwire_core.storage.object_store import Objects
 from stepwire_gateway.api import (
@@ -34,6 +34,7 @@ from stepwire_gateway.auth.limits import Exits, Room
 from stepwire_gateway.http import problems
 from stepwire_gateway.http.body_limit import BodyLimit
 from stepwire_gateway.http.unexpected import Unexpected
+from stepwire_gateway.metrics import Metrics
 from stepwire_gateway.mounted import OnlyRunning
 from stepwire_gateway.prefix import Prefix, Prefixed
 from stepwire_gateway.services import open_services
@@ -50,9 +51,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     objects = Objects.open(settings)
-    prefix = Prefix(settings.root_path)
+    prefix, numbers = Prefix(settings.root_path), Metrics()
     health_file = HealthFile.of(settings)
-    health_file.prepare()
 
     def fail(error: StepwireError) -> None:
         # Whatever server this runs in ends its streams, and then the process, as it always does.
@@ -62,14 +62,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            open_services(settings, objects, prefix, fail) as services,
-            Supervisor(fail) as side,
+            open_services(settings, objects, prefix, numbers, fail) as services,
+            health_file.beating(fail),
         ):
             app.state.services = services
-            side.start(health_file.beat(), "stepwire-health")
-            yield
-        del app.state.services
-        health_file.remove()
+            try:
+                yield
+            finally:
+                del app.state.services
 
     app = FastAPI(
         title="stepwire gateway",
@@ -85,8 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(OnlyRunning, gateway=app)
     app.state.failure = None
-    app.state.requests = metrics.Requests()
-    app.state.refusals = problems.Refusals()
+    app.state.metrics = numbers
     problems.install(app)
     app.add_middleware(Exits)
     app.add_middleware(Unexpected)
@@ -94,7 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.cors_origins is not None:
         app.add_middleware(Cors, settings=settings)
     # Those added last are the outermost: it counts the answers of all others.
-    app.add_middleware(metrics.RequestCount, requests=app.state.requests)
+    app.add_middleware(metrics.RequestCount, metrics=numbers)
     app.add_middleware(Prefixed, prefix=prefix)
     parts = (sessions, runs, elements, asks, feedback, streams, tokens, health, metrics)
     guard.include(app, *(part.router for part in parts))

@@ -78,7 +78,7 @@ def _bounds(settings: Settings, app: FastAPI, drain_s: float) -> Bounds:
         drain_s=drain_s,
         max_header_bytes=settings.max_header_bytes,
         max_connections=room_for_connections(settings),
-        refusals=app.state.refusals,
+        metrics=app.state.metrics,
     )
 
 

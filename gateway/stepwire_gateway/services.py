@@ -22,6 +22,7 @@ from stepwire_core.values.ids import check_id
 from stepwire_gateway.auth.authentication import Auth
 from stepwire_gateway.auth.limits import Limits
 from stepwire_gateway.hub.hub import Hub
+from stepwire_gateway.metrics import Metrics
 from stepwire_gateway.prefix import Prefix
 
 
@@ -38,6 +39,7 @@ class Services:
     objects: Objects | None
     auth: Auth
     limits: Limits
+    metrics: Metrics
 
     def address(self, path: str) -> str:
         """A path of ours as clients ask for it, wherever this gateway stands."""
@@ -46,15 +48,18 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, objects: Objects | None, prefix: Prefix, fail: Fail
+    settings: Settings, objects: Objects | None, prefix: Prefix, metrics: Metrics, fail: Fail
 ) -> AsyncIterator[Services]:
     """Connected for as long as the block runs; starts without Redis, too. ``fail`` is called when
     this process cannot go on."""
     async with open_log(settings) as log, open_queue(settings) as queue:
-        hub, auth, files = Hub(log, settings, prefix), Auth(settings), Files(log.store, settings)
+        hub, auth = Hub(log, settings, prefix, metrics), Auth(settings)
+        files = Files(log.store, settings)
         limits, letters = Limits(Rates(log.store), settings), DeadLetters(queue.store, settings)
         async with hub.running(fail), auth.running():
-            yield Services(settings, log, queue, letters, hub, files, objects, auth, limits)
+            yield Services(
+                settings, log, queue, letters, hub, files, objects, auth, limits, metrics
+            )
 
 
 # Coroutines, though nothing is awaited: FastAPI sends plain functions through a thread pool.

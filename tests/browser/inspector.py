@@ -112,7 +112,7 @@ class Inspector:
         return self.page.evaluate("(what) => recorded[what]", what)
 
     def steps(self) -> list[Shown]:
-        """What is shown now, from top to bottom."""
+        """The steps on the page now, from top to bottom."""
         steps: list[Shown] = self.page.evaluate("() => recorded.steps()")
         return steps
 

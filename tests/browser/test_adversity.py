@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.inspector import Inspector
-from stack import Stack
+from stack import Gateway, Stack
 
 APP = """
     import stepwire as cl
@@ -25,11 +25,15 @@ APP = """
 BUSY = {"status": 429, "json": {"title": "Too many", "code": "limit_exceeded"}}
 
 
+@pytest.fixture(scope="module")
+def gateway(shared_stack: Stack) -> Gateway:
+    shared_stack.worker(APP)
+    return shared_stack.gateway()
+
+
 def test_an_address_that_is_none_is_shown_as_text_and_stops_nothing(
-    stack: Stack, inspector: Inspector
+    gateway: Gateway, inspector: Inspector
 ) -> None:
-    stack.worker(APP)
-    gateway = stack.gateway()
     session = gateway.create_session()
     inspector.open(gateway, session)
     inspector.send("go")
@@ -39,10 +43,8 @@ def test_an_address_that_is_none_is_shown_as_text_and_stops_nothing(
 
 
 def test_a_text_that_did_not_come_is_asked_for_again_when_it_is_unfolded_again(
-    stack: Stack, inspector: Inspector
+    gateway: Gateway, inspector: Inspector
 ) -> None:
-    stack.worker(APP)
-    gateway = stack.gateway()
     session = gateway.create_session()
     inspector.open(gateway, session)
     inspector.send("go")
@@ -59,9 +61,8 @@ def test_a_text_that_did_not_come_is_asked_for_again_when_it_is_unfolded_again(
 
 
 def test_a_gateway_that_has_too_much_to_do_is_asked_again(
-    stack: Stack, inspector: Inspector
+    gateway: Gateway, inspector: Inspector
 ) -> None:
-    gateway = stack.gateway()
     session = gateway.create_session()
     page, everything = inspector.page, "**/v1/**"
     inspector.expect_complaints("Failed to load resource")
@@ -75,9 +76,8 @@ def test_a_gateway_that_has_too_much_to_do_is_asked_again(
 
 @pytest.mark.parametrize("event", [{"isComposing": True}, {"keyCode": 229}])
 def test_enter_that_ends_a_composed_word_sends_nothing(
-    stack: Stack, inspector: Inspector, event: dict[str, object]
+    gateway: Gateway, inspector: Inspector, event: dict[str, object]
 ) -> None:
-    gateway = stack.gateway()
     session = gateway.create_session()
     inspector.open(gateway, session)
     box = inspector.page.get_by_label("Message", exact=True)

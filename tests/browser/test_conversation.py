@@ -71,10 +71,10 @@ def other(browser: Browser) -> Iterator[Inspector]:
         assert other.complaints == []
 
 
-@pytest.fixture
-def gateway(stack: Stack) -> Gateway:
-    stack.worker(APP)
-    return stack.gateway()
+@pytest.fixture(scope="module")
+def gateway(shared_stack: Stack) -> Gateway:
+    shared_stack.worker(APP)
+    return shared_stack.gateway()
 
 
 def begin(gateway: Gateway, inspector: Inspector, content: str) -> str:

@@ -33,7 +33,7 @@ IN_THE_PAGE = """
 
 Listed = list[tuple[Cursor, str]]
 Source = Callable[[], Listed]
-"""What an EventSource has been given so far."""
+"""The events that an EventSource has received so far."""
 
 Open = Callable[[Gateway, str], Source]
 
@@ -66,7 +66,7 @@ def in_node(package: Path, tmp_path: Path) -> Iterator[Open]:
             command = [str(NODE), "read.js", f"{gateway.url}{path}", *EVENT_TYPES]
             process = stack.enter_context(subprocess.Popen(command, cwd=package, stdout=output))
             stack.callback(process.kill)
-            # What is behind the last line feed is still being written.
+            # The text after the last line feed is still being written.
             return lambda: listed(map(json.loads, lines.read_text().split("\n")[:-1]))
 
         yield opened
@@ -136,9 +136,10 @@ def test_the_cursor_of_a_filtered_stream_stays_in_the_log(stack: Stack, in_chrom
     everything = in_chromium(other, f"/v1/sessions/{session}/events")
     source = in_chromium(doomed, f"/v1/sessions/{session}/events?types=run.end,step.remove")
     wait_until(lambda: bool(source()) and bool(everything()), "the snapshots")
-    for number in range(250):
+    # More events than the log keeps.
+    for number in range(80):
         other.send(session, f"message {number}")
-    wait_for_seq(everything, 500)
+    wait_for_seq(everything, 160)
     doomed.child.kill()
     again = stack.gateway(port=doomed.port)
     opened = 'route="/v1/sessions/{session_id}/events",status="200"'

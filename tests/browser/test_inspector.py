@@ -12,122 +12,35 @@ from playwright.sync_api import expect
 
 import tokens
 from browser.inspector import LIMIT_S, Inspector, Shown, depth
-from stack import Stack, wait_until
+from stack import Gateway, Stack, wait_until
+from stepwire_core.values.ids import new_id
 
 AGENT = Path(__file__).parents[2] / "examples" / "agent.py"
+APP = Path(__file__).with_name("app.py")
 QUESTION = "Who gets a snapshot after a reconnect?"
 DURATION = re.compile(r"\d+ ms|\d+(\.\d+)? s")
 
-# Streams until it is told to finish, so that nothing here depends on how fast a machine is.
-UNTIL_FINISH = """
-    import asyncio
-    import stepwire as cl
 
-    finish = asyncio.Event()
-
-    @cl.on_message(concurrency="parallel")
-    async def main(message):
-        if message.content == "finish":
-            finish.set()
-            return
-        async with cl.Step("agent", type="run"):
-            async with cl.Step("outer"):
-                async with cl.Step("inner", type="llm") as inner:
-                    for number in range(10_000):
-                        await inner.stream_token(f"{number} ")
-                        await asyncio.sleep(0.01)
-                        if finish.is_set():
-                            break
-            async with cl.Step("after", type="tool") as after:
-                after.output = {"numbers": number}
-        await cl.Message("All counted.").send()
-"""
-
-ECHO = """
-    import stepwire as cl
-
-    @cl.on_message
-    async def main(message):
-        said = message.content
-        try:
-            async with cl.Step(said, tags=[said], metadata={said: said}, language="html") as step:
-                step.input = said
-                step.output = said
-                raise ValueError(said)
-        except ValueError:
-            await cl.Message(f"You said: {said}").send()
-"""
-
-MANY_STEPS = """
-    import stepwire as cl
-
-    @cl.on_message
-    async def main(message):
-        for number in range(25):
-            async with cl.Step(f"branch {number}"):
-                for leaf in range(9):
-                    async with cl.Step(f"leaf {number}.{leaf}", type="tool") as step:
-                        step.input = {"leaf": leaf}
-                        await step.stream_token(f"leaf {leaf} of {number}")
-"""
+@pytest.fixture(scope="module")
+def serving(shared_stack: Stack) -> Stack:
+    """Where a worker executes :mod:`browser.app`."""
+    shared_stack.worker(APP)
+    return shared_stack
 
 
-STOPPABLE = """
-    import asyncio
-    import stepwire as cl
-
-    @cl.on_message
-    async def main():
-        async with cl.Step("endless") as step:
-            await step.stream_token("begun")
-            await asyncio.Event().wait()
-
-    @cl.on_stop
-    async def stopped():
-        await cl.Message("Stopped.").send()
-"""
+@pytest.fixture(scope="module")
+def gateway(serving: Stack) -> Gateway:
+    return serving.gateway()
 
 
-ELEMENTS = """
-    import base64
-    import stepwire as cl
-
-    DOT = base64.b64decode(
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4"
-        "z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
-    )
-
-    @cl.on_message
-    async def main():
-        elements = [
-            cl.Image(name="dot.png", content=DOT),
-            cl.Text(name="notes", content="<b>only text</b>"),
-            cl.Pdf(name="elsewhere", url="https://example.com/x.pdf"),
-        ]
-        async with cl.Step("shows", elements=elements):
-            pass
-"""
-
-
-DEEP = """
-    import stepwire as cl
-
-    async def nest(level):
-        async with cl.Step(f"level {level}", type="tool") as step:
-            step.output = f"output of level {level}"
-            if level < 25:
-                await nest(level + 1)
-            else:
-                raise ValueError("the bottom")
-
-    @cl.on_message
-    async def main():
-        await nest(1)
-"""
+@pytest.fixture(scope="module")
+def guarded(serving: Stack) -> Gateway:
+    """One that wants tokens."""
+    return serving.gateway(STEPWIRE_AUTH_SECRETS=tokens.SECRET)
 
 
 def history(seen: list[list[Shown]], step_id: str, key: str) -> list[str]:
-    """What a step has shown there, one after another."""
+    """The values that a step has shown there, one after another."""
     values = [step[key] for steps in seen for step in steps if step["id"] == step_id]
     return [value for value, _ in groupby(values)]
 
@@ -173,10 +86,8 @@ def test_the_tree_of_the_demo_agent_grows_while_it_works(
 
 
 def test_a_reload_in_the_middle_of_a_run_shows_all_of_it_and_goes_on(
-    stack: Stack, inspector: Inspector
+    gateway: Gateway, inspector: Inspector
 ) -> None:
-    stack.worker(UNTIL_FINISH)
-    gateway = stack.gateway()
     session = gateway.create_session()
     inspector.open(gateway, session)
     run = gateway.send(session, "count")["run_id"]
@@ -197,22 +108,21 @@ def test_a_reload_in_the_middle_of_a_run_shows_all_of_it_and_goes_on(
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
 def test_a_gateway_that_goes_and_comes_back_costs_the_reader_nothing(
-    stack: Stack, inspector: Inspector, ending: signal.Signals
+    serving: Stack, inspector: Inspector, ending: signal.Signals
 ) -> None:
     """The browser's own EventSource comes back with its cursor: no gap, and no snapshot again."""
-    stack.worker(UNTIL_FINISH)
-    gateway = stack.gateway()
-    session = gateway.create_session()
-    inspector.open(gateway, session)
-    run = gateway.send(session, "count")["run_id"]
+    doomed = serving.gateway()
+    session = doomed.create_session()
+    inspector.open(doomed, session)
+    run = doomed.send(session, "count")["run_id"]
     inspector.wait_for_more("inner")
 
     inspector.expect_complaints("Failed to load resource: net::ERR_")
-    gateway.child.signal(ending)
+    doomed.child.signal(ending)
 
-    wait_until(lambda: gateway.child.exit_code is not None, "the gateway is gone", LIMIT_S)
+    wait_until(lambda: doomed.child.exit_code is not None, "the gateway is gone", LIMIT_S)
     inspector.wait_for_connection("reconnecting")
-    again = stack.gateway(port=gateway.port)
+    again = serving.gateway(port=doomed.port)
     inspector.wait_for_connection("live")
     inspector.wait_for_more("inner")
     inspector.send("finish")
@@ -223,10 +133,8 @@ def test_a_gateway_that_goes_and_comes_back_costs_the_reader_nothing(
 
 
 def test_a_message_from_the_box_is_answered_and_stays_text(
-    stack: Stack, inspector: Inspector
+    gateway: Gateway, inspector: Inspector
 ) -> None:
-    stack.worker(ECHO)
-    gateway = stack.gateway()
     session = gateway.create_session()
     inspector.open(gateway, session)
     hostile = "<img src=x onerror=alert(1)>"
@@ -247,11 +155,11 @@ def test_a_message_from_the_box_is_answered_and_stays_text(
     expect(inspector.page.locator("#timeline :is(img, script)")).to_have_count(0)
 
 
-def test_a_long_session_starts_folded_and_opens_whole(stack: Stack, inspector: Inspector) -> None:
-    stack.worker(MANY_STEPS)
-    gateway = stack.gateway()
+def test_a_long_session_starts_folded_and_opens_whole(
+    gateway: Gateway, inspector: Inspector
+) -> None:
     session = gateway.create_session()
-    run = gateway.send(session, "go")["run_id"]
+    run = gateway.send(session, "many steps")["run_id"]
     gateway.wait_for_end(session, run)
     snapshot = gateway.snapshot(session)
 
@@ -273,12 +181,11 @@ def test_a_long_session_starts_folded_and_opens_whole(stack: Stack, inspector: I
     inspector.assert_same_as(snapshot)
 
 
-def test_an_unknown_session_says_what_is_wrong(stack: Stack, inspector: Inspector) -> None:
-    gateway = stack.gateway()
-    problem = gateway.client.get("/v1/sessions/nobody-knows").json()
+def test_an_unknown_session_says_what_is_wrong(gateway: Gateway, inspector: Inspector) -> None:
+    problem = gateway.client.get("/v1/sessions/unknown").json()
     inspector.expect_complaints("status of 404 (Not Found)")
 
-    inspector.page.goto(f"{gateway.url}/?session=nobody-knows")
+    inspector.page.goto(f"{gateway.url}/?session=unknown")
 
     closed = inspector.page.get_by_role("alert").filter(has_text=problem["title"])
     expect(closed).to_contain_text(problem["detail"])
@@ -287,9 +194,7 @@ def test_an_unknown_session_says_what_is_wrong(stack: Stack, inspector: Inspecto
     expect(inspector.page.get_by_label("Message", exact=True)).to_be_hidden()
 
 
-def test_a_new_session_begins_on_the_start_screen(stack: Stack, inspector: Inspector) -> None:
-    stack.worker(ECHO)
-    gateway = stack.gateway()
+def test_a_new_session_begins_on_the_start_screen(gateway: Gateway, inspector: Inspector) -> None:
     page = inspector.page
     page.goto(gateway.url)
 
@@ -308,8 +213,7 @@ def test_a_new_session_begins_on_the_start_screen(stack: Stack, inspector: Inspe
     expect(inspector.message("You said: Hello")).to_be_visible()
 
 
-def test_the_page_lets_no_inline_code_in(stack: Stack, inspector: Inspector) -> None:
-    gateway = stack.gateway()
+def test_the_page_lets_no_inline_code_in(gateway: Gateway, inspector: Inspector) -> None:
     answer = inspector.page.goto(gateway.url)
     assert answer is not None
     assert "default-src 'self'" in answer.headers["content-security-policy"]
@@ -339,12 +243,10 @@ def test_the_page_lets_no_inline_code_in(stack: Stack, inspector: Inspector) -> 
     assert inspector.page.evaluate("() => globalThis.inline") is None
 
 
-def test_the_stop_button_cancels_the_run(stack: Stack, inspector: Inspector) -> None:
-    stack.worker(STOPPABLE)
-    gateway = stack.gateway()
+def test_the_stop_button_cancels_the_run(gateway: Gateway, inspector: Inspector) -> None:
     session = gateway.create_session()
     inspector.open(gateway, session)
-    inspector.send("go")
+    inspector.send("endless")
     page = inspector.page
     expect(page.locator(".step-output").filter(has_text="begun")).to_be_visible()
 
@@ -358,12 +260,10 @@ def test_the_stop_button_cancels_the_run(stack: Stack, inspector: Inspector) -> 
     assert inspector.complaints == []
 
 
-def test_elements_are_shown_with_their_step(stack: Stack, inspector: Inspector) -> None:
-    stack.worker(ELEMENTS)
-    gateway = stack.gateway()
+def test_elements_are_shown_with_their_step(gateway: Gateway, inspector: Inspector) -> None:
     session = gateway.create_session()
     inspector.open(gateway, session)
-    inspector.send("go")
+    inspector.send("elements")
     page = inspector.page
     image = page.get_by_role("img", name="dot.png")
     expect(image).to_be_visible()
@@ -381,17 +281,18 @@ def test_elements_are_shown_with_their_step(stack: Stack, inspector: Inspector) 
 
 
 def test_with_a_token_in_its_address_the_page_does_what_the_token_opens(
-    stack: Stack, inspector: Inspector
+    guarded: Gateway, inspector: Inspector
 ) -> None:
-    stack.worker(ELEMENTS)
-    gateway = stack.gateway(STEPWIRE_AUTH_SECRETS=tokens.SECRET)
     value = tokens.token("{sub}:*", rights=("read", "write"))
-    gateway.client.headers = tokens.bearer(value)
-    session = gateway.create_session()
-    inspector.open(gateway, session, value)
+    session = "ada:" + new_id()
+    created = guarded.client.post(
+        "/v1/sessions", json={"id": session}, headers=tokens.bearer(value)
+    )
+    assert created.status_code == 201
+    inspector.open(guarded, session, value)
     page = inspector.page
     assert value not in page.url
-    inspector.send("go")
+    inspector.send("elements")
     image = page.get_by_role("img", name="dot.png")
     expect(image).to_be_visible()
     wait_until(lambda: bool(image.evaluate("(it) => it.naturalWidth === 1")), "it is loaded")
@@ -409,30 +310,27 @@ def test_with_a_token_in_its_address_the_page_does_what_the_token_opens(
 
 
 def test_without_a_token_or_with_another_the_page_says_what_is_wrong(
-    stack: Stack, inspector: Inspector
+    guarded: Gateway, inspector: Inspector
 ) -> None:
-    gateway = stack.gateway(STEPWIRE_AUTH_SECRETS=tokens.SECRET)
     inspector.expect_complaints("the server responded with a status of 40")
     page = inspector.page
-    page.goto(f"{gateway.url}/?session=ada:1")
+    page.goto(f"{guarded.url}/?session=ada:1")
     expect(page.locator("#closed")).to_contain_text("401 unauthenticated")
     expect(page.locator("#closed")).to_contain_text("“#token=…”")
     # A new fragment alone loads no page: it has to notice.
     page.evaluate("(value) => { location.hash = `token=${value}`; }", tokens.token("bob:1"))
     expect(page.locator("#closed")).to_contain_text("403 forbidden")
-    page.goto(f"{gateway.url}/")
+    page.goto(f"{guarded.url}/")
     page.get_by_role("button", name="New session").click()
     expect(page.locator("#start .problem")).to_contain_text("this token")
 
 
 @pytest.mark.parametrize("width", [1280, 360])
 def test_a_deep_tree_stays_on_the_page_and_its_error_is_said_once_in_a_message(
-    stack: Stack, inspector: Inspector, width: int
+    gateway: Gateway, inspector: Inspector, width: int
 ) -> None:
-    stack.worker(DEEP)
-    gateway = stack.gateway()
     session = gateway.create_session()
-    gateway.wait_for_end(session, gateway.send(session, "go")["run_id"])
+    gateway.wait_for_end(session, gateway.send(session, "deep")["run_id"])
     page = inspector.page
     page.set_viewport_size({"width": width, "height": 800})
     inspector.open(gateway, session)

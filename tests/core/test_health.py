@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stepwire_core.errors import ProcessUnfit, SettingsError
+from stepwire_core.errors import ProcessUnfit, SettingsError, StepwireError
 from stepwire_core.process import health_file
 from stepwire_core.process.health_file import STALE_S, HealthFile, check_health
+from stepwire_core.process.supervision import stop_process
 from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -46,19 +47,29 @@ async def test_the_file_is_touched_again_and_again_while_the_loop_turns(
 ) -> None:
     monkeypatch.setattr(health_file, "BEAT_S", 0.01)
     path = tmp_path / "health"
-    beating = asyncio.create_task(HealthFile(str(path)).beat())
-    try:
-        async with asyncio.timeout(10):
-            for _ in range(3):
-                await until(lambda: path.exists() and is_fresh(path))
-                assert shell_passes(path)
-                check_health(Settings(health_file=str(path)))
-                age(path, STALE_S + 10)
-            # Something cleans up in /tmp.
-            path.unlink()
+    async with asyncio.timeout(10), HealthFile(str(path)).beating(stop_process):
+        for _ in range(3):
+            await until(lambda: path.exists() and is_fresh(path))
+            assert shell_passes(path)
+            check_health(Settings(health_file=str(path)))
+            age(path, STALE_S + 10)
+        # Something cleans up in /tmp.
+        path.unlink()
+        await until(path.exists)
+    assert not path.exists()
+
+
+async def test_the_file_is_removed_also_when_the_process_ends_by_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "health"
+
+    async def fails() -> None:
+        async with asyncio.timeout(10), HealthFile(str(path)).beating(stop_process):
             await until(path.exists)
-    finally:
-        beating.cancel()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fails()
+    assert not path.exists()
 
 
 def test_a_file_that_is_no_longer_touched_fails_both_checks(tmp_path: Path) -> None:
@@ -85,7 +96,7 @@ def test_a_check_without_the_setting_says_what_to_set() -> None:
 def test_the_file_of_an_earlier_process_is_removed_before_work_begins(tmp_path: Path) -> None:
     path = tmp_path / "health"
     path.touch()
-    HealthFile(str(path)).prepare()
+    HealthFile(str(path))
     assert not path.exists()
 
 
@@ -101,7 +112,7 @@ def test_a_path_at_which_no_file_can_be_is_one_line_at_the_start(tmp_path: Path,
     else:
         path = tmp_path / "missing" / "health"
     with pytest.raises(SettingsError, match="cannot be written") as raised:
-        HealthFile(str(path)).prepare()
+        HealthFile(str(path))
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "victim").exists()
 
@@ -111,11 +122,10 @@ async def test_a_file_that_can_no_longer_be_touched_costs_the_process_nothing(
 ) -> None:
     monkeypatch.setattr(health_file, "BEAT_S", 0.0)
     path = tmp_path / "health"
+    file, failures = HealthFile(str(path)), list[StepwireError]()
     path.mkdir()
-    beating = asyncio.create_task(HealthFile(str(path)).beat())
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert not beating.done()
-    beating.cancel()
-    said = [record for record in caplog.records if record.name == "stepwire.health"]
-    assert len(said) == 1
+    async with file.beating(failures.append):
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert failures == []
+    assert caplog.text.count("the health file cannot be touched") == 1

@@ -29,7 +29,7 @@ from stepwire_core.wire.documents import Snapshot, TextField
 from stepwire_core.wire.events import Event
 from stepwire_core.wire.kinds import EVENTS, KINDS
 from stepwire_core.wire.vocabulary import vocabulary, vocabulary_json
-from stepwire_gateway.hub.snapshots import write
+from stepwire_gateway.hub.snapshot_writer import write
 from stepwire_gateway.prefix import Prefix
 from vectors.record import FOLDER, Recorder, record, vectors, written
 from vectors.stories import STORIES

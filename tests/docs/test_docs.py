@@ -10,20 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 import stepwire
+import tables
 from stack import Stack
 from stepwire_cli.dev.embedded_server import embedded_server
-from stepwire_core.log.event_log import EventLog
-from stepwire_core.redis.standalone import connect
-from stepwire_core.settings import ClientSettings, Settings
+from stepwire_core.settings import Settings
 from stepwire_core.wire.kinds import EVENT_TYPES, KINDS, Kind
+from stepwire_core.wire.rights import RIGHTS
 from stepwire_gateway import create_app
-from stepwire_gateway.api.metrics import HubCollector, Requests
 from stepwire_gateway.http import problems
-from stepwire_gateway.http.problems import Refusals
-from stepwire_gateway.hub.hub import Hub
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -77,25 +73,16 @@ def test_the_commands_in_the_documents_exist() -> None:
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), (document, target)
 
 
-@pytest.mark.parametrize("settings", [Settings, ClientSettings])
-def test_every_setting_is_in_the_table_with_its_default(settings: type[BaseModel]) -> None:
-    expected = ["| variable | default | |", "|---|---|---|"]
-    for name, field in settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}`"
-        expected.append(f"| `STEPWIRE_{name.upper()}` | {default} | {field.description} |")
-    table = "\n".join(expected)
-    assert table in (ROOT / "docs/settings.md").read_text(), f"put this there:\n{table}"
+@pytest.mark.parametrize(("document", "name"), tables.tables(), ids=str)
+def test_a_table_that_is_made_from_the_code_is_up_to_date(document: str, name: str) -> None:
+    text = (ROOT / "docs" / document).read_text()
+    table = tables.tables()[document, name]
+    assert tables.with_table(text, name, table) == text, "make tables"
 
 
-def test_every_metric_is_in_the_table_with_its_type() -> None:
-    settings = Settings()
-    hub = Hub(EventLog(connect(settings.redis_url), settings), settings)
-    expected = ["| metric | type | |", "|---|---|---|"]
-    for metric in HubCollector(hub, Requests(), Refusals()).collect():
-        suffix = "_total" if metric.type == "counter" else ""
-        expected.append(f"| `{metric.name}{suffix}` | {metric.type} | {metric.documentation} |")
-    table = "\n".join(expected)
-    assert f"{table}\n\n" in (ROOT / "docs/operations.md").read_text(), f"put this there:\n{table}"
+def test_the_claim_of_a_token_lists_every_right() -> None:
+    listed = ", ".join(f"`{right}`" for right in RIGHTS)
+    assert f"| `rights` | required | a list out of {listed};" in PROTOCOL
 
 
 def test_every_event_type_is_in_the_protocol_and_no_other() -> None:

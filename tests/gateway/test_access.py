@@ -79,7 +79,7 @@ def routes_of_the_app() -> set[str]:
         if path == "/inspector":
             path, methods = "/inspector/main.js", {"GET"}
         else:
-            assert route.methods, f"a route that is no route: {path}"
+            assert route.methods, f"not a route: {path}"
             methods = route.methods
         found |= {f"{method} {path}" for method in methods}
     return found
@@ -143,7 +143,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> I
 
 
 def refused(house: House) -> dict[str, str]:
-    """Bearers that are nobody's."""
+    """Bearers that belong to no caller."""
     content = claims(MINE, rights=RIGHTS)
     endless = {name: value for name, value in content.items() if name != "exp"}
     unnamed = {name: value for name, value in content.items() if name != "sub"}
@@ -170,7 +170,7 @@ def refused(house: House) -> dict[str, str]:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_token_of_an_unknown_key_opens_nothing(house: House, route: str) -> None:
-    """It is refused once the key set has been asked again; until then nobody knows the key."""
+    """It is refused once the key set was fetched again; until then the key is not known."""
     content = claims("*", rights=("admin",))
     value = tokens.with_key(content, house.key, "rsa-2")
     status, code, _, text = house.status(route, headers=bearer(value))
@@ -478,6 +478,14 @@ def test_a_route_whose_path_names_no_session_must_say_where_it_is() -> None:
         router.post("/v1/new")(needs("write")(endpoint))
     router.post("/v1/new")(needs("write", session="body")(endpoint))
     router.get("/v1/open")(needs_nothing(endpoint))
+
+
+def test_a_route_can_only_count_what_a_setting_limits() -> None:
+    async def endpoint() -> None: ...
+
+    router = APIRouter(route_class=GuardedRoute)
+    with pytest.raises(TypeError, match="max_notes_per_minute"):
+        router.post("/v1/new")(needs("write", session="body", counts="notes")(endpoint))
 
 
 def test_a_secret_that_is_too_short_ends_the_process_and_is_not_shown(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_body_that_is_not_taken_says_what_to_send(gateway: Gateway) -> None:
         assert str(headers.get("Content-Type")) in detail
     response = gateway.client.post(path, content=b'{"content"', headers=json_type)
     problem = assert_problem(response, 422, "invalid_request")
-    assert problem["detail"] == "body: is no JSON: Expecting ':' delimiter, at 10"
+    assert problem["detail"] == "body: is not JSON: Expecting ':' delimiter, at 10"
     assert [error["where"] for error in problem["errors"]] == ["body"]
     response = gateway.client.post(path, json={})
     assert response.json()["detail"] == "body: a message has a content, or elements, or both"
@@ -218,7 +218,7 @@ def test_what_happens_in_a_session_cannot_be_made_up_as_a_task(
     body = {"task": handler, "args": {"step_id": "x", "value": 1}}
     response = gateway.client.post(f"/v1/sessions/{session}/runs", json=body)
     detail = assert_problem(response, 422, "invalid_request")["detail"]
-    assert f"'{handler}' is no task" in detail
+    assert f"'{handler}' is not a task" in detail
     assert gateway.snapshot(session)["runs"] == []
 
 

@@ -115,7 +115,7 @@ def test_what_makes_something_takes_an_idempotency_key() -> None:
 
 
 def test_every_body_is_one_type_to_a_generated_client() -> None:
-    """What is ``anyOf`` at the top becomes several classes, or none."""
+    """A schema with ``anyOf`` at its top becomes several classes, or none."""
     for name, schema in document_of(OPEN)["components"]["schemas"].items():
         if name != "SessionEvent" and schema.get("type") == "object":
             assert not {"anyOf", "oneOf", "allOf"} & set(schema), name

@@ -614,7 +614,7 @@ def test_a_session_does_not_share_its_objects_with_the_next_one_of_its_id(
     uploaded(gateway, session, LARGE)
     [old] = names()
     redis = Redis.from_url(server.url)
-    # It has expired: nobody is told, and a rule of the bucket takes its objects at last.
+    # It has expired, which is not announced: a rule of the bucket deletes its objects.
     keys: Any = redis.keys(f"*{session}*")
     redis.delete(*keys)
     gateway.create_session(session)

@@ -30,7 +30,8 @@ from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, delta_event, step_event
 from stepwire_gateway.hub.feed import Feed, Subscriber
 from stepwire_gateway.hub.frames import Frame
-from stepwire_gateway.hub.hub import Hub, Reading
+from stepwire_gateway.hub.hub import GAPS, RECONNECTS, UNREADABLE_MESSAGES, Hub
+from stepwire_gateway.hub.reading import FELL_BEHIND, Reading
 
 pytestmark = pytest.mark.anyio
 
@@ -244,7 +245,7 @@ async def test_lost_messages_are_read_from_the_log(
         last = await session.write(100)
         await reader.until_cursor(last)
         reader.assert_whole()
-        assert hub.counts.gaps > 10
+        assert hub.metrics.value(GAPS) > 10
 
 
 async def test_a_lost_last_message_is_found_by_the_tail_check(
@@ -309,7 +310,7 @@ async def test_killed_connections_lose_nothing_and_double_nothing(settings: Sett
         for reader in readers:
             await reader.until_cursor(last)
             reader.assert_whole()
-        assert hub.reconnects > 1
+        assert hub.metrics.value(RECONNECTS) > 1
 
 
 @pytest.mark.timeout(300)
@@ -346,7 +347,7 @@ async def test_connections_killed_at_random_cost_readers_on_two_hubs_nothing(
             if log_max_events > last.seq:
                 assert [frame.cursor.seq for frame in reader.frames] == list(range(last.seq + 1))
             assert folded(reader) == text
-        assert hub.reconnects + other.reconnects >= kills // 2
+        assert hub.metrics.value(RECONNECTS) + other.metrics.value(RECONNECTS) >= kills // 2
 
 
 async def kill_one_connection(redis: Redis) -> None:
@@ -395,7 +396,7 @@ async def test_a_slow_reader_costs_a_bounded_buffer_and_misses_nothing(settings:
             frames = await asyncio.wait_for(anext(batches), LIMIT_S)
             largest = max(largest, sum(len(frame.encoded) for frame in frames))
             got += frames
-        assert hub.counts.fell_behind == 1
+        assert hub.metrics.value(FELL_BEHIND) == 1
         assert [frame.cursor.seq for frame in got] == list(range(1, last.seq + 1))
         await batches.aclose()
         await slow.aclose()
@@ -408,9 +409,11 @@ async def test_what_is_written_through_and_what_is_handed_over_are_one_sequence(
         update={"subscriber_bytes": 64 * 1024, "log_max_events": 100_000}
     )
     choose = random.Random(7)
-    async with running(settings) as (hub, session):
+    async with running(settings) as (hub, session), reading(hub, session.id) as [quick]:
         await session.write(1)
         reader, written = Reader(), 0
+        may_go_on = asyncio.Event()
+        may_go_on.set()
 
         def write_through(frames: Sequence[Frame], encoded: bytes) -> bool:
             nonlocal written
@@ -427,22 +430,31 @@ async def test_what_is_written_through_and_what_is_handed_over_are_one_sequence(
                 async for frames in batches:
                     # A client that takes its time: what comes meanwhile must stay behind this.
                     await asyncio.sleep(choose.choice((0, 0.001, 0.05)))
+                    await may_go_on.wait()
                     reader.frames += frames
                     reader.more.set()
 
-        reading = await hub.open(session.id, Cursor(0, 0))
-        reading.write_through = write_through
-        iterating = asyncio.create_task(iterate(reading))
-        last = Cursor(0, 0)
-        for _ in range(3):
-            last = await session.write(200, "y" * 2000)
+        opened = await hub.open(session.id, Cursor(0, 0))
+        opened.write_through = write_through
+        iterating = asyncio.create_task(iterate(opened))
+        for _ in range(2):
+            # It keeps up, so that much is written through.
+            for _ in range(50):
+                await reader.until_cursor(await session.write(1))
+            await reader.until_cursor(await session.write(100, "y" * 2000))
+            # It stands still until more has come than may wait for it.
+            may_go_on.clear()
+            before = hub.metrics.value(FELL_BEHIND)
+            last = await session.write(100, "y" * 2000)
+            await quick.until_cursor(last)
+            may_go_on.set()
             await reader.until_cursor(last)
+            assert hub.metrics.value(FELL_BEHIND) > before
         reader.assert_whole()
         assert 0 < written < last.seq
-        assert hub.counts.fell_behind > 0
         iterating.cancel()
         await asyncio.gather(iterating, return_exceptions=True)
-        await reading.aclose()
+        await opened.aclose()
 
 
 async def test_a_snapshot_is_not_kept_for_a_client_that_has_it(settings: Settings) -> None:
@@ -679,7 +691,7 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
 
 
 async def test_a_reader_does_not_join_behind_news_that_it_has_not_read_for() -> None:
-    """Those who read for them may have left meanwhile; what is not in the log is forgotten."""
+    """Their reader may have left meanwhile; news of events that are not in the log is forgotten."""
     feed = Feed("session")
     assert feed.join(Subscriber(Cursor(1, 2), 1_000))
     feed.hear_of(Cursor(1, 4))
@@ -710,16 +722,16 @@ async def test_a_message_that_cannot_be_read_costs_nobody_anything(
         top = await session.write(2)
         await reader.until_cursor(top)
         reader.assert_whole()
-        assert hub.unreadable == 1
+        assert hub.metrics.value(UNREADABLE_MESSAGES) == 1
         assert hub.problem is None
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapshot(
+async def test_a_reader_ahead_of_a_log_that_lost_its_tail_before_the_join_gets_a_snapshot(
     settings: Settings,
 ) -> None:
-    """The server crashes while he reads, and comes back with an older state that fits the feed."""
+    """The server crashes during the read, and comes back with an older state that fits the feed."""
     async with running(settings) as (hub, session):
         lost = await session.write(1)
         reading = await hub.open(session.id, None)
@@ -727,7 +739,7 @@ async def test_a_reader_who_has_what_the_log_lost_before_he_joined_gets_a_snapsh
         await session.redis.delete(keys.log)
         older = Cursor(lost.epoch - 1_000, 0)
         await session.redis.hset(keys.meta, mapping={"epoch": older.epoch, "seq": older.seq})  # type: ignore[misc]
-        await hub._check_tails([reading.feed])
+        await hub._watch.check([reading.feed])
         async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
             assert [frame.cursor for frame in await anext(batches)] == [lost]
             [again] = await anext(batches)
@@ -755,7 +767,7 @@ async def test_a_position_that_the_log_does_not_have_makes_no_reader_ask_for_it_
 
             monkeypatch.setattr(hub.log, "read", counting)
             async with aclosing(reading.batches()) as batches, asyncio.timeout(LIMIT_S):
-                while reading.feed.position is None:  # noqa: ASYNC110 - nobody says so
+                while reading.feed.position is None:  # noqa: ASYNC110 - it has no event
                     await asyncio.sleep(0)
                 await anext(batches)
                 following = asyncio.ensure_future(anext(batches))

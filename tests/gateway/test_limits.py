@@ -1,4 +1,4 @@
-"""Who asks for too much is told to come back, and the others notice nothing."""
+"""A caller that asks for too much is told to come back, and the others notice nothing."""
 
 from __future__ import annotations
 
@@ -18,6 +18,20 @@ from stepwire_core.values.ids import new_id
 from tokens import API_KEY, SECRET, bearer, token
 
 AUTH = {"STEPWIRE_AUTH_SECRETS": SECRET, "STEPWIRE_API_KEYS": API_KEY}
+
+
+@pytest.fixture(scope="module")
+def pair(shared_stack: Stack) -> tuple[Gateway, Gateway]:
+    """Two gateways of one Redis; each test asks as a caller of its own."""
+    limits = {
+        "STEPWIRE_MAX_MESSAGES_PER_MINUTE": "4",
+        "STEPWIRE_MAX_READS_PER_MINUTE": "3",
+        "STEPWIRE_MAX_SESSIONS_PER_HOUR": "2",
+    }
+    return (
+        shared_stack.gateway(port=None, **AUTH, **limits),
+        shared_stack.gateway(port=None, **AUTH, **limits),
+    )
 
 
 def caller(name: str | None = None) -> dict[str, str]:
@@ -46,9 +60,10 @@ def assert_too_much(response: httpx.Response, setting: str, within_s: int) -> No
     assert 0 < int(response.headers["retry-after"]) <= within_s
 
 
-def test_a_subject_sends_so_much_in_a_minute_through_all_gateways(stack: Stack) -> None:
-    limit = {"STEPWIRE_MAX_MESSAGES_PER_MINUTE": "4"}
-    one, other = (stack.gateway(port=None, **AUTH, **limit) for _ in range(2))
+def test_a_subject_sends_so_much_in_a_minute_through_all_gateways(
+    pair: tuple[Gateway, Gateway],
+) -> None:
+    one, other = pair
     eager, session = caller(), new_session(one, bearer(API_KEY))
     path = f"/v1/sessions/{session}"
     assert send(one, session, eager).status_code == 202
@@ -58,7 +73,7 @@ def test_a_subject_sends_so_much_in_a_minute_through_all_gateways(stack: Stack) 
     assert (run.status_code, upload.status_code) == (202, 201)
     for gateway in (one, other):
         assert_too_much(send(gateway, session, eager), "MESSAGES_PER_MINUTE", 60)
-    # Reading is not sending, somebody else is not he, and a backend speaks for many.
+    # Reads are not messages, other callers have limits of their own, and a backend acts for many.
     assert one.client.get(path, headers=eager).status_code == 200
     assert send(one, session, caller()).status_code == 202
     for _ in range(6):
@@ -82,8 +97,10 @@ def test_a_window_ends_and_leaves_nothing(tmp_path: Path, server: EmbeddedServer
         assert send(gateway, session, eager).status_code == 202
 
 
-def test_a_subject_creates_so_many_sessions_in_an_hour(stack: Stack) -> None:
-    gateway = stack.gateway(port=None, **AUTH, STEPWIRE_MAX_SESSIONS_PER_HOUR="2")
+def test_a_subject_creates_so_many_sessions_in_an_hour(
+    pair: tuple[Gateway, Gateway],
+) -> None:
+    gateway, _ = pair
     eager = caller()
     for _ in range(2):
         assert gateway.client.post("/v1/sessions", headers=eager).status_code == 201
@@ -92,9 +109,10 @@ def test_a_subject_creates_so_many_sessions_in_an_hour(stack: Stack) -> None:
     assert gateway.client.post("/v1/sessions", headers=caller()).status_code == 201
 
 
-def test_a_subject_reads_so_often_in_a_minute_through_all_gateways(stack: Stack) -> None:
-    limit = {"STEPWIRE_MAX_READS_PER_MINUTE": "3"}
-    one, other = (stack.gateway(port=None, **AUTH, **limit) for _ in range(2))
+def test_a_subject_reads_so_often_in_a_minute_through_all_gateways(
+    pair: tuple[Gateway, Gateway],
+) -> None:
+    one, other = pair
     eager, session = caller(), new_session(one, bearer(API_KEY))
     path = f"/v1/sessions/{session}"
     assert one.client.get(path, headers=eager).status_code == 200
@@ -108,7 +126,7 @@ def test_a_subject_reads_so_often_in_a_minute_through_all_gateways(stack: Stack)
         assert refused.status_code == 200
         assert is_empty_stream(refused.text, "limit_exceeded")
         assert "STEPWIRE_MAX_READS_PER_MINUTE" in refused.text
-    # Writing is not reading, somebody else is not he, and a backend speaks for many.
+    # Messages are not reads, other callers have limits of their own, and a backend acts for many.
     assert send(one, session, eager).status_code == 202
     assert other.client.get(path, headers=caller()).status_code == 200
     for _ in range(5):
@@ -153,7 +171,7 @@ class Streams:
         self.path = f"/v1/sessions/{session}/events"
 
     def open(self, headers: dict[str, str]) -> ExitStack | None:
-        """The stream, to be closed; None if there is none for us now."""
+        """The stream, to be closed; None if it was refused."""
         with ExitStack() as opening:
             response = opening.enter_context(
                 self._gateway.client.stream("GET", self.path, headers=headers)
@@ -171,7 +189,7 @@ class Streams:
             return None
 
 
-def test_who_changes_his_address_within_his_network_is_one(stack: Stack) -> None:
+def test_addresses_of_one_network_count_as_one(stack: Stack) -> None:
     """IPv6: every customer has at least 2**64 addresses."""
     limits = AUTH | {"STEPWIRE_MAX_STREAMS_PER_ADDRESS": "1"}
     gateway = stack.gateway(port=None, **limits)
@@ -213,18 +231,18 @@ def test_streams_over_the_limit_are_told_to_come_back_and_get_in_when_one_has_go
         for _ in range(3):
             assert streams.open(same) is None
         if other is None:
-            # The process is full for everybody, also for those of no subject.
+            # The process is full for all callers, also for those without a subject.
             assert streams.open(bearer(API_KEY)) is None
         else:
             assert streams.open(other) is not None
         # Only streams are counted.
         assert gateway.client.get(f"/v1/sessions/{session}", headers=same).status_code == 200
         first.close()
-        wait_until(lambda: streams.open(same) is not None, "a place is free")
+        wait_until(lambda: streams.open(same) is not None, "a stream may be opened")
         assert streams.open(same) is None
 
 
-def test_streams_that_do_not_come_about_hold_no_place(stack: Stack) -> None:
+def test_streams_that_are_refused_do_not_count(stack: Stack) -> None:
     gateway = stack.gateway(port=None, **AUTH, STEPWIRE_MAX_STREAMS="1")
     session = new_session(gateway, bearer(API_KEY))
     me = caller()
@@ -241,7 +259,7 @@ def test_streams_that_do_not_come_about_hold_no_place(stack: Stack) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_windows(server: EmbeddedServer) -> None:
-    """Other tests' windows of the fixed addresses are none of ours."""
+    """Windows that other tests have begun for the fixed addresses end."""
     with closing(Redis.from_url(server.url)) as connected:
         redis: Any = connected
         for key in redis.keys("stepwire:rate:*"):

@@ -14,9 +14,12 @@ from stepwire_core.log.event_log import EventLog
 from stepwire_core.redis.standalone import connect
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
-from stepwire_gateway.api.metrics import HubCollector, Requests
-from stepwire_gateway.http.problems import Refusals
-from stepwire_gateway.hub.hub import Hub, HubCounts
+from stepwire_gateway.api.event_stream import FRAME_BYTES, FRAMES, STREAMS_CUT
+from stepwire_gateway.api.metrics import Exposition
+from stepwire_gateway.http.problems import REFUSALS
+from stepwire_gateway.hub.hub import GAPS, Hub
+from stepwire_gateway.hub.reading import FELL_BEHIND, SNAPSHOTS
+from stepwire_gateway.metrics import Metrics, counter
 from tokens import API_KEY, SECRET, bearer, token
 
 
@@ -127,6 +130,21 @@ async def test_streams_and_what_they_carry_are_counted(gateway: Gateway) -> None
     assert numbers["frame_bytes_total"] == carried
 
 
+def test_a_metric_has_one_declaration_and_takes_its_own_labels_alone() -> None:
+    with pytest.raises(ValueError, match="'refusals' is declared twice"):
+        counter("refusals", "Another one.")
+    with pytest.raises(ValueError, match=r"labels of 'refusals' are \('code', 'setting'\)"):
+        Metrics().add(REFUSALS, "forbidden")
+
+
+def test_what_was_never_counted_is_zero_or_has_no_labels_yet() -> None:
+    metrics = Metrics()
+    assert (metrics.values(GAPS), metrics.values(REFUSALS)) == ({(): 0}, {})
+    metrics.add(REFUSALS, "forbidden", "", amount=2)
+    assert metrics.value(REFUSALS, "forbidden", "") == 2
+    assert metrics.value(REFUSALS, "other", "") == 0
+
+
 @pytest.fixture
 def hub(server: EmbeddedServer) -> Hub:
     settings = Settings(redis_url=server.url)
@@ -134,11 +152,15 @@ def hub(server: EmbeddedServer) -> Hub:
 
 
 def test_every_count_of_the_hub_has_its_own_metric(hub: Hub) -> None:
-    hub.counts = HubCounts(gaps=1, fell_behind=2, snapshots=3, frames=4, bytes=5, cut=6)
+    metrics = hub.metrics
+    for amount, metric in enumerate(
+        (GAPS, FELL_BEHIND, SNAPSHOTS, FRAMES, FRAME_BYTES, STREAMS_CUT), 1
+    ):
+        metrics.add(metric, amount=amount)
     hub._link.reconnects = 8
     hub.draining = True
     registry = CollectorRegistry()
-    registry.register(HubCollector(hub, Requests(), Refusals()))
+    registry.register(Exposition(metrics))
     for name, value in {
         "gaps_total": 1,
         "fell_behind_total": 2,

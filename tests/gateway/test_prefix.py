@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
@@ -18,6 +19,7 @@ from stepwire_cli.dev.embedded_server import free_port
 from stepwire_core.errors import SettingsError
 from stepwire_core.settings import Settings, load_settings
 from stepwire_core.values.cursor import Cursor
+from stepwire_gateway import create_app, running
 from stepwire_gateway.prefix import Prefix
 
 CONTENT = b"x" * (2 * 1024 * 1024)
@@ -26,8 +28,8 @@ CONTENT = b"x" * (2 * 1024 * 1024)
 
 @pytest.fixture(scope="module", params=WAYS)
 def gateway(request: pytest.FixtureRequest, shared_stack: Stack) -> Iterator[Gateway]:
-    with prefixed(request.param, shared_stack) as running:
-        yield running
+    with prefixed(request.param, shared_stack) as started:
+        yield started
 
 
 def get(gateway: Gateway, address: str) -> httpx.Response:
@@ -125,11 +127,34 @@ def test_a_mounted_gateway_that_is_not_run_says_what_to_do(stack: Stack) -> None
         assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.anyio
+async def test_a_gateway_whose_application_fails_no_longer_runs(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "health"
+    gateway = create_app(settings.model_copy(update={"health_file": str(file)}))
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://localhost")
+
+    async def fails() -> None:
+        async with running(gateway):
+            assert (await client.get("/healthz")).status_code == 200
+            async with asyncio.timeout(30):
+                while not file.exists():  # noqa: ASYNC110 - a file has no events
+                    await asyncio.sleep(0)
+            raise LookupError
+
+    async with client:
+        with pytest.raises(LookupError):
+            await fails()
+        assert (await client.get("/healthz")).json()["code"] == "not_running"
+    assert not file.exists()
+
+
 def test_an_application_with_a_gateway_in_it_ends_while_streams_are_open(stack: Stack) -> None:
     port = free_port()
     command = [UVICORN[0], str(EXAMPLES / "mounted.py")]
-    with process(command, stack, PORT=str(port)) as running:
-        gateway = Gateway(running, port)  # type: ignore[arg-type]
+    with process(command, stack, PORT=str(port)) as outer:
+        gateway = Gateway(outer, port)  # type: ignore[arg-type]
         gateway.url += PREFIX
         gateway.client = httpx.Client(base_url=gateway.url, timeout=15)
         wait_until(gateway.ready, "the gateway")
@@ -137,13 +162,13 @@ def test_an_application_with_a_gateway_in_it_ends_while_streams_are_open(stack: 
         with gateway.client.stream("GET", f"/v1/sessions/{session}/events") as stream:
             lines = stream.iter_lines()
             assert next(lines).startswith("retry:")
-            running.terminate()
+            outer.terminate()
             # The library cuts streams off under servers that are not ours: clients come back.
             with suppress(httpx.RemoteProtocolError):
                 for _ in lines:
                     pass
         # uvicorn raises the signal again when it has ended in order.
-        assert running.wait(30) in (0, -15)
+        assert outer.wait(30) in (0, -15)
     [log] = stack.folder.glob("mounted.py-*.log")
     assert "Application shutdown complete" in log.read_text()
     assert "Traceback" not in log.read_text()

@@ -1,4 +1,4 @@
-"""What is a request, where it ends, and how it is answered: docs/http.md, with real sockets."""
+"""Requests, their ends and their answers: docs/http.md, with real sockets."""
 
 from __future__ import annotations
 

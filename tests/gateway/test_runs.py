@@ -22,6 +22,12 @@ APP = """
 """
 
 
+@pytest.fixture(scope="module")
+def gateway(shared_stack: Stack) -> Gateway:
+    """One without a worker."""
+    return shared_stack.gateway()
+
+
 def state(gateway: Gateway, path: str) -> dict[str, object]:
     response = gateway.client.get(path)
     assert response.status_code == 200, response.text
@@ -68,8 +74,7 @@ def test_a_run_that_failed_says_why_and_how_often_it_was_tried(stack: Stack) -> 
     assert ended["error"] == {"type": "ValueError", "message": "no luck"}
 
 
-def test_a_run_that_is_cancelled_before_it_began_is_over(stack: Stack) -> None:
-    gateway = stack.gateway()
+def test_a_run_that_is_cancelled_before_it_began_is_over(gateway: Gateway) -> None:
     session = gateway.create_session()
     for path, body in (("resume", {}), ("runs", {"task": "x"}), ("messages", {"content": "x"})):
         url = f"/v1/sessions/{session}/{path}"
@@ -80,8 +85,7 @@ def test_a_run_that_is_cancelled_before_it_began_is_over(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("run", ["never-started", "%7Bx%7D", "x" * 200])
-def test_a_run_that_nobody_has_started_is_not_found(stack: Stack, run: str) -> None:
-    gateway = stack.gateway()
+def test_a_run_that_nobody_has_started_is_not_found(gateway: Gateway, run: str) -> None:
     session, other = gateway.create_session(), gateway.create_session()
     gateway.client.post(f"/v1/sessions/{other}/runs", json={"task": "x", "id": "elsewhere"})
     for name in (run, "elsewhere"):

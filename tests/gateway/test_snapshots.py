@@ -33,7 +33,9 @@ from stepwire_core.wire.events import (
     step_event,
 )
 from stepwire_core.wire.kinds import KINDS
-from stepwire_gateway.hub.snapshots import PART_BYTES, Snapshots, WrittenSnapshot, write
+from stepwire_gateway.hub.snapshot_writer import write
+from stepwire_gateway.hub.snapshots import Snapshots
+from stepwire_gateway.hub.written_snapshot import PART_BYTES, WrittenSnapshot
 from stepwire_gateway.prefix import Prefix
 
 pytestmark = pytest.mark.anyio
@@ -194,7 +196,7 @@ async def test_all_who_ask_at_once_share_one_read_and_one_snapshot(settings: Set
         assert len(set(map(id, first))) == snapshots.built == 1
         stats = await client_of(log.store).info("commandstats")
         assert stats["cmdstat_hgetall"]["calls"] == 1
-        # While somebody has it and nothing has happened, it is not read again.
+        # While a client has it and nothing has happened, it is not read again.
         assert await snapshots.whole(log.session_id) is first[0]
         stats = await client_of(log.store).info("commandstats")
         assert stats["cmdstat_hgetall"]["calls"] == 1

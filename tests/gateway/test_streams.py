@@ -126,7 +126,7 @@ def test_an_idle_stream_does_not_hold_the_snapshot_that_it_began_with(stack: Sta
                 size += len(next(pieces))
             if number == STREAMS // 4:
                 before = resident_bytes(gateway)
-        # What was freed is not all given back, but each would hold twice as much.
+        # Not all freed memory is given back, but each stream would hold twice as much.
         assert resident_bytes(gateway) - before < STREAMS * LARGE / 4
 
 

@@ -178,7 +178,7 @@ def test_a_stream_ends_with_its_token_whole_and_not_later(gateway: Gateway) -> N
     assert 500 <= int(end.removeprefix("retry: ")) <= 2000
     assert all(frame.startswith("id: ") for frame in frames[1:])
     assert len(frames) > 10
-    # What an EventSource is answered when it comes back by itself.
+    # The answer to an EventSource that comes back by itself.
     again = gateway.client.get(f"/v1/sessions/{session}/events", params={"token": value})
     assert again.status_code == 401
 
@@ -290,7 +290,7 @@ def test_a_new_key_is_fetched_when_a_token_names_it(stack: Stack, key_server: Ke
     key_server.publish(new, "new")
     assert status(gateway, tokens.with_key(content, old, "old")) == 404
     assert status(gateway, tokens.with_key(content, new, "new")) == 404
-    # What has been taken out of the set is no key any more.
+    # A key that was taken out of the set is not accepted any more.
     assert status(gateway, tokens.with_key(content, old, "old")) == 401
 
 
@@ -312,7 +312,7 @@ def test_unknown_keys_do_not_make_the_gateway_ask_again_and_again(
 def test_a_token_of_a_key_that_has_just_been_rotated_is_never_refused(
     stack: Stack, key_server: KeyServer, key_id: str | None
 ) -> None:
-    """Without ids the new key looks like the old one, which has not signed the token."""
+    """Without ids the new key looks like the old one, which did not sign the token."""
     old, new = tokens.rsa_key(), tokens.rsa_key()
     key_server.publish(old, None if key_id is None else "old")
     gateway = stack.gateway(STEPWIRE_AUTH_JWKS_URL=key_server.url, STEPWIRE_AUTH_JWKS_REFETCH_S="3")
@@ -405,7 +405,7 @@ def test_without_the_key_server_calls_get_503_streams_a_retry_and_known_keys_hol
     )
     if answer is None:
         with key_server.running():
-            # Only to give the port back: from here on nobody listens there.
+            # Only to give the port back: now no server listens there.
             pass
         unreachable = True
     else:
@@ -418,7 +418,7 @@ def test_without_the_key_server_calls_get_503_streams_a_retry_and_known_keys_hol
         stream = gateway.client.get("/v1/sessions/none/events", params={"token": value})
         assert stream.status_code == 200
         assert is_empty_stream(stream.text, "keys_unavailable")
-        # Who needs no key is not kept waiting.
+        # Callers that need no key are not kept waiting.
         assert status(gateway, API_KEY) == 404
 
     if unreachable:

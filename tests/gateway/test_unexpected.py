@@ -32,7 +32,7 @@ class Faulty:
         return self.log.read_text().count(what)
 
     def count(self, sample: str) -> float:
-        """A sample of ``/metrics``, 0 if there is none."""
+        """A sample of ``/metrics``, 0 if it is missing."""
         lines = self.client.get("/metrics").text.splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(sample)), 0.0)
 

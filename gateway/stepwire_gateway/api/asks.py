@@ -19,9 +19,9 @@ from stepwire_core.errors import (
 from stepwire_core.log import answers
 from stepwire_core.values.ids import check_id
 from stepwire_core.wire.documents import AskDocument
-from stepwire_gateway.api.elements import uploads
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import may
+from stepwire_gateway.api.uploads import require_uploads
 from stepwire_gateway.auth.guard import GuardedRoute, needs
 from stepwire_gateway.http.bodies import Body, Id, Object, Text
 from stepwire_gateway.services import ServicesDep, SessionId
@@ -81,7 +81,7 @@ async def _answered(
         action=body.action,
         files=None
         if files is None
-        else await uploads(services, ask.session_id, files, for_step=ask.step_id),
+        else await require_uploads(services, ask.session_id, files, for_step=ask.step_id),
         author=body.author,
         metadata=body.metadata,
     )
@@ -89,7 +89,7 @@ async def _answered(
     try:
         appended = await services.log.answer(answers.answer_batch(ask, answer, ended))
     except AskEnded:
-        # Somebody was quicker; perhaps this same request, whose answer got lost.
+        # Another request was quicker, or this same one, whose answer got lost.
         known = await services.log.ask(ask.session_id, ask.id)
         return await _same_answer(services, known, body, answer_id)
     except (RunEnded, RunFenced):

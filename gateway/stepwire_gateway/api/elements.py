@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,20 +12,16 @@ from starlette.requests import ClientDisconnect
 
 from stepwire_core.errors import (
     ElementNotFound,
-    IdConflict,
     InvalidArgument,
     InvalidId,
-    SessionNotFound,
     UnsupportedMediaType,
 )
-from stepwire_core.log.event_log import Batch
-from stepwire_core.values.ids import check_id, upload_producer
+from stepwire_core.values.ids import check_id
 from stepwire_core.wire import media_types
 from stepwire_core.wire.documents import ElementDocument
-from stepwire_core.wire.events import element_event
-from stepwire_core.wire.user_messages import uploaded
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may
+from stepwire_gateway.api.uploads import File, kept_element, known_element
 from stepwire_gateway.auth.guard import GuardedRoute, needs
 from stepwire_gateway.http.problems import problem_response
 from stepwire_gateway.http.ranges import Unsatisfiable, etag_matches, requested_span
@@ -45,7 +38,7 @@ router = APIRouter(
 SANDBOX: Final = (
     "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 )
-"""What is opened by itself gets an origin of its own, no scripts, and nothing from elsewhere."""
+"""An element that is opened by itself has its own origin, no scripts and no outside content."""
 
 _RAW_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -78,18 +71,18 @@ async def upload_element(
     """Put a person's file into the session, for all to see: the body as it is, no form."""
     _require_utf_8(request)
     mime = _media_type(content_type, name)
-    file = _File(session_id, idempotency.id(), name, mime)
+    file = File(session_id, idempotency.id(), name, mime)
     try:
         async with idempotency.claimed(services.log.store):
             with idempotency.checked():
                 known = None
                 if idempotency.key is not None:
-                    known = await _known(services, file, request.stream())
-                element = known or await _kept(services, file, request.stream())
+                    known = await known_element(services, file, request.stream())
+                element = known or await kept_element(services, file, request.stream())
     except ClientDisconnect:
-        # Nothing of it is kept, and nobody reads this.
+        # The file is not kept, and the client is gone.
         return Response(status_code=400)
-    # What is stored has no prefix: another gateway may have another one.
+    # Stored addresses have no prefix: another gateway may have another one.
     element.url = response.headers["Location"] = services.address(element.url)
     return element
 
@@ -122,7 +115,7 @@ async def download_element(
     element = await _element(services, session_id, element_id)
     size, etag = element.size, f'"{element.sha256}"'
     if size is None:
-        # It lies at a url of its own; to send clients there would be an open redirect.
+        # The element has a url of its own; sending clients there would be an open redirect.
         raise ElementNotFound(session_id, element_id)
     headers = _headers(element, etag)
     if etag_matches(if_none_match, etag):
@@ -142,28 +135,6 @@ async def download_element(
         return Response(status_code=status, headers=headers)
     pieces = await _pieces(services, element, span)
     return StreamingResponse(pieces, status, headers)
-
-
-async def uploads(
-    services: Services, session_id: str, element_ids: Sequence[str], *, for_step: str
-) -> list[ElementDocument]:
-    """Files that a person has uploaded and now sends with something.
-
-    Raises:
-        ElementNotFound: there is no such element.
-        InvalidArgument: one is listed twice, or was sent with something else.
-    """
-    if not element_ids:
-        return []
-    if len(set(element_ids)) < len(element_ids):
-        raise InvalidArgument("an element is listed twice: name each file once")
-    elements = await services.log.elements(session_id, element_ids)
-    for element in elements:
-        if element.step_id not in (None, for_step):
-            raise InvalidArgument(
-                f"element {element.id!r} belongs to step {element.step_id!r}: upload the file again"
-            )
-    return elements
 
 
 async def _element(services: Services, session_id: str, element_id: str) -> ElementDocument:
@@ -198,7 +169,7 @@ def _headers(element: ElementDocument, etag: str) -> dict[str, str]:
         "Referrer-Policy": "no-referrer",
         "Accept-Ranges": "bytes",
         "ETag": etag,
-        # Only for who may read it, and asked for again each time: it may have been removed.
+        # Only for callers that may read it, and checked each time: it may have been removed.
         "Cache-Control": "private, no-cache",
     }
 
@@ -239,107 +210,3 @@ def _require_utf_8(request: Request) -> None:
         raise InvalidArgument(
             "name: its bytes are not UTF-8: encode it as UTF-8 before it is percent-encoded"
         ) from None
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """An upload before its bytes have come."""
-
-    session_id: str
-    element_id: str
-    name: str
-    mime: str
-
-
-async def _known(
-    services: Services, file: _File, body: AsyncIterator[bytes]
-) -> ElementDocument | None:
-    """The element that an earlier call of this request has made.
-
-    Raises:
-        IdConflict: it has made it of another file.
-    """
-    try:
-        known = await services.log.element(file.session_id, file.element_id)
-    except ElementNotFound:
-        return None
-    sent = _Upload(body)
-    async for _ in sent.chunks():
-        pass
-    if (known.name, known.mime, known.sha256) != (file.name, file.mime, sent.hexdigest()):
-        raise IdConflict("element", file.element_id)
-    return known
-
-
-async def _kept(services: Services, file: _File, body: AsyncIterator[bytes]) -> ElementDocument:
-    """A new element, whose bytes are in place.
-
-    Raises:
-        IdConflict: an earlier call of this request has made it, and it was removed.
-    """
-    session_id, element_id = file.session_id, file.element_id
-    folder = await services.log.object_folder(session_id)
-    size, sha256 = await _store(services, session_id, folder, element_id, body)
-    element = uploaded(session_id, element_id, file.name, file.mime, size=size, sha256=sha256)
-    batch = Batch(session_id, [element_event(element)], producer=upload_producer(element_id))
-    try:
-        appended = await services.log.append(batch)
-    except SessionNotFound:
-        # It has gone meanwhile; Redis has let its part go with it.
-        if services.objects is not None:
-            await asyncio.to_thread(services.objects.remove, folder, [element_id])
-        raise
-    if not appended.stored:
-        raise IdConflict("element", element_id)
-    return element
-
-
-async def _store(
-    services: Services, session_id: str, folder: str, element_id: str, body: AsyncIterator[bytes]
-) -> tuple[int, str]:
-    """Put a body where it belongs by its size, which nobody knows yet; its size and digest.
-
-    How large it may be at all is checked before us, while it is read (``BodyLimit``).
-    """
-    upload = _Upload(body)
-    begin = await upload.read_up_to(services.settings.elements_redis_bytes)
-    if services.objects is None or len(begin) <= services.settings.elements_redis_bytes:
-        await services.files.put(session_id, element_id, begin)
-    else:
-        await services.objects.put_stream(folder, element_id, upload.rest(begin))
-    return upload.size, upload.hexdigest()
-
-
-class _Upload:
-    """A body that is counted and digested while it is read."""
-
-    def __init__(self, body: AsyncIterator[bytes]) -> None:
-        self._body = body
-        self.size = 0
-        self._digest = hashlib.sha256()
-
-    def hexdigest(self) -> str:
-        """SHA-256 of what was read."""
-        return self._digest.hexdigest()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._body:
-            self.size += len(chunk)
-            self._digest.update(chunk)
-            if chunk:
-                yield chunk
-
-    async def read_up_to(self, limit: int) -> bytes:
-        """All of it, or a little more than ``limit``."""
-        parts = []
-        async for chunk in self.chunks():
-            parts.append(chunk)
-            if self.size > limit:
-                break
-        return b"".join(parts)
-
-    async def rest(self, begin: bytes) -> AsyncIterator[bytes]:
-        """What was read already, then what was not."""
-        yield begin
-        async for chunk in self.chunks():
-            yield chunk

@@ -1,4 +1,4 @@
-"""What people think of steps."""
+"""Ratings that people give to steps."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def give_feedback(
     step_id: StepIdPath,
     body: NewFeedback,
 ) -> FeedbackDocument:
-    """Rate a step, for all to see, and run ``on_feedback``; replaces what was said before."""
+    """Rate a step, for all to see, and run ``on_feedback``; replaces the earlier rating."""
     step = await _step(services, session_id, step_id)
     if step.get("disable_feedback", True):
         raise FeedbackDisabled(session_id, step_id)
@@ -68,7 +68,7 @@ async def withdraw_feedback(
     session_id: SessionId,
     step_id: StepIdPath,
 ) -> None:
-    """Take back what was said of a step, and run ``on_feedback`` with the value None."""
+    """Take back the rating of a step, and run ``on_feedback`` with the value None."""
     await _step(services, session_id, step_id)
     feedback = FeedbackDocument(step_id=step_id, value=None, ts=now())
     await _give(services, caller, idempotency, session_id, feedback)

@@ -34,9 +34,9 @@ class Idempotency:
     """The ids of what one request makes.
 
     With a key they come from it: the same request again means the same run, message or file, and
-    is taken once, as with an ``id`` in its body. They come from the caller and the operation, too,
-    so that nobody's keys meet anybody else's. A key is remembered with what it has made, so for as
-    long as the session lives.
+    is taken once, as with an ``id`` in its body. They come from the caller and the operation,
+    too, so that the keys of two callers never collide. A key is remembered with what it has made,
+    so for as long as the session lives.
     """
 
     def __init__(self, request: Request, caller: Caller, key: str | None) -> None:

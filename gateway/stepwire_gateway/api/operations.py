@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of an operation that FastAPI does not find out by itself."""
+"""The parts of the OpenAPI document that FastAPI does not find out by itself."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-LOCATION: Final = {"Location": _header("Where it is, as a path on the gateway.")}
-ETAG: Final = {"ETag": _header("Names what was sent; send it back in `If-None-Match`.")}
-_RETRY_AFTER: Final = {"Retry-After": _header("In how many seconds to try again.")}
+LOCATION: Final = {"Location": _header("The path on the gateway of what was made.")}
+ETAG: Final = {"ETag": _header("Names the state that was sent; send it back in `If-None-Match`.")}
+_RETRY_AFTER: Final = {"Retry-After": _header("The seconds to wait before trying again.")}
 
 _PROBLEMS: Final[dict[int, str]] = {
     400: "The cursor is malformed.",
-    401: "There is no token, or none that is valid.",
-    403: "The token does not open this, or another site's page sends it.",
-    404: "There is no such session, run, step, element or ask.",
-    409: "The id stands for something else, what is asked for is over, or the session is full.",
+    401: "The request has no valid token.",
+    403: "The token does not open this, or a page of another site sends the request.",
+    404: "The session, run, step, element or ask does not exist.",
+    409: "The id is used for something else, the thing has ended, or the session is full.",
     413: "The body, or the message in it, is too large.",
-    415: "The body is of a type, or packed in a way, that is not taken.",
+    415: "The body has a type or a coding that is not accepted.",
     416: "The range begins behind the end.",
     422: "The request does not have the shape asked for.",
-    429: "There were too many; `Retry-After` says when to try again.",
-    500: "A fault of ours; it has been logged.",
+    429: "Too many requests; `Retry-After` says when to try again.",
+    500: "The gateway has failed, and the error is in its log.",
     503: "Redis, or another server that is needed, does not answer.",
 }
 _HEADERS: Final = {
-    401: {"WWW-Authenticate": _header("Says what token is needed (RFC 6750).")},
+    401: {"WWW-Authenticate": _header("The kind of token that is needed (RFC 6750).")},
     415: {
-        "Accept": _header("The types that are taken."),
-        "Accept-Encoding": _header("The codings that are taken."),
+        "Accept": _header("The types that are accepted."),
+        "Accept-Encoding": _header("The codings that are accepted."),
     },
     416: {"Content-Range": _header("How many bytes there are.")},
     429: _RETRY_AFTER,

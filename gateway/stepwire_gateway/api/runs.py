@@ -91,10 +91,10 @@ async def start_run(
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
     caller = caller.on_behalf(body, session_id)
     if body.task in EVENT_HANDLERS:
-        # What they are given says what a person did; nobody is to make that up.
+        # Their arguments say what a person did, so a request must not be able to invent them.
         raise InvalidArgument(
-            f"task: {body.task!r} is no task, it runs when that happens in a session; name a "
-            "function that has @cl.task"
+            f"task: {body.task!r} is not a task: it runs when its event happens in a session; "
+            "name a function that has @cl.task"
         )
     run_id = idempotency.id(body.id)
     digest = json.dumps([body.task, body.args], sort_keys=True)

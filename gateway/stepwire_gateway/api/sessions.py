@@ -23,10 +23,10 @@ from stepwire_core.wire.documents import (
 )
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.user_messages import attached, message_events, user_message
-from stepwire_gateway.api.elements import uploads
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may
 from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
+from stepwire_gateway.api.uploads import require_uploads
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
 from stepwire_gateway.http.ranges import etag_matches
@@ -35,7 +35,7 @@ from stepwire_gateway.services import ServicesDep, SessionId
 if TYPE_CHECKING:
     from stepwire_core.values.cursor import Cursor
     from stepwire_core.wire.documents import StepDocument
-    from stepwire_gateway.hub.snapshots import WrittenSnapshot
+    from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
     from stepwire_gateway.services import Services
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
@@ -51,7 +51,7 @@ class CreatedSession(BaseModel):
 
 class NewMessage(OnBehalf):
     model_config = ConfigDict(
-        # Without words it has files. As `anyOf` it would be two types to generated clients.
+        # A message without words has files. As `anyOf` it would be two types to generated clients.
         json_schema_extra={
             "if": {"properties": {"content": {"maxLength": 0}}},
             "then": {"required": ["elements"], "properties": {"elements": {"minItems": 1}}},
@@ -74,7 +74,7 @@ class NewMessage(OnBehalf):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.content and not self.elements:
-            raise ValueError("a message has a content, or elements, or both")
+            raise ValueError("a message needs content, or elements, or both")
         return self
 
 
@@ -147,7 +147,7 @@ def _validators(cursor: Cursor) -> dict[str, str]:
     return {
         # Weak: another version of the gateway may write the same state in other bytes.
         "ETag": f'W/"{cursor}"',
-        # Only for who may read it, and asked for again each time.
+        # Only for callers with the right to read it, and checked each time.
         "Cache-Control": "private, no-cache",
     }
 
@@ -163,8 +163,8 @@ async def _parts(snapshot: WrittenSnapshot) -> AsyncIterator[bytes]:
 async def delete_session(services: ServicesDep, caller: CallerDep, session_id: SessionId) -> None:
     """Delete a session with everything in it, and run ``on_chat_end``.
 
-    Its runs are cancelled, its streams end, and nobody can read it or write to it any more. A
-    request that was cut off can be repeated; once all is done the answer is 404.
+    Its runs are cancelled, its streams end, and it can no longer be read or written to. A request
+    that was cut off can be repeated; once the deletion is complete the answer is 404.
     """
     deleted = await services.log.delete(session_id)
     run_id = derived_id(session_id, ON_CHAT_END, deleted.epoch)
@@ -218,9 +218,8 @@ async def post_message(
     await services.queue.require_room(services.settings.queue_max)
     message_id = idempotency.id(body.id)
     run_id = derived_id(session_id, ON_MESSAGE, message_id)
-    elements = attached(
-        await uploads(services, session_id, body.elements, for_step=message_id), message_id, run_id
-    )
+    files = await require_uploads(services, session_id, body.elements, for_step=message_id)
+    elements = attached(files, message_id, run_id)
     message = user_message(
         session_id,
         message_id,

@@ -41,7 +41,7 @@ class CreatedToken(BaseModel):
 @router.post("", status_code=201, responses=may(404))
 @needs_api_key
 async def create_token(services: ServicesDep, response: Response, body: NewToken) -> CreatedToken:
-    """Make a token for somebody whom the caller knows: it opens these sessions and no others."""
+    """Make a token for a user of the caller: it opens these sessions and no others."""
     ttl_s = min(body.ttl_s, services.settings.auth_max_ttl_s)
     token, expires_at = services.auth.new_token(body, ttl_s)
     response.headers["Cache-Control"] = "no-store"

@@ -40,10 +40,10 @@ _OPTIONS: Final[Options] = {
 
 
 class Auth:
-    """Finds out who calls, and makes tokens.
+    """Finds out which caller sends a request, and makes tokens.
 
-    A request may carry a token in three places; the first of these that there is counts, and the
-    others are not looked at: ``Authorization: Bearer``, ``?token=`` (only where ``link`` says that
+    A request may carry a token in three places; the first one that is present counts, and the
+    others are ignored: ``Authorization: Bearer``, ``?token=`` (only where ``link`` says that
     a browser opens such an address by itself), the cookie. An API key comes as a Bearer alone.
     """
 
@@ -70,13 +70,13 @@ class Auth:
                 await self._remote.aclose()
 
     async def caller(self, request: Request, *, link: bool) -> Caller:
-        """Who sends this.
+        """The caller that sends this request.
 
         Raises:
-            Unauthenticated: he has not said so, or his token is not valid.
-            KeysUnavailable: his token cannot be checked.
-            CrossSiteRequest: his browser sends it for a page of another site.
-            UntrustedHost: there is no authentication, and he calls us by a foreign name.
+            Unauthenticated: there are no credentials, or the token is not valid.
+            KeysUnavailable: the token cannot be checked.
+            CrossSiteRequest: a browser sends it for a page of another site.
+            UntrustedHost: the gateway is open, and the request names a foreign host.
         """
         if self.is_open:
             if not self._browsers.is_our_name(request):
@@ -91,7 +91,7 @@ class Auth:
         if link and (token := request.query_params.get("token")) is not None:
             return await self._of_token(token)
         if (token := request.cookies.get(self._cookie)) is not None:
-            # A cookie comes along whoever makes the browser send the request.
+            # The browser adds the cookie whichever page makes it send the request.
             if not self._browsers.acts_for_our_own_site(request):
                 raise CrossSiteRequest
             return await self._of_token(token)
@@ -103,7 +103,7 @@ class Auth:
         """A token that says this, and when it ends, in seconds since 1970.
 
         Raises:
-            TokensDisabled: there is no secret to sign it with.
+            TokensDisabled: this gateway has no secret to sign it with.
         """
         if not self._secrets:
             raise TokensDisabled
@@ -133,7 +133,7 @@ class Auth:
             claims = Claims.model_validate(content)
         except ValidationError as error:
             raise Unauthenticated(
-                f"the token says something that cannot be taken: {complaint(error)}"
+                f"the token has a claim that is not accepted: {complaint(error)}"
             ) from None
         # The signature's library drops the fraction too.
         expires_at = math.floor(min(claims.exp, LATEST))
@@ -160,7 +160,7 @@ class Auth:
         elif algorithm in ALGORITHMS and self._remote is not None:
             content = await self._by_remote(self._remote, token, key_id, algorithm)
         else:
-            raise Unauthenticated("the token is signed in a way that is not taken here")
+            raise Unauthenticated("the token is signed in a way that this gateway does not accept")
         if content is None:
             raise Unauthenticated("the token's signature is not valid")
         return content
@@ -194,7 +194,7 @@ class Auth:
                 raise Unauthenticated("the token has expired") from None
             except (jwt.InvalidIssuerError, jwt.InvalidAudienceError):
                 raise Unauthenticated(
-                    "the token is not meant for this gateway: its iss or aud is another one"
+                    "the token is not meant for this gateway: its iss or aud is a different one"
                 ) from None
             except jwt.MissingRequiredClaimError as error:
                 raise Unauthenticated(f"the token has no {error.claim}") from None

@@ -74,15 +74,15 @@ class Browsers:
         return origin is not None and (origin == own or origin in self._origins)
 
     def acts_for_another_site(self, request: Request) -> bool:
-        """Whether a browser says so; what is no browser says neither."""
+        """Whether a browser says so; other clients send neither header."""
         says = "origin" in request.headers or "sec-fetch-site" in request.headers
         return says and not self.acts_for_our_own_site(request)
 
     def is_our_name(self, request: Request) -> bool:
         """Whether we are called by a name that is known to be ours.
 
-        A stranger can have a name of his own lead to 127.0.0.1. To the browser his page and we
-        then have one origin, and only the name that it calls us by gives him away.
+        A stranger can make a domain resolve to 127.0.0.1. For the browser the stranger's page and
+        this gateway then have one origin, and only the name in ``Host`` reveals the difference.
         """
         server = request.scope.get("server")
         if not self._may_listen_anywhere and server and server[1] and not is_loopback(server[0]):

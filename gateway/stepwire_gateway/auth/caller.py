@@ -1,20 +1,19 @@
-"""Who calls, which sessions he may reach, and what he may do there."""
+"""A caller: its subject, the sessions that it may reach, and its rights in them."""
 
 from __future__ import annotations
 
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stepwire_core.errors import Forbidden, InvalidId
 from stepwire_core.values.ids import check_id
+from stepwire_core.wire.rights import Right
 from stepwire_core.wire.run_request import Priority, RunRequest
 from stepwire_gateway.http.bodies import OnBehalf
-
-Right = Literal["read", "write", "cancel", "admin"]
 
 ADMIN: Final = "admin"
 """All the others, and what no other is enough for."""
@@ -68,7 +67,7 @@ class Pattern:
 
 
 class Grant(BaseModel):
-    """What a token says: who somebody is, which sessions that opens, and what may be done there."""
+    """The claims of a token: its subject, the sessions that it opens, and the rights in them."""
 
     model_config = ConfigDict(strict=True)
 
@@ -96,7 +95,7 @@ class Claims(Grant):
 
 
 def complaint(error: ValidationError) -> str:
-    """What is wrong with a claim, without what it says."""
+    """The fault of a claim, without the claim's value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "claims"
     return f"{where}: {first['msg']}"
@@ -104,18 +103,18 @@ def complaint(error: ValidationError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sends a request, as far as he has shown it."""
+    """The sender of a request, as far as its credentials say."""
 
     subject: str | None
-    """Of his token; None for a backend, and for everybody while there is no authentication."""
+    """The subject of the token; None for a backend, and for all callers without authentication."""
     patterns: tuple[Pattern, ...]
     rights: frozenset[str]
     expires_at: float | None = None
-    """In seconds since 1970; from then on he is nobody."""
+    """When the token ends, in seconds since 1970."""
     is_backend: bool = False
-    """Has shown an API key."""
+    """Whether the caller has sent an API key."""
     priority: int = 0
-    """Of the runs that he asks for."""
+    """The priority of the runs that the caller asks for."""
 
     @property
     def has_expired(self) -> bool:
@@ -126,29 +125,29 @@ class Caller:
         return any(pattern.is_prefix and not pattern.text for pattern in self.patterns)
 
     def require_right(self, right: Right) -> None:
-        """Whether he has it in the session is not asked.
+        """Check the right alone, not the session.
 
         Raises:
-            Forbidden: he has not that right anywhere.
+            Forbidden: the caller lacks that right.
         """
         if right not in self.rights and ADMIN not in self.rights:
-            raise Forbidden(f"this token has not the right {right!r}")
+            raise Forbidden(f"this token lacks the right {right!r}")
 
     def require(self, right: Right, session_id: str) -> None:
-        """Nothing is looked up: the answer is the same whether or not there is such a session.
+        """Check right and session. The answer is the same whether or not the session exists.
 
         Raises:
-            Forbidden: he has not that right there.
+            Forbidden: the caller lacks that right in this session.
         """
         self.require_right(right)
         if not any(pattern.matches(session_id) for pattern in self.patterns):
             raise Forbidden("this token does not open that session")
 
     def on_behalf(self, of: OnBehalf, session_id: str) -> Caller:
-        """The same caller, asking for somebody else's run.
+        """The same caller, asking for a run of another subject.
 
         Raises:
-            Forbidden: he may not say whose, or how soon.
+            Forbidden: the caller may not choose the subject or the priority.
         """
         if of.subject is None and of.priority is None:
             return self
@@ -162,14 +161,14 @@ class Caller:
         )
 
     def asking(self, request: RunRequest) -> RunRequest:
-        """What he asks for, with his place in the queue."""
+        """The request with the caller's subject and priority: its place in the queue."""
         return request.model_copy(update={"subject": self.subject, "priority": self.priority})
 
     def new_session_id(self, name: str) -> str:
         """The id of a session that the caller can reach: ``name`` after the beginning of a pattern.
 
         Raises:
-            Forbidden: all his sessions have names, so he must say which he means.
+            Forbidden: the token opens single sessions only, so the caller must name one.
         """
         for pattern in self.patterns:
             if pattern.is_prefix:
@@ -177,7 +176,7 @@ class Caller:
                     return check_id(pattern.text + name, "session")
                 except InvalidId:
                     continue
-        raise Forbidden("this token opens sessions of given ids alone: say which as 'id'")
+        raise Forbidden("this token opens only sessions with given ids: send one of them as 'id'")
 
 
 _EVERYWHERE: Final = (Pattern("", is_prefix=True),)

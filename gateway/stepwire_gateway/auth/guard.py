@@ -1,4 +1,4 @@
-"""What each route asks of its caller, and the one place where that is looked at.
+"""The needs of each route, and the one place where they are checked.
 
 Every route says it in one line above its function. One that says nothing is not served: the
 application does not start.
@@ -20,8 +20,9 @@ from stepwire_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from stepwire_gateway.auth.caller import Caller, Right
-from stepwire_gateway.auth.limits import Counted, Limits, exits
+from stepwire_core.wire.rights import Right
+from stepwire_gateway.auth.caller import Caller
+from stepwire_gateway.auth.limits import RATES, Limits, exits
 from stepwire_gateway.http.bodies import require_unpacked
 from stepwire_gateway.http.problems import try_again_response
 
@@ -35,13 +36,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _MARK: Final = "__stepwire_need__"
 _IN_DOCUMENT: Final = "x-right"
 
-_LATER: Final = (KeysUnavailable, LimitExceeded, StoreRefused, StoreUnavailable)
+_TRANSIENT: Final = (KeysUnavailable, LimitExceeded, StoreRefused, StoreUnavailable)
 """After these a stream may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a route asks of its caller."""
+    """The right, session and limits that a route needs."""
 
     right: Right | Literal["api_key"] | None
     """None: nothing."""
@@ -52,8 +53,8 @@ class Need:
     """A browser opens the address by itself (EventSource, img): the token may be in the query."""
     stream: bool = False
     """An EventSource opens it, which gives up for good on an error."""
-    counts: Counted | None = None
-    """What a call of it is one more of."""
+    counts: str | None = None
+    """The rate that limits its calls (:data:`RATES`)."""
 
 
 def needs(
@@ -62,19 +63,19 @@ def needs(
     session: Literal["path", "body", "all"] = "path",
     link: bool = False,
     stream: bool = False,
-    counts: Counted | None = None,
+    counts: str | None = None,
 ) -> Callable[[Function], Function]:
     """The caller must have this right, in the session that the path names unless said otherwise."""
     return _marked(Need(right, session, link or stream, stream, counts))
 
 
 def needs_api_key(endpoint: Function) -> Function:
-    """Only for the user's own backends."""
+    """Only for the user's own backends, which have an API key."""
     return _marked(Need("api_key", "all"))(endpoint)
 
 
 def needs_nothing(endpoint: Function) -> Function:
-    """For everybody."""
+    """Open to all callers."""
     return _marked(Need(None, "all"))(endpoint)
 
 
@@ -87,7 +88,7 @@ def _marked(need: Need) -> Callable[[Function], Function]:
 
 
 class GuardedRoute(APIRoute):
-    """A route that asks its caller for what it needs, before anything of the body is read."""
+    """A route that checks its needs before anything of the body is read."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         need = getattr(endpoint, _MARK, None)
@@ -100,6 +101,11 @@ class GuardedRoute(APIRoute):
             raise TypeError(
                 f"{path} names no session: say @needs(..., session='body') and check it in the "
                 "function with caller.require, or session='all'"
+            )
+        if need.counts is not None and need.counts not in RATES:
+            raise TypeError(
+                f"{path} counts {need.counts!r}, but no setting limits them: add a field "
+                f"max_{need.counts}_per_minute (or _per_hour) to Settings"
             )
         self.need = need
         if need.right is not None:
@@ -118,15 +124,15 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             if self.need.right is not None:
                 try:
-                    request.state.caller = await _let_in(request, self.need)
-                except _LATER as error:
+                    request.state.caller = await _authorize(request, self.need)
+                except _TRANSIENT as error:
                     if self.need.stream:
                         return try_again_response(error)
                     raise
             if takes_body:
                 require_unpacked(request)
             response = await answer(request)
-            # Whoever may read it may; a cache on the way does not know who that is.
+            # A cache on the way does not know which callers have the right to read it.
             response.headers.setdefault("Cache-Control", "no-store")
             return response
 
@@ -140,20 +146,20 @@ def _camel_case(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
-async def _let_in(request: Request, need: Need) -> Caller:
-    """The caller, who has what the route needs.
+async def _authorize(request: Request, need: Need) -> Caller:
+    """The caller, if it may use the route.
 
     Raises:
-        Unauthenticated, Forbidden, KeysUnavailable: he has not, or nobody knows.
-        LimitExceeded: he does too much.
-        StoreUnavailable: Redis, which counts how much that is, does not answer.
+        Unauthenticated, Forbidden, KeysUnavailable: it may not, or that cannot be checked now.
+        LimitExceeded: the caller has reached a limit.
+        StoreUnavailable: Redis, which counts the calls, does not answer.
     """
     auth: Auth = request.app.state.services.auth
     limits: Limits = request.app.state.services.limits
     caller = await auth.caller(request, link=need.link)
     if need.right is None or need.right == "api_key":
         if not (caller.is_backend or auth.is_open):
-            raise Forbidden("this is for backends, which have an API key (STEPWIRE_API_KEYS)")
+            raise Forbidden("only a backend with an API key (STEPWIRE_API_KEYS) may do this")
     elif need.session == "path":
         caller.require(need.right, request.path_params["session_id"])
     else:

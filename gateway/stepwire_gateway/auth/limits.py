@@ -1,14 +1,17 @@
-"""What one caller, one address and this process may have at a time, and how often."""
+"""Limits of one caller, one address and this process: streams at a time, calls in a window."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import LimitExceeded
+from stepwire_core.settings import Settings
 from stepwire_gateway.http.exchange import CROWDED
 from stepwire_gateway.http.problems import problem_response, try_again_response
 from stepwire_gateway.prefix import route_path
@@ -18,17 +21,32 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from stepwire_core.redis.rates import Rates
-    from stepwire_core.settings import Settings
     from stepwire_gateway.auth.caller import Caller
 
-Counted = Literal["messages", "sessions", "reads"]
 
-_RATES: Final[dict[Counted, tuple[str, int]]] = {
-    "messages": ("max_messages_per_minute", 60),
-    "sessions": ("max_sessions_per_hour", 3600),
-    "reads": ("max_reads_per_minute", 60),
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often one caller may do something in a window of time."""
+
+    name: str
+    """Of what is counted: a route says it as ``@needs(…, counts=name)``."""
+    setting: str
+    window_s: int
+
+    @property
+    def variable(self) -> str:
+        return f"STEPWIRE_{self.setting.upper()}"
+
+
+_WINDOWS_S: Final = {"minute": 60, "hour": 3600}
+_RATE: Final = re.compile(rf"max_(\w+)_per_({'|'.join(_WINDOWS_S)})")
+
+RATES: Final = {
+    match[1]: Rate(match[1], setting, _WINDOWS_S[match[2]])
+    for setting in Settings.model_fields
+    if (match := _RATE.fullmatch(setting))
 }
-"""The setting that has the limit, and the seconds of its window."""
+"""By their names. The settings are the table: ``max_messages_per_minute`` limits ``messages``."""
 
 STREAM_RETRY_S: Final = 5
 _EXITS: Final = "stepwire.exits"
@@ -36,15 +54,15 @@ _PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class Limits:
-    """Refuses what is too much.
+    """Refuses calls and streams beyond the limits.
 
     Streams are counted in this process: for each subject of a token, for each address, and all.
     Messages, new sessions and reads (snapshots, and streams that are opened) are counted in Redis,
     so for all gateways together: for each subject, or, without authentication, for each address.
-    What a backend does with its API key counts towards the process alone, since it acts for many;
-    so does what comes from this machine itself without authentication.
+    The calls of a backend with its API key count towards the process alone, since it acts for many;
+    so do calls of this machine itself without authentication.
 
-    Somebody's address is the one that the server gives: behind a proxy which it trusts
+    The address of a caller is the one that the server gives: behind a proxy that it trusts
     (``FORWARDED_ALLOW_IPS``) the one that the proxy names, else the proxy's own.
     """
 
@@ -53,29 +71,29 @@ class Limits:
         self._settings = settings
         self._streams: Counter[str] = Counter()
 
-    async def count(self, what: Counted, caller: Caller, request: Request) -> None:
+    async def count(self, what: str, caller: Caller, request: Request) -> None:
         """Count one more.
 
         Raises:
-            LimitExceeded: it is too much; it has been counted.
+            LimitExceeded: the limit is reached; this call has been counted.
             StoreUnavailable: Redis does not answer.
         """
-        who = self._who(caller, request)
-        if who is None:
+        key = _counted_as(caller, request)
+        if key is None:
             return
-        setting, window_s = _RATES[what]
-        limit: int = getattr(self._settings, setting)
-        count, left_s = await self._rates.count(what, who, window_s)
+        rate = RATES[what]
+        limit: int = getattr(self._settings, rate.setting)
+        count, left_s = await self._rates.count(what, key, rate.window_s)
         if count > limit:
-            name = f"STEPWIRE_{setting.upper()}"
-            raise LimitExceeded(f"more than {limit} {what} in {window_s} s", name, left_s)
+            said = f"more than {limit} {what} in {rate.window_s} s"
+            raise LimitExceeded(said, rate.variable, left_s)
 
     @contextmanager
     def stream(self, caller: Caller, request: Request) -> Iterator[None]:
         """A stream that is open for as long as the block runs.
 
         Raises:
-            LimitExceeded: there are too many.
+            LimitExceeded: one of the limits is reached.
         """
         settings = self._settings
         held: dict[str, tuple[int, str]] = {
@@ -99,19 +117,21 @@ class Limits:
                 if self._streams[key] <= 0:
                     del self._streams[key]
 
-    def _who(self, caller: Caller, request: Request) -> str | None:
-        if caller.is_backend:
-            return None
-        if caller.subject is not None:
-            return f"s:{caller.subject}"
-        address = _address(request)
-        return None if address is None else f"a:{address}"
+
+def _counted_as(caller: Caller, request: Request) -> str | None:
+    """The subject or address whose calls are counted together; None: they are not counted."""
+    if caller.is_backend:
+        return None
+    if caller.subject is not None:
+        return f"s:{caller.subject}"
+    address = _address(request)
+    return None if address is None else f"a:{address}"
 
 
 def _address(request: Request) -> str | None:
-    """Where it comes from, unless that is this machine (or a socket that has no address).
+    """The address of the client, unless that is this machine (or a socket without an address).
 
-    Of an IPv6 address the network counts: whoever has one has all 2**64 addresses in it (RFC 6177).
+    Of an IPv6 address the network counts: a client has all 2**64 addresses in it (RFC 6177).
     """
     host = "" if request.client is None else request.client.host
     try:
@@ -128,7 +148,7 @@ def _address(request: Request) -> str | None:
 
 
 class Exits:
-    """Ends what a request holds when its response is over, however that came."""
+    """Releases what a request holds when its response is over, however it ended."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -143,7 +163,7 @@ class Room:
     """Answers 503 to a request on a connection that is one too many.
 
     Probes and metrics pass: an orchestrator would end a full gateway, and all of its streams. An
-    EventSource is told to come again, since it gives up for good on 503.
+    EventSource is told to come back later, since it gives up for good on 503.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -165,6 +185,6 @@ class Room:
 
 
 def exits(request: Request) -> ExitStack:
-    """What is entered here ends with the response."""
+    """A stack whose contexts are closed with the response."""
     stack: ExitStack = request.scope[_EXITS]
     return stack

@@ -35,7 +35,7 @@ Id = Annotated[str, Field(pattern=ID_PATTERN)]
 class Body(BaseModel):
     """A body of which every field is known."""
 
-    # A misspelt field that is silently dropped costs somebody an afternoon.
+    # A misspelt field must not be dropped silently: its effect would be missed much later.
     model_config = ConfigDict(extra="forbid")
 
 
@@ -56,7 +56,7 @@ def require_unpacked(request: Request) -> None:
 
 
 class OnBehalf(Body):
-    """What a backend may say of a run that it asks for; its own token or key says the rest."""
+    """Fields with which a backend chooses the subject and the priority of a run."""
 
     subject: Text | None = Field(
         default=None,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from stepwire_gateway.http.framing import Refused
-from stepwire_gateway.http.problems import Refusals, problem_response
+from stepwire_gateway.http.problems import REFUSALS, problem_response
+from stepwire_gateway.metrics import Metrics
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -23,7 +24,7 @@ LINGER_IDLE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one connection may take, of time and of memory, and how many there may be."""
+    """The limits of one connection, in time and memory, and of the number of connections."""
 
     headers_timeout_s: float = 20.0
     body_timeout_s: float = 30.0
@@ -33,8 +34,8 @@ class Bounds:
     """How long a body may still come when the process shuts down."""
     max_header_bytes: int = 32 * 1024
     max_connections: int = 11_000
-    refusals: Refusals = field(default_factory=Refusals)
-    """Where refusals are counted which the application does not see."""
+    metrics: Metrics = field(default_factory=Metrics)
+    """Where refusals are counted that the application does not see."""
 
 
 class Phase(Enum):
@@ -105,7 +106,7 @@ class Ending(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _count(self, code: str) -> None:
-        self.bounds.refusals[code, ""] += 1
+        self.bounds.metrics.add(REFUSALS, code, "")
 
     def _refuse(self, refused: Refused) -> None:
         """Answer what is not a request, and close.

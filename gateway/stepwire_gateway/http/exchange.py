@@ -1,4 +1,4 @@
-"""What a connection puts between uvicorn and the application, for the requests that need it."""
+"""An adapter between uvicorn and the application, for the requests that need one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CROWDED: Final = "stepwire.crowded"
 
 
 class AnsweringConnection(Protocol):
-    """What an exchange needs of the connection that it is on."""
+    """The part of a connection that its exchanges use."""
 
     transport: asyncio.Transport
     flow: FlowControl

@@ -1,4 +1,4 @@
-"""What a head says of its request: which host it is for, and where it ends."""
+"""The host that the head of a request names, and whether a body follows."""
 
 from __future__ import annotations
 

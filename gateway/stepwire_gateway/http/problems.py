@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -43,6 +42,7 @@ from stepwire_core.errors import (
     UntrustedHost,
 )
 from stepwire_core.values.text import whole
+from stepwire_gateway.metrics import counter
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -121,17 +121,18 @@ class Problem(BaseModel):
     )
 
 
-Refusals = Counter[tuple[str, str]]
-"""Refused requests, by code and, of a limit, the setting."""
+REFUSALS: Final = counter(
+    "refusals", "Requests refused, by problem and, of a limit, setting.", labels=("code", "setting")
+)
 
 
 class _Refusal(Response):
-    """An answer that counts itself when it is sent, whoever in the application sends it."""
+    """An answer that counts itself when it is sent, from whichever part of the application."""
 
     refused_as: tuple[str, str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"].state.refusals[self.refused_as] += 1
+        scope["app"].state.metrics.add(REFUSALS, *self.refused_as)
         await super().__call__(scope, receive, send)
 
 
@@ -164,7 +165,7 @@ def problem_response(
 
 
 def try_again_response(error: StepwireError) -> Response:
-    """What an EventSource gets instead of 503, on which it gives up for good: an empty stream.
+    """An empty stream, for an EventSource: it would give up for good on 503.
 
     A comment in it says why, for people and for clients that read comments.
     """
@@ -214,7 +215,7 @@ def _taken(error: UnsupportedMediaType) -> dict[str, str]:
 
 
 def _challenge(error: Exception) -> str | None:
-    """What a client could do about it, as RFC 6750, section 3, puts it."""
+    """The challenge to the client (RFC 6750, section 3), if there is one."""
     if isinstance(error, Unauthenticated):
         return 'Bearer realm="stepwire"' + (', error="invalid_token"' if error.given else "")
     if type(error) is Forbidden:
@@ -243,7 +244,7 @@ def _not_json(request: Request) -> UnsupportedMediaType:
 def _flaw(problem: dict[str, Any]) -> Flaw:
     where, what = ".".join(map(str, problem["loc"])), problem["msg"]
     if problem["type"] == "json_invalid":
-        where, what = "body", f"is no JSON: {problem['ctx']['error']}, at {problem['loc'][-1]}"
+        where, what = "body", f"is not JSON: {problem['ctx']['error']}, at {problem['loc'][-1]}"
     # The request may hold what no answer can: halves of surrogate pairs in a name, say.
     return Flaw(where=whole(where), what=whole(what.removeprefix("Value error, ")))
 
@@ -256,7 +257,7 @@ def _on_http_error(request: Request, error: Exception) -> Response:
         # FastAPI's word for a body that cannot be read: nested too deeply, say.
         status, detail = 422, "body: cannot be read as JSON"
     elif status == 404:
-        detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
+        detail = f"there is nothing at {request.url.path}; /openapi.json lists all paths"
     elif status == 405:
         # Starlette's own list is that of the first route alone that has this path.
         headers["Allow"] = ", ".join(_methods(request))

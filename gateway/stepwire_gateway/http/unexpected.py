@@ -43,5 +43,5 @@ class Unexpected:
                 raise
             route = getattr(scope.get("route"), "path", None)
             logger.exception("request failed", extra={"method": scope["method"], "route": route})
-            detail = "something went wrong here; it has been logged"
+            detail = "the gateway has failed, and the error is in its log"
             await problem_response(500, "internal_error", detail)(scope, receive, send)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from stepwire_core.values.cursor import Cursor
     from stepwire_gateway.hub.frames import Frame
-    from stepwire_gateway.hub.snapshots import WrittenSnapshot
+    from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
 
 
 class Selection:

@@ -1,4 +1,4 @@
-"""The feed of one session in one gateway process, and those who read it."""
+"""The feed of one session in one gateway process, and its subscribers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SURE_AFTER: Final = 3
 
 
 WRITE_BYTES: Final = 64 * 1024
-"""A batch of frames ends with the one that fills this: what a reader has taken and not yet sent
-stays small beside what may wait for him."""
+"""A batch of frames ends with the one that fills this: frames that a reader has taken and not yet
+sent stay few beside those that may wait for it."""
 
 if TYPE_CHECKING:
     WriteThrough = Callable[[Sequence[Frame], bytes], bool]
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class Subscriber:
-    """A reader who has joined a feed: frames wait here until he takes them.
+    """A reader that has joined a feed: frames wait here until the reader takes them.
 
-    At most ``limit_bytes`` wait. Who falls further behind is dropped from the feed, takes what
-    waits, and goes on by reading the log.
+    At most ``limit_bytes`` wait. A reader that falls further behind is dropped from the feed, takes
+    the frames that wait, and goes on by reading the log.
 
-    While he waits in :meth:`take` and nothing waits for him, frames are offered to
-    ``write_through`` first: where it returns True, he has them, and nobody is woken.
+    While the reader waits in :meth:`take` and no frames wait, new ones are offered to
+    ``write_through`` first: if it returns True, the reader has them and is not woken.
     """
 
     __slots__ = (
@@ -50,7 +50,7 @@ class Subscriber:
         self, cursor: Cursor, limit_bytes: int, write_through: WriteThrough | None = None
     ) -> None:
         self.cursor = cursor
-        """The last event that he has, or that waits for him."""
+        """The last event that the reader has, or that waits for it."""
         self.dropped = False
         self._limit_bytes = limit_bytes
         self._write_through = write_through
@@ -90,7 +90,7 @@ class Subscriber:
         self._wake()
 
     async def take(self) -> list[Frame]:
-        """The next batch, as soon as there is something; none once he was dropped and has all."""
+        """The next batch, when there is one; empty once the reader was dropped and has all."""
         while not self._frames and not self.dropped:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -112,10 +112,10 @@ class Subscriber:
 
 
 class Feed:
-    """What a process knows of one session: where the channel is, who has joined.
+    """The state of one session in this process: the position of its channel, its subscribers.
 
     ``position`` is the last event that came by, None before the first. Every subscriber's cursor is
-    at it or ahead of it, so frames that continue ``position`` continue everybody.
+    at it or ahead of it, so frames that continue ``position`` continue all of them.
 
     ``heard`` is the last event of which there was news that did not continue ``position``; None
     once the log has been read since.
@@ -134,15 +134,15 @@ class Feed:
         self.catching_up: asyncio.Task[None] | None = None
 
     def join(self, subscriber: Subscriber) -> bool:
-        """Let a reader have what comes next; False if the feed is past him and he has to read on.
+        """Let a reader have the next frames; False if the feed is ahead and it must read on.
 
-        No await may stand between his last read of the log and this call.
+        No await may stand between the reader's last read of the log and this call.
         """
         if self.gone:
-            # While he read: nothing comes here any more, and nobody would wake him.
+            # It closed during the read: the reader would wait for ever.
             return False
         if self.heard is not None and self.heard > subscriber.cursor:
-            # It came between the log's answer and now, and no other reader may be reading on.
+            # It came after the log was read, and another reader may not be reading on.
             return False
         if self.position is None:
             self.position = subscriber.cursor
@@ -167,7 +167,7 @@ class Feed:
         if self.heard is not None and (self.heard == heard or self.heard <= top):
             self.heard = None
 
-    def disbelieve(self, told: Cursor | None, top: Cursor) -> None:
+    def distrust(self, told: Cursor | None, top: Cursor) -> None:
         """The log, read when ``told`` was the position, ends at ``top``: a message that was said to
         be beyond it was not of this log, and a reader would never come to where the feed is."""
         if told is not None and told > top and self.position == told and not self.subscribers:
@@ -176,9 +176,9 @@ class Feed:
     def leave(self, subscriber: Subscriber) -> None:
         self.subscribers.discard(subscriber)
 
-    def let_go_after(self, top: Cursor) -> None:
-        """Make those read on who have what the log has not: it gives them a snapshot. Who was only
-        quicker than the look at the log loses nothing by it."""
+    def drop_ahead_of(self, top: Cursor) -> None:
+        """Make subscribers that are ahead of the log read it: they get a snapshot. A subscriber
+        that was only quicker than the look at the log loses nothing by it."""
         for subscriber in [one for one in self.subscribers if one.cursor > top]:
             subscriber.drop()
             self.subscribers.discard(subscriber)
@@ -203,7 +203,7 @@ class Feed:
                 self.subscribers.discard(subscriber)
 
     def note(self, frames: Sequence[Frame]) -> None:
-        """Learn from frames, also from those that one reader fetched, which runs are open."""
+        """Note which runs these frames open and end; one reader alone may have fetched them."""
         self.quiet_checks = 0
         for frame in frames:
             if frame.snapshot is not None:
@@ -223,12 +223,12 @@ class Feed:
         return not lively and (bool(self._open_runs) or self.quiet_checks < SURE_AFTER)
 
     def close(self) -> None:
-        """The session is gone: everybody is let go."""
+        """The session is gone: drop all subscribers."""
         self.gone = True
-        self.let_all_go()
+        self.drop_all()
 
-    def let_all_go(self) -> None:
-        """Make every subscriber read on by itself."""
+    def drop_all(self) -> None:
+        """Make every subscriber read the log by itself."""
         for subscriber in self.subscribers:
             subscriber.drop()
         self.subscribers.clear()

@@ -9,7 +9,7 @@ from stepwire_core.wire.kinds import SNAPSHOT
 
 if TYPE_CHECKING:
     from stepwire_core.wire.events import Event
-    from stepwire_gateway.hub.snapshots import WrittenSnapshot
+    from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
     from stepwire_gateway.prefix import Prefix
 
 _ELEMENT: Final = b"element.add"

@@ -31,7 +31,7 @@ async function request(method, path, body) {
   try {
     response = await fetch(path, {
       method,
-      // The browser tells the type of a file; where it knows none, the gateway goes by the name.
+      // The browser gives the type of a file; without one, the gateway uses the name.
       headers: {
         accept: "application/json",
         ...(isFile ? {} : { "content-type": "application/json" }),

@@ -6,7 +6,7 @@ import { misfit, outcome, timeLeft, tooLate, wanted } from "./question.js";
 
 const ENDED_ICONS = { answered: "ok", timeout: "clock", cancelled: "cancelled", interrupted: "interrupted" };
 
-/** What a handler asks: while it is open, the means to answer; then how it ended. */
+/** A handler's question: while it is open, the means to answer; then how it ended. */
 export class AskView {
   element = el("div", { class: "ask", role: "group", "aria-label": "Question" });
 
@@ -22,7 +22,7 @@ export class AskView {
   #means;
   #busy = false;
   #isLate = false;
-  /** What was sent: the same again carries the same id, so it is taken once. */
+  /** The answer that was sent: a repetition has the same id, so it is taken once. */
   #sent = { key: "", id: "" };
 
   /** @param {import("./session.js").Ask} ask @param {import("./tree.js").Tree} tree */
@@ -84,7 +84,7 @@ export class AskView {
     if (this.#problem.textContent !== words) this.#problem.textContent = words;
   }
 
-  /** @param {Element} means stands between what is asked for and what went wrong */
+  /** @param {Element} means stands between the question and the error */
   place(means) {
     this.#problem.before(means);
   }

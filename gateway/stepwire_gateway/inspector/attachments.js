@@ -60,7 +60,7 @@ function link({ name, mime, size, url }) {
 }
 
 /**
- * Whoever wrote the step chose the address: a `javascript:` one must not run here, and what is no
+ * The author of the step chose the address: a `javascript:` one must not run here, and what is not
  * address at all must not stop the page.
  *
  * @param {string} url

@@ -5,15 +5,15 @@ import { newId } from "./ids.js";
 import { outcome, tooLate } from "./question.js";
 
 /**
- * What is sent, and where to: an ask that it answers, or none, then it is a message.
+ * Something to send: the answer to an ask, or, without an ask, a message.
  * @typedef {{askId: string | null, content: string, files: File[]}} Draft
  */
 
 /**
- * The box to write in: messages, with files, and answers to questions for a text. What was not
+ * The box to write in: messages, with files, and answers to questions for a text. Text that was not
  * accepted stays in it.
  *
- * A question takes the box over only while it is empty, and leaves it only then: what somebody
+ * A question takes the box over only while it is empty, and leaves it only then: what a person
  * has begun to write for one must not go to the other because something happened meanwhile.
  */
 export class Composer {
@@ -32,7 +32,7 @@ export class Composer {
   /** Questions that the reader does not want to answer here. @type {Set<string>} */
   #declined = new Set();
   /**
-   * What was sent and, as far as we know, not accepted: the same again carries the same id, so it
+   * The message that was sent, accepted or not: a repetition has the same id, so it
    * is taken once.
    * @type {(Draft & {id: string}) | null}
    */
@@ -97,7 +97,7 @@ export class Composer {
     this.focus();
   }
 
-  /** What is written next answers this question. @param {import("./session.js").Ask} ask */
+  /** The next text answers this question. @param {import("./session.js").Ask} ask */
   answer(ask) {
     this.#declined.delete(ask.id);
     this.#aim(ask);

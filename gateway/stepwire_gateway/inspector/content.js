@@ -5,7 +5,7 @@ import { Fold } from "./fold.js";
 import { gist } from "./format.js";
 import { ErrorBox } from "./outcome.js";
 
-/** What a step took in and gave out, and what went wrong: the texts of its body. */
+/** The input, the output and the error of a step: the texts of its body. */
 export class Content {
   #node;
   #body;

@@ -1,4 +1,4 @@
-/** Elements in one expression. What comes from outside enters as text only, never as markup. */
+/** Elements in one expression. Text from outside never becomes markup. */
 
 import { ROOT } from "./root.js";
 

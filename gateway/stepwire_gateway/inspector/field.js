@@ -17,7 +17,7 @@ export class Field {
   #label = el("span", { class: "language" });
   #hasTools = false;
   #following = true;
-  /** What comes whole is read from its start; only what is added to is followed. */
+  /** A whole text is read from its start; only a growing one is followed to its end. */
   #growing = false;
   #dropColours = () => {};
 

@@ -4,7 +4,7 @@ import { bytes } from "./format.js";
 
 /**
  * Files that wait to be sent, each with a button that takes it away. They are uploaded only when
- * they are sent: what is uploaded is there for everybody, and cannot be taken back.
+ * they are sent: an uploaded file is visible on every page, and cannot be taken back.
  */
 export class Files {
   element = el("ul", { class: "chips", "aria-label": "Files to be sent" });
@@ -66,7 +66,7 @@ export class Files {
     return ids;
   }
 
-  /** What was uploaded may have been sent with something already: upload it again next time. */
+  /** Uploaded files may have been sent with something already: upload them again next time. */
   forget() {
     for (const state of this.#chosen.values()) state.elementId = null;
   }
@@ -83,7 +83,7 @@ export class Files {
     const chip = el("li", { class: "chip" }, icon("file"), el("span", { class: "chip-name" }, file.name),
       el("span", { class: "chip-size" }, bytes(file.size)), button);
     button.addEventListener("click", () => {
-      // Whoever goes by the keyboard stays among the files, or what stands around them.
+      // The keyboard's focus stays among the files, or on their surroundings.
       const next = chip.nextElementSibling ?? chip.previousElementSibling;
       this.remove([file]);
       next?.querySelector("button")?.focus();

@@ -21,8 +21,8 @@ const NOTHING = { title: "", message: "" };
 const gone = (/** @type {string} */ title, /** @type {string} */ detail) =>
   new Problem({ status: 404, code: "session_not_found", title, detail });
 const GONE = gone("This session is gone.",
-  "It was deleted, or its time was up. Below is what you last saw of it.");
-const DELETED = gone("You have deleted this session.", "Below is what you last saw of it.");
+  "It was deleted or has expired. Below is its last known state.");
+const DELETED = gone("You have deleted this session.", "Below is its last known state.");
 
 const find = (/** @type {string} */ selector) =>
   /** @type {HTMLElement} */ (document.querySelector(selector));
@@ -106,7 +106,7 @@ function showClosed(problem, wasThere) {
   find("#closed-code").textContent = problem && !isGone ? `${problem.status} ${problem.code}` : "";
 }
 
-/** What a reader who listens is told: messages, questions and ends, not tokens. */
+/** Announcements for screen readers: messages, questions and ends, not tokens. */
 function announcement(type, data, session) {
   if (type === "ask") {
     const question = session.steps.get(data.step_id)?.doc.output.slice(0, ANNOUNCED_CHARS) ?? "";

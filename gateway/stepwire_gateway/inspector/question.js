@@ -1,4 +1,4 @@
-/** What is asked, in words, and what would do as an answer: pure. */
+/** The question in words, and which answers would do; nothing here touches the page. */
 import { bytes, count } from "./format.js";
 
 /** @typedef {import("./session.js").Ask} Ask */

@@ -1,7 +1,7 @@
 import { Problem, rateStep } from "./api.js";
 import { el, icon } from "./dom.js";
 
-/** Thumbs up and down; the one that is pressed takes back what was said. */
+/** Thumbs up and down; the one that is pressed takes the rating back. */
 export class Rating {
   element = el("span", { class: "rating", role: "group", "aria-label": "Feedback" });
   #node;
@@ -52,7 +52,7 @@ export class Rating {
     return thumb;
   }
 
-  /** The stream shows what has become of it: here, and to everybody else. @param {0 | 1} value */
+  /** The stream shows the result, on this page and on all others. @param {0 | 1} value */
   async #rate(value) {
     if (this.#busy) return;
     this.#busy = true;
@@ -62,7 +62,7 @@ export class Rating {
       this.#say("");
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      this.#say(`Not noted. ${error.message}`);
+      this.#say(`Your rating was not saved. ${error.message}`);
     } finally {
       this.#busy = false;
     }

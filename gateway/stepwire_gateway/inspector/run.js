@@ -49,7 +49,7 @@ export class RunView {
   update() {
     const { handler, status, attempt, will_retry, error, parent_run_id } = this.#node.doc;
     this.element.dataset.status = status;
-    // What a run hands to others shows as steps of its own; only what went wrong is news.
+    // Sub-tasks of a run show as steps of their own; only a failure is news.
     this.element.hidden = parent_run_id != null && ["running", "ok"].includes(status);
     this.#status.show(status);
     this.#stop.hidden = !this.running;

@@ -77,7 +77,7 @@ import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
  * @property {Node[]} children
  * @property {Record<string, Map<string, any>>} attached what else stands with a step, by its kind and id
  *
- * What an event changed; `text` is what to append to the field, or to put in its place.
+ * The change that an event made; `text` is appended to the field, or replaces it.
  * @typedef {{kind: "reset"}
  *   | {kind: "place", node: Node}
  *   | {kind: "doc", node: Node}

@@ -192,7 +192,7 @@ export class StepView {
     this.#facts.replaceChildren(...facts);
   }
 
-  /** What a closed step is about, on its line. */
+  /** The preview of a closed step, on its line. */
   #showPreview() {
     if (this.#open) return;
     const { output, error } = this.#node.doc;

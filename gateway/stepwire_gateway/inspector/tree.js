@@ -10,7 +10,7 @@ const CALM_TICK_MS = 1000;
 const MANY_STEPS = 200;
 
 /**
- * What is to be shown of one node at the next frame.
+ * The parts of one node that are drawn at the next frame.
  * @typedef {object} Pending
  * @property {boolean} place
  * @property {boolean} doc

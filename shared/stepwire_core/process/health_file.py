@@ -11,12 +11,17 @@ import asyncio
 import logging
 import os
 import time
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import ProcessUnfit, SettingsError
+from stepwire_core.process.supervision import Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from stepwire_core.process.supervision import Fail
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.health")
@@ -34,32 +39,41 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_N
 
 
 class HealthFile:
-    """The file of one process; without a path nothing is written."""
+    """The file of one process; without a path nothing is written.
+
+    A file that an earlier process has left is removed at once: it says nothing about this one.
+
+    Raises:
+        SettingsError: no file can be written there.
+    """
 
     def __init__(self, path: str | None) -> None:
         self._path = None if path is None else Path(path)
+        try:
+            self._touch()
+        except OSError as error:
+            raise SettingsError(
+                f"STEPWIRE_HEALTH_FILE={path}: cannot be written ({error.strerror}): name a file "
+                "in a folder that this user may write to, or leave the setting out"
+            ) from error
+        self._remove()
 
     @classmethod
     def of(cls, settings: Settings) -> HealthFile:
         return cls(settings.health_file)
 
-    def prepare(self) -> None:
-        """Remove the file of an earlier process, which says nothing about this one.
-
-        Raises:
-            SettingsError: no file can be written there.
-        """
+    @asynccontextmanager
+    async def beating(self, fail: Fail) -> AsyncIterator[None]:
+        """Touch the file every :data:`BEAT_S` while the block runs, and remove it at the end,
+        however that comes. ``fail`` is called if that cannot go on."""
         try:
-            self._touch()
-        except OSError as error:
-            raise SettingsError(
-                f"STEPWIRE_HEALTH_FILE={self._path}: cannot be written ({error.strerror}): name a "
-                "file in a folder that this user may write to, or leave the setting out"
-            ) from error
-        self.remove()
+            async with Supervisor(fail) as side_tasks:
+                side_tasks.start(self._beat(), "stepwire-health")
+                yield
+        finally:
+            self._remove()
 
-    async def beat(self) -> None:
-        """Touch the file every :data:`BEAT_S`, until this is cancelled."""
+    async def _beat(self) -> None:
         if self._path is None:
             return
         fails = False
@@ -77,8 +91,7 @@ class HealthFile:
                 fails = True
             await asyncio.sleep(BEAT_S)
 
-    def remove(self) -> None:
-        """The process ends in order."""
+    def _remove(self) -> None:
         if self._path is not None:
             try:
                 self._path.unlink(missing_ok=True)

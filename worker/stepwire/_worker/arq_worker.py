@@ -61,7 +61,6 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
         StoreRefused, SideTaskFailed: the worker could not go on, and has stopped as on SIGTERM.
     """
     health = HealthFile.of(settings)
-    health.prepare()
     # On a loop of its own, which is closed in order if the process is told to stop meanwhile.
     asyncio.run(require_stores(settings))
     loop = new_loop()
@@ -72,7 +71,6 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
         if worker.failure is not None:
             raise worker.failure
     finally:
-        health.remove()
         # Not `shutdown_default_executor`: that waits for threads of user code.
         asyncio.set_event_loop(None)
         loop.close()
@@ -145,10 +143,9 @@ class StepwireWorker(Worker):
                 fail=self._fail,
             )
         )
-        async with Supervisor(self._fail) as side_tasks:
+        async with self._health.beating(self._fail), Supervisor(self._fail) as side_tasks:
             side_tasks.start(self._poll(), "stepwire-poll")
             side_tasks.start(self._listen(), "stepwire-wake")
-            side_tasks.start(self._health.beat(), "stepwire-health")
             # Until it is cancelled, when the last jobs have ended.
             await self.loop.create_future()
 

@@ -1,0 +1,101 @@
+"""The handlers behind the inspector's tests: what a message says decides what they do."""
+
+import asyncio
+import base64
+from collections import defaultdict
+
+import stepwire as cl
+
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+)
+
+finishes: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+"""By session: set when counting is to end."""
+
+
+@cl.on_message(concurrency="parallel")
+async def main(message: cl.Message) -> None:
+    does = {
+        "count": count,
+        "finish": finish,
+        "many steps": many_steps,
+        "endless": endless,
+        "elements": elements,
+        "deep": deep,
+    }.get(message.content)
+    if does is None:
+        await echo(message.content)
+    else:
+        await does()
+
+
+@cl.on_stop
+async def stopped() -> None:
+    await cl.Message("Stopped.").send()
+
+
+async def count() -> None:
+    """Streams until it is told to finish, so that no test depends on how fast a machine is."""
+    is_to_finish = finishes[cl.context.session.id]
+    async with cl.Step("agent", type="run"):
+        async with cl.Step("outer"), cl.Step("inner", type="llm") as inner:
+            for number in range(10_000):
+                await inner.stream_token(f"{number} ")
+                await asyncio.sleep(0.01)
+                if is_to_finish.is_set():
+                    break
+        async with cl.Step("after", type="tool") as after:
+            after.output = {"numbers": number}
+    await cl.Message("All counted.").send()
+
+
+async def finish() -> None:
+    finishes[cl.context.session.id].set()
+
+
+async def echo(said: str) -> None:
+    try:
+        async with cl.Step(said, tags=[said], metadata={said: said}, language="html") as step:
+            step.input = said
+            step.output = said
+            raise ValueError(said)  # noqa: TRY301 - the step must end with it
+    except ValueError:
+        await cl.Message(f"You said: {said}").send()
+
+
+async def many_steps() -> None:
+    for number in range(25):
+        async with cl.Step(f"branch {number}"):
+            for leaf in range(9):
+                async with cl.Step(f"leaf {number}.{leaf}", type="tool") as step:
+                    step.input = {"leaf": leaf}
+                    await step.stream_token(f"leaf {leaf} of {number}")
+
+
+async def endless() -> None:
+    async with cl.Step("endless") as step:
+        await step.stream_token("begun")
+        await asyncio.Event().wait()
+
+
+async def elements() -> None:
+    shown: list[cl.Element] = [
+        cl.Image(name="dot.png", content=DOT),
+        cl.Text(name="notes", content="<b>only text</b>"),
+        cl.Pdf(name="elsewhere", url="https://example.com/x.pdf"),
+    ]
+    async with cl.Step("shows", elements=shown):
+        pass
+
+
+async def deep() -> None:
+    await nest(1)
+
+
+async def nest(level: int) -> None:
+    async with cl.Step(f"level {level}", type="tool") as step:
+        step.output = f"output of level {level}"
+        if level == 25:
+            raise ValueError("the bottom")
+        await nest(level + 1)

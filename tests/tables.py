@@ -1,0 +1,104 @@
+"""The tables of the documents that are made from the code: ``make tables`` writes them.
+
+Each stands below a comment that names it, and ends with an empty line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel
+
+from stepwire_core.settings import ClientSettings, Settings
+from stepwire_gateway import create_app
+from stepwire_gateway.api.metrics import PREFIX
+from stepwire_gateway.auth.guard import GuardedRoute, Need
+from stepwire_gateway.auth.limits import RATES
+from stepwire_gateway.metrics import declared
+
+DOCS: Final = Path(__file__).parents[1] / "docs"
+
+_IN_SESSION: Final = {
+    "path": "",
+    "body": " in the session that it names",
+    "all": ' in all sessions (`"sessions": ["*"]`)',
+}
+
+
+def tables() -> dict[tuple[str, str], str]:
+    """Every table that is made, by its document and its name."""
+    return {
+        ("settings.md", "settings"): _table(("variable", "default", ""), _settings(Settings)),
+        ("settings.md", "client settings"): _table(
+            ("variable", "default", ""), _settings(ClientSettings)
+        ),
+        ("operations.md", "metrics"): _table(("metric", "type", "labels", ""), _metrics()),
+        ("protocol.md", "rights"): _table(("request", "right", "counts as"), _rights()),
+        ("protocol.md", "rates"): _table(("counts as", "setting", "default", "in"), _rates()),
+    }
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """A document with this table in the place of the one of that name."""
+    place = re.compile(rf"(<!-- Table: {name}\. [^\n]*-->\n\n).*?(?=\n\n|\n\Z)", re.DOTALL)
+    new, count = place.subn(lambda match: match[1] + table, text)
+    if count != 1:
+        raise LookupError(f"there must be one comment '<!-- Table: {name}. … -->'")
+    return new
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _settings(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        yield f"`STEPWIRE_{name.upper()}`", default, field.description or ""
+
+
+def _metrics() -> Iterator[tuple[str, ...]]:
+    create_app(Settings())
+    for metric in declared():
+        suffix = "_total" if metric.kind == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"`{PREFIX}{metric.name}{suffix}`", metric.kind, labels, metric.about
+
+
+def _rights() -> Iterator[tuple[str, ...]]:
+    for route in create_app(Settings()).state.routes:
+        for method in sorted(route.methods - {"HEAD"}):
+            yield f"`{method} {_short(route)}`", _right(route.need), _counted(route.need)
+
+
+def _short(route: GuardedRoute) -> str:
+    return route.path.replace("{session_id}", "{sid}").replace("{run_id}", "{rid}")
+
+
+def _right(need: Need) -> str:
+    if need.right is None:
+        return "none: open to everybody"
+    if need.right == "api_key":
+        return "an API key"
+    return f"`{need.right}`{_IN_SESSION[need.session]}"
+
+
+def _counted(need: Need) -> str:
+    counted = [need.counts] if need.counts else []
+    return ", ".join(counted + ["streams"] * need.stream)
+
+
+def _rates() -> Iterator[tuple[str, ...]]:
+    for rate in RATES.values():
+        default = Settings.model_fields[rate.setting].default
+        yield rate.name, f"`{rate.variable}`", f"`{default}`", f"{rate.window_s} s"
+
+
+if __name__ == "__main__":
+    for (document, name), table in tables().items():
+        path = DOCS / document
+        path.write_text(with_table(path.read_text(), name, table))
