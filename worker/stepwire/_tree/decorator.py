@@ -9,7 +9,7 @@ from contextlib import aclosing, closing, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from stepwire._scope.context import leave_frame
-from stepwire._tree.node import checked_elements
+from stepwire._tree.attachments import checked_elements
 from stepwire._tree.rendering import piece_of
 from stepwire._tree.step import Step
 
@@ -85,7 +85,7 @@ class _Call(Step):
         kwargs: dict[str, Any],
     ) -> None:
         # Every call shows elements of its own.
-        given = checked_elements(options.get("elements") or (), "step")
+        given = checked_elements(options.get("elements") or (), "elements", "step")
         options = options | {"elements": [element._again() for element in given]}
         super().__init__(name=name, **options)
         try:
