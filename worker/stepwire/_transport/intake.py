@@ -32,7 +32,8 @@ from stepwire_core.errors import ForkedProcess, StepwireError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stepwire._transport.buffer import Answer, Call, Source
+    from stepwire._transport.append_call import AppendCall
+    from stepwire._transport.source import Answer, Source
     from stepwire_core.errors import SessionFull
     from stepwire_core.wire.documents import TextField
 
@@ -139,7 +140,7 @@ class Intake:
 
     # -- for the thread that stores -------------------------------------------------------------
 
-    def take(self) -> list[Call]:
+    def take(self) -> list[AppendCall]:
         """Wait for the calls that go out next; none: it is closed, and none are left."""
         self._storing_thread = get_ident()
         while True:
@@ -149,12 +150,12 @@ class Intake:
                 return calls
             self._bell.get()
 
-    def _take(self) -> tuple[list[Call], bool]:
+    def _take(self) -> tuple[list[AppendCall], bool]:
         calls = self.buffer.take()
         self._storing_thread_waits = not calls
         return calls, self.buffer.refusal is not None
 
-    def settle(self, calls: Sequence[Call]) -> None:
+    def settle(self, calls: Sequence[AppendCall]) -> None:
         """As :meth:`Buffer.settle`; tells those who wait."""
         self._answer(self.run(self.buffer.settle, calls) or ())
 
@@ -167,7 +168,7 @@ class Intake:
         for source in self.run(self.buffer.waiting_since, before) or ():
             self.fail(source, error)
 
-    def refused(self, full: SessionFull, calls: Sequence[Call]) -> None:
+    def refused(self, full: SessionFull, calls: Sequence[AppendCall]) -> None:
         """As :meth:`Buffer.refused`."""
         self.run(self.buffer.refused, full, calls)
 
@@ -176,10 +177,10 @@ class Intake:
         self.run(setattr, self.buffer, "refusal", refusal)
         self._bell.put(None)
 
-    def lose(self, refusal: Callable[[], StepwireError], calls: Sequence[Call] = ()) -> None:
+    def lose(self, refusal: Callable[[], StepwireError], calls: Sequence[AppendCall] = ()) -> None:
         """Nobody stores anything any more: fail all that wait, these calls among them."""
 
-        def lost() -> Sequence[Call]:
+        def lost() -> Sequence[AppendCall]:
             self.buffer.refusal, self.buffer.is_lost = refusal, True
             return (*calls, *self.buffer.take_all())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from stepwire._transport.buffer import fresh
+from stepwire._transport.source import fresh
 from stepwire._transport.threads import short_call
 from stepwire_core.log.event_log import Registration
 from stepwire_core.values.text import require_size
@@ -13,9 +13,9 @@ from stepwire_core.values.text import require_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from stepwire._transport.buffer import Source
     from stepwire._transport.intake import Intake
     from stepwire._transport.session_calls import SessionCalls
+    from stepwire._transport.source import Source
     from stepwire_core.errors import SessionFull, StepwireError
     from stepwire_core.settings import Settings
     from stepwire_core.wire.documents import TextField

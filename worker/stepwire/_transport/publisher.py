@@ -12,10 +12,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._transport.buffer import Source
 from stepwire._transport.intake import Intake
 from stepwire._transport.producer import Producer, Silent
 from stepwire._transport.session_calls import SessionCalls
+from stepwire._transport.source import Source
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from stepwire._transport.buffer import Call
+    from stepwire._transport.append_call import AppendCall
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.publisher")
@@ -128,7 +128,7 @@ class Publisher:
     # -- the thread -----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        calls: list[Call] = []
+        calls: list[AppendCall] = []
         try:
             while calls := self.intake.take():
                 self._commit(calls)
@@ -136,7 +136,7 @@ class Publisher:
         except BaseException as error:  # noqa: BLE001 - the process must not go on without knowing
             self._died(calls, error)
 
-    def _died(self, calls: list[Call], error: BaseException) -> None:
+    def _died(self, calls: list[AppendCall], error: BaseException) -> None:
         logger.critical("the publisher has died: nothing more is stored", exc_info=error)
         try:
             self.intake.lose(partial(_dead, type(error).__name__), calls)
@@ -144,7 +144,7 @@ class Publisher:
             if self._on_death is not None:
                 self._on_death(error)
 
-    def _commit(self, calls: list[Call]) -> None:
+    def _commit(self, calls: list[AppendCall]) -> None:
         """Store the calls in order, repeating those that Redis does not take at the moment."""
         backoff = Backoff()
         while calls:
@@ -172,7 +172,7 @@ class Publisher:
                 )
                 time.sleep(delay_s)
 
-    def _without_overdue(self, calls: list[Call], away: str) -> list[Call]:
+    def _without_overdue(self, calls: list[AppendCall], away: str) -> list[AppendCall]:
         """Fail the producers that have waited for too long; the calls of the others."""
         now = time.monotonic()
         self._away_since = self._away_since or now
@@ -193,7 +193,7 @@ class Publisher:
         self.intake.fail_waiting(before, why)
         return [call for call in calls if call.source.failure is None]
 
-    def _isolate(self, calls: list[Call], error: Exception) -> None:
+    def _isolate(self, calls: list[AppendCall], error: Exception) -> None:
         """One of the calls cannot be made, packed or understood: find it by sending each alone."""
         # Replies may be left behind on the connection.
         self.redis.connection_pool.disconnect(inuse_connections=False)
@@ -205,7 +205,7 @@ class Publisher:
         logger.error("events cannot be stored", extra=_fields(call.source), exc_info=error)
         self.intake.fail(call.source, _not_storable(error))
 
-    def _send(self, calls: list[Call]) -> tuple[list[Call], str]:
+    def _send(self, calls: list[AppendCall]) -> tuple[list[AppendCall], str]:
         """One round trip; the calls that must be sent again, and if Redis does not take them at the
         moment, what it says.
 
@@ -215,7 +215,7 @@ class Publisher:
         """
         calls = [call for call in calls if not call.is_empty and call.source.failure is None]
         replies = self._replies(calls)
-        again: list[Call] = []
+        again: list[AppendCall] = []
         waiting: set[Source] = set()
         away = ""
         for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
@@ -231,7 +231,7 @@ class Publisher:
                 self._cut_off(call.source, error)
         return again, away
 
-    def _replies(self, calls: list[Call]) -> list[Any]:
+    def _replies(self, calls: list[AppendCall]) -> list[Any]:
         """The reply of Redis to each.
 
         Raises:
@@ -247,7 +247,7 @@ class Publisher:
                 APPEND.load_sync(self.redis)
         return replies
 
-    def _result(self, calls: list[Call], reply: Any) -> StepwireError | Unfinished | None:
+    def _result(self, calls: list[AppendCall], reply: Any) -> StepwireError | Unfinished | None:
         """The outcome of the first of these calls, by its reply; None: it is stored."""
         call = calls[0]
         if isinstance(reply, Exception):
