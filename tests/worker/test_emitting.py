@@ -408,7 +408,7 @@ async def test_an_error_that_a_handler_swallows_again_and_again_does_not_grow(be
         await bench.run(handler)
     assert len(kept) == 200
     assert len(errors) == len(kept)
-    # A token takes one of a few ways, by whether the publisher's thread is in the buffer at that moment.
+    # A token takes one of a few ways, by whether the thread of the publisher is in the buffer then.
     # An error that grew would have a different depth each time.
     assert len(depths) < 5
 
