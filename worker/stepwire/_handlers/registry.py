@@ -31,7 +31,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person thinks of a step or message."""
+    """A person's rating of a step or message."""
 
     session_id: str
     step_id: str
@@ -101,7 +101,7 @@ class Handlers:
         """The handler of that name.
 
         Raises:
-            HandlerNotFound: there is none.
+            HandlerNotFound: no handler has that name.
         """
         try:
             return self.functions[name]

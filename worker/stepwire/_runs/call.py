@@ -90,7 +90,7 @@ class Invoker:
         return self._outcome(request, outcome.result)
 
     def _outcome(self, request: RunRequest, result: object) -> Ending:
-        """The end of a handler that has returned; who awaits its result gets it as JSON."""
+        """The end of a handler that has returned; code that awaits its result gets it as JSON."""
         if not request.awaited:
             return Ending("ok")
         what = f"the result of task {request.handler!r}"
@@ -130,7 +130,7 @@ class Invoker:
         return await _invoke(function, **request.arguments)
 
     async def _argument(self, request: RunRequest, scope: Scope) -> object:
-        """What a handler gets that may take one thing, or nothing."""
+        """The one argument of a handler that may take it or leave it out."""
         if request.message is not None:
             elements = await self._files(request, scope)
             return ReceivedMessage(request.message, scope, elements)
@@ -193,5 +193,7 @@ def _info(error: BaseException) -> ErrorInfo:
         return ErrorInfo(type="CancelledError", message=message)
     if isinstance(error, SystemExit):
         code = ErrorInfo.of(error).message
-        return ErrorInfo(type="SystemExit", message=f"sys.exit({code}) ends the run, no more")
+        return ErrorInfo(
+            type="SystemExit", message=f"sys.exit({code}) ends the run, and not the worker"
+        )
     return ErrorInfo.of(error)

@@ -47,7 +47,7 @@ class Buffer:
         self.weight = 0
         """Bytes that all calls hold which are not settled, also those that are under way."""
         self.refusal: Callable[[], StepwireError] | None = None
-        """Makes the error that every caller gets who emits; None: it takes events."""
+        """Makes the error for every call that emits; None: events are taken."""
         self.is_lost = False
         """Nothing is taken out any more."""
 
@@ -68,7 +68,7 @@ class Buffer:
         if source.full is not None:
             fitting = [event for event in events if ends_something(event)]
             if events and not fitting:
-                source.full_was_told = True
+                source.full_was_reported = True
                 raise fresh(source.full)
             events = fitting
         self._require(source)
@@ -99,7 +99,7 @@ class Buffer:
         Raises: as :meth:`put`.
         """
         if source.full is not None:
-            source.full_was_told = True
+            source.full_was_reported = True
             raise fresh(source.full)
         size, weight = piece_size(text)
         call = self._last_of_session.get(source.session_id)
@@ -174,7 +174,7 @@ class Buffer:
         return calls
 
     def settle(self, calls: Sequence[AppendCall]) -> list[Answer]:
-        """These calls are over, stored or not; who is to be told."""
+        """These calls are over, stored or not; the answers that are due now."""
         for call in calls:
             self.weight -= call.weight
             call.source.settled += call.count
@@ -182,7 +182,7 @@ class Buffer:
         return [answer for source in sources for answer in source.due()]
 
     def fail(self, source: Source, error: StepwireError) -> list[Answer]:
-        """Nothing more of this source is stored; who is to be told.
+        """Nothing more of this source is stored; the answers that are due now.
 
         What it has waiting here is over; its calls that are under way are not.
         """
@@ -205,8 +205,8 @@ class Buffer:
         self._close_call(source)
 
     def flush(self, source: Source, future: Future[None]) -> list[Answer]:
-        """Answer ``future`` when all that the source has put in so far is over; who is to be told
-        already."""
+        """Answer ``future`` when all that the source has put in so far is over; the answers
+        that are due now."""
         if self.is_lost and self.refusal is not None:
             return [(future, self.refusal())]
         return source.flush(future)

@@ -93,7 +93,7 @@ class Intake:
             except Exception as error:  # noqa: BLE001 - the error of a finaliser reaches no caller
                 self._unheard.append(error)
 
-    # -- for those who emit ---------------------------------------------------------------------
+    # -- for code that emits --------------------------------------------------------------------
 
     def put_delta(
         self, source: Source, step_id: str, text: str, field: TextField, replace: bool
@@ -156,11 +156,11 @@ class Intake:
         return calls, self.buffer.refusal is not None
 
     def settle(self, calls: Sequence[AppendCall]) -> None:
-        """As :meth:`Buffer.settle`; tells those who wait."""
+        """As :meth:`Buffer.settle`; answers the flushes."""
         self._answer(self.run(self.buffer.settle, calls) or ())
 
     def fail(self, source: Source, error: StepwireError) -> None:
-        """As :meth:`Buffer.fail`; tells those who wait."""
+        """As :meth:`Buffer.fail`; answers the flushes."""
         self._answer(self.run(self.buffer.fail, source, error) or ())
 
     def fail_waiting(self, before: float, error: StepwireError) -> None:
@@ -178,7 +178,7 @@ class Intake:
         self._bell.put(None)
 
     def lose(self, refusal: Callable[[], StepwireError], calls: Sequence[AppendCall] = ()) -> None:
-        """Nobody stores anything any more: fail all that wait, these calls among them."""
+        """Nothing is stored any more: fail all that wait, these calls among them."""
 
         def lost() -> Sequence[AppendCall]:
             self.buffer.refusal, self.buffer.is_lost = refusal, True

@@ -87,7 +87,7 @@ class Publisher:
 
     @property
     def must_wait(self) -> bool:
-        """Whether more than ``buffer_bytes`` wait to be stored: those who emit wait for room."""
+        """Whether more than ``buffer_bytes`` wait to be stored: code that emits waits for room."""
         return self.intake.is_full
 
     @property

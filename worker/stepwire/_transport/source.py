@@ -45,7 +45,7 @@ class Source:
     """Why nothing more of it is stored. Never raised itself: see :func:`fresh`."""
     full: SessionFull | None = None
     """Set once its session has refused something for want of room. Never raised itself, either."""
-    full_was_told: bool = False
+    full_was_reported: bool = False
     is_ending: bool = False
     """It takes what ends something, and nothing else."""
     has_ended: bool = False
@@ -93,13 +93,13 @@ class Source:
         self.full = full
         self._next = batch.first
 
-    def untold(self) -> StepwireError | None:
+    def unreported_error(self) -> StepwireError | None:
         """The error that a flush raises: that the session is full only if it was not raised yet."""
         if self.failure is not None:
             return fresh(self.failure)
-        if self.full is None or self.full_was_told:
+        if self.full is None or self.full_was_reported:
             return None
-        self.full_was_told = True
+        self.full_was_reported = True
         return fresh(self.full)
 
     def flush(self, future: Future[None]) -> list[Answer]:
@@ -116,7 +116,7 @@ class Source:
         due = [future for up_to, future in self.flushes if up_to <= self.settled]
         # They are in the order of their numbers.
         self.flushes = self.flushes[len(due) :]
-        return [(future, self.untold()) for future in due]
+        return [(future, self.unreported_error()) for future in due]
 
     def fail(self, error: StepwireError) -> list[Answer]:
         """Nothing more of it is stored; every flush is told the first reason."""

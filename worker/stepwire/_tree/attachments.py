@@ -45,7 +45,7 @@ def own_elements(elements: Sequence[Element], step_id: str, noun: str) -> list[E
 
 
 def unstored(elements: Sequence[Element]) -> list[Element]:
-    """Those whose bytes are yet to be stored."""
+    """The elements whose bytes are yet to be stored."""
     return [element for element in elements if element._is_new]
 
 
@@ -56,7 +56,7 @@ def store_elements(elements: Sequence[Element], scope: Scope, step_id: str) -> N
 
 
 def announcements(elements: Sequence[object]) -> list[NewEvent]:
-    """The events that show those elements whose bytes are in place, the first time alone."""
+    """The events that show the elements whose bytes are in place, the first time alone."""
     return [event for element in _only_elements(elements) for event in element._announcement()]
 
 

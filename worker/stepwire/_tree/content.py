@@ -1,4 +1,4 @@
-"""What a step or message shows: attributes that are checked, texts, elements, and its document."""
+"""The content of a step or message: checked attributes, texts, elements, and the document."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Content(Place):
-    """What a node shows.
+    """The content of a node.
 
     What is assigned to its attributes is checked there, with InvalidArgument for what cannot be
     sent; what is put into its metadata, tags and elements later is shown as far as it can be.
@@ -118,7 +118,7 @@ class Content(Place):
     def _announcements(self) -> list[NewEvent]:
         return announcements(self.elements) if self.elements else []
 
-    def _sure(self, scope: Scope) -> dict[str, Any]:
+    def _certain_fields(self, scope: Scope) -> dict[str, Any]:
         """The fields that no handler can have set to something else."""
         limit = scope.producer.max_text_chars
         return {
@@ -133,16 +133,16 @@ class Content(Place):
             "output": self._texts["output"].shown(limit),
         }
 
-    def _bare(self, scope: Scope, ts: str) -> StepDocument:
+    def _bare_document(self, scope: Scope, ts: str) -> StepDocument:
         """What can be shown of it whatever a handler has put into it."""
         return StepDocument(
-            **self._sure(scope), status="running", started_at=self._began_at or ts, ts=ts
+            **self._certain_fields(scope), status="running", started_at=self._began_at or ts, ts=ts
         )
 
     def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
         try:
             return StepDocument(
-                **self._sure(scope),
+                **self._certain_fields(scope),
                 status=self.status,
                 language=self.language and cut(self.language),
                 tags=labels(self.tags),

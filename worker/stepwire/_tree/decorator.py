@@ -93,7 +93,7 @@ class _Call(Step):
         except TypeError:
             # The call itself is about to raise this.
             return
-        # What a person reads are the arguments, not the object that has the method.
+        # People want to read the arguments, not the object that has the method.
         arguments.pop("self", None)
         arguments.pop("cls", None)
         if arguments:

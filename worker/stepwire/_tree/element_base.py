@@ -62,7 +62,7 @@ def _size(value: ElementSize | None, name: str, _noun: str) -> ElementSize | Non
 def _one_of(value: T, allowed: Sequence[Any], what: str) -> T:
     if value not in allowed:
         raise InvalidArgument(
-            f"{what} {value!r} is unknown: one of {', '.join(filter(None, allowed))}"
+            f"{what} {value!r} is not known: give one of {', '.join(filter(None, allowed))}"
         )
     return value
 
@@ -183,7 +183,7 @@ class Element:
         scope.producer.publish(element_remove_event(self.id))
         self._state = "removed"
         if self.url is None:
-            # After the event is stored: nobody is to be shown what is not there.
+            # After the event is stored: no client may be shown an element whose bytes are gone.
             await scope.producer.flush()
             await in_thread(
                 content_store(scope.producer).remove_objects, scope.session_id, [self.id]
@@ -192,7 +192,7 @@ class Element:
     # -- sending, for steps and messages --------------------------------------------------------
 
     def _store(self, scope: Scope, step_id: str | None) -> None:
-        """Put its bytes in place; blocking. Nobody sees it before its announcement."""
+        """Put its bytes in place; blocking. No client sees it before its announcement."""
         scope.producer.require()
         props = jsonable(self._props())
         says = json.dumps([self.name, self.url, self.mime, props])
@@ -264,7 +264,7 @@ class Element:
         return media_types.by_head(head) or media_types.UNKNOWN
 
     def _props(self) -> dict[str, Any]:
-        """What a client needs to know beside the bytes."""
+        """The facts that a client needs beside the bytes."""
         given = {"size": self.size, "language": self.language}
         return {key: value for key, value in given.items() if value is not None}
 
@@ -331,5 +331,5 @@ def _is_address(url: str) -> bool:
 
 
 def kind(value: object) -> str:
-    """What a value is, for a message about it."""
+    """The kind of a value, for a message about it."""
     return type(value).__name__

@@ -100,7 +100,7 @@ class Node(Content):
             document = self._document(scope, self.started_at or ended_at, ended_at)
             announcements = self._announcements()
         except Exception as broken:  # noqa: BLE001 - raised again, when it has ended
-            document, announcements, fault = self._bare(scope, ended_at), [], broken
+            document, announcements, fault = self._bare_document(scope, ended_at), [], broken
         document.status, document.ended_at = status, ended_at
         if error is not None:
             document.error = error
@@ -161,7 +161,7 @@ class Node(Content):
         await scope.producer.flush()
         objects = await in_thread(store.objects_below, scope.session_id, self.id)
         self._remove()
-        # After the event is stored: nobody is to be shown what is not there.
+        # After the event is stored: no client may be shown an element whose bytes are gone.
         await scope.producer.flush()
         await in_thread(store.remove_objects, scope.session_id, objects)
 
