@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from stepwire._scope.context import Place
+from stepwire._scope.context import Place, own_frame
 from stepwire._tree.attachments import announcements, checked_elements, ids_shown_with
 from stepwire._tree.attributes import (
     Checked,
@@ -109,9 +110,19 @@ class Content(Place):
         return self._texts[field].get()
 
     def _set(self, field: TextField, value: object) -> str | None:
-        text, language = as_text(value)
+        text, language = as_text(value, self._text_limit())
         self._texts[field].set(text)
         return language
+
+    def _text_limit(self) -> float:
+        """Where the text of a structure need not be written any further."""
+        scope = self._scope
+        if scope is None:
+            frame = own_frame()
+            if frame is None:
+                return math.inf
+            scope = frame.scope
+        return scope.producer.max_text_chars
 
     # -- what is sent of it ---------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stepwire._scope.context import Frame
-from stepwire._tree.rendering import jsonable
+from stepwire._tree.json_form import jsonable
 from stepwire._tree.step import Step, outcome
 from stepwire.integrations import _model_calls as model_calls
 from stepwire_core.wire.documents import ErrorInfo
