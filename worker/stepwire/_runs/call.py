@@ -17,6 +17,7 @@ from stepwire._runs.user_code import UserCode
 from stepwire._scope.context import Frame, enter_frame, leave_frame
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
+from stepwire._tree.callables import kind_of
 from stepwire._tree.message import ReceivedMessage
 from stepwire._tree.received_files import fetch
 from stepwire_core.errors import (
@@ -163,7 +164,7 @@ def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
 
 
 async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
-    if inspect.iscoroutinefunction(function):
+    if kind_of(function) == "coroutine":
         return await function(*args, **kwargs)
     # A synchronous handler gets a thread, with the context, so that it blocks only itself.
     result = await in_thread(function, *args, **kwargs)

@@ -95,6 +95,13 @@ class Content(Place):
             "output": GrowingText(),
         }
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, id {self.id!r}>"
+
+    def __str__(self) -> str:
+        """What stands for it in another step, as where it is an argument."""
+        return self.name
+
     @property
     def _is_sent(self) -> bool:
         return self._scope is not None

@@ -147,6 +147,13 @@ class Element:
         element._scope, element._document, element._state = scope, document, "shown"
         return element
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, id {self.id!r}>"
+
+    def __str__(self) -> str:
+        """What stands for it in a step, as where it is an argument."""
+        return self.name
+
     @property
     def _is_sent(self) -> bool:
         return self._state in ("stored", "shown")

@@ -53,6 +53,9 @@ class MessageNode(Node):
             type == USER_MESSAGE if disable_feedback is None else disable_feedback
         )
 
+    def __str__(self) -> str:
+        return self.content
+
     @property
     def author(self) -> str:
         return self.name
