@@ -164,7 +164,7 @@ class Library:
 def open_library() -> Library:
     """The library of this machine; reading it takes a moment, once per process."""
     own = list(_own_documents())
-    # The README of this project is in its package, too: nobody wants to read it twice.
+    # The README of this project is in its package, too: it is listed once.
     named = "stepwire README" if any(document.name == "README.md" for document in own) else None
     return Library((*own, *(other for other in _installed_documents() if other.name != named)))
 

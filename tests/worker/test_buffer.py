@@ -8,16 +8,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from stepwire._transport.buffer import (
-    MAX_BATCH_EVENTS,
-    MAX_DELTA_BYTES,
-    MAX_GROUP_BYTES,
-    Buffer,
-    Call,
-    Delta,
-    Source,
-    fresh,
-)
+from stepwire._transport.append_call import MAX_BATCH_EVENTS, MAX_DELTA_BYTES, AppendCall, Delta
+from stepwire._transport.buffer import MAX_GROUP_BYTES, Buffer
+from stepwire._transport.source import Source, fresh
 from stepwire_core.errors import RunEnded, RunFenced, SessionFull, StepwireError, StoreUnavailable
 from stepwire_core.wire.events import NewEvent, remove_event
 
@@ -35,7 +28,7 @@ def stream(buffer: Buffer, source: Source, *texts: str, step_id: str = "a") -> N
         buffer.put_delta(source, step_id, text, "output", False)
 
 
-def texts(call: Call) -> list[str]:
+def texts(call: AppendCall) -> list[str]:
     return ["".join(item.parts) if isinstance(item, Delta) else item.id for item in call.items]
 
 
@@ -159,6 +152,14 @@ def test_a_source_that_fails_lets_go_of_what_it_has_waiting_and_of_nothing_else(
     assert [texts(call) for call in rest] == [["c"]]
     buffer.settle(rest)
     assert buffer.weight == 0
+
+
+def test_a_flush_of_events_that_are_all_dropped_is_told_why() -> None:
+    buffer, source = Buffer(), a_source()
+    stream(buffer, source, "a")
+    waiting = flush(buffer, source)
+    answer(buffer.fail(source, StoreUnavailable("gone")))
+    assert isinstance(outcome(waiting), StoreUnavailable)
 
 
 def test_a_run_that_is_ending_takes_what_ends_something_and_then_its_end() -> None:

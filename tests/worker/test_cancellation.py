@@ -18,7 +18,7 @@ from stepwire_core.values.ids import new_id
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 BIG = "x" * 70_000
-"""More than the buffer holds: whoever streams this waits for room."""
+"""More than the buffer holds: code that streams this waits for room."""
 
 
 async def everything() -> None:
@@ -82,7 +82,7 @@ def message_in_thread() -> None:
 
 @pytest.fixture
 def bench(bench: Bench) -> Bench:
-    # A thread that starves for a moment is no failure here.
+    # A thread that starves for a moment must not fail the test.
     bench.publisher.intake.limit_bytes = 64 * 1024
     return bench
 
@@ -117,7 +117,7 @@ async def test_a_handler_can_be_cancelled_at_every_turn_of_the_loop(
         turns += max(1, turns // 8)
         assert turns < 10_000_000
     assert cancelled > 10
-    # What was sent by hand ends with the run, and a thread is not cancelled with its handler;
+    # Steps that were sent by hand end with the run, and a thread outlives its handler;
     # everything else has ended with its own block.
     assert left <= {"by hand", "removed", "blocking"}
 

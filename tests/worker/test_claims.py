@@ -264,7 +264,7 @@ async def test_who_waits_for_something_gives_its_places_to_others(queue: Queue) 
     a.waits = 0
     await worker.adjust_slots(a)
     await worker.settle(b, due_in_s=None)
-    # It is back, so there is no place yet.
+    # It is back, so no slot is free yet.
     assert await queue.claimed(worker) == []
     await worker.settle(a, due_in_s=None)
     assert await queue.claimed(worker) == ["d"]
@@ -360,7 +360,7 @@ async def test_what_is_executed_is_there_although_the_queue_is_lost(queue: Queue
 
 
 async def test_a_keeper_that_fails_says_so_before_others_take_the_runs(queue: Queue) -> None:
-    """Of something that nobody has foreseen."""
+    """The failure is none that the keeper knows how to handle."""
     failed = asyncio.Queue[StepwireError]()
     loop = asyncio.get_running_loop()
     no_id = Lease(cast("str", object()), 0)

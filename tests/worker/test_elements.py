@@ -305,7 +305,7 @@ async def test_a_file_is_read_in_a_thread_of_its_own(bench: Bench, tmp_path: Pat
     async def handler() -> None:
         sending = asyncio.create_task(cl.File(path=pipe).send())
         await asyncio.sleep(0)
-        # It is at it now. Did the loop wait with it, nobody would ever open the other end.
+        # A thread is opening it now. If the loop waited, too, the other end would never be opened.
         writer = await asyncio.to_thread(pipe.open, "wb")
         writer.close()
         await sending
@@ -323,9 +323,15 @@ async def test_a_file_is_read_in_a_thread_of_its_own(bench: Bench, tmp_path: Pat
         (lambda: api.File(url="http://x", path="x"), "it was given path and url"),
         (lambda: api.File(content=7), "content takes bytes or text, not int"),
         (lambda: api.File(path=7), "path takes the path of a file, not int"),
-        (lambda: api.File(content=b"", display="top"), "display 'top' is unknown: one of inline"),
-        (lambda: api.Image(content=b"", size="huge"), "size 'huge' is unknown: one of small"),
-        (lambda: api.File(content=b"", display=[]), r"display \[\] is unknown"),
+        (
+            lambda: api.File(content=b"", display="top"),
+            "'top' is not known: give one of inline",
+        ),
+        (
+            lambda: api.Image(content=b"", size="huge"),
+            "'huge' is not known: give one of small",
+        ),
+        (lambda: api.File(content=b"", display=[]), r"display \[\] is not known"),
         (lambda: api.File(content=b"", mime="png"), "mime 'png' is not a media type"),
         (lambda: api.File(content=b"", mime="a/b\r\nX: y"), "is not a media type"),
         (lambda: api.File(7, content=b""), "name of an element must be a string, not int"),

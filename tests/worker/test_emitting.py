@@ -1,4 +1,4 @@
-"""What every way to emit keeps to: it waits for room, and hurts nobody else."""
+"""Every way to emit waits for room, and costs no other session anything."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ async def test_every_way_to_emit_waits_for_room_while_redis_says_nothing(
 async def test_a_run_can_end_while_others_have_filled_the_buffer(
     own_server: EmbeddedServer, session_id: str
 ) -> None:
-    """Its own events wait for nobody; and a flush waits for them alone."""
+    """Its own events wait for no other session; and a flush waits for them alone."""
     settings = Settings(redis_url=own_server.url, buffer_bytes=LIMIT_BYTES)
     async with publishing(settings, session_id) as (publisher, log):
         loud = publisher.producer("loud", session_id, "run", 1)
@@ -222,7 +222,7 @@ async def test_what_cannot_be_packed_fails_its_producer_alone(
         first, bad, last = (publisher.producer(name, session_id) for name in "abc")
 
         def all_at_once(put: Put) -> None:
-            # What comes in while an operation runs comes in when it is done: they go out together.
+            # Events that arrive while an operation runs follow it: all of them go out together.
             put(user_value_event("seen:\ud83d", "1"))
             start(first, "of a")
             start(last, "of c")

@@ -1,4 +1,4 @@
-"""How the user's module is found and loaded, and what is said when it is not."""
+"""How the user's module is found and loaded, and the message when it is not."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_module_that_is_read_again_replaces_its_own_handlers() -> None:
         first = handlers.get("index")
         importlib.reload(module)
         assert handlers.get("index") is module.index is not first
-        # Other lines, another name of the function: it is the same module all the same.
+        # Its lines and the name of a function have changed: it is still the same module.
         path.write_text(APP.format(more="\nx = 1\n").replace("async def main", "async def newer"))
         importlib.invalidate_caches()
         importlib.reload(module)

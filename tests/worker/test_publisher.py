@@ -13,7 +13,7 @@ from redis import Redis as SyncRedis
 from bench import publishing
 from documents import a_step
 from event_log import client_of
-from stepwire._transport.buffer import MAX_DELTA_BYTES
+from stepwire._transport.append_call import MAX_DELTA_BYTES
 from stepwire._transport.producer import Producer
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable

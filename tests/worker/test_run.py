@@ -108,7 +108,7 @@ async def test_stopping_the_worker_interrupts_the_run_and_goes_on_stopping(
 
 
 async def _lost_attempt(bench: Bench, run_id: str) -> None:
-    """What a worker leaves that dies in the middle: two nested steps open, text streaming."""
+    """The state after a worker has died in a run: two nested steps open, text streaming."""
     begun = await bench.log.begin_run(bench.session_id, run_id, "lost")
     attempt = begun.attempt
     producer = bench.publisher.producer(begun.producer, bench.session_id, run_id, attempt)

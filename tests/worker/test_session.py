@@ -203,7 +203,7 @@ async def test_a_plain_script_continues_the_tree(
 
 
 def _in_pool(context: dict[str, object], name: str) -> str:
-    """What a worker of a bare multiprocessing pool does."""
+    """The work of a process in a bare multiprocessing pool."""
     seen = "nothing"
     try:
         with cl.Step("of the parent"):

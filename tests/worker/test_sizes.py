@@ -1,4 +1,4 @@
-"""What is too large for an event is refused where it is given, and everything else goes on."""
+"""A value that is too large for an event is refused at the call; everything else goes on."""
 
 from __future__ import annotations
 

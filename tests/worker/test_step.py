@@ -632,7 +632,7 @@ async def test_what_surrounds_the_text_of_a_step_is_bounded_with_marks(bench: Be
     [step, message] = (await bench.snapshot()).steps
     assert step.name == "n" * 1_000 + "…"
     assert step.tags == ["t" * 1_000 + "…"]
-    assert step.metadata == {"model": "m", "raw": "[left out: 200005 characters]"}
+    assert step.metadata == {"model": "m", "raw": "[left out: more than 100000 characters]"}
     for error in (run.error, message.error):
         assert error is not None
         assert error.message == "e" * 10_000 + "\n… [cut off after 10000 characters]"

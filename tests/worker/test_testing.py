@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,38 +12,12 @@ from stepwire.testing import App
 
 pytestmark = pytest.mark.anyio
 
-MODULE = """
-import stepwire as cl
-
-@cl.on_chat_start
-async def hello():
-    await cl.Message("Welcome").send()
-
-@cl.on_message
-async def main(message):
-    cl.user_session.set("asked", cl.user_session.get("asked", 0) + 1)
-    async with cl.Step("agent", type="run") as agent:
-        async with cl.Step("search", type="tool") as search:
-            search.output = f"{cl.user_session.get('asked')} hits for {message.content}"
-        answer = cl.Message()
-        for token in ("an", "swer"):
-            await answer.stream_token(token)
-        await answer.send()
-    if message.content == "boom":
-        raise ValueError("as asked")
-
-@cl.task
-async def add(a, b):
-    with cl.Step("sum") as step:
-        step.output = a + b
-"""
+APPS = Path(__file__).parent / "apps"
 
 
 @pytest.fixture
-def app(stepwire_app: App, tmp_path: Path) -> App:
-    path = tmp_path / "handlers_under_test.py"
-    path.write_text(MODULE)
-    stepwire_app.load(str(path))
+def app(stepwire_app: App) -> App:
+    stepwire_app.load(str(APPS / "small_chat.py"))
     return stepwire_app
 
 
@@ -92,41 +67,9 @@ async def test_a_missing_handler_is_an_error_of_the_test(app: App) -> None:
         await app.task("nope")
 
 
-PERSONAL = """
-import stepwire as cl
-
-ENDED = []
-
-@cl.on_message
-async def main(message):
-    cl.user_session.set("name", "nobody")
-    for element in message.elements:
-        await cl.Message(element.path.read_text(), author="file").send()
-    answer = await cl.AskUserMessage("Your name?").send()
-    cl.user_session.set("name", answer["output"])
-    chosen = await cl.AskActionMessage("Sure?", actions=[cl.Action("yes"), cl.Action("no")]).send()
-    [file] = await cl.AskFileMessage("Text?", accept=["text/plain"]).send()
-    await cl.Message(f"{answer['output']} {chosen['name']} {file.path.read_text()}").send()
-
-@cl.on_feedback
-async def rated(feedback):
-    await cl.Message(f"{feedback.value} {feedback.comment}", author="rated").send()
-
-@cl.on_chat_resume
-async def back(thread):
-    await cl.Message(f"{len(thread['steps'])} {thread['metadata']}", author="back").send()
-
-@cl.on_chat_end
-async def end():
-    ENDED.append(cl.user_session.get("name"))
-"""
-
-
 @pytest.fixture
-def personal(stepwire_app: App, tmp_path: Path) -> App:
-    path = tmp_path / "personal_handlers.py"
-    path.write_text(PERSONAL)
-    stepwire_app.load(str(path))
+def personal(stepwire_app: App) -> App:
+    stepwire_app.load(str(APPS / "personal_chat.py"))
     return stepwire_app
 
 
@@ -163,7 +106,5 @@ async def test_feedback_return_and_end_have_their_handlers(personal: App, tmp_pa
     await personal.resume()
     assert personal.tree["back"].output == "7 {'name': 'Ada'}"
     await personal.end()
-    import sys
-
-    assert sys.modules["personal_handlers"].ENDED == ["Ada"]
+    assert sys.modules["personal_chat"].ENDED == ["Ada"]
     assert personal.tree.children == []

@@ -1,4 +1,4 @@
-"""What is put into a step can be sent, stored and read again; what a model hides stays hidden."""
+"""Any value in a step can be sent, stored and read again; what a model hides stays hidden."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def test_an_attribute_that_is_ours_and_was_set_all_the_same_ends_no_run(be
     async def handler() -> None:
         step = await cl.Step("s").send()
         step.started_at = 5  # type: ignore[assignment]
-        with pytest.raises(cl.InvalidArgument, match="its started_at was set to something else"):
+        with pytest.raises(cl.InvalidArgument, match="its started_at has a value that"):
             await step.update()
 
     assert (await bench.run(handler)).status == "ok"

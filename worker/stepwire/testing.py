@@ -217,7 +217,7 @@ class App:
         self._branches = grown(snapshot.steps)
         run = snapshot.run(run_id)
         if run is None:
-            raise LookupError(f"run {run_id} has left no trace")
+            raise LookupError(f"the session has no run {run_id}")
         return run
 
     def _require(self, handler: str) -> None:
@@ -240,7 +240,7 @@ class App:
         self._sub_tasks.add(task)
         task.add_done_callback(self._sub_tasks.discard)
 
-    async def has(self, run_id: str, /) -> bool:  # noqa: ARG002 - all the same
+    async def has(self, run_id: str, /) -> bool:  # noqa: ARG002 - the same for all runs
         """Always: what is executed here is not lost on the way."""
         return True
 

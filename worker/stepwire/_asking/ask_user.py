@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from stepwire._asking.question import Question
 from stepwire._transport.threads import in_thread
-from stepwire._tree.message import Said
+from stepwire._tree.json_form import jsonable
+from stepwire._tree.message import MessageNode
 from stepwire._tree.received_files import fetch
-from stepwire._tree.rendering import jsonable
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.values.clock import after, now
 from stepwire_core.values.ids import check_id, new_id
@@ -36,7 +36,7 @@ _MOST: Final = 1_000_000_000
 A = TypeVar("A")
 
 
-class _Ask(Said, Generic[A]):
+class _Ask(MessageNode, Generic[A]):
     """A message that waits for an answer when it is sent."""
 
     _kind: ClassVar[AskKind]
@@ -101,7 +101,7 @@ class AskUserMessage(_Ask[dict[str, Any]]):
 
     Args:
         content: The question.
-        author: Who asks.
+        author: The name of the asker.
         type: ``assistant_message``, or another kind of step.
         timeout: Seconds to wait.
         raise_on_timeout: Raise TimeoutError instead of returning None.
@@ -193,7 +193,7 @@ class AskActionMessage(_Ask[dict[str, Any]]):
     Args:
         content: The question.
         actions: What one can choose from; at least one.
-        author: Who asks.
+        author: The name of the asker.
         timeout: Seconds to wait.
         raise_on_timeout: Raise TimeoutError instead of returning None.
 
@@ -248,7 +248,7 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
         max_size_mb: Of each file, in units of 1024 * 1024 bytes; the gateways have a limit of their
             own, ``STEPWIRE_ELEMENTS_MAX_BYTES``.
         max_files: How many at most.
-        author: Who asks.
+        author: The name of the asker.
         type: ``assistant_message``, or another kind of step.
         timeout: Seconds to wait.
         raise_on_timeout: Raise TimeoutError instead of returning None.
@@ -325,7 +325,7 @@ def _checked_actions(actions: object) -> list[Action]:
             raise InvalidArgument(f"an action is a cl.Action, not {type(action).__name__}")
         checked.append(action)
     if len({action.id for action in checked}) < len(checked):
-        raise InvalidArgument("two actions have the same id: give each its own, or none")
+        raise InvalidArgument("two actions have the same id: give each an id of its own, or no id")
     return checked
 
 

@@ -35,7 +35,7 @@ class Question:
         scope.producer.atomically(ask)
 
     async def answered(self, timeout_s: float) -> AskDocument | None:
-        """The ask as it was answered; None when nobody did, or nobody can any more.
+        """The ask with its answer; None if it ran out of time or its run is over.
 
         Raises:
             SessionNotFound, RunFenced, RunEnded, StoreUnavailable: it cannot be asked.
@@ -49,7 +49,7 @@ class Question:
             except TimeoutError:
                 self._close("timeout")
                 await self._scope.producer.flush()
-                # Somebody may have answered in the last moment: what the log says counts.
+                # The answer may have come in the last moment: the log decides.
                 ask = await self._look()
         finally:
             # Still open: an exception is under way, which an error from here would hide.
@@ -58,7 +58,7 @@ class Question:
         return None if ask is None or ask.answer is None else ask
 
     def _end(self, status: EndStatus) -> None:
-        """Its run is over: nobody waits any more."""
+        """Its run is over, and no handler waits for an answer."""
         self._close("interrupted" if status == "interrupted" else "cancelled")
 
     def _close(self, status: AskStatus) -> None:

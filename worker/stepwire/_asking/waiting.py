@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("stepwire.waiting")
 
 LOOK_S: Final = 0.25
-"""Where no signal comes, one looks this often."""
+"""The log is looked at this often where no signal comes."""
 
 T = TypeVar("T")
 
@@ -46,8 +46,8 @@ async def patiently(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
 async def waited_for(scope: Scope, name: str, look: Callable[[], Awaitable[T | None]]) -> T:
     """What ``look`` finds, as soon as it finds something.
 
-    It is called when a signal says that there is news of ``name``, and now and then, since signals
-    may be lost. While it waits, the handler takes no slot in its worker.
+    It is called when a signal announces news of ``name``, and now and then, since signals may be
+    lost. While it waits, the handler takes no slot in its worker.
     """
     run = scope.run
     # On another loop than the worker's (sync code under asyncio.run) no signal can reach us.

@@ -31,7 +31,7 @@ def load_handlers(target: str) -> Handlers:
     loaded under a name of its own, and a line in the log says what to rename.
 
     Raises:
-        HandlerModuleError: there is no such file or module, it raises, or it defines no handler;
+        HandlerModuleError: the file or module does not exist, raises, or defines no handler;
             the message has the traceback, down to the user's line.
     """
     with collecting() as handlers:

@@ -1,4 +1,4 @@
-"""What is done when a run fails, takes too long, or comes while another is under way."""
+"""The policy for runs that fail, take too long, or arrive while another is under way."""
 
 from __future__ import annotations
 
@@ -66,10 +66,14 @@ class Policy:
         """
         if concurrency not in get_args(Concurrency):
             raise InvalidArgument(
-                f"concurrency {concurrency!r} is unknown: one of {', '.join(get_args(Concurrency))}"
+                f"concurrency {concurrency!r} is not known: "
+                f"give one of {', '.join(get_args(Concurrency))}"
             )
         if unknown := sorted(options.keys() - RunOptions.__annotations__.keys()):
-            raise InvalidArgument(f"a handler has no option {', '.join(unknown)}")
+            raise InvalidArgument(
+                f"{', '.join(unknown)}: not an option of a handler, which takes "
+                f"{', '.join(RunOptions.__annotations__)}"
+            )
         for name in ("max_attempts", "max_running"):
             count = options.get(name)
             if count is not None and (

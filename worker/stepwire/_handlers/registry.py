@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
 from stepwire._handlers.definition import Definition
 from stepwire._handlers.policy import Concurrency, Policy, RunOptions
+from stepwire._tree.callables import kind_of, name_of
 from stepwire_core.errors import HandlerNotFound, InvalidArgument
 from stepwire_core.wire.documents import (
     EVENT_HANDLERS,
@@ -31,7 +32,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person thinks of a step or message."""
+    """A person's rating of a step or message."""
 
     session_id: str
     step_id: str
@@ -68,10 +69,15 @@ class Handlers:
         """Take a handler; one that was defined by the same statement before is replaced.
 
         Raises:
-            InvalidArgument: it is not a function, or another one has that name.
+            InvalidArgument: it is not a function, or a generator, or another one has that name.
         """
         if not callable(function):
             raise InvalidArgument(f"{name} takes a function, not {type(function).__name__}")
+        if kind_of(function) in ("generator", "async generator"):
+            raise InvalidArgument(
+                f"{name} takes a function without 'yield', which {name_of(function)!r} has: write "
+                "what it yields with stream_token, or return it"
+            )
         definition = Definition.of_caller(__name__)
         before = self.definitions.get(name)
         if (
@@ -101,7 +107,7 @@ class Handlers:
         """The handler of that name.
 
         Raises:
-            HandlerNotFound: there is none.
+            HandlerNotFound: no handler has that name.
         """
         try:
             return self.functions[name]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stepwire._asking.waiting import patiently
-from stepwire._runs.failed_runs import NOT_OURS
+from stepwire._runs.failed_runs import NOT_OUR_FAULT
 from stepwire._runs.outcome import FAULT, Ending, RetryLater
 from stepwire._runs.recovery import DEAD_WORKER, RunFault, closing_events, run_closing_events
 from stepwire._scope.context import Frame, enter_frame, leave_frame
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepwire.run")
 
-_PASSED_ON: Final = (RetryLater, *NOT_OURS)
+_PASSED_ON: Final = (RetryLater, *NOT_OUR_FAULT)
 """Errors after which this attempt has nothing to end any more."""
 
 
@@ -90,7 +90,7 @@ class Attempt:
             # ends, once.
             fields = {"run_id": self._request.run_id}
             logger.exception("a run ends with an error of stepwire", extra=fields)
-            await self._end_anew()
+            await self._end_from_state()
         finally:
             self._scope.close()
 
@@ -109,7 +109,7 @@ class Attempt:
     async def _end(self, run: RunDocument, ending: Ending) -> None:
         """From the end of the handler to the end of the attempt."""
         scope, attempt = self._scope, self._producer.attempt
-        scope.end_open(ending.of_open)
+        scope.end_open(ending.status_for_open_steps)
         if ending.status == "cancelled":
             await self._parts.invoker.on_stop(scope)
         store_changes(scope)
@@ -133,13 +133,13 @@ class Attempt:
         producer = self._producer
         while True:
             full = producer.full
-            ending = ending.truly(full)
+            ending = ending.with_losses(full)
             run.status, run.error = ending.status, ending.error
             run.ended_at = run.ts = now()
             with suppress(SessionFull):
                 # Threads that were not awaited go on until here.
                 producer.seal()
-                self._scope.end_open(ending.of_open)
+                self._scope.end_open(ending.status_for_open_steps)
                 producer.publish_end(*end_events(run, self._request, ending.result), full=full)
                 await producer.flush()
             if producer.full is full:
@@ -160,7 +160,7 @@ class Attempt:
             await parts.failed_runs.remember(request, "interrupted", DEAD_WORKER, earlier)
         return retry
 
-    async def _end_anew(self) -> None:
+    async def _end_from_state(self) -> None:
         """End an attempt that could not end itself, from what is stored of it."""
         request, parts, attempt = self._request, self._parts, self._producer.attempt
         session_id = request.session_id

@@ -17,6 +17,7 @@ from stepwire._runs.user_code import UserCode
 from stepwire._scope.context import Frame, enter_frame, leave_frame
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
+from stepwire._tree.callables import kind_of
 from stepwire._tree.message import ReceivedMessage
 from stepwire._tree.received_files import fetch
 from stepwire_core.errors import (
@@ -90,7 +91,7 @@ class Invoker:
         return self._outcome(request, outcome.result)
 
     def _outcome(self, request: RunRequest, result: object) -> Ending:
-        """The end of a handler that has returned; who awaits its result gets it as JSON."""
+        """The end of a handler that has returned; code that awaits its result gets it as JSON."""
         if not request.awaited:
             return Ending("ok")
         what = f"the result of task {request.handler!r}"
@@ -130,7 +131,7 @@ class Invoker:
         return await _invoke(function, **request.arguments)
 
     async def _argument(self, request: RunRequest, scope: Scope) -> object:
-        """What a handler gets that may take one thing, or nothing."""
+        """The one argument of a handler that may take it or leave it out."""
         if request.message is not None:
             elements = await self._files(request, scope)
             return ReceivedMessage(request.message, scope, elements)
@@ -163,7 +164,7 @@ def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
 
 
 async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
-    if inspect.iscoroutinefunction(function):
+    if kind_of(function) == "coroutine":
         return await function(*args, **kwargs)
     # A synchronous handler gets a thread, with the context, so that it blocks only itself.
     result = await in_thread(function, *args, **kwargs)
@@ -193,5 +194,7 @@ def _info(error: BaseException) -> ErrorInfo:
         return ErrorInfo(type="CancelledError", message=message)
     if isinstance(error, SystemExit):
         code = ErrorInfo.of(error).message
-        return ErrorInfo(type="SystemExit", message=f"sys.exit({code}) ends the run, no more")
+        return ErrorInfo(
+            type="SystemExit", message=f"sys.exit({code}) ends the run, and not the worker"
+        )
     return ErrorInfo.of(error)

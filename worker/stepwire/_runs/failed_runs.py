@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepwire.run")
 
-NOT_OURS: Final = (RunEnded, RunFenced, SessionNotFound, StoreRefused, StoreUnavailable)
+NOT_OUR_FAULT: Final = (RunEnded, RunFenced, SessionNotFound, StoreRefused, StoreUnavailable)
 """Errors that are not our fault: the run has ended, or nothing of it can be stored any more."""
 
 
@@ -42,7 +42,7 @@ class FailedRuns:
 
         This comes after its end is stored and before its job is done. Whatever happens in between,
         the job comes back, to a worker that finds the run ended (:meth:`remember_ended`). The other
-        way round, a dead letter could name a run whose end was never stored and that goes on.
+        way round, a dead letter could name a run that goes on, since its end was never stored.
 
         Raises:
             StoreUnavailable, StoreRefused: the queue's Redis does not answer, or refuses.
@@ -54,7 +54,7 @@ class FailedRuns:
                 request=request, status=status, error=error, attempts=attempts, ended_at=now()
             )
             await self._letters.bury(letter)
-        except NOT_OURS:
+        except NOT_OUR_FAULT:
             raise
         except Exception:
             # The run has ended; that it cannot be replayed must not look like another fault of it.

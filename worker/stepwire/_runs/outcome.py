@@ -27,15 +27,15 @@ class Ending:
     """What may be worth another attempt."""
     result: JsonValue = None
     is_replayable: bool = True
-    """Whether somebody may want to have the same done again."""
+    """Whether doing the same again may end better."""
 
     @property
-    def of_open(self) -> EndStatus:
-        """How that ended which the handler left open."""
+    def status_for_open_steps(self) -> EndStatus:
+        """The status of the steps that the handler left open."""
         return "interrupted" if self.status == "error" else self.status
 
-    def truly(self, full: SessionFull | None) -> Ending:
-        """The end of a run whose session did not take all that it has sent: it did not go well."""
+    def with_losses(self, full: SessionFull | None) -> Ending:
+        """The end of a run whose session refused some of what it sent: it did not go well."""
         if full is None or self.status != "ok":
             return self
         return Ending("error", ErrorInfo.of(full))

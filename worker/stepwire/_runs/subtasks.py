@@ -116,7 +116,9 @@ def _work(
     name = task if isinstance(task, str) else name_of_task(task)
     if not name or name in EVENT_HANDLERS:
         what = getattr(task, "__qualname__", None) or repr(task)
-        raise InvalidArgument(f"cl.enqueue takes a @cl.task, or the name of one; {what} is none")
+        raise InvalidArgument(
+            f"cl.enqueue takes a function with @cl.task, or the name of a task; {what} is neither"
+        )
     if callable(task):
         try:
             arguments = inspect.signature(task).bind(*args, **kwargs).arguments
@@ -167,7 +169,7 @@ class _Part:
         return outcome
 
     async def _look_for_job(self) -> dict[str, Any] | None:
-        """Without its job nobody would ever end the run: put it back.
+        """Without its job no worker would ever end the run: put it back.
 
         One that is gone twice, a lease apart, is lost: a worker that has the run has renewed its
         lease by then. A worker that is cut off from the queue counts as lost, as ever: the session
@@ -189,8 +191,8 @@ class _Part:
         return None
 
     async def _end(self) -> dict[str, Any] | None:
-        """How the run is over, if it is: perhaps it was ended by somebody who did not know that it
-        is awaited."""
+        """The end of the run, if it has one: a worker may have ended it without knowing that it is
+        awaited."""
         [document] = await self._scope.producer.state([f"r:{self._request.run_id}"])
         if document is None:
             return None
@@ -213,7 +215,7 @@ async def _queue_of(scope: Scope) -> AsyncIterator[Enqueues]:
     if run is not None and run.queue is not None and run.loop is asyncio.get_running_loop():
         yield run.queue
         return
-    # A script, or a loop of its own: this is no place to keep connections.
+    # A script, or a loop of its own: connections cannot be kept here.
     async with open_queue(scope.producer.settings) as queue:
         yield queue
 

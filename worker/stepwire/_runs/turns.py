@@ -85,7 +85,7 @@ class Turns:
                 await self._queue.hurry(run_id)
 
     async def _skip_orphan(self, session_id: str, waits: RunWaits) -> None:
-        """Wait no more for a run that nobody has queued: its gateway died over it."""
+        """Stop waiting for a run that was never queued: its gateway died before it could."""
         handler, run_id = waits.before[0]
         if self._queue is not None and not await self._queue.has(run_id):
             logger.warning("a run was never queued", extra={"run_id": run_id})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepwire.run")
 
-LET_GO_S: Final = 1.0
+CLEANUP_S: Final = 1.0
 """For this long, code that is cancelled may clean up before its run ends without it."""
 
 Cut = Literal["cancelled", "stopped", "timeout"]
@@ -66,7 +66,7 @@ class UserCode:
             stopped = error
         if not self._task.done():
             cut = self._why(stopped)
-            stopped = await self._let_go() or stopped
+            stopped = await self._cancel() or stopped
         if cut is not None:
             return Outcome(cut=cut, stopped=stopped)
         if self._task.cancelled():
@@ -80,12 +80,12 @@ class UserCode:
             return "cancelled"
         return "timeout" if stopped is None else "stopped"
 
-    async def _let_go(self) -> asyncio.CancelledError | None:
+    async def _cancel(self) -> asyncio.CancelledError | None:
         """Cancel it, and give it the time to clean up."""
         stopped = None
         self._task.cancel()
         try:
-            await asyncio.wait([self._task], timeout=LET_GO_S)
+            await asyncio.wait([self._task], timeout=CLEANUP_S)
         except asyncio.CancelledError as error:
             stopped = error
         if not self._task.done():

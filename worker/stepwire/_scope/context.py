@@ -63,15 +63,15 @@ class Scope:
 
     producer: Producer
     default_parent_id: str | None = None
-    """What steps nest under that no other step is around: the message that started the run."""
+    """The parent of steps that no other step is around: the message that started the run."""
     run: RunContext | None = None
-    """What a run has beside this; None outside runs."""
+    """All that only a run has; None outside runs."""
     files: FileFolder = field(default_factory=FileFolder)
     """Where the files that people have sent are put."""
     open: dict[str, End] = field(default_factory=dict)
     """How to end what was begun and not ended, by its id, in the order of the beginnings."""
     libraries: list[Library] = field(default_factory=list)
-    """Those that have shown steps here. In most runs none, and then nobody is asked anything."""
+    """The libraries that have shown steps here. Most runs have none, and pay nothing for them."""
 
     @property
     def session_id(self) -> str:
@@ -86,9 +86,11 @@ class Scope:
         return self.producer.attempt
 
     def end_open(self, status: EndStatus) -> None:
-        """End what was left open (sent by hand, or in a task nobody awaited), the latest first."""
+        """End what was left open, the latest first: what was sent by hand, or in a task that the
+        handler did not await."""
         if self.producer.failure is not None:
-            # Nothing more can be stored: whoever took over, or deleted the session, has seen to it.
+            # Nothing more can be stored: the worker that took over, or the session's deletion, has
+            # ended these steps.
             self.open.clear()
         for id_, end in reversed(list(self.open.items())):
             try:

@@ -30,7 +30,7 @@ class Current:
     session_id: str
     run_id: str | None
     parent_id: str | None
-    """What a step that is opened now nests under: the enclosing step, else the run's message."""
+    """The parent of a step that is opened now: the enclosing step, else the run's message."""
 
     def export(self) -> dict[str, Any]:
         """A small JSON-able form, to travel in any message; :func:`attach` continues from it."""
@@ -155,6 +155,6 @@ class attach(session):  # noqa: N801 - used like a function: `with cl.attach(con
         known = isinstance(context, Mapping) and context.get("v") == EXPORT_VERSION
         if not known or not {"session_id", "parent_id"} <= context.keys():
             raise InvalidArgument(
-                f"attach takes what cl.current().export() returned, not {context!r}"
+                f"cl.attach takes what cl.current().export() returned, not {context!r}"
             )
         super().__init__(context["session_id"], parent_id=context["parent_id"])

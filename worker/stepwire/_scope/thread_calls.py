@@ -35,6 +35,6 @@ class Calls:
         with self._lock:
             self.is_closed = True
             waiting = list(self._waiting)
-        # Outside of the lock: who waits takes it next.
+        # Outside of the lock, which the waiting thread takes next.
         for call in waiting:
             call.cancel()

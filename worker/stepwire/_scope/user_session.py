@@ -48,8 +48,8 @@ class UserSession:
         run = _run(scope)
         value = run.user.get(key, default)
         if isinstance(value, (list, dict)) and key not in run.handed_out and value is not default:
-            # It is as it was stored: by this run, or as JSON by another one. What an older version
-            # has stored may be nested more deeply than this one stores.
+            # It is as it was stored: by this run, or as JSON by another one. An older version may
+            # have stored a value that is nested more deeply than this one stores.
             with suppress(ValueError):
                 run.handed_out[key] = encoded(value)
         return value
@@ -85,8 +85,8 @@ class UserSession:
                 "workers, so they must be JSON; keep clients and connections in your module instead"
             ) from error
         scope.producer.publish(user_value_event(key, text))
-        # As the next worker will see it: tuples are lists there, keys are text. What is the same
-        # there stays the caller's own, who may go on to change it.
+        # As the next worker will see it: tuples are lists there, keys are text. A value that
+        # is the same there stays the caller's own object, which the caller may go on to change.
         again = json.loads(text)
         run.user[key] = value if again == value else again
         if isinstance(again, (list, dict)):

@@ -121,7 +121,7 @@ class ContentStore:
     def remove_objects(self, session_id: str, element_ids: Sequence[str]) -> None:
         """Delete what of these is in object storage. Redis drops its part with the event.
 
-        They are served no more already, so a failure is logged and left to the bucket's rules.
+        They are no longer served, so a failure is logged and left to the bucket's rules.
         """
         if self._objects is None:
             return

@@ -32,7 +32,8 @@ from stepwire_core.errors import ForkedProcess, StepwireError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stepwire._transport.buffer import Answer, Call, Source
+    from stepwire._transport.append_call import AppendCall
+    from stepwire._transport.source import Answer, Source
     from stepwire_core.errors import SessionFull
     from stepwire_core.wire.documents import TextField
 
@@ -92,7 +93,7 @@ class Intake:
             except Exception as error:  # noqa: BLE001 - the error of a finaliser reaches no caller
                 self._unheard.append(error)
 
-    # -- for those who emit ---------------------------------------------------------------------
+    # -- for code that emits --------------------------------------------------------------------
 
     def put_delta(
         self, source: Source, step_id: str, text: str, field: TextField, replace: bool
@@ -139,7 +140,7 @@ class Intake:
 
     # -- for the thread that stores -------------------------------------------------------------
 
-    def take(self) -> list[Call]:
+    def take(self) -> list[AppendCall]:
         """Wait for the calls that go out next; none: it is closed, and none are left."""
         self._storing_thread = get_ident()
         while True:
@@ -149,17 +150,17 @@ class Intake:
                 return calls
             self._bell.get()
 
-    def _take(self) -> tuple[list[Call], bool]:
+    def _take(self) -> tuple[list[AppendCall], bool]:
         calls = self.buffer.take()
         self._storing_thread_waits = not calls
         return calls, self.buffer.refusal is not None
 
-    def settle(self, calls: Sequence[Call]) -> None:
-        """As :meth:`Buffer.settle`; tells those who wait."""
+    def settle(self, calls: Sequence[AppendCall]) -> None:
+        """As :meth:`Buffer.settle`; answers the flushes."""
         self._answer(self.run(self.buffer.settle, calls) or ())
 
     def fail(self, source: Source, error: StepwireError) -> None:
-        """As :meth:`Buffer.fail`; tells those who wait."""
+        """As :meth:`Buffer.fail`; answers the flushes."""
         self._answer(self.run(self.buffer.fail, source, error) or ())
 
     def fail_waiting(self, before: float, error: StepwireError) -> None:
@@ -167,7 +168,7 @@ class Intake:
         for source in self.run(self.buffer.waiting_since, before) or ():
             self.fail(source, error)
 
-    def refused(self, full: SessionFull, calls: Sequence[Call]) -> None:
+    def refused(self, full: SessionFull, calls: Sequence[AppendCall]) -> None:
         """As :meth:`Buffer.refused`."""
         self.run(self.buffer.refused, full, calls)
 
@@ -176,10 +177,10 @@ class Intake:
         self.run(setattr, self.buffer, "refusal", refusal)
         self._bell.put(None)
 
-    def lose(self, refusal: Callable[[], StepwireError], calls: Sequence[Call] = ()) -> None:
-        """Nobody stores anything any more: fail all that wait, these calls among them."""
+    def lose(self, refusal: Callable[[], StepwireError], calls: Sequence[AppendCall] = ()) -> None:
+        """Nothing is stored any more: fail all that wait, these calls among them."""
 
-        def lost() -> Sequence[Call]:
+        def lost() -> Sequence[AppendCall]:
             self.buffer.refusal, self.buffer.is_lost = refusal, True
             return (*calls, *self.buffer.take_all())
 

@@ -1,11 +1,11 @@
-"""A producer: one ordered source of events, and who may wait for what becomes of them."""
+"""A producer: one ordered source of events, and the ways to wait until they are stored."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from stepwire._transport.buffer import fresh
+from stepwire._transport.source import fresh
 from stepwire._transport.threads import short_call
 from stepwire_core.log.event_log import Registration
 from stepwire_core.values.text import require_size
@@ -13,9 +13,9 @@ from stepwire_core.values.text import require_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from stepwire._transport.buffer import Source
     from stepwire._transport.intake import Intake
     from stepwire._transport.session_calls import SessionCalls
+    from stepwire._transport.source import Source
     from stepwire_core.errors import SessionFull, StepwireError
     from stepwire_core.settings import Settings
     from stepwire_core.wire.documents import TextField
@@ -73,7 +73,7 @@ class Producer:
 
     @property
     def full(self) -> SessionFull | None:
-        """That the session took something of this producer no more; it still takes what ends or
+        """Set once the session has refused something of this producer; it still takes what ends or
         removes something, and the end of the run. The same object each time; not to be raised."""
         return self._source.full
 
@@ -127,8 +127,8 @@ class Producer:
 
     def publish_end(self, *events: NewEvent, full: SessionFull | None) -> None:
         """Take the end of the run, written with the knowledge of ``full``, as :attr:`full` says it.
-        Nothing can follow it: who still publishes, such as a thread that was not waited for, gets
-        :class:`RunEnded`.
+        Nothing can follow it: code that still publishes, such as a thread that was not waited for,
+        gets :class:`RunEnded`.
 
         Raises: as :meth:`publish`.
             SessionFull: the session has turned out to be full since then; nothing was taken.
@@ -153,14 +153,14 @@ class Producer:
         """Wait until the process's buffer has room; at once in the common case.
 
         It has room again when Redis has taken its events, or after
-        ``STEPWIRE_PUBLISH_TIMEOUT_S``, when those who wait have failed.
+        ``STEPWIRE_PUBLISH_TIMEOUT_S``, when the producers that waited have failed.
         """
         if self._intake.is_full:
             await asyncio.wrap_future(self._intake.room())
 
     def room_sync(self) -> None:
         """The same for synchronous code: it blocks the thread, also that of an event loop, since
-        nothing else can hold back who emits there. Returns at once in a finaliser."""
+        nothing else can hold back code that emits there. Returns at once in a finaliser."""
         if self._intake.is_full and self._intake.may_wait():
             self._intake.room().result()
 
@@ -182,8 +182,8 @@ class Producer:
             self._intake.flushed(self._source).result()
 
     def forget(self) -> None:
-        """Let the log forget this emitter, which has flushed. What is published all the same, by a
-        task that outlives its block, comes under a new name.
+        """Let the log forget this emitter, which has flushed. Events of a task that outlives the
+        emitter's block are published under a new name.
 
         It is not waited for: a log that does not hear of it keeps a number that is never asked for.
         """
@@ -198,7 +198,7 @@ class Producer:
         return await short_call(self.calls.state, self.session_id, fields)
 
     async def result(self, run_id: str) -> dict[str, Any] | None:
-        """What an awaited run has come to; None: it has not. It is handed over once.
+        """The result of an awaited run, which is handed over once; None: the run is under way.
 
         Raises:
             SessionNotFound: the session is gone.
@@ -232,7 +232,7 @@ class Producer:
 
 
 class Silent(Producer):
-    """What belongs to a session that is gone: nobody is left to see it, so nothing is stored."""
+    """The producer of a session that is gone: it stores nothing, as no client can see it."""
 
     def publish(self, *events: NewEvent) -> None:
         """Let go of the events."""

@@ -12,10 +12,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._transport.buffer import Source
 from stepwire._transport.intake import Intake
 from stepwire._transport.producer import Producer, Silent
 from stepwire._transport.session_calls import SessionCalls
+from stepwire._transport.source import Source
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
@@ -32,7 +32,7 @@ from stepwire_core.redis.standalone import connect_blocking
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stepwire._transport.buffer import Call
+    from stepwire._transport.append_call import AppendCall
     from stepwire_core.redis.store import BlockingStore
     from stepwire_core.settings import Settings
 
@@ -82,7 +82,7 @@ class Publisher:
 
     @property
     def must_wait(self) -> bool:
-        """Whether more than ``buffer_bytes`` wait to be stored: those who emit wait for room."""
+        """Whether more than ``buffer_bytes`` wait to be stored: code that emits waits for room."""
         return self.intake.is_full
 
     @property
@@ -123,7 +123,7 @@ class Publisher:
     # -- the thread -----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        calls: list[Call] = []
+        calls: list[AppendCall] = []
         try:
             while calls := self.intake.take():
                 self._commit(calls)
@@ -131,7 +131,7 @@ class Publisher:
         except BaseException as error:  # noqa: BLE001 - the process must not go on without knowing
             self._died(calls, error)
 
-    def _died(self, calls: list[Call], error: BaseException) -> None:
+    def _died(self, calls: list[AppendCall], error: BaseException) -> None:
         logger.critical("the publisher has died: nothing more is stored", exc_info=error)
         try:
             self.intake.lose(partial(_dead, type(error).__name__), calls)
@@ -139,7 +139,7 @@ class Publisher:
             if self._on_death is not None:
                 self._on_death(error)
 
-    def _commit(self, calls: list[Call]) -> None:
+    def _commit(self, calls: list[AppendCall]) -> None:
         """Store the calls in order, repeating those that Redis does not take at the moment."""
         backoff = Backoff()
         while calls:
@@ -167,7 +167,7 @@ class Publisher:
                 )
                 time.sleep(delay_s)
 
-    def _without_overdue(self, calls: list[Call], away: str) -> list[Call]:
+    def _without_overdue(self, calls: list[AppendCall], away: str) -> list[AppendCall]:
         """Fail the producers that have waited for too long; the calls of the others."""
         now = time.monotonic()
         self._away_since = self._away_since or now
@@ -188,7 +188,7 @@ class Publisher:
         self.intake.fail_waiting(before, why)
         return [call for call in calls if call.source.failure is None]
 
-    def _isolate(self, calls: list[Call], error: Exception) -> None:
+    def _isolate(self, calls: list[AppendCall], error: Exception) -> None:
         """One of the calls cannot be made, packed or understood: find it by sending each alone."""
         if len(calls) > 1:
             for call in calls:
@@ -198,7 +198,7 @@ class Publisher:
         logger.error("events cannot be stored", extra=_fields(call.source), exc_info=error)
         self.intake.fail(call.source, _not_storable(error))
 
-    def _send(self, calls: list[Call]) -> tuple[list[Call], str]:
+    def _send(self, calls: list[AppendCall]) -> tuple[list[AppendCall], str]:
         """One round trip; the calls that must be sent again, and if Redis does not take them at the
         moment, what it says.
 
@@ -208,7 +208,7 @@ class Publisher:
         """
         calls = [call for call in calls if not call.is_empty and call.source.failure is None]
         replies = self._replies(calls)
-        again: list[Call] = []
+        again: list[AppendCall] = []
         waiting: set[Source] = set()
         away = ""
         for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
@@ -224,7 +224,7 @@ class Publisher:
                 self._cut_off(call.source, error)
         return again, away
 
-    def _replies(self, calls: list[Call]) -> list[Any]:
+    def _replies(self, calls: list[AppendCall]) -> list[Any]:
         """The reply to each, or the error that it came to.
 
         Raises:
@@ -240,7 +240,7 @@ class Publisher:
             ]
         )
 
-    def _result(self, calls: list[Call], reply: Any) -> StepwireError | Unfinished | None:
+    def _result(self, calls: list[AppendCall], reply: Any) -> StepwireError | Unfinished | None:
         """The outcome of the first of these calls, by its reply; None: it is stored."""
         call = calls[0]
         if isinstance(reply, StepwireError):

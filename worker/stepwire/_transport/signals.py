@@ -44,8 +44,8 @@ class Cancellable:
 class Signals:
     """The runs of this process, each of which a message may cancel, and the asks that wait in it.
 
-    One pub/sub connection for all of them. What is lost with it is made good when it is back: both
-    kinds of wishes are kept in the session, too.
+    One pub/sub connection for all of them. Signals that are lost with it are made up for when it is
+    back: both kinds of wishes are kept in the session, too.
     """
 
     def __init__(self, log: EventLog, settings: Settings) -> None:

@@ -147,6 +147,6 @@ def unsendable(noun: str, name: str, error: ValidationError) -> InvalidArgument:
     """The first thing that is wrong with a document made of such attributes."""
     first = error.errors(include_input=False)[0]
     return InvalidArgument(
-        f"{noun} {name!r} cannot be sent: its {first['loc'][0]} was set to something else "
-        f"({first['msg']})"
+        f"{noun} {name!r} cannot be sent: its {first['loc'][0]} has a value that does not "
+        f"belong there ({first['msg']})"
     )

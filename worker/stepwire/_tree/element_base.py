@@ -24,7 +24,7 @@ from stepwire._scope.context import current_frame
 from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
 from stepwire._tree.attributes import Checked, own_id, text, text_or_none, unsendable
-from stepwire._tree.rendering import jsonable
+from stepwire._tree.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import check_id, new_id
@@ -62,7 +62,7 @@ def _size(value: ElementSize | None, name: str, _noun: str) -> ElementSize | Non
 def _one_of(value: T, allowed: Sequence[Any], what: str) -> T:
     if value not in allowed:
         raise InvalidArgument(
-            f"{what} {value!r} is unknown: one of {', '.join(filter(None, allowed))}"
+            f"{what} {value!r} is not known: give one of {', '.join(filter(None, allowed))}"
         )
     return value
 
@@ -147,6 +147,13 @@ class Element:
         element._scope, element._document, element._state = scope, document, "shown"
         return element
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, id {self.id!r}>"
+
+    def __str__(self) -> str:
+        """What stands for it in a step, as where it is an argument."""
+        return self.name
+
     @property
     def _is_sent(self) -> bool:
         return self._state in ("stored", "shown")
@@ -183,7 +190,7 @@ class Element:
         scope.producer.publish(element_remove_event(self.id))
         self._state = "removed"
         if self.url is None:
-            # After the event is stored: nobody is to be shown what is not there.
+            # After the event is stored: no client may be shown an element whose bytes are gone.
             await scope.producer.flush()
             await in_thread(
                 content_store(scope.producer).remove_objects, scope.session_id, [self.id]
@@ -192,7 +199,7 @@ class Element:
     # -- sending, for steps and messages --------------------------------------------------------
 
     def _store(self, scope: Scope, step_id: str | None) -> None:
-        """Put its bytes in place; blocking. Nobody sees it before its announcement."""
+        """Put its bytes in place; blocking. No client sees it before its announcement."""
         scope.producer.require()
         props = jsonable(self._props())
         says = json.dumps([self.name, self.url, self.mime, props])
@@ -264,7 +271,7 @@ class Element:
         return media_types.by_head(head) or media_types.UNKNOWN
 
     def _props(self) -> dict[str, Any]:
-        """What a client needs to know beside the bytes."""
+        """The facts that a client needs beside the bytes."""
         given = {"size": self.size, "language": self.language}
         return {key: value for key, value in given.items() if value is not None}
 
@@ -331,5 +338,5 @@ def _is_address(url: str) -> bool:
 
 
 def kind(value: object) -> str:
-    """What a value is, for a message about it."""
+    """The kind of a value, for a message about it."""
     return type(value).__name__

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from stepwire._tree.element_base import Element, kind
-from stepwire._tree.rendering import jsonable
+from stepwire._tree.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
 
 JSON_TYPE: Final = "application/json"

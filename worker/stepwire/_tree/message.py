@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from stepwire_core.wire.documents import EndStatus, StepDocument
 
 
-class Said(Node):
-    """What somebody says: the part that messages and questions have in common."""
+class MessageNode(Node):
+    """The common part of messages and questions."""
 
     _what: ClassVar[str] = "message"
 
@@ -52,6 +52,9 @@ class Said(Node):
         self.disable_feedback = (
             type == USER_MESSAGE if disable_feedback is None else disable_feedback
         )
+
+    def __str__(self) -> str:
+        return self.content
 
     @property
     def author(self) -> str:
@@ -93,7 +96,7 @@ class Said(Node):
         )
 
 
-class Message(Said):
+class Message(MessageNode):
     """A message: ``await cl.Message(content="Hello").send()``.
 
     ``on_message`` handlers get the person's message as one of these; the files that came with it
@@ -102,7 +105,7 @@ class Message(Said):
 
     Args:
         content: The text; structures become JSON.
-        author: Who says it.
+        author: The name of the speaker.
         language: How to highlight the content.
         elements: What is shown with it: images, files; see :class:`Element`.
         type: ``assistant_message`` or ``user_message``.
@@ -173,7 +176,7 @@ class ReceivedMessage(Message):
 
 
 class FailureMessage(ErrorMessage):
-    """What a person is told of a handler that has failed."""
+    """The message that tells a person that a handler has failed."""
 
     def __init__(self, error: ErrorInfo) -> None:
         super().__init__(error.message or error.type)

@@ -146,7 +146,7 @@ class Step(Node):
             is_input: Stream into the input instead.
 
         Raises:
-            InvalidArgument: ``token`` is no text.
+            InvalidArgument: ``token`` is not text.
             NoActiveSession: outside any session.
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: nothing more can be stored.
         """

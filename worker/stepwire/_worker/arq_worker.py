@@ -52,7 +52,7 @@ _OTHERS_S: Final = 0.5
 
 
 def run_worker(handlers: Handlers, settings: Settings) -> None:
-    """Execute runs until SIGTERM or SIGINT; then take no more, and give running ones ``grace_s`` to
+    """Execute runs until SIGTERM or SIGINT; then take none, and give running ones ``grace_s`` to
     end.
 
     Raises:
@@ -212,7 +212,7 @@ class StepwireWorker(Worker):
             await self._claim()
 
     async def _listen(self) -> None:
-        """Block on the wake list while there is room, and start what is due."""
+        """Block on the wake list while a slot is free, and start the jobs that are due."""
         backoff = Backoff()
         while True:
             while not self._takes_jobs():
@@ -258,7 +258,7 @@ class StepwireWorker(Worker):
         """Execute a job, and take it off the queue or give it back."""
         again = await job.execute()
         if job.is_lost:
-            # It was passed over here as long as it was executed; perhaps nobody else has it by now.
+            # It was passed over here while it was being executed; by now it may have no worker.
             self._wake.set()
             return
         await self._give_back(job, again)

@@ -1,4 +1,4 @@
-"""What a worker process consists of, beside its loop, and in which order it begins and ends."""
+"""The parts of a worker process beside its loop, and the order in which they begin and end."""
 
 from __future__ import annotations
 

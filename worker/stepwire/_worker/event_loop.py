@@ -27,7 +27,7 @@ class WorkerLoop(asyncio.SelectorEventLoop):
 
     @property
     def tasks(self) -> set[asyncio.Task[Any]]:
-        """Those that are not done."""
+        """The ones that are not done."""
         return {task for task in list(self._tasks) if not task.done()}
 
     def create_task(

@@ -31,7 +31,7 @@ _TURN_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The job of a run that has not ended."""
+    """The job has to come again: its run is not over."""
 
     after_s: float = 0.0
     waits: RunRequest | None = None
@@ -109,7 +109,7 @@ class Job:
                 tried = self._claimed.tried - 1
                 await self._runner.execute(request, tried=tried, resting=self.slot.resting)
         except RunWaits:
-            # The worker that ends the run before it promotes it; this is for those that die first.
+            # The worker that ends the run before promotes it; this is for workers that die first.
             delay_s = _FIRST_TURN_S * 2.0 ** min(self._claimed.tried - 1, 16)
             return Again(min(delay_s, _TURN_S), request)
         except RetryLater as later:

@@ -87,7 +87,7 @@ class Claims:
         return time.monotonic() - self._answered_at > max(self._lease_ms / 1000, STALLED_S)
 
     def needs_nothing(self) -> None:
-        """There is no room for jobs now: that none are asked for is no fault."""
+        """No slot is free for jobs now: it is not a fault that none are asked for."""
         self._answered()
 
     def _answered(self) -> None:
@@ -165,7 +165,7 @@ class Claims:
         """
         if not lease.slots:
             return
-        # One after another: who begins and who ends to wait use different connections.
+        # One after another: the beginning and the end of a wait use different connections.
         async with lease.adjusting:
             leaves = lease.waits > 0
             if leaves == lease.has_left:

@@ -82,7 +82,7 @@ class Slot:
             await self._on_loop(self._come_back())
 
     async def close(self) -> None:
-        """The handler has ended: its waits count no more."""
+        """The handler has ended: its waits no longer count."""
         self._is_closed = True
         # A call that is on its way would take a limit's slot after the job has given it back.
         async with self._lease.adjusting:

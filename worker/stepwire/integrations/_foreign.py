@@ -1,4 +1,4 @@
-"""Steps that somebody else's code begins and ends.
+"""Steps that a library's code begins and ends.
 
 A ``with`` block is not to be had there: a callback begins a step and another one ends it, maybe in
 another task or thread.
@@ -10,7 +10,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stepwire._scope.context import Frame
-from stepwire._tree.rendering import jsonable
+from stepwire._tree.json_form import jsonable
 from stepwire._tree.step import Step, outcome
 from stepwire.integrations import _model_calls as model_calls
 from stepwire_core.wire.documents import ErrorInfo
@@ -32,7 +32,7 @@ class ForeignStep(Step):
     Args:
         place: Where it starts.
         frame: The frame of ours that is around the code which begins it.
-        source: Who shows it.
+        source: The integration that shows it.
         model: Of a model's call, the model. None is any.
     """
 
@@ -118,7 +118,7 @@ class ForeignStep(Step):
         joined = self._joined.values()
         failures = [other.error.model_dump() for other in joined if other.error is not None]
         if output is not None and failures:
-            # What has been streamed is the beginning of an answer that never came.
+            # The text that was streamed is the beginning of an answer that never came.
             self.output = ""
         if error is None and self.error is None:
             self.metadata |= _told({"errors": failures[:1]})
@@ -136,7 +136,7 @@ class ForeignStep(Step):
             self._end(*outcome(error))
 
     def show_asked(self, value: object) -> None:
-        """Take what was asked as the input; None changes nothing."""
+        """Take the request as the input; None changes nothing."""
         if value is not None:
             self.show_input = self._set("input", concise(value)) or True
 

@@ -1,4 +1,4 @@
-"""Being a guest in somebody else's code: put in place once, taken back, and never in the way."""
+"""Hooks in a library's code: put in place once, taken back, and never in the way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger("stepwire.integrations")
 
 
 class Guard(ContextDecorator):
-    """``with guard:`` or ``@guard`` around our code in somebody else's call: failures stay inside.
+    """``with guard:`` or ``@guard`` around our code in a library's call: failures stay inside.
 
     One is logged with its traceback, the first time of each kind. Cancellations go on.
     """

@@ -56,7 +56,7 @@ def token_text(token: Any) -> str:
 
 
 def model_answer(response: LLMResult) -> tuple[Any, dict[str, Any]]:
-    """What a model said, and the facts about it."""
+    """The answer of a model, and the facts about it."""
     generations = [generation for batch in response.generations for generation in batch]
     text = "\n\n".join(generation.text for generation in generations)
     message = getattr(generations[0], "message", None) if generations else None

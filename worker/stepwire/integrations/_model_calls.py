@@ -25,7 +25,7 @@ def add(step: object) -> None:
 
 
 def the_only_one() -> object | None:
-    """The step of the call that began; of several, nobody knows which one runs now.
+    """The step of the call that began; of several, none can be told to be the one that runs.
 
     It may be over. And it may be a stream whose reader is what runs now: good for telling that a
     call is the same, not for placing steps.

@@ -30,7 +30,7 @@ def begin_call(options: Any) -> Call | None:
             return None
         body = options.json_data
         # Under `with_streaming_response` this header says `stream`: reading is the caller's. But
-        # who asks for a stream of events most likely has it parsed.
+        # a caller that asks for a stream of events most likely has it parsed.
         if _RAW_STREAM in headers.items() and not body.get("stream"):
             return None
         model = str(body.get("model") or "llm")
@@ -49,7 +49,8 @@ def begin_call(options: Any) -> Call | None:
 
 
 class Call:
-    """A call and what has come back so far. What a caller of the client runs here never raises."""
+    """A call and what has come back so far. Code that runs here in a caller's call never
+    raises."""
 
     def __init__(self, shown: Shown) -> None:
         self._shown = shown
@@ -97,7 +98,7 @@ class Call:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """While the client reads an item, it closes its own response: nobody has left."""
+        """While the client reads an item, it closes its own response: the reader is still there."""
         self._pulling = True
         try:
             with self.failing():
@@ -106,7 +107,7 @@ class Call:
             self._pulling = False
 
     def left(self) -> None:
-        """The caller does not read on; who does after all makes the step whole again."""
+        """The caller does not read on. If it does after all, the step is made whole again."""
         if not self._over and not self._pulling:
             self.end(complete=False)
 

@@ -55,7 +55,7 @@ _steps: OpenSteps[UUID] = OpenSteps(_guard, lambda: _current())
 
 
 def instrument() -> Callable[[], None]:
-    """Show every run inside a session, whoever starts it; once, however often it is called.
+    """Show every run inside a session, wherever it is started; once, however often it is called.
 
     A call that has a handler of this module among its callbacks keeps that one.
 
@@ -237,7 +237,7 @@ class _Here:
 
     def register(self) -> None:
         if not self._registered:
-            # There is no way to take a hook back: it stays, and finds nothing.
+            # A hook cannot be taken back: it stays, and finds nothing.
             self._registered = True
             register_configure_hook(self, True, StepHandler)  # type: ignore[arg-type]
 

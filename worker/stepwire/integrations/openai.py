@@ -131,7 +131,7 @@ def _watch_closing(response: Any, answer: Any, call: Call) -> None:
 
 
 def _watch_parsing(answer: Any, call: Call) -> None:
-    """See the stream that the caller has a body parsed into; a body read otherwise stays his."""
+    """Watch the stream that a body is parsed into; a body that is read otherwise is not watched."""
     parse = answer.parse
 
     def parsed(*args: Any, **kwargs: Any) -> Any:
@@ -144,7 +144,7 @@ def _watch_parsing(answer: Any, call: Call) -> None:
 
 
 def _watch_items(stream: Any, call: Call) -> Any:
-    # There is no public way into a stream. What is parsed twice is the same stream.
+    # A stream has no public way in. A body that is parsed twice is the same stream.
     if isinstance(stream, (Stream, AsyncStream)):
         inner = stream._iterator  # noqa: SLF001
         if not isinstance(inner, _Watched):

@@ -46,7 +46,7 @@ def _put() -> Callable[[], None]:
     current = trace.get_tracer_provider()
     provider = current if isinstance(current, TracerProvider) else TracerProvider()
     hide = opentelemetry.instrument(provider)
-    # There is no public way to read it back.
+    # It cannot be read back by a public way.
     before = Agent._instrument_default  # noqa: SLF001
     if not before:
         Agent.instrument_all(InstrumentationSettings(tracer_provider=provider))

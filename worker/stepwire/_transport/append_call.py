@@ -1,0 +1,138 @@
+"""Events of one producer that go to the log in one call: gathered, merged, weighed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from sys import getsizeof
+from typing import TYPE_CHECKING, Final
+
+from stepwire_core.wire.events import ALWAYS_TAKEN, NewEvent, delta_event
+
+if TYPE_CHECKING:
+    from stepwire._transport.source import Source
+    from stepwire_core.log.event_log import Batch
+    from stepwire_core.wire.documents import TextField
+
+MAX_BATCH_EVENTS: Final = 200
+"""A script call holds up the server for all clients: about 7 µs an event."""
+
+MAX_BATCH_BYTES: Final = 256 * 1024
+"""A call that holds this much takes no further event."""
+
+MAX_DELTA_BYTES: Final = 16 * 1024
+"""Adjacent deltas of one step merge up to here."""
+
+EVENT_BYTES: Final = 400
+"""The size of an event in memory beside its text."""
+
+PIECE_BYTES: Final = 64
+"""The size of a piece of text in Python beside its characters: a token is a dozen of those."""
+
+
+@dataclass(slots=True)
+class Delta:
+    """Adjacent deltas of one step, merged while they wait."""
+
+    step_id: str
+    field: TextField
+    replace: bool
+    parts: list[str]
+    size: int
+    """Bytes of its text as UTF-8."""
+
+    def event(self) -> NewEvent:
+        return delta_event(
+            self.step_id, "".join(self.parts), field=self.field, replace=self.replace
+        )
+
+
+@dataclass(slots=True, eq=False)
+class AppendCall:
+    """Events of one source that go to the log in one script call."""
+
+    source: Source
+    since: float
+    """When its first event came, on the buffer's clock."""
+    items: list[NewEvent | Delta] = field(default_factory=list)
+    size: int = 0
+    """Bytes of text, about."""
+    weight: int = 0
+    """Bytes of memory, about."""
+    count: int = 0
+    """Events that it settles."""
+    batch: Batch | None = None
+    forgets: bool = False
+    """It has no events: it lets the log forget its source."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes another event."""
+        return len(self.items) < MAX_BATCH_EVENTS and self.size < MAX_BATCH_BYTES
+
+    def add(self, item: NewEvent | Delta, size: int, weight: int) -> int:
+        """Take an item of so many bytes of text; the bytes of memory that it adds."""
+        added = weight + EVENT_BYTES
+        self.items.append(item)
+        self.size += size + EVENT_BYTES
+        self.weight += added
+        self.count += 1
+        return added
+
+    def merge(self, step_id: str, text: str, field: TextField, size: int, weight: int) -> bool:
+        """Append a piece of text to the event at the end, if it is one that the piece continues."""
+        last = self.items[-1]
+        if (
+            not isinstance(last, Delta)
+            or last.step_id != step_id
+            or last.field != field
+            or last.size + size > MAX_DELTA_BYTES
+        ):
+            return False
+        last.parts.append(text)
+        last.size += size
+        self.size += size
+        self.weight += weight
+        return True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to send."""
+        return not (self.items or self.forgets)
+
+    def prepared(self) -> Batch:
+        """The batch, built once: a repeated call carries the same sequence."""
+        if self.batch is None and self.forgets:
+            self.batch = self.source.last_batch()
+        elif self.batch is None:
+            self.batch = self.source.next_batch(
+                [item.event() if isinstance(item, Delta) else item for item in self.items]
+            )
+        return self.batch
+
+    def keep_what_fits(self) -> None:
+        """Let go of all that a full session does not take, and of the end of the run: that was
+        written as if all before it were stored."""
+        self.batch = None
+        self.items = [item for item in self.items if ends_something(item)]
+
+
+def ends_something(item: NewEvent | Delta) -> bool:
+    """Whether a full session takes it, and a run that is ending.
+
+    Not meant is the end of the run itself, which a full session takes as well.
+    """
+    if isinstance(item, Delta):
+        return False
+    return item.type in ALWAYS_TAKEN or (item.op == "keep_value" and not item.payload)
+
+
+def event_size(event: NewEvent) -> tuple[int, int]:
+    """The bytes of its text, about, and of that text in memory."""
+    return len(event.payload), getsizeof(event.payload)
+
+
+def piece_size(text: str) -> tuple[int, int]:
+    """The bytes of a piece of text as UTF-8, and in memory."""
+    if text.isascii():
+        return len(text), len(text) + PIECE_BYTES
+    return len(text.encode(errors="surrogatepass")), getsizeof(text) + 8

@@ -1,0 +1,177 @@
+"""The content of a step or message: checked attributes, texts, elements, and the document."""
+
+from __future__ import annotations
+
+import math
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from stepwire._scope.context import Place, own_frame
+from stepwire._tree.attachments import announcements, checked_elements, ids_shown_with
+from stepwire._tree.attributes import (
+    Checked,
+    id_of_parent,
+    mapping,
+    own_id,
+    text,
+    text_or_none,
+    unsendable,
+    words,
+)
+from stepwire._tree.growing_text import GrowingText
+from stepwire._tree.rendering import as_text, bounded, cut, labels
+from stepwire_core.values.ids import new_id
+from stepwire_core.wire.documents import ErrorInfo, StepDocument, TextField
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stepwire._scope.context import Scope
+    from stepwire._tree.element_base import Element
+    from stepwire_core.wire.events import NewEvent
+
+
+class Content(Place):
+    """The content of a node.
+
+    What is assigned to its attributes is checked there, with InvalidArgument for what cannot be
+    sent; what is put into its metadata, tags and elements later is shown as far as it can be.
+    """
+
+    _what: ClassVar[str]
+
+    id: Checked[str, str | UUID] = Checked(own_id, fixed_once_sent=True)
+    parent_id: Checked[str | None, str | UUID | None] = Checked(id_of_parent, NoneType)
+    name: Checked[str, str] = Checked(text, str)
+    type: Checked[str, str] = Checked(text, str)
+    metadata: Checked[dict[str, Any], Mapping[str, Any] | None] = Checked(mapping, dict)
+    tags: Checked[list[str], Sequence[str] | None] = Checked(words)
+    language: Checked[str | None, str | None] = Checked(text_or_none, str, NoneType)
+    elements: Checked[list[Element], Sequence[Element] | None] = Checked(checked_elements)
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        type: str,
+        id: str | UUID | None,
+        parent_id: str | UUID | None,
+        metadata: Mapping[str, Any] | None,
+        tags: Sequence[str] | None,
+        language: str | None,
+        elements: Sequence[Element] | None,
+    ) -> None:
+        self.name = name
+        self.type = type
+        if id is None:
+            self._checked_id = new_id()
+        else:
+            self.id = id
+        self.parent_id = parent_id
+        self._checked_metadata: dict[str, Any] = {}
+        self._checked_tags: list[str] = []
+        self._checked_elements: list[Element] = []
+        # Copies: the caller may go on to use what was given.
+        if metadata:
+            self.metadata = dict(metadata) if isinstance(metadata, dict) else metadata
+        if tags:
+            self.tags = tags[:] if isinstance(tags, list) else tags
+        if elements:
+            self.elements = elements[:] if isinstance(elements, list) else elements
+        self.language = language
+        self.status: str = "running"
+        self.error: ErrorInfo | None = None
+        self.started_at: str | None = None
+        self.ended_at: str | None = None
+        # The same, out of reach: a handler may assign anything to what it can see.
+        self._began_at: str | None = None
+        self._over_at: str | None = None
+        self._scope: Scope | None = None
+        self._texts: dict[TextField, GrowingText] = {
+            "input": GrowingText(),
+            "output": GrowingText(),
+        }
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, id {self.id!r}>"
+
+    def __str__(self) -> str:
+        """What stands for it in another step, as where it is an argument."""
+        return self.name
+
+    @property
+    def _is_sent(self) -> bool:
+        return self._scope is not None
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that it was sent to, or None."""
+        return None if self._scope is None else self._scope.session_id
+
+    # -- text -----------------------------------------------------------------------------------
+
+    def _get(self, field: TextField) -> str:
+        return self._texts[field].get()
+
+    def _set(self, field: TextField, value: object) -> str | None:
+        text, language = as_text(value, self._text_limit())
+        self._texts[field].set(text)
+        return language
+
+    def _text_limit(self) -> float:
+        """Where the text of a structure need not be written any further."""
+        scope = self._scope
+        if scope is None:
+            frame = own_frame()
+            if frame is None:
+                return math.inf
+            scope = frame.scope
+        return scope.producer.max_text_chars
+
+    # -- what is sent of it ---------------------------------------------------------------------
+
+    def _announcements(self) -> list[NewEvent]:
+        return announcements(self.elements) if self.elements else []
+
+    def _certain_fields(self, scope: Scope) -> dict[str, Any]:
+        """The fields that no handler can have set to something else."""
+        limit = scope.producer.max_text_chars
+        return {
+            "id": self.id,
+            "session_id": scope.session_id,
+            "run_id": scope.run_id or None,
+            "attempt": scope.attempt,
+            "parent_id": self.parent_id,
+            "name": cut(self.name),
+            "type": cut(self.type),
+            "input": self._texts["input"].shown(limit),
+            "output": self._texts["output"].shown(limit),
+        }
+
+    def _bare_document(self, scope: Scope, ts: str) -> StepDocument:
+        """What can be shown of it whatever a handler has put into it."""
+        return StepDocument(
+            **self._certain_fields(scope), status="running", started_at=self._began_at or ts, ts=ts
+        )
+
+    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+        try:
+            return StepDocument(
+                **self._certain_fields(scope),
+                status=self.status,
+                language=self.language and cut(self.language),
+                tags=labels(self.tags),
+                metadata=bounded(self.metadata, scope.producer.max_metadata_chars),
+                elements=ids_shown_with(self.elements, self.id) if self.elements else [],
+                started_at=started_at,
+                ended_at=self.ended_at,
+                error=self.error,
+                ts=ts,
+                **own,
+            )
+        except ValidationError as error:
+            # An attribute that only we set.
+            raise unsendable(self._what, self.name, error) from error

@@ -1,0 +1,111 @@
+"""The step of one call of a decorated function."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stepwire._scope.context import leave_frame
+from stepwire._tree.attachments import checked_elements
+from stepwire._tree.callables import arguments_of
+from stepwire._tree.element_base import Element
+from stepwire._tree.node import Node
+from stepwire._tree.rendering import piece_of
+from stepwire._tree.step import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class DecoratedCall(Step):
+    """The step of one call, with the arguments as input and the result as output."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: dict[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        # Every call shows elements of its own.
+        given = checked_elements(options.get("elements") or (), "elements", "step")
+        options = options | {"elements": [element._again() for element in given]}
+        super().__init__(name=name, **options)
+        self._is_handed_on = False
+        try:
+            arguments = arguments_of(function, args, kwargs)
+        except TypeError:
+            # The call itself is about to raise this.
+            return
+        if arguments:
+            self.input = arguments
+
+    def returned(self, value: object) -> None:
+        """What the function has returned is the output, unless it has set one itself.
+
+        A step, message or element is not: people see it where it was sent.
+        """
+        if value is not None and not self.output and not _is_shown_itself(value):
+            self.output = value
+
+    def hand_on(self) -> None:
+        """The function has returned work that is yet to be done: that ends the step."""
+        self._is_handed_on = True
+
+    def finish(self, error: BaseException | None) -> None:
+        """That work has ended."""
+        self._is_handed_on = False
+        self._leave(error)
+
+    def _leave(self, exc: BaseException | None) -> None:
+        if exc is not None or not self._is_handed_on:
+            super()._leave(exc)
+
+    @contextmanager
+    def lifetime(self) -> Iterator[None]:
+        """Started now, ended with the block; code nests under it only inside :meth:`resumed`."""
+        self._is_handed_on = False
+        self._started()
+        try:
+            yield
+        except BaseException as exc:
+            self._leave(exc)
+            raise
+        self._leave(None)
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """A stretch of the function's code; of a generator, not the code of its caller."""
+        token = self._enter()
+        try:
+            yield
+        finally:
+            leave_frame(token)
+
+    async def attach(self) -> None:
+        """Store the elements that were put into it."""
+        await self._store_elements()
+
+    def attach_sync(self) -> None:
+        """The same, for code without an event loop."""
+        self._store_elements_sync()
+
+    async def room(self) -> None:
+        """Wait for room for the next event."""
+        await self._room()
+
+    def room_sync(self) -> None:
+        """The same, for code without an event loop."""
+        self._room_sync()
+
+    def yielded(self, item: object) -> None:
+        """Append what a generator has yielded to the output; never waits."""
+        if not _is_shown_itself(item):
+            self._add(piece_of(item), "output", replace=False)
+
+
+def _is_shown_itself(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(isinstance(part, (Element, Node)) for part in value[:100])
+    return isinstance(value, (Element, Node))
