@@ -140,9 +140,9 @@ export interface TextDelta {
 }
 
 export interface NewMessage {
-  /** Whose run it is; takes the right `admin`. By default the token's subject. */
+  /** The subject of the run; needs the right `admin`. By default the token's. */
   readonly subject?: string | null | undefined;
-  /** From 0 to 9; takes the right `admin`. By default the token's. */
+  /** From 0 to 9; needs the right `admin`. By default the token's. */
   readonly priority?: number | null | undefined;
   /** May be empty when there are elements. */
   readonly content?: string | undefined;
@@ -155,9 +155,9 @@ export interface NewMessage {
 }
 
 export interface NewRun {
-  /** Whose run it is; takes the right `admin`. By default the token's subject. */
+  /** The subject of the run; needs the right `admin`. By default the token's. */
   readonly subject?: string | null | undefined;
-  /** From 0 to 9; takes the right `admin`. By default the token's. */
+  /** From 0 to 9; needs the right `admin`. By default the token's. */
   readonly priority?: number | null | undefined;
   readonly task: string;
   readonly args?: Readonly<Record<string, JsonValue>> | undefined;

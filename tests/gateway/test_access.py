@@ -18,6 +18,7 @@ import tokens
 from stack import Gateway, Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.settings import Settings
+from stepwire_core.wire.rights import RIGHTS
 from stepwire_gateway import create_app
 from stepwire_gateway.auth.guard import GuardedRoute, include, needs, needs_nothing
 from tokens import API_KEY, SECRET, KeyServer, bearer, claims, token
@@ -67,7 +68,6 @@ LINKS = {
     "GET /v1/sessions/{session_id}/elements/{id}",
     "HEAD /v1/sessions/{session_id}/elements/{id}",
 }
-RIGHTS = ("read", "write", "cancel", "admin")
 MINE, OTHER = "ada:1", "bob:1"
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 

@@ -20,19 +20,18 @@ KEEP_S: Final = 300.0
 """Keys of this age are fetched again, beside the requests, which use the old ones meanwhile."""
 
 _MAX_DOUBTFUL: Final = 1_000
-"""Tokens of which it is remembered since when their key is looked for."""
+"""How many tokens with an unknown key are remembered, with the time of their first request."""
 
 
 class RemoteKeys:
     """Keys that are fetched when they are first needed, and then kept.
 
-    A key that is not among them makes them be fetched again, but not more often than every
-    ``refetch_s``: anybody can make up a token with an unknown key. A token is refused only when
-    the keys were fetched after it first came and its key is not among them. Until this is known it
-    is answered :class:`KeysUnavailable`, and the fetch that will tell is planned.
+    A token with an unknown key makes them be fetched again, but not more often than every
+    ``refetch_s``: any client can invent such a token. A token is refused only if the keys were
+    fetched after its first request and its key is not among them. Until then the answer is
+    :class:`KeysUnavailable`, and the fetch that decides is planned.
 
-    While the server is away the last keys that it gave hold. A request waits at most
-    ``TIMEOUT_S`` for it.
+    While the server is away, its last keys stay valid. A request waits at most ``TIMEOUT_S``.
     """
 
     def __init__(self, url: str, refetch_s: float) -> None:
@@ -40,7 +39,7 @@ class RemoteKeys:
         self._refetch_s = refetch_s
         self._set = KeySet()
         self._as_of = float("-inf")
-        """When the fetch that brought the set began: the set has what was published by then."""
+        """When the fetch of this set began: all keys that were published by then are in it."""
         self._begun_at = float("-inf")
         self._is_away = False
         self._fetching: asyncio.Task[None] | None = None
@@ -52,7 +51,7 @@ class RemoteKeys:
     ) -> PyJWK:
         """The key of that id; without an id, the only one for that algorithm.
 
-        ``has_failed``: the key that was found did not sign the token; has the server a newer one?
+        ``has_failed``: the key that was found did not sign the token, so a newer one is looked for.
 
         Raises:
             Unauthenticated: the server has no such key.
@@ -65,7 +64,7 @@ class RemoteKeys:
         if found is not None:
             return found
         if key_id in self._set.ids and not has_failed:
-            raise Unauthenticated("the token's key is of another kind than its signature")
+            raise Unauthenticated("the token's key is for another algorithm than its signature")
         came_at = self._first_came(token, now)
         while self._as_of < came_at:
             await self._fetch()
@@ -75,7 +74,7 @@ class RemoteKeys:
         self._doubtful.pop(hash(token), None)
         found = self._set.find(key_id, algorithm)
         if found is None:
-            raise Unauthenticated("the token is signed with a key that is not known here")
+            raise Unauthenticated("the token is signed with a key that this gateway does not know")
         return found
 
     async def aclose(self) -> None:
@@ -86,8 +85,8 @@ class RemoteKeys:
             await asyncio.gather(self._fetching, return_exceptions=True)
 
     def _first_came(self, token: str, now: float) -> float:
-        """When it was first looked for; a flood of made-up tokens makes that later at most."""
-        # Not the token itself, which may be long and is secret.
+        """When the token first came; a flood of invented tokens can only make that later."""
+        # By its hash: the token itself may be long, and is secret.
         came_at = self._doubtful.setdefault(hash(token), now)
         if len(self._doubtful) > _MAX_DOUBTFUL:
             self._doubtful.popitem(last=False)
@@ -136,7 +135,7 @@ class RemoteKeys:
 
     def _start_as_planned(self) -> None:
         self._planned = None
-        # A timer may be early by a hair: it does not look at the clock again.
+        # A timer may fire a little early, so the clock is not asked again.
         if self._fetching is None or self._fetching.done():
             self._start()
 
@@ -145,7 +144,7 @@ class RemoteKeys:
             self._set = await asyncio.to_thread(fetch_key_set, self._url)
         except Exception as error:  # noqa: BLE001 - whatever another server sends is not our fault
             self._is_away = True
-            logger.warning("no public keys to check tokens with", extra={"error": str(error)})
+            logger.warning("the public keys cannot be fetched", extra={"error": str(error)})
             return
         self._is_away = False
         self._as_of = begun_at

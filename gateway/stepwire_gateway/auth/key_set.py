@@ -13,11 +13,11 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from jwt import PyJWK
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
-"""Signatures with a public key that are taken; a secret in the set is not a public key."""
+"""The algorithms that are accepted: a secret in the set is not a public key."""
 
 TIMEOUT_S: Final = 3.0
 MAX_BYTES: Final = 512 * 1024
-"""A set is a few kilobytes: a larger answer is not one."""
+"""A key set is a few kilobytes; a larger answer is something else."""
 
 _READ_BYTES: Final = 64 * 1024
 
@@ -40,7 +40,7 @@ class KeySet:
             for key in self.keys
             if key.algorithm_name == algorithm and key_id in (None, key.key_id)
         ]
-        # Two keys and no id: which one is meant would be guessed.
+        # With two keys and no id, the choice would be a guess.
         return fitting[0] if len(fitting) == 1 else None
 
 

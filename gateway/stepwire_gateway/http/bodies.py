@@ -1,4 +1,4 @@
-"""What request bodies have in common."""
+"""Types and checks that all request bodies share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Body(BaseModel):
 
 
 def require_unpacked(request: Request) -> None:
-    """Bodies are taken as they are: what a limit counts, and what is stored, is what was sent.
+    """Refuse packed bodies: limits count, and the log stores, the bytes that were sent.
 
     Raises:
         UnsupportedMediaType: it is in a content coding (RFC 9110, 8.4 and 15.5.16).
@@ -48,9 +48,9 @@ def require_unpacked(request: Request) -> None:
     codings = ",".join(request.headers.getlist("content-encoding"))
     if codings.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType(
-            f"the body is packed (Content-Encoding: {codings}), and no coding is taken: send it "
-            "unpacked; or send a file that is to stay packed without Content-Encoding, and with "
-            "the type of its archive, as application/gzip",
+            f"Content-Encoding: {codings} is not accepted: send the body unpacked; send a file that"
+            " is to stay packed without Content-Encoding, and with the type of its archive, as "
+            "application/gzip",
             accept_encoding="identity",
         )
 
@@ -62,9 +62,9 @@ class OnBehalf(Body):
         default=None,
         min_length=1,
         max_length=256,
-        description="Whose run it is; takes the right `admin`. By default the token's subject.",
+        description="The subject of the run; needs the right `admin`. By default the token's.",
     )
     priority: Priority | None = Field(
         default=None,
-        description="From 0 to 9; takes the right `admin`. By default the token's.",
+        description="From 0 to 9; needs the right `admin`. By default the token's.",
     )

@@ -11,7 +11,7 @@ _ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]*@)?([^/?#@]+)", re.IGNORECASE
 
 
 class Refused(Exception):
-    """What came is not a request that can be answered; the connection ends with this problem."""
+    """The bytes are not a request that can be answered; the connection ends with this problem."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -21,7 +21,7 @@ class Refused(Exception):
 def has_body(method: bytes, version: str, fields: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether a body follows these header fields.
 
-    What else could be read in two ways the parser has refused already.
+    The parser has refused everything else that could be read in two ways.
 
     Raises:
         Refused: it is not known what this request is, or where it ends.
@@ -33,7 +33,7 @@ def has_body(method: bytes, version: str, fields: Sequence[tuple[bytes, bytes]])
     hosts = _values(fields, b"host")
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         # RFC 9112, 3.2.
-        raise Refused(400, "bad_request", "one Host field is needed, and no more than one")
+        raise Refused(400, "bad_request", "exactly one Host field is needed")
     codings = [value.lower() for value in _values(fields, b"transfer-encoding")]
     if codings and version == "1.0":
         # RFC 9112, 6.1.

@@ -1,8 +1,8 @@
-"""As what the bytes of elements are served: anybody may have made them, and chosen their type.
+"""The types with which elements are served: their bytes and types come from untrusted authors.
 
 A type that two parsers understand differently (``text/plain;,text/html`` is plain text to one and
-a page to another) must not decide what a browser does. So no type is passed on: what is sent is
-written here.
+a page to another) must not decide what a browser does. So no type is passed on: the type that is
+sent comes from these tables.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ INLINE: Final = frozenset(
         *("text/plain", "application/json", "application/pdf"),
     }
 )
-"""Types that a browser shows and that can run nothing."""
+"""Types that a browser shows, and that cannot contain code."""
 
 DOWNLOADS: Final = frozenset(
     {
-        # Opened by itself an SVG is a page with scripts; as an image on a page it runs none.
+        # An SVG that is opened by itself is a page with scripts; as an image it runs none.
         *("image/svg+xml", "image/tiff", "image/heic", "image/heif", "image/x-icon"),
         *("video/quicktime", "video/x-matroska", "text/csv", "text/markdown"),
         *("application/zip", "application/gzip", "application/x-tar"),
@@ -41,8 +41,8 @@ DOWNLOADS: Final = frozenset(
         "application/vnd.apache.parquet",
     }
 )
-"""Types that are sent as they are with a download. Of any other type, a script's or a style's above
-all, nothing is said: with ``nosniff`` no page can then run it as one (WHATWG Fetch, 3.5)."""
+"""Types that are named in a download. All others, scripts and styles above all, become unknown:
+with ``nosniff`` no page can then run them (WHATWG Fetch, 3.5)."""
 
 _OTHER_NAMES: Final = {
     "image/jpg": "image/jpeg",
@@ -67,7 +67,7 @@ _CHARSETS: Final = {
 
 
 class Served(NamedTuple):
-    """The headers that say what something is."""
+    """The headers of an element that depend on its type and its name."""
 
     content_type: str
     disposition: str
@@ -92,17 +92,18 @@ def _known(mime: str) -> str | None:
         return None
     if not type_.startswith("text/"):
         return type_
-    # Text that says nothing would be read in whatever encoding the reader's machine prefers.
+    # Without a charset the reader's machine would choose an encoding.
     charset = _CHARSETS.get(parsed.parameters.get("charset", "utf-8").lower())
     return None if charset is None else f"{type_}; charset={charset}"
 
 
-# Control characters, separators of lines and paths, and what turns the direction of writing, so
-# that `exe.txt` is read where `txt.exe` stands.
+# Control characters, separators of lines and paths, and characters that turn the direction of
+# writing, which show `txt.exe` as `exe.txt`.
 _MISLEADING: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f/\\\\\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
-# What stands in a quoted string as itself; some clients decode a `%` there (RFC 6266, appendix D).
+# All but the characters that may stand in a quoted string; some clients decode a `%` there
+# (RFC 6266, appendix D).
 _NOT_PLAIN: Final = re.compile(r"[^ !#$&'()+,.0-9;=@A-Z\[\]^_`a-z{}~-]")
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Selection:
-    """Turns what the hub hands out into what one client gets; ids stay as they are.
+    """Picks the frames that one client gets from those of the hub; ids stay as they are.
 
     A ``snapshot`` always passes, since what follows builds on it, and so does the last ``run.end``
-    of a run's stream, since it is from there that a client is told not to come back.
+    of a run's stream: a client that comes back after it is told to stop.
 
     The frames that do not pass leave the client's cursor behind. So that a reconnect does not find
     it trimmed away, a frame with nothing but an ``id`` moves it, each time that ``mark_every``
@@ -89,14 +89,14 @@ def parse_types(text: str | None) -> frozenset[str] | None:
     """The event types that a client has listed, or None for all.
 
     Raises:
-        InvalidArgument: it has listed something else.
+        InvalidArgument: the list has an unknown event type.
     """
     if text is None:
         return None
     types = frozenset(text.split(","))
     if unknown := sorted(types.difference(EVENT_TYPES)):
         raise InvalidArgument(
-            f"types: this gateway knows no event {unknown[0]!r}; separated by commas it takes "
+            f"types: {unknown[0]!r} is not a known event; the known ones are, separated by commas: "
             f"{', '.join(EVENT_TYPES)}"
         )
     return types
