@@ -40,10 +40,10 @@ APP = """
 """
 
 
-@pytest.fixture
-def gateway(stack: Stack) -> Gateway:
-    stack.worker(APP)
-    return stack.gateway()
+@pytest.fixture(scope="module")
+def gateway(shared_stack: Stack) -> Gateway:
+    shared_stack.worker(APP, STEPWIRE_MAX_JOBS="50")
+    return shared_stack.gateway()
 
 
 def run(gateway: Gateway, *arguments: str | Path) -> Result:

@@ -35,7 +35,7 @@ DOCUMENTS = [
 def test_the_handler_in_the_readme_answers(stack: Stack) -> None:
     [handler] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     stack.worker(handler)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "Hello")["run_id"]
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -46,7 +46,7 @@ def test_the_handler_in_the_readme_answers(stack: Stack) -> None:
 
 
 def test_the_curl_lines_in_the_tutorial_work(stack: Stack) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     lines = re.findall(r"^\$ (curl -X POST .*)$", GET_STARTED, re.MULTILINE)
     assert len(lines) == 2
     answers = []
@@ -196,7 +196,7 @@ def test_a_user_of_redis_with_the_rights_in_the_operations_guide_is_enough(tmp_p
             "STEPWIRE_QUEUE_MAX": "100",
         }
         stack.worker(app)
-        gateway = stack.gateway()
+        gateway = stack.shared_gateway()
         session = gateway.create_session()
         file = gateway.upload(session, "a.txt", b"text")
         run = gateway.send(session, "go", elements=[file])["run_id"]

@@ -82,7 +82,7 @@ def test_a_paused_worker_that_comes_back_gives_up_what_others_have_taken(stack: 
     """Its handler says nothing that could be refused; still it neither goes on nor keeps the run
     from others."""
     paused = stack.worker(WAITS, **ENV)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "60")["run_id"]
     wait_until(lambda: attempts(gateway, session) == [1], "it runs")
@@ -104,7 +104,7 @@ def test_a_paused_worker_that_comes_back_gives_up_what_others_have_taken(stack: 
 
 def test_a_worker_that_was_paused_while_nobody_else_was_there_goes_on(stack: Stack) -> None:
     worker = stack.worker(WAITS, **ENV)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "3")["run_id"]
     wait_until(lambda: attempts(gateway, session) == [1], "it runs")
@@ -121,7 +121,7 @@ def test_a_worker_executes_one_attempt_of_a_run_at_a_time(stack: Stack) -> None:
     """It comes back while the other one is gone, too: it could take the run beside its own old
     attempt."""
     paused = stack.worker(WAITS, **ENV)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "5")["run_id"]
     wait_until(lambda: attempts(gateway, session) == [1], "it runs")

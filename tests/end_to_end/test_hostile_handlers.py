@@ -365,7 +365,7 @@ def test_a_handler_that_swallows_the_end_of_its_time_has_taken_too_long(
     stack: Stack, gate: Path
 ) -> None:
     worker = stack.worker(SWALLOWS, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, gateway.start(session, "late"))
     assert not gate.exists()
@@ -383,7 +383,7 @@ def test_a_handler_that_swallows_the_end_of_its_time_has_taken_too_long(
 
 def test_a_handler_that_swallows_its_cancellation_is_cancelled(stack: Stack, gate: Path) -> None:
     worker = stack.worker(SWALLOWS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.start(session, "stubborn")
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it runs")
@@ -433,7 +433,7 @@ def test_a_job_frees_its_slot_once_whatever_its_handler_leaves_behind(
     stack: Stack, gate: Path
 ) -> None:
     stack.worker(SLOTS, STEPWIRE_MAX_JOBS="2", STEPWIRE_LEASE_S="2")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     # Their other parts wait for the gate, with no slot, so what awaits them outlives each run.
     helper = stack.worker(SLOTS, STEPWIRE_MAX_JOBS="50")

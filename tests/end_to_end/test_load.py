@@ -122,7 +122,7 @@ def test_a_handler_runs_so_often_on_all_workers_and_others_do_not_wait_for_it(
 ) -> None:
     for _ in range(2):
         stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     runs = [start(gateway, session, {}, "few", args={"number": n}) for n in range(6)]
     quick = start(gateway, session, {}, "quick", args={"name": "quick"})
@@ -193,7 +193,7 @@ def test_who_awaits_parts_leaves_its_subjects_place_to_them(stack: Stack, gate: 
 
 def test_who_awaits_many_parts_leaves_them_one_place(stack: Stack, gate: Path) -> None:
     stack.worker(APP, STEPWIRE_MAX_JOBS="2")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, {}, "waiting_parts", args={"count": 6})
     wait_until(lambda: len(running(gateway, session)) == 2, "two parts run")

@@ -98,7 +98,7 @@ def test_a_task_that_is_awaited_is_queued_again_and_one_that_is_executed_is_not(
 ) -> None:
     for _ in range(3):
         stack.worker(APP, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, caller)
     wait_until(lambda: len(queue.journal) == 2 and len(queue.held) == 1, "one part waits")
@@ -114,7 +114,7 @@ def test_who_awaits_a_task_hears_of_an_end_that_was_stored_without_its_result(
     stack: Stack, queue: Lossy
 ) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "caller_in_a_thread")
     wait_until(lambda: len(queue.journal) == 2 and len(queue.held) == 1, "one part waits")
@@ -133,7 +133,7 @@ def test_who_awaits_a_task_hears_of_an_end_that_was_stored_without_its_result(
 def test_what_waited_is_executed_when_it_is_asked_for_again_and_keeps_no_other_waiting(
     stack: Stack, queue: Lossy
 ) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     message = gateway.send(session, "first")
     run = start(gateway, session, "part", args={"name": "a"})

@@ -169,7 +169,7 @@ def test_a_message_whose_id_reads_like_a_run_of_the_session_is_answered(
     stack: Stack, gate: Path
 ) -> None:
     stack.worker(CHAT + TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     response = gateway.client.post(
         f"/v1/sessions/{session}/runs",
@@ -190,7 +190,7 @@ def test_messages_are_answered_one_after_another_on_whatever_worker(
 ) -> None:
     for _ in range(3):
         stack.worker(CHAT)
-    gateways = [stack.gateway(), stack.gateway()]
+    gateways = [stack.shared_gateway(), stack.gateway()]
     session = gateways[0].create_session()
     contents = ["wait 0", *(f"m{number}" for number in range(1, 7))]
     sent = [
@@ -212,7 +212,7 @@ def test_messages_are_answered_one_after_another_on_whatever_worker(
 
 def test_in_parallel_nobody_waits(stack: Stack, gate: Path) -> None:
     stack.worker(CHAT, MODE="parallel")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     sent = [gateway.send(session, f"wait {number}")["run_id"] for number in range(3)]
     begun(gateway, session, count=3)
@@ -224,7 +224,7 @@ def test_in_parallel_nobody_waits(stack: Stack, gate: Path) -> None:
 def test_a_message_can_be_refused_while_another_is_answered(stack: Stack, gate: Path) -> None:
     stack.worker(CHAT, MODE="reject")
     stack.worker(CHAT, MODE="reject")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     first = gateway.send(session, "wait")["run_id"]
     begun(gateway, session)
@@ -240,7 +240,7 @@ def test_a_message_can_be_refused_while_another_is_answered(stack: Stack, gate: 
 def test_a_message_can_interrupt_what_is_under_way(stack: Stack, gate: Path) -> None:
     stack.worker(CHAT, MODE="interrupt")
     stack.worker(CHAT, MODE="interrupt")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     first = gateway.send(session, "wait")["run_id"]
     begun(gateway, session)
@@ -255,7 +255,7 @@ def test_a_message_can_interrupt_what_is_under_way(stack: Stack, gate: Path) -> 
 
 def test_a_message_whose_worker_dies_does_not_hold_up_the_next(stack: Stack, gate: Path) -> None:
     doomed = stack.worker(CHAT, STEPWIRE_LEASE_S="2")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     first = gateway.send(session, "die")["run_id"]
     second = gateway.send(session, "next")["run_id"]
@@ -271,7 +271,7 @@ def test_a_message_that_was_never_queued_does_not_hold_up_the_next(
 ) -> None:
     """A gateway that dies between storing a message and queueing its run."""
     stack.worker(CHAT)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     gateway.wait_for_end(session, gateway.send(session, "first")["run_id"])
     with Redis.from_url(stack.env["STEPWIRE_REDIS_URL"]) as redis:
@@ -288,7 +288,7 @@ def test_an_error_that_is_worth_it_is_tried_again_and_shown_only_at_last(
     stack: Stack, gate: Path
 ) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, start(gateway, session, "flaky", good_at=3))
     assert (run["status"], run["attempt"], run["error"]) == ("ok", 3, None)
@@ -309,7 +309,7 @@ def test_a_run_that_never_succeeds_ends_after_its_attempts(
     stack: Stack, gate: Path, task: str, args: dict[str, Any], attempts: int, error: str
 ) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, start(gateway, session, task, **args))
     assert (run["status"], run["attempt"], run["error"]["type"]) == ("error", attempts, error)
@@ -321,7 +321,7 @@ def test_a_run_that_waits_for_its_next_attempt_is_cancelled_at_once(
     stack: Stack, gate: Path
 ) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "asks_for_it", after=3600)
 
@@ -344,7 +344,7 @@ def test_a_run_that_waits_for_its_next_attempt_is_cancelled_at_once(
 def test_a_run_that_no_worker_has_is_over_as_soon_as_it_is_cancelled(
     stack: Stack, gate: Path
 ) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "flaky", good_at=1)
     message = gateway.send(session, "x")["run_id"]
@@ -365,7 +365,7 @@ def test_a_run_that_no_worker_has_is_over_as_soon_as_it_is_cancelled(
 def test_a_hundred_parts_on_three_workers_make_one_tree(stack: Stack, gate: Path) -> None:
     for _ in range(3):
         stack.worker(TASKS, STEPWIRE_MAX_JOBS="4")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "fan_out", count=100)
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -383,7 +383,7 @@ def test_a_hundred_parts_on_three_workers_make_one_tree(stack: Stack, gate: Path
 
 def test_parts_within_parts_need_no_more_than_one_place(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "deep", level=5)
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -396,7 +396,7 @@ def test_parts_within_parts_need_no_more_than_one_place(stack: Stack, gate: Path
 
 def test_what_goes_wrong_in_a_part_comes_back_to_who_awaits_it(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "careful")
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -412,7 +412,7 @@ def test_what_goes_wrong_in_a_part_comes_back_to_who_awaits_it(stack: Stack, gat
 
 def test_a_result_that_is_no_json_is_said_to_be_none(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS.replace("cl.enqueue(name, number=7)", "cl.enqueue(name)"))
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     failed = gateway.wait_for_end(session, start(gateway, session, "one", name="bad"))
     assert "the result of task 'bad' has to reach another process" in failed["error"]["message"]
@@ -420,7 +420,7 @@ def test_a_result_that_is_no_json_is_said_to_be_none(stack: Stack, gate: Path) -
 
 def test_cancelling_a_run_cancels_its_parts(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS, STEPWIRE_MAX_JOBS="3")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "fan_out", count=8, wait=True)
     # Some run, the others still wait for a place.
@@ -438,7 +438,7 @@ def test_cancelling_a_run_cancels_its_parts(stack: Stack, gate: Path) -> None:
 
 def test_a_part_whose_worker_dies_is_tried_again_and_answers(stack: Stack, gate: Path) -> None:
     workers = [stack.worker(TASKS, STEPWIRE_LEASE_S="2") for _ in range(2)]
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "calls")
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -454,7 +454,7 @@ def test_a_part_whose_worker_dies_is_tried_again_and_answers(stack: Stack, gate:
 
 def test_a_caller_that_dies_takes_its_parts_along(stack: Stack, gate: Path) -> None:
     doomed = stack.worker(TASKS, STEPWIRE_LEASE_S="2", STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "fan_out", count=3, wait=True)
     begun(gateway, session, "part 0")
@@ -491,7 +491,7 @@ def test_a_part_that_is_wanted_while_redis_is_away_comes_when_it_is_back(tmp_pat
 
 def test_a_run_can_be_put_off(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     path = f"/v1/sessions/{session}/runs"
     due = datetime.now(UTC) + timedelta(seconds=1)
@@ -538,7 +538,7 @@ RATED = """
 
 def test_whatever_would_queue_a_run_is_refused_before_anything_is_stored(stack: Stack) -> None:
     stack.worker(RATED)
-    roomy = stack.gateway()
+    roomy = stack.shared_gateway()
     session = roomy.create_session()
     roomy.wait_for_end(session, roomy.send(session, "hi")["run_id"])
     rated = roomy.snapshot(session)["steps"][-1]["id"]

@@ -93,7 +93,7 @@ def keys_of(stack: Stack, session: str) -> list[bytes]:
 
 def test_files_that_come_with_a_message_reach_its_handler(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     files = [
         gateway.upload(session, "a.txt", b"hello"),
@@ -115,7 +115,7 @@ def test_files_that_come_with_a_message_reach_its_handler(stack: Stack, journal:
 
 
 def test_a_message_with_files_that_are_not_there_is_refused(stack: Stack) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, other = gateway.create_session(), gateway.create_session()
     file = gateway.upload(session, "a.txt", b"hello")
     foreign = gateway.upload(other, "a.txt", b"hello")
@@ -136,7 +136,7 @@ def test_a_message_with_files_that_are_not_there_is_refused(stack: Stack) -> Non
 
 def test_a_message_cannot_take_the_id_of_a_step(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "x")
     before = gateway.snapshot(session)
@@ -153,7 +153,7 @@ def test_a_message_cannot_take_the_id_of_a_step(stack: Stack, journal: Path) -> 
 @pytest.mark.anyio
 async def test_feedback_is_seen_by_all_and_by_the_handler(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "x")
     step = next(s for s in gateway.snapshot(session)["steps"] if s["name"] == "rated")
@@ -187,7 +187,7 @@ async def test_feedback_is_seen_by_all_and_by_the_handler(stack: Stack, journal:
 
 def test_feedback_that_cannot_be_given_is_refused(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "x", id="m-1")
     ids = {step["name"]: step["id"] for step in gateway.snapshot(session)["steps"]}
@@ -216,7 +216,7 @@ def test_feedback_that_cannot_be_given_is_refused(stack: Stack, journal: Path) -
 
 def test_a_person_who_comes_back_is_met_by_on_chat_resume(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "one")
     finish(gateway, session, "two")
@@ -231,7 +231,7 @@ def test_a_person_who_comes_back_is_met_by_on_chat_resume(stack: Stack, journal:
 
 def test_without_the_handler_coming_back_is_a_run_that_does_nothing(stack: Stack) -> None:
     stack.worker("import stepwire as cl\n\n@cl.task\nasync def other(): ...\n")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.client.post(f"/v1/sessions/{session}/resume").json()["run_id"]
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -245,7 +245,7 @@ def test_a_deleted_session_leaves_nothing_and_on_chat_end_knows_its_values(
     stack: Stack, journal: Path
 ) -> None:
     stack.worker(APP)
-    gateway, other = stack.gateway(), stack.gateway()
+    gateway, other = stack.shared_gateway(), stack.gateway()
     session = gateway.create_session()
     gateway.upload(session, "a.txt", b"hello")
     finish(gateway, session, "remember this")
@@ -269,7 +269,7 @@ def test_a_deleted_session_leaves_nothing_and_on_chat_end_knows_its_values(
 @pytest.mark.anyio
 async def test_deleting_ends_streams_and_cancels_what_runs(stack: Stack, journal: Path) -> None:
     worker = stack.worker(APP)
-    gateway, other = stack.gateway(), stack.gateway()
+    gateway, other = stack.shared_gateway(), stack.gateway()
     session = gateway.create_session()
     gateway.send(session, "wait")
     async with httpx.AsyncClient(base_url=gateway.url, timeout=15) as client:
@@ -296,7 +296,7 @@ async def test_deleting_ends_streams_and_cancels_what_runs(stack: Stack, journal
 
 def test_an_id_can_be_used_again_at_once(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = new_id()
     for content in ("first", "second", "third"):
         gateway.create_session(session)
@@ -323,7 +323,7 @@ def test_a_deletion_that_was_cut_off_is_taken_up_again(stack: Stack, journal: Pa
     # It cannot be read any more, although its end is not yet told.
     assert gateway.client.get(f"/v1/sessions/{session}").status_code == 404
     stack.worker(APP)
-    whole = stack.gateway()
+    whole = stack.shared_gateway()
     assert whole.client.delete(f"/v1/sessions/{session}").status_code == 204
     wait_until(lambda: journal.read_text() != "", "on_chat_end")
     assert journal.read_text() == f"{session} remembered\n"
@@ -332,7 +332,7 @@ def test_a_deletion_that_was_cut_off_is_taken_up_again(stack: Stack, journal: Pa
 
 def test_a_failing_on_chat_end_is_logged_and_not_repeated(stack: Stack, journal: Path) -> None:
     worker = stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "boom")
     gateway.client.delete(f"/v1/sessions/{session}")
@@ -349,7 +349,7 @@ def test_large_elements_go_with_their_session(
         "STEPWIRE_ELEMENTS_REDIS_BYTES": "1000",
     }
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, other = gateway.create_session(), gateway.create_session()
     for each in (session, other):
         finish(gateway, each, "big", elements=[gateway.upload(each, "a.txt", b"a" * 2000)])

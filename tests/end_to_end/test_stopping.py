@@ -90,7 +90,7 @@ GRACE_S = 1.0
 def under_way(stack: Stack, task: str) -> tuple[Child, Gateway, str, str]:
     # A lease that is shorter than the test waits for what the worker could not give back.
     worker = stack.worker(APP, FIRST=task, STEPWIRE_GRACE_S=str(GRACE_S), STEPWIRE_LEASE_S="4")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.start(session, task)
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it runs")
@@ -128,7 +128,7 @@ def test_a_worker_whose_loop_is_blocked_ends_in_time_and_says_why(stack: Stack) 
 @pytest.mark.parametrize("task", ["at_exit", "in_loop"])
 def test_a_worker_that_is_told_twice_ends_at_once(stack: Stack, task: str) -> None:
     worker = stack.worker(APP, FIRST=task, STEPWIRE_GRACE_S="600")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     gateway.start(session, task)
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it runs")
@@ -165,7 +165,7 @@ def test_a_worker_that_redis_refuses_ends_and_says_what_to_change_and_loses_no_j
 
 def test_a_child_that_a_handler_forks_and_ends_does_not_end_the_worker(stack: Stack) -> None:
     worker = stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     assert gateway.wait_for_end(session, gateway.start(session, "forks"))["status"] == "ok"
     assert gateway.wait_for_end(session, gateway.start(session, "at_exit"))["status"] == "ok"

@@ -53,7 +53,7 @@ def assert_unhurt(gateway: Gateway) -> None:
 
 def test_synchronous_handlers_that_ask_do_not_use_up_what_they_wait_with(stack: Stack) -> None:
     stack.worker(BLOCKS, STEPWIRE_MAX_JOBS="40")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     sessions = [gateway.create_session() for _ in range(40)]
     runs = [gateway.send(session, "hi")["run_id"] for session in sessions]
     for session in sessions:
@@ -66,7 +66,7 @@ def test_synchronous_handlers_that_ask_do_not_use_up_what_they_wait_with(stack: 
 @pytest.mark.parametrize("task", ["blocks", "blocks_in_make_async", "blocks_the_default_executor"])
 def test_threads_that_block_for_ever_are_in_nobodys_way(stack: Stack, task: str) -> None:
     worker = stack.worker(BLOCKS, STEPWIRE_MAX_JOBS="40")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     runs = [gateway.start(session, task) for _ in range(20)]
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == len(runs), "all block")
@@ -81,7 +81,7 @@ def test_threads_that_block_for_ever_are_in_nobodys_way(stack: Stack, task: str)
 
 def test_a_chain_of_synchronous_parts_needs_a_thread_each_and_has_it(stack: Stack) -> None:
     stack.worker(BLOCKS, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, gateway.start(session, "deep", level=20))
     assert run["status"] == "ok"
@@ -93,7 +93,7 @@ def test_names_of_servers_are_looked_up_although_the_default_executor_is_used_up
     by_name = stack.env["STEPWIRE_REDIS_URL"].replace("127.0.0.1", "localhost")
     assert "localhost" in by_name
     worker = stack.worker(BLOCKS, STEPWIRE_REDIS_URL=by_name)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     gateway.start(session, "blocks_the_default_executor")
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it blocks")
@@ -124,7 +124,7 @@ LATE = """
 def test_a_thread_that_waits_on_the_loop_hears_that_its_run_has_ended(stack: Stack) -> None:
     saw = stack.folder / "saw"
     stack.worker(LATE, SAW=str(saw))
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, gateway.start(session, "waits"))
     assert run["error"]["type"] == "RunTimeout"
