@@ -85,9 +85,7 @@ def gateway_of_all(
 
 
 @pytest.fixture
-def stack(
-    tmp_path: Path, server: EmbeddedServer, gateway_of_all: SharedGateway
-) -> Iterator[Stack]:
+def stack(tmp_path: Path, server: EmbeddedServer, gateway_of_all: SharedGateway) -> Iterator[Stack]:
     """Workers and gateways as processes of their own."""
     with Stack(tmp_path, server.url, gateway_of_all) as running:
         yield running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import stepwire
-import tables
-from stack import Stack
+from stack import Stack, unmeasured
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.settings import Settings
 from stepwire_core.wire.kinds import EVENT_TYPES, KINDS, Kind
@@ -138,7 +136,7 @@ def test_the_site_is_built_and_has_every_name_of_the_api(tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(tmp_path)],
         cwd=ROOT,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        env=unmeasured() | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         timeout=110,
@@ -196,7 +194,7 @@ def test_a_user_of_redis_with_the_rights_in_the_operations_guide_is_enough(tmp_p
             "STEPWIRE_QUEUE_MAX": "100",
         }
         stack.worker(app)
-        gateway = stack.shared_gateway()
+        gateway = stack.gateway()
         session = gateway.create_session()
         file = gateway.upload(session, "a.txt", b"text")
         run = gateway.send(session, "go", elements=[file])["run_id"]

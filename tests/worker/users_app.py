@@ -1,6 +1,5 @@
 """An app that uses the whole API, as its user's type checker sees it: test_typing.py."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import stepwire as cl
