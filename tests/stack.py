@@ -180,13 +180,18 @@ class Stack:
         assert child.exit_code is None, child.output
         return gateway
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its processes find in the environment for us."""
+        return {name: value for name, value in self.env.items() if name.startswith("STEPWIRE_")}
+
     def shared_gateway(self) -> Gateway:
         """A gateway with the usual settings, which other tests use after this one.
 
-        Its process starts once for all of them. A test that needs settings of its own, stops its
-        gateway, or reads its log or its counters takes :meth:`gateway`.
+        Its process starts once for all of them. A test that stops its gateway, or reads its log or
+        its counters, takes :meth:`gateway`. A stack with settings of its own gets its own gateway.
         """
-        if self._shared is None:
+        if self._shared is None or self.settings != self._shared.settings:
             return self.gateway()
         gateway = self._shared.client()
         self._exit.callback(gateway.client.close)
@@ -215,6 +220,7 @@ class SharedGateway:
         self._stack = Stack(folder, redis_url)
         self._gateway: Gateway | None = None
         self.queue = self._stack.queue
+        self.settings = self._stack.settings
 
     def __enter__(self) -> Self:
         return self
