@@ -1,4 +1,4 @@
-"""``stepwire workers``, ``runs`` and ``retry``, as people and scripts use them."""
+"""``stepwire workers``, ``runs`` and ``retry``, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_failed_run_is_listed_and_retried_as_a_new_run(stack: Stack) -> None:
     result = stepwire(stack, "retry", run)
     assert result.exit_code == 1
     [line] = result.stderr.splitlines()
-    assert "is not among the failed ones" in line
+    assert "is not among the failed runs" in line
 
 
 def test_all_failed_runs_can_be_retried_at_once(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""A person presses stop: through any gateway, at any moment, as often as he likes."""
+"""A person presses stop: through any gateway, at any moment, any number of times."""
 
 from __future__ import annotations
 

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 import tokens
 from stack import Stack, wait_until
 from stepwire_cli.dev.embedded_server import free_port
+from stepwire_cli.main import main
 from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.settings import PLACES, Settings
@@ -63,7 +65,7 @@ class Dev:
         return self.log.read_text()
 
     def answer(self) -> str:
-        """What a new session is answered, or nothing while nobody is there."""
+        """The answer in a new session, or nothing while no gateway answers."""
         with httpx.Client(base_url=self.url, timeout=10) as client:
             session = client.post("/v1/sessions").json()["session_id"]
             client.post(f"/v1/sessions/{session}/messages", json={"content": "hi"})
@@ -273,7 +275,7 @@ def test_a_gateway_names_a_port_that_is_taken(stack: Stack) -> None:
 def test_dev_names_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
     result = stepwire("dev", name, cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"Error: no file {name}")
+    assert result.stderr.startswith(f"Error: {name} is not a file")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +357,7 @@ def test_help_names_every_command_and_shows_defaults() -> None:
     listed = stepwire("--help").stdout
     for command in ("dev", "worker", "gateway", "tail", "send"):
         assert re.search(rf"^  {command} ", listed, re.MULTILINE)
-        text = " ".join(stepwire(command, "--help").stdout.split())
+        text = " ".join(CliRunner().invoke(main, [command, "--help"]).stdout.split())
         assert "[default: " in text or "[env var:" in text, command
 
 

@@ -50,8 +50,9 @@ def test_whatever_is_done_to_workers_every_run_ends_once_and_right(restart_redis
 def test_nothing_that_a_handler_does_and_no_moment_of_redis_hurts_anyone_else(
     moments: tuple[str, ...],
 ) -> None:
-    """The same, beside handlers that do what nobody should do, each of which ends as it is said to;
-    and no worker ends by itself, nor stays when it is told to stop."""
+    """The same, beside hostile handlers, each of which ends as it is told to.
+
+    No worker ends by itself, and none stays when it is told to stop."""
     plan = Plan(
         20,
         SEED,

@@ -1,4 +1,4 @@
-"""Handlers that do what they should not: each ends its own run, once, and hurts nobody else."""
+"""Handlers that do what they should not: each ends its own run, once, and hurts no other."""
 
 from __future__ import annotations
 
@@ -373,7 +373,7 @@ def test_a_handler_that_swallows_the_end_of_its_time_has_taken_too_long(
     step = gateway.snapshot(session)["steps"][0]
     assert step["status"] == "interrupted"
     assert "left behind" in worker.output
-    # It is not in the way of others, even of one slot; what it does now counts for nobody.
+    # It is not in the way of other runs, even with one slot; what it does now has no effect.
     assert_unhurt(worker, gateway)
     wait_until(lambda: of_workers(stack, "left_behind") == [1], "the worker says so")
     gate.touch()

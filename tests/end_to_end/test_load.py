@@ -1,4 +1,4 @@
-"""Who goes first when there is more to do than workers can, and who has to wait."""
+"""Which runs go first when there is more to do than workers can do at once."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_the_higher_priority_goes_first(stack: Stack, gate: Path) -> None:
     gate.touch()
     wait_for(gateway, "s", "usual", "soon", "parts", "part 0")
     started = {name: step["started_at"] for name, step in steps(gateway, "s").items()}
-    # What a run enqueues has its priority.
+    # A task has the priority of the run that enqueues it.
     assert sorted(started, key=started.__getitem__) == ["first", "parts", "part 0", "soon", "usual"]
 
 

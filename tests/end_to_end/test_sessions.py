@@ -360,5 +360,5 @@ def test_large_elements_go_with_their_session(
 
 
 def sessions_of(storage: ObjectStorage) -> set[str]:
-    """Those that have objects; the server is shared by all tests of the process."""
+    """The sessions that have objects; all tests of the process share the server."""
     return {name.partition("/")[0] for name in storage.names()}
