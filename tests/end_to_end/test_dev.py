@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import tokens
 from stack import Stack, wait_until
@@ -238,19 +238,23 @@ def test_the_commands_send_the_token_that_they_are_given(stack: Stack) -> None:
     gateway = stack.gateway(STEPWIRE_AUTH_SECRETS=tokens.SECRET)
     value = tokens.token("{sub}:*", rights=("read", "write"))
     address = ("--url", gateway.url)
+
+    def stepwire(*arguments: str, **env: str) -> Result:
+        return CliRunner().invoke(main, arguments, env=stack.env | env)
+
     sent = stepwire("send", "-", "hello", "--tail", "--token", value, *address)
-    assert sent.returncode == 0, sent.stderr
+    assert sent.exit_code == 0, sent.stderr
     session = sent.stdout.splitlines()[0]
     assert session.startswith("ada:")
     assert "the answer" in sent.stdout
     tailed = stepwire("tail", session, "--until-idle", *address, STEPWIRE_TOKEN=value)
-    assert (tailed.returncode, "the answer" in tailed.stdout) == (0, True)
+    assert (tailed.exit_code, "the answer" in tailed.stdout) == (0, True)
     for command in (("send", session, "x"), ("tail", session)):
         refused = stepwire(*command, *address)
-        assert refused.returncode == 1
+        assert refused.exit_code == 1
         assert "--token-file, or in STEPWIRE_TOKEN" in refused.stderr
         forbidden = stepwire(*command, *address, "--token", tokens.token("bob:1"))
-        assert forbidden.returncode == 1
+        assert forbidden.exit_code == 1
         assert "this token" in forbidden.stderr
 
 

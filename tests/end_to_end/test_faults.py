@@ -36,7 +36,9 @@ SEED = int(os.environ.get("STEPWIRE_FAULTS_SEED", random.randrange(1_000_000)))
 def test_whatever_is_done_to_workers_every_run_ends_once_and_right(restart_redis: bool) -> None:
     """README: exactly one final run.end per run and nothing of it after it; nothing is left open;
     a stale attempt writes nothing; the snapshot is the fold of the log."""
-    plan = Plan(30, SEED, restart_redis=restart_redis, messages=2, pace=0.6)
+    plan = Plan(
+        16, SEED, restart_redis=restart_redis, every_s=0.6, storm_s=10.0, messages=2, pace=0.6
+    )
     report = carry_out(plan)
     # Shown when it fails; the same again with STEPWIRE_FAULTS_SEED.
     print(summary(plan, report))
@@ -54,11 +56,11 @@ def test_nothing_that_a_handler_does_and_no_moment_of_redis_hurts_anyone_else(
 
     No worker ends by itself, and none stays when it is told to stop."""
     plan = Plan(
-        20,
+        10,
         SEED,
         restart_redis=False,
         every_s=2.0,
-        storm_s=25.0,
+        storm_s=15.0,
         messages=2,
         pace=0.6,
         limit_s=150,

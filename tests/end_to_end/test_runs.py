@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,102 +41,7 @@ CHAT = """
         await cl.Message(f"{message.content} after {seen}").send()
 """
 
-TASKS = """
-    import asyncio, os, pathlib, signal
-    import stepwire as cl
-
-    GATE = pathlib.Path(os.environ["GATE"])
-    TRIES = pathlib.Path(os.environ["TRIES"])
-
-    def tried():
-        with TRIES.open("a") as file:
-            file.write("x")
-        return len(TRIES.read_text())
-
-    @cl.task(max_attempts=3, retry_on=(ConnectionError,), backoff_s=0.05)
-    async def flaky(good_at, error="ConnectionError"):
-        async with cl.Step("try") as step:
-            step.output = number = tried()
-            if number < good_at:
-                raise {"ConnectionError": ConnectionError, "ValueError": ValueError}[error]("no")
-
-    @cl.task(max_attempts=2)
-    async def asks_for_it(after=0.0):
-        if tried() < 5:
-            raise cl.Retry(after)
-
-    @cl.task(timeout_s=0.2, max_attempts=2, retry_on=TimeoutError, backoff_s=0)
-    async def slow():
-        tried()
-        await asyncio.sleep(60)
-
-    @cl.task
-    async def part(number, wait=False, fail=False):
-        async with cl.Step(f"part {number}") as step:
-            step.output = "begun"
-            await step.update()
-            while wait and not GATE.exists():
-                await asyncio.sleep(0.01)
-        if fail:
-            raise ValueError("as asked")
-        return {"square": number * number}
-
-    @cl.task(max_attempts=100)
-    async def dies_elsewhere(number, caller):
-        if not TRIES.exists():
-            if os.getpid() == caller:
-                raise cl.Retry(0.01)
-            tried()
-            async with cl.Step("lost"):
-                os.kill(os.getpid(), signal.SIGKILL)
-        async with cl.Step(f"part {number}"):
-            return number
-
-    @cl.task
-    async def calls():
-        async with cl.Step("call"):
-            answer = await cl.enqueue(dies_elsewhere, 7, caller=os.getpid())
-            await cl.Message(f"it was {answer}").send()
-
-    @cl.task
-    async def fan_out(count, wait=False):
-        async with cl.Step("fan out") as step:
-            results = await asyncio.gather(*(cl.enqueue(part, n, wait=wait) for n in range(count)))
-            step.output = sum(result["square"] for result in results)
-
-    @cl.task
-    async def careful():
-        try:
-            await cl.enqueue(part, 1, fail=True)
-        except cl.TaskFailed as error:
-            await cl.Message(f"{error.status} {error.type} {error.message}").send()
-        try:
-            await cl.enqueue("nope", a=1)
-        except cl.TaskFailed as error:
-            await cl.Message(f"{error.status} {error.type}").send()
-        await cl.Message(str(await cl.enqueue("part", number=3))).send()
-
-    @cl.task
-    async def one(name):
-        async with cl.Step("one"):
-            await cl.Message(str(await cl.enqueue(name, number=7))).send()
-
-    @cl.task
-    async def after_the_gate():
-        while not GATE.exists():
-            await asyncio.sleep(0.01)
-        async with cl.Step("call") as step:
-            step.output = (await cl.enqueue(part, 4))["square"]
-
-    @cl.task
-    async def bad():
-        return object()
-
-    @cl.task
-    async def deep(level):
-        async with cl.Step(f"level {level}"):
-            return 0 if not level else 1 + await cl.enqueue(deep, level - 1)
-"""
+TASKS = Path(__file__).parent / "apps" / "tasks.py"
 
 
 @pytest.fixture
@@ -168,7 +74,7 @@ def runs(gateway: Gateway, session: str) -> Iterator[tuple[str, str, str | None]
 def test_a_message_whose_id_reads_like_a_run_of_the_session_is_answered(
     stack: Stack, gate: Path
 ) -> None:
-    stack.worker(CHAT + TASKS)
+    stack.worker(textwrap.dedent(CHAT) + TASKS.read_text())
     gateway = stack.shared_gateway()
     session = gateway.create_session()
     response = gateway.client.post(
@@ -411,7 +317,7 @@ def test_what_goes_wrong_in_a_part_comes_back_to_who_awaits_it(stack: Stack, gat
 
 
 def test_a_result_that_is_no_json_is_said_to_be_none(stack: Stack, gate: Path) -> None:
-    stack.worker(TASKS.replace("cl.enqueue(name, number=7)", "cl.enqueue(name)"))
+    stack.worker(TASKS.read_text().replace("cl.enqueue(name, number=7)", "cl.enqueue(name)"))
     gateway = stack.shared_gateway()
     session = gateway.create_session()
     failed = gateway.wait_for_end(session, start(gateway, session, "one", name="bad"))
