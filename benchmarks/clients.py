@@ -14,7 +14,7 @@ from typing import Final
 from remote import Pipe, Remote, counter
 
 MARK: Final = b'"text":"at '
-"""Stands once in every event of the load, whoever carries it."""
+"""Stands once in every event of the load, in stepwire's and in the peer's."""
 
 _KEPT: Final = len(MARK) - 1
 _BUFFER_BYTES: Final = 1 << 18
@@ -71,7 +71,7 @@ class Clients:
         self._remote.tell("watch")
 
     def took_ms(self) -> dict[str, list[float]]:
-        """What was noted, by the group of the stream; nothing is noted any more."""
+        """The notes so far, by the group of the stream; taking notes ends."""
         took: dict[str, list[float]] = self._remote.tell("took")
         return took
 

@@ -53,7 +53,7 @@ def _short(frame: str) -> str:
     match = _FRAME.fullmatch(frame)
     if match is None:
         return frame
-    # Of an absolute path, which says where somebody keeps his files, the end.
+    # The end of an absolute path: its beginning says where a user keeps files.
     file = match["file"] if match["file"][0] != "/" else match["file"].rpartition("/")[2]
     return f"{match['name']} ({file})"
 

@@ -23,7 +23,7 @@ from stepwire_core.wire.run_request import RunRequest
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
-    """One session, and a run in it that has not begun."""
+    """One session, with a run in it that is still queued."""
 
     redis: Redis
     log: EventLog

@@ -33,7 +33,7 @@ def token(number: int) -> str:
 
 
 class Received:
-    """What has come over a connection, in the pieces in which it came."""
+    """The bytes that came over a connection, in the pieces in which they came."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

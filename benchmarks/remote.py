@@ -19,7 +19,7 @@ def counter() -> c_uint64:
 
 
 class Remote:
-    """Runs ``serve(pipe, *args)`` elsewhere; what is told there is answered with one object."""
+    """Runs ``serve(pipe, *args)`` in another process: one object answers each message."""
 
     def __init__(self, serve: Callable[..., None], *args: object) -> None:
         self._pipe, theirs = CONTEXT.Pipe()
@@ -38,7 +38,7 @@ class Remote:
         """The answer to a message.
 
         Raises:
-            RuntimeError: there is none in time, or the process has died; its output says why.
+            RuntimeError: no answer came in time, or the process has died; its output says why.
         """
         self._pipe.send(message)
         if not self._pipe.poll(ANSWER_TIMEOUT_S):

@@ -55,7 +55,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None: there is none, or nothing to tell it by."""
+        """Whether the goal is reached; None without a goal, or without the figures to judge it."""
         if (match := _GOAL.fullmatch(self.goal)) is None:
             return None
         if match[3] is None:

@@ -79,7 +79,7 @@ run_worker({
 
 @dataclass(slots=True)
 class Figures:
-    """What one system has shown: commands a second, and milliseconds to a start, round by round."""
+    """The figures of one system: commands a second, and milliseconds to a start, round by round."""
 
     idle: list[float] = field(default_factory=list)
     holding: list[float] = field(default_factory=list)

@@ -24,7 +24,7 @@ WORKERS = 4
 tokens of a session would wait for those of all the others, and merge."""
 
 READY = b"event: snapshot"
-"""A stream of ours is live from there on."""
+"""Marks that a stream of ours is live."""
 
 
 @dataclass(frozen=True, slots=True)

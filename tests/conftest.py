@@ -10,7 +10,7 @@ import pytest
 
 from bench import Bench, open_bench
 from object_storage import ObjectStorage, running_object_storage
-from stack import Stack
+from stack import SharedGateway, Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
@@ -75,10 +75,19 @@ def session_id() -> str:
     return new_id()
 
 
+@pytest.fixture(scope="session")
+def gateway_of_all(
+    tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer
+) -> Iterator[SharedGateway]:
+    """See ``Stack.shared_gateway``."""
+    with SharedGateway(tmp_path_factory.mktemp("gateway"), server.url) as shared:
+        yield shared
+
+
 @pytest.fixture
-def stack(tmp_path: Path, server: EmbeddedServer) -> Iterator[Stack]:
+def stack(tmp_path: Path, server: EmbeddedServer, gateway_of_all: SharedGateway) -> Iterator[Stack]:
     """Workers and gateways as processes of their own."""
-    with Stack(tmp_path, server.url) as running:
+    with Stack(tmp_path, server.url, gateway_of_all) as running:
         yield running
 
 

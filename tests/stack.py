@@ -22,6 +22,14 @@ from stepwire_core.values.ids import new_id
 START_LIMIT_S = 30
 
 
+def unmeasured() -> dict[str, str]:
+    """The environment for processes that coverage need not follow into.
+
+    Following costs about half a second of processor time for each start.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
 def wait_until(true: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
     """Return as soon as it is true; the one place where a test looks again and again."""
     deadline = time.monotonic() + limit_s
@@ -116,15 +124,20 @@ class Gateway:
 
 
 class Stack:
-    """Starts processes against one server and ends them all."""
+    """Starts processes against one server and ends them all.
 
-    def __init__(self, folder: Path, redis_url: str) -> None:
+    With a shared gateway it uses the queue of that gateway, which is empty again at the end.
+    """
+
+    def __init__(self, folder: Path, redis_url: str, shared: SharedGateway | None = None) -> None:
         self.folder = folder
+        self._shared = shared
         self._exit = ExitStack()
         self.redis = self._exit.enter_context(Redis.from_url(redis_url))
+        self.queue = f"queue:{new_id()}" if shared is None else shared.queue
         self.env = os.environ | {
             "STEPWIRE_REDIS_URL": redis_url,
-            "STEPWIRE_QUEUE_NAME": f"queue:{new_id()}",
+            "STEPWIRE_QUEUE_NAME": self.queue,
             "STEPWIRE_GRACE_S": "2",
             "STEPWIRE_TAIL_CHECK_S": "0.5",
             # Tests go by what they say, whatever .env a contributor has.
@@ -141,6 +154,8 @@ class Stack:
         traceback: TracebackType | None,
     ) -> None:
         self._exit.close()
+        if self._shared is not None:
+            self._shared.empty_queue()
         if exc is not None:
             for log in sorted(self.folder.glob("*.log")):
                 print(f"--- {log.name}\n{log.read_text()[-4000:]}")
@@ -165,6 +180,23 @@ class Stack:
         assert child.exit_code is None, child.output
         return gateway
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its processes find in the environment for us."""
+        return {name: value for name, value in self.env.items() if name.startswith("STEPWIRE_")}
+
+    def shared_gateway(self) -> Gateway:
+        """A gateway with the usual settings, which other tests use after this one.
+
+        Its process starts once for all of them. A test that stops its gateway, or reads its log or
+        its counters, takes :meth:`gateway`. A stack with settings of its own gets its own gateway.
+        """
+        if self._shared is None or self.settings != self._shared.settings:
+            return self.gateway()
+        gateway = self._shared.client()
+        self._exit.callback(gateway.client.close)
+        return gateway
+
     def _start(self, child: Child) -> None:
         child.start()
         self._exit.callback(child.stop)
@@ -176,3 +208,38 @@ class Stack:
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}-{new_id()}.log"
+
+
+class SharedGateway:
+    """A gateway process that the stacks of many tests use, one after another, with its queue.
+
+    It is started by the first test that wants it.
+    """
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self._stack = Stack(folder, redis_url)
+        self._gateway: Gateway | None = None
+        self.queue = self._stack.queue
+        self.settings = self._stack.settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(exc_type, exc, traceback)
+
+    def client(self) -> Gateway:
+        """A client of its own for one test."""
+        if self._gateway is None or self._gateway.child.exit_code is not None:
+            self._gateway = self._stack.gateway()
+        return Gateway(self._gateway.child, self._gateway.port)
+
+    def empty_queue(self) -> None:
+        """Remove the jobs, workers and dead letters that a test has left behind."""
+        for key in self._stack.redis.scan_iter(f"{self.queue}*", count=1000):
+            self._stack.redis.delete(key)

@@ -41,8 +41,7 @@ class _Group(click.Group):
         except StepwireError as error:
             raise click.ClickException(str(error)) from error
         except BrokenPipeError:
-            # The reader of our output (`| head`) has had enough; what is still buffered is for
-            # nobody.
+            # The reader of our output (`| head`) has left: what is still buffered is dropped.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
 
@@ -196,9 +195,9 @@ queue_name_option = click.option(
 def workers(
     redis_url: str | None, queue_url: str | None, queue_name: str | None, as_json: bool
 ) -> None:
-    """Show who is there and who runs what.
+    """Show the workers and their runs.
 
-    A worker that has died vanishes within a lease. What it shows is at most a second old.
+    A worker that has died vanishes within a lease. The list is at most a second old.
     """
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
     found = asyncio.run(queue_commands.list_workers(settings))
@@ -212,7 +211,7 @@ def workers(
 
 
 @main.command()
-@click.option("--failed", is_flag=True, help="Those that failed for good, the newest first.")
+@click.option("--failed", is_flag=True, help="Show the runs that failed for good, newest first.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, help="Show at most this many.")
 @redis_option
 @queue_option
@@ -248,7 +247,7 @@ def runs(
 
 @main.command()
 @click.argument("run", required=False)
-@click.option("--all", "every", is_flag=True, help="Retry all that failed, the oldest first.")
+@click.option("--all", "every", is_flag=True, help="Retry all failed runs, oldest first.")
 @redis_option
 @queue_option
 @queue_name_option
@@ -259,7 +258,7 @@ def retry(
     queue_url: str | None,
     queue_name: str | None,
 ) -> None:
-    """Do the work of a failed RUN again: a new run of its session, whose id is printed."""
+    """Repeat a failed RUN as a new run of its session, and print the id of the new run."""
     if (run is None) != every:
         raise click.UsageError("name one run, or use --all: stepwire retry RUN")
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)

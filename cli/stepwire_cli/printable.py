@@ -78,7 +78,7 @@ class ServerClock:
         self._live = False
 
     def caught_up(self) -> None:
-        """What comes from now on is made now."""
+        """Later text is timed from this moment on."""
         self._live = True
 
     def observe(self, ts: str) -> None:

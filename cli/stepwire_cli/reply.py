@@ -1,4 +1,4 @@
-"""Which question somebody answers, and what their words and files are to it."""
+"""Which question a person answers, and how their words and files answer it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from stepwire_core.wire.documents import AskDocument, ElementDocument
 
 SHOWN_ID_CHARS = 8
-"""So much of an id is told, and is enough to name an ask by."""
+"""The length of a shown id, which is enough to name an ask by."""
 
 
 def chosen_ask(known: Sequence[AskDocument], wanted: str | None) -> AskDocument:
     """The ask of that id, or whose id begins so; without one, the only open ask.
 
     Raises:
-        InvalidArgument: there is none, or more than one.
+        InvalidArgument: no ask fits, or more than one does.
     """
     if wanted is None:
         found = [ask for ask in known if ask.status == "open"]
@@ -35,13 +35,13 @@ def chosen_ask(known: Sequence[AskDocument], wanted: str | None) -> AskDocument:
         ]
     if not found:
         raise InvalidArgument(
-            "nothing is asked in this session at the moment"
+            "no question is open in this session"
             if wanted is None
-            else f"no question {wanted!r} in this session: 'stepwire tail' shows what is asked"
+            else f"no question {wanted!r} in this session: 'stepwire tail' shows the questions"
         )
     if len(found) > 1:
         ids = ", ".join(f"{ask.id[:SHOWN_ID_CHARS]} ({ask.kind})" for ask in found)
-        raise InvalidArgument(f"{len(found)} questions to choose from, say which with --ask: {ids}")
+        raise InvalidArgument(f"{len(found)} questions are open: choose one with --ask: {ids}")
     return found[0]
 
 
@@ -49,7 +49,7 @@ def answer_of(ask: AskDocument, text: str, files: Sequence[Path]) -> dict[str, o
     """The body of the answer, as far as it needs no uploads.
 
     Raises:
-        InvalidArgument: the answer does not fit; the message says what is asked for.
+        InvalidArgument: the answer does not fit; the message says which answers do.
     """
     _check_kind(ask, text, files)
     if ask.kind == "action":
@@ -78,7 +78,7 @@ def _check_kind(ask: AskDocument, text: str, files: Sequence[Path]) -> None:
         )
     fits = bool(files) and not text if ask.kind == "file" else bool(text) and not files
     if not fits:
-        raise InvalidArgument(f"question {ask.id[:SHOWN_ID_CHARS]} is answered with {wanted}")
+        raise InvalidArgument(f"question {ask.id[:SHOWN_ID_CHARS]} takes {wanted}")
 
 
 def _action(ask: AskDocument, word: str) -> str:
@@ -86,7 +86,7 @@ def _action(ask: AskDocument, word: str) -> str:
     for action in ask.actions:
         if word in (action.id, action.name) or word.casefold() == action.label.casefold():
             return action.id
-    raise InvalidArgument(f"{word!r} is none of the answers offered: {_names(ask)}")
+    raise InvalidArgument(f"{word!r} is not an answer to this question: choose {_names(ask)}")
 
 
 def _names(ask: AskDocument) -> str:

@@ -21,7 +21,7 @@ _STDIN: Final = "-"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where a gateway is, and what it is shown."""
+    """The address of a gateway, and the token that it gets."""
 
     url: str
     token: str | None
@@ -54,13 +54,14 @@ _url_option = click.option(
 _token_option = click.option(
     "--token",
     metavar="TOKEN",
-    help="A token or an API key, where the gateway asks for one. Other users of this machine can "
+    help="A token or an API key, if the gateway asks for one. Other users of this machine can "
     "see it in the list of processes.  [default: $STEPWIRE_TOKEN]",
 )
 _token_file_option = click.option(
     "--token-file",
     metavar="FILE",
-    help="Read it from this file; '-' is the standard input.  [default: $STEPWIRE_TOKEN_FILE]",
+    help="Read the token from this file; '-' is the standard input.  "
+    "[default: $STEPWIRE_TOKEN_FILE]",
 )
 _file_option = click.option(
     "--file",
@@ -84,7 +85,9 @@ def _token(settings: ClientSettings, *, in_file: bool) -> str | None:
         text = sys.stdin.read() if is_input else Path(settings.token_file).read_text()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
-        raise SettingsError(f"no token can be read from {settings.token_file}: {why}") from error
+        raise SettingsError(
+            f"the token cannot be read from {settings.token_file}: {why}"
+        ) from error
     return _alone(text, settings.token_file)
 
 
@@ -93,7 +96,7 @@ def _alone(text: str, where: str) -> str:
     words = text.split()
     if len(words) != 1 or not (words[0].isascii() and words[0].isprintable()):
         raise SettingsError(
-            f"{where} does not have a token alone: put the token, or the API key, into it and "
+            f"{where} must hold a token alone: put the token, or the API key, into it, and "
             "nothing else"
         )
     return words[0]
@@ -112,8 +115,8 @@ def _draw(session: str, gateway: Gateway, *, after: str | None = None, until_idl
 @click.command()
 @click.argument("session")
 @_talks_to_gateway
-@click.option("--after", help="Go on behind this cursor instead of starting from the whole state.")
-@click.option("--until-idle", is_flag=True, help="Leave when no run is open any more.")
+@click.option("--after", help="Start after this cursor instead of with the whole state.")
+@click.option("--until-idle", is_flag=True, help="Exit when no run is open any more.")
 def tail(session: str, gateway: Gateway, after: str | None, until_idle: bool) -> None:
     """Draw the step tree of SESSION live in the terminal, until Ctrl-C."""
     _draw(session, gateway, after=after, until_idle=until_idle)
@@ -128,7 +131,7 @@ def tail(session: str, gateway: Gateway, after: str | None, until_idle: bool) ->
 def send(session: str, text: str, files: tuple[Path, ...], gateway: Gateway, follow: bool) -> None:
     """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
     if not text and not files:
-        raise click.UsageError("a message has a TEXT, or files given with --file, or both")
+        raise click.UsageError("give a TEXT, or files with --file, or both")
     with needs("dev"):
         from stepwire_cli.client import send_message
 
@@ -153,7 +156,7 @@ def answer(
     gateway: Gateway,
     follow: bool,
 ) -> None:
-    """Answer what a handler asks in SESSION: with TEXT, an action's name as TEXT, or files."""
+    """Answer a handler's question in SESSION: with TEXT, the name of an action, or files."""
     with needs("dev"):
         from stepwire_cli.client import send_answer
 
@@ -170,9 +173,9 @@ def answer(
 @click.argument("run", required=False)
 @_talks_to_gateway
 def cancel(session: str, run: str | None, gateway: Gateway) -> None:
-    """Stop RUN of SESSION, or all of its runs that are open; their ids are printed.
+    """Stop RUN of SESSION, or all of its open runs, and print their ids.
 
-    A run that still waits for a worker is not shown as open yet: name it.
+    A run that still waits for a worker does not count as open: give its id.
     """
     with needs("dev"):
         from stepwire_cli.client import cancel_runs
@@ -189,9 +192,9 @@ def cancel(session: str, run: str | None, gateway: Gateway) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_talks_to_gateway
 def delete(session: str, yes: bool, gateway: Gateway) -> None:
-    """Delete SESSION with everything in it, for everybody. Its runs are stopped."""
+    """Delete SESSION with everything in it, for all users, and stop its runs."""
     if not yes:
-        click.confirm(f"Delete session {session!r} for everybody?", abort=True, err=True)
+        click.confirm(f"Delete session {session!r} for all users?", abort=True, err=True)
     with needs("dev"):
         from stepwire_cli.client import delete_session
 
@@ -207,12 +210,16 @@ def delete(session: str, yes: bool, gateway: Gateway) -> None:
     multiple=True,
     type=click.Choice(RIGHTS),
     default=("read", "write", "cancel"),
-    help="What it lets its bearer do; can be given several times.",
+    help="A right of the token; can be given several times.",
 )
 @click.option(
-    "--ttl", "ttl_s", type=click.IntRange(min=1), default=3600, help="Its life in seconds."
+    "--ttl",
+    "ttl_s",
+    type=click.IntRange(min=1),
+    default=3600,
+    help="How long the token is valid, in seconds.",
 )
-@click.option("--priority", type=click.IntRange(0, 9), help="Of the runs asked for with it.")
+@click.option("--priority", type=click.IntRange(0, 9), help="Priority of the runs that it starts.")
 @_talks_to_gateway
 def token(
     subject: str,
@@ -222,10 +229,11 @@ def token(
     priority: int | None,
     gateway: Gateway,
 ) -> None:
-    """Make a token for SUBJECT, which opens each SESSION ('*' all, 'ada:*' what begins so).
+    """Make a token for SUBJECT that opens each SESSION.
 
-    The gateway makes it, which has the secret and its limits: give an API key of the gateway
-    (STEPWIRE_API_KEYS) as --token-file or STEPWIRE_TOKEN.
+    '*' stands for all sessions, and 'ada:*' for those whose ids begin with 'ada:'. The gateway
+    makes the token, since it has the secret: give one of its API keys (STEPWIRE_API_KEYS) with
+    --token-file or in STEPWIRE_TOKEN.
     """
     with needs("dev"):
         from stepwire_cli.client import new_token

@@ -59,6 +59,8 @@ class Box:
     title: str
     lines: tuple[str, ...] = ()
     id: str = ""
+    code: str = ""
+    """The file that it stands for; it is not drawn."""
 
     def anchor(self, side: str) -> Point:
         """A point of a side: ``right``, or ``right@0.25`` for a quarter of the way down.

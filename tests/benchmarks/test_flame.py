@@ -12,7 +12,7 @@ from flame import frames_of, svg
 
 STACK = (
     "thread (7): MainThread;run (app.py:3);Handle._run (asyncio/events.py:80);"
-    "Step.stream_token (stepwire/_tree/step.py:137);<lambda> (/home/somebody/app.py:9)"
+    "Step.stream_token (stepwire/_tree/step.py:137);<lambda> (/home/ada/app.py:9)"
 )
 
 
@@ -32,4 +32,4 @@ def test_a_function_is_as_wide_as_its_share_whatever_line_it_was_in() -> None:
     widths = [shown["<lambda> (app.py): 75.0 %"], shown["other (app.py): 25.0 %"]]
     assert round(widths[0] / widths[1]) == 3
     assert "Step.stream_token (stepwire/_tree/step.py): 100.0 %" in shown
-    assert "somebody" not in picture
+    assert "ada" not in picture

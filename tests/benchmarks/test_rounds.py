@@ -1,4 +1,4 @@
-"""What a row says of its figures."""
+"""How a row judges and shows its figures."""
 
 from __future__ import annotations
 

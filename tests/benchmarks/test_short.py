@@ -8,20 +8,25 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from stack import unmeasured
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from run import HERE as BENCHMARKS
+from run import names
+
+NAMES = names()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, BENCHMARKS / "run.py", *arguments],
+        env=unmeasured(),
         capture_output=True,
         text=True,
         check=False,
         timeout=100,
     )
-
-
-NAMES = run("--list").stdout.split()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,6 +43,10 @@ def test_the_benchmarks_that_the_documentation_tells_of_are_there() -> None:
     told = (BENCHMARKS.parent / "docs" / "performance.md").read_text()
     assert NAMES
     assert [name for name in NAMES if f"`{name}`" not in told] == []
+
+
+def test_the_list_names_every_benchmark() -> None:
+    assert run("--list").stdout.split() == NAMES
 
 
 def test_a_benchmark_that_is_not_there_is_told_of() -> None:
@@ -58,6 +67,7 @@ def test_a_benchmark_that_breaks_is_told_of_and_the_others_run(
     )
     result = subprocess.run(
         [sys.executable, tmp_path / "run.py", "--short", "empty_steps", "stuck_clients"],
+        env=unmeasured(),
         capture_output=True,
         text=True,
         check=False,

@@ -40,10 +40,10 @@ APP = """
 """
 
 
-@pytest.fixture
-def gateway(stack: Stack) -> Gateway:
-    stack.worker(APP)
-    return stack.gateway()
+@pytest.fixture(scope="module")
+def gateway(shared_stack: Stack) -> Gateway:
+    shared_stack.worker(APP, STEPWIRE_MAX_JOBS="50")
+    return shared_stack.gateway()
 
 
 def run(gateway: Gateway, *arguments: str | Path) -> Result:
@@ -110,7 +110,7 @@ def test_of_several_questions_one_is_named(gateway: Gateway) -> None:
     asks = gateway.snapshot(session)["asks"]
     result = run(gateway, "answer", session, "yes")
     assert result.exit_code == 1
-    assert "2 questions to choose from, say which with --ask: " in result.output
+    assert "2 questions are open: choose one with --ask: " in result.output
     for asked in asks:
         word = {"text": "Ada", "action": "no"}[asked["kind"]]
         assert run(gateway, "answer", session, word, "--ask", asked["id"][:8]).exit_code == 0
@@ -121,11 +121,11 @@ def test_of_several_questions_one_is_named(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("kind", "arguments", "words"),
     [
-        ("text", [], "is answered with a text, and no files"),
-        ("text", ["x", "--file", "a.txt"], "is answered with a text, and no files"),
-        ("action", ["maybe"], "'maybe' is none of the answers offered: yes, no"),
-        ("action", [], "is answered with one of these words, and no files: yes, no"),
-        ("file", ["x"], "is answered with files, given with --file, and no text"),
+        ("text", [], "takes a text, and no files"),
+        ("text", ["x", "--file", "a.txt"], "takes a text, and no files"),
+        ("action", ["maybe"], "'maybe' is not an answer to this question: choose yes, no"),
+        ("action", [], "takes one of these words, and no files: yes, no"),
+        ("file", ["x"], "takes files, given with --file, and no text"),
         ("file", ["--file", "big.txt"], "'big.txt' has 2000 bytes, at most 1048 are asked for"),
         ("file", ["--file", "x.py"], "is not among what is asked for: text/plain"),
         ("file", ["--file", "nope"], "'nope' does not exist"),
@@ -158,10 +158,10 @@ def test_what_cannot_be_answered_or_sent_is_said_in_a_line(gateway: Gateway) -> 
     asked = gateway.open_ask(session)["id"]
     assert run(gateway, "answer", session, "Ada").exit_code == 0
     for arguments, words in (
-        (("answer", session, "Bob"), "nothing is asked in this session at the moment"),
+        (("answer", session, "Bob"), "no question is open in this session"),
         (("answer", session, "Bob", "--ask", asked), asked),
         (("answer", "nope", "Bob"), "no session 'nope'"),
-        (("send", session), "a message has a TEXT, or files given with --file, or both"),
+        (("send", session), "give a TEXT, or files with --file, or both"),
     ):
         result = run(gateway, *arguments)
         assert result.exit_code != 0

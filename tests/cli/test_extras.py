@@ -1,4 +1,4 @@
-"""What is said on a machine that has only a part of stepwire's packages."""
+"""The messages on a machine that has only a part of stepwire's packages."""
 
 from __future__ import annotations
 

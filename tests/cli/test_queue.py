@@ -1,4 +1,4 @@
-"""``stepwire workers``, ``runs`` and ``retry``, as people and scripts use them."""
+"""``stepwire workers``, ``runs`` and ``retry``, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from stack import Gateway, Stack, wait_until
+from stepwire_cli.main import main
 from stepwire_core.process.health_file import BEAT_S
 
 WAITS = """
@@ -48,20 +50,14 @@ FAILS_ONCE = """
 """
 
 
-def stepwire(stack: Stack, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stepwire_cli", *arguments],
-        env=stack.env | env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def stepwire(stack: Stack, *arguments: str, **env: str) -> Result:
+    """The command, in this process: some tests ask again and again."""
+    return CliRunner().invoke(main, arguments, env=stack.env | env)
 
 
 def listed(stack: Stack, *arguments: str) -> list[dict[str, Any]]:
     result = stepwire(stack, *arguments, "--json")
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     documents: list[dict[str, Any]] = json.loads(result.stdout)
     return documents
 
@@ -82,7 +78,7 @@ def test_workers_shows_who_is_there_and_who_runs_what(stack: Stack) -> None:
     assert listed(stack, "workers") == []
     assert "no worker is there" in stepwire(stack, "workers").stdout
     child = stack.worker(WAITS, STEPWIRE_MAX_JOBS="3")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run = at_work(gateway, "wait 60")
     wait_until(lambda: bool(listed(stack, "workers")[0]["runs"]), "the run is shown")
     [worker] = listed(stack, "workers")
@@ -128,7 +124,7 @@ def test_a_worker_whose_loop_is_blocked_says_so_and_its_health_file_grows_old(
 ) -> None:
     health = tmp_path / "health"
     stack.worker(WAITS, STEPWIRE_LEASE_S="6", STEPWIRE_HEALTH_FILE=str(health))
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     gate = tmp_path / "gate"
     session, run = at_work(gateway, f"block {gate}")
     wait_until(lambda: listed(stack, "workers")[0]["state"] == "blocked", "it is, for a lease")
@@ -142,7 +138,7 @@ def test_a_worker_whose_loop_is_blocked_says_so_and_its_health_file_grows_old(
 
 def test_a_worker_that_was_told_to_stop_shows_what_it_still_does(stack: Stack) -> None:
     child = stack.worker(WAITS, STEPWIRE_GRACE_S="30")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run = at_work(gateway, "wait 60")
     child.signal(signal.SIGTERM)
     wait_until(lambda: listed(stack, "workers")[0]["state"] == "stopping", "it stops")
@@ -154,7 +150,7 @@ def test_a_worker_that_was_told_to_stop_shows_what_it_still_does(stack: Stack) -
 def test_runs_shows_what_runs_and_what_waits(stack: Stack) -> None:
     assert "nothing runs" in stepwire(stack, "runs").stdout
     child = stack.worker(WAITS, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     _, running = at_work(gateway, "wait 60")
     later = gateway.create_session()
     wanted = gateway.send(later, "wait 0")["run_id"]
@@ -175,7 +171,7 @@ def test_runs_shows_what_runs_and_what_waits(stack: Stack) -> None:
 
 def test_a_failed_run_is_listed_and_retried_as_a_new_run(stack: Stack) -> None:
     stack.worker(FAILS_ONCE)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "tea")["run_id"]
     assert gateway.wait_for_end(session, run)["status"] == "error"
@@ -185,7 +181,7 @@ def test_a_failed_run_is_listed_and_retried_as_a_new_run(stack: Stack) -> None:
     assert letter["error"] == {"type": "ValueError", "message": "no luck with tea"}
     assert "ValueError: no luck with tea" in stepwire(stack, "runs", "--failed").stdout
     result = stepwire(stack, "retry", run)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     again = result.stdout.strip()
     ended = gateway.wait_for_end(session, again)
     assert (ended["status"], ended["handler"], ended["attempt"]) == ("ok", "on_message", 1)
@@ -199,21 +195,21 @@ def test_a_failed_run_is_listed_and_retried_as_a_new_run(stack: Stack) -> None:
     wait_until(lambda: listed(stack, "runs") == [], "the queue is empty")
     assert listed(stack, "runs", "--failed") == []
     result = stepwire(stack, "retry", run)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     [line] = result.stderr.splitlines()
-    assert "is not among the failed ones" in line
+    assert "is not among the failed runs" in line
 
 
 def test_all_failed_runs_can_be_retried_at_once(stack: Stack) -> None:
     stack.worker(FAILS_ONCE)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     sessions = [gateway.create_session() for _ in range(3)]
     for session in sessions:
         gateway.wait_for_end(session, gateway.send(session, "go")["run_id"])
     wait_until(lambda: len(failed_ids(stack)) == 3, "they are listed")
     assert len(listed(stack, "runs", "--failed", "--limit", "2")) == 2
     result = stepwire(stack, "retry", "--all")
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     for session, run in zip(sessions, result.stdout.splitlines(), strict=True):
         assert gateway.wait_for_end(session, run)["status"] == "ok"
     assert listed(stack, "runs", "--failed") == []
@@ -221,7 +217,7 @@ def test_all_failed_runs_can_be_retried_at_once(stack: Stack) -> None:
 
 def test_a_run_that_fails_again_is_a_dead_letter_again_with_its_arguments(stack: Stack) -> None:
     stack.worker(FAILS_ONCE)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     body = {"task": "broken", "args": {"what": "tea"}}
     first = gateway.client.post(f"/v1/sessions/{session}/runs", json=body).json()["run_id"]
@@ -237,7 +233,7 @@ def test_a_run_that_dies_with_its_worker_is_a_dead_letter_unless_it_is_tried_aga
 ) -> None:
     env = {"STEPWIRE_LEASE_S": "2", "STEPWIRE_MAX_ATTEMPTS": max_attempts}
     child = stack.worker(WAITS, **env)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run = at_work(gateway, "wait 2")
     child.kill()
     stack.worker(WAITS, **env)
@@ -252,7 +248,7 @@ def test_a_run_that_dies_with_its_worker_is_a_dead_letter_unless_it_is_tried_aga
 def test_a_run_that_its_worker_gives_up_is_one_dead_letter_and_retried_once(stack: Stack) -> None:
     """Its job waits for another worker, which finds that the run is over."""
     child = stack.worker(WAITS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run = at_work(gateway, "wait 60")
     child.signal(signal.SIGTERM)
     assert gateway.wait_for_end(session, run)["error"]["type"] == "WorkerStopped"
@@ -267,7 +263,7 @@ def test_a_run_that_its_worker_gives_up_is_one_dead_letter_and_retried_once(stac
 
 def test_a_cancelled_run_is_no_dead_letter(stack: Stack) -> None:
     stack.worker(WAITS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run = at_work(gateway, "wait 60")
     gateway.client.post(f"/v1/sessions/{session}/runs/{run}/cancel")
     assert gateway.wait_for_end(session, run)["status"] == "cancelled"
@@ -277,7 +273,7 @@ def test_a_cancelled_run_is_no_dead_letter(stack: Stack) -> None:
 
 def test_the_dead_letters_of_a_session_go_with_it(stack: Stack) -> None:
     stack.worker(FAILS_ONCE)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     kept, deleted = gateway.create_session(), gateway.create_session()
     for session in (kept, deleted):
         gateway.wait_for_end(session, gateway.send(session, "secret")["run_id"])
@@ -289,7 +285,7 @@ def test_the_dead_letters_of_a_session_go_with_it(stack: Stack) -> None:
 
 def test_a_dead_letter_whose_session_is_gone_stays_and_one_line_says_why(stack: Stack) -> None:
     stack.worker(FAILS_ONCE)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "tea")["run_id"]
     wait_until(lambda: failed_ids(stack) == [run], "it is listed")
@@ -297,7 +293,7 @@ def test_a_dead_letter_whose_session_is_gone_stays_and_one_line_says_why(stack: 
     elsewhere = {"STEPWIRE_REDIS_URL": url.replace("/0", "/1"), "STEPWIRE_QUEUE_URL": url}
     for arguments in (["retry", run], ["retry", "--all"]):
         result = stepwire(stack, *arguments, **elsewhere)
-        assert result.returncode == 1
+        assert result.exit_code == 1
         [line] = result.stderr.splitlines()
         assert f"run '{run}' cannot be retried: its session '{session}' is gone" in line
     assert failed_ids(stack) == [run]
@@ -305,7 +301,7 @@ def test_a_dead_letter_whose_session_is_gone_stays_and_one_line_says_why(stack: 
 
 def test_only_so_many_dead_letters_are_kept_the_newest(stack: Stack) -> None:
     stack.worker(FAILS_ONCE, STEPWIRE_DEAD_LETTERS_MAX="2")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     runs = []
     for _ in range(3):
         session = gateway.create_session()
@@ -319,14 +315,14 @@ def test_only_so_many_dead_letters_are_kept_the_newest(stack: Stack) -> None:
 )
 def test_a_command_that_makes_no_sense_is_refused(stack: Stack, arguments: list[str]) -> None:
     result = stepwire(stack, *arguments)
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "Error: " in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["workers"], ["runs"], ["runs", "--failed"], ["retry", "r"]])
 def test_without_a_server_one_line_says_so(stack: Stack, arguments: list[str]) -> None:
     result = stepwire(stack, *arguments, STEPWIRE_REDIS_URL="redis://127.0.0.1:1")
-    assert result.returncode == 1
+    assert result.exit_code == 1
     [line] = result.stderr.splitlines()
     assert "Redis does not answer" in line
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -42,6 +44,20 @@ def test_every_box_is_inside_the_picture_and_none_lies_on_another() -> None:
         assert y + h <= height
         for x2, y2, w2, h2 in boxes[:number]:
             assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+
+
+def test_every_box_of_the_architecture_stands_for_a_file_of_the_tree() -> None:
+    boxes = tomllib.loads(SOURCE.read_text())["box"]
+    assert [box["title"] for box in boxes if not (ROOT / box["code"]).is_file()] == []
+
+
+def test_the_numbers_of_the_picture_are_those_of_the_way_of_one_event() -> None:
+    labels = [arrow["label"].split()[:1] for arrow in tomllib.loads(SOURCE.read_text())["arrow"]]
+    shown = {word for label in labels for word in label}
+    text = (ROOT / "docs/architecture.md").read_text()
+    way = text.split("## The way of one event")[1].split("\n## ")[0]
+    told = set(re.findall(r"^(?:- )?(\w)\. ", way, re.MULTILINE))
+    assert shown <= told, shown - told
 
 
 def test_a_side_that_does_not_exist_is_named(tmp_path: Path) -> None:

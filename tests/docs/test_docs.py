@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import stepwire
-import tables
-from stack import Stack
+from stack import Stack, unmeasured
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.settings import Settings
 from stepwire_core.wire.kinds import EVENT_TYPES, KINDS, Kind
@@ -35,7 +33,7 @@ DOCUMENTS = [
 def test_the_handler_in_the_readme_answers(stack: Stack) -> None:
     [handler] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     stack.worker(handler)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "Hello")["run_id"]
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -46,7 +44,7 @@ def test_the_handler_in_the_readme_answers(stack: Stack) -> None:
 
 
 def test_the_curl_lines_in_the_tutorial_work(stack: Stack) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     lines = re.findall(r"^\$ (curl -X POST .*)$", GET_STARTED, re.MULTILINE)
     assert len(lines) == 2
     answers = []
@@ -138,7 +136,7 @@ def test_the_site_is_built_and_has_every_name_of_the_api(tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(tmp_path)],
         cwd=ROOT,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        env=unmeasured() | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         timeout=110,

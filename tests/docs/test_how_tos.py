@@ -16,7 +16,7 @@ EMIT = "docs/how-to/emit-from-anywhere.md"
 
 
 def test_the_snippets_that_emit_from_anywhere_make_one_tree(stack: Stack) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     snippets = executed(EMIT)
     assert len(snippets) == 3
     for number, snippet in enumerate(snippets):

@@ -13,50 +13,7 @@ from redis import Redis
 from sse import View, events
 from stack import Gateway, Stack, wait_until
 
-APP = """
-    import os
-    import stepwire as cl
-
-    @cl.on_message
-    async def main(message):
-        await getattr(Asks, message.content)()
-
-    class Asks:
-        async def text():
-            async with cl.Step("agent"):
-                answer = await cl.AskUserMessage("Your name?", timeout=30).send()
-                await cl.Message(f"Hello {answer['output']}").send()
-
-        async def action():
-            answer = await cl.AskActionMessage(
-                "Go on?",
-                actions=[
-                    cl.Action("yes", payload={"status": "open"}, label="Yes!", id="a-yes"),
-                    cl.Action("no", id="a-no"),
-                ],
-            ).send()
-            await cl.Message(f"{answer['name']} {answer['label']} {answer['payload']}").send()
-
-        async def file():
-            files = await cl.AskFileMessage(
-                "Your text?", accept=["text/plain", ".csv"], max_size_mb=0.001, max_files=2
-            ).send()
-            for file in files:
-                text = open(file.path).read()
-                await cl.Message(f"{file.name} {file.size} {file.type} {text}").send()
-            await cl.Message(str(files[0].path), author="path").send()
-
-        async def timeout():
-            answer = await cl.AskUserMessage("Anybody?", timeout=0.2).send()
-            await cl.Message(f"answer: {answer}").send()
-            try:
-                await cl.AskUserMessage("Now?", timeout=0.2, raise_on_timeout=True).send()
-            except TimeoutError as error:
-                await cl.Message(str(error)).send()
-
-        async def quick():
-            await cl.Message("done").send()
-"""
+APP = Path(__file__).parent / "apps" / "asks.py"
 
 
 def ask(gateway: Gateway, kind: str) -> tuple[str, str, dict[str, Any]]:
@@ -76,7 +33,7 @@ def assert_problem(response: httpx.Response, status: int, code: str, detail: str
 
 def test_a_text_is_answered_once_through_any_gateway(stack: Stack) -> None:
     stack.worker(APP)
-    gateway, other = stack.gateway(), stack.gateway()
+    gateway, other = stack.shared_gateway(), stack.gateway()
     session, run, asked = ask(gateway, "text")
     assert (asked["kind"], asked["status"], asked["run_id"]) == ("text", "open", run)
     assert gateway.run(session, run)["status"] == "running"  # type: ignore[index]
@@ -99,7 +56,7 @@ def test_a_text_is_answered_once_through_any_gateway(stack: Stack) -> None:
 
 def test_of_many_answers_at_once_one_counts(stack: Stack) -> None:
     stack.worker(APP)
-    gateways = [stack.gateway(), stack.gateway()]
+    gateways = [stack.shared_gateway(), stack.gateway()]
     session, run, asked = ask(gateways[0], "text")
     responses = [
         gateways[number % 2].answer(session, asked["id"], content=f"person {number}")
@@ -113,7 +70,7 @@ def test_of_many_answers_at_once_one_counts(stack: Stack) -> None:
 @pytest.mark.anyio
 async def test_a_client_sees_the_ask_and_its_end_also_when_it_comes_back(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run, asked = ask(gateway, "action")
     async with httpx.AsyncClient(base_url=gateway.url, timeout=15) as client:
         async with aclosing(events(client, f"/v1/sessions/{session}/events")) as stream:
@@ -136,7 +93,7 @@ async def test_a_client_sees_the_ask_and_its_end_also_when_it_comes_back(stack: 
 
 def test_an_answer_that_does_not_fit_is_refused_and_the_question_stays_open(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run, asked = ask(gateway, "action")
     for body, detail in (
         ({"content": "yes"}, "answered with action alone, not with content"),
@@ -160,7 +117,7 @@ def test_an_answer_that_does_not_fit_is_refused_and_the_question_stays_open(stac
 
 def test_files_are_checked_and_reach_the_handler_until_the_run_ends(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run, asked = ask(gateway, "file")
     assert (asked["accept"], asked["max_bytes"], asked["max_files"]) == (
         ["text/plain", ".csv"],
@@ -190,7 +147,7 @@ def test_files_are_checked_and_reach_the_handler_until_the_run_ends(stack: Stack
 
 def test_a_question_that_nobody_answers_ends_with_its_time(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "timeout")["run_id"]
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -207,7 +164,7 @@ def test_a_question_that_nobody_answers_ends_with_its_time(stack: Stack) -> None
 
 def test_a_cancelled_run_asks_nothing_any_more(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run, asked = ask(gateway, "text")
     gateway.client.post(f"/v1/sessions/{session}/runs/{run}/cancel")
     assert gateway.wait_for_end(session, run)["status"] == "cancelled"
@@ -222,7 +179,7 @@ def test_a_worker_that_dies_takes_its_question_along_and_the_next_asks_anew(
 ) -> None:
     env = {"STEPWIRE_LEASE_S": "2", "STEPWIRE_MAX_ATTEMPTS": max_attempts}
     worker = stack.worker(APP, **env)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run, asked = ask(gateway, "text")
     worker.kill()
     stack.worker(APP, **env)
@@ -242,7 +199,7 @@ def test_a_worker_that_dies_takes_its_question_along_and_the_next_asks_anew(
 
 def test_handlers_that_wait_hold_no_place_and_no_connection(stack: Stack) -> None:
     stack.worker(APP, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     ask(gateway, "text")
     with Redis.from_url(stack.env["STEPWIRE_REDIS_URL"]) as redis:
         before = redis.execute_command("INFO", "clients")["connected_clients"]
@@ -258,7 +215,7 @@ def test_handlers_that_wait_hold_no_place_and_no_connection(stack: Stack) -> Non
 
 def test_an_answer_whose_news_is_lost_is_found(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run, asked = ask(gateway, "text")
     with Redis.from_url(stack.env["STEPWIRE_REDIS_URL"]) as redis:
         redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")

@@ -1,4 +1,4 @@
-"""A person presses stop: through any gateway, at any moment, as often as he likes."""
+"""A person presses stop: through any gateway, at any moment, any number of times."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def statuses(gateway: Gateway, session: str) -> dict[str, str]:
 @pytest.mark.parametrize("content", ["go", "stubborn"])
 def test_a_run_is_cancelled_through_any_gateway(stack: Stack, content: str) -> None:
     stack.worker(APP)
-    gateway, other = stack.gateway(), stack.gateway()
+    gateway, other = stack.shared_gateway(), stack.gateway()
     session, run = start(gateway, content)
     for _ in range(3):
         cancel(other, session, run)
@@ -68,7 +68,7 @@ def test_a_run_is_cancelled_through_any_gateway(stack: Stack, content: str) -> N
 
 
 def test_a_run_that_waits_for_a_worker_is_cancelled_when_one_begins_it(stack: Stack) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "go")["run_id"]
     cancel(gateway, session, run)
@@ -79,7 +79,7 @@ def test_a_run_that_waits_for_a_worker_is_cancelled_when_one_begins_it(stack: St
 
 def test_cancelling_one_run_leaves_the_others_alone(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     first, second = start(gateway), start(gateway)
     cancel(gateway, *first)
     gateway.wait_for_end(*first)
@@ -89,7 +89,7 @@ def test_cancelling_one_run_leaves_the_others_alone(stack: Stack) -> None:
 
 
 def test_an_unknown_run_cannot_be_cancelled(stack: Stack) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     for path, code in (
         (f"/v1/sessions/{session}/runs/nope/cancel", "run_not_found"),
@@ -101,7 +101,7 @@ def test_an_unknown_run_cannot_be_cancelled(stack: Stack) -> None:
 
 def test_a_wish_that_was_lost_on_its_way_is_found_after_the_reconnect(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, run = start(gateway)
     with Redis.from_url(stack.env["STEPWIRE_REDIS_URL"]) as redis:
         redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")

@@ -57,7 +57,7 @@ def test_celery_tasks_nest_under_the_step_that_sent_them(
         )
     try:
         stack.worker(handlers)
-        gateway = stack.gateway()
+        gateway = stack.shared_gateway()
         session = gateway.create_session()
         run = gateway.send(session, "go")["run_id"]
         assert gateway.wait_for_end(session, run)["status"] == "ok"

@@ -55,7 +55,7 @@ async def _clients(stack: AsyncExitStack, gateway: Gateway) -> httpx.AsyncClient
 
 async def test_ten_clients_on_each_of_two_gateways_see_one_sequence(stack: Stack) -> None:
     stack.worker(APP)
-    gateways = [stack.gateway(), stack.gateway()]
+    gateways = [stack.shared_gateway(), stack.gateway()]
     session = gateways[0].create_session()
     path = f"/v1/sessions/{session}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
@@ -80,7 +80,7 @@ async def test_ten_clients_on_each_of_two_gateways_see_one_sequence(stack: Stack
 async def test_a_client_that_reconnects_anywhere_misses_nothing(stack: Stack) -> None:
     """Cut after every event, taken up by the other gateway: the whole is as if never cut."""
     stack.worker(APP)
-    gateways = [stack.gateway(), stack.gateway()]
+    gateways = [stack.shared_gateway(), stack.gateway()]
     session = gateways[0].create_session()
     path = f"/v1/sessions/{session}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
@@ -111,7 +111,7 @@ async def test_a_client_that_reconnects_anywhere_misses_nothing(stack: Stack) ->
 
 async def test_a_gateway_that_is_killed_costs_its_clients_nothing(stack: Stack) -> None:
     stack.worker(APP)
-    doomed, other = stack.gateway(), stack.gateway()
+    doomed, other = stack.gateway(), stack.shared_gateway()
     session = other.create_session()
     path = f"/v1/sessions/{session}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
@@ -136,7 +136,7 @@ async def test_a_gateway_that_is_killed_costs_its_clients_nothing(stack: Stack) 
 
 async def test_a_gateway_that_is_told_to_stop_hands_its_clients_over_in_order(stack: Stack) -> None:
     stack.worker(APP)
-    leaving, other = stack.gateway(STEPWIRE_GRACE_S="2"), stack.gateway()
+    leaving, other = stack.gateway(STEPWIRE_GRACE_S="2"), stack.shared_gateway()
     session = other.create_session()
     path = f"/v1/sessions/{session}/events"
     async with AsyncExitStack() as resources, asyncio.timeout(LIMIT_S):
@@ -169,7 +169,7 @@ async def test_a_gateway_that_is_told_to_stop_hands_its_clients_over_in_order(st
 
 async def test_the_stream_of_a_run_has_its_events_alone_and_ends_with_it(stack: Stack) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "slowly")["run_id"]
     other = gateway.send(session, "slowly")["run_id"]

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner, Result
 
 import tokens
 from stack import Stack, wait_until
 from stepwire_cli.dev.embedded_server import free_port
+from stepwire_cli.main import main
 from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.settings import PLACES, Settings
@@ -63,7 +65,7 @@ class Dev:
         return self.log.read_text()
 
     def answer(self) -> str:
-        """What a new session is answered, or nothing while nobody is there."""
+        """The answer in a new session, or nothing while no gateway answers."""
         with httpx.Client(base_url=self.url, timeout=10) as client:
             session = client.post("/v1/sessions").json()["session_id"]
             client.post(f"/v1/sessions/{session}/messages", json={"content": "hi"})
@@ -236,19 +238,23 @@ def test_the_commands_send_the_token_that_they_are_given(stack: Stack) -> None:
     gateway = stack.gateway(STEPWIRE_AUTH_SECRETS=tokens.SECRET)
     value = tokens.token("{sub}:*", rights=("read", "write"))
     address = ("--url", gateway.url)
+
+    def stepwire(*arguments: str, **env: str) -> Result:
+        return CliRunner().invoke(main, arguments, env=stack.env | env)
+
     sent = stepwire("send", "-", "hello", "--tail", "--token", value, *address)
-    assert sent.returncode == 0, sent.stderr
+    assert sent.exit_code == 0, sent.stderr
     session = sent.stdout.splitlines()[0]
     assert session.startswith("ada:")
     assert "the answer" in sent.stdout
     tailed = stepwire("tail", session, "--until-idle", *address, STEPWIRE_TOKEN=value)
-    assert (tailed.returncode, "the answer" in tailed.stdout) == (0, True)
+    assert (tailed.exit_code, "the answer" in tailed.stdout) == (0, True)
     for command in (("send", session, "x"), ("tail", session)):
         refused = stepwire(*command, *address)
-        assert refused.returncode == 1
+        assert refused.exit_code == 1
         assert "--token-file, or in STEPWIRE_TOKEN" in refused.stderr
         forbidden = stepwire(*command, *address, "--token", tokens.token("bob:1"))
-        assert forbidden.returncode == 1
+        assert forbidden.exit_code == 1
         assert "this token" in forbidden.stderr
 
 
@@ -273,7 +279,7 @@ def test_a_gateway_names_a_port_that_is_taken(stack: Stack) -> None:
 def test_dev_names_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
     result = stepwire("dev", name, cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"Error: no file {name}")
+    assert result.stderr.startswith(f"Error: {name} is not a file")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +361,7 @@ def test_help_names_every_command_and_shows_defaults() -> None:
     listed = stepwire("--help").stdout
     for command in ("dev", "worker", "gateway", "tail", "send"):
         assert re.search(rf"^  {command} ", listed, re.MULTILINE)
-        text = " ".join(stepwire(command, "--help").stdout.split())
+        text = " ".join(CliRunner().invoke(main, [command, "--help"]).stdout.split())
         assert "[default: " in text or "[env var:" in text, command
 
 

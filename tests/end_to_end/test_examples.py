@@ -62,7 +62,7 @@ def lines(received: list[Received]) -> list[Line]:
 
 def start_session(stack: Stack, example: str) -> tuple[Gateway, str]:
     stack.worker(EXAMPLES / example)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     return gateway, gateway.create_session()
 
 

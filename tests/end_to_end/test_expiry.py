@@ -1,4 +1,4 @@
-"""A session that nobody uses any more leaves nothing behind."""
+"""A session that is no longer used leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_all_keys_of_an_idle_session_vanish_at_one_instant(
     session = bench.session_id
     redis = client_of(bench.log.store)
     await bench.run(handler)
-    # Text of a step that has not ended since.
+    # Text of a step that is still open.
     step = (await bench.steps())["shows"]
     await bench.log.append(Batch(session, [delta_event(step.id, "more")], producer="p"))
 

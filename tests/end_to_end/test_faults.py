@@ -36,7 +36,9 @@ SEED = int(os.environ.get("STEPWIRE_FAULTS_SEED", random.randrange(1_000_000)))
 def test_whatever_is_done_to_workers_every_run_ends_once_and_right(restart_redis: bool) -> None:
     """README: exactly one final run.end per run and nothing of it after it; nothing is left open;
     a stale attempt writes nothing; the snapshot is the fold of the log."""
-    plan = Plan(30, SEED, restart_redis=restart_redis, messages=2, pace=0.6)
+    plan = Plan(
+        16, SEED, restart_redis=restart_redis, every_s=0.6, storm_s=10.0, messages=2, pace=0.6
+    )
     report = carry_out(plan)
     # Shown when it fails; the same again with STEPWIRE_FAULTS_SEED.
     print(summary(plan, report))
@@ -50,14 +52,15 @@ def test_whatever_is_done_to_workers_every_run_ends_once_and_right(restart_redis
 def test_nothing_that_a_handler_does_and_no_moment_of_redis_hurts_anyone_else(
     moments: tuple[str, ...],
 ) -> None:
-    """The same, beside handlers that do what nobody should do, each of which ends as it is said to;
-    and no worker ends by itself, nor stays when it is told to stop."""
+    """The same, beside hostile handlers, each of which ends as it is told to.
+
+    No worker ends by itself, and none stays when it is told to stop."""
     plan = Plan(
-        20,
+        10,
         SEED,
         restart_redis=False,
         every_s=2.0,
-        storm_s=25.0,
+        storm_s=15.0,
         messages=2,
         pace=0.6,
         limit_s=150,
@@ -82,7 +85,7 @@ def test_a_paused_worker_that_comes_back_gives_up_what_others_have_taken(stack: 
     """Its handler says nothing that could be refused; still it neither goes on nor keeps the run
     from others."""
     paused = stack.worker(WAITS, **ENV)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "60")["run_id"]
     wait_until(lambda: attempts(gateway, session) == [1], "it runs")
@@ -104,7 +107,7 @@ def test_a_paused_worker_that_comes_back_gives_up_what_others_have_taken(stack: 
 
 def test_a_worker_that_was_paused_while_nobody_else_was_there_goes_on(stack: Stack) -> None:
     worker = stack.worker(WAITS, **ENV)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "3")["run_id"]
     wait_until(lambda: attempts(gateway, session) == [1], "it runs")
@@ -121,7 +124,7 @@ def test_a_worker_executes_one_attempt_of_a_run_at_a_time(stack: Stack) -> None:
     """It comes back while the other one is gone, too: it could take the run beside its own old
     attempt."""
     paused = stack.worker(WAITS, **ENV)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "5")["run_id"]
     wait_until(lambda: attempts(gateway, session) == [1], "it runs")

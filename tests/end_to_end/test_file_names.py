@@ -54,7 +54,7 @@ def test_a_file_named_like_another_module_does_not_take_its_place(
     path.write_text(APP)
     worker = stack.worker(path)
     assert (f"{RENAME} files={path}\n" in worker.output) == (name != "__main__.py")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     assert gateway.wait_for_end(session, gateway.send(session, "hi")["run_id"])["status"] == "ok"
     assert gateway.snapshot(session)["steps"][-1]["output"] == "the neighbour"
@@ -77,7 +77,7 @@ def test_its_neighbours_do_not_take_the_place_of_the_standard_library(
     worker = stack.worker(folder / "app.py")
     named = [str(folder / name) for name in ("json.py", "secrets.py", "textwrap", "tomllib.py")]
     assert f"{RENAME} files={', '.join(named)}\n" in worker.output
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     ended = gateway.wait_for_end(session, gateway.send(session, "hi")["run_id"])
     assert (ended["status"], ended["error"]) == ("ok", None)

@@ -1,4 +1,4 @@
-"""Handlers that do what they should not: each ends its own run, once, and hurts nobody else."""
+"""Handlers that do what they should not: each ends its own run, once, and hurts no other."""
 
 from __future__ import annotations
 
@@ -12,178 +12,7 @@ from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.child_processes import Child
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 
-ENDS = """
-    import argparse, asyncio, sys, threading
-    import stepwire as cl
-
-    @cl.task
-    async def good():
-        await cl.Message("good").send()
-
-    @cl.task
-    async def exits():
-        sys.exit(3)
-
-    @cl.task
-    def exits_in_thread():
-        sys.exit("no")
-
-    @cl.task
-    def parses_arguments():
-        argparse.ArgumentParser("tool").parse_args(["--nope"])
-
-    @cl.task
-    async def interrupts():
-        raise KeyboardInterrupt
-
-    @cl.task
-    async def leaves_a_generator():
-        raise GeneratorExit
-
-    class Own(BaseException):
-        pass
-
-    @cl.task
-    async def raises_a_base_exception():
-        raise Own("mine")
-
-    async def inner():
-        await asyncio.sleep(0)
-        sys.exit(4)
-
-    @cl.task
-    async def awaits_one_that_exits():
-        await asyncio.create_task(inner())
-
-    @cl.task
-    async def gathers_some_that_exit():
-        await asyncio.gather(*(inner() for _ in range(3)))
-
-    @cl.task
-    async def exits_in_make_async():
-        await cl.make_async(sys.exit)(5)
-
-    @cl.task
-    async def a_part_exits():
-        await cl.enqueue(exits)
-
-    @cl.task
-    async def cancels_and_awaits():
-        task = asyncio.create_task(asyncio.sleep(60))
-        await asyncio.sleep(0)
-        task.cancel()
-        await task
-
-    @cl.task
-    async def raises_a_cancellation():
-        raise asyncio.CancelledError("of its own")
-
-    @cl.task
-    async def recurses():
-        def deeper(n): return deeper(n + 1)
-        deeper(0)
-
-    @cl.task
-    async def has_no_memory():
-        raise MemoryError
-
-    @cl.task
-    async def closes_the_loop():
-        asyncio.get_running_loop().close()
-
-    class Unreadable(Exception):
-        def __str__(self):
-            raise ValueError("no text")
-
-    @cl.task
-    async def raises_the_unreadable():
-        raise Unreadable
-
-    @cl.task
-    def yields():
-        yield 1
-
-    @cl.task
-    async def yields_asynchronously():
-        yield 1
-
-    @cl.task
-    async def exits_beside():
-        # Nobody awaits these: they go through the loop.
-        asyncio.create_task(inner())
-        asyncio.get_running_loop().call_soon(sys.exit, 6)
-        await asyncio.sleep(0.05)
-
-    @cl.task
-    async def stops_the_loop():
-        asyncio.get_running_loop().stop()
-        await asyncio.sleep(0.05)
-
-    @cl.task
-    async def cancels_all_others():
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    @cl.task
-    async def replaces_the_policy():
-        asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
-        asyncio.set_event_loop(None)
-
-    @cl.task
-    async def shuts_the_executor_down():
-        await asyncio.get_running_loop().shutdown_default_executor()
-
-    @cl.task
-    async def returns_what_has_no_end():
-        value = []
-        value.append(value)
-        return value
-
-    @cl.task
-    async def awaits_what_has_no_end():
-        await cl.enqueue(returns_what_has_no_end)
-
-    @cl.task
-    async def cannot_be_shown():
-        for name in ("first", "second"):
-            step = await cl.Step(name).send()
-            await step.stream_token(f"text of {name}")
-            if name == "first":
-                step.metadata = None
-
-    @cl.task
-    class Meta(type):
-        def __instancecheck__(cls, instance):
-            raise LookupError("we cannot even ask")
-
-    class Strange(Exception, metaclass=Meta):
-        pass
-
-    @cl.task(retry_on=Strange, max_attempts=3)
-    async def breaks_what_is_around_it():
-        step = await cl.Step("open").send()
-        await step.stream_token("half")
-        raise ValueError("x")
-
-    @cl.on_stop
-    async def stopped():
-        sys.exit(7)
-
-    @cl.on_message
-    async def waits(message):
-        async with cl.Step("waits"):
-            await asyncio.Event().wait()
-
-    @cl.on_chat_end
-    async def farewell():
-        sys.exit(8)
-
-    @cl.on_feedback
-    async def rated(feedback):
-        sys.exit(9)
-"""
+ENDS = Path(__file__).parent / "apps" / "hostile.py"
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +194,7 @@ def test_a_handler_that_swallows_the_end_of_its_time_has_taken_too_long(
     stack: Stack, gate: Path
 ) -> None:
     worker = stack.worker(SWALLOWS, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, gateway.start(session, "late"))
     assert not gate.exists()
@@ -373,7 +202,7 @@ def test_a_handler_that_swallows_the_end_of_its_time_has_taken_too_long(
     step = gateway.snapshot(session)["steps"][0]
     assert step["status"] == "interrupted"
     assert "left behind" in worker.output
-    # It is not in the way of others, even of one slot; what it does now counts for nobody.
+    # It is not in the way of other runs, even with one slot; what it does now has no effect.
     assert_unhurt(worker, gateway)
     wait_until(lambda: of_workers(stack, "left_behind") == [1], "the worker says so")
     gate.touch()
@@ -383,7 +212,7 @@ def test_a_handler_that_swallows_the_end_of_its_time_has_taken_too_long(
 
 def test_a_handler_that_swallows_its_cancellation_is_cancelled(stack: Stack, gate: Path) -> None:
     worker = stack.worker(SWALLOWS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.start(session, "stubborn")
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it runs")
@@ -398,42 +227,14 @@ def of_workers(stack: Stack, what: str) -> list[int]:
     return [json.loads(content)[what] for content in contents if isinstance(content, bytes)]
 
 
-SLOTS = """
-    import asyncio, os, pathlib
-    import stepwire as cl
-
-    GATE = pathlib.Path(os.environ["GATE"])
-    running = most = 0
-
-    @cl.task
-    async def fails():
-        raise ValueError("x")
-
-    @cl.task
-    async def slow():
-        while not GATE.exists():
-            await asyncio.sleep(0.01)
-
-    @cl.task(max_attempts=2, retry_on=cl.TaskFailed, backoff_s=0.01, max_running=1)
-    async def parent():
-        await asyncio.gather(cl.enqueue(fails), cl.enqueue(slow))
-
-    @cl.task
-    async def probe():
-        global running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.1)
-        running -= 1
-        await cl.Message(str(most)).send()
-"""
+SLOTS = Path(__file__).parent / "apps" / "slots.py"
 
 
 def test_a_job_frees_its_slot_once_whatever_its_handler_leaves_behind(
     stack: Stack, gate: Path
 ) -> None:
     stack.worker(SLOTS, STEPWIRE_MAX_JOBS="2", STEPWIRE_LEASE_S="2")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     # Their other parts wait for the gate, with no slot, so what awaits them outlives each run.
     helper = stack.worker(SLOTS, STEPWIRE_MAX_JOBS="50")

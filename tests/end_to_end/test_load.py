@@ -1,4 +1,4 @@
-"""Who goes first when there is more to do than workers can, and who has to wait."""
+"""Which runs go first when there is more to do than workers can do at once."""
 
 from __future__ import annotations
 
@@ -12,54 +12,7 @@ from tokens import API_KEY, SECRET, bearer, claims, signed, token
 
 AUTH = {"STEPWIRE_AUTH_SECRETS": SECRET, "STEPWIRE_API_KEYS": API_KEY}
 
-APP = """
-    import asyncio, os, pathlib
-    import stepwire as cl
-
-    GATE = pathlib.Path(os.environ["GATE"])
-
-    def note(name):
-        with GATE.with_name("journal").open("a") as journal:
-            journal.write(name + "\\n")
-
-    async def work(name, wait=True):
-        async with cl.Step(name, disable_feedback=False):
-            while wait and not GATE.exists():
-                await asyncio.sleep(0.01)
-
-    @cl.task(max_running=2)
-    async def few(number):
-        await work(f"few {number}")
-
-    @cl.task
-    async def waits(name):
-        await work(name)
-
-    @cl.task
-    async def quick(name):
-        await work(name, wait=False)
-
-    @cl.task
-    async def noted(name):
-        note(name)
-
-    @cl.on_feedback
-    async def rated(feedback):
-        note(feedback.comment)
-
-    @cl.on_chat_end
-    async def ended():
-        note("end of " + cl.context.session.id)
-
-    @cl.task
-    async def parts(count):
-        async with cl.Step("parts"):
-            await asyncio.gather(*(cl.enqueue(quick, f"part {n}") for n in range(count)))
-
-    @cl.task
-    async def waiting_parts(count):
-        await asyncio.gather(*(cl.enqueue(waits, f"part {n}") for n in range(count)))
-"""
+APP = Path(__file__).parent / "apps" / "load.py"
 
 
 @pytest.fixture
@@ -122,7 +75,7 @@ def test_a_handler_runs_so_often_on_all_workers_and_others_do_not_wait_for_it(
 ) -> None:
     for _ in range(2):
         stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     runs = [start(gateway, session, {}, "few", args={"number": n}) for n in range(6)]
     quick = start(gateway, session, {}, "quick", args={"name": "quick"})
@@ -193,7 +146,7 @@ def test_who_awaits_parts_leaves_its_subjects_place_to_them(stack: Stack, gate: 
 
 def test_who_awaits_many_parts_leaves_them_one_place(stack: Stack, gate: Path) -> None:
     stack.worker(APP, STEPWIRE_MAX_JOBS="2")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, {}, "waiting_parts", args={"count": 6})
     wait_until(lambda: len(running(gateway, session)) == 2, "two parts run")
@@ -229,7 +182,7 @@ def test_the_higher_priority_goes_first(stack: Stack, gate: Path) -> None:
     gate.touch()
     wait_for(gateway, "s", "usual", "soon", "parts", "part 0")
     started = {name: step["started_at"] for name, step in steps(gateway, "s").items()}
-    # What a run enqueues has its priority.
+    # A task has the priority of the run that enqueues it.
     assert sorted(started, key=started.__getitem__) == ["first", "parts", "part 0", "soon", "usual"]
 
 

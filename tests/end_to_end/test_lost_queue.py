@@ -14,43 +14,7 @@ from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.queue.run_queue import JobKeys
 
-APP = """
-    import asyncio, os, pathlib
-    import stepwire as cl
-
-    GATE = pathlib.Path(os.environ["GATE"])
-
-    async def work(name):
-        with GATE.with_name("journal").open("a") as journal:
-            journal.write(name + "\\n")
-        while not GATE.exists():
-            await asyncio.sleep(0.01)
-        return name
-
-    @cl.task
-    async def part(name):
-        return await work(name)
-
-    @cl.task(max_running=1)
-    async def scarce(name):
-        return await work(name)
-
-    async def parts():
-        parts = cl.enqueue(part, "a"), cl.enqueue(scarce, "b"), cl.enqueue(scarce, "c")
-        assert await asyncio.gather(*parts) == ["a", "b", "c"]
-
-    @cl.task
-    async def caller():
-        await parts()
-
-    @cl.task
-    def caller_in_a_thread():
-        asyncio.run(parts())
-
-    @cl.on_message
-    async def main(message):
-        await cl.Message("yes").send()
-"""
+APP = Path(__file__).parent / "apps" / "lost_queue.py"
 
 
 class Lossy:
@@ -98,7 +62,7 @@ def test_a_task_that_is_awaited_is_queued_again_and_one_that_is_executed_is_not(
 ) -> None:
     for _ in range(3):
         stack.worker(APP, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, caller)
     wait_until(lambda: len(queue.journal) == 2 and len(queue.held) == 1, "one part waits")
@@ -114,7 +78,7 @@ def test_who_awaits_a_task_hears_of_an_end_that_was_stored_without_its_result(
     stack: Stack, queue: Lossy
 ) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "caller_in_a_thread")
     wait_until(lambda: len(queue.journal) == 2 and len(queue.held) == 1, "one part waits")
@@ -133,7 +97,7 @@ def test_who_awaits_a_task_hears_of_an_end_that_was_stored_without_its_result(
 def test_what_waited_is_executed_when_it_is_asked_for_again_and_keeps_no_other_waiting(
     stack: Stack, queue: Lossy
 ) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     message = gateway.send(session, "first")
     run = start(gateway, session, "part", args={"name": "a"})

@@ -231,7 +231,7 @@ def test_what_redis_refuses_to_a_stream_is_not_final_for_its_client(
 def test_a_worker_whose_connections_fall_silent_goes_on_within_seconds(
     stack: Stack, proxy: Proxy
 ) -> None:
-    """It takes jobs again, and hears of cancellations."""
+    """It takes jobs again, and receives cancellations."""
     worker = stack.worker(ANSWERS, STEPWIRE_REDIS_URL=proxy.url, **ENV)
     gateway = stack.gateway()
     session = gateway.create_session()
@@ -335,7 +335,7 @@ def other(own: EmbeddedServer, stack: Stack) -> Iterator[EmbeddedServer]:
 
 
 def fail_over(stack: Stack, other: EmbeddedServer) -> None:
-    """The other one is the primary; the old one keeps its connections, and follows nobody."""
+    """The other one is the primary; the old one keeps its connections, and does not follow it."""
     with Redis.from_url(other.url) as redis:
         redis.replicaof("NO", "ONE")
     stack.redis.replicaof("127.0.0.1", "1")

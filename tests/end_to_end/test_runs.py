@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,102 +41,7 @@ CHAT = """
         await cl.Message(f"{message.content} after {seen}").send()
 """
 
-TASKS = """
-    import asyncio, os, pathlib, signal
-    import stepwire as cl
-
-    GATE = pathlib.Path(os.environ["GATE"])
-    TRIES = pathlib.Path(os.environ["TRIES"])
-
-    def tried():
-        with TRIES.open("a") as file:
-            file.write("x")
-        return len(TRIES.read_text())
-
-    @cl.task(max_attempts=3, retry_on=(ConnectionError,), backoff_s=0.05)
-    async def flaky(good_at, error="ConnectionError"):
-        async with cl.Step("try") as step:
-            step.output = number = tried()
-            if number < good_at:
-                raise {"ConnectionError": ConnectionError, "ValueError": ValueError}[error]("no")
-
-    @cl.task(max_attempts=2)
-    async def asks_for_it(after=0.0):
-        if tried() < 5:
-            raise cl.Retry(after)
-
-    @cl.task(timeout_s=0.2, max_attempts=2, retry_on=TimeoutError, backoff_s=0)
-    async def slow():
-        tried()
-        await asyncio.sleep(60)
-
-    @cl.task
-    async def part(number, wait=False, fail=False):
-        async with cl.Step(f"part {number}") as step:
-            step.output = "begun"
-            await step.update()
-            while wait and not GATE.exists():
-                await asyncio.sleep(0.01)
-        if fail:
-            raise ValueError("as asked")
-        return {"square": number * number}
-
-    @cl.task(max_attempts=100)
-    async def dies_elsewhere(number, caller):
-        if not TRIES.exists():
-            if os.getpid() == caller:
-                raise cl.Retry(0.01)
-            tried()
-            async with cl.Step("lost"):
-                os.kill(os.getpid(), signal.SIGKILL)
-        async with cl.Step(f"part {number}"):
-            return number
-
-    @cl.task
-    async def calls():
-        async with cl.Step("call"):
-            answer = await cl.enqueue(dies_elsewhere, 7, caller=os.getpid())
-            await cl.Message(f"it was {answer}").send()
-
-    @cl.task
-    async def fan_out(count, wait=False):
-        async with cl.Step("fan out") as step:
-            results = await asyncio.gather(*(cl.enqueue(part, n, wait=wait) for n in range(count)))
-            step.output = sum(result["square"] for result in results)
-
-    @cl.task
-    async def careful():
-        try:
-            await cl.enqueue(part, 1, fail=True)
-        except cl.TaskFailed as error:
-            await cl.Message(f"{error.status} {error.type} {error.message}").send()
-        try:
-            await cl.enqueue("nope", a=1)
-        except cl.TaskFailed as error:
-            await cl.Message(f"{error.status} {error.type}").send()
-        await cl.Message(str(await cl.enqueue("part", number=3))).send()
-
-    @cl.task
-    async def one(name):
-        async with cl.Step("one"):
-            await cl.Message(str(await cl.enqueue(name, number=7))).send()
-
-    @cl.task
-    async def after_the_gate():
-        while not GATE.exists():
-            await asyncio.sleep(0.01)
-        async with cl.Step("call") as step:
-            step.output = (await cl.enqueue(part, 4))["square"]
-
-    @cl.task
-    async def bad():
-        return object()
-
-    @cl.task
-    async def deep(level):
-        async with cl.Step(f"level {level}"):
-            return 0 if not level else 1 + await cl.enqueue(deep, level - 1)
-"""
+TASKS = Path(__file__).parent / "apps" / "tasks.py"
 
 
 @pytest.fixture
@@ -168,8 +74,8 @@ def runs(gateway: Gateway, session: str) -> Iterator[tuple[str, str, str | None]
 def test_a_message_whose_id_reads_like_a_run_of_the_session_is_answered(
     stack: Stack, gate: Path
 ) -> None:
-    stack.worker(CHAT + TASKS)
-    gateway = stack.gateway()
+    stack.worker(textwrap.dedent(CHAT) + TASKS.read_text())
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     response = gateway.client.post(
         f"/v1/sessions/{session}/runs",
@@ -190,7 +96,7 @@ def test_messages_are_answered_one_after_another_on_whatever_worker(
 ) -> None:
     for _ in range(3):
         stack.worker(CHAT)
-    gateways = [stack.gateway(), stack.gateway()]
+    gateways = [stack.shared_gateway(), stack.gateway()]
     session = gateways[0].create_session()
     contents = ["wait 0", *(f"m{number}" for number in range(1, 7))]
     sent = [
@@ -212,7 +118,7 @@ def test_messages_are_answered_one_after_another_on_whatever_worker(
 
 def test_in_parallel_nobody_waits(stack: Stack, gate: Path) -> None:
     stack.worker(CHAT, MODE="parallel")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     sent = [gateway.send(session, f"wait {number}")["run_id"] for number in range(3)]
     begun(gateway, session, count=3)
@@ -224,7 +130,7 @@ def test_in_parallel_nobody_waits(stack: Stack, gate: Path) -> None:
 def test_a_message_can_be_refused_while_another_is_answered(stack: Stack, gate: Path) -> None:
     stack.worker(CHAT, MODE="reject")
     stack.worker(CHAT, MODE="reject")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     first = gateway.send(session, "wait")["run_id"]
     begun(gateway, session)
@@ -240,7 +146,7 @@ def test_a_message_can_be_refused_while_another_is_answered(stack: Stack, gate: 
 def test_a_message_can_interrupt_what_is_under_way(stack: Stack, gate: Path) -> None:
     stack.worker(CHAT, MODE="interrupt")
     stack.worker(CHAT, MODE="interrupt")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     first = gateway.send(session, "wait")["run_id"]
     begun(gateway, session)
@@ -255,7 +161,7 @@ def test_a_message_can_interrupt_what_is_under_way(stack: Stack, gate: Path) -> 
 
 def test_a_message_whose_worker_dies_does_not_hold_up_the_next(stack: Stack, gate: Path) -> None:
     doomed = stack.worker(CHAT, STEPWIRE_LEASE_S="2")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     first = gateway.send(session, "die")["run_id"]
     second = gateway.send(session, "next")["run_id"]
@@ -271,7 +177,7 @@ def test_a_message_that_was_never_queued_does_not_hold_up_the_next(
 ) -> None:
     """A gateway that dies between storing a message and queueing its run."""
     stack.worker(CHAT)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     gateway.wait_for_end(session, gateway.send(session, "first")["run_id"])
     with Redis.from_url(stack.env["STEPWIRE_REDIS_URL"]) as redis:
@@ -288,7 +194,7 @@ def test_an_error_that_is_worth_it_is_tried_again_and_shown_only_at_last(
     stack: Stack, gate: Path
 ) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, start(gateway, session, "flaky", good_at=3))
     assert (run["status"], run["attempt"], run["error"]) == ("ok", 3, None)
@@ -309,7 +215,7 @@ def test_a_run_that_never_succeeds_ends_after_its_attempts(
     stack: Stack, gate: Path, task: str, args: dict[str, Any], attempts: int, error: str
 ) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, start(gateway, session, task, **args))
     assert (run["status"], run["attempt"], run["error"]["type"]) == ("error", attempts, error)
@@ -321,7 +227,7 @@ def test_a_run_that_waits_for_its_next_attempt_is_cancelled_at_once(
     stack: Stack, gate: Path
 ) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "asks_for_it", after=3600)
 
@@ -344,7 +250,7 @@ def test_a_run_that_waits_for_its_next_attempt_is_cancelled_at_once(
 def test_a_run_that_no_worker_has_is_over_as_soon_as_it_is_cancelled(
     stack: Stack, gate: Path
 ) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "flaky", good_at=1)
     message = gateway.send(session, "x")["run_id"]
@@ -365,7 +271,7 @@ def test_a_run_that_no_worker_has_is_over_as_soon_as_it_is_cancelled(
 def test_a_hundred_parts_on_three_workers_make_one_tree(stack: Stack, gate: Path) -> None:
     for _ in range(3):
         stack.worker(TASKS, STEPWIRE_MAX_JOBS="4")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "fan_out", count=100)
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -383,7 +289,7 @@ def test_a_hundred_parts_on_three_workers_make_one_tree(stack: Stack, gate: Path
 
 def test_parts_within_parts_need_no_more_than_one_place(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "deep", level=5)
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -396,7 +302,7 @@ def test_parts_within_parts_need_no_more_than_one_place(stack: Stack, gate: Path
 
 def test_what_goes_wrong_in_a_part_comes_back_to_who_awaits_it(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "careful")
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -411,8 +317,8 @@ def test_what_goes_wrong_in_a_part_comes_back_to_who_awaits_it(stack: Stack, gat
 
 
 def test_a_result_that_is_no_json_is_said_to_be_none(stack: Stack, gate: Path) -> None:
-    stack.worker(TASKS.replace("cl.enqueue(name, number=7)", "cl.enqueue(name)"))
-    gateway = stack.gateway()
+    stack.worker(TASKS.read_text().replace("cl.enqueue(name, number=7)", "cl.enqueue(name)"))
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     failed = gateway.wait_for_end(session, start(gateway, session, "one", name="bad"))
     assert "the result of task 'bad' has to reach another process" in failed["error"]["message"]
@@ -420,7 +326,7 @@ def test_a_result_that_is_no_json_is_said_to_be_none(stack: Stack, gate: Path) -
 
 def test_cancelling_a_run_cancels_its_parts(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS, STEPWIRE_MAX_JOBS="3")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "fan_out", count=8, wait=True)
     # Some run, the others still wait for a place.
@@ -438,7 +344,7 @@ def test_cancelling_a_run_cancels_its_parts(stack: Stack, gate: Path) -> None:
 
 def test_a_part_whose_worker_dies_is_tried_again_and_answers(stack: Stack, gate: Path) -> None:
     workers = [stack.worker(TASKS, STEPWIRE_LEASE_S="2") for _ in range(2)]
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "calls")
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -454,7 +360,7 @@ def test_a_part_whose_worker_dies_is_tried_again_and_answers(stack: Stack, gate:
 
 def test_a_caller_that_dies_takes_its_parts_along(stack: Stack, gate: Path) -> None:
     doomed = stack.worker(TASKS, STEPWIRE_LEASE_S="2", STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "fan_out", count=3, wait=True)
     begun(gateway, session, "part 0")
@@ -491,7 +397,7 @@ def test_a_part_that_is_wanted_while_redis_is_away_comes_when_it_is_back(tmp_pat
 
 def test_a_run_can_be_put_off(stack: Stack, gate: Path) -> None:
     stack.worker(TASKS)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     path = f"/v1/sessions/{session}/runs"
     due = datetime.now(UTC) + timedelta(seconds=1)
@@ -538,7 +444,7 @@ RATED = """
 
 def test_whatever_would_queue_a_run_is_refused_before_anything_is_stored(stack: Stack) -> None:
     stack.worker(RATED)
-    roomy = stack.gateway()
+    roomy = stack.shared_gateway()
     session = roomy.create_session()
     roomy.wait_for_end(session, roomy.send(session, "hi")["run_id"])
     rated = roomy.snapshot(session)["steps"][-1]["id"]

@@ -16,54 +16,7 @@ from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.values.ids import new_id
 
-APP = """
-    import asyncio, os, pathlib
-    import stepwire as cl
-
-    JOURNAL = pathlib.Path(os.environ["JOURNAL"])
-
-    @cl.on_message
-    async def main(message):
-        cl.user_session.set("last", message.content)
-        for element in message.elements:
-            text = element.path.read_text()
-            await cl.Message(f"{element.type} {element.name} {element.mime} {text}").send()
-        if message.content == "again":
-            await cl.Message("with", elements=message.elements).send()
-        if message.content == "wait":
-            async with cl.Step("waiting"):
-                await asyncio.sleep(60)
-        if message.content == "big":
-            await cl.Message("b", elements=[cl.File("b", content=b"x" * 100_000)]).send()
-        async with cl.Step("private"):
-            pass
-        async with cl.Step("rated", disable_feedback=False):
-            pass
-
-    @cl.on_feedback
-    async def rated(feedback):
-        await cl.Message(
-            f"{feedback.value} {feedback.comment} {feedback.forId == feedback.step_id}",
-            author="on_feedback",
-        ).send()
-
-    @cl.on_chat_resume
-    async def back(thread):
-        said = [step["output"] for step in thread["steps"] if step["type"] == "user_message"]
-        text = f"{said} {thread['metadata']} {cl.user_session.get('last')}"
-        await cl.Message(text, author="back").send()
-
-    @cl.on_chat_end
-    async def end():
-        async with cl.Step("nobody sees this") as step:
-            await step.stream_token("x")
-            await cl.Message("bye", elements=[cl.Text(content="y")]).send()
-        last = cl.user_session.get("last")
-        with JOURNAL.open("a") as journal:
-            journal.write(f"{cl.context.session.id} {last}\\n")
-        if last == "boom":
-            raise ValueError("as asked")
-"""
+APP = Path(__file__).parent / "apps" / "conversations.py"
 
 
 @pytest.fixture
@@ -93,7 +46,7 @@ def keys_of(stack: Stack, session: str) -> list[bytes]:
 
 def test_files_that_come_with_a_message_reach_its_handler(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     files = [
         gateway.upload(session, "a.txt", b"hello"),
@@ -115,7 +68,7 @@ def test_files_that_come_with_a_message_reach_its_handler(stack: Stack, journal:
 
 
 def test_a_message_with_files_that_are_not_there_is_refused(stack: Stack) -> None:
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, other = gateway.create_session(), gateway.create_session()
     file = gateway.upload(session, "a.txt", b"hello")
     foreign = gateway.upload(other, "a.txt", b"hello")
@@ -136,7 +89,7 @@ def test_a_message_with_files_that_are_not_there_is_refused(stack: Stack) -> Non
 
 def test_a_message_cannot_take_the_id_of_a_step(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "x")
     before = gateway.snapshot(session)
@@ -153,7 +106,7 @@ def test_a_message_cannot_take_the_id_of_a_step(stack: Stack, journal: Path) -> 
 @pytest.mark.anyio
 async def test_feedback_is_seen_by_all_and_by_the_handler(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "x")
     step = next(s for s in gateway.snapshot(session)["steps"] if s["name"] == "rated")
@@ -187,7 +140,7 @@ async def test_feedback_is_seen_by_all_and_by_the_handler(stack: Stack, journal:
 
 def test_feedback_that_cannot_be_given_is_refused(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "x", id="m-1")
     ids = {step["name"]: step["id"] for step in gateway.snapshot(session)["steps"]}
@@ -216,7 +169,7 @@ def test_feedback_that_cannot_be_given_is_refused(stack: Stack, journal: Path) -
 
 def test_a_person_who_comes_back_is_met_by_on_chat_resume(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "one")
     finish(gateway, session, "two")
@@ -231,7 +184,7 @@ def test_a_person_who_comes_back_is_met_by_on_chat_resume(stack: Stack, journal:
 
 def test_without_the_handler_coming_back_is_a_run_that_does_nothing(stack: Stack) -> None:
     stack.worker("import stepwire as cl\n\n@cl.task\nasync def other(): ...\n")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.client.post(f"/v1/sessions/{session}/resume").json()["run_id"]
     assert gateway.wait_for_end(session, run)["status"] == "ok"
@@ -245,7 +198,7 @@ def test_a_deleted_session_leaves_nothing_and_on_chat_end_knows_its_values(
     stack: Stack, journal: Path
 ) -> None:
     stack.worker(APP)
-    gateway, other = stack.gateway(), stack.gateway()
+    gateway, other = stack.shared_gateway(), stack.gateway()
     session = gateway.create_session()
     gateway.upload(session, "a.txt", b"hello")
     finish(gateway, session, "remember this")
@@ -269,7 +222,7 @@ def test_a_deleted_session_leaves_nothing_and_on_chat_end_knows_its_values(
 @pytest.mark.anyio
 async def test_deleting_ends_streams_and_cancels_what_runs(stack: Stack, journal: Path) -> None:
     worker = stack.worker(APP)
-    gateway, other = stack.gateway(), stack.gateway()
+    gateway, other = stack.shared_gateway(), stack.gateway()
     session = gateway.create_session()
     gateway.send(session, "wait")
     async with httpx.AsyncClient(base_url=gateway.url, timeout=15) as client:
@@ -296,7 +249,7 @@ async def test_deleting_ends_streams_and_cancels_what_runs(stack: Stack, journal
 
 def test_an_id_can_be_used_again_at_once(stack: Stack, journal: Path) -> None:
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = new_id()
     for content in ("first", "second", "third"):
         gateway.create_session(session)
@@ -323,7 +276,7 @@ def test_a_deletion_that_was_cut_off_is_taken_up_again(stack: Stack, journal: Pa
     # It cannot be read any more, although its end is not yet told.
     assert gateway.client.get(f"/v1/sessions/{session}").status_code == 404
     stack.worker(APP)
-    whole = stack.gateway()
+    whole = stack.shared_gateway()
     assert whole.client.delete(f"/v1/sessions/{session}").status_code == 204
     wait_until(lambda: journal.read_text() != "", "on_chat_end")
     assert journal.read_text() == f"{session} remembered\n"
@@ -332,7 +285,7 @@ def test_a_deletion_that_was_cut_off_is_taken_up_again(stack: Stack, journal: Pa
 
 def test_a_failing_on_chat_end_is_logged_and_not_repeated(stack: Stack, journal: Path) -> None:
     worker = stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     finish(gateway, session, "boom")
     gateway.client.delete(f"/v1/sessions/{session}")
@@ -349,7 +302,7 @@ def test_large_elements_go_with_their_session(
         "STEPWIRE_ELEMENTS_REDIS_BYTES": "1000",
     }
     stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session, other = gateway.create_session(), gateway.create_session()
     for each in (session, other):
         finish(gateway, each, "big", elements=[gateway.upload(each, "a.txt", b"a" * 2000)])
@@ -360,5 +313,5 @@ def test_large_elements_go_with_their_session(
 
 
 def sessions_of(storage: ObjectStorage) -> set[str]:
-    """Those that have objects; the server is shared by all tests of the process."""
+    """The sessions that have objects; all tests of the process share the server."""
     return {name.partition("/")[0] for name in storage.names()}

@@ -1,4 +1,4 @@
-"""Clients that take nothing: bounded in memory, cut off in time, and nobody else's trouble."""
+"""Clients that take nothing: bounded in memory, cut off in time, and harmless to the others."""
 
 from __future__ import annotations
 

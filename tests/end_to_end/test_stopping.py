@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -12,77 +13,7 @@ from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.child_processes import Child
 from stepwire_cli.dev.embedded_server import embedded_server
 
-APP = """
-    import asyncio, atexit, os, signal, sys, threading, time
-    import stepwire as cl
-
-    NEVER = threading.Event()
-    FIRST = os.environ.get("FIRST")
-
-    if FIRST == "at_exit":
-        atexit.register(NEVER.wait)
-
-    async def swallows():
-        while True:
-            try:
-                await asyncio.sleep(0.05)
-            except asyncio.CancelledError:
-                pass
-
-    def blocked_thread():
-        threading.Thread(target=NEVER.wait).start()
-
-    def blocked_executor():
-        asyncio.get_running_loop().run_in_executor(None, NEVER.wait)
-
-    async def begun():
-        async with cl.Step("begun"):
-            pass
-
-    @cl.task(max_attempts=2)
-    def in_thread():
-        cl.run_sync(begun())
-        if FIRST:
-            NEVER.wait()
-
-    @cl.task(max_attempts=2)
-    async def at_exit():
-        await begun()
-        if FIRST:
-            await asyncio.Event().wait()
-
-    @cl.task(max_attempts=2)
-    async def in_loop():
-        await begun()
-        await cl.flush() if hasattr(cl, "flush") else await asyncio.sleep(0.2)
-        if FIRST:
-            time.sleep(1000)
-
-    @cl.task(max_attempts=2)
-    async def in_a_cancellation():
-        await begun()
-        if FIRST:
-            await swallows()
-
-    @cl.task(max_attempts=2)
-    async def beside():
-        await begun()
-        if FIRST:
-            blocked_thread()
-            blocked_executor()
-            asyncio.create_task(swallows())
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)
-            await asyncio.Event().wait()
-
-    @cl.task
-    def forks():
-        import multiprocessing
-        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-        process.start()
-        process.terminate()
-        process.join()
-        return process.exitcode
-"""
+APP = Path(__file__).parent / "apps" / "stopping.py"
 
 GRACE_S = 1.0
 
@@ -90,7 +21,7 @@ GRACE_S = 1.0
 def under_way(stack: Stack, task: str) -> tuple[Child, Gateway, str, str]:
     # A lease that is shorter than the test waits for what the worker could not give back.
     worker = stack.worker(APP, FIRST=task, STEPWIRE_GRACE_S=str(GRACE_S), STEPWIRE_LEASE_S="4")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.start(session, task)
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it runs")
@@ -128,7 +59,7 @@ def test_a_worker_whose_loop_is_blocked_ends_in_time_and_says_why(stack: Stack) 
 @pytest.mark.parametrize("task", ["at_exit", "in_loop"])
 def test_a_worker_that_is_told_twice_ends_at_once(stack: Stack, task: str) -> None:
     worker = stack.worker(APP, FIRST=task, STEPWIRE_GRACE_S="600")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     gateway.start(session, task)
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it runs")
@@ -165,7 +96,7 @@ def test_a_worker_that_redis_refuses_ends_and_says_what_to_change_and_loses_no_j
 
 def test_a_child_that_a_handler_forks_and_ends_does_not_end_the_worker(stack: Stack) -> None:
     worker = stack.worker(APP)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     assert gateway.wait_for_end(session, gateway.start(session, "forks"))["status"] == "ok"
     assert gateway.wait_for_end(session, gateway.start(session, "at_exit"))["status"] == "ok"

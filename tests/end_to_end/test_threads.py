@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from redis import Redis
 
 from stack import Gateway, Stack, wait_until
 
-BLOCKS = """
-    import asyncio, os, threading
-    import stepwire as cl
-
-    NEVER = threading.Event()
-
-    @cl.task
-    def blocks():
-        with cl.Step("blocks"):
-            NEVER.wait()
-
-    @cl.task
-    async def blocks_in_make_async():
-        async with cl.Step("blocks"):
-            await cl.make_async(NEVER.wait)()
-
-    @cl.task
-    async def blocks_the_default_executor():
-        async with cl.Step("blocks"):
-            await asyncio.gather(*(asyncio.to_thread(NEVER.wait) for _ in range(100)))
-
-    @cl.task
-    def deep(level: int):
-        return 0 if not level else 1 + cl.run_sync(cl.enqueue(deep, level=level - 1))
-
-    @cl.on_message
-    def main(message):
-        answer = cl.run_sync(cl.AskUserMessage("your name?", timeout=30).send())
-        with cl.Step("greets") as step:
-            step.output = answer["output"]
-"""
+BLOCKS = Path(__file__).parent / "apps" / "threads.py"
 
 
 def assert_unhurt(gateway: Gateway) -> None:
@@ -53,7 +25,7 @@ def assert_unhurt(gateway: Gateway) -> None:
 
 def test_synchronous_handlers_that_ask_do_not_use_up_what_they_wait_with(stack: Stack) -> None:
     stack.worker(BLOCKS, STEPWIRE_MAX_JOBS="40")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     sessions = [gateway.create_session() for _ in range(40)]
     runs = [gateway.send(session, "hi")["run_id"] for session in sessions]
     for session in sessions:
@@ -66,7 +38,7 @@ def test_synchronous_handlers_that_ask_do_not_use_up_what_they_wait_with(stack: 
 @pytest.mark.parametrize("task", ["blocks", "blocks_in_make_async", "blocks_the_default_executor"])
 def test_threads_that_block_for_ever_are_in_nobodys_way(stack: Stack, task: str) -> None:
     worker = stack.worker(BLOCKS, STEPWIRE_MAX_JOBS="40")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     runs = [gateway.start(session, task) for _ in range(20)]
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == len(runs), "all block")
@@ -81,7 +53,7 @@ def test_threads_that_block_for_ever_are_in_nobodys_way(stack: Stack, task: str)
 
 def test_a_chain_of_synchronous_parts_needs_a_thread_each_and_has_it(stack: Stack) -> None:
     stack.worker(BLOCKS, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, gateway.start(session, "deep", level=20))
     assert run["status"] == "ok"
@@ -93,7 +65,7 @@ def test_names_of_servers_are_looked_up_although_the_default_executor_is_used_up
     by_name = stack.env["STEPWIRE_REDIS_URL"].replace("127.0.0.1", "localhost")
     assert "localhost" in by_name
     worker = stack.worker(BLOCKS, STEPWIRE_REDIS_URL=by_name)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     gateway.start(session, "blocks_the_default_executor")
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 1, "it blocks")
@@ -124,7 +96,7 @@ LATE = """
 def test_a_thread_that_waits_on_the_loop_hears_that_its_run_has_ended(stack: Stack) -> None:
     saw = stack.folder / "saw"
     stack.worker(LATE, SAW=str(saw))
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.wait_for_end(session, gateway.start(session, "waits"))
     assert run["error"]["type"] == "RunTimeout"

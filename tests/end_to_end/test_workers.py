@@ -36,7 +36,7 @@ def test_a_killed_workers_run_is_taken_up_within_the_lease(
     """README: a worker that dies is visible to clients; its open steps end as interrupted."""
     env = {"STEPWIRE_LEASE_S": "2", "STEPWIRE_MAX_ATTEMPTS": max_attempts}
     first = stack.worker(SLOW, **env)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "1")["run_id"]
     wait_until(
@@ -59,7 +59,7 @@ def test_a_killed_workers_run_is_taken_up_within_the_lease(
 def test_a_running_job_keeps_its_lease_however_long_it_takes(stack: Stack) -> None:
     for _ in range(2):
         stack.worker(SLOW, STEPWIRE_LEASE_S="2")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "5")["run_id"]
     ended = gateway.wait_for_end(session, run)
@@ -77,7 +77,7 @@ def test_a_handler_that_blocks_for_longer_than_its_lease_keeps_its_run(stack: St
                 time.sleep(5)
     """
     workers = [stack.worker(app, STEPWIRE_LEASE_S="2") for _ in range(2)]
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     ended = gateway.wait_for_end(session, gateway.send(session, "go")["run_id"])
     assert (ended["status"], ended["attempt"]) == ("ok", 1)
@@ -88,7 +88,7 @@ def test_a_run_that_its_worker_gives_up_is_taken_up_at_once(stack: Stack) -> Non
     """Deploys do not wait for leases: the lease here is longer than the test may take."""
     env = {"STEPWIRE_LEASE_S": "600", "STEPWIRE_MAX_ATTEMPTS": "2", "STEPWIRE_GRACE_S": "1"}
     first = stack.worker(SLOW, **env)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "6")["run_id"]
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 3, "it runs")
@@ -100,7 +100,7 @@ def test_a_run_that_its_worker_gives_up_is_taken_up_at_once(stack: Stack) -> Non
 
 def test_a_worker_that_is_told_to_stop_lets_its_run_finish(stack: Stack) -> None:
     worker = stack.worker(SLOW, STEPWIRE_GRACE_S="10")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "0.5")["run_id"]
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 3, "it runs")
@@ -113,7 +113,7 @@ def test_a_worker_that_is_told_to_stop_lets_its_run_finish(stack: Stack) -> None
 
 def test_past_its_grace_a_stopping_worker_ends_its_run_as_interrupted(stack: Stack) -> None:
     worker = stack.worker(SLOW, STEPWIRE_GRACE_S="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "60")["run_id"]
     wait_until(lambda: len(gateway.snapshot(session)["steps"]) == 3, "it runs")
@@ -127,7 +127,7 @@ def test_a_stopping_worker_does_not_swallow_what_wakes_the_others(stack: Stack) 
     """Nobody polls here: a job whose wake is lost would wait for ten minutes."""
     env = {"STEPWIRE_POLL_S": "600", "STEPWIRE_GRACE_S": "30"}
     first = stack.worker(SLOW, **env)
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     busy, other = (gateway.create_session() for _ in range(2))
     gateway.send(busy, "20")
     wait_until(lambda: len(gateway.snapshot(busy)["steps"]) == 3, "it runs")
@@ -140,7 +140,7 @@ def test_a_stopping_worker_does_not_swallow_what_wakes_the_others(stack: Stack) 
 def test_a_worker_that_was_full_finds_what_nobody_wakes_it_for(stack: Stack) -> None:
     """As above, nobody polls; and more jobs may wait than wakes are kept."""
     stack.worker(SLOW, STEPWIRE_POLL_S="600", STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     sessions = [gateway.create_session() for _ in range(3)]
     first = gateway.send(sessions[0], "2")["run_id"]
     wait_until(lambda: len(gateway.snapshot(sessions[0])["steps"]) == 3, "it runs")
@@ -173,7 +173,7 @@ def test_jobs_that_are_nothing_of_ours_leave_the_queue_and_hold_up_nobody(stack:
             else "a job in the queue was not written by stepwire"
         )
         assert any(told in line and job_id in line for line in worker.output.splitlines())
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     assert gateway.wait_for_end(session, gateway.send(session, "0")["run_id"])["status"] == "ok"
 
@@ -181,7 +181,7 @@ def test_jobs_that_are_nothing_of_ours_leave_the_queue_and_hold_up_nobody(stack:
 def test_two_workers_share_the_work(stack: Stack) -> None:
     for _ in range(2):
         stack.worker(SLOW, STEPWIRE_MAX_JOBS="1")
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     sessions = [gateway.create_session() for _ in range(4)]
     runs = [gateway.send(session, "0.3")["run_id"] for session in sessions]
     for session, run in zip(sessions, runs, strict=True):
@@ -203,7 +203,7 @@ def test_a_blocking_handler_is_seen_live(stack: Stack) -> None:
                 time.sleep(1.5)
         """
     )
-    gateway = stack.gateway()
+    gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = gateway.send(session, "go")["run_id"]
     wait_until(

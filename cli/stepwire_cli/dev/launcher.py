@@ -45,7 +45,7 @@ def run_dev(
     """Run until Ctrl-C or SIGTERM, then stop everything; the exit code.
 
     Raises:
-        HandlerModuleError: there is no such file.
+        HandlerModuleError: the file does not exist.
         SettingsError: a setting is wrong, the port is taken, the host is not loopback, or there is
             no server to embed.
         NotStarted: the gateway has ended, or does not answer in time.
@@ -58,7 +58,7 @@ def run_dev(
     with ExitStack() as stack:
         if redis_url is None:
             redis_url = stack.enter_context(embedded_server()).url
-            click.echo(f"  server     {redis_url}  (embedded, empty again after you leave)")
+            click.echo(f"  server     {redis_url}  (embedded; its data is deleted at the end)")
         else:
             click.echo(f"  server     {redacted(redis_url)}")
         environment_now = partial(_environment, redis_url, elements_url)
@@ -85,7 +85,7 @@ def run_dev(
 
 
 def _environment(redis_url: str, elements_url: str | None) -> dict[str, str]:
-    """That of our processes, which share nothing with what the settings may name in production."""
+    """The environment of our processes, which share nothing with a production that is set up."""
     places = {"redis_url": redis_url, "queue_url": redis_url, "queue_name": QUEUE_NAME}
     if elements_url is not None:
         places["elements_url"] = elements_url
@@ -98,10 +98,12 @@ def _check(app: str, settings: Settings) -> None:
         raise SettingsError(
             "'stepwire dev' has no authentication and listens on loopback only, not on "
             f"{settings.host}: set STEPWIRE_AUTH_SECRETS, STEPWIRE_AUTH_JWKS_URL or "
-            "STEPWIRE_API_KEYS for others to reach it"
+            "STEPWIRE_API_KEYS to open it to other machines"
         )
     if names_file(app) and not Path(app).is_file():
-        raise HandlerModuleError(f"no file {app}: give the path of the module with your handlers")
+        raise HandlerModuleError(
+            f"{app} is not a file: give the path of the module with your handlers"
+        )
     require_address(settings.host, settings.port)
 
 

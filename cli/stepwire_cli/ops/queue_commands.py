@@ -25,12 +25,12 @@ ALL_LETTERS = 1_000_000
 
 
 class NotDead(StepwireError):
-    """There is no dead letter of that run."""
+    """The run has no dead letter."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"run {run_id!r} is not among the failed ones, or not any more: "
-            "'stepwire runs --failed' lists those that can be retried"
+            f"run {run_id!r} is not among the failed runs: "
+            "'stepwire runs --failed' lists the runs that can be retried"
         )
 
 
@@ -47,7 +47,7 @@ class NothingToReplayInto(StepwireError):
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """The new run of a dead letter, or why there is none."""
+    """The new run of a dead letter, or the reason why it has none."""
 
     letter: DeadLetter
     run_id: str | None
@@ -88,7 +88,7 @@ async def retry_run(settings: Settings, run_id: str) -> str:
     """Replay a dead letter; the new run's id.
 
     Raises:
-        NotDead: there is none of that run.
+        NotDead: the run has no dead letter.
         NothingToReplayInto: its session is gone.
         StoreUnavailable: Redis does not answer; again is safe.
     """

@@ -31,7 +31,7 @@ _STATE_STYLES = {
 
 
 def print_workers(workers: Sequence[WorkerDocument]) -> None:
-    """Who is there, and under each what it runs."""
+    """The workers, each with its runs below it."""
     if not workers:
         print("no worker is there: start one with 'stepwire worker app.py'")
         return
@@ -108,7 +108,7 @@ def print_failed(letters: Sequence[DeadLetter]) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        # What is copied from here is whole.
+        # Ids can be copied whole.
         table.add_column(column, no_wrap=column in {"run", "session", "worker"})
     return table
 

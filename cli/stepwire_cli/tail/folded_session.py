@@ -70,7 +70,7 @@ class StepNode:
         self._texts.clear()
 
     def append(self, name: TextField, text: str, *, replace: bool) -> None:
-        # Joined when somebody looks: a long text would be copied for every token otherwise.
+        # Joined when the text is read: otherwise every token would copy a long text.
         if replace:
             self._texts[name] = [text]
         else:

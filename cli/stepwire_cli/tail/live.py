@@ -72,7 +72,7 @@ def run_tail(
         SystemExit: 130 for Ctrl-C before the session was idle.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A mark that the terminal's encoding lacks is no reason to stop.
+        # A mark that the terminal's encoding lacks must not end the command.
         sys.stdout.reconfigure(errors="replace")
     tree = SessionTree()
     console = Console(highlight=False, markup=False, emoji=False)
@@ -204,7 +204,7 @@ class Screen:
             self._is_old = False
             picture = Group(*self._picture())
         if self._console.width != self._width:
-            # The terminal has wrapped our lines anew; nobody knows where they are.
+            # The terminal has wrapped our lines anew, and their positions are unknown.
             self._live.stop()
             self._console.clear()
             self._width = self._console.width
