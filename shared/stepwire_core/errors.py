@@ -47,6 +47,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 
@@ -87,6 +88,15 @@ class HandlerNotFound(StepwireError):
         )
 
 
+def _of_thread() -> str:
+    if threading.current_thread() is threading.main_thread():
+        return ""
+    return (
+        ". A thread of your own has no session: start it with cl.make_async(function), or let it "
+        "run in the session's context: contextvars.copy_context().run(function)"
+    )
+
+
 class NoActiveSession(StepwireError):
     """A step or message was used outside any session."""
 
@@ -94,7 +104,7 @@ class NoActiveSession(StepwireError):
         super().__init__(
             f"{what} was used outside any session: use it inside a handler (@cl.on_message, "
             "@cl.on_chat_start, @cl.task), in a task that one has started, or open a session "
-            "around it: with cl.session(id)"
+            f"around it: with cl.session(id){_of_thread()}"
         )
 
 

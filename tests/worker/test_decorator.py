@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -256,3 +257,34 @@ def test_a_handler_that_is_a_generator_is_refused_when_it_is_registered(decorate
     handler = cl.step(streams) if decorated else streams
     with pytest.raises(cl.InvalidArgument, match="without 'yield', which 'streams' has"):
         cl.on_chat_start(handler)
+
+
+def test_make_async_takes_functions_that_block() -> None:
+    with pytest.raises(cl.InvalidArgument, match="'work' is a coroutine function already: await"):
+        cl.make_async(work)
+    with pytest.raises(cl.InvalidArgument, match="make_async takes a function, not int"):
+        cl.make_async(5)  # type: ignore[arg-type]
+
+
+def test_a_bare_thread_is_told_how_to_have_the_session() -> None:
+    said: list[str] = []
+
+    def emit() -> None:
+        try:
+            cl.Step("s").__enter__()
+        except cl.NoActiveSession as error:
+            said.append(str(error))
+
+    emit()
+    thread = threading.Thread(target=emit)
+    thread.start()
+    thread.join(10)
+    here, there = said
+    assert "make_async" not in here
+    assert "cl.make_async(function)" in there
+    assert "contextvars.copy_context().run(function)" in there
+
+
+async def test_an_id_of_an_action_may_be_a_uuid() -> None:
+    id_ = uuid4()
+    assert cl.Action("a", id=id_).id == str(id_)  # type: ignore[arg-type]

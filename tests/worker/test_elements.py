@@ -31,6 +31,7 @@ from stepwire_core.wire.documents import ElementDocument
 
 pytestmark = pytest.mark.anyio
 
+
 # For values that a type checker would not let pass.
 api: Any = cl
 
@@ -124,6 +125,29 @@ async def test_an_element_is_sent_once_however_often_its_step_is(bench: Bench) -
     assert [type_ for type_, _ in await shown(bench)].count("element.add") == 1
     [message] = (await bench.snapshot()).steps
     assert message.elements == [image.id]
+
+
+@pytest.mark.parametrize("make", [lambda: cl.Message("m"), lambda: cl.Step("s")])
+async def test_an_element_that_is_taken_out_is_taken_away_with_the_update(
+    bench: Bench, make: Callable[[], cl.Message | cl.Step]
+) -> None:
+    async def handler() -> None:
+        node = make()
+        node.elements = [cl.Text("old", content="1"), cl.Text("kept", content="2")]
+        await node.send()
+        by_itself = await cl.Text("by itself", content="3").send(for_id=node.id)
+        node.elements = [node.elements[1], cl.Text("new", content="4")]
+        await node.update()
+        await node.update()
+        assert by_itself.for_id == node.id
+
+    run = await bench.run(handler)
+    assert (run.status, run.error) == ("ok", None)
+    snapshot = await bench.snapshot()
+    assert sorted(element.name for element in snapshot.elements) == ["by itself", "kept", "new"]
+    names = {element.id: element.name for element in snapshot.elements}
+    assert [names[id_] for id_ in snapshot.steps[0].elements] == ["kept", "new"]
+    assert [type_ for type_, _ in await shown(bench)].count("element.remove") == 1
 
 
 async def test_every_way_to_send_a_node_sends_its_elements(bench: Bench) -> None:
@@ -321,6 +345,13 @@ async def test_a_file_is_read_in_a_thread_of_its_own(bench: Bench, tmp_path: Pat
         (lambda: api.Image(), "Image takes one of content, path and url; it was given none"),
         (lambda: api.File(content=b"", path="x"), "it was given content and path"),
         (lambda: api.File(url="http://x", path="x"), "it was given path and url"),
+        (
+            lambda: api.Dataframe(data=Figure()),
+            "data takes a DataFrame or a list of dicts",
+        ),
+        (lambda: api.Pdf(content=b"", page="1"), "page takes the number of a page, not str"),
+        (lambda: api.Audio(content=b"", auto_play="x"), "auto_play of an element must be True or"),
+        (lambda: api.Video(content=b"", player_config=1), "player_config takes a dict, not int"),
         (lambda: api.File(content=7), "content takes bytes or text, not int"),
         (lambda: api.File(path=7), "path takes the path of a file, not int"),
         (

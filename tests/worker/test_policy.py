@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ api: Any = cl
         (lambda: api.on_message(max_attempts=0), "max_attempts is a number, 1 or more, not 0"),
         (lambda: api.on_message(max_attempts=True), "not True"),
         (lambda: api.task(name="t", backoff_s=-1), "backoff_s is a number of seconds, not -1"),
+        (
+            lambda: api.task(name="t", timeout_s=math.inf),
+            "timeout_s is a number of seconds",
+        ),
+        (
+            lambda: api.task(name="t", backoff_s=math.nan),
+            "backoff_s is a number of seconds",
+        ),
+        (lambda: cl.Retry(after=math.inf), "0 or more, not inf"),
         (lambda: api.task(name="t", timeout_s=0), "timeout_s is a number of seconds, not 0"),
         (lambda: api.task(name="t", retry_on="x"), "retry_on takes exception classes, not 'x'"),
         (lambda: api.task(name="t", retry_on=[KeyError, 3]), "exception classes, not 3"),

@@ -70,7 +70,22 @@ async def test_a_run_that_takes_too_long_is_ended(bench: Bench) -> None:
     assert run.status == "error"
     assert run.error is not None
     assert (run.error.type, "STEPWIRE_RUN_TIMEOUT_S" in run.error.message) == ("RunTimeout", True)
-    assert (await bench.steps())["slow"].status == "cancelled"
+    assert (await bench.steps())["slow"].status == "interrupted"
+
+
+async def test_an_exception_group_says_what_is_in_it(bench: Bench) -> None:
+    async def handler() -> None:
+        inner = ExceptionGroup("inside", [KeyError("key")])
+        raise ExceptionGroup("several", [ValueError("one\ntwo"), inner])
+
+    run = await bench.run(handler)
+    assert run.error is not None
+    assert run.error.type == "ExceptionGroup"
+    assert run.error.message == (
+        "several (2 sub-exceptions)\n"
+        "- ValueError: one\n  two\n"
+        "- ExceptionGroup: inside (1 sub-exception)\n  - KeyError: 'key'"
+    )
 
 
 async def test_a_timeout_of_the_handlers_own_is_its_own_error(bench: Bench) -> None:
@@ -104,7 +119,7 @@ async def test_stopping_the_worker_interrupts_the_run_and_goes_on_stopping(
     assert (run.status, run.will_retry) == ("interrupted", will_retry)
     assert run.error is not None
     assert run.error.type == "WorkerStopped"
-    assert (await bench.steps())["work"].status == "cancelled"
+    assert (await bench.steps())["work"].status == "interrupted"
 
 
 async def _lost_attempt(bench: Bench, run_id: str) -> None:

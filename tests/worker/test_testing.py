@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
 
 import stepwire as cl
+from stepwire._transport.process_publisher import used_as_process_publisher
+from stepwire._transport.publisher import Publisher
 from stepwire.testing import App
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.log.event_log import open_log
+from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
 
 pytestmark = pytest.mark.anyio
 
@@ -108,3 +115,63 @@ async def test_feedback_return_and_end_have_their_handlers(personal: App, tmp_pa
     await personal.end()
     assert sys.modules["personal_chat"].ENDED == ["Ada"]
     assert personal.tree.children == []
+
+
+IMPORTED = """
+import stepwire as cl
+
+@cl.task
+async def there():
+    pass
+"""
+
+IMPORTING = """
+import stepwire as cl
+import beside_the_app
+
+@cl.task
+async def here():
+    pass
+"""
+
+
+async def test_a_second_load_has_the_handlers_of_imported_modules(
+    stepwire_app: App, tmp_path: Path
+) -> None:
+    (tmp_path / "beside_the_app.py").write_text(IMPORTED)
+    (tmp_path / "imports_another.py").write_text(IMPORTING)
+    for _ in range(2):
+        stepwire_app.load(str(tmp_path / "imports_another.py"))
+        for task in ("here", "there"):
+            assert (await stepwire_app.task(task)).status == "ok"
+
+
+async def test_a_session_block_in_a_test_goes_where_the_handlers_go(app: App) -> None:
+    await app.message("go")
+    with cl.session(app.session_id), cl.Step("by the test"):
+        pass
+    await app.message("again")
+    assert "by the test" in app.tree
+
+
+async def test_a_later_session_block_has_a_publisher_that_is_open(server: EmbeddedServer) -> None:
+    """As a run with sub-tasks may end in another order than it began."""
+    settings = Settings(redis_url=server.url)
+    publisher = Publisher(settings)
+    with used_as_process_publisher(publisher):
+        app = App()
+        app.load(str(APPS / "flaky_parts.py"))
+        assert (await app.message("go")).status == "ok"
+        app.close()
+        async with cl.session(session_id := new_id()):
+            await cl.Message("later").send()
+    await asyncio.to_thread(publisher.close)
+    async with open_log(settings) as log:
+        assert [step.output for step in (await log.snapshot(session_id)).steps] == ["later"]
+
+
+async def test_a_failing_assertion_shows_a_run_and_steps_as_sentences(app: App) -> None:
+    run = await app.message("boom")
+    assert repr(run) == "<the run of on_message ended as error: ValueError: as asked>"
+    assert repr(app.tree["agent"]) == "<agent (run) ok with search, Assistant>"
+    assert repr(app.tree) == "<the steps User>"

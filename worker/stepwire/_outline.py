@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stepwire_core.wire.documents import StepDocument
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Branch:
     """A step of the tree, and those below it in the order of their starts.
 
@@ -41,6 +41,14 @@ class Branch:
         yield self
         for child in self.children:
             yield from child.walk()
+
+    def __repr__(self) -> str:
+        """One line, for an assertion that fails."""
+        below = ", ".join(child.step.name for child in self.children if child.step is not None)
+        if self.step is None:
+            return f"<the steps {below or 'of an empty session'}>"
+        line = f"<{self.step.name} ({self.step.type}) {self.step.status}"
+        return f"{line} with {below}>" if below else f"{line}>"
 
     def __str__(self) -> str:
         """An outline, for a test that fails: name, status and the beginning of the output."""

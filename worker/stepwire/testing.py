@@ -32,13 +32,14 @@ import hashlib
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 
-from stepwire._handlers.loading import load_handlers
+from stepwire._handlers.loading import load_handlers, names_file
 from stepwire._handlers.registry import Handlers, process_wide
 from stepwire._outline import Branch, grown
 from stepwire._runs.outcome import RetryLater
@@ -72,11 +73,22 @@ from stepwire_core.wire.user_messages import attached, message_events, uploaded,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 
 __all__ = ["App", "Branch", "stepwire_app"]
 
+OUR_PACKAGES: Final = frozenset({"stepwire", "stepwire_core", "stepwire_gateway", "stepwire_cli"})
+
 _LOOK_S: Final = 0.01
+
+
+class Run(RunDocument):
+    """A run as it ended; where an assertion fails, it reads as a sentence."""
+
+    def __repr__(self) -> str:
+        reason = f": {self.error.type}: {self.error.message}" if self.error is not None else ""
+        return f"<the run of {self.handler} ended as {self.status}{reason}>"
 
 
 class App:
@@ -95,6 +107,10 @@ class App:
         self._publisher = Publisher(
             settings, store=BlockingStandaloneStore(FakeRedis(server=server))
         )
+        self._exits = ExitStack()
+        self._exits.callback(self._publisher.close)
+        self._exits.enter_context(used_as_process_publisher(self._publisher))
+        self._imported: set[str] = set()
         self._branches = Branch(None)
         self._sub_tasks: set[asyncio.Task[None]] = set()
         self._replies: deque[str | Sequence[Path]] = deque()
@@ -108,18 +124,30 @@ class App:
     def load(self, target: str) -> None:
         """Use the handlers of a file or module instead, as ``stepwire worker`` does.
 
+        It is read anew each time, with the modules beside it that it imports and that were not
+        imported before.
+
         Raises:
             HandlerModuleError: it cannot be loaded.
         """
-        self._handlers = load_handlers(target)
+        self._forget_imported()
+        before = set(sys.modules)
+        try:
+            self._handlers = load_handlers(target)
+        finally:
+            self._imported = {
+                name
+                for name in sys.modules.keys() - before
+                if _is_in(_folder(target), sys.modules[name])
+            }
 
-    async def start(self) -> RunDocument:
+    async def start(self) -> Run:
         """Run ``on_chat_start``; the run as it ended."""
         return await self._run(ON_CHAT_START)
 
     async def message(
         self, content: str, *, author: str = "User", files: Sequence[Path] = (), **metadata: Any
-    ) -> RunDocument:
+    ) -> Run:
         """Send a person's message and run ``on_message``; the run as it ended."""
         self._require(ON_MESSAGE)
         run_id, message_id = new_id(), new_id()
@@ -140,17 +168,17 @@ class App:
         )
         return await self._run(ON_MESSAGE, run_id=run_id, message=message, elements=elements)
 
-    async def task(self, task: str, **arguments: Any) -> RunDocument:
+    async def task(self, task: str, **arguments: Any) -> Run:
         """Run a ``@cl.task`` by its name; the run as it ended."""
         return await self._run(task, arguments=arguments)
 
-    async def resume(self) -> RunDocument:
+    async def resume(self) -> Run:
         """Run ``on_chat_resume``, as when a person comes back; the run as it ended."""
         return await self._run(ON_CHAT_RESUME)
 
     async def feedback(
         self, branch: Branch, value: Literal[0, 1], comment: str | None = None
-    ) -> RunDocument:
+    ) -> Run:
         """Rate a step or message of the tree and run ``on_feedback``; the run as it ended.
 
         Raises:
@@ -193,7 +221,7 @@ class App:
         message: StepDocument | None = None,
         elements: Sequence[ElementDocument] = (),
         arguments: dict[str, Any] | None = None,
-    ) -> RunDocument:
+    ) -> Run:
         self._require(handler)
         run_id = run_id or new_id()
         await self._log.create(self.session_id, run_id)
@@ -218,7 +246,7 @@ class App:
         run = snapshot.run(run_id)
         if run is None:
             raise LookupError(f"the session has no run {run_id}")
-        return run
+        return Run.model_validate(run.model_dump())
 
     def _require(self, handler: str) -> None:
         if handler not in self._handlers.functions:
@@ -226,13 +254,12 @@ class App:
 
     async def _execute(self, request: RunRequest) -> None:
         runner = Runner(self._handlers, self._log, self._publisher, self._settings, sub_tasks=self)
-        with used_as_process_publisher(self._publisher):
-            while True:
-                try:
-                    return await runner.execute(request)
-                except RetryLater:
-                    # A test does not wait for a backoff.
-                    continue
+        while True:
+            try:
+                return await runner.execute(request)
+            except RetryLater:
+                # A test does not wait for a backoff.
+                continue
 
     async def enqueue(self, request: RunRequest, /) -> None:
         """Run what a handler gives to ``cl.enqueue`` here, beside it."""
@@ -284,7 +311,29 @@ class App:
         return element
 
     def close(self) -> None:
-        self._publisher.close()
+        """Let go of everything; what handlers have imported is imported anew by the next test."""
+        self._exits.close()
+        self._forget_imported()
+
+    def _forget_imported(self) -> None:
+        for name in self._imported:
+            sys.modules.pop(name, None)
+        self._imported.clear()
+
+
+def _folder(target: str) -> Path:
+    return Path(target).resolve().parent if names_file(target) else Path.cwd()
+
+
+def _is_in(folder: Path, module: ModuleType) -> bool:
+    """Whether a module is the user's, and not installed there."""
+    file = getattr(module, "__file__", None)
+    return (
+        file is not None
+        and module.__name__.partition(".")[0] not in OUR_PACKAGES
+        and (path := Path(file)).is_relative_to(folder)
+        and not {"site-packages", "dist-packages"}.intersection(path.parts)
+    )
 
 
 @pytest.fixture

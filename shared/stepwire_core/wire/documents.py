@@ -45,6 +45,12 @@ OPTIONAL_HANDLERS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END
 MAX_ERROR_CHARS: Final = 10_000
 """Of what an error says: the end of a run is stored even where the session is full."""
 
+MAX_GROUP_DEPTH: Final = 5
+"""Groups of exceptions inside each other whose parts are named."""
+
+MAX_GROUP_PARTS: Final = 20
+"""Exceptions of a group that are named."""
+
 USER_MESSAGE: Final = "user_message"
 ASSISTANT_MESSAGE: Final = "assistant_message"
 
@@ -77,6 +83,21 @@ class _Document(BaseModel):
         return self.model_dump_json()
 
 
+def _message_of(error: BaseException, depth: int = 0) -> str:
+    """The text of an exception; of a group, with the exceptions in it."""
+    try:
+        message = str(error)
+    except Exception as unreadable:  # noqa: BLE001 - a user's __str__ may raise anything
+        message = f"<its text raised {type(unreadable).__name__}>"
+    if not isinstance(error, BaseExceptionGroup) or depth > MAX_GROUP_DEPTH:
+        return message
+    inside = (
+        f"{type(part).__name__}: {_message_of(part, depth + 1)}"
+        for part in error.exceptions[:MAX_GROUP_PARTS]
+    )
+    return "\n- ".join((message, *(part.replace("\n", "\n  ") for part in inside)))
+
+
 class ErrorInfo(_Document):
     """What went wrong: the exception's class and text."""
 
@@ -85,10 +106,7 @@ class ErrorInfo(_Document):
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorInfo:
-        try:
-            message = str(error)
-        except Exception as unreadable:  # noqa: BLE001 - a user's __str__ may raise anything
-            message = f"<its text raised {type(unreadable).__name__}>"
+        message = _message_of(error)
         if len(message) > MAX_ERROR_CHARS:
             message = f"{message[:MAX_ERROR_CHARS]}\n… [cut off after {MAX_ERROR_CHARS} characters]"
         return cls(type=type(error).__name__, message=message)

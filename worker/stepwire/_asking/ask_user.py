@@ -169,7 +169,8 @@ class Action:
                 f"the payload of an Action is a dict, not {type(self.payload).__name__}: "
                 "cl.Action(name='continue', payload={'value': …})"
             )
-        check_id(self.id, "action")
+        # Frozen for users; a UUID becomes the text that clients know it by.
+        object.__setattr__(self, "id", check_id(self.id, "action"))
 
 
 def _action_document(action: Action) -> ActionDocument:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypedDict, get_args
+from typing import Final, Literal, TypedDict, TypeGuard, get_args
 
 from stepwire_core.errors import InvalidArgument, StepwireError
 
 Concurrency = Literal["queue", "parallel", "reject", "interrupt"]
 
 LONGEST_BACKOFF_S: Final = 300.0
+
+
+def is_seconds(value: object) -> TypeGuard[float]:
+    """Whether it is a number that a clock can count."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Retry(StepwireError):
@@ -24,7 +30,7 @@ class Retry(StepwireError):
     def __init__(
         self, after: float = 0.0, reason: str = "the handler asked to be tried again"
     ) -> None:
-        if not isinstance(after, (int, float)) or isinstance(after, bool) or not after >= 0:
+        if not is_seconds(after) or after < 0:
             raise InvalidArgument(f"Retry takes the seconds to wait, 0 or more, not {after!r}")
         self.after: float = float(after)
         super().__init__(reason)
@@ -82,7 +88,7 @@ class Policy:
                 raise InvalidArgument(f"{name} is a number, 1 or more, not {count!r}")
         for name, least in (("backoff_s", 0.0), ("timeout_s", 0.001)):
             value = options.get(name, 1.0)
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or value < least:
+            if not is_seconds(value) or value < least:
                 raise InvalidArgument(f"{name} is a number of seconds, not {value!r}")
         return cls(
             max_attempts=options.get("max_attempts"),

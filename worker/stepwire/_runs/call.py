@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwire._asking.waiting import patiently
 from stepwire._handlers.registry import Handlers, feedback_of, takes_argument
 from stepwire._runs.outcome import CANCELLED, Ending
-from stepwire._runs.user_code import UserCode
+from stepwire._runs.user_code import Cut, UserCode
 from stepwire._scope.context import Frame, enter_frame, leave_frame
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
@@ -156,9 +156,14 @@ _GIVES_ARGUMENT: Final = frozenset({ON_MESSAGE, ON_CHAT_RESUME, ON_FEEDBACK})
 
 def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
     """User code, begun in its place in the tree."""
+
+    def on_cut(cut: Cut) -> None:
+        if cut != "cancelled":
+            scope.cancellation.status = "interrupted"
+
     token = enter_frame(Frame(scope))
     try:
-        return UserCode(code)
+        return UserCode(code, on_cut)
     finally:
         leave_frame(token)
 

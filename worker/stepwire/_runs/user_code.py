@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 logger = logging.getLogger("stepwire.run")
 
@@ -41,7 +41,11 @@ class UserCode:
     _left_behind: Final[set[asyncio.Task[Outcome]]] = set()
     # asyncio itself keeps no task alive.
 
-    def __init__(self, code: Coroutine[Any, Any, object]) -> None:
+    def __init__(
+        self, code: Coroutine[Any, Any, object], on_cut: Callable[[Cut], object] | None = None
+    ) -> None:
+        """``on_cut`` hears why the code is cancelled, right before it is."""
+        self._on_cut = on_cut
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(_contained(code))
         self._wish: asyncio.Future[None] = loop.create_future()
@@ -66,6 +70,8 @@ class UserCode:
             stopped = error
         if not self._task.done():
             cut = self._why(stopped)
+            if self._on_cut is not None:
+                self._on_cut(cut)
             stopped = await self._cancel() or stopped
         if cut is not None:
             return Outcome(cut=cut, stopped=stopped)

@@ -57,6 +57,14 @@ class Library(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Cancellation:
+    """How steps end that a cancellation leaves."""
+
+    status: EndStatus = "cancelled"
+    """``interrupted`` once the attempt itself is cut short: out of time, or its worker stops."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """One attempt of a run, or one emitter, in this process: what its steps need."""
@@ -70,6 +78,7 @@ class Scope:
     """Where the files that people have sent are put."""
     open: dict[str, End] = field(default_factory=dict)
     """How to end what was begun and not ended, by its id, in the order of the beginnings."""
+    cancellation: Cancellation = field(default_factory=Cancellation)
     libraries: list[Library] = field(default_factory=list)
     """The libraries that have shown steps here. Most runs have none, and pay nothing for them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,7 +30,17 @@ def make_async(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
     of its own, so it begins at once, whatever else blocks. A cancellation does not stop the thread:
     its result is dropped, and what it shows after the end of the run raises :class:`RunEnded`
     there.
+
+    Raises:
+        InvalidArgument: it is a coroutine function already, or not a function.
     """
+    if not callable(function):
+        raise InvalidArgument(f"make_async takes a function, not {type(function).__name__}")
+    if inspect.iscoroutinefunction(function):
+        raise InvalidArgument(
+            f"make_async takes a function that blocks; {function.__name__!r} is a coroutine "
+            f"function already: await {function.__name__}(…)"
+        )
 
     @functools.wraps(function)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

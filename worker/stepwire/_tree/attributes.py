@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, overload
 
 from pydantic import ValidationError
 
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.ids import check_id
+from stepwire_core.wire.documents import StepStatus
 
 if TYPE_CHECKING:
     from typing import Self
@@ -108,6 +109,13 @@ def flag(value: object, name: str, noun: str) -> bool:
 
 def flag_or_text(value: object, name: str, noun: str) -> bool | str:
     return value if isinstance(value, str) else flag(value, name, noun)
+
+
+def step_status(value: object, name: str, noun: str) -> str:
+    if isinstance(value, str) and value in get_args(StepStatus):
+        return value
+    known = ", ".join(get_args(StepStatus))
+    raise InvalidArgument(f"the {name} of a {noun} is one of {known}, not {value!r}")
 
 
 def own_id(value: object, _name: str, noun: str) -> str:

@@ -16,6 +16,7 @@ from stepwire._tree.attributes import (
     id_of_parent,
     mapping,
     own_id,
+    step_status,
     text,
     text_or_none,
     unsendable,
@@ -49,6 +50,7 @@ class Content(Place):
     type: Checked[str, str] = Checked(text, str)
     metadata: Checked[dict[str, Any], Mapping[str, Any] | None] = Checked(mapping, dict)
     tags: Checked[list[str], Sequence[str] | None] = Checked(words)
+    status: Checked[str, str] = Checked(step_status)
     language: Checked[str | None, str | None] = Checked(text_or_none, str, NoneType)
     elements: Checked[list[Element], Sequence[Element] | None] = Checked(checked_elements)
 
@@ -64,8 +66,8 @@ class Content(Place):
         language: str | None,
         elements: Sequence[Element] | None,
     ) -> None:
-        self.name = name
         self.type = type
+        self.name = name
         if id is None:
             self._checked_id = new_id()
         else:
@@ -82,7 +84,7 @@ class Content(Place):
         if elements:
             self.elements = elements[:] if isinstance(elements, list) else elements
         self.language = language
-        self.status: str = "running"
+        self._checked_status = "running"
         self.error: ErrorInfo | None = None
         self.started_at: str | None = None
         self.ended_at: str | None = None
@@ -90,6 +92,7 @@ class Content(Place):
         self._began_at: str | None = None
         self._over_at: str | None = None
         self._scope: Scope | None = None
+        self._attached: dict[str, Element] = {}
         self._texts: dict[TextField, GrowingText] = {
             "input": GrowingText(),
             "output": GrowingText(),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any, Final
 
 from pydantic_core import from_json
 
+from stepwire._tree.attributes import flag
 from stepwire._tree.element_base import Element, kind
 from stepwire._tree.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
@@ -43,6 +45,8 @@ class Pdf(Element):
 
     def __init__(self, name: str | None = None, *, page: int | None = None, **options: Any) -> None:
         super().__init__(name, **options)
+        if page is not None and (not isinstance(page, int) or isinstance(page, bool)):
+            raise InvalidArgument(f"page takes the number of a page, not {kind(page)}")
         self.page = page
 
     def _props(self) -> dict[str, Any]:
@@ -57,7 +61,7 @@ class Audio(Element):
 
     def __init__(self, name: str | None = None, *, auto_play: bool = False, **options: Any) -> None:
         super().__init__(name, **options)
-        self.auto_play = auto_play
+        self.auto_play: bool = flag(auto_play, "auto_play", "element")
 
     def _props(self) -> dict[str, Any]:
         return super()._props() | {"auto_play": self.auto_play}
@@ -77,6 +81,8 @@ class Video(Element):
         **options: Any,
     ) -> None:
         super().__init__(name, **options)
+        if not isinstance(player_config, (Mapping, NoneType)):
+            raise InvalidArgument(f"player_config takes a dict, not {kind(player_config)}")
         self.player_config = player_config
 
     def _props(self) -> dict[str, Any]:
@@ -180,7 +186,14 @@ def _written(what: str, text: object) -> str:
 def _split(data: Any) -> str:
     """A table as pandas writes it with ``orient="split"``."""
     if callable(getattr(data, "to_json", None)):
-        return _written("data", data.to_json(orient="split", date_format="iso"))
+        try:
+            text = data.to_json(orient="split", date_format="iso")
+        except TypeError as error:
+            raise InvalidArgument(
+                f"data takes a DataFrame or a list of dicts, not {kind(data)}, whose to_json() "
+                f"does not write tables ({error})"
+            ) from error
+        return _written("data", text)
     rows = data.to_dicts() if callable(getattr(data, "to_dicts", None)) else data
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidArgument(

@@ -127,12 +127,16 @@ class Message(MessageNode):
         return self
 
     async def update(self) -> None:
-        """Show its fields as they are now."""
+        """Show its fields as they are now.
+
+        An element that was taken out of ``elements`` is taken away, with its bytes.
+        """
         if self._scope is None:
             await self.send()
         else:
             await self._store_elements()
             self._update()
+            await self._remove_detached()
             await self._room()
 
 
@@ -170,7 +174,7 @@ class ReceivedMessage(Message):
             parent_id=document.parent_id,
         )
         self._scope = scope
-        self.status = document.status
+        self._checked_status = document.status
         self.started_at = self._began_at = document.started_at
         self.ended_at = self._over_at = document.ended_at
 

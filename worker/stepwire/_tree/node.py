@@ -109,7 +109,7 @@ class Node(Content):
         def end(put: Put) -> None:
             if self._over_at is not None:
                 return
-            self.status = status
+            self._checked_status = status
             self.error = error
             self.ended_at = self._over_at = ended_at
             scope.open.pop(self.id, None)
@@ -181,7 +181,17 @@ class Node(Content):
         if not self.elements:
             return []
         self.elements = own_elements(self.elements, self.id, self._what)
+        self._attached |= {element.id: element for element in self.elements}
         return unstored(self.elements)
+
+    async def _remove_detached(self) -> None:
+        """Take those elements away that were attached to it, and no longer are."""
+        if not self._attached:
+            return
+        kept = {element.id for element in self.elements}
+        for element in [one for id_, one in self._attached.items() if id_ not in kept]:
+            del self._attached[element.id]
+            await element.remove()
 
     def _store(self, elements: Sequence[Element]) -> None:
         scope = self._scope or current_frame(f"{self._what} {self.name!r}").scope

@@ -105,7 +105,7 @@ class Step(Node):
         self.show_input = show_input
         self.default_open = default_open
         self.auto_collapse = auto_collapse
-        self.root: bool = bool(root)
+        self.root: bool = flag(root, "root", "step")
         self.disable_feedback = True if disable_feedback is None else disable_feedback
         self._entered = False
         self._token: Token[Frame | None] | None = None
@@ -163,9 +163,13 @@ class Step(Node):
         return self
 
     async def update(self) -> None:
-        """Show its fields as they are now; also after it has ended."""
+        """Show its fields as they are now; also after it has ended.
+
+        An element that was taken out of ``elements`` is taken away, with its bytes.
+        """
         await self._store_elements()
         self._update()
+        await self._remove_detached()
         await self._room()
 
     async def remove(self) -> None:
@@ -257,7 +261,10 @@ class Step(Node):
 
     def _leave(self, exc: BaseException | None) -> None:
         try:
-            self._end(*outcome(exc))
+            status, error = outcome(exc)
+            if status == "cancelled" and self._scope is not None:
+                status = self._scope.cancellation.status
+            self._end(status, error)
         except StepwireError:
             # Raised from here it would hide the exception, or the cancellation, that is under way.
             if exc is None:
