@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import Iterator
@@ -350,6 +351,37 @@ async def test_a_cancelled_stream_ends_its_step_as_cancelled(
     model.go_on.set()
     step = await only_step(bench, "held")
     assert (step.status, step.output) == ("cancelled", "You")
+
+
+@pytest.mark.parametrize("read", [0, 1])
+async def test_a_stream_that_is_dropped_is_not_complete(
+    bench: Bench, client: AsyncOpenAI, read: int
+) -> None:
+    async def handler() -> None:
+        stream = await client.chat.completions.create(model="m", messages=ask(), stream=True)
+        for _ in range(read):
+            await anext(stream)
+        response = stream.response
+        del stream
+        gc.collect()
+        assert (await ended(bench, "m")).metadata["complete"] is False
+        await response.aclose()
+
+    assert (await bench.run(handler)).status == "ok"
+    assert (await only_step(bench, "m")).metadata["complete"] is False
+
+
+async def test_a_stream_that_is_kept_to_the_end_of_its_run_is_not_complete(
+    bench: Bench, client: AsyncOpenAI
+) -> None:
+    kept = []
+
+    async def handler() -> None:
+        kept.append(await client.chat.completions.create(model="m", messages=ask(), stream=True))
+
+    assert (await bench.run(handler)).status == "ok"
+    assert (await only_step(bench, "m")).metadata["complete"] is False
+    await kept[0].close()
 
 
 async def ended(bench: Bench, name: str) -> StepDocument:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ pytest.importorskip("agents")
 from agents import (
     Agent,
     GuardrailFunctionOutput,
+    MaxTurnsExceeded,
     ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
@@ -187,3 +189,46 @@ async def test_a_fault_of_ours_breaks_nothing(
     assert (await bench.run(handler)).status == "ok"
     logged = [record for record in caplog.records if record.name == "stepwire.integrations"]
     assert len(logged) == 1
+
+
+async def test_a_workflow_that_a_cancellation_or_an_error_leaves_says_so(bench: Bench) -> None:
+    async def cut_short() -> None:
+        async with asyncio.timeout(0.01):
+            with trace("cancelled workflow"), custom_span("cancelled span"):
+                await asyncio.Event().wait()
+
+    async def handler() -> None:
+        with pytest.raises(TimeoutError):
+            await cut_short()
+        with pytest.raises(ValueError, match="inside"), trace("failed workflow"):
+            raise ValueError("inside")
+        with trace("good workflow"), custom_span("good span"):
+            pass
+
+    assert (await bench.run(handler)).status == "ok"
+    steps = await bench.steps()
+    assert {name: step.status for name, step in steps.items()} == {
+        "cancelled workflow": "cancelled",
+        "cancelled span": "cancelled",
+        "failed workflow": "error",
+        "good workflow": "ok",
+        "good span": "ok",
+    }
+
+
+async def test_the_workflow_of_an_agent_that_failed_is_an_error(
+    bench: Bench, client: AsyncOpenAI
+) -> None:
+    agent = Agent(
+        name="helper", model=OpenAIChatCompletionsModel(model="caller", openai_client=client)
+    )
+
+    async def handler() -> None:
+        with pytest.raises(MaxTurnsExceeded):
+            await Runner.run(agent, "weather?", max_turns=0)
+
+    assert (await bench.run(handler)).status == "ok"
+    workflow = (await bench.steps())["Agent workflow"]
+    assert workflow.status == "error"
+    assert workflow.error is not None
+    assert workflow.error.type == "MaxTurnsExceeded"

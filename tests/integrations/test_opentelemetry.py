@@ -279,3 +279,44 @@ async def test_the_official_instrumentation_of_openai_is_shown(
     assert cast("Any", whole.metadata["usage"])["input_tokens"] == 3
     assert refused.error is not None
     assert refused.error.type == "BadRequestError"
+
+
+async def test_a_span_that_a_cancellation_leaves_is_cancelled(bench: Bench, tracer: Tracer) -> None:
+    async def cut_short() -> None:
+        async with asyncio.timeout(0.01):
+            with tracer.start_as_current_span("chat outer", attributes=gen_ai("chat")):
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    # The work of cleaning up is not cancelled itself.
+                    cleanup = gen_ai("execute_tool")
+                    with tracer.start_as_current_span("execute_tool cleanup", attributes=cleanup):
+                        pass
+                    raise
+
+    async def handler() -> None:
+        with pytest.raises(TimeoutError):
+            await cut_short()
+        with tracer.start_as_current_span("chat after", attributes=gen_ai("chat")):
+            pass
+
+    assert (await bench.run(handler)).status == "ok"
+    steps = await bench.steps()
+    assert {name: step.status for name, step in steps.items()} == {
+        "chat outer": "cancelled",
+        "execute_tool cleanup": "ok",
+        "chat after": "ok",
+    }
+
+
+async def test_a_span_of_a_run_that_is_out_of_time_is_interrupted(
+    bench: Bench, tracer: Tracer
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"run_timeout_s": 0.05})
+
+    async def handler() -> None:
+        with tracer.start_as_current_span("chat slow", attributes=gen_ai("chat")):
+            await asyncio.Event().wait()
+
+    assert (await bench.run(handler)).status == "error"
+    assert (await bench.steps())["chat slow"].status == "interrupted"

@@ -261,10 +261,7 @@ class Step(Node):
 
     def _leave(self, exc: BaseException | None) -> None:
         try:
-            status, error = outcome(exc)
-            if status == "cancelled" and self._scope is not None:
-                status = self._scope.cancellation.status
-            self._end(status, error)
+            self._end_after(exc)
         except StepwireError:
             # Raised from here it would hide the exception, or the cancellation, that is under way.
             if exc is None:
@@ -272,6 +269,13 @@ class Step(Node):
             logger.warning(
                 "the end of a step could not be sent", extra={"step_id": self.id}, exc_info=True
             )
+
+    def _end_after(self, exc: BaseException | None) -> None:
+        """End it as work that ``exc`` has left, or that nothing has."""
+        status, error = outcome(exc)
+        if status == "cancelled" and self._scope is not None:
+            status = self._scope.cancellation.status
+        self._end(status, error)
 
     def _default_parent(self, frame: Frame) -> str | None:
         return None if self.root else frame.parent_id

@@ -6,7 +6,9 @@ another task or thread.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stepwire._scope.context import Frame
@@ -51,6 +53,7 @@ class ForeignStep(Step):
     ) -> None:
         super().__init__(name, type, id=id, tags=tags)
         self.number = next(_numbers)
+        self._handled = sys.exception()
         self._around = None if frame is None else frame.step
         self._source = source
         self._model = model
@@ -62,6 +65,15 @@ class ForeignStep(Step):
     @property
     def step(self) -> ForeignStep:
         return self
+
+    @property
+    def leaving(self) -> BaseException | None:
+        """The exception that leaves its code now, for libraries that do not hand it over.
+
+        One that was being handled when the step began does not leave it.
+        """
+        error = sys.exception()
+        return None if error is self._handled else error
 
     @property
     def place(self) -> Frame:
@@ -133,7 +145,7 @@ class ForeignStep(Step):
         elif isinstance(error, ErrorInfo):
             self._end("error", error)
         else:
-            self._end(*outcome(error))
+            self._end_after(error)
 
     def show_asked(self, value: object) -> None:
         """Take the request as the input; None changes nothing."""
@@ -172,6 +184,10 @@ class Joined:
         return self._step.producer
 
     @property
+    def leaving(self) -> BaseException | None:
+        return self._step.leaving
+
+    @property
     def metadata(self) -> dict[str, Any]:
         return self._step.metadata
 
@@ -194,6 +210,12 @@ class Joined:
             self._step.show_asked(asked)
         if self._step.ended_at is not None:
             self._step.finish()
+
+
+def cancellation(shown: ForeignStep | Joined) -> BaseException | None:
+    """The cancellation that leaves the code of a step now, which tracing libraries pass over."""
+    error = shown.leaving
+    return error if isinstance(error, asyncio.CancelledError) else None
 
 
 Shown: TypeAlias = ForeignStep | Joined

@@ -79,6 +79,10 @@ class Call:
         """Take one item of a stream; the text in it."""
         raise NotImplementedError
 
+    def streams(self) -> None:
+        """The answer comes in items, of which none has been read; so it stands until the end."""
+        self._shown.metadata["complete"] = False
+
     def streamed(self, item: Any) -> None:
         """Show one item of a stream."""
         with guard:

@@ -109,6 +109,7 @@ def _show(answer: Any, call: Call) -> None:
             # A raw response keeps what it has parsed: the caller gets this same object.
             answer = answer.parse()
         if isinstance(answer, (Stream, AsyncStream)):
+            call.streams()
             _watch_closing(answer.response, answer, call)
             _watch_items(answer, call)
             return
@@ -163,6 +164,10 @@ class _Watched:
         return _Loop(self, self._call)
 
     __aiter__ = __iter__
+
+    def __del__(self) -> None:
+        # Never read, or read item by item and dropped.
+        self._call.left()
 
     def __next__(self) -> Any:
         with self._call.reading():

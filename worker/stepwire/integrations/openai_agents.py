@@ -28,6 +28,7 @@ from agents.tracing import (
     get_current_trace,
 )
 
+from stepwire.integrations._foreign import cancellation
 from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._open_steps import OpenSteps
 from stepwire_core.errors import InvalidId
@@ -81,7 +82,8 @@ class StepTracingProcessor(TracingProcessor):
     def on_trace_end(self, trace: Trace) -> None:
         shown = _steps.pop(trace.trace_id)
         if shown is not None:
-            shown.finish()
+            # A trace tells of no error; what leaves it is that of its agent.
+            shown.finish(error=shown.leaving)
             shown.producer.room_sync()
 
     @_guard
@@ -113,7 +115,7 @@ class StepTracingProcessor(TracingProcessor):
             asked=_asked(span.span_data),
             output=_said(span.span_data),
             metadata=_facts(span.span_data),
-            error=_error(span.error),
+            error=_error(span.error) or cancellation(shown),
         )
         shown.producer.room_sync()
 

@@ -34,6 +34,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
 
+from stepwire.integrations._foreign import cancellation
 from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._open_steps import OpenSteps
 from stepwire_core.errors import InvalidArgument
@@ -167,7 +168,7 @@ class StepSpanProcessor(SpanProcessor):
             asked=_asked(attributes),
             output=_said(_first(attributes, _OUTPUTS)),
             metadata=_facts(attributes),
-            error=_error(span, attributes),
+            error=_error(span, attributes) or cancellation(shown),
         )
         shown.producer.room_sync()
 
