@@ -7,13 +7,16 @@ import inspect
 import runpy
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import stepwire as cl
+from stepwire import errors
 from stepwire._handlers.loading import load_handlers
 from stepwire._handlers.registry import collecting, process_wide, takes_argument
+from stepwire_core import errors as core_errors
 from stepwire_core.errors import HandlerModuleError, HandlerNotFound, InvalidArgument
 
 
@@ -217,3 +220,19 @@ def test_the_public_names_are_complete_and_documented() -> None:
     assert list(cl.__all__) == sorted(cl.__all__)
     for name in cl.__all__:
         assert getattr(cl, name).__doc__, name
+
+
+def test_every_error_is_in_the_module_of_errors() -> None:
+    own = {
+        name
+        for name, value in vars(core_errors).items()
+        if inspect.isclass(value) and issubclass(value, core_errors.StepwireError)
+    }
+    assert own == set(errors.__all__)
+    assert all(getattr(errors, name) is getattr(core_errors, name) for name in own)
+    at_the_top = {name for name in cl.__all__ if name in own}
+    assert all(getattr(cl, name) is getattr(errors, name) for name in at_the_top)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert cl.__version__ == version("stepwire")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
@@ -636,3 +637,40 @@ async def test_what_surrounds_the_text_of_a_step_is_bounded_with_marks(bench: Be
     for error in (run.error, message.error):
         assert error is not None
         assert error.message == "e" * 10_000 + "\n… [cut off after 10000 characters]"
+
+
+async def test_a_message_survives_the_way_through_a_dict(bench: Bench) -> None:
+    async def handler() -> None:
+        message = cl.Message("hello", author="Ada", tags=["t"], metadata={"a": {1}}, language="md")
+        assert (message.created_at, message.is_error) == (None, False)
+        await message.send()
+        assert message.created_at is not None
+        stored = json.loads(json.dumps(message.to_dict()))
+        again = cl.Message.from_dict(stored)
+        assert again.to_dict() == stored
+        assert again.created_at == message.created_at
+        again.content = "goodbye"
+        await again.send()
+        failed = await cl.ErrorMessage("no").send()
+        assert failed.is_error
+        assert cl.Message.from_dict(failed.to_dict()).is_error
+
+    run = await bench.run(handler)
+    assert (run.status, run.error) == ("ok", None)
+    ada, _ = (await bench.snapshot()).steps
+    assert (ada.name, ada.output, ada.metadata, ada.tags) == ("Ada", "goodbye", {"a": [1]}, ["t"])
+    # A step of a thread has more fields than a message takes.
+    assert cl.Message.from_dict(ada.model_dump()).content == "goodbye"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([], "takes a dict, not list"),
+        ({"id": "a", "name": "b"}, "lacks output"),
+        ({"id": "a b", "name": "b", "output": ""}, "id 'a b' is not usable"),
+    ],
+)
+def test_what_is_not_the_dict_of_a_message_is_refused(values: Any, said: str) -> None:
+    with pytest.raises(cl.InvalidArgument, match=said):
+        cl.Message.from_dict(values)

@@ -38,6 +38,7 @@ from stepwire._tree.element_types import (
 )
 from stepwire._tree.message import ErrorMessage, Message
 from stepwire._tree.step import Step
+from stepwire._version import __version__ as __version__
 from stepwire_core.errors import (
     AskEnded,
     AskNotFound,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from stepwire._tree.attributes import Checked, flag
+from stepwire._tree.json_form import jsonable
 from stepwire._tree.node import Node
+from stepwire_core.errors import InvalidArgument
 from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, ErrorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Self
 
     from stepwire._scope.context import Scope
@@ -74,6 +77,16 @@ class MessageNode(Node):
         language = self._set("output", value)
         self.language = self.language or language
 
+    @property
+    def created_at(self) -> str | None:
+        """When it was sent, in UTC (ISO 8601), or None."""
+        return self.started_at
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it says what went wrong."""
+        return self.status == "error"
+
     async def stream_token(self, token: str, is_sequence: bool = False) -> None:
         """Append a piece of text, or replace all of it; as :meth:`Step.stream_token`."""
         await self._stream(token, "output", replace=is_sequence)
@@ -120,6 +133,45 @@ class Message(MessageNode):
     Raises:
         InvalidArgument: a parameter has a value that cannot be shown or stored.
     """
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A message as :meth:`to_dict` has described it, or a step of ``on_chat_resume``'s thread.
+
+        It has the same id: sent, it takes the place of the one with that id. Fields that it does
+        not know are passed over.
+
+        Raises:
+            InvalidArgument: it is not a dict, lacks a field, or has one with a value that cannot be
+                shown or stored.
+        """
+        if not isinstance(values, Mapping):
+            raise InvalidArgument(f"from_dict takes a dict, not {type(values).__name__}")
+        if missing := {"id", "name", "output"} - values.keys():
+            raise InvalidArgument(f"from_dict takes what to_dict returned; it lacks {min(missing)}")
+        known = ("id", "type", "parent_id", "language", "metadata", "tags", "disable_feedback")
+        given = {name: values[name] for name in known if name in values}
+        message = cls(content=values["output"], author=values["name"], **given)
+        message.started_at = values.get("started_at")
+        message._checked_status = str(values.get("status", message.status))
+        return message
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields in JSON's own types, named as in the thread that ``on_chat_resume`` gets; its
+        elements are not among them."""
+        return {
+            "id": self.id,
+            "parent_id": self.parent_id,
+            "name": self.author,
+            "type": self.type,
+            "output": self.content,
+            "language": self.language,
+            "metadata": jsonable(self.metadata),
+            "tags": list(self.tags),
+            "disable_feedback": self.disable_feedback,
+            "status": self.status,
+            "started_at": self.started_at,
+        }
 
     async def send(self) -> Self:
         """Show it, complete; once, however often it is called."""
