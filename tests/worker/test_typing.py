@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
 
 ROOT = Path(__file__).parents[2]
 USERS_APP = Path(__file__).with_name("users_app.py")
