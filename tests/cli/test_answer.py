@@ -160,7 +160,7 @@ def test_what_cannot_be_answered_or_sent_is_said_in_a_line(gateway: Gateway) -> 
     for arguments, words in (
         (("answer", session, "Bob"), "no question is open in this session"),
         (("answer", session, "Bob", "--ask", asked), asked),
-        (("answer", "nope", "Bob"), "no session 'nope'"),
+        (("answer", "nope", "Bob"), "session 'nope' does not exist"),
         (("send", session), "give a TEXT, or files with --file, or both"),
     ):
         result = run(gateway, *arguments)

@@ -82,7 +82,7 @@ def test_delete_asks_first_and_leaves_nothing(gateway: Gateway) -> None:
     assert stepwire(gateway, "delete", session, "--yes").returncode == 0
     assert gateway.client.get(f"/v1/sessions/{session}").status_code == 404
     done = stepwire(gateway, "delete", session, "--yes")
-    assert (done.returncode, "no session" in done.stderr) == (1, True)
+    assert (done.returncode, "does not exist" in done.stderr) == (1, True)
 
 
 def test_token_makes_one_that_opens_what_is_named_and_nothing_else(gateway: Gateway) -> None:

@@ -198,7 +198,7 @@ async def test_a_port_that_is_not_that_of_a_redis_is_one_line(
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A file with a key and a certificate that nobody trusts, and a server's context with it."""
+    """A file with a key and a certificate that no client trusts, and a server's context with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     signed = (

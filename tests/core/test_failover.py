@@ -86,7 +86,7 @@ async def test_after_a_failover_and_back_no_id_stands_for_two_events() -> None:
         lost = (await here.put(start("lost"))).top
         await a.follow(b)
         await a.lead()
-        # Another producer, so that nobody's own numbers tell of the loss.
+        # Another producer, so that no producer's own numbers tell of the loss.
         other = Writer(a.log, "s")
         new = (await other.put(start("other"), producer="q")).top
         assert new.epoch > lost.epoch

@@ -1,4 +1,4 @@
-"""What a call does grows with what it is about, not with the session: counted in commands."""
+"""The work of a call grows with its subject, not with the session: counted in commands."""
 
 from __future__ import annotations
 

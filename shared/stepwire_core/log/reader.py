@@ -172,7 +172,7 @@ class LogReader:
 
         Raises:
             SessionNotFound: the session is not there.
-            RunNotFound: nobody has started that run; or its document cannot be read.
+            RunNotFound: the session does not have that run, or its document cannot be read.
         """
         keys = SessionKeys.of(session_id)
         (epoch, fence), value = await self.store.read(
@@ -208,7 +208,7 @@ class LogReader:
 
         Raises:
             SessionNotFound: the session is not there.
-            RunNotFound: nobody has started that run.
+            RunNotFound: the session does not have that run.
         """
         meta = SessionKeys.of(session_id).meta
         [(epoch, run)] = await self.store.read(command("HMGET", meta, "epoch", f"r:{run_id}"))

@@ -1,4 +1,4 @@
-"""What is in the queue: the runs that wait, and those that workers have taken."""
+"""The runs in the queue: those that wait, and those that workers have taken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class QueuedRun(BaseModel):
-    """A run that has not ended."""
+    """A run that waits or is executed."""
 
     state: Literal["running", "queued", "held", "deferred"]
     """``held``: a limit of its handler or subject holds it back; ``deferred``: it waits for its

@@ -1,4 +1,4 @@
-"""How often somebody has done something, counted for all gateways together."""
+"""How often a caller has done something, counted for all gateways together."""
 
 from __future__ import annotations
 
