@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from documents import a_step
-from event_log import client_of
+from event_log import Writer, client_of
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, StoreUnavailable
 from stepwire_core.log.event_log import Batch, EventLog, LogTail, NewJob, open_log
@@ -21,7 +21,6 @@ from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import Snapshot
 from stepwire_core.wire.events import NewEvent, step_event
-from writer import Writer
 
 pytestmark = pytest.mark.anyio
 
