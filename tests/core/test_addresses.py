@@ -22,7 +22,7 @@ from stack import wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port, server_program
 from stepwire_core.errors import SettingsError
 from stepwire_core.process.redis_rights import require
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.connections import new_pool, new_sync_pool
 from stepwire_core.redis.standalone import connect, connect_blocking
 from stepwire_core.settings import load_settings

@@ -15,7 +15,7 @@ from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, StoreUnavailable
 from stepwire_core.log.event_log import Batch, EventLog, LogTail, NewJob, open_log
 from stepwire_core.log.scripts import APPEND
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor

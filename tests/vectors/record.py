@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from event_log import Writer, client_of
 from stepwire_core.log.event_log import Batch, EventLog
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import Snapshot

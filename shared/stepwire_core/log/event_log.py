@@ -30,7 +30,7 @@ from stepwire_core.log.script_calls import (
     keep_args,
 )
 from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER, SUBMIT
-from stepwire_core.redis.calls import Argument, Call, Script, command
+from stepwire_core.redis.commands import Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.redis.standalone import open_store

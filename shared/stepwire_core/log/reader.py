@@ -19,7 +19,7 @@ from stepwire_core.errors import (
 from stepwire_core.log.entries import events_of_entry
 from stepwire_core.log.pieces import read_log
 from stepwire_core.log.stored_state import StoredState
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys
 from stepwire_core.redis.store import Store, probe
 from stepwire_core.values.cursor import Cursor

@@ -13,7 +13,7 @@ from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
 from stepwire_core.process.diagnosis import diagnose
 from stepwire_core.queue.arq_format import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from stepwire_core.queue.run_queue import queue_keys
-from stepwire_core.redis.calls import Script, command
+from stepwire_core.redis.commands import Script, command
 from stepwire_core.redis.failures import lacks_right
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys, rate_key
 from stepwire_core.redis.scripts import lua_source

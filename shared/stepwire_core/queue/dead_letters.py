@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stepwire_core.queue.run_queue import queue_keys
 from stepwire_core.queue.scripts import DEAD_LETTER, FORGET_LETTERS
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.wire.documents import ErrorInfo
 from stepwire_core.wire.run_request import RunRequest

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from stepwire_core.queue.arq_format import stored_job
 from stepwire_core.queue.run_queue import JobKeys, held_key
 from stepwire_core.queue.worker_registry import read_workers
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from stepwire_core.queue.arq_format import (
     stored_job,
 )
 from stepwire_core.queue.scripts import ACK, CLAIM_BY_ID, ENQUEUE, PROMOTE
-from stepwire_core.redis.calls import Argument, command
+from stepwire_core.redis.commands import Argument, command
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.redis.standalone import open_store
 from stepwire_core.redis.store import Store, probe

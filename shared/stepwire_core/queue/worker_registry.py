@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.redis.calls import Script, command
+from stepwire_core.redis.commands import Script, command
 from stepwire_core.redis.scripts import lua_source, script_args
 from stepwire_core.values.ids import new_id
 
