@@ -72,7 +72,7 @@ def test_cancel_stops_all_that_is_open_or_the_run_that_is_named(gateway: Gateway
     assert "no run of this session is open" in done.stderr
     done = stepwire(gateway, "cancel", session, "unknown")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "has no run 'unknown'" in done.stderr
+    assert "does not have a run 'unknown'" in done.stderr
 
 
 def test_delete_asks_first_and_leaves_nothing(gateway: Gateway) -> None:
