@@ -82,7 +82,7 @@ class HandlerNotFound(StepwireError):
         self.known = known
         have = ", ".join(sorted(known)) or "none"
         super().__init__(
-            f"this worker does not have a handler {handler!r} (it has {have}); "
+            f"this worker does not have a handler {handler!r} (it has: {have}); "
             "define it in the module that the worker was started with"
         )
 
