@@ -1,14 +1,15 @@
-"""An event log with one session, as the tests of the log use it."""
+"""What writes to the event log in tests: a producer, and a log with one session."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from documents import a_step, an_element
-from stepwire_core.log.event_log import EventLog
+from stepwire_core.log.event_log import Appended, Batch, EventLog
 from stepwire_core.log.scripts import ENTRY_BYTES
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.redis.standalone import StandaloneStore
@@ -16,13 +17,57 @@ from stepwire_core.redis.store import Store
 from stepwire_core.settings import Settings
 from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, step_event
-from writer import Writer
 
 
 def client_of(store: Store) -> Redis:
     """The client of a store, to look at what no seam shows."""
     assert isinstance(store, StandaloneStore)
     return store.redis
+
+
+class Writer:
+    """One producer, which numbers its events, as a publisher does."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        session_id: str,
+        *,
+        run_id: str = "",
+        attempt: int = 0,
+        name: str = "producer",
+    ) -> None:
+        self.log = log
+        self.session_id = session_id
+        self.run_id = run_id
+        self.attempt = attempt
+        self.name = name
+        self.written = 0
+        self.known_epoch = ""
+
+    def batch(self, *events: NewEvent, **fields: Any) -> Batch:
+        """The next batch, not sent; ``fields`` are those of :class:`Batch`."""
+        batch = Batch(
+            self.session_id,
+            events,
+            producer=self.name,
+            first=self.written + 1,
+            known_epoch=self.known_epoch,
+            run_id=self.run_id,
+            attempt=self.attempt,
+        )
+        return replace(batch, **fields)
+
+    async def put(self, *events: NewEvent, **fields: Any) -> Appended:
+        """Append these as one call."""
+        appended = await self.log.append(self.batch(*events, **fields))
+        self.written += len(events)
+        self.known_epoch = str(appended.top.epoch)
+        return appended
+
+    async def repeat(self, event: NewEvent) -> Appended:
+        """Append the last event once more, as after an answer that was lost."""
+        return await self.log.append(self.batch(event, first=self.written))
 
 
 class Log(Writer):

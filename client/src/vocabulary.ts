@@ -63,7 +63,7 @@ export interface ErrorInfo {
   readonly message: string;
 }
 
-/** What a person thinks of a step. */
+/** The opinion of a person about a step. */
 export interface Feedback {
   readonly step_id: string;
   readonly value: 0 | 1 | null;

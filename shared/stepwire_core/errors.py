@@ -5,35 +5,35 @@
     StepwireError
     ├── SettingsError           a setting is missing or has a wrong value
     ├── HandlerModuleError      the user's module cannot be loaded
-    ├── HandlerNotFound         no handler of that name in this worker
-    ├── NoActiveSession         a step or message outside any session
-    ├── ForkedProcess           a step of the parent process in a forked child
+    ├── HandlerNotFound         this worker does not have a handler of that name
+    ├── NoActiveSession         a step or message was used outside any session
+    ├── ForkedProcess           a step of the parent process was used in a forked child
     ├── InvalidArgument         (also a ValueError) a value that the API cannot take
     │   ├── InvalidId
     │   ├── InvalidCursor
     │   ├── ElementTooLarge     the bytes of an element are more than can be kept
     │   └── ValueTooLarge       a value is larger than an event may be
-    ├── SessionNotFound         no such session: never created, expired, or deleted
-    ├── RunNotFound             no such run in the session
-    ├── StepNotFound            no such step in the session
-    ├── ElementNotFound         no such element in the session, or its bytes are gone
-    ├── AskNotFound             no such ask in the session
+    ├── SessionNotFound         the session does not exist: never created, expired, or deleted
+    ├── RunNotFound             the session does not have that run
+    ├── StepNotFound            the session does not have that step
+    ├── ElementNotFound         the session does not have that element, or its bytes are gone
+    ├── AskNotFound             the session does not have that ask
     ├── AskEnded                the ask was answered before, or its handler no longer waits
-    ├── FeedbackDisabled        the step does not want to be rated
-    ├── IdConflict              an id was sent before with another content
-    │   └── KeyReused           an Idempotency-Key was sent before with another content
+    ├── FeedbackDisabled        the step cannot be rated
+    ├── IdConflict              an id was sent before with other content
+    │   └── KeyReused           an Idempotency-Key was sent before with other content
     ├── StillInProgress         the request that is repeated has not been answered yet
     ├── RunWaits                other runs of the session come before this one
     ├── SessionFull             the session has as many steps or bytes as the settings allow
     ├── QueueFull               more runs wait than the settings allow
     ├── TaskFailed              a task that was awaited with ``cl.enqueue`` did not end well
-    ├── Unauthenticated         no token, or none that is valid
-    ├── Forbidden               the caller's token does not open this
+    ├── Unauthenticated         the caller sent no token, or an invalid one
+    ├── Forbidden               the caller's token does not allow this
     │   ├── CrossSiteRequest    a page of another site would act in its visitor's name
-    │   └── UntrustedHost       a gateway without authentication, called under a foreign name
-    ├── LimitExceeded           too many of something, at a time or in a time
+    │   └── UntrustedHost       a gateway without authentication was called by a foreign name
+    ├── LimitExceeded           too many requests in some time, or too many open streams
     ├── MessageTooLarge         a message has too many characters
-    ├── UnsupportedMediaType    a body is of a type, or packed in a way, that is not taken
+    ├── UnsupportedMediaType    the media type or coding of a body is not accepted
     ├── TokensDisabled          this gateway has no secret to sign tokens with
     ├── RunFenced               a newer attempt of the run has begun
     ├── RunEnded                the run has its final ``run.end``
@@ -42,7 +42,7 @@
     ├── StoreUnavailable        Redis, or the storage of large elements, does not answer
     ├── StoreRefused            Redis refuses what is needed until a person changes a setting
     ├── ProcessUnfit            a process is dead, or its event loop is blocked
-    └── SideTaskFailed          a part that the process cannot do without has failed: it ends
+    └── SideTaskFailed          a part that the process needs has failed, and the process ends
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ class HandlerModuleError(StepwireError):
 
 
 class HandlerNotFound(StepwireError):
-    """No handler of that name is registered in this worker."""
+    """This worker does not have a handler of that name."""
 
     def __init__(self, handler: str, known: list[str]) -> None:
         self.handler = handler
         self.known = known
-        have = ", ".join(sorted(known)) or "none at all"
+        have = ", ".join(sorted(known)) or "none"
         super().__init__(
-            f"no handler {handler!r} in this worker (it has: {have}); "
+            f"this worker does not have a handler {handler!r} (it has: {have}); "
             "define it in the module that the worker was started with"
         )
 
@@ -103,8 +103,8 @@ class NoActiveSession(StepwireError):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"{what} was used outside any session: use it inside a handler (@cl.on_message, "
-            "@cl.on_chat_start, @cl.task), in a task that one has started, or open a session "
-            f"around it: with cl.session(id){_of_thread()}"
+            "@cl.on_chat_start, @cl.task), in a task that a handler has started, or in a session "
+            f"that you open: with cl.session(id){_of_thread()}"
         )
 
 
@@ -113,20 +113,20 @@ class ForkedProcess(StepwireError):
 
     def __init__(self) -> None:
         super().__init__(
-            "this process was forked inside a session, which stays with its parent: give the child "
-            "cl.current().export(), and use 'with cl.attach(context):' there"
+            "this process was forked inside a session, which belongs to the parent process: pass "
+            "cl.current().export() to the child, and use 'with cl.attach(context):' there"
         )
 
 
 class InvalidArgument(StepwireError, ValueError):
-    """A value that the API cannot take; nothing was sent."""
+    """The API cannot take a value; nothing was sent."""
 
 
 class InvalidId(InvalidArgument):
     """An id has a form that keys and URLs cannot carry."""
 
     def __init__(self, what: str, value: object) -> None:
-        # Anything may come here; a lock, say, could not leave the process with the error.
+        # Callers may pass anything; a lock, say, could not leave the process with the error.
         self.value: str = value if isinstance(value, str) else repr(value)
         super().__init__(
             f"{what} id {value!r} is not usable: 1 to 128 characters of A-Z a-z 0-9 . _ : @ ~ -, "
@@ -140,8 +140,8 @@ class InvalidCursor(InvalidArgument):
     def __init__(self, value: str) -> None:
         self.value = value
         super().__init__(
-            f"cursor {value!r} is not of the form <epoch>-<seq>; send back the id of an event "
-            "unchanged, or none to start from a snapshot"
+            f"cursor {value!r} is not of the form <epoch>-<seq>: send the id of an event "
+            "unchanged, or no cursor to start from a snapshot"
         )
 
 
@@ -151,7 +151,7 @@ class ElementTooLarge(InvalidArgument):
     def __init__(self, what: str, size: int, limit: int, remedy: str) -> None:
         self.size = size
         self.limit = limit
-        super().__init__(f"{what} has {size} bytes, {limit} can be kept: {remedy}")
+        super().__init__(f"{what} has {size} bytes, at most {limit} can be kept: {remedy}")
 
 
 class ValueTooLarge(InvalidArgument):
@@ -161,8 +161,9 @@ class ValueTooLarge(InvalidArgument):
         self.size = size
         self.limit = limit
         super().__init__(
-            f"{what} has {size} bytes as JSON, {limit} are allowed (STEPWIRE_MAX_EVENT_BYTES): "
-            "keep what is large in an element or in a store of your own, and send where it is"
+            f"{what} has {size} bytes as JSON, at most {limit} are allowed "
+            "(STEPWIRE_MAX_EVENT_BYTES): keep large data in an element or in a store of your own, "
+            "and send its address"
         )
 
 
@@ -172,48 +173,51 @@ class SessionNotFound(StepwireError):
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         super().__init__(
-            f"no session {session_id!r} on this server: it was never created, or has expired; "
-            "create one with POST /v1/sessions"
+            f"session {session_id!r} does not exist: it was never created, has expired, or was "
+            "deleted; create one with POST /v1/sessions"
         )
 
 
 class RunNotFound(StepwireError):
-    """The session has no run of that id."""
+    """The session does not have a run of that id."""
 
     def __init__(self, session_id: str, run_id: str) -> None:
         self.session_id = session_id
         self.run_id = run_id
-        super().__init__(f"session {session_id!r} has no run {run_id!r}")
+        super().__init__(f"session {session_id!r} does not have a run {run_id!r}")
 
 
 class StepNotFound(StepwireError):
-    """The session has no step of that id."""
+    """The session does not have a step of that id."""
 
     def __init__(self, session_id: str, step_id: str) -> None:
         self.session_id = session_id
         self.step_id = step_id
-        super().__init__(f"session {session_id!r} has no step {step_id!r}, or not any more")
+        super().__init__(
+            f"session {session_id!r} does not have a step {step_id!r}: it was never sent, or was "
+            "removed"
+        )
 
 
 class ElementNotFound(StepwireError):
-    """The session has no element of that id, or its bytes are not there."""
+    """The session does not have an element of that id, or its bytes are gone."""
 
     def __init__(self, session_id: str, element_id: str) -> None:
         self.session_id = session_id
         self.element_id = element_id
         super().__init__(
-            f"session {session_id!r} has no content of an element {element_id!r}: it was never "
-            "added, was removed with its step, or lies at a url of its own"
+            f"session {session_id!r} does not have the content of an element {element_id!r}: the "
+            "element was never added, was removed, or has a url of its own"
         )
 
 
 class AskNotFound(StepwireError):
-    """The session has no ask of that id."""
+    """The session does not have an ask of that id."""
 
     def __init__(self, session_id: str, ask_id: str) -> None:
         self.session_id = session_id
         self.ask_id = ask_id
-        super().__init__(f"session {session_id!r} has no ask {ask_id!r}")
+        super().__init__(f"session {session_id!r} does not have an ask {ask_id!r}")
 
 
 class AskEnded(StepwireError):
@@ -223,40 +227,40 @@ class AskEnded(StepwireError):
         self.session_id = session_id
         self.ask_id = ask_id
         super().__init__(
-            f"ask {ask_id!r} has ended: it was answered before, ran out of time, or its run is "
-            "over; its status is in the session's snapshot"
+            f"ask {ask_id!r} has ended: it was answered, its time ran out, or its run is over; "
+            "the session's snapshot has its status"
         )
 
 
 class FeedbackDisabled(StepwireError):
-    """The step does not want to be rated."""
+    """The step cannot be rated."""
 
     def __init__(self, session_id: str, step_id: str) -> None:
         self.session_id = session_id
         self.step_id = step_id
         super().__init__(
-            f"step {step_id!r} takes no feedback: it was made with disable_feedback=True"
+            f"step {step_id!r} does not take feedback: it was made with disable_feedback=True"
         )
 
 
 class IdConflict(StepwireError):
-    """An id that makes a request repeatable was sent again with another content."""
+    """An id that makes a request repeatable was sent again with other content."""
 
     def __init__(self, what: str, value: str) -> None:
         self.value = value
         super().__init__(
-            f"the {what} id {value!r} was used before for another content; send a fresh id"
+            f"the {what} id {value!r} was used before with other content; send a fresh id"
         )
 
 
 class KeyReused(IdConflict):
-    """An ``Idempotency-Key`` was sent again with another content."""
+    """An ``Idempotency-Key`` was sent again with other content."""
 
     def __init__(self, value: str) -> None:
         self.value = value
         StepwireError.__init__(
             self,
-            f"the Idempotency-Key {value!r} was used before for another content; send a fresh key "
+            f"the Idempotency-Key {value!r} was used before with other content; send a fresh key "
             "with every request that is not a repetition",
         )
 
@@ -287,7 +291,7 @@ class Forbidden(StepwireError):
 
 
 class CrossSiteRequest(Forbidden):
-    """A browser carries this for a page of another site, with its visitor's credentials."""
+    """A page of another site has sent this request with the credentials of its visitor."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -297,7 +301,7 @@ class CrossSiteRequest(Forbidden):
 
 
 class UntrustedHost(Forbidden):
-    """A gateway without authentication was called under a name that is not this machine's."""
+    """A gateway without authentication was called by a name that is not this machine's."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -312,7 +316,7 @@ class LimitExceeded(StepwireError):
 
     def __init__(self, what: str, setting: str, retry_after_s: float) -> None:
         self.setting = setting
-        """The variable that says how much there may be."""
+        """The variable with the limit."""
         self.retry_after_s = retry_after_s
         super().__init__(f"{what} ({setting}); try again in {max(1, round(retry_after_s))} s")
 
@@ -324,28 +328,30 @@ class MessageTooLarge(StepwireError):
         self.chars = chars
         self.limit = limit
         super().__init__(
-            f"the message has {chars} characters, {limit} are taken (STEPWIRE_MAX_MESSAGE_CHARS)"
+            f"the message has {chars} characters, at most {limit} are allowed "
+            "(STEPWIRE_MAX_MESSAGE_CHARS)"
         )
 
 
 class UnsupportedMediaType(StepwireError):
-    """A body is of a media type, or in a content coding, that is not taken there."""
+    """A body has a media type, or a content coding, that the route does not accept."""
 
     def __init__(self, why: str, *, accept: str = "", accept_encoding: str = "") -> None:
         self.accept = accept
         self.accept_encoding = accept_encoding
-        """The types and codings that are taken, as in the headers of these names; empty where the
-        request is right."""
+        """The types and codings that are accepted, as in the headers of these names; empty if the
+        request has an accepted one."""
         super().__init__(why)
 
 
 class TokensDisabled(StepwireError):
-    """Tokens are made with a secret, and this gateway has none."""
+    """This gateway does not have a secret to sign tokens with."""
 
     def __init__(self) -> None:
         super().__init__(
-            "this gateway makes no tokens: it has no secret to sign them with "
-            "(STEPWIRE_AUTH_SECRETS); get one from the issuer of the keys at STEPWIRE_AUTH_JWKS_URL"
+            "this gateway cannot issue tokens, since it does not have a secret to sign them with: "
+            "set STEPWIRE_AUTH_SECRETS, or get a token from the issuer of the keys at "
+            "STEPWIRE_AUTH_JWKS_URL"
         )
 
 
@@ -371,11 +377,11 @@ class RunWaits(StepwireError):
         self.run_id = run_id
         self.before = before
         """Those runs in their order: handler and id."""
-        super().__init__(f"run {run_id!r} waits for {len(before)} others")
+        super().__init__(f"run {run_id!r} waits for {len(before)} other runs")
 
 
 class SessionFull(StepwireError):
-    """The session keeps as many steps, or bytes, as the settings allow: it takes nothing new.
+    """The session has as many steps, or bytes, as the settings allow, and takes nothing new.
 
     Open steps can still end, and steps and elements can be removed.
     """
@@ -386,7 +392,7 @@ class SessionFull(StepwireError):
         """``steps`` or ``bytes``."""
         self.limit = limit
         self.setting: str = f"STEPWIRE_SESSION_MAX_{what.upper()}"
-        """The variable that says how much there may be."""
+        """The variable with the limit."""
         super().__init__(
             f"session {session_id!r} is full: it may have {limit} {what} ({self.setting}); go on "
             "in a new session, remove steps or elements of this one, or raise the setting"
@@ -407,7 +413,7 @@ class QueueFull(StepwireError):
 
 
 class TaskFailed(StepwireError):
-    """A task that was awaited with ``cl.enqueue`` did not end well."""
+    """A task that was awaited with ``cl.enqueue`` failed, was cancelled, or was interrupted."""
 
     def __init__(self, task: str, run_id: str, status: str, type: str, message: str) -> None:
         self.task = task
@@ -415,7 +421,7 @@ class TaskFailed(StepwireError):
         self.status = status
         """``error``, ``cancelled`` or ``interrupted``, as of a run."""
         self.type = type
-        """Of an error: the class of what was raised there."""
+        """The class of the error that the task raised; empty if it raised none."""
         self.message = message
         detail = f": {type}: {message}" if type else ""
         super().__init__(f"task {task!r} ended with status {status}{detail}")
@@ -438,11 +444,11 @@ class ProtocolViolation(StepwireError):
 
 
 class KeysUnavailable(StepwireError):
-    """A token cannot be checked yet: its key is not known, and whether it exists is not either."""
+    """A token cannot be checked yet: its public key is not known, and may not exist."""
 
     def __init__(self, *, is_away: bool) -> None:
         self.is_away = is_away
-        """Whether the server of the keys does not answer; else they are fetched again soon."""
+        """Whether the server of the keys does not answer; if it does, it is asked again soon."""
         why = "does not answer" if is_away else "was asked a moment ago, and is asked again soon"
         super().__init__(
             "the token cannot be checked at the moment: the server of its public keys "
@@ -455,7 +461,7 @@ class StoreUnavailable(StepwireError):
 
 
 class StoreRefused(StepwireError):
-    """Redis answers, and refuses what is needed, until a person changes a right or a password.
+    """Redis refuses what is needed until a person changes a right or a password.
 
     Repeating the call does not help; the message says what to change.
     """

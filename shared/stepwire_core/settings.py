@@ -1,4 +1,4 @@
-"""Settings: environment variables with the prefix ``STEPWIRE_``, read from ``.env`` too."""
+"""Settings: environment variables with the prefix ``STEPWIRE_``, also from a file ``.env``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _elements_url(value: str) -> str:
 
 
 def _keys(value: SecretStr) -> SecretStr:
-    # The message says nothing of the value: it ends up on a terminal or in a log.
+    # The message does not repeat the value: messages end up on terminals and in logs.
     if any(len(key.encode()) < MIN_KEY_BYTES for key in listed(value)):
         raise ValueError(
             f"must be one or more keys of at least {MIN_KEY_BYTES} bytes, with commas between "
@@ -79,7 +79,7 @@ def _hosts(value: str) -> str:
 def _root_path(value: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value) or {".", ".."} & set(value.split("/")):
         raise ValueError("must have the form /path or /longer/path, without a slash at its end")
-    # A proxy may strip the path or not, and only addresses that differ tell which.
+    # A proxy may strip the path or leave it, and only addresses that differ show which.
     if value.split("/")[1] in _OWN_FOLDERS:
         raise ValueError("must not begin as the gateway's own addresses do")
     return value
@@ -100,7 +100,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def normal_origin(text: str) -> str | None:
-    """An origin as browsers write it, or None if this is none (RFC 6454, 4 and 6.1).
+    """An origin as browsers write it; None if the text is not an origin (RFC 6454, 4 and 6.1).
 
     Scheme and host are in lower case, and the scheme's default port is left out.
     """
@@ -114,7 +114,7 @@ def normal_origin(text: str) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches that address, or address of that name."""
+    """Whether a host, as an address or a name, can be reached from this machine alone."""
     try:
         return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
@@ -132,7 +132,7 @@ _MAX_NUMBER: Final = 2**53
 """Above it Lua no longer tells one whole number from the next."""
 
 MIN_KEY_BYTES: Final = 32
-"""As long as the hash that HS256 makes (RFC 7518, section 3.2)."""
+"""The length of the hash that HS256 makes, as RFC 7518 asks for (section 3.2)."""
 
 ElementsUrl = Annotated[str, AfterValidator(_elements_url)]
 Keys = Annotated[SecretStr, AfterValidator(_keys)]
@@ -145,7 +145,7 @@ RootPath = Annotated[str, AfterValidator(_root_path)]
 
 
 class Settings(BaseSettings):
-    """What both sides can be told from outside; :func:`load_settings` reads it.
+    """The settings of workers and gateways; :func:`load_settings` reads them.
 
     Units are in the names: ``_s`` seconds, ``_bytes`` bytes of UTF-8.
     """
@@ -173,12 +173,12 @@ class Settings(BaseSettings):
     log_max_events: int = Field(
         default=2_000,
         ge=100,
-        description="Events kept per session; a client that missed more gets a snapshot.",
+        description="Events kept per session; a client that has missed more gets a snapshot.",
     )
     log_max_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=64 * 1024,
-        description="Bytes of them; of more, the oldest go first.",
+        description="Bytes of events kept per session; the oldest events go first.",
     )
     session_max_steps: int = Field(
         default=20_000, ge=100, description="Steps and messages of one session; more are refused."
@@ -202,12 +202,12 @@ class Settings(BaseSettings):
     max_metadata_chars: int = Field(
         default=100_000,
         ge=1_000,
-        description="Characters of a step's metadata as JSON; of more, entries are left out.",
+        description="Characters of a step's metadata as JSON; entries beyond that are left out.",
     )
     max_event_bytes: int = Field(
         default=1024 * 1024,
         ge=16 * 1024,
-        description="Of anything else at once: values, results, arguments, asks, element props.",
+        description="Bytes of any other value as JSON: results, arguments, asks, element props.",
     )
     publish_timeout_s: float = Field(
         default=60.0,
@@ -223,7 +223,7 @@ class Settings(BaseSettings):
     )
     elements_url: ElementsUrl | None = Field(
         default=None,
-        description="Where larger ones are kept: `s3://bucket/prefix`; the rest is in `AWS_…`.",
+        description="Where larger elements are kept: `s3://bucket/prefix`, with `AWS_…`.",
     )
     elements_max_bytes: int = Field(
         default=100 * 1024 * 1024,
@@ -250,7 +250,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         default=1,
         ge=1,
-        description="How often a run is tried, unless its handler says; it runs at least once.",
+        description="Attempts of a run that fails, unless its handler sets another number.",
     )
     lease_s: float = Field(
         default=15.0,
@@ -260,10 +260,10 @@ class Settings(BaseSettings):
     dead_letters_max: int = Field(
         default=1_000,
         ge=0,
-        description="Runs that have failed for good and can be retried; the oldest go first.",
+        description="Runs kept that have failed for good and can be retried; the oldest go first.",
     )
     dead_letters_ttl_s: int = Field(
-        default=7 * 24 * 3600, ge=60, description="How long each of them is kept."
+        default=7 * 24 * 3600, ge=60, description="How long a run that has failed for good is kept."
     )
     grace_s: float = Field(
         default=20.0,
@@ -273,7 +273,7 @@ class Settings(BaseSettings):
     poll_s: float = Field(
         default=0.5,
         gt=0,
-        description="How often an idle worker looks for jobs that nobody woke it for.",
+        description="How often an idle worker looks for jobs, if nothing has woken it before.",
     )
     health_file: str | None = Field(
         default=None,
@@ -295,10 +295,12 @@ class Settings(BaseSettings):
     subscriber_bytes: int = Field(
         default=1024 * 1024,
         ge=64 * 1024,
-        description="Frames that wait for one slow client; past it the client reads from the log.",
+        description="Bytes that wait for one slow client; past them it reads from the log.",
     )
     ping_s: float = Field(
-        default=15.0, gt=0, description="A comment line keeps idle streams open this often."
+        default=15.0,
+        gt=0,
+        description="How often a comment line is sent to keep an idle stream open.",
     )
     send_timeout_s: float = Field(
         default=30.0, gt=0, description="A client that takes no byte for this long is cut off."
@@ -330,7 +332,7 @@ class Settings(BaseSettings):
         description="Connections of one gateway process; by default 1,000 more than its streams.",
     )
     tail_check_s: float = Field(
-        default=3.0, gt=0, description="How often the gateway checks that it missed nothing."
+        default=3.0, gt=0, description="How often the gateway checks that it has missed nothing."
     )
 
     auth_secrets: Keys | None = Field(
@@ -339,10 +341,10 @@ class Settings(BaseSettings):
     )
     auth_jwks_url: JwksUrl | None = Field(
         default=None,
-        description="Where the public keys of whoever makes the tokens are (JWKS).",
+        description="Where the issuer of the tokens publishes its public keys (JWKS).",
     )
     auth_jwks_refetch_s: float = Field(
-        default=10.0, ge=0, description="They are not asked for more often than this."
+        default=10.0, ge=0, description="The shortest time between two requests for these keys."
     )
     auth_issuer: str | None = Field(
         default=None, min_length=1, description="Tokens must have this `iss`."
@@ -353,10 +355,12 @@ class Settings(BaseSettings):
     auth_cookie: str = Field(
         default="stepwire_token",
         pattern=r"^[A-Za-z0-9_.-]+$",
-        description="The cookie in which a token may come.",
+        description="The cookie that may hold a token.",
     )
     auth_max_ttl_s: int = Field(
-        default=24 * 3600, ge=1, description="The longest life of a token of `POST /v1/tokens`."
+        default=24 * 3600,
+        ge=1,
+        description="The longest lifetime of a token that `POST /v1/tokens` issues.",
     )
     auth_open: bool = Field(
         default=False,
@@ -364,11 +368,11 @@ class Settings(BaseSettings):
     )
     auth_open_hosts: Hosts | None = Field(
         default=None,
-        description="Names besides loopback's under which it may be called, with commas between.",
+        description="Further names of a gateway without authentication, with commas between.",
     )
     api_keys: Keys | None = Field(
         default=None,
-        description="Keys of your own backends, which may do everything, with commas between.",
+        description="Keys of your own backends, which may do anything, with commas between.",
     )
     cors_origins: Origins | None = Field(
         default=None,
@@ -379,10 +383,14 @@ class Settings(BaseSettings):
         default=10_000, ge=1, description="Event streams that one gateway process has open."
     )
     max_streams_per_subject: int = Field(
-        default=100, ge=1, description="Of these, those of one token's subject."
+        default=100,
+        ge=1,
+        description="Event streams that one subject has open at one gateway process.",
     )
     max_streams_per_address: int = Field(
-        default=1_000, ge=1, description="Of these, those from one address."
+        default=1_000,
+        ge=1,
+        description="Event streams that one address has open at one gateway process.",
     )
     max_messages_per_minute: int = Field(
         default=120,
@@ -406,7 +414,7 @@ class Settings(BaseSettings):
     @field_validator("*")
     @classmethod
     def _is_bounded(cls, value: object, info: ValidationInfo) -> object:
-        """What is larger (``inf``, say) fails only later: in Redis, in the clock, in a timer."""
+        """A larger value (``inf``, say) fails only later: in Redis, in the clock, in a timer."""
         limit = _MAX_S if str(info.field_name).endswith("_s") else _MAX_NUMBER
         if isinstance(value, (int, float)) and value > limit:
             raise ValueError(f"must be at most {limit}")
@@ -414,7 +422,7 @@ class Settings(BaseSettings):
 
     @property
     def has_auth(self) -> bool:
-        """Whether callers must say who they are."""
+        """Whether callers must authenticate."""
         return bool(self.auth_secrets or self.auth_jwks_url or self.api_keys)
 
     @property
@@ -427,19 +435,19 @@ class Settings(BaseSettings):
 
 
 PLACES: Final = frozenset({"redis_url", "queue_url", "queue_name", "elements_url"})
-"""Settings that name where an installation keeps what it has: with other ones it is another one."""
+"""Settings that name where an installation keeps its data; with others it is another one."""
 
 ENV_FILE: Final = "STEPWIRE_ENV_FILE"
 """The variable that names another file than ``.env``; empty: none is read."""
 
 _SECRET: Final = frozenset({"auth_secrets", "api_keys", "token"})
-"""Settings whose value is in no message."""
+"""Settings whose value no message repeats."""
 
 
 class ClientSettings(BaseSettings):
-    """What the commands that talk to a gateway can be told; :func:`load_client_settings` reads it.
+    """The settings of commands that talk to a gateway; :func:`load_client_settings` reads them.
 
-    Apart from :class:`Settings`: neither a worker nor a gateway has a use for it.
+    They are apart from :class:`Settings`, since neither a worker nor a gateway uses them.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", extra="ignore")
@@ -448,10 +456,10 @@ class ClientSettings(BaseSettings):
     token: SecretStr | None = Field(
         default=None,
         min_length=1,
-        description="A token or an API key, where the gateway asks for one.",
+        description="A token or an API key, if the gateway asks for one.",
     )
     token_file: str | None = Field(
-        default=None, min_length=1, description="A file that has it instead."
+        default=None, min_length=1, description="A file that holds the token or key."
     )
 
 
@@ -469,7 +477,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def load_client_settings(**overrides: object) -> ClientSettings:
-    """The same of the commands that talk to a gateway.
+    """The settings of commands that talk to a gateway, read as :func:`load_settings` does.
 
     Raises:
         SettingsError: as :func:`load_settings`.
@@ -494,10 +502,10 @@ def _load(of: type[_Loaded], overrides: Mapping[str, object]) -> _Loaded:
 
 
 def environment(**places: str) -> dict[str, str]:
-    """The environment for processes of an installation of its own, beside whatever else is set up.
+    """The environment for the processes of another installation on this machine.
 
-    They have the settings that are in force here, but of the :data:`PLACES` only those that are
-    given: no ``.env`` is read again, neither by them nor by what they start.
+    They have the settings that are in force here, but of :data:`PLACES` only those that are given.
+    Neither these processes nor their children read ``.env`` again.
     """
     settings = {}
     for name, value in (*_env_file_variables().items(), *os.environ.items()):
@@ -516,8 +524,8 @@ def _env_file() -> str | None:
         return ".env"
     if named and (not os.path.lexists(named) or Path(named).is_dir()):
         raise SettingsError(
-            f"{ENV_FILE}={named!r}: there is no such file: name one, or leave the variable empty, "
-            "so that none is read"
+            f"{ENV_FILE}={named!r}: this file does not exist: name one that does, or leave the "
+            "variable empty to read none"
         )
     return named or None
 
@@ -542,7 +550,7 @@ def _env_file_variables() -> Mapping[str, str | None]:
 
 
 def misspelt_settings() -> dict[str, str]:
-    """Variables that are nearly a setting, and the setting that was meant: nobody reads them."""
+    """Variables that nothing reads but whose names are close to a setting, with that setting."""
     fields = (*Settings.model_fields, *ClientSettings.model_fields)
     names = [f"{_PREFIX}{name.upper()}" for name in fields]
     given = {name.upper() for name in (*os.environ, *_env_file_variables())}

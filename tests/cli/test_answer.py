@@ -127,7 +127,7 @@ def test_of_several_questions_one_is_named(gateway: Gateway) -> None:
         ("action", [], "takes one of these words, and no files: yes, no"),
         ("file", ["x"], "takes files, given with --file, and no text"),
         ("file", ["--file", "big.txt"], "'big.txt' has 2000 bytes, at most 1048 are asked for"),
-        ("file", ["--file", "x.py"], "is not among what is asked for: text/plain"),
+        ("file", ["--file", "x.py"], "is not of a type that the ask accepts: text/plain"),
         ("file", ["--file", "nope"], "'nope' does not exist"),
         ("text", ["x", "--ask", "nope"], "no question 'nope' in this session"),
     ],
@@ -160,7 +160,7 @@ def test_what_cannot_be_answered_or_sent_is_said_in_a_line(gateway: Gateway) -> 
     for arguments, words in (
         (("answer", session, "Bob"), "no question is open in this session"),
         (("answer", session, "Bob", "--ask", asked), asked),
-        (("answer", "nope", "Bob"), "no session 'nope'"),
+        (("answer", "nope", "Bob"), "session 'nope' does not exist"),
         (("send", session), "give a TEXT, or files with --file, or both"),
     ):
         result = run(gateway, *arguments)

@@ -72,7 +72,7 @@ def test_cancel_stops_all_that_is_open_or_the_run_that_is_named(gateway: Gateway
     assert "no run of this session is open" in done.stderr
     done = stepwire(gateway, "cancel", session, "unknown")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "has no run 'unknown'" in done.stderr
+    assert "does not have a run 'unknown'" in done.stderr
 
 
 def test_delete_asks_first_and_leaves_nothing(gateway: Gateway) -> None:
@@ -82,7 +82,7 @@ def test_delete_asks_first_and_leaves_nothing(gateway: Gateway) -> None:
     assert stepwire(gateway, "delete", session, "--yes").returncode == 0
     assert gateway.client.get(f"/v1/sessions/{session}").status_code == 404
     done = stepwire(gateway, "delete", session, "--yes")
-    assert (done.returncode, "no session" in done.stderr) == (1, True)
+    assert (done.returncode, "does not exist" in done.stderr) == (1, True)
 
 
 def test_token_makes_one_that_opens_what_is_named_and_nothing_else(gateway: Gateway) -> None:

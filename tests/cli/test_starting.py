@@ -168,7 +168,7 @@ def test_an_env_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     for name in ("missing.env", "."):
         done = run_in(tmp_path, "workers", STEPWIRE_ENV_FILE=name)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert f"STEPWIRE_ENV_FILE='{name}': there is no such file" in done.stderr
+        assert f"STEPWIRE_ENV_FILE='{name}': this file does not exist" in done.stderr
     (tmp_path / "latin.env").write_bytes("STEPWIRE_QUEUE_NAME=schön".encode("latin-1"))
     done = run_in(tmp_path, "workers", STEPWIRE_ENV_FILE="latin.env")
     assert (done.returncode, "latin.env is not text in UTF-8" in done.stderr) == (1, True)

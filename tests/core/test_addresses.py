@@ -22,7 +22,7 @@ from stack import wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port, server_program
 from stepwire_core.errors import SettingsError
 from stepwire_core.process.redis_rights import require
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.connections import new_pool, new_sync_pool
 from stepwire_core.redis.standalone import connect, connect_blocking
 from stepwire_core.settings import load_settings
@@ -198,7 +198,7 @@ async def test_a_port_that_is_not_that_of_a_redis_is_one_line(
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A file with a key and a certificate that nobody trusts, and a server's context with it."""
+    """A file with a key and a certificate that no client trusts, and a server's context with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     signed = (

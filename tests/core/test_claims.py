@@ -8,8 +8,8 @@ import pytest
 
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import StoreUnavailable
-from stepwire_core.redis.calls import command
 from stepwire_core.redis.claims import claimed
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import claim_key
 from stepwire_core.redis.standalone import StandaloneStore, open_store
 from stepwire_core.values.ids import new_id

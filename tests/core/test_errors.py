@@ -115,7 +115,7 @@ def test_a_pool_of_processes_hands_an_error_on_and_lives() -> None:
         with pytest.raises(SessionFull, match="may have 3 steps") as raised:
             pool.submit(full).result(60)
         assert (raised.value.limit, raised.value.setting) == (3, "STEPWIRE_SESSION_MAX_STEPS")
-        # What was refused cannot leave its process; the error can.
+        # The refused value cannot leave its process; the error can.
         with pytest.raises(InvalidId, match="is not usable"):
             pool.submit(refused).result(60)
         assert pool.submit(int, "4").result(60) == 4

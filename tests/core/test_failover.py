@@ -10,18 +10,17 @@ from typing import Any, cast
 import pytest
 
 from documents import a_step
-from event_log import client_of
+from event_log import Writer, client_of
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, StoreUnavailable
 from stepwire_core.log.event_log import Batch, EventLog, LogTail, NewJob, open_log
 from stepwire_core.log.scripts import APPEND
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import Snapshot
 from stepwire_core.wire.events import NewEvent, step_event
-from writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +85,7 @@ async def test_after_a_failover_and_back_no_id_stands_for_two_events() -> None:
         lost = (await here.put(start("lost"))).top
         await a.follow(b)
         await a.lead()
-        # Another producer, so that nobody's own numbers tell of the loss.
+        # Another producer, so that no producer's own numbers tell of the loss.
         other = Writer(a.log, "s")
         new = (await other.put(start("other"), producer="q")).top
         assert new.epoch > lost.epoch

@@ -1,4 +1,4 @@
-"""What a call does grows with what it is about, not with the session: counted in commands."""
+"""The work of a call grows with its subject, not with the session: counted in commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from event_log import Log, counted, recounted
 from stepwire_core.log.event_log import EventLog, LogTail
-from stepwire_core.redis.calls import Call
+from stepwire_core.redis.commands import Call
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.wire.events import NewEvent, element_remove_event, remove_event, step_event

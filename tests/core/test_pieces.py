@@ -10,7 +10,7 @@ import pytest
 
 from event_log import Log
 from stepwire_core.log import pieces
-from stepwire_core.redis.calls import Call
+from stepwire_core.redis.commands import Call
 from stepwire_core.values.clock import now
 from stepwire_core.wire.documents import AskDocument, FeedbackDocument
 from stepwire_core.wire.events import (

@@ -1,4 +1,4 @@
-"""What a reply of Redis means is decided once, for the worker, the gateway and the command line."""
+"""The meaning of a reply is decided once, for the worker, the gateway and the command line."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ def test_a_reply_of_a_demoted_primary_condemns_its_connections() -> None:
     assert not condemns(BaseParser.parse_error("NOREPLICAS Not enough good replicas to write."))
 
 
-def test_a_fault_of_ours_is_no_matter_of_redis() -> None:
+def test_a_fault_of_ours_is_not_an_error_of_redis() -> None:
     assert remedy(ValueError("x")) is None

@@ -1,4 +1,4 @@
-"""What a Redis must be and allow is asked for at the start; what is missing is a line each."""
+"""At its start a process checks that Redis allows what it needs: each fault is a line."""
 
 from __future__ import annotations
 

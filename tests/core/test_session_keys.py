@@ -1,4 +1,4 @@
-"""What a session leaves in Redis: nothing outlives it, and what was lost is not shown as empty."""
+"""The keys of a session: none outlives it, and a lost one is not shown as empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session may hold: counted as it comes and goes, and what happens when that is too much."""
+"""The limits of a session: its contents are counted as they come and go, and refused above them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from proxy import Proxy
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.redis import connections
-from stepwire_core.redis.calls import Call, Function, Script, command
+from stepwire_core.redis.commands import Call, Function, Script, command
 from stepwire_core.redis.standalone import (
     BlockingStandaloneStore,
     StandaloneStore,

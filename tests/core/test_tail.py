@@ -24,7 +24,7 @@ LARGE = "large " * 100
 
 
 def seen(event: NewEvent) -> tuple[str, str]:
-    """What a reader gets of it: type and data."""
+    """Its type and data, as a reader gets them."""
     if event.type != "step.delta":
         return event.type, event.payload
     more = ',"replace":true' if event.op == "replace_text" else ""

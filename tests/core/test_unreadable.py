@@ -63,16 +63,16 @@ async def test_the_letters_beside_one_that_cannot_be_read_are_listed(
 ) -> None:
     letters = DeadLetters(queue.store, settings)
     requests = [RunRequest(session_id="s", run_id=new_id(), handler="task") for _ in range(3)]
-    buried = [
+    letters_kept = [
         DeadLetter(request=request, status="error", error=None, attempts=1, ended_at="now")
         for request in requests
     ]
-    for letter in buried:
-        await letters.bury(letter)
+    for letter in letters_kept:
+        await letters.add(letter)
     first, bad, newer = (request.run_id for request in requests)
     key = f"{settings.queue_name}:dead:letters"
     await client_of(queue.store).execute_command("HSET", key, bad, "{no JSON")
-    content = buried[2].model_dump()
+    content = letters_kept[2].model_dump()
     changed = json.dumps(content | {"status": "given up", "mood": 1})
     await client_of(queue.store).execute_command("HSET", key, newer, changed)
     found = await letters.newest(10)

@@ -324,7 +324,7 @@ def test_send_and_tail_show_the_answer(tmp_path: Path) -> None:
         assert "the answer" in tailed.stdout
         unknown = stepwire("tail", "never-created", "--url", running.url)
         assert unknown.returncode == 1
-        assert "no session 'never-created'" in unknown.stderr
+        assert "session 'never-created' does not exist" in unknown.stderr
 
 
 @pytest.mark.parametrize("command", [["tail", "s"], ["send", "s", "text"]])

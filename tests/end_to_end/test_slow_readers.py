@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from documents import a_step
+from event_log import Writer
 from sse import Client, assert_dense
 from stack import Gateway, Stack, wait_until
 from stepwire_core.log.event_log import READ_BYTES, EventLog, open_log
@@ -21,7 +22,6 @@ from stepwire_core.redis.connections import MAX_CONNECTIONS
 from stepwire_core.settings import Settings
 from stepwire_core.wire.events import delta_event, step_event
 from stepwire_gateway.hub.feed import WRITE_BYTES
-from writer import Writer
 
 pytestmark = [
     pytest.mark.anyio,

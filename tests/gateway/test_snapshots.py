@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from documents import a_run, a_step, an_element
-from event_log import Log, client_of
+from event_log import Log
 from stack import Gateway, Stack
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import LogTail
 from stepwire_core.log.stored_state import StoredState
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.redis.standalone import open_store
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import new_id
@@ -43,14 +43,11 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def a_log(settings: Settings) -> AsyncIterator[Log]:
-    redis = Redis.from_url(settings.redis_url)
-    try:
-        log = Log(redis, settings, new_id())
+    async with open_store(settings.redis_url) as store:
+        log = Log(store, settings, new_id())
         await log.log.create(log.session_id, log.run_id)
         await log.log.begin_run(log.session_id, log.run_id, "token")
         yield log
-    finally:
-        await redis.aclose()
 
 
 def content(snapshot: WrittenSnapshot) -> dict[str, Any]:
@@ -171,11 +168,11 @@ async def test_a_document_that_is_broken_costs_itself_alone(
         before = await log.snapshot()
         state = SessionKeys.of(log.session_id).state
         for field in ("s:bad", "r:bad", "e:bad", "a:bad", "f:bad", "z:newer", "?"):
-            await client_of(log.store).execute_command("HSET", state, field, stored)
+            await log.redis.execute_command("HSET", state, field, stored)
         open_ = SessionKeys.of(log.session_id).open
-        await client_of(log.store).execute_command("HSET", open_, "output:b", "")
+        await log.redis.execute_command("HSET", open_, "output:b", "")
         out = f"stepwire:{{{log.session_id}}}:out:output:b"
-        await client_of(log.store).execute_command("SET", out, "without its mark")
+        await log.redis.execute_command("SET", out, "without its mark")
         snapshots = Snapshots(log.log)
         assert content(await snapshots.whole(log.session_id)) == before.model_dump(mode="json")
         assert await log.snapshot() == before
@@ -191,14 +188,14 @@ async def test_all_who_ask_at_once_share_one_read_and_one_snapshot(settings: Set
     async with a_log(settings) as log:
         await fill(log)
         snapshots = Snapshots(log.log)
-        await client_of(log.store).config_resetstat()
+        await log.redis.config_resetstat()
         first = await asyncio.gather(*(snapshots.whole(log.session_id) for _ in range(50)))
         assert len(set(map(id, first))) == snapshots.built == 1
-        stats = await client_of(log.store).info("commandstats")
+        stats = await log.redis.info("commandstats")
         assert stats["cmdstat_hgetall"]["calls"] == 1
         # While a client has it and nothing has happened, it is not read again.
         assert await snapshots.whole(log.session_id) is first[0]
-        stats = await client_of(log.store).info("commandstats")
+        stats = await log.redis.info("commandstats")
         assert stats["cmdstat_hgetall"]["calls"] == 1
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from documents import a_run, a_step
+from event_log import Writer
 from sse import Client, Received, events
 from stack import Gateway, Stack, wait_until
 from stepwire_core.log.event_log import EventLog, open_log
@@ -19,7 +20,6 @@ from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.events import delta_event, run_end_event, run_start_event, step_event
 from stepwire_core.wire.kinds import EVENT_TYPES
-from writer import Writer
 
 pytestmark = pytest.mark.anyio
 

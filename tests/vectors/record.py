@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from event_log import client_of
+from event_log import Writer, client_of
 from stepwire_core.log.event_log import Batch, EventLog
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import Snapshot
@@ -55,7 +54,7 @@ class Recorder:
         self.states: list[dict[bytes, bytes]] = []
         """The stored state after each frame."""
         self._log = log
-        self._written: Counter[Author] = Counter()
+        self._writers: dict[Author, Writer] = {}
         self._cursor: Cursor | None = None
         self._epochs: dict[int, int] = {}
         self._seconds = count()
@@ -72,12 +71,13 @@ class Recorder:
     async def put(self, *events: NewEvent, by: Author = GATEWAY) -> None:
         """Append these one by one."""
         for event in events:
-            self._written[by] += 1
-            await self._append(event, by)
+            await self._writer(by).put(event)
+            await self._read()
 
     async def repeat(self, event: NewEvent, by: Author = GATEWAY) -> None:
         """Append the author's last event once more, as after an answer that was lost."""
-        await self._append(event, by)
+        await self._writer(by).repeat(event)
+        await self._read()
 
     async def answer(self, *events: NewEvent, ask: str) -> None:
         """Append what answers an ask, in one call."""
@@ -107,18 +107,10 @@ class Recorder:
         """Go on in another process of the server, in a new epoch."""
         await client_of(self._log.store).execute_command("FUNCTION FLUSH")
 
-    async def _append(self, event: NewEvent, by: Author) -> None:
-        await self._log.append(
-            Batch(
-                SESSION,
-                [event],
-                producer=f"{by.run_id or 'gateway'}-{by.attempt}",
-                first=self._written[by],
-                run_id=by.run_id,
-                attempt=by.attempt,
-            )
-        )
-        await self._read()
+    def _writer(self, by: Author) -> Writer:
+        name = f"{by.run_id or 'gateway'}-{by.attempt}"
+        new = Writer(self._log, SESSION, run_id=by.run_id, attempt=by.attempt, name=name)
+        return self._writers.setdefault(by, new)
 
     async def _read(self) -> None:
         read = await self._log.read(SESSION, self._cursor)

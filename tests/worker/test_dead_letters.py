@@ -47,7 +47,7 @@ def key(settings: Settings) -> str:
     return f"{settings.queue_name}:dead"
 
 
-async def buried_at(queue: RunQueue, key: str, letter: DeadLetter) -> float:
+async def added_at(queue: RunQueue, key: str, letter: DeadLetter) -> float:
     at: float | None = await client_of(queue.store).zscore(key, letter.request.run_id)
     assert at is not None
     return at
@@ -67,7 +67,7 @@ async def run_ids(letters: DeadLetters) -> list[str]:
     return [letter.request.run_id for letter in await letters.newest(10)]
 
 
-async def test_a_run_that_fails_while_the_queue_is_away_is_buried_when_its_job_comes_back(
+async def test_a_run_that_fails_while_the_queue_is_away_is_a_dead_letter_when_its_job_comes_back(
     bench: Bench, letters: DeadLetters, queue_server: EmbeddedServer
 ) -> None:
     runner, request = failing(bench, letters)
@@ -95,21 +95,21 @@ async def test_a_request_that_is_repeated_does_not_bring_back_a_letter_that_was_
     assert await run_ids(letters) == []
 
 
-async def test_a_run_that_is_buried_twice_is_one_letter_and_keeps_its_place(
+async def test_a_run_that_is_added_twice_is_one_letter_and_keeps_its_place(
     bench: Bench, letters: DeadLetters, queue: RunQueue, key: str
 ) -> None:
-    first = await _bury(letters, bench.session_id)
-    second = await _bury(letters, bench.session_id)
-    await letters.bury(first)
+    first = await _dead_letter(letters, bench.session_id)
+    second = await _dead_letter(letters, bench.session_id)
+    await letters.add(first)
     assert sorted(await run_ids(letters)) == sorted([first.request.run_id, second.request.run_id])
-    assert await buried_at(queue, key, first) <= await buried_at(queue, key, second)
+    assert await added_at(queue, key, first) <= await added_at(queue, key, second)
 
 
 async def test_a_retry_that_is_repeated_makes_one_run(
     bench: Bench, letters: DeadLetters, queue: RunQueue
 ) -> None:
     """As after one that was cut off, or when two people ask for it at once."""
-    letter = await _bury(letters, bench.session_id)
+    letter = await _dead_letter(letters, bench.session_id)
     runs = {await replay(letter, letters, bench.log, queue) for _ in range(2)}
     [queued] = await read_queue(queue.store, bench.settings.queue_name, 10)
     assert runs == {queued.run_id}
@@ -122,18 +122,18 @@ async def test_letters_are_kept_for_their_time_and_no_longer(
 ) -> None:
     settings = bench.settings.model_copy(update={"dead_letters_ttl_s": 60})
     letters = DeadLetters(queue.store, settings)
-    old = await _bury(letters, bench.session_id)
+    old = await _dead_letter(letters, bench.session_id)
     assert 0 < await client_of(queue.store).pttl(key) <= 60_000
-    # As if it had been buried an hour ago.
-    at = await buried_at(queue, key, old)
+    # As if it had been added an hour ago.
+    at = await added_at(queue, key, old)
     await client_of(queue.store).zadd(key, {old.request.run_id: at - 3_600_000})
     assert await run_ids(letters) == []
-    new = await _bury(letters, bench.session_id)
+    new = await _dead_letter(letters, bench.session_id)
     assert await run_ids(letters) == [new.request.run_id]
     assert await letters.get(old.request.run_id) is None
 
 
-async def _bury(letters: DeadLetters, session_id: str) -> DeadLetter:
+async def _dead_letter(letters: DeadLetters, session_id: str) -> DeadLetter:
     letter = DeadLetter(
         request=RunRequest(session_id=session_id, run_id=new_id(), handler="task"),
         status="error",
@@ -141,5 +141,5 @@ async def _bury(letters: DeadLetters, session_id: str) -> DeadLetter:
         attempts=1,
         ended_at="2026-01-01T00:00:00.000Z",
     )
-    await letters.bury(letter)
+    await letters.add(letter)
     return letter

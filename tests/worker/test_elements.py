@@ -488,7 +488,7 @@ async def test_an_element_that_is_too_large_for_redis_says_what_to_set(bench: Be
     run = await bench.run(handler)
     assert run.error is not None
     assert run.error.type == "ElementTooLarge"
-    assert "element 'big' has 1001 bytes, 1000 can be kept" in run.error.message
+    assert "element 'big' has 1001 bytes, at most 1000 can be kept" in run.error.message
     assert "STEPWIRE_ELEMENTS_URL" in run.error.message
     assert await elements(bench) == {}
 

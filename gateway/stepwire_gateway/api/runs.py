@@ -178,9 +178,9 @@ async def _drop(services: Services, session_id: str, run_id: str) -> None:
 async def _defer_s(services: Services, session_id: str, until: datetime) -> float:
     """How long to wait. A run that is due when its session has expired could never begin."""
     defer_s = (until - datetime.now(UTC)).total_seconds()
-    lives_s = await services.log.lives_s(session_id)
-    if defer_s >= lives_s:
-        end = datetime.now(UTC) + timedelta(seconds=lives_s)
+    expires_in_s = await services.log.expires_in_s(session_id)
+    if defer_s >= expires_in_s:
+        end = datetime.now(UTC) + timedelta(seconds=expires_in_s)
         raise InvalidArgument(
             f"defer_until: the session lives until {end.isoformat(timespec='seconds')} if nothing "
             "happens in it before (STEPWIRE_SESSION_TTL_S), so the run could never begin: give an "

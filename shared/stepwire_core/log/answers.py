@@ -1,4 +1,4 @@
-"""Answers to asks: what fits, and what then goes into the log."""
+"""Answers to asks: which answers fit an ask, and their events for the log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIELD_OF_KIND: Final = {"text": "content", "action": "action", "file": "files"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a person says: by the kind of the ask a text, the id of an action, or files."""
+    """The answer of a person: a text, the id of an action, or files, by the kind of the ask."""
 
     id: str
     content: str | None = None
@@ -36,7 +36,7 @@ def ended(ask: AskDocument, answer: Answer) -> AskDocument:
     """The ask with its answer.
 
     Raises:
-        InvalidArgument: the answer does not fit; the message says what is asked for.
+        InvalidArgument: the answer does not fit; the message says which answer would.
     """
     _check(ask, answer)
     given = AnswerDocument(
@@ -109,6 +109,6 @@ def _check(ask: AskDocument, answer: Answer) -> None:
             )
         if not accepts(ask.accept, file.mime, file.name):
             raise InvalidArgument(
-                f"{file.name!r} ({file.mime}) is not among what is asked for: "
+                f"{file.name!r} ({file.mime}) is not of a type that the ask accepts: "
                 f"{', '.join(ask.accept)}"
             )

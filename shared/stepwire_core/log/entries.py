@@ -22,7 +22,7 @@ def events_of_message(message: bytes) -> list[Event]:
 
 
 def events_of_entry(entry: tuple[bytes, Sequence[bytes]]) -> list[Event]:
-    """What an entry of the log's stream stands for, oldest first (see ``append.lua``)."""
+    """The events in an entry of the log's stream, oldest first (see ``append.lua``)."""
     last = Cursor.parse(entry[0].decode())
     _, type_, _, run_id, _, data = (value.decode() for value in entry[1])
     if type_:

@@ -30,7 +30,7 @@ from stepwire_core.log.script_calls import (
     keep_args,
 )
 from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER, SUBMIT
-from stepwire_core.redis.calls import Argument, Call, Script, command
+from stepwire_core.redis.commands import Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.redis.standalone import open_store
@@ -90,7 +90,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What is left of a session that was deleted: for ``on_chat_end``."""
+    """The rest of a session that was deleted, for ``on_chat_end``."""
 
     epoch: str
     user: dict[str, Any]
@@ -167,7 +167,7 @@ class EventLog(LogReader):
 
         Raises:
             SessionNotFound: the session is not there.
-            RunNotFound: nobody has started that run.
+            RunNotFound: the session does not have that run.
         """
         reply = await self._cancel(session_id, run_id)
         match reply:
@@ -202,8 +202,8 @@ class EventLog(LogReader):
         return appended
 
     async def delete(self, session_id: str) -> Deleted:
-        """Delete a session, cancel its runs, and tell its readers: nobody can read it or write to
-        it from here on.
+        """Delete a session, cancel its runs, and tell its readers. From then on no caller can read
+        it or write to it.
 
         What this returns is kept until :meth:`forget_deleted`: a deletion that was cut off in
         between is taken up again by the same call.
@@ -231,7 +231,7 @@ class EventLog(LogReader):
         """The last step of a deletion: nothing is left of the session."""
         await self.store.call(command("DEL", SessionKeys.of(session_id).ending))
 
-    async def lives_s(self, session_id: str) -> float:
+    async def expires_in_s(self, session_id: str) -> float:
         """How long the session is kept if nothing happens in it any more.
 
         Raises:
@@ -255,7 +255,7 @@ class EventLog(LogReader):
         return object_folder(session_id, (born or b"").decode())
 
     async def is_cancelled(self, session_id: str, run_id: str) -> bool:
-        """Whether somebody has asked for a run to be cancelled, or has deleted its session."""
+        """Whether the run is to be cancelled, or its session was deleted."""
         meta = SessionKeys.of(session_id).meta
         there, asked = await self.store.read(
             command("EXISTS", meta), command("HEXISTS", meta, f"c:{run_id}")
@@ -289,8 +289,11 @@ class EventLog(LogReader):
                 raise SessionNotFound(session_id)
 
     async def leave_turn(self, session_id: str, handler: str, run_id: str) -> str | None:
-        """Let nobody wait for a run, or for none with an empty ``run_id``; the run whose turn it is
-        now, if it has not begun yet."""
+        """Take a run out of the row, so that no other run waits for it.
+
+        With an empty ``run_id`` the row stays. Returns the run whose turn it is now, if it has not
+        begun yet.
+        """
         args = script_args("log/leave_turn", entry=f"{handler} {run_id}" if run_id else "")
         [following] = await self._call(LEAVE, session_id, args)
         return following.decode() or None

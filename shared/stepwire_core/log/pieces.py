@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from stepwire_core.log.entries import events_of_entry
 from stepwire_core.log.scripts import READ
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.events import NO_PARENT

@@ -19,7 +19,7 @@ from stepwire_core.errors import (
 from stepwire_core.log.entries import events_of_entry
 from stepwire_core.log.pieces import read_log
 from stepwire_core.log.stored_state import StoredState
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys
 from stepwire_core.redis.store import Store, probe
 from stepwire_core.values.cursor import Cursor
@@ -172,7 +172,7 @@ class LogReader:
 
         Raises:
             SessionNotFound: the session is not there.
-            RunNotFound: nobody has started that run; or its document cannot be read.
+            RunNotFound: the session does not have that run, or its document cannot be read.
         """
         keys = SessionKeys.of(session_id)
         (epoch, fence), value = await self.store.read(
@@ -208,7 +208,7 @@ class LogReader:
 
         Raises:
             SessionNotFound: the session is not there.
-            RunNotFound: nobody has started that run.
+            RunNotFound: the session does not have that run.
         """
         meta = SessionKeys.of(session_id).meta
         [(epoch, run)] = await self.store.read(command("HMGET", meta, "epoch", f"r:{run_id}"))

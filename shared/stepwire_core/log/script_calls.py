@@ -20,7 +20,7 @@ from stepwire_core.errors import (
     SessionNotFound,
     StepwireError,
 )
-from stepwire_core.redis.calls import Argument
+from stepwire_core.redis.commands import Argument
 from stepwire_core.redis.keys import Channels
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.settings import Settings

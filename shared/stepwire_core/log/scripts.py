@@ -7,7 +7,7 @@ from typing import Final
 
 from stepwire_core.queue.scripts import HEAD as QUEUE_HEAD
 from stepwire_core.queue.scripts import queue_body
-from stepwire_core.redis.calls import Function, Script
+from stepwire_core.redis.commands import Function, Script
 from stepwire_core.redis.keys import ALL_RUNS, GONE
 from stepwire_core.redis.scripts import lua_constants, lua_source
 from stepwire_core.wire.documents import IN_TURN

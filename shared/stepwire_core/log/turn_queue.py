@@ -27,4 +27,4 @@ async def pass_turn(
         return
     following = await log.leave_turn(session_id, handler, run_id)
     if following is not None:
-        await queue.hurry(following)
+        await queue.make_due(following)

@@ -1,1 +1,1 @@
-"""What a process checks before it starts, and what it watches afterwards."""
+"""A process: its checks before it starts, and the supervision afterwards."""

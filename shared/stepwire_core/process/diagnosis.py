@@ -32,7 +32,7 @@ async def diagnose(url: str, error: BaseException) -> str | None:
     if "path" in parts:
         return None
     host, port = parts.get("host", "localhost"), parts.get("port", 6379)
-    said = await _heard(host, port)
+    said = await _first_bytes(host, port)
     if said is None:
         return None
     if url.startswith("rediss:"):
@@ -53,13 +53,13 @@ def _meaning(said: bytes) -> str | None:
             "a password, or bind it to loopback"
         )
     if said.startswith(b"HTTP/"):
-        return "an HTTP server answers there, and no Redis: name the port of Redis"
+        return "an HTTP server answers there, not Redis: name the port of Redis"
     if said and not _is_redis(said):
-        return f"what answers there is not Redis: it says {said[:_SHOWN_BYTES]!r}"
+        return f"another server than Redis answers there: it says {said[:_SHOWN_BYTES]!r}"
     return None
 
 
-async def _heard(host: str, port: int) -> bytes | None:
+async def _first_bytes(host: str, port: int) -> bytes | None:
     """The first bytes from there, also without a question; empty: none; None: nothing is there."""
     try:
         async with asyncio.timeout(_ANSWER_S):

@@ -114,7 +114,7 @@ def check_health(settings: Settings) -> None:
 
     Raises:
         SettingsError: the settings name no file.
-        ProcessUnfit: the process is dead or blocked, or has not begun to work.
+        ProcessUnfit: the process is dead or blocked, or still starts.
     """
     path = settings.health_file
     if path is None:

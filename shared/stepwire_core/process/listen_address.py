@@ -9,7 +9,7 @@ from stepwire_core.errors import SettingsError
 
 
 def require_address(host: str, port: int) -> None:
-    """Fail early, in one line that says what to change, when nobody can listen there.
+    """Fail early, in one line that says what to change, when no process can listen there.
 
     Raises:
         SettingsError: the port is taken, or the host is none of this machine's.

@@ -13,7 +13,7 @@ from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
 from stepwire_core.process.diagnosis import diagnose
 from stepwire_core.queue.arq_format import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from stepwire_core.queue.run_queue import queue_keys
-from stepwire_core.redis.calls import Script, command
+from stepwire_core.redis.commands import Script, command
 from stepwire_core.redis.failures import lacks_right
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys, rate_key
 from stepwire_core.redis.scripts import lua_source
@@ -142,7 +142,10 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
     try:
         async with open_store(url) as store:
             await _answers(store, url, variable)
-            missing = [*await _unfit(store, where, variable), *await _lacking(store, url, needs)]
+            missing = [
+                *await _server_faults(store, where, variable),
+                *await _missing_rights(store, url, needs),
+            ]
             if missing:
                 raise SettingsError("\n".join(dict.fromkeys(missing)))
             for need in needs:
@@ -169,7 +172,7 @@ async def _answers(store: Store, url: str, variable: str) -> None:
         ) from error
 
 
-async def _unfit(store: Store, where: str, variable: str) -> list[str]:
+async def _server_faults(store: Store, where: str, variable: str) -> list[str]:
     """The faults of the server itself."""
     try:
         info: dict[str, Any] = await store.call(command("INFO"))
@@ -194,7 +197,7 @@ async def _unfit(store: Store, where: str, variable: str) -> list[str]:
     return found
 
 
-async def _lacking(store: Store, url: str, needs: Sequence[Needs]) -> list[str]:
+async def _missing_rights(store: Store, url: str, needs: Sequence[Needs]) -> list[str]:
     """Which rights its user lacks."""
     rights = [right for need in needs for right in need.rights()]
     if not rights:
@@ -216,7 +219,7 @@ async def _lacking(store: Store, url: str, needs: Sequence[Needs]) -> list[str]:
         if any(right.startswith("~") for right in missing):
             # To whom a key is closed every command on it is refused: these are not what lacks.
             missing -= {_right(command) for need in needs for command in need.commands}
-        missing = {right for right in missing if not _is_in_another(right, missing)}
+        missing = {right for right in missing if not _is_covered(right, missing)}
     user, where = address_parts(url).get("username") or "default", redacted(url)
     return [
         f"{user!r} at {where} lacks a right: ACL SETUSER {user} {right} "
@@ -225,7 +228,7 @@ async def _lacking(store: Store, url: str, needs: Sequence[Needs]) -> list[str]:
     ]
 
 
-def _is_in_another(right: str, rights: set[str]) -> bool:
+def _is_covered(right: str, rights: set[str]) -> bool:
     """Whether another pattern includes it."""
     return any(
         other != right and other.endswith("*") and right.startswith(other[:-1]) for other in rights

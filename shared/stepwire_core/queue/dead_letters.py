@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stepwire_core.queue.run_queue import queue_keys
 from stepwire_core.queue.scripts import DEAD_LETTER, FORGET_LETTERS
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.wire.documents import ErrorInfo
 from stepwire_core.wire.run_request import RunRequest
@@ -50,7 +50,7 @@ class DeadLetters:
         self._order, self._letters, self._sessions = base, f"{base}:letters", f"{base}:sessions"
         self._keys = [self._order, self._letters, self._sessions]
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def add(self, letter: DeadLetter) -> None:
         """Remember a run; again changes nothing."""
         request = letter.request
         args = script_args(
@@ -87,7 +87,7 @@ class DeadLetters:
         return None if content is None else readable(DeadLetter, content, "dead letter", run_id)
 
     async def forget(self, run_id: str) -> None:
-        """Take a letter off the list; no such letter is no error."""
+        """Take a letter off the list, if it is there."""
         await self._remove([run_id])
 
     async def forget_session(self, session_id: str) -> None:

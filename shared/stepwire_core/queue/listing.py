@@ -1,4 +1,4 @@
-"""What is in the queue: the runs that wait, and those that workers have taken."""
+"""The runs in the queue: those that wait, and those that workers have taken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from stepwire_core.queue.arq_format import stored_job
 from stepwire_core.queue.run_queue import JobKeys, held_key
 from stepwire_core.queue.worker_registry import read_workers
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class QueuedRun(BaseModel):
-    """A run that has not ended."""
+    """A run that waits or is executed."""
 
     state: Literal["running", "queued", "held", "deferred"]
     """``held``: a limit of its handler or subject holds it back; ``deferred``: it waits for its

@@ -19,7 +19,7 @@ from stepwire_core.queue.arq_format import (
     stored_job,
 )
 from stepwire_core.queue.scripts import ACK, CLAIM_BY_ID, ENQUEUE, PROMOTE
-from stepwire_core.redis.calls import Argument, command
+from stepwire_core.redis.commands import Argument, command
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.redis.standalone import open_store
 from stepwire_core.redis.store import Store, probe
@@ -113,15 +113,15 @@ class RunQueue:
         """
         await self.store.call(ENQUEUE.on(self.keys, enqueue_args(request, defer_s)))
 
-    async def hurry(self, run_id: str) -> None:
-        """Make a waiting run due now, and wake an idle worker; no such run is no error."""
+    async def make_due(self, run_id: str) -> None:
+        """Make a waiting run due now, if it is queued, and wake an idle worker."""
         await self.store.call(PROMOTE.on(self.keys, script_args("queue/promote", id=run_id)))
 
     async def require_room(self, limit: int) -> None:
         """Return when there is room for another run, as far as was known a second ago.
 
         Raises:
-            QueueFull: there is none.
+            QueueFull: as many runs wait as may.
             StoreUnavailable: the queue's Redis does not answer.
         """
         if time.monotonic() - self._counted_at > COUNT_EVERY_S:

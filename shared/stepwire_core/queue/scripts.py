@@ -10,7 +10,7 @@ from stepwire_core.queue.arq_format import (
     job_key_prefix,
     retry_key_prefix,
 )
-from stepwire_core.redis.calls import Script
+from stepwire_core.redis.commands import Script
 from stepwire_core.redis.scripts import lua_constants, lua_source
 from stepwire_core.settings import DEFAULT_QUEUE
 

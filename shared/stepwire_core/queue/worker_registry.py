@@ -1,4 +1,4 @@
-"""The workers of a queue: each registers what it is and what it runs; whoever asks reads that."""
+"""The workers of a queue: each registers itself and its runs, for others to read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
-"""``stopping``: it takes no more runs. ``blocked``: its event loop has not turned for a whole
-lease. ``stalled``: it has room, and for a whole lease Redis has not answered it when it asked for
-runs. ``silent``: it has missed a renewal, so it is paused, cut off or dead, and vanishes with its
+"""``stopping``: it takes no more runs. ``blocked``: its event loop has been held up for a whole
+lease. ``stalled``: it has room for runs, and Redis has answered none of its requests for a whole
+lease. ``silent``: it has missed a renewal, so it is paused, cut off or dead, and vanishes with its
 lease."""
 
 
@@ -45,7 +45,7 @@ class WorkerDocument(_Document):
     version: str
     handlers: list[str]
     running: int
-    """Places taken; less than ``runs`` while some of these wait for a person."""
+    """Slots taken; fewer than ``runs`` while some of these wait for a person."""
     max_jobs: int
     lease_s: float
     state: str
@@ -53,7 +53,7 @@ class WorkerDocument(_Document):
     runs: list[RunningRun] = []
     left_behind: int = 0
     """Tasks and threads that go on although no caller awaits them, since their code could not be
-    stopped. They take no place."""
+    stopped. They take no slot."""
 
 
 def worker_key(queue_name: str, worker_id: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.redis.calls import Script, command
+from stepwire_core.redis.commands import Script, command
 from stepwire_core.redis.scripts import lua_source, script_args
 from stepwire_core.values.ids import new_id
 
@@ -33,7 +33,7 @@ async def claimed(store: Store, key: str, longest_s: int) -> AsyncIterator[bool]
         yield is_ours
     finally:
         if is_ours:
-            # What was done in the block counts; without this, the claim ends by itself.
+            # The work of the block counts in any case; the claim then ends with its time.
             with suppress(StoreUnavailable, StoreRefused):
                 args = script_args("redis/release", token=token)
                 await store.call(_RELEASE.on([key], args))

@@ -18,13 +18,13 @@ from stepwire_core.redis.sockets import Pool, SyncPool, socket_options
 from stepwire_core.values.addresses import redacted, redis_address
 
 SOCKET_TIMEOUT_S: Final = 10.0
-"""A call that Redis has not answered by then has failed."""
+"""A call fails if Redis takes longer to answer it."""
 
 QUICK_S: Final = 3.0
-"""The same for a call that costs Redis next to nothing, or that is repeated when it is over."""
+"""The same for a call that costs Redis next to nothing, or that is repeated afterwards."""
 
 MAX_CONNECTIONS: Final = 32
-"""Of one client; whoever comes when all are busy waits for one."""
+"""The most connections of one client; when all are busy, a call waits for one."""
 
 _REFUSED: Final[list[type[RedisError]]] = [ReadOnlyError, MasterDownError]
 """What only a server says that is not the primary any more. It has done nothing, so the same call

@@ -148,7 +148,7 @@ def is_timeout(error: BaseException) -> bool:
 
 
 def remedy(error: BaseException) -> Remedy | None:
-    """The remedy; None: there is none, the call itself is wrong (or Redis did not raise this)."""
+    """The remedy; None if the call itself is wrong, or if Redis did not raise this error."""
     word = word_of(error)
     if word in _OF_WORD:
         return _OF_WORD[word]

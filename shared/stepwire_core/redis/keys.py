@@ -18,7 +18,7 @@ PREFIX = "stepwire:"
 ANSWERS = f"{PREFIX}answer"
 
 GONE = b"gone"
-"""What a session's channel carries last, when the session is deleted."""
+"""The last message on the channel of a session that is deleted."""
 
 ALL_RUNS = "*"
 """Stands in the channel of the cancellations for every run of a session that was deleted."""

@@ -60,8 +60,8 @@ class PubSubLink:
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._connection: Watched | None = None
         self._unconfirmed: set[bytes] = set()
-        # Subscriptions on this connection that the server has not confirmed. Of one that was given
-        # up and asked for again the first confirmation is that of the old one.
+        # How many confirmations of each channel are still to come. If a subscription was given up
+        # and asked for again, the first confirmation belongs to the old one.
         self._asked: Counter[bytes] = Counter()
         self._restoring = False
         self._heard = True
@@ -78,7 +78,7 @@ class PubSubLink:
         if self._connection is None:
             return f"the pub/sub connection is lost: {self._lost}"
         if self._restoring:
-            return "the pub/sub connection is new, and Redis has not confirmed all channels yet"
+            return "the pub/sub connection is new, and Redis still has to confirm some channels"
         return None
 
     async def subscribe(self, channel: bytes) -> None:
@@ -174,7 +174,7 @@ class PubSubLink:
         self._restoring = True
         self._heard = True
         self._missed = 0
-        # Before any await: what is wanted from here on is sent by who wants it.
+        # Before any await: from here on `subscribe` itself sends its command.
         self._connection = connection
         for start in range(0, len(wanted), _CHUNK):
             await connection.send_command(b"SUBSCRIBE", *wanted[start : start + _CHUNK])

@@ -1,10 +1,10 @@
-"""How often somebody has done something, counted for all gateways together."""
+"""How often a caller has done something, counted for all gateways together."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.redis.calls import Script
+from stepwire_core.redis.commands import Script
 from stepwire_core.redis.keys import rate_key
 from stepwire_core.redis.scripts import lua_source, script_args
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
-from stepwire_core.redis.calls import Argument
+from stepwire_core.redis.commands import Argument
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "log/append": (

@@ -39,8 +39,8 @@ _KEEPALIVE: Final = {
     "TCP_KEEPIDLE": 20,
     "TCP_KEEPINTVL": 5,
     "TCP_KEEPCNT": 3,
-    # What is sent and not acknowledged for so many milliseconds: a server that is merely busy does
-    # acknowledge.
+    # Milliseconds until unacknowledged data breaks the connection: a server that is merely busy
+    # does acknowledge.
     "TCP_USER_TIMEOUT": 5_000,
 }
 
@@ -244,7 +244,7 @@ class _SyncWatched(_Blocking):
         return True
 
     def _answer_within(self, limit_s: float | None) -> None:
-        # redis-py's types say that there is never a socket.
+        # By its type in redis-py it is always None.
         connected = cast("socket.socket | None", self._sock)
         if connected is not None:
             connected.settimeout(limit_s)

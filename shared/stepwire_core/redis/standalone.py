@@ -11,7 +11,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from stepwire_core.redis.calls import Call, Script
+from stepwire_core.redis.commands import Call, Script
 from stepwire_core.redis.connections import (
     QUICK_S,
     SOCKET_TIMEOUT_S,

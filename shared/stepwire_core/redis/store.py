@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.connections import QUICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stepwire_core.redis.calls import Call
+    from stepwire_core.redis.commands import Call
     from stepwire_core.redis.pubsub import PubSubLink
 
 

@@ -106,7 +106,7 @@ class Objects:
     async def read(
         self, folder: str, element_id: str, start: int, stop: int
     ) -> AsyncIterator[bytes] | None:
-        """The bytes from ``start`` up to ``stop``, in pieces; None when there is no such object."""
+        """The bytes from ``start`` up to ``stop``, in pieces; None if the object does not exist."""
         try:
             first = await self._piece(folder, element_id, start, stop)
         except FileNotFoundError:
@@ -133,7 +133,7 @@ class Objects:
         return bytes(piece)
 
     def save(self, folder: str, element_id: str, file: IO[bytes]) -> bool:
-        """Write an object into a file; False when there is no such object."""
+        """Write an object into a file; False if the object does not exist."""
         import obstore
 
         try:

@@ -78,7 +78,7 @@ def check_id(value: object, what: str) -> str:
     UUID objects are taken too, as users of other step APIs pass them.
 
     Raises:
-        InvalidId: it is no string of the form :data:`ID_PATTERN`.
+        InvalidId: it is not a string of the form :data:`ID_PATTERN`.
     """
     if isinstance(value, UUID):
         return str(value)

@@ -1,1 +1,1 @@
-"""What is on the wire: documents, events, and how they are built."""
+"""The wire: documents, events, and how they are built."""

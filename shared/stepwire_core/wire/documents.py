@@ -37,10 +37,10 @@ EVENT_HANDLERS: Final = frozenset(
 """Handlers that are called for what happens in a session; any other name is that of a task."""
 
 IN_TURN: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_MESSAGE})
-"""Those that wait for each other, in the order in which they were asked for."""
+"""Handlers whose runs wait for each other, in the order in which they were requested."""
 
 OPTIONAL_HANDLERS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_FEEDBACK})
-"""Those that an application need not have: without one, nothing is to be done."""
+"""Handlers that an application may leave out; a run of such a handler then does nothing."""
 
 MAX_ERROR_CHARS: Final = 10_000
 """Of what an error says: the end of a run is stored even where the session is full."""
@@ -164,7 +164,7 @@ _RATINGS: Final = WithJsonSchema({"type": "integer", "enum": [0, 1]})
 
 
 class FeedbackDocument(_Document):
-    """What a person thinks of a step."""
+    """The opinion of a person about a step."""
 
     step_id: str
     value: Annotated[int, _RATINGS] | None

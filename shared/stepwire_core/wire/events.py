@@ -164,7 +164,7 @@ def user_value_event(name: str, value: str) -> NewEvent:
 
 
 def result_event(run_id: str, result: str) -> NewEvent:
-    """Keep what a run has come to, as JSON, for whoever awaits it; it reaches no client."""
+    """Keep the result of a run, as JSON, for the caller that awaits it; no client sees it."""
     return NewEvent("keep_result", "", run_id, ANSWERS, result)
 
 

@@ -102,14 +102,15 @@ _KIND_OF_TYPE: Final = {
 
 
 def kind(mime: str) -> str:
-    """What an element of that media type is shown as."""
+    """The kind of element that shows that media type."""
     type_ = mime.partition(";")[0].strip().lower()
     return _KIND_OF_TYPE.get(type_) or _KIND_OF_FAMILY.get(type_.partition("/")[0], "file")
 
 
 def accepts(wanted: Sequence[str], mime: str, name: str) -> bool:
-    """Whether a file is among what is asked for: media types, ``image/*``, or ``.py``; nothing
-    stands for everything. (WHATWG HTML, 4.10.5.1.17, the ``accept`` attribute.)
+    """Whether a file is of a wanted type: a media type, ``image/*``, or ``.py``.
+
+    An empty list accepts every file. (WHATWG HTML, 4.10.5.1.17, the ``accept`` attribute.)
     """
     type_ = mime.partition(";")[0].strip().lower()
     family = f"{type_.partition('/')[0]}/*"

@@ -34,7 +34,7 @@ def first_document(request: RunRequest, attempt: int) -> RunDocument:
 def end_events(
     run: RunDocument, request: RunRequest, result: JsonValue = None
 ) -> Sequence[NewEvent]:
-    """The end of an attempt; a final one comes with the result, if somebody awaits it."""
+    """The end of an attempt; a final one comes with the result, if a caller awaits it."""
     if not request.awaited or run.will_retry:
         return (run_end_event(run),)
     error = None if run.error is None else run.error.model_dump()

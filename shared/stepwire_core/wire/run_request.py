@@ -10,7 +10,7 @@ from stepwire_core.values.json_values import JsonObject
 from stepwire_core.wire.documents import ElementDocument, StepDocument
 
 Priority = Annotated[int, Field(ge=0, le=9)]
-"""The higher goes first. A level counts as much as an hour of waiting: nobody waits for ever."""
+"""The higher goes first. A level counts as much as an hour of waiting, so no run waits for ever."""
 
 
 class RunRequest(BaseModel):
@@ -28,9 +28,9 @@ class RunRequest(BaseModel):
     parent_run_id: str | None = None
     """The run that has started it."""
     awaited: bool = False
-    """Whether somebody waits for its result."""
+    """Whether a caller waits for its result."""
     user: JsonObject = {}
     """For ``on_chat_end``: what the session, which is gone by then, remembered."""
     subject: str | None = None
-    """Who has asked for it, for the limit on the runs of one subject."""
+    """The subject that has requested it, for the limit on the runs of one subject."""
     priority: Priority = 0

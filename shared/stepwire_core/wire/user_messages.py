@@ -1,4 +1,4 @@
-"""What a person sends: messages, which are steps that are complete from the start, and files."""
+"""The input of a person: messages, which are steps that are complete from the start, and files."""
 
 from __future__ import annotations
 

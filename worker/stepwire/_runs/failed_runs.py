@@ -53,7 +53,7 @@ class FailedRuns:
             letter = DeadLetter(
                 request=request, status=status, error=error, attempts=attempts, ended_at=now()
             )
-            await self._letters.bury(letter)
+            await self._letters.add(letter)
         except NOT_OUR_FAULT:
             raise
         except Exception:

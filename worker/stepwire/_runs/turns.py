@@ -82,7 +82,7 @@ class Turns:
             await self._log.cancel_run(session_id, run_id)
             if self._queue is not None:
                 # One that waits itself ends as soon as a worker looks at it.
-                await self._queue.hurry(run_id)
+                await self._queue.make_due(run_id)
 
     async def _skip_orphan(self, session_id: str, waits: RunWaits) -> None:
         """Stop waiting for a run that was never queued: its gateway died before it could."""

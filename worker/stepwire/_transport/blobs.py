@@ -18,7 +18,7 @@ from stepwire_core.errors import (
 )
 from stepwire_core.log.event_log import APPEND, KEEP, Batch, check_kept, keep_args
 from stepwire_core.redis.backoff import Backoff
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import LIFE, SessionKeys, object_folder
 from stepwire_core.storage.object_store import Objects
 

@@ -14,7 +14,7 @@ from stepwire_core.log.event_log import (
     cancel_args,
     document_of,
 )
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.wire.run_ends import outcome_of
 

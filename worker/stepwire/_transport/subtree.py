@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.log.event_log import document_of
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from stepwire_core.process.redis_rights import require_stores
 from stepwire_core.process.supervision import Supervisor, as_reason
 from stepwire_core.queue.run_queue import RUN_FUNCTION, wake_key
 from stepwire_core.redis.backoff import Backoff
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.connections import QUICK_S, new_pool
 from stepwire_core.redis.standalone import StandaloneStore
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.queue.worker_registry import WorkerDocument, worker_key, workers_key
-from stepwire_core.redis.calls import command
+from stepwire_core.redis.commands import command
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import new_id
 

@@ -28,7 +28,7 @@
 --         the kept elements and `meta` itself hold. A call that adds nothing is never refused: what ends, is removed or
 --         replaced by the end of a step, and runs.
 --
--- Loss    A server may evict a key, or somebody delete it. The state always has the field MARK, so a state that is
+-- Loss    A server may evict a key, or a person delete it. The state always has the field MARK, so a state that is
 --         missing was lost: the session ends here, as if it had been deleted. Any other key that is made anew gets the
 --         expiry of the session.
 
@@ -66,7 +66,7 @@ local refusal = rights_refusal(KEYS, base, channel, now)
 if refusal then return refusal end
 if not epoch and mode ~= 'create' then return {'unknown'} end
 
--- A new process behind the address has perhaps lost the tail that the old one acknowledged, and would
+-- A new process behind the address may have lost the tail that the old one acknowledged, and would
 -- give the same ids to other events. A new epoch makes every reader take a snapshot instead. The sequence
 -- goes on, since the order of the steps in the state hangs on it.
 local life = name_of_life()
@@ -158,7 +158,7 @@ local call = {
   lines = {epoch}, -- what is published
   budget = AT_ONCE, is_unfinished = false, run_has_ended = false,
 }
--- What is left of an earlier session whose `meta` was evicted is not this one's.
+-- The keys of an earlier session whose `meta` was evicted do not belong to this one.
 if is_new_session then clear(KEYS) end
 if is_new_epoch then begin_epoch(call, life, is_new_session) end
 if version ~= '2' then

@@ -1,5 +1,5 @@
--- Deletes a session: from now on nobody can read it or write to it. What the rest of its end needs is kept in
--- `ending` until that is done, so that a call which was cut off can be repeated.
+-- Deletes a session: from now on no caller can read it or write to it. The rest of its end needs some values, which stay in
+-- `ending` until then, so that a call which was cut off can be repeated.
 --
 -- KEYS  log, state, meta, open
 -- ARGV  cancel_channel

@@ -1,6 +1,6 @@
 -- The keys of a session, and its end. It stands before the scripts that need either.
 
--- What a session has beside KEYS, and `out:<field>:<step>` for each text that streams.
+-- The keys of a session beside KEYS, and beside `out:<field>:<step>` for each text that streams.
 local BESIDE = {'tail', 'user', 'files', 'turns', 'results'}
 
 -- What the names of a session's keys begin with.

@@ -1,9 +1,9 @@
--- Takes a run, that nobody will execute, out of the row of those that wait for each other.
+-- Takes a run that will not be executed out of the row of the runs that wait for each other.
 --
 -- KEYS  log, state, meta, open
 -- ARGV  entry  handler and run, as they stand in the row, or ''
 --
--- Returns {the run whose turn it is now, or '' when there is none, or when it has begun before}.
+-- Returns {the run whose turn it is now}, or {''} if the row is empty or that run has begun before.
 
 local turns = base_of(KEYS) .. 'turns'
 if entry ~= '' then redis.call('LREM', turns, 1, entry) end

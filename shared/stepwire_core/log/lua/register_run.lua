@@ -41,7 +41,7 @@ if not known then
     redis.call('PEXPIREAT', turns, redis.call('HGET', meta, 'expires'))
   end
   if parent ~= '' then
-    -- Its parts, by their number, so that whoever cancels it need not look for them.
+    -- The parts of a run, by their number, so that cancelling it does not have to look for them.
     redis.call('HSET', meta, 'd:' .. parent .. ' ' .. redis.call('HINCRBY', meta, 'd:' .. parent, 1), run)
     if redis.call('HEXISTS', meta, 'c:' .. parent) == 1 then redis.call('HSET', meta, 'c:' .. run, '') end
   end

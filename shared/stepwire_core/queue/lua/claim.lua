@@ -23,8 +23,8 @@ local has_limits = per_subject > 0 or limited > 0
 
 local waiting = string.format('%.3f', exactly_now - WAITING_MS)
 
--- What has come due waits from now on. One whose worker was lost has waited before: it goes before all others, and what
--- it had of limits is free.
+-- Jobs that have come due wait from now on. A job whose worker was lost has waited before: it goes before all others, and
+-- the slots that it had are free.
 local come = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '(' .. waiting, now, 'LIMIT', 0, MOST + owned)) do
   if looked_at > MOST_BYTES then break end
@@ -47,7 +47,7 @@ local function is_full(slot)
   if full_ones[slot] then return true end
   local key, most = queue .. ':has:' .. slot, limits[slot] or per_subject
   if redis.call('SCARD', key) < most then return false end
-  -- Jobs that nobody has any more, since the queue was lost or emptied by hand.
+  -- Jobs that no worker has any more, since the queue was lost or emptied by hand.
   local some, keys, holders = redis.call('SRANDMEMBER', key, SAMPLE), {}, {}
   for i, id in ipairs(some) do keys[i] = HAS .. id end
   if #some > 0 then holders = redis.call('MGET', unpack(keys)) end
@@ -72,7 +72,7 @@ end
 local function hold(id, score, slot, slots)
   redis.call('ZADD', queue .. ':held:' .. slot, score, id)
   redis.call('HSET', queue .. ':held', id, score)
-  -- Whoever leaves the slot calls it; this is for those that die over that, and for limits that have changed.
+  -- The job that leaves the slot calls the next one. This is for a worker that dies before it does, and for changed limits.
   put(id, now + HELD_MS)
   for _, other in ipairs(slots) do
     -- Perhaps it was called for that one: then it is the next one's.

@@ -1,6 +1,6 @@
 -- Remembers a run that has ended badly; the oldest go when there are too many, or when their time is over.
 --
--- KEYS  order (sorted set: run by when it was buried, milliseconds), letters (hash: run, JSON),
+-- KEYS  order (sorted set: run by when it was added, milliseconds), letters (hash: run, JSON),
 --       sessions (hash: run, its session)
 -- ARGV  run, session, letter
 --       most    the most letters to keep

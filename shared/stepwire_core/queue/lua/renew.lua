@@ -1,10 +1,10 @@
--- Renews the leases of jobs that a worker executes, unless somebody else has taken them meanwhile.
+-- Renews the leases of jobs that a worker executes, unless another worker has taken them meanwhile.
 --
 -- ARGV  token     that of the worker
 --       lease_ms  how long it has them from now on
 --       then for each job: id, and until_ms, the end of its lease as this worker knows it
 --
--- Returns {the new end of the leases, the jobs that are somebody else's …}.
+-- Returns {the new end of the leases, the jobs that another worker has …}.
 
 lease_ms = tonumber(lease_ms)
 local jobs, keys, scores = {}, {}, {}
@@ -17,7 +17,7 @@ local holders, ends = redis.call('MGET', unpack(keys)), redis.call('ZMSCORE', qu
 for i, id in ipairs(jobs) do
   local holder, known = holders[i], tonumber(ARGV[HEAD + (i - 1) * WIDTH + UNTIL_MS])
   if not ends[i] then
-    -- Done elsewhere, or the queue is lost. Nobody can take it, but who awaits it sees that it is executed.
+    -- Done elsewhere, or the queue is lost. No worker can take it, but a caller that awaits it sees that it is executed.
     if not holder or holder == token then redis.call('SET', HAS .. id, token, 'PX', lease_ms) end
   else
     local till = tonumber(ends[i])

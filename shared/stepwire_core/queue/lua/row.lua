@@ -4,10 +4,10 @@
 --
 -- Where a job stands, its score says:
 --   WAITING_MS in the past, or more   it waits for a worker; the lowest goes first. A level of priority counts as much
---                                     as an hour of waiting, so that nobody waits for ever
+--                                     as an hour of waiting, so that no job waits for ever
 --   else                              the time at which it is to be looked at: when it is due, or, of one that a
 --                                     worker has, when its lease is over
--- All times are the server's, in milliseconds: what is due now must not be due in a moment for a worker with another clock.
+-- All times are the server's, in milliseconds: a job that is due now must be due for a worker with another clock, too.
 --
 -- Beside the queue   :taken          a set: the jobs that workers have
 --                    :has:<slot>     a set: those of them that count for a limit. A slot is h:<handler> or s:<sha1 of the subject>
@@ -83,7 +83,7 @@ local function due_in(id, defer_ms)
   wake_for(id)
 end
 
--- Somebody has it now, for the length of a lease.
+-- A worker has it now, for the length of a lease.
 local function take(id, token, lease)
   redis.call('SET', HAS .. id, token, 'PX', lease)
   put(id, now + lease)

@@ -5,7 +5,7 @@ local function set_ask(call, id, value)
   if redis.call('HSET', call.meta, id, value) == 1 then call.bytes = call.bytes + ENTRY end
 end
 
--- Removes what is kept for a document outside of the state.
+-- Removes the data of a document that is outside of the state.
 local function forget(call, field)
   if is_of('e:', field) then drop(call, call.base .. 'files', string.sub(field, 3)) end
   if is_of('a:', field) then set_ask(call, field, 'ended') end

@@ -1,4 +1,4 @@
-"""What is asked of a store: commands, Lua scripts, and functions of a library."""
+"""The calls that a store takes: commands, Lua scripts, and functions of a library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Call:
 
     words: tuple[Argument, ...]
     script: Script | None = None
-    """What a store loads when the server does not have it, before it calls again."""
+    """A store loads it when the server does not have it, and calls again."""
 
 
 def command(*words: Argument) -> Call:
@@ -40,7 +40,7 @@ class Script:
 
     @property
     def loading(self) -> Call:
-        """What makes the server have it."""
+        """The call that loads it."""
         return Call(("SCRIPT LOAD", self.source))
 
 
