@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import pytest
+from stepwire_cli.client import StreamLost, read_events
 
 from stack import Stack
-from stepwire_cli.client import StreamLost, read_events
 from stepwire_core.values.ids import new_id
 from tokens import API_KEY, SECRET, token
 

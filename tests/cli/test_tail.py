@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator
 
 import pytest
 from httpx_sse import ServerSentEvent
+from stepwire_cli.client import GatewayRefused, StreamLost
 
 from cli.session_events import Event, run_end, run_start, said, snapshot, start
-from stepwire_cli.client import GatewayRefused, StreamLost
 from stepwire_cli.tail import live
 from stepwire_core.errors import StoreUnavailable
 
