@@ -13,7 +13,7 @@ from client.pages import open_tab, serving_pages, wait_for_message, wait_for_sta
 from stack import Gateway, Stack, wait_until
 
 # The first test waits for the packages and the build.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("built_client")]
 
 CONNECTIONS_PER_HOST = 6
 """What browsers open to one host over HTTP/1.1."""

@@ -4,7 +4,7 @@ It needs ``pip install 'stepwire[client]'``. docs/clients.md has a tour.
 """
 
 from stepwire.client._async_client import AsyncClient, IssuedToken
-from stepwire.client._async_session import AsyncSession, SentMessage, Update
+from stepwire.client._async_session import AsyncSession, RunState, SentMessage, Update
 from stepwire.client._blocking import Client, Session
 from stepwire.client._errors import (
     BadAnswer,
@@ -56,6 +56,7 @@ __all__ = [
     "Row",
     "RunDocument",
     "RunNode",
+    "RunState",
     "SentMessage",
     "Session",
     "SessionTree",

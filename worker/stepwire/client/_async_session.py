@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stepwire.client._calls import field_of, path_of
 from stepwire.client._errors import BadAnswer
@@ -18,7 +18,7 @@ from stepwire.client._events import Event
 from stepwire.client._following import Following, OnConnection, Stream
 from stepwire.client._http import Upload
 from stepwire.client._session_tree import SessionTree
-from stepwire_core.wire.documents import AskDocument, ElementDocument, RunDocument
+from stepwire_core.wire.documents import AskDocument, ElementDocument, ErrorInfo
 from stepwire_core.wire.kinds import RUN_END, SNAPSHOT
 
 if TYPE_CHECKING:
@@ -29,6 +29,29 @@ D = TypeVar("D", bound=BaseModel)
 
 FileSource: TypeAlias = Path | bytes | BinaryIO
 """A file to upload: where it is, what is in it, or opened for reading as bytes."""
+
+
+class RunState(BaseModel):
+    """How far a run is; what is not known before its first event is None."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
+
+    run_id: str
+    handler: str
+    status: str
+    """``queued``, ``running``, ``ok``, ``error``, ``cancelled``, ``interrupted``."""
+    attempt: int
+    """0 while it is queued."""
+    message_id: str | None = None
+    parent_run_id: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    error: ErrorInfo | None = None
+    will_retry: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.ended_at is not None and not self.will_retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +96,9 @@ class AsyncSession:
             raise _unlike(SNAPSHOT) from error
         return tree
 
-    async def read_run(self, run_id: str) -> RunDocument:
+    async def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
-        return _document(RunDocument, await self._calls.json("GET", self._path("runs", run_id)))
+        return _document(RunState, await self._calls.json("GET", self._path("runs", run_id)))
 
     async def events(
         self,
@@ -117,7 +140,7 @@ class AsyncSession:
             async for event in events:
                 yield Update(event, tree, tree.apply(event))
 
-    async def wait(self, run_id: str) -> RunDocument:
+    async def wait(self, run_id: str) -> RunState:
         """The run, once it is over; also one that is queued, or that will be tried again."""
         async with aclosing(self.events(run_id=run_id, types=(RUN_END,))) as events:
             async for _ in events:

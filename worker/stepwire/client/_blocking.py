@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import httpx
 
     from stepwire.client._async_client import IssuedToken, Right
-    from stepwire.client._async_session import FileSource, SentMessage, Update
+    from stepwire.client._async_session import FileSource, RunState, SentMessage, Update
     from stepwire.client._events import Event
     from stepwire.client._following import OnConnection
     from stepwire.client._http import GetToken
     from stepwire.client._session_tree import SessionTree
-    from stepwire_core.wire.documents import AskDocument, ElementDocument, RunDocument
+    from stepwire_core.wire.documents import AskDocument, ElementDocument
 
 
 class Client:
@@ -109,7 +109,7 @@ class Session:
         """The session as it is now."""
         return finished(self._session.read())
 
-    def read_run(self, run_id: str) -> RunDocument:
+    def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
         return finished(self._session.read_run(run_id))
 
@@ -134,7 +134,7 @@ class Session:
         """The session's events, folded into a tree; given one, it goes on from its cursor."""
         return iterated(self._session.follow(tree, on_connection=on_connection))
 
-    def wait(self, run_id: str) -> RunDocument:
+    def wait(self, run_id: str) -> RunState:
         """The run, once it is over."""
         return finished(self._session.wait(run_id))
 
