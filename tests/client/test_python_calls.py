@@ -233,7 +233,7 @@ def test_a_token_that_ends_soon_is_renewed_before_it_is_used() -> None:
     with scripted(SENT, SENT, SENT) as script, Client(script.url, get_token=get_token) as client:
         session = client.session("s")
         session.send("hi")
-        client._calls._tokens._ends_at_s = time.time() + 29
+        client._requests._tokens._ends_at_s = time.time() + 29
         session.send("hi")
         session.send("hi")
     assert reasons == ["first", "expiring"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
 
+from docs.snippets import executed
 from proxy import Proxy
 from scripted import LIMIT_S
 from stack import Gateway, Stack, wait_until
@@ -24,6 +27,7 @@ from stepwire.client import (
     SessionTree,
     _following,
 )
+from stepwire.client._async_client import Right
 from stepwire_core.values.ids import new_id
 from tokens import API_KEY, SECRET
 
@@ -166,7 +170,7 @@ def test_a_person_does_everything_with_tokens_that_end(stack: Stack, tmp_path: P
     gateway = stack.gateway(STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_API_KEYS=API_KEY)
     gateway.client.headers["Authorization"] = f"Bearer {API_KEY}"
     reasons: list[str] = []
-    rights = ("read", "write", "cancel", "admin")
+    rights: tuple[Right, ...] = ("read", "write", "cancel", "admin")
     sid = new_id()
 
     async def main() -> None:
@@ -252,3 +256,13 @@ def test_a_reader_of_one_run_gets_that_run_alone_and_its_end(gateway: Gateway) -
         tree.apply(event)
     assert [run.document.run_id for run in tree.runs.values()] == [one]
     assert [step.text("output") for step in tree.steps.values()] == ["2"]
+
+
+def test_the_example_of_the_document_streams_an_answer(gateway: Gateway, tmp_path: Path) -> None:
+    [code] = executed("docs/clients.md")
+    example = tmp_path / "example.py"
+    example.write_text(code.replace("http://127.0.0.1:8000", gateway.url))
+    done = subprocess.run(
+        [sys.executable, example], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == (f"User: What is stepwire?\nanswer: {WHOLE}\n", "")

@@ -33,6 +33,7 @@ from stepwire.client import (
     Event,
     GatewayError,
     InvalidRequest,
+    LimitExceeded,
     NoAnswer,
     NotFound,
     SessionTree,
@@ -297,7 +298,7 @@ async def first_of(client: AsyncClient) -> Event:
 
 async def no_connections(client: AsyncClient) -> None:
     """Return when the client has none."""
-    pool = client._calls.http._client._transport._pool  # type: ignore[attr-defined]
+    pool = client._requests.http._client._transport._pool  # type: ignore[attr-defined]
     async with asyncio.timeout(LIMIT_S):
         # httpcore keeps the place of one that was cancelled before it began, for the next request.
         while any("NEW" not in connection.info() for connection in pool.connections):  # noqa: ASYNC110
@@ -319,7 +320,7 @@ def test_a_reader_that_leaves_gives_its_connection_back() -> None:
         with Client(script.url) as client:
             with closing(client.session("s").events()) as events, pytest.raises(NotFound):
                 next(events)
-            assert not client._calls.http._client._transport._pool.connections  # type: ignore[attr-defined]
+            assert not client._requests.http._client._transport._pool.connections  # type: ignore[attr-defined]
 
 
 def test_a_reader_that_is_cancelled_wherever_it_waits_leaves_nothing() -> None:
@@ -335,6 +336,20 @@ def test_a_reader_that_is_cancelled_wherever_it_waits_leaves_nothing() -> None:
             await no_connections(client)
 
     with scripted(*[stream(RETRY, Hold())] * 40) as script:
+        asyncio.run(main(script))
+
+
+def test_streams_that_are_refused_leave_nothing() -> None:
+    """As those that are answered with an error, in a client that reads none of it."""
+
+    async def main(script: Script) -> None:
+        async with AsyncClient(script.url, max_retries=0) as client:
+            for _ in range(30):
+                with pytest.raises(LimitExceeded):
+                    await first_of(client)
+            await no_connections(client)
+
+    with scripted(*[problem(429, "limit_exceeded")] * 30) as script:
         asyncio.run(main(script))
 
 
@@ -365,13 +380,15 @@ def test_the_tree_follows_and_goes_on_from_where_it_stands() -> None:
             "started_at": "t", "ts": "t", **fields,
         }  # fmt: skip
 
-    delta = {"id": "a", "field": "output", "text": "hi"}
+    delta: dict[str, Any] = {"id": "a", "field": "output", "text": "hi"}
     with (
         scripted(
-            stream(RETRY, snapshot(1), frame(2, "step.start", **started("a")), breaks=True),
-            stream(RETRY, frame(2, "step.start", **started("a")), frame(3, **delta)),
+            stream(RETRY, snapshot(1), frame(2, "step.start", 1, **started("a")), breaks=True),
+            stream(
+                RETRY, frame(2, "step.start", 1, **started("a")), frame(3, "step.delta", 1, **delta)
+            ),
             GONE,
-            stream(RETRY, frame(4, **delta)),
+            stream(RETRY, frame(4, "step.delta", 1, **delta)),
         ) as script,
         Client(script.url) as client,
     ):

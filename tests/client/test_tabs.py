@@ -194,7 +194,7 @@ def test_tabs_share_a_stream_with_their_own_subject_alone_and_renew_its_token(
     assert streams(guarded) == len(set(subjects))
 
     def renewed() -> bool:
-        # Calls of the page's function come in while the page is asked something.
+        # Requests of the page's function come in while the page is asked something.
         for tab in tabs:
             tab.evaluate("1")
         return {("ada", "refused"), ("bob", "refused")} <= set(asked_for)

@@ -22,8 +22,8 @@ from stepwire.client._errors import (
 )
 from stepwire.client._events import Event
 from stepwire.client._following import Connection
-from stepwire.client._nodes import Node, Row, RunNode, StepNode
 from stepwire.client._session_tree import SessionTree
+from stepwire.client._tree_parts import Node, Row, RunNode, StepNode
 from stepwire_core.wire.documents import (
     AskDocument,
     ElementDocument,

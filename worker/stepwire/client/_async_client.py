@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from stepwire.client._async_session import AsyncSession
-from stepwire.client._calls import Calls, field_of, path_of
 from stepwire.client._http import AsyncHttp
+from stepwire.client._requests import Requests, field_of, path_of
 from stepwire.client._tokens import checked
 from stepwire_core.errors import InvalidArgument
 
@@ -68,7 +68,7 @@ class AsyncClient:
         max_retries: int = MAX_RETRIES,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        self._calls = Calls(
+        self._requests = Requests(
             AsyncHttp(http_client),
             url,
             source_of(token, get_token),
@@ -89,11 +89,11 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Close the connections; streams that are read end."""
-        await self._calls.http.close()
+        await self._requests.http.close()
 
     def session(self, session_id: str) -> AsyncSession:
         """A session that is there already; nothing is asked yet."""
-        return AsyncSession(self._calls, session_id)
+        return AsyncSession(self._requests, session_id)
 
     async def create_session(self, id: str | None = None) -> AsyncSession:
         """A new session, or the one of that id; ``on_chat_start`` runs once.
@@ -101,7 +101,7 @@ class AsyncClient:
         Raises:
             GatewayError: the gateway says no, or does not answer.
         """
-        return AsyncSession(self._calls, await create_session(self._calls, id))
+        return AsyncSession(self._requests, await create_session(self._requests, id))
 
     async def create_token(
         self,
@@ -119,17 +119,17 @@ class AsyncClient:
         Raises:
             GatewayError: the gateway says no: this client's token is not an API key, say.
         """
-        return await create_token(self._calls, subject, sessions, rights, ttl_s, priority)
+        return await create_token(self._requests, subject, sessions, rights, ttl_s, priority)
 
 
-async def create_session(calls: Calls, id: str | None) -> str:
+async def create_session(requests: Requests, id: str | None) -> str:
     """The id of a new session, or ``id``."""
     body = {} if id is None else {"id": id}
-    return field_of(await calls.json("POST", path_of("sessions"), body), "session_id")
+    return field_of(await requests.json("POST", path_of("sessions"), body), "session_id")
 
 
 async def create_token(
-    calls: Calls,
+    requests: Requests,
     subject: str,
     sessions: Sequence[str],
     rights: Sequence[Right],
@@ -145,7 +145,7 @@ async def create_token(
     }
     if priority is not None:
         body["priority"] = priority
-    made = await calls.json("POST", path_of("tokens"), body)
+    made = await requests.json("POST", path_of("tokens"), body)
     return IssuedToken(field_of(made, "token"), field_of(made, "expires_at"))
 
 

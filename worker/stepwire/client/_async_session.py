@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, TypeAlias, T
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stepwire.client._calls import field_of, path_of
 from stepwire.client._errors import BadAnswer
 from stepwire.client._events import Event
 from stepwire.client._following import Following, OnConnection, Stream
 from stepwire.client._http import Upload
+from stepwire.client._requests import field_of, path_of
 from stepwire.client._session_tree import SessionTree
 from stepwire_core.wire.documents import AskDocument, ElementDocument, ErrorInfo
 from stepwire_core.wire.kinds import RUN_END, SNAPSHOT
 
 if TYPE_CHECKING:
-    from stepwire.client._calls import Calls
-    from stepwire.client._nodes import Node
+    from stepwire.client._requests import Requests
+    from stepwire.client._tree_parts import Node
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -37,10 +37,10 @@ class RunState(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     run_id: str
-    handler: str
-    status: str
+    handler: str | None = None
+    status: str = "queued"
     """``queued``, ``running``, ``ok``, ``error``, ``cancelled``, ``interrupted``."""
-    attempt: int
+    attempt: int = 0
     """0 while it is queued."""
     message_id: str | None = None
     parent_run_id: str | None = None
@@ -80,15 +80,15 @@ class AsyncSession:
     process.
     """
 
-    def __init__(self, calls: Calls, session_id: str) -> None:
+    def __init__(self, requests: Requests, session_id: str) -> None:
         self.id = session_id
-        self._calls = calls
+        self._requests = requests
 
     # -- reading --------------------------------------------------------------------------------
 
     async def read(self) -> SessionTree:
         """The session as it is now."""
-        text = await self._calls.text(self._path())
+        text = await self._requests.text(self._path())
         tree = SessionTree()
         try:
             tree.apply(Event(json.loads(text)["cursor"], SNAPSHOT, text))
@@ -98,7 +98,7 @@ class AsyncSession:
 
     async def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
-        return _document(RunState, await self._calls.json("GET", self._path("runs", run_id)))
+        return _document(RunState, await self._requests.json("GET", self._path("runs", run_id)))
 
     async def events(
         self,
@@ -122,7 +122,7 @@ class AsyncSession:
         parts = ("events",) if run_id is None else ("runs", run_id, "events")
         path = self._path(*parts, types=None if types is None else ",".join(types))
         is_dense = run_id is None and types is None
-        following = Following(self._calls, Stream(path, after, run_id, is_dense), on_connection)
+        following = Following(self._requests, Stream(path, after, run_id, is_dense), on_connection)
         async with aclosing(following.events()) as events:
             async for event in events:
                 yield event
@@ -175,7 +175,7 @@ class AsyncSession:
             subject=subject,
             priority=priority,
         )
-        sent = await self._calls.json("POST", self._path("messages"), body)
+        sent = await self._requests.json("POST", self._path("messages"), body)
         return SentMessage(field_of(sent, "run_id"), field_of(sent, "message_id"))
 
     async def run(
@@ -200,15 +200,15 @@ class AsyncSession:
             subject=subject,
             priority=priority,
         )
-        return field_of(await self._calls.json("POST", self._path("runs"), body), "run_id")
+        return field_of(await self._requests.json("POST", self._path("runs"), body), "run_id")
 
     async def cancel(self, run_id: str) -> None:
         """Stop a run, and what it has started."""
-        await self._calls.json("POST", self._path("runs", run_id, "cancel"), {})
+        await self._requests.json("POST", self._path("runs", run_id, "cancel"), {})
 
     async def resume(self, *, id: str | None = None) -> str:
         """The person comes back to the conversation; the id of the run of ``on_chat_resume``."""
-        answer = await self._calls.json("POST", self._path("resume"), _given(id=id))
+        answer = await self._requests.json("POST", self._path("resume"), _given(id=id))
         return field_of(answer, "run_id")
 
     async def answer(
@@ -238,7 +238,7 @@ class AsyncSession:
             id=id,
         )
         return _document(
-            AskDocument, await self._calls.json("POST", self._path("asks", ask_id), body)
+            AskDocument, await self._requests.json("POST", self._path("asks", ask_id), body)
         )
 
     async def rate(
@@ -247,13 +247,13 @@ class AsyncSession:
         """Rate a step: 1 good, 0 bad; None takes the rating back."""
         path = self._path("steps", step_id, "feedback")
         if value is None:
-            await self._calls.json("DELETE", path)
+            await self._requests.json("DELETE", path)
         else:
-            await self._calls.json("PUT", path, _given(value=value, comment=comment))
+            await self._requests.json("PUT", path, _given(value=value, comment=comment))
 
     async def delete(self) -> None:
         """Delete the session with all that it has, for everybody."""
-        await self._calls.json("DELETE", self._path())
+        await self._requests.json("DELETE", self._path())
 
     # -- files ----------------------------------------------------------------------------------
 
@@ -274,19 +274,19 @@ class AsyncSession:
 
     async def download(self, element_id: str) -> bytes:
         """The bytes of an element that the gateway keeps; one with a foreign ``url`` is not."""
-        async with self._calls.opened("GET", self._path("elements", element_id), {}) as answer:
+        async with self._requests.opened("GET", self._path("elements", element_id), {}) as answer:
             return b"".join([piece async for piece in answer.pieces()])
 
     async def download_to(self, element_id: str, path: Path) -> None:
         """Write the bytes of an element to a file, without holding them in memory."""
-        async with self._calls.opened("GET", self._path("elements", element_id), {}) as answer:
+        async with self._requests.opened("GET", self._path("elements", element_id), {}) as answer:
             with path.open("wb") as file:
                 async for piece in answer.pieces():
                     file.write(piece)
 
     async def _upload(self, file: BinaryIO, name: str, mime: str | None) -> ElementDocument:
         path = self._path("elements", name=name)
-        return _document(ElementDocument, await self._calls.upload(path, Upload(file), mime))
+        return _document(ElementDocument, await self._requests.upload(path, Upload(file), mime))
 
     def _path(self, *parts: str, **query: str | None) -> str:
         return path_of("sessions", self.id, *parts, **query)

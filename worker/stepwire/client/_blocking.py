@@ -15,8 +15,8 @@ from stepwire.client._async_client import (
     source_of,
 )
 from stepwire.client._async_session import AsyncSession
-from stepwire.client._calls import Calls
 from stepwire.client._http import BlockingHttp, finished, iterated
+from stepwire.client._requests import Requests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ class Client:
         max_retries: int = MAX_RETRIES,
         http_client: httpx.Client | None = None,
     ) -> None:
-        self._calls = Calls(
+        self._requests = Requests(
             BlockingHttp(http_client),
             url,
             source_of(token, get_token),
@@ -72,15 +72,15 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        finished(self._calls.http.close())
+        finished(self._requests.http.close())
 
     def session(self, session_id: str) -> Session:
         """A session that is there already; nothing is asked yet."""
-        return Session(self._calls, session_id)
+        return Session(self._requests, session_id)
 
     def create_session(self, id: str | None = None) -> Session:
         """A new session, or the one of that id; ``on_chat_start`` runs once."""
-        return Session(self._calls, finished(create_session(self._calls, id)))
+        return Session(self._requests, finished(create_session(self._requests, id)))
 
     def create_token(
         self,
@@ -92,7 +92,7 @@ class Client:
         priority: int | None = None,
     ) -> IssuedToken:
         """A token for a subject, which opens these sessions; for callers that have an API key."""
-        return finished(create_token(self._calls, subject, sessions, rights, ttl_s, priority))
+        return finished(create_token(self._requests, subject, sessions, rights, ttl_s, priority))
 
 
 class Session:
@@ -101,9 +101,9 @@ class Session:
     Its calls are those of :class:`AsyncSession`, which says what each does and raises.
     """
 
-    def __init__(self, calls: Calls, session_id: str) -> None:
+    def __init__(self, requests: Requests, session_id: str) -> None:
         self.id = session_id
-        self._session = AsyncSession(calls, session_id)
+        self._session = AsyncSession(requests, session_id)
 
     def read(self) -> SessionTree:
         """The session as it is now."""

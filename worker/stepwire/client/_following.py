@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import httpx
 
-from stepwire.client._calls import backoff_s
 from stepwire.client._errors import BadAnswer, GatewayError, Unavailable, not_a_gateway
 from stepwire.client._events import Event, following
 from stepwire.client._frames import Frame, FrameReader
+from stepwire.client._requests import backoff_s
 from stepwire_core.errors import InvalidCursor
 from stepwire_core.wire.kinds import RUN_END, SNAPSHOT
 
 if TYPE_CHECKING:
-    from stepwire.client._calls import Calls
     from stepwire.client._http import Answer
+    from stepwire.client._requests import Requests
 
 logger = logging.getLogger("stepwire.client")
 
@@ -71,8 +71,10 @@ class Following:
     as long as trying again may help.
     """
 
-    def __init__(self, calls: Calls, stream: Stream, on_connection: OnConnection | None) -> None:
-        self._calls = calls
+    def __init__(
+        self, requests: Requests, stream: Stream, on_connection: OnConnection | None
+    ) -> None:
+        self._requests = requests
         self._stream = stream
         self._on_connection = on_connection
         self._cursor = stream.after or ""
@@ -100,14 +102,14 @@ class Following:
                         yield event
             except Unavailable as caught:
                 error = caught
-                if not self._has_answered and self._failures >= self._calls.max_retries:
+                if not self._has_answered and self._failures >= self._requests.max_retries:
                     raise
             if self._is_over:
                 return
             if not self._is_live:
                 self._failures += 1
             self._tell("reconnecting", error)
-            await self._calls.http.sleep(self._wait_s(error))
+            await self._requests.http.sleep(self._wait_s(error))
 
     def _wait_s(self, error: GatewayError | None) -> float:
         if error is not None and error.retry_after_s is not None:
@@ -120,7 +122,7 @@ class Following:
     async def _connection(self) -> AsyncGenerator[Event, None]:
         """The events of one connection."""
         headers = _HEADERS | ({"Last-Event-ID": self._cursor} if self._cursor else {})
-        async with self._calls.opened(
+        async with self._requests.opened(
             "GET", self._stream.path, headers, read_s=SILENCE_S
         ) as answer:
             if answer.response.status_code == httpx.codes.NO_CONTENT:
@@ -167,7 +169,7 @@ class Following:
             follows = following(self._cursor, event)
         except InvalidCursor as error:
             raise BadAnswer(
-                f"{self._calls.url} does not answer as a stepwire gateway does: {error}"
+                f"{self._requests.url} does not answer as a stepwire gateway does: {error}"
             ) from error
         return "next" if follows == "gap" and not self._stream.is_dense else follows
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from stepwire.client._attached import ATTACHED_KINDS, Attached
 from stepwire.client._events import following
-from stepwire.client._nodes import Node, Row, RunNode, StepNode, laid_out
+from stepwire.client._tree_parts import Node, Row, RunNode, StepNode, laid_out
 from stepwire_core.wire.documents import (
     USER_MESSAGE,
     AskDocument,

@@ -38,7 +38,7 @@ _STILL_IN_PROGRESS: Final = "still_in_progress"
 _SESSION_NOT_FOUND: Final = "session_not_found"
 
 
-class Calls:
+class Requests:
     """Requests to the gateway at ``url``."""
 
     def __init__(
