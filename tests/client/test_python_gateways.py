@@ -27,8 +27,8 @@ from stepwire.client import (
     SessionTree,
     _following,
 )
-from stepwire.client._async_client import Right
 from stepwire_core.values.ids import new_id
+from stepwire_core.wire.rights import Right
 from tokens import API_KEY, SECRET
 
 APP = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from stepwire.client._async_session import AsyncSession
 from stepwire.client._http import AsyncHttp
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     import httpx
 
     from stepwire.client._http import AsyncGetToken
+    from stepwire_core.wire.rights import Right
 
-Right: TypeAlias = Literal["read", "write", "cancel", "admin"]
-
-RIGHTS: Final[Sequence[Right]] = ("read", "write", "cancel")
+DEFAULT_RIGHTS: Final[Sequence[Right]] = ("read", "write", "cancel")
 TTL_S: Final = 3600
 TIMEOUT_S: Final = 20.0
 MAX_RETRIES: Final = 2
@@ -108,7 +107,7 @@ class AsyncClient:
         subject: str,
         sessions: Sequence[str],
         *,
-        rights: Sequence[Right] = RIGHTS,
+        rights: Sequence[Right] = DEFAULT_RIGHTS,
         ttl_s: int = TTL_S,
         priority: int | None = None,
     ) -> IssuedToken:

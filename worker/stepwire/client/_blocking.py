@@ -6,8 +6,8 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from stepwire.client._async_client import (
+    DEFAULT_RIGHTS,
     MAX_RETRIES,
-    RIGHTS,
     TIMEOUT_S,
     TTL_S,
     create_session,
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from stepwire.client._async_client import IssuedToken, Right
+    from stepwire.client._async_client import IssuedToken
     from stepwire.client._async_session import FileSource, RunState, SentMessage, Update
     from stepwire.client._events import Event
     from stepwire.client._following import OnConnection
     from stepwire.client._http import GetToken
     from stepwire.client._session_tree import SessionTree
     from stepwire_core.wire.documents import AskDocument, ElementDocument
+    from stepwire_core.wire.rights import Right
 
 
 class Client:
@@ -87,7 +88,7 @@ class Client:
         subject: str,
         sessions: Sequence[str],
         *,
-        rights: Sequence[Right] = RIGHTS,
+        rights: Sequence[Right] = DEFAULT_RIGHTS,
         ttl_s: int = TTL_S,
         priority: int | None = None,
     ) -> IssuedToken:
