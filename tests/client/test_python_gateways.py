@@ -186,11 +186,12 @@ def test_a_person_does_everything_with_tokens_that_end(stack: Stack, tmp_path: P
                     await client.session("of-another").read()
 
                 sent = await session.send("ask")
-                async with aclosing(session.follow()) as updates:
-                    async for update in updates:
-                        if update.tree.open_asks:
+                tree = SessionTree()
+                async with aclosing(session.follow(tree)) as updates:
+                    async for _ in updates:
+                        if tree.open_asks:
                             break
-                [ask] = update.tree.open_asks
+                [ask] = tree.open_asks
                 assert (await session.answer(ask.id, "Ada")).status == "answered"
                 with pytest.raises(Conflict) as refused:
                     await session.answer(ask.id, "Bob")
