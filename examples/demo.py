@@ -13,14 +13,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
-import httpx
-
-from stepwire_cli.client import send_message
+from stepwire.client import Client, Session
 from stepwire_cli.dev.child_processes import gateway, gateway_is_ready, wait_until, worker
 from stepwire_cli.dev.embedded_server import embedded_server, free_port
 from stepwire_cli.tail.live import run_tail
@@ -59,12 +57,13 @@ def parse_arguments() -> argparse.Namespace:
 
 def show(url: str, question: str, *, keep: bool) -> int:
     """Ask the agent and draw what it does; the exit code."""
-    session = greeted_session(url)
-    page = f"{url}/?session={session}"
-    print(f"In a browser: {page}\n", flush=True)
-    with time_limit(RUN_TIMEOUT_S):
-        send_message(session, question, url=url)
-        went_well = run_tail(session, url=url, after=None, until_idle=True)
+    with Client(url) as client, time_limit(RUN_TIMEOUT_S):
+        session = client.create_session()
+        wait_for_greeting(session)
+        page = f"{url}/?session={session.id}"
+        print(f"In a browser: {page}\n", flush=True)
+        session.send(question)
+        went_well = run_tail(session.id, url=url, after=None, until_idle=True)
     if keep:
         print(f"\nAsk it more at {page}\nCtrl-C stops it.", flush=True)
         with suppress(KeyboardInterrupt):
@@ -74,17 +73,12 @@ def show(url: str, question: str, *, keep: bool) -> int:
     return 0 if went_well else 1
 
 
-def greeted_session(url: str) -> str:
-    """A new session in which the agent has said hello."""
-    with httpx.Client(base_url=url) as client:
-        session: str = client.post("/v1/sessions").raise_for_status().json()["session_id"]
-
-        def greeted() -> bool:
-            runs = client.get(f"/v1/sessions/{session}").raise_for_status().json()["runs"]
-            return bool(runs) and all(run["ended_at"] for run in runs)
-
-        wait_until(greeted, "the agent's greeting")
-    return session
+def wait_for_greeting(session: Session) -> None:
+    """Return when the agent has said hello."""
+    with closing(session.follow()) as updates:
+        for update in updates:
+            if update.tree.idle:
+                return
 
 
 @contextmanager

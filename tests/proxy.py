@@ -27,12 +27,17 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    @property
     def url(self) -> str:
         return self.url_of("")
 
     def url_of(self, user: str) -> str:
         """With ``name:password@`` as user."""
-        return f"redis://{user}127.0.0.1:{self._listener.getsockname()[1]}/0"
+        return f"redis://{user}127.0.0.1:{self.port}/0"
 
     def silence_all(self) -> int:
         """Let all connections that there are fall silent, how many that are; new ones work."""

@@ -1,4 +1,4 @@
-"""A strict reader of Server-Sent Events, and the fold that every client does (docs/protocol.md)."""
+"""A strict reader of Server-Sent Events, and a view that is folded from them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
+from stepwire.client import Event, SessionTree
 from stepwire_core.values.cursor import Cursor
-from stepwire_core.wire.kinds import EVENTS, KINDS, STEP, Kind
+from stepwire_core.wire.kinds import KINDS, SNAPSHOT
 
 LIMIT_S = 30
 
@@ -58,15 +59,24 @@ def event_of(block: str) -> Received | None:
     return Received(Cursor.parse(fields["id"]), fields["event"], json.loads(fields["data"]), block)
 
 
-_LISTS: Final = {kind.list_name: kind for kind in KINDS}
-
-
 class View:
-    """A client's view, folded from events: for each list of a snapshot, its documents by id."""
+    """A client's view, folded from events by :class:`stepwire.client.SessionTree`, strictly.
+
+    Everything must be readable, and nothing may come twice.
+    """
 
     def __init__(self, cursor: Cursor | None = None) -> None:
-        self.lists: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _LISTS}
         self.cursor = cursor
+        self._tree = SessionTree()
+
+    @property
+    def lists(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """For each list of a snapshot, its documents by id."""
+        snapshot = self._tree.snapshot()
+        return {
+            kind.list_name: {item[kind.id_field]: item for item in snapshot[kind.list_name]}
+            for kind in KINDS
+        }
 
     @property
     def steps(self) -> dict[str, dict[str, Any]]:
@@ -76,53 +86,19 @@ class View:
     def runs(self) -> dict[str, dict[str, Any]]:
         return self.lists["runs"]
 
-    @property
-    def elements(self) -> dict[str, dict[str, Any]]:
-        return self.lists["elements"]
-
     def fold(self, event: Received) -> None:
-        self.cursor = event.cursor
-        if (type_ := EVENTS.get(event.type)) is None:
-            return
-        data = event.data
-        match type_.effect:
-            case "replace":
-                for name, kind in _LISTS.items():
-                    self.lists[name] = {item[kind.id_field]: item for item in data[name]}
-            case "text":
-                if step := self.steps.get(data["id"]):
-                    old = "" if data.get("replace") else step[data["field"]]
-                    step[data["field"]] = old + data["text"]
-            case "remove" if type_.kind is STEP:
-                self._remove(data["id"])
-            case "remove" if type_.kind:
-                self.lists[type_.kind.list_name].pop(data["id"], None)
-            case "put" if type_.kind:
-                self._put(type_.kind, data)
-
-    def _put(self, kind: Kind, data: dict[str, Any]) -> None:
-        documents, id_ = self.lists[kind.list_name], data[kind.id_field]
-        if kind.removing_field and data[kind.removing_field] is None:
-            documents.pop(id_, None)
-        else:
-            documents[id_] = data
-
-    def _remove(self, step_id: str) -> None:
-        self.steps.pop(step_id, None)
-        for name, kind in _LISTS.items():
-            if kind.parent_field and kind is not STEP:
-                documents = self.lists[name]
-                for key in [k for k, v in documents.items() if v[kind.parent_field] == step_id]:
-                    del documents[key]
-        for child in [s["id"] for s in self.steps.values() if s["parent_id"] == step_id]:
-            self._remove(child)
+        before, self.cursor = self._tree.cursor, event.cursor
+        self._tree.apply(Event(str(event.cursor), event.type, json.dumps(event.data)))
+        assert event.type == SNAPSHOT or self._tree.cursor != before, f"it came before: {event}"
+        assert self._tree.unread.total() == 0, event
 
     def same_as(self, snapshot: dict[str, Any]) -> bool:
         """Whether this is what a fresh client is shown."""
-        return all(list(self.lists[name].values()) == snapshot[name] for name in _LISTS)
+        mine = self._tree.snapshot()
+        return all(mine[kind.list_name] == snapshot[kind.list_name] for kind in KINDS)
 
     def __repr__(self) -> str:
-        return f"View({self.lists}, {self.cursor})"
+        return f"View({self._tree.snapshot()}, {self.cursor})"
 
 
 class Client:

@@ -45,24 +45,24 @@ def chosen_ask(known: Sequence[AskDocument], wanted: str | None) -> AskDocument:
     return found[0]
 
 
-def answer_of(ask: AskDocument, text: str, files: Sequence[Path]) -> dict[str, object]:
-    """The body of the answer, as far as it needs no uploads.
+def given_answer(
+    ask: AskDocument, text: str, files: Sequence[Path]
+) -> tuple[str | None, str | None]:
+    """What the answer says besides its files: a text, or the id of an action.
 
     Raises:
         InvalidArgument: the answer does not fit; the message says which answers do.
     """
     _check_kind(ask, text, files)
     if ask.kind == "action":
-        body: dict[str, object] = {"action": _action(ask, text)}
-    elif ask.kind == "text":
-        body = {"content": text}
-    else:
-        # By the gateway's own rules, so that nothing is uploaded that it would refuse then.
-        answers.ended(
-            ask, answers.Answer(id=new_id(), files=[_as_element(ask, file) for file in files])
-        )
-        body = {}
-    return body
+        return None, _action(ask, text)
+    if ask.kind == "text":
+        return text, None
+    # By the gateway's own rules, so that nothing is uploaded that it would refuse then.
+    answers.ended(
+        ask, answers.Answer(id=new_id(), files=[_as_element(ask, file) for file in files])
+    )
+    return None, None
 
 
 def _check_kind(ask: AskDocument, text: str, files: Sequence[Path]) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,6 +15,10 @@ from stepwire_cli.extras import needs
 from stepwire_core.errors import SettingsError
 from stepwire_core.settings import ClientSettings, load_client_settings
 from stepwire_core.wire.rights import RIGHTS
+
+if TYPE_CHECKING:
+    from stepwire.client import Session
+    from stepwire_core.wire.rights import Right
 
 _STDIN: Final = "-"
 
@@ -132,13 +136,15 @@ def send(session: str, text: str, files: tuple[Path, ...], gateway: Gateway, fol
     """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
     if not text and not files:
         raise click.UsageError("give a TEXT, or files with --file, or both")
-    with needs("dev"):
-        from stepwire_cli.client import send_message
+    with needs("client"):
+        from stepwire_cli.connected import NEW_SESSION, connected
 
-    session_id = send_message(session, text, url=gateway.url, token=gateway.token, files=files)
-    click.echo(session_id)
+    with connected(gateway.url, gateway.token) as client:
+        chosen = client.create_session() if session == NEW_SESSION else client.session(session)
+        chosen.send(text, files=files)
+    click.echo(chosen.id)
     if follow:
-        _draw(session_id, gateway, until_idle=True)
+        _draw(chosen.id, gateway, until_idle=True)
 
 
 @click.command()
@@ -157,13 +163,17 @@ def answer(
     follow: bool,
 ) -> None:
     """Answer a handler's question in SESSION: with TEXT, the name of an action, or files."""
-    with needs("dev"):
-        from stepwire_cli.client import send_answer
+    with needs("client"):
+        from stepwire_cli.connected import connected
+    from stepwire_cli.reply import chosen_ask, given_answer
 
-    answered = send_answer(
-        session, text, url=gateway.url, token=gateway.token, ask=ask, files=files
-    )
-    click.echo(answered)
+    with connected(gateway.url, gateway.token) as client:
+        known = client.session(session)
+        found = chosen_ask(known.read().asks, ask)
+        # Checked before anything is uploaded: what is in the session stays there.
+        content, action = given_answer(found, text, files)
+        known.answer(found.id, content, action=action, files=files or None)
+    click.echo(found.id)
     if follow:
         _draw(session, gateway, until_idle=True)
 
@@ -177,14 +187,21 @@ def cancel(session: str, run: str | None, gateway: Gateway) -> None:
 
     A run that still waits for a worker does not count as open: give its id.
     """
-    with needs("dev"):
-        from stepwire_cli.client import cancel_runs
+    with needs("client"):
+        from stepwire_cli.connected import connected
 
-    runs = cancel_runs(session, run, url=gateway.url, token=gateway.token)
-    for each in runs:
-        click.echo(each)
+    with connected(gateway.url, gateway.token) as client:
+        known = client.session(session)
+        runs = [run] if run is not None else _open_runs(known)
+        for each in runs:
+            known.cancel(each)
+            click.echo(each)
     if not runs:
         click.echo("no run of this session is open", err=True)
+
+
+def _open_runs(session: Session) -> list[str]:
+    return [run_id for run_id, run in session.read().runs.items() if run.is_open]
 
 
 @click.command()
@@ -195,10 +212,11 @@ def delete(session: str, yes: bool, gateway: Gateway) -> None:
     """Delete SESSION with everything in it, for all users, and stop its runs."""
     if not yes:
         click.confirm(f"Delete session {session!r} for all users?", abort=True, err=True)
-    with needs("dev"):
-        from stepwire_cli.client import delete_session
+    with needs("client"):
+        from stepwire_cli.connected import connected
 
-    delete_session(session, url=gateway.url, token=gateway.token)
+    with connected(gateway.url, gateway.token) as client:
+        client.session(session).delete()
 
 
 @click.command()
@@ -224,7 +242,7 @@ def delete(session: str, yes: bool, gateway: Gateway) -> None:
 def token(
     subject: str,
     sessions: tuple[str, ...],
-    rights: tuple[str, ...],
+    rights: tuple[Right, ...],
     ttl_s: int,
     priority: int | None,
     gateway: Gateway,
@@ -235,18 +253,12 @@ def token(
     makes the token, since it has the secret: give one of its API keys (STEPWIRE_API_KEYS) with
     --token-file or in STEPWIRE_TOKEN.
     """
-    with needs("dev"):
-        from stepwire_cli.client import new_token
+    with needs("client"):
+        from stepwire_cli.connected import connected
 
-    body: dict[str, object] = {
-        "sub": subject,
-        "sessions": list(sessions),
-        "rights": list(rights),
-        "ttl_s": ttl_s,
-    }
-    if priority is not None:
-        body["priority"] = priority
-    click.echo(new_token(body, url=gateway.url, token=gateway.token))
+    with connected(gateway.url, gateway.token) as client:
+        made = client.create_token(subject, sessions, rights=rights, ttl_s=ttl_s, priority=priority)
+    click.echo(made.token)
 
 
 COMMANDS: Final = (tail, send, answer, cancel, delete, token)

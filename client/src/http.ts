@@ -68,9 +68,11 @@ export class Http {
    * @throws {StepwireError} for any other answer, or none
    */
   async call(path: string, call: Call = {}): Promise<Response> {
-    const token = await this.#token(() => this.tokens.take());
+    // An element may be at another site, which must not learn the token.
+    const isOurs = path.startsWith("/");
+    const token = isOurs ? await this.#token(() => this.tokens.take()) : null;
     let response = await this.#send(path, call, token);
-    if (response.status === 401) {
+    if (isOurs && response.status === 401) {
       const another = await this.#token(() => this.tokens.replace(token));
       if (another) {
         void response.body?.cancel();
@@ -117,7 +119,7 @@ function failure(error: unknown, caller: AbortSignal | undefined, limit: AbortSi
   if (caller?.aborted) return new StepwireError("given up", "aborted");
   if (!limit.aborted) return new StepwireError(`no way to the gateway: network, address or CORS (${error})`, "unreachable");
   return new StepwireError(
-    `no answer within ${timeoutMs / 1000} s; six tabs with streams leave HTTP/1.1 no connection: see viaSharedWorker`,
+    `no answer within ${timeoutMs / 1000} s; six tabs with streams use up HTTP/1.1: see viaSharedWorker`,
     "no_answer",
   );
 }

@@ -147,6 +147,16 @@ test("a gateway that is not there is told from one that does not answer", LIMIT,
   await assert.rejects(session.cancel("r"), { code: "unreachable", status: 0 });
 });
 
+test("another site that has an element does not learn the token", LIMIT, async (t) => {
+  const other = await serve(t, (_, response) => response.writeHead(200).end("bytes"));
+  const { url, requests } = await serve(t, (_, response) => response.writeHead(200).end("ours"));
+  const session = new Stepwire({ baseUrl: url, getToken: () => "secret" }).session("demo");
+  assert.equal(await (await session.elementBlob({ url: `${other.url}/cat.png` })).text(), "bytes");
+  assert.equal(await (await session.elementBlob("cat")).text(), "ours");
+  assert.equal(other.requests[0].headers.authorization, undefined);
+  assert.equal(requests[0].headers.authorization, "Bearer secret");
+});
+
 test("every call goes where the protocol says", LIMIT, async (t) => {
   const answers = { "POST /v1/sessions": { session_id: "made" } };
   const { url, requests } = await serve(t, ({ method, url: path }, response) => {

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
+
+from stepwire import client
 
 AT = "2026-11-22T19:00:00.000Z"
 LATER = "2026-11-22T19:00:01.240Z"
 
 Event = tuple[str, str]
+
+_NUMBERS = itertools.count(1)
+
+
+def numbered(type_: str, data: str) -> client.Event:
+    """The event as the next one of a stream."""
+    return client.Event(f"1-{next(_NUMBERS)}", type_, data)
 
 
 def step(id: str, **fields: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cli.session_events import (
     asked,
     element,
     end,
+    numbered,
     rated,
     remove,
     said,
@@ -25,9 +26,9 @@ from cli.session_events import (
     start,
     step,
 )
+from stepwire.client import SessionTree
 from stepwire_cli.printable import size
 from stepwire_cli.tail.drawing import Drawing
-from stepwire_cli.tail.folded_session import SessionTree
 from stepwire_cli.tail.transcript import Transcript
 
 NOW_S = datetime.fromisoformat(LATER).timestamp()
@@ -41,7 +42,7 @@ ACTIONS = [
 def tree_of(*events: Event) -> SessionTree:
     tree = SessionTree()
     for type_, data in events:
-        tree.apply(type_, data)
+        tree.apply(numbered(type_, data))
     return tree
 
 
@@ -57,7 +58,7 @@ def told(*events: Event) -> list[str]:
     lines: list[str] = []
     transcript = Transcript(SessionTree(), lines.append, "http://gateway/")
     for type_, data in events:
-        transcript.apply(type_, data)
+        transcript.apply(numbered(type_, data))
     return [line.strip() for line in lines]
 
 
@@ -91,13 +92,13 @@ def test_an_element_is_told_once_after_the_words_of_its_message() -> None:
 def test_an_element_moves_to_the_step_it_is_sent_with_and_goes_with_it() -> None:
     tree = tree_of(start("a"), start("b"), add("cat", None))
     assert not tree.steps["a"].elements
-    tree.apply(*add("cat", "a"))
-    tree.apply(*add("cat", "b"))
+    tree.apply(numbered(*add("cat", "a")))
+    tree.apply(numbered(*add("cat", "b")))
     assert (list(tree.steps["a"].elements), list(tree.steps["b"].elements)) == ([], ["cat"])
-    tree.apply(*remove("b"))
-    assert tree.apply("element.remove", json.dumps({"id": "cat"})) == ()
-    tree.apply(*add("dog", "a"))
-    tree.apply("element.remove", json.dumps({"id": "dog"}))
+    tree.apply(numbered(*remove("b")))
+    assert tree.apply(numbered("element.remove", json.dumps({"id": "cat"}))) == ()
+    tree.apply(numbered(*add("dog", "a")))
+    tree.apply(numbered("element.remove", json.dumps({"id": "dog"})))
     assert not tree.steps["a"].elements
 
 

@@ -55,6 +55,13 @@ def test_what_emits_steps_needs_no_extra(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_the_client_needs_httpx_alone(tmp_path: Path) -> None:
+    httpx = {"anyio", "certifi", "h11", "httpcore", "httpx", "idna", "sniffio"}
+    code = "from stepwire.client import Client; Client('http://x').close()"
+    result = with_only(ALWAYS | httpx, code, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "extras"),
     [
@@ -81,8 +88,8 @@ def test_without_any_extra_one_line_says_which_to_install(
         (WORKER, ["gateway"], "fastapi", "gateway"),
         (WORKER, ["dev", "app.py"], "watchfiles", "dev"),
         (WORKER, ["tail", "s"], "rich", "dev"),
-        (WORKER, ["send", "s", "text"], "httpx", "dev"),
-        (WORKER, ["answer", "s", "text"], "httpx", "dev"),
+        (WORKER, ["send", "s", "text"], "httpx", "client"),
+        (WORKER, ["answer", "s", "text"], "httpx", "client"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_so_in_one_line(

@@ -16,6 +16,7 @@ from cli.session_events import (
     delta,
     end,
     message,
+    numbered,
     remove,
     run,
     run_end,
@@ -25,9 +26,9 @@ from cli.session_events import (
     start,
     step,
 )
+from stepwire.client import RunNode, SessionTree, StepNode
 from stepwire_cli.printable import duration, one_line, printable
 from stepwire_cli.tail.drawing import Drawing
-from stepwire_cli.tail.folded_session import RunNode, SessionTree, StepNode
 from stepwire_cli.tail.transcript import Transcript
 
 NOW_S = datetime.fromisoformat(LATER).timestamp()
@@ -37,7 +38,7 @@ FAILED = {"status": "error", "error": {"type": "ValueError", "message": "boom!"}
 def tree_of(*events: Event) -> SessionTree:
     tree = SessionTree()
     for type_, data in events:
-        tree.apply(type_, data)
+        tree.apply(numbered(type_, data))
     return tree
 
 
@@ -74,7 +75,7 @@ def told(*events: Event) -> list[str]:
     lines: list[str] = []
     transcript = Transcript(SessionTree(), lines.append)
     for type_, data in events:
-        transcript.apply(type_, data)
+        transcript.apply(numbered(type_, data))
     return lines
 
 
@@ -96,7 +97,7 @@ def test_steps_nest_and_siblings_keep_the_order_of_their_start() -> None:
 def test_a_step_whose_parent_is_not_there_stands_at_the_top_until_it_comes() -> None:
     tree = tree_of(start("early", parent_id="p"), start("other"))
     assert shape(tree) == ["early", "other"]
-    tree.apply(*start("p"))
+    tree.apply(numbered(*start("p")))
     assert shape(tree) == ["other", "p", ".early"]
 
 
@@ -119,18 +120,18 @@ def test_a_tree_may_be_deeper_than_the_interpreter_recurses() -> None:
 def test_deltas_append_to_the_field_they_name_or_replace_it() -> None:
     tree = tree_of(start("a", output="so "), delta("a", "far "), delta("a", "so good"))
     assert tree.steps["a"].text("output") == "so far so good"
-    tree.apply(*delta("a", "all ", replace=True))
-    tree.apply(*delta("a", "new"))
+    tree.apply(numbered(*delta("a", "all ", replace=True)))
+    tree.apply(numbered(*delta("a", "new")))
     assert tree.steps["a"].text("output") == "all new"
-    tree.apply(*delta("a", "question", field="input"))
+    tree.apply(numbered(*delta("a", "question", field="input")))
     assert tree.steps["a"].text("input") == "question"
-    assert tree.apply(*delta("a", "?", field="metadata")) == ()
+    assert tree.apply(numbered(*delta("a", "?", field="metadata"))) == ()
 
 
 @pytest.mark.parametrize("type_", ["step.start", "step.update", "step.end"])
 def test_a_whole_step_takes_the_place_of_what_has_streamed(type_: str) -> None:
     tree = tree_of(start("a"), start("b"), delta("a", "streamed"))
-    tree.apply(type_, end("a", output="final", name="renamed")[1])
+    tree.apply(numbered(type_, end("a", output="final", name="renamed")[1]))
     assert tree.steps["a"].text("output") == "final"
     assert tree.steps["a"].document.name == "renamed"
     assert shape(tree) == ["a", "b"]
@@ -150,7 +151,7 @@ def test_removing_a_step_removes_all_below_it() -> None:
     tree = tree_of(
         start("a"), start("b", parent_id="a"), start("c", parent_id="b"), start("d", parent_id="x")
     )
-    removed = tree.apply(*remove("a"))
+    removed = tree.apply(numbered(*remove("a")))
     assert [node.document.id for node in removed if isinstance(node, StepNode)] == ["a", "b", "c"]
     assert shape(tree) == ["d"]
 
@@ -161,25 +162,25 @@ def test_removing_a_step_that_never_came_removes_what_waits_for_it() -> None:
 
 def test_what_comes_for_a_removed_step_changes_nothing() -> None:
     tree = tree_of(start("a"), remove("a"))
-    assert tree.apply(*delta("a", "late")) == ()
-    assert tree.apply(*remove("a")) == []
+    assert tree.apply(numbered(*delta("a", "late"))) == ()
+    assert tree.apply(numbered(*remove("a"))) == []
     assert shape(tree) == []
 
 
 def test_a_snapshot_replaces_everything() -> None:
     tree = tree_of(start("old"), run_start("r0"), delta("old", "text"))
-    tree.apply(*snapshot(runs=[run("r1")], steps=[step("a"), step("b", parent_id="a")]))
+    tree.apply(numbered(*snapshot(runs=[run("r1")], steps=[step("a"), step("b", parent_id="a")])))
     assert shape(tree) == ["r1", "a", ".b"]
     assert set(tree.runs) == {"r1"}
-    tree.apply(*delta("a", "goes on"))
+    tree.apply(numbered(*delta("a", "goes on")))
     assert tree.steps["a"].text("output") == "goes on"
 
 
 def test_events_and_fields_that_are_not_known_change_nothing() -> None:
     tree = tree_of(start("a", colour="green"))
-    assert tree.apply("step.applause", '{"id": "a"}') == ()
-    assert tree.apply("step.applause", "not even json") == ()
-    tree.apply(*delta("a", "x", emphasis=True))
+    assert tree.apply(numbered("step.applause", '{"id": "a"}')) == ()
+    assert tree.apply(numbered("step.applause", "not even json")) == ()
+    tree.apply(numbered(*delta("a", "x", emphasis=True)))
     assert tree.steps["a"].text("output") == "x"
 
 
@@ -189,7 +190,7 @@ def test_events_and_fields_that_are_not_known_change_nothing() -> None:
 )
 def test_an_event_of_another_form_is_counted_and_changes_nothing(type_: str, data: str) -> None:
     tree = tree_of(start("a"))
-    assert tree.apply(type_, data) == ()
+    assert tree.apply(numbered(type_, data)) == ()
     assert tree.unread == {type_: 1}
     assert set(tree.steps) == {"a"}
 
@@ -200,7 +201,7 @@ def test_a_document_that_cannot_be_read_costs_a_snapshot_only_itself() -> None:
     content = json.loads(data)
     content["steps"][0]["default_open"] = None
     content["steps"][1]["status"] = "paused"
-    tree.apply(type_, json.dumps(content))
+    tree.apply(numbered(type_, json.dumps(content)))
     assert (set(tree.steps), set(tree.runs)) == ({"b"}, {"r1"})
     assert tree.unread == {"snapshot": 1}
 
@@ -209,9 +210,9 @@ def test_what_a_newer_version_says_is_shown_as_it_is() -> None:
     lines: list[str] = []
     tree = SessionTree()
     transcript = Transcript(tree, lines.append)
-    transcript.apply(*run_start("r1", status="paused"))
-    transcript.apply(*start("a", status="paused"))
-    transcript.apply("step.start", '{"id": "b"}')
+    transcript.apply(numbered(*run_start("r1", status="paused")))
+    transcript.apply(numbered(*start("a", status="paused")))
+    transcript.apply(numbered("step.start", '{"id": "b"}'))
     asked = {
         "id": "ask",
         "session_id": "s",
@@ -223,8 +224,8 @@ def test_what_a_newer_version_says_is_shown_as_it_is() -> None:
         "expires_at": "2026-11-22T19:00:00.000Z",
         "ts": "2026-11-22T19:00:00.000Z",
     }
-    transcript.apply("ask", json.dumps(asked))
-    transcript.apply("ask.end", json.dumps(asked | {"status": "declined"}))
+    transcript.apply(numbered("ask", json.dumps(asked)))
+    transcript.apply(numbered("ask.end", json.dumps(asked | {"status": "declined"})))
     shown = "\n".join(lines)
     assert "? paused" in shown
     assert "left out: 1 of what came as 'step.start'" in shown
@@ -245,7 +246,7 @@ def test_a_run_stands_with_its_message_or_at_the_top() -> None:
     run_of_message = tree.run_of(tree.steps["m1"])
     assert isinstance(run_of_message, RunNode)
     assert run_of_message.document.run_id == "r1"
-    tree.apply(*run_end("r1", message_id="m1", **FAILED))
+    tree.apply(numbered(*run_end("r1", message_id="m1", **FAILED)))
     assert shape(tree)[-2:] == [".agent", ".r1"]
 
 
@@ -260,7 +261,7 @@ def test_a_session_without_runs_is_not_idle() -> None:
 def test_a_session_is_idle_when_its_last_run_has_ended() -> None:
     tree = tree_of(run_start("r1"), run_start("r2"), run_end("r2"))
     assert not is_idle(tree)
-    tree.apply(*run_end("r1"))
+    tree.apply(numbered(*run_end("r1")))
     assert is_idle(tree)
     assert tree_of(snapshot(runs=[run("r1", status="ok")], steps=[])).idle
 
@@ -268,9 +269,9 @@ def test_a_session_is_idle_when_its_last_run_has_ended() -> None:
 def test_a_message_whose_run_has_not_begun_keeps_the_session_from_being_idle() -> None:
     tree = tree_of(run_start("chat"), said("m1", "hi"), run_end("chat"))
     assert not is_idle(tree)
-    tree.apply(*run_start("r1", message_id="m1"))
+    tree.apply(numbered(*run_start("r1", message_id="m1")))
     assert not is_idle(tree)
-    tree.apply(*run_end("r1", message_id="m1"))
+    tree.apply(numbered(*run_end("r1", message_id="m1")))
     assert is_idle(tree)
 
 
@@ -283,8 +284,8 @@ def test_an_attempt_that_will_be_tried_again_keeps_the_run_open() -> None:
     tree = tree_of(run_start("r1"), run_end("r1", status="interrupted", will_retry=True))
     assert not is_idle(tree)
     assert not tree.failed
-    tree.apply(*run_start("r1", attempt=2))
-    tree.apply(*run_end("r1", attempt=2))
+    tree.apply(numbered(*run_start("r1", attempt=2)))
+    tree.apply(numbered(*run_end("r1", attempt=2)))
     assert is_idle(tree)
     assert not tree.failed
 
@@ -393,7 +394,7 @@ def test_markup_and_escape_sequences_are_text_or_nothing() -> None:
 def test_halves_of_a_character_that_came_apart_are_put_together() -> None:
     tree = tree_of(start("a"), delta("a", "\ud83d"))
     assert drawn(tree)[1] == "  \ufffd"
-    tree.apply(*delta("a", "\ude00"))
+    tree.apply(numbered(*delta("a", "\ude00")))
     assert drawn(tree)[1] == "  😀"
 
 
@@ -403,7 +404,7 @@ def test_a_stream_shows_its_last_lines_and_is_whole_when_it_has_ended() -> None:
     assert drawn(tree, fold=20) == ["* a  tool  1.2 s", "  ⋮"] + [
         f"  line {n}" for n in range(25, 30)
     ]
-    tree.apply(*end("a", output=text))
+    tree.apply(numbered(*end("a", output=text)))
     assert drawn(tree, fold=20)[1:] == [f"  line {n}" for n in range(5)] + ["  ⋮ 25 more lines"]
     assert len(drawn(tree)) == 31
 

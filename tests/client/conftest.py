@@ -8,9 +8,9 @@ from browser.conftest import browser as browser
 from client.package import PackagesUnavailable, build
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def built_client() -> None:
-    """The client, built; in CI it must be possible."""
+    """The TypeScript client, built; in CI it must be possible."""
     try:
         build()
     except PackagesUnavailable as error:

@@ -14,7 +14,7 @@ from stack import Stack
 from stepwire_cli.dev.embedded_server import free_port
 
 # The first test waits for the packages and the build.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("built_client")]
 
 EXAMPLES = ROOT / "examples" / "frontends"
 LIMIT_MS = 30_000

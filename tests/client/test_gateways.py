@@ -15,7 +15,7 @@ from client.package import CLIENT, NODE
 from stack import Gateway, Stack, wait_until
 
 # The first test waits for the packages and the build.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("built_client")]
 
 APP = """
     import asyncio

@@ -10,7 +10,7 @@ from client.openapi import document
 from client.package import CLIENT, run
 
 # The first test waits for the packages and the build.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("built_client")]
 
 LEAST_TESTS = 50
 

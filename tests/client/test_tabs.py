@@ -13,7 +13,7 @@ from client.pages import open_tab, serving_pages, wait_for_message, wait_for_sta
 from stack import Gateway, Stack, wait_until
 
 # The first test waits for the packages and the build.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("built_client")]
 
 CONNECTIONS_PER_HOST = 6
 """What browsers open to one host over HTTP/1.1."""
@@ -194,7 +194,7 @@ def test_tabs_share_a_stream_with_their_own_subject_alone_and_renew_its_token(
     assert streams(guarded) == len(set(subjects))
 
     def renewed() -> bool:
-        # Calls of the page's function come in while the page is asked something.
+        # Requests of the page's function come in while the page is asked something.
         for tab in tabs:
             tab.evaluate("1")
         return {("ada", "refused"), ("bob", "refused")} <= set(asked_for)

@@ -6,17 +6,16 @@ import copy
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jsonschema
 import pytest
-from pydantic import BaseModel
 
 import stepwire_gateway
 from sse import Received, View
+from stepwire.client import Event, SessionTree
+from stepwire.client._attached import ATTACHED_KINDS
 from stepwire_cli.dev.embedded_server import EmbeddedServer
-from stepwire_cli.tail.attached import ATTACHED_KINDS
-from stepwire_cli.tail.folded_session import SessionTree
 from stepwire_cli.tail.step_details import Belongings
 from stepwire_cli.tail.transcript import Transcript
 from stepwire_core.log import pieces
@@ -25,8 +24,8 @@ from stepwire_core.log.stored_state import StoredState
 from stepwire_core.redis.standalone import open_store
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
-from stepwire_core.wire.documents import Snapshot, TextField
-from stepwire_core.wire.events import Event
+from stepwire_core.wire.documents import Snapshot
+from stepwire_core.wire.events import Event as LogEvent
 from stepwire_core.wire.kinds import EVENTS, KINDS
 from stepwire_core.wire.vocabulary import vocabulary, vocabulary_json
 from stepwire_gateway.hub.snapshot_writer import write
@@ -126,7 +125,7 @@ async def test_a_state_that_is_read_in_pieces_is_the_same(recorder: Recorder) ->
     """From every moment on, with all that followed; but where a step was removed, which is said."""
     for at, state in enumerate(recorder.states):
         followed = [
-            Event(
+            LogEvent(
                 Cursor.parse(frame["event"]["id"]),
                 frame["event"]["type"],
                 "",
@@ -168,21 +167,15 @@ def test_the_model_of_the_tests_has_the_view(name: str) -> None:
         assert str(view.cursor) == expected["cursor"]
 
 
-def view_of(tree: SessionTree) -> dict[str, Any]:
-    """What the terminal has, as the lists of a snapshot."""
-    lists: dict[str, list[BaseModel]] = {
-        "runs": [run.document for run in tree.runs.values()],
-        "steps": [
-            step.document.model_copy(update={name: step.text(name) for name in get_args(TextField)})
-            for step in tree.steps.values()
-        ],
-    }
-    for kind, attached in tree.attached.items():
-        lists[kind.list_name] = list(attached.documents.values())
-    return {
-        name: [document.model_dump(mode="json") for document in found]
-        for name, found in lists.items()
-    }
+@every_vector
+def test_the_client_has_the_view(name: str) -> None:
+    tree = SessionTree()
+    for frame in VECTORS[name]["frames"]:
+        event, expected = frame["event"], frame["view"]
+        tree.apply(Event(event["id"], event["type"], json.dumps(event["data"])))
+        assert tree.snapshot() == lists_of(expected), event
+        assert tree.cursor == expected["cursor"]
+    assert tree.unread.total() == 0
 
 
 @every_vector
@@ -190,8 +183,7 @@ def test_the_terminal_has_the_view(name: str) -> None:
     tree, lines = SessionTree(), list[str]()
     transcript = Transcript(tree, lines.append)
     for event, expected in frames_of(name):
-        transcript.apply(event["type"], json.dumps(event["data"]))
-        assert view_of(tree) == lists_of(expected), event
+        transcript.apply(Event(event["id"], event["type"], json.dumps(event["data"])))
         for id_, step in tree.steps.items():
             below = [
                 item

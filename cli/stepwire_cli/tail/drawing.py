@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from rich.syntax import Syntax
 from rich.text import Text
 
+from stepwire.client import Node, Row, RunNode, SessionTree, StepNode
 from stepwire_cli.printable import duration, one_line, printable
-from stepwire_cli.tail.folded_session import Node, Row, RunNode, SessionTree, StepNode
 from stepwire_cli.tail.step_details import DEFAULT_URL, Belongings
 from stepwire_core.wire.documents import USER_MESSAGE, ErrorInfo, RunDocument
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 import sys
 import threading
 import time
@@ -14,24 +13,22 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from stepwire_cli.client import StreamLost, read_events
+from stepwire.client import NoAnswer, SessionTree
+from stepwire_cli.connected import connected
 from stepwire_cli.printable import ServerClock, one_line
 from stepwire_cli.tail.drawing import STILL, Drawing
-from stepwire_cli.tail.folded_session import SessionTree
 from stepwire_cli.tail.transcript import Transcript
-from stepwire_core.errors import StoreUnavailable
 from stepwire_core.wire.kinds import SNAPSHOT, TEXT_DELTA
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from stepwire.client import Connection, Event, Session
+
 FRAMES_PER_S: Final = 12
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 INTERRUPTED_EXIT: Final = 130
-
-_BACKOFF_S: Final = (0.5, 5.0)
-_LOST: Final = "the connection is lost"
 
 
 class Display(Protocol):
@@ -46,7 +43,7 @@ class Display(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
 
-    def apply(self, type_: str, data: str) -> None:
+    def apply(self, event: Event) -> None:
         """Fold an event into the tree and show what it changed."""
 
     def trouble(self, what: str | None) -> None:
@@ -66,9 +63,9 @@ def run_tail(
         person leaves.
 
     Raises:
-        GatewayRefused: there is no such session, the token does not open it (any more), or the
+        RequestRefused: there is no such session, the token does not open it (any more), or the
             cursor has a wrong form.
-        StoreUnavailable: no gateway answered in the first place.
+        Unavailable: no gateway answered in the first place.
         SystemExit: 130 for Ctrl-C before the session was idle.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -82,10 +79,8 @@ def run_tail(
     else:
         display = Transcript(tree, _write_line, url)
     try:
-        with display:
-            _follow(
-                tree, display, session, url=url, token=token, after=after, until_idle=until_idle
-            )
+        with display, connected(url, token) as client:
+            _follow(client.session(session), tree, display, after=after, until_idle=until_idle)
     except KeyboardInterrupt:
         if until_idle:
             sys.exit(INTERRUPTED_EXIT)
@@ -94,40 +89,28 @@ def run_tail(
 
 
 def _follow(
-    tree: SessionTree,
-    display: Display,
-    session: str,
-    *,
-    url: str,
-    token: str | None,
-    after: str | None,
-    until_idle: bool,
+    session: Session, tree: SessionTree, display: Display, *, after: str | None, until_idle: bool
 ) -> None:
-    cursor, has_answered = after, False
-    delay_s, longest_s = _BACKOFF_S
-    while True:
-        try:
-            with closing(read_events(session, url=url, token=token, after=cursor)) as events:
-                for event in events:
-                    has_answered = True
-                    if not event.data:
-                        # Not an event, only the delay that a browser should keep.
-                        continue
-                    display.trouble(None)
-                    display.apply(event.event, event.data)
-                    cursor = event.id
-                    delay_s = _BACKOFF_S[0]
-                    if until_idle and tree.idle:
-                        return
-        except StreamLost as lost:
-            said = f"the gateway says {one_line(lost.why)!r}" if lost.why else _LOST
-            display.trouble(f"{said}, trying again")
-        except StoreUnavailable:
-            if not has_answered:
-                raise
-            display.trouble(f"no gateway answers at {url}, trying again")
-        time.sleep(delay_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, hides nothing
-        delay_s = min(delay_s * 2, longest_s)
+    def on_connection(connection: Connection) -> None:
+        display.trouble(_trouble(connection))
+
+    with closing(session.events(after=after, on_connection=on_connection)) as events:
+        for event in events:
+            display.apply(event)
+            if until_idle and tree.idle:
+                return
+
+
+def _trouble(connection: Connection) -> str | None:
+    """Why nothing comes; None if it does, or may."""
+    if connection.state != "reconnecting":
+        return None
+    error = connection.error
+    if error is None or not connection.failures:
+        return "the connection is lost, trying again"
+    if isinstance(error, NoAnswer):
+        return "no gateway answers, trying again"
+    return f"the gateway says {one_line(f'{error.code}: {error}')!r}, trying again"
 
 
 class Screen:
@@ -170,15 +153,15 @@ class Screen:
         for line in Drawing(self._tree, self._console, now_s=now_s, url=self._url).lines():
             self._console.print(line, soft_wrap=True)
 
-    def apply(self, type_: str, data: str) -> None:
+    def apply(self, event: Event) -> None:
         if self._failure is not None:
             raise self._failure
         with self._lock:
-            nodes = self._tree.apply(type_, data)
+            nodes = self._tree.apply(event)
             self._is_old = True
-        if type_ == SNAPSHOT:
+        if event.type == SNAPSHOT:
             self._clock.caught_up()
-        elif type_ != TEXT_DELTA:
+        elif event.type != TEXT_DELTA:
             for node in nodes:
                 self._clock.observe(node.document.ts)
 

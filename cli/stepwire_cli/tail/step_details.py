@@ -14,7 +14,7 @@ from stepwire_core.wire.kinds import ASK, ELEMENT, FEEDBACK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stepwire_cli.tail.folded_session import SessionTree, StepNode
+    from stepwire.client import SessionTree, StepNode
     from stepwire_core.wire.documents import AskDocument, ElementDocument, FeedbackDocument
     from stepwire_core.wire.kinds import Kind
 

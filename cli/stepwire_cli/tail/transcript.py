@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stepwire.client import RunNode, SessionTree, StepNode
 from stepwire_cli.printable import duration, one_line, printable
-from stepwire_cli.tail.folded_session import RunNode, SessionTree, StepNode
 from stepwire_cli.tail.step_details import DEFAULT_URL, Belongings
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from stepwire.client import Event
     from stepwire_core.wire.documents import ErrorInfo
 
 MARKS: Final = {"running": "▸", "ok": "✓", "error": "✗", "cancelled": "⊘", "interrupted": "!"}
@@ -42,14 +43,14 @@ class Transcript:
     ) -> None:
         pass
 
-    def apply(self, type_: str, data: str) -> None:
+    def apply(self, event: Event) -> None:
         self._in_trouble = False
         unread = self._tree.unread.total()
-        nodes = self._tree.apply(type_, data)
+        nodes = self._tree.apply(event)
         if left_out := self._tree.unread.total() - unread:
             self._write(
-                f"… left out: {left_out} of what came as {one_line(type_)!r}, which this version "
-                "of stepwire cannot read"
+                f"… left out: {left_out} of what came as {one_line(event.type)!r}, which this "
+                "version of stepwire cannot read"
             )
         for node in nodes:
             if isinstance(node, RunNode):

@@ -1,31 +1,26 @@
-"""A session as its events tell it: the fold of the stream into a tree; pure, no terminal."""
+"""A session as its events tell it: the fold of the stream into a tree."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from stepwire_cli.tail.attached import ATTACHED_KINDS, Attached
+from stepwire.client._attached import ATTACHED_KINDS, Attached
+from stepwire.client._events import following
+from stepwire.client._tree_parts import Node, Row, RunNode, StepNode, laid_out
 from stepwire_core.wire.documents import (
-    ASSISTANT_MESSAGE,
     USER_MESSAGE,
     AskDocument,
-    ElementDocument,
-    FeedbackDocument,
     RunDocument,
     StepDocument,
-    StepStatus,
     TextField,
 )
 from stepwire_core.wire.kinds import (
     ASK,
-    ELEMENT,
     EVENTS,
-    FEEDBACK,
     KINDS,
     RUN,
     SNAPSHOT,
@@ -34,96 +29,24 @@ from stepwire_core.wire.kinds import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-
-@dataclass(slots=True, eq=False)
-class StepNode:
-    """A step, the text that has streamed into it, and what else stands with it."""
-
-    document: StepDocument
-    ordinal: int
-    """Rises in the order of arrival; siblings stand in it."""
-    attached: Mapping[Kind, dict[str, BaseModel]]
-    """What else stands with it, by its kind and id, in the order of a snapshot."""
-    _texts: dict[TextField, list[str]] = field(default_factory=dict)
-
-    @property
-    def elements(self) -> dict[str, ElementDocument]:
-        return cast("dict[str, ElementDocument]", self.attached[ELEMENT])
-
-    @property
-    def asks(self) -> dict[str, AskDocument]:
-        return cast("dict[str, AskDocument]", self.attached[ASK])
-
-    @property
-    def feedback(self) -> FeedbackDocument | None:
-        return cast("FeedbackDocument | None", self.attached[FEEDBACK].get(self.document.id))
-
-    @property
-    def is_message(self) -> bool:
-        return self.document.type in (USER_MESSAGE, ASSISTANT_MESSAGE)
-
-    def put(self, document: StepDocument) -> None:
-        """Take the whole step in place of all that was known of it."""
-        self.document = document
-        self._texts.clear()
-
-    def append(self, name: TextField, text: str, *, replace: bool) -> None:
-        # Joined when the text is read: otherwise every token would copy a long text.
-        if replace:
-            self._texts[name] = [text]
-        else:
-            self._texts.setdefault(name, [getattr(self.document, name)]).append(text)
-
-    def text(self, name: TextField) -> str:
-        parts = self._texts.get(name)
-        if parts is None:
-            return cast("str", getattr(self.document, name))
-        if len(parts) > 1:
-            parts[:] = ["".join(parts)]
-        return parts[0]
-
-
-@dataclass(slots=True, eq=False)
-class RunNode:
-    """A run, in its latest attempt."""
-
-    document: RunDocument
-    ordinal: int
-
-    @property
-    def is_open(self) -> bool:
-        """Whether events of it are still to come, of this attempt or the next."""
-        run = self.document
-        if run.status in get_args(StepStatus):
-            return run.status == "running" or run.will_retry
-        # A newer version's word.
-        return run.ended_at is None or run.will_retry
-
-
-Node: TypeAlias = StepNode | RunNode
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """A node where it is shown."""
-
-    node: Node
-    parent: Row | None
-    is_last: bool
-    """Whether it is the last of its siblings."""
-    has_children: bool
+    from stepwire.client._events import Event
 
 
 class SessionTree:
-    """The steps and runs of a session.
+    """The steps and runs of a session, as far as events have told of them.
 
-    A run stands with the message that started it; without one it stands at the top, before its
-    steps. An uploaded file is there once it is sent with something.
+    It begins empty; the first event of a stream is a snapshot. A run stands with the message that
+    started it; without one it stands at the top, before its steps. An uploaded file is there once
+    it is sent with something.
     """
 
     def __init__(self) -> None:
+        self.session_id: str | None = None
+        """None before the first snapshot."""
+        self.cursor: str = ""
+        """The id of the last event: a stream can go on after it. Empty before the first."""
         self.steps: dict[str, StepNode] = {}
         self.runs: dict[str, RunNode] = {}
         self.unread: Counter[str] = Counter()
@@ -133,17 +56,36 @@ class SessionTree:
         self._ordinal = 0
         self._rows: Sequence[Row] | None = None
 
-    def apply(self, type_: str, data: str) -> Sequence[Node]:
+    def apply(self, event: Event) -> Sequence[Node]:
         """Fold one event in; the nodes that it put, changed or removed.
 
-        Types that are not known change nothing, and neither do documents that cannot be read: they
-        are counted in :attr:`unread`.
+        An event that was there before changes nothing. Types that are not known only move the
+        cursor, and so do documents that cannot be read: they are counted in :attr:`unread`.
+
+        Raises:
+            InvalidCursor: the event has no id of a gateway.
         """
-        try:
-            return self._fold(type_, data)
-        except (ValueError, LookupError, TypeError, AttributeError):
-            self.unread[type_] += 1
+        if following(self.cursor, event) == "again":
             return ()
+        self.cursor = event.id
+        try:
+            return self._fold(event.type, event.json)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            self.unread[event.type] += 1
+            return ()
+
+    def snapshot(self) -> dict[str, Any]:
+        """All documents as parsed JSON, in the lists and the order of a snapshot's."""
+        lists: dict[str, Iterable[BaseModel]] = {
+            RUN.list_name: (run.document for run in self.runs.values()),
+            STEP.list_name: (step.whole() for step in self.steps.values()),
+        }
+        for kind, attached in self.attached.items():
+            lists[kind.list_name] = attached.documents.values()
+        return {
+            kind.list_name: [document.model_dump(mode="json") for document in lists[kind.list_name]]
+            for kind in KINDS
+        }
 
     @property
     def open_runs(self) -> set[str]:
@@ -170,14 +112,15 @@ class SessionTree:
         return any(not run.is_open and run.document.status != "ok" for run in self.runs.values())
 
     @property
+    def asks(self) -> list[AskDocument]:
+        """All that handlers have asked, in the order of asking."""
+        asks = cast("dict[str, AskDocument]", self.attached[ASK].documents)
+        return [ask for ask in asks.values() if ask.step_id in self.steps]
+
+    @property
     def open_asks(self) -> list[AskDocument]:
-        """What handlers wait for, in no order that means anything."""
-        return [
-            ask
-            for step in self.steps.values()
-            for ask in step.asks.values()
-            if ask.status == "open"
-        ]
+        """What handlers wait for."""
+        return [ask for ask in self.asks if ask.status == "open"]
 
     def run_of(self, message: StepNode) -> RunNode | None:
         """The run that a message has started; None until it begins."""
@@ -210,7 +153,7 @@ class SessionTree:
     def rows(self) -> Sequence[Row]:
         """The tree from top to bottom."""
         if self._rows is None:
-            self._rows = _laid_out(self._children())
+            self._rows = laid_out(self._children())
         return self._rows
 
     def _children(self) -> dict[str | None, list[Node]]:
@@ -259,6 +202,7 @@ class SessionTree:
         if not snapshot.keys() >= {"session_id", "cursor"}:
             raise ValueError("it is not a snapshot")
         read = {kind: self._readable(kind, snapshot.get(kind.list_name, ())) for kind in KINDS}
+        self.session_id = str(snapshot["session_id"])
         self.steps.clear()
         self.runs.clear()
         for attached in self.attached.values():
@@ -346,18 +290,3 @@ def _began_before(run: RunDocument, step: StepDocument) -> bool:
     if step.id == run.message_id:
         return False
     return step.run_id == run.run_id or run.started_at < step.started_at
-
-
-def _laid_out(children: dict[str | None, list[Node]]) -> Sequence[Row]:
-    rows: list[Row] = []
-    # No recursion: nothing bounds the depth of a tree.
-    stack: list[tuple[Row | None, Node, bool]] = [
-        (None, node, at == 0) for at, node in enumerate(reversed(children[None]))
-    ]
-    while stack:
-        parent, node, is_last = stack.pop()
-        below = children.get(node.document.id, []) if isinstance(node, StepNode) else []
-        row = Row(node, parent, is_last, bool(below))
-        rows.append(row)
-        stack += [(row, child, at == 0) for at, child in enumerate(reversed(below))]
-    return rows

@@ -1,0 +1,68 @@
+"""The Python client of a gateway: ``from stepwire.client import AsyncClient, Client``.
+
+It needs ``pip install 'stepwire[client]'``. docs/clients.md has a tour.
+"""
+
+from stepwire.client._async_client import AsyncClient, IssuedToken
+from stepwire.client._async_session import AsyncSession, RunState, SentMessage, Update
+from stepwire.client._blocking import Client, Session
+from stepwire.client._errors import (
+    BadAnswer,
+    Conflict,
+    Forbidden,
+    GatewayError,
+    InvalidRequest,
+    LimitExceeded,
+    NoAnswer,
+    NotFound,
+    NoToken,
+    RequestRefused,
+    Unauthenticated,
+    Unavailable,
+)
+from stepwire.client._events import Event
+from stepwire.client._following import Connection
+from stepwire.client._session_tree import SessionTree
+from stepwire.client._tree_parts import Node, Row, RunNode, StepNode
+from stepwire_core.wire.documents import (
+    AskDocument,
+    ElementDocument,
+    FeedbackDocument,
+    RunDocument,
+    StepDocument,
+)
+
+__all__ = [
+    "AskDocument",
+    "AsyncClient",
+    "AsyncSession",
+    "BadAnswer",
+    "Client",
+    "Conflict",
+    "Connection",
+    "ElementDocument",
+    "Event",
+    "FeedbackDocument",
+    "Forbidden",
+    "GatewayError",
+    "InvalidRequest",
+    "IssuedToken",
+    "LimitExceeded",
+    "NoAnswer",
+    "NoToken",
+    "Node",
+    "NotFound",
+    "RequestRefused",
+    "Row",
+    "RunDocument",
+    "RunNode",
+    "RunState",
+    "SentMessage",
+    "Session",
+    "SessionTree",
+    "StepDocument",
+    "StepNode",
+    "Unauthenticated",
+    "Unavailable",
+    "Update",
+]
