@@ -18,6 +18,7 @@ from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import LogTail
 from stepwire_core.log.stored_state import StoredState
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import new_id
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.anyio
 async def a_log(settings: Settings) -> AsyncIterator[Log]:
     redis = Redis.from_url(settings.redis_url)
     try:
-        log = Log(redis, settings, new_id())
+        log = Log(StandaloneStore(redis, settings.redis_url), settings, new_id())
         await log.log.create(log.session_id, log.run_id)
         await log.log.begin_run(log.session_id, log.run_id, "token")
         yield log
