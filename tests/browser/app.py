@@ -37,7 +37,7 @@ async def stopped() -> None:
 
 async def count() -> None:
     """Streams until it is told to finish, so that no test depends on how fast a machine is."""
-    is_to_finish = finishes[cl.context.session.id]
+    is_to_finish, number = finishes[cl.context.session.id], 0
     async with cl.Step("agent", type="run"):
         async with cl.Step("outer"), cl.Step("inner", type="llm") as inner:
             for number in range(10_000):

@@ -207,7 +207,7 @@ def test_a_body_that_is_not_taken_says_what_to_send(gateway: Gateway) -> None:
     assert problem["detail"] == "body: is not JSON: Expecting ':' delimiter, at 10"
     assert [error["where"] for error in problem["errors"]] == ["body"]
     response = gateway.client.post(path, json={})
-    assert response.json()["detail"] == "body: a message has a content, or elements, or both"
+    assert response.json()["detail"] == "body: a message needs content, or elements, or both"
 
 
 @pytest.mark.parametrize("handler", sorted(EVENT_HANDLERS))

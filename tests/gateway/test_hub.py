@@ -436,7 +436,7 @@ async def test_what_is_written_through_and_what_is_handed_over_are_one_sequence(
 
         opened = await hub.open(session.id, Cursor(0, 0))
         opened.write_through = write_through
-        iterating = asyncio.create_task(iterate(opened))
+        iterating, last = asyncio.create_task(iterate(opened)), Cursor(0, 0)
         for _ in range(2):
             # It keeps up, so that much is written through.
             for _ in range(50):

@@ -31,6 +31,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from redis import Redis as SyncRedis
+from redis.exceptions import ConnectionError
 
 from documents import a_run, a_step, an_element
 from event_log import client_of, counted, recounted
@@ -238,7 +239,7 @@ class Delivery(RuleBasedStateMachine):
         self.resources = AsyncExitStack()
         self.log = await self.resources.enter_async_context(open_log(self.settings))
         self.redis = client_of(self.log.store)
-        await self._insist(lambda: self.log.create(self.session_id, "first"))
+        await self._retry_until_available(lambda: self.log.create(self.session_id, "first"))
         await self._save()
         self.hub_tasks = [asyncio.create_task(self._hub(event)) for event in opened]
         for event in opened:
@@ -282,7 +283,7 @@ class Delivery(RuleBasedStateMachine):
 
     async def _begin(self, run_id: str) -> Any:
         try:
-            begun = await self._insist(
+            begun = await self._retry_until_available(
                 lambda: self.log.begin_run(self.session_id, run_id, "t" + new_id())
             )
         except RunEnded:
@@ -380,7 +381,10 @@ class Delivery(RuleBasedStateMachine):
             return
         if self._usable(which) and which[1].crashes == self.crashes:
             with suppress(RunEnded, RunFenced):
-                assert self.run(self._insist(lambda: self.log.append(batch))).stored == 0
+                assert (
+                    self.run(self._retry_until_available(lambda: self.log.append(batch))).stored
+                    == 0
+                )
 
     def _usable(self, which: Any) -> bool:
         return self.exists and which[0] == self.generation
@@ -396,7 +400,7 @@ class Delivery(RuleBasedStateMachine):
     async def _append(self, producer: Producer, events: list[NewEvent]) -> None:
         batch = producer.batch(self.session_id, events)
         try:
-            appended = await self._insist(lambda: self.log.append(batch))
+            appended = await self._retry_until_available(lambda: self.log.append(batch))
         except (RunEnded, RunFenced):
             return
         producer.first += len(events)
@@ -405,11 +409,12 @@ class Delivery(RuleBasedStateMachine):
         for event in events:
             self.model.take(event)
 
-    async def _insist(self, call: Any) -> Any:
+    async def _retry_until_available(self, call: Any) -> Any:
         while True:
             try:
                 return await call()
-            except StoreUnavailable:
+            except (StoreUnavailable, ConnectionError):
+                # The client that looks past the seam knows no store: it raises what redis-py does.
                 await asyncio.sleep(0)
 
     def _element(self, element_id: str, step: str | None) -> NewEvent:
@@ -467,13 +472,17 @@ class Delivery(RuleBasedStateMachine):
     @rule(keep=strategies.integers(0, 10))
     def the_log_is_trimmed(self, keep: int) -> None:
         log = SessionKeys.of(self.session_id).log
-        self.run(self._insist(lambda: self.redis.xtrim(log, maxlen=keep, approximate=False)))
+        self.run(
+            self._retry_until_available(
+                lambda: self.redis.xtrim(log, maxlen=keep, approximate=False)
+            )
+        )
 
     @precondition(lambda self: self.exists)
     @rule(name=strategies.sampled_from(("log", "tail")))
     def a_key_of_the_log_is_evicted(self, name: str) -> None:
         key = f"{SessionKeys.of(self.session_id).channel}:{name}"
-        self.run(self._insist(lambda: self.redis.delete(key)))
+        self.run(self._retry_until_available(lambda: self.redis.delete(key)))
 
     @precondition(lambda self: self.exists and self.settings.tail_check_s < NEVER_S)
     @rule()
@@ -483,21 +492,23 @@ class Delivery(RuleBasedStateMachine):
 
     async def _lose_state(self) -> None:
         state = SessionKeys.of(self.session_id).state
-        await self._insist(lambda: self.redis.delete(state))
+        await self._retry_until_available(lambda: self.redis.delete(state))
         with pytest.raises(SessionNotFound):
-            await self._insist(lambda: self.log.snapshot(self.session_id))
+            await self._retry_until_available(lambda: self.log.snapshot(self.session_id))
         self._forget()
 
     @precondition(lambda self: self.settings.tail_check_s < NEVER_S)
     @rule()
     def the_library_is_flushed(self) -> None:
         """The next event begins a new epoch, as after a restart, and nothing is lost."""
-        self.run(self._insist(lambda: self.redis.execute_command("FUNCTION", "FLUSH")))
+        self.run(
+            self._retry_until_available(lambda: self.redis.execute_command("FUNCTION", "FLUSH"))
+        )
 
     @rule()
     def the_news_connections_are_killed(self) -> None:
         command = ("CLIENT", "KILL", "TYPE", "pubsub")
-        self.run(self._insist(lambda: self.redis.execute_command(*command)))
+        self.run(self._retry_until_available(lambda: self.redis.execute_command(*command)))
 
     @precondition(lambda self: self.exists and self.settings.tail_check_s < NEVER_S)
     @rule(again=strategies.booleans())
@@ -508,8 +519,8 @@ class Delivery(RuleBasedStateMachine):
 
     async def _expire(self) -> None:
         base = SessionKeys.of(self.session_id).channel
-        keys = await self._insist(lambda: self.redis.keys(f"{base}:*"))
-        await self._insist(lambda: self.redis.delete(*keys))
+        keys = await self._retry_until_available(lambda: self.redis.keys(f"{base}:*"))
+        await self._retry_until_available(lambda: self.redis.delete(*keys))
         self._forget()
 
     def _forget(self) -> None:
@@ -520,7 +531,7 @@ class Delivery(RuleBasedStateMachine):
     @precondition(lambda self: not self.exists)
     @rule()
     def the_session_is_made_again(self) -> None:
-        self.run(self._insist(lambda: self.log.create(self.session_id, "first")))
+        self.run(self._retry_until_available(lambda: self.log.create(self.session_id, "first")))
         self.exists = True
 
     @rule()
@@ -528,7 +539,7 @@ class Delivery(RuleBasedStateMachine):
         self.run(self._save())
 
     async def _save(self) -> None:
-        await self._insist(lambda: self.redis.execute_command("SAVE"))
+        await self._retry_until_available(lambda: self.redis.execute_command("SAVE"))
         self.saved = (copy.deepcopy(self.model), self.exists)
 
     @precondition(lambda self: self.settings.tail_check_s < NEVER_S)
@@ -591,12 +602,14 @@ class Delivery(RuleBasedStateMachine):
                 await self._until(lambda: all(client.lost for client in self.everybody))
             return
         # An epoch that began without an event is told by the next one.
-        snapshot = await self._insist(lambda: self.log.snapshot(self.session_id))
+        snapshot = await self._retry_until_available(lambda: self.log.snapshot(self.session_id))
         top = Cursor.parse(snapshot.cursor)
         state: dict[str, Any] = json.loads(snapshot.to_json())
         assert self.model.same_as(state), (self.model, state)
-        counts = await self._insist(lambda: counted(self.redis, self.session_id))
-        assert counts == await self._insist(lambda: recounted(self.redis, self.session_id))
+        counts = await self._retry_until_available(lambda: counted(self.redis, self.session_id))
+        assert counts == await self._retry_until_available(
+            lambda: recounted(self.redis, self.session_id)
+        )
         for number, client in enumerate(self.everybody):
             await self._until(
                 lambda client=client: client.lost or client.view.cursor == top,
