@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import stepwire
+import tables
 from stack import Stack, unmeasured
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.settings import Settings
