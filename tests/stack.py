@@ -134,7 +134,7 @@ class Stack:
         self._shared = shared
         self._exit = ExitStack()
         self.redis = self._exit.enter_context(Redis.from_url(redis_url))
-        self.queue = f"queue:{new_id()}" if shared is None else shared.queue
+        self.queue: str = f"queue:{new_id()}" if shared is None else shared.queue
         self.env = os.environ | {
             "STEPWIRE_REDIS_URL": redis_url,
             "STEPWIRE_QUEUE_NAME": self.queue,

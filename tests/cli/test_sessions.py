@@ -7,13 +7,15 @@ import pty
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 
 import jwt
 import pytest
+from click.testing import CliRunner, Result
 
 from stack import Gateway, Stack, wait_until
+from stepwire_cli.main import main
 from tokens import API_KEY, SECRET, token
 
 WAITS = """
@@ -39,19 +41,13 @@ def gateway(shared_stack: Stack) -> Gateway:
 
 def stepwire(
     gateway: Gateway, *arguments: str, stdin: str = "", cwd: Path | None = None, **env: str
-) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if "STEPWIRE" not in name}
+) -> Result:
+    """The command, in this process: a test calls it up to a dozen times."""
+    unset: dict[str, str | None] = {name: None for name in os.environ if "STEPWIRE" in name}
     given = {"STEPWIRE_URL": gateway.url, "STEPWIRE_TOKEN": API_KEY, "STEPWIRE_ENV_FILE": ""}
-    return subprocess.run(
-        [sys.executable, "-m", "stepwire_cli", *arguments],
-        env=clean | (given if cwd is None else {}) | env,
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    settings = unset | (given if cwd is None else {}) | env
+    with chdir(cwd or Path.cwd()):
+        return CliRunner().invoke(main, arguments, input=stdin, env=settings)
 
 
 def at_work(gateway: Gateway) -> tuple[str, str]:
@@ -65,31 +61,31 @@ def test_cancel_stops_all_that_is_open_or_the_run_that_is_named(gateway: Gateway
     for named in (False, True):
         session, run = at_work(gateway)
         done = stepwire(gateway, "cancel", session, *([run] if named else []))
-        assert (done.returncode, done.stdout) == (0, f"{run}\n")
+        assert (done.exit_code, done.stdout) == (0, f"{run}\n")
         assert gateway.wait_for_end(session, run)["status"] == "cancelled"
     done = stepwire(gateway, "cancel", session)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.exit_code, done.stdout) == (0, "")
     assert "no run of this session is open" in done.stderr
     done = stepwire(gateway, "cancel", session, "unknown")
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "does not have a run 'unknown'" in done.stderr
 
 
 def test_delete_asks_first_and_leaves_nothing(gateway: Gateway) -> None:
     session = gateway.create_session()
-    assert stepwire(gateway, "delete", session, stdin="n\n").returncode == 1
+    assert stepwire(gateway, "delete", session, stdin="n\n").exit_code == 1
     assert gateway.client.get(f"/v1/sessions/{session}").is_success
-    assert stepwire(gateway, "delete", session, "--yes").returncode == 0
+    assert stepwire(gateway, "delete", session, "--yes").exit_code == 0
     assert gateway.client.get(f"/v1/sessions/{session}").status_code == 404
     done = stepwire(gateway, "delete", session, "--yes")
-    assert (done.returncode, "does not exist" in done.stderr) == (1, True)
+    assert (done.exit_code, "does not exist" in done.stderr) == (1, True)
 
 
 def test_token_makes_one_that_opens_what_is_named_and_nothing_else(gateway: Gateway) -> None:
     session, other = gateway.create_session(), gateway.create_session()
     options = ("--right", "read", "--ttl", "60", "--priority", "3")
     made = stepwire(gateway, "token", "ada", session, *options)
-    assert (made.returncode, made.stderr) == (0, "")
+    assert (made.exit_code, made.stderr) == (0, "")
     value = made.stdout.strip()
     content = jwt.decode(value, SECRET, algorithms=["HS256"])
     assert (content["sub"], content["sessions"]) == ("ada", [session])
@@ -99,12 +95,12 @@ def test_token_makes_one_that_opens_what_is_named_and_nothing_else(gateway: Gate
     assert content["sessions"] == ["{sub}:*", "x"]
     assert content["rights"] == ["read", "write", "cancel"]
     # It reads the session, and finds nothing to cancel.
-    assert stepwire(gateway, "cancel", session, STEPWIRE_TOKEN=value).returncode == 0
+    assert stepwire(gateway, "cancel", session, STEPWIRE_TOKEN=value).exit_code == 0
     for refused in (("tail", other), ("send", session, "hello"), ("delete", session, "--yes")):
         done = stepwire(gateway, *refused, STEPWIRE_TOKEN=value)
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.stderr
     done = stepwire(gateway, "token", "ada", "*", STEPWIRE_TOKEN=value)
-    assert (done.returncode, "STEPWIRE_API_KEYS" in done.stderr) == (1, True)
+    assert (done.exit_code, "STEPWIRE_API_KEYS" in done.stderr) == (1, True)
 
 
 def test_a_token_comes_from_a_file_or_from_the_input(gateway: Gateway, tmp_path: Path) -> None:
@@ -113,18 +109,18 @@ def test_a_token_comes_from_a_file_or_from_the_input(gateway: Gateway, tmp_path:
     file.write_text(f"{API_KEY}\n")
     wrong = token("another")
     send = ("send", session, "hello")
-    assert stepwire(gateway, *send, STEPWIRE_TOKEN=wrong).returncode == 1
+    assert stepwire(gateway, *send, STEPWIRE_TOKEN=wrong).exit_code == 1
     for source, stdin in ((str(file), ""), ("-", API_KEY)):
         done = stepwire(gateway, *send, "--token-file", source, stdin=stdin, STEPWIRE_TOKEN=wrong)
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
     both = stepwire(gateway, *send, "--token-file", str(file), "--token", API_KEY)
-    assert (both.returncode, "not both" in both.stderr) == (2, True)
+    assert (both.exit_code, "not both" in both.stderr) == (2, True)
     for text, said in ((None, "No such file"), ("", "a token alone"), ("a b", "a token alone")):
         file.unlink(missing_ok=True)
         if text is not None:
             file.write_text(text)
         done = stepwire(gateway, *send, "--token-file", str(file))
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.stderr
         assert said in done.stderr
         assert API_KEY not in done.stderr
 
@@ -136,17 +132,17 @@ def test_the_address_and_the_token_come_from_dot_env_like_every_setting(
     file = tmp_path / ".env"
     file.write_text(f"STEPWIRE_URL={gateway.url}/\nSTEPWIRE_TOKEN={API_KEY}\n")
     sent = stepwire(gateway, "send", session, "hello", cwd=tmp_path)
-    assert (sent.returncode, sent.stdout) == (0, f"{session}\n"), sent.stderr
+    assert (sent.exit_code, sent.stdout) == (0, f"{session}\n"), sent.stderr
     secret = tmp_path / "secret"
     secret.write_text(API_KEY)
     file.write_text(f"STEPWIRE_URL={gateway.url}\nSTEPWIRE_TOKEN_FILE={secret}\n")
-    assert stepwire(gateway, "send", session, "hello", cwd=tmp_path).returncode == 0
+    assert stepwire(gateway, "send", session, "hello", cwd=tmp_path).exit_code == 0
     elsewhere = "http://127.0.0.1:1"
     done = stepwire(gateway, "send", session, "hello", cwd=tmp_path, STEPWIRE_URL=elsewhere)
-    assert (done.returncode, f"no gateway answers at {elsewhere}" in done.stderr) == (1, True)
+    assert (done.exit_code, f"no gateway answers at {elsewhere}" in done.stderr) == (1, True)
     file.write_text("STEPWIRE_URL=localhost:8000\nSTEPWIRE_TOKEN=\n")
     done = stepwire(gateway, "send", session, "hello", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "STEPWIRE_URL='localhost:8000': must be the address of a gateway" in done.stderr
     assert "STEPWIRE_TOKEN: " in done.stderr
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-USERS_APP = Path(__file__).with_name("users_app.py")
+APP: Final = Path(__file__).parent / "apps/users_app.py"
+CACHE: Final = Path(__file__).parents[2] / ".mypy_cache/users_app"
 
 WRONG = """
 import stepwire as cl
@@ -24,13 +24,12 @@ def test_an_app_that_uses_the_api_is_clean_under_mypy_strict_and_a_wrong_one_is_
 
     The project's configuration is left out: users do not have it.
     """
-    (tmp_path / "users_app.py").write_text(USERS_APP.read_text())
+    (tmp_path / "users_app.py").write_text(APP.read_text())
     (tmp_path / "wrong_app.py").write_text(WRONG)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file", ""),
-            *("--cache-dir", ROOT / ".mypy_cache" / "users_app"),
-            *("users_app.py", "wrong_app.py"),
+            *("--cache-dir", CACHE, "users_app.py", "wrong_app.py"),
         ],
         cwd=tmp_path,
         capture_output=True,
