@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from stepwire._tree.rendering import as_text, bounded, labels
+from stepwire._values.rendering import as_text, bounded, labels
 from stepwire_core.values.json_values import TOO_DEEP
 
 

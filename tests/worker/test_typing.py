@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 APP: Final = Path(__file__).parent / "apps/users_app.py"
 CACHE: Final = Path(__file__).parents[2] / ".mypy_cache/users_app"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, RootModel, SecretStr, field_serializer, m
 import stepwire as cl
 from bench import Bench
 from documents import nested
-from stepwire._tree.rendering import as_text
+from stepwire._values.rendering import as_text
 from stepwire_core.wire.documents import StepDocument
 
 pytestmark = pytest.mark.anyio

@@ -7,6 +7,7 @@ from stepwire._asking.ask_user import (
     AskFileResponse,
     AskUserMessage,
 )
+from stepwire._decorating.decorator import step
 from stepwire._handlers.policy import Retry
 from stepwire._handlers.registry import (
     Feedback,
@@ -23,7 +24,6 @@ from stepwire._scope.emitter import Current, attach, current, session
 from stepwire._scope.sync import make_async, run_sync, sleep
 from stepwire._scope.user_session import user_session
 from stepwire._tree.current import context
-from stepwire._tree.decorator import step
 from stepwire._tree.element_base import Element
 from stepwire._tree.element_types import (
     Audio,

@@ -13,6 +13,7 @@ class Asks:
     async def text():
         async with cl.Step("agent"):
             answer = await cl.AskUserMessage("Your name?", timeout=30).send()
+            assert answer is not None
             await cl.Message(f"Hello {answer['output']}").send()
 
     @staticmethod
@@ -24,6 +25,7 @@ class Asks:
                 cl.Action("no", id="a-no"),
             ],
         ).send()
+        assert answer is not None
         await cl.Message(f"{answer['name']} {answer['label']} {answer['payload']}").send()
 
     @staticmethod
@@ -31,6 +33,7 @@ class Asks:
         files = await cl.AskFileMessage(
             "Your text?", accept=["text/plain", ".csv"], max_size_mb=0.001, max_files=2
         ).send()
+        assert files is not None
         for file in files:
             text = file.path.read_text()
             await cl.Message(f"{file.name} {file.size} {file.type} {text}").send()

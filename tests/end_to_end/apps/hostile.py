@@ -157,7 +157,7 @@ async def shuts_the_executor_down():
 
 @cl.task
 async def returns_what_has_no_end():
-    value = []
+    value: list[object] = []
     value.append(value)
     return value
 

@@ -29,7 +29,7 @@ async def scarce(name):
 
 async def parts():
     parts = cl.enqueue(part, "a"), cl.enqueue(scarce, "b"), cl.enqueue(scarce, "c")
-    assert await asyncio.gather(*parts) == ["a", "b", "c"]
+    assert [*await asyncio.gather(*parts)] == ["a", "b", "c"]
 
 
 @cl.task

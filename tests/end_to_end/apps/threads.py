@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import stepwire as cl
 
@@ -27,12 +28,13 @@ async def blocks_the_default_executor():
 
 
 @cl.task
-def deep(level: int):
+def deep(level: int) -> Any:
     return 0 if not level else 1 + cl.run_sync(cl.enqueue(deep, level=level - 1))
 
 
 @cl.on_message
 def main(message):
     answer = cl.run_sync(cl.AskUserMessage("your name?", timeout=30).send())
+    assert answer is not None
     with cl.Step("greets") as step:
         step.output = answer["output"]

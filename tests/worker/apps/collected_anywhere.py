@@ -25,7 +25,7 @@ from stepwire._transport import (
     publisher,
     source,
 )
-from stepwire._tree import content, growing_text, node
+from stepwire._tree import growing_text, node, node_content
 
 LIMIT_S, SESSION, WHAT, COUNT, WANTED = (
     float(sys.argv[1]),
@@ -39,7 +39,7 @@ OURS = {
     for module in (
         append_call,
         buffer,
-        content,
+        node_content,
         growing_text,
         intake,
         node,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from stepwire._asking.question import Question
 from stepwire._transport.threads import in_thread
-from stepwire._tree.json_form import jsonable
 from stepwire._tree.message import MessageNode
 from stepwire._tree.received_files import fetch
+from stepwire._values.json_form import jsonable
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.values.clock import after, now
 from stepwire_core.values.ids import check_id, new_id

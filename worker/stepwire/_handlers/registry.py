@@ -9,9 +9,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
+from stepwire._decorating.callables import kind_of, name_of
 from stepwire._handlers.definition import Definition
 from stepwire._handlers.policy import Concurrency, Policy, RunOptions
-from stepwire._tree.callables import kind_of, name_of
 from stepwire_core.errors import HandlerNotFound, InvalidArgument
 from stepwire_core.wire.documents import (
     EVENT_HANDLERS,

@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._asking.waiting import patiently
+from stepwire._decorating.callables import kind_of
 from stepwire._handlers.registry import Handlers, feedback_of, takes_argument
 from stepwire._runs.outcome import CANCELLED, Ending
 from stepwire._runs.user_code import Cut, UserCode
 from stepwire._scope.context import Frame, enter_frame, leave_frame
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
-from stepwire._tree.callables import kind_of
 from stepwire._tree.message import ReceivedMessage
 from stepwire._tree.received_files import fetch
 from stepwire_core.errors import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stepwire._tree.attributes import refusal
 from stepwire._tree.element_base import Element
+from stepwire._values.attributes import refusal
 from stepwire_core.errors import InvalidArgument
 
 if TYPE_CHECKING:

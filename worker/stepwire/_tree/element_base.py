@@ -23,8 +23,8 @@ from pydantic import ValidationError
 from stepwire._scope.context import current_frame
 from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
-from stepwire._tree.attributes import Checked, own_id, text, text_or_none, unsendable
-from stepwire._tree.json_form import jsonable
+from stepwire._values.attributes import Checked, own_id, text, text_or_none, unsendable
+from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import check_id, new_id

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from stepwire._tree.attributes import Checked, flag
-from stepwire._tree.json_form import jsonable
 from stepwire._tree.node import Node
+from stepwire._values.attributes import Checked, flag
+from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, ErrorInfo
 

@@ -9,7 +9,7 @@ from stepwire._scope.context import Frame, Scope, current_frame
 from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
 from stepwire._tree.attachments import own_elements, store_elements, unstored
-from stepwire._tree.content import Content
+from stepwire._tree.node_content import Content
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
 from stepwire_core.wire.documents import EndStatus, ErrorInfo, TextField

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
-from stepwire._tree.attributes import Checked, flag, flag_or_text, text_or_none
 from stepwire._tree.node import Node
+from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_none
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.wire.documents import EndStatus, ErrorInfo, StepDocument
 

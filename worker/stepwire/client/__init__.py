@@ -6,7 +6,9 @@ It needs ``pip install 'stepwire[client]'``. docs/clients.md has a tour.
 from stepwire.client._async_client import AsyncClient, IssuedToken
 from stepwire.client._async_session import AsyncSession, RunState, SentMessage, Update
 from stepwire.client._blocking import Client, Session
-from stepwire.client._errors import (
+from stepwire.client._events import Event
+from stepwire.client._following import Connection
+from stepwire.client._gateway_errors import (
     BadAnswer,
     Conflict,
     Forbidden,
@@ -20,8 +22,6 @@ from stepwire.client._errors import (
     Unauthenticated,
     Unavailable,
 )
-from stepwire.client._events import Event
-from stepwire.client._following import Connection
 from stepwire.client._session_tree import SessionTree
 from stepwire.client._tree_parts import Node, Row, RunNode, StepNode
 from stepwire_core.wire.documents import (

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, TypeAlias, T
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stepwire.client._errors import BadAnswer
 from stepwire.client._events import Event
 from stepwire.client._following import Following, OnConnection, Stream
+from stepwire.client._gateway_errors import BadAnswer
 from stepwire.client._http import Upload
 from stepwire.client._requests import field_of, path_of
 from stepwire.client._session_tree import SessionTree

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import httpx
 
-from stepwire.client._errors import BadAnswer, GatewayError, Unavailable, not_a_gateway
 from stepwire.client._events import Event, following
 from stepwire.client._frames import Frame, FrameReader
+from stepwire.client._gateway_errors import BadAnswer, GatewayError, Unavailable, not_a_gateway
 from stepwire.client._requests import backoff_s
 from stepwire_core.errors import InvalidCursor
 from stepwire_core.wire.kinds import RUN_END, SNAPSHOT

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from stepwire.client._errors import (
+from stepwire.client._gateway_errors import (
     BadAnswer,
     GatewayError,
     NoAnswer,

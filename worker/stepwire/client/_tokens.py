@@ -7,7 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire.client._errors import NoToken
+from stepwire.client._gateway_errors import NoToken
 from stepwire_core.errors import InvalidArgument
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stepwire._scope.context import Frame
-from stepwire._tree.json_form import jsonable
 from stepwire._tree.step import Step, outcome
+from stepwire._values.json_form import jsonable
 from stepwire.integrations import _model_calls as model_calls
 from stepwire_core.wire.documents import ErrorInfo
 

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from stepwire._tree.call_wrappers import wrapped
-from stepwire._tree.callables import name_of
-from stepwire._tree.decorated_call import DecoratedCall
+from stepwire._decorating.call_wrappers import wrapped
+from stepwire._decorating.callables import name_of
+from stepwire._decorating.decorated_call import DecoratedCall
 from stepwire._tree.step import Step
 from stepwire_core.errors import InvalidArgument
 

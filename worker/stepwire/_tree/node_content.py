@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from stepwire._scope.context import Place, own_frame
 from stepwire._tree.attachments import announcements, checked_elements, ids_shown_with
-from stepwire._tree.attributes import (
+from stepwire._tree.growing_text import GrowingText
+from stepwire._values.attributes import (
     Checked,
     id_of_parent,
     mapping,
@@ -22,8 +23,7 @@ from stepwire._tree.attributes import (
     unsendable,
     words,
 )
-from stepwire._tree.growing_text import GrowingText
-from stepwire._tree.rendering import as_text, bounded, cut, labels
+from stepwire._values.rendering import as_text, bounded, cut, labels
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.documents import ErrorInfo, StepDocument, TextField
 

@@ -9,14 +9,14 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import aclosing, closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from stepwire._tree.callables import kind_of
+from stepwire._decorating.callables import kind_of
 from stepwire_core.errors import StepwireError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stepwire._tree.callables import Kind
-    from stepwire._tree.decorated_call import DecoratedCall
+    from stepwire._decorating.callables import Kind
+    from stepwire._decorating.decorated_call import DecoratedCall
 
 Make = Callable[[tuple[Any, ...], dict[str, Any]], "DecoratedCall"]
 """Makes the step of a call, from its arguments."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from stepwire._decorating.callables import arguments_of
 from stepwire._scope.context import leave_frame
 from stepwire._tree.attachments import checked_elements
-from stepwire._tree.callables import arguments_of
 from stepwire._tree.element_base import Element
 from stepwire._tree.node import Node
-from stepwire._tree.rendering import piece_of
 from stepwire._tree.step import Step
+from stepwire._values.rendering import piece_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

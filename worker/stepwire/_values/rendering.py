@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._tree.json_form import is_structure, jsonable_within, shown
+from stepwire._values.json_form import is_structure, jsonable_within, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
