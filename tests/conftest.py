@@ -32,6 +32,14 @@ STARTS_PROCESSES: Final = {
 """Names that a module imports when a test of it starts a process or a server by itself."""
 
 
+MEASURED: Final = "end_to_end"
+"""The folder whose processes show what only processes do; others start the same ones again."""
+
+
+def is_measured(test: Path) -> bool:
+    return MEASURED in test.parts
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a process or a browser, so that ``make test-fast`` leaves it out.
 
@@ -85,18 +93,26 @@ def gateway_of_all(
 
 
 @pytest.fixture
-def stack(tmp_path: Path, server: EmbeddedServer, gateway_of_all: SharedGateway) -> Iterator[Stack]:
+def stack(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    server: EmbeddedServer,
+    gateway_of_all: SharedGateway,
+) -> Iterator[Stack]:
     """Workers and gateways as processes of their own."""
-    with Stack(tmp_path, server.url, gateway_of_all) as running:
+    with Stack(tmp_path, server.url, gateway_of_all, measured=is_measured(request.path)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def shared_stack(
-    tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    server: EmbeddedServer,
 ) -> Iterator[Stack]:
     """The same for all tests of a file."""
-    with Stack(tmp_path_factory.mktemp("stack"), server.url) as running:
+    folder, measured = tmp_path_factory.mktemp("stack"), is_measured(request.path)
+    with Stack(folder, server.url, measured=measured) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ import pickle
 import pkgutil
 import threading
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, Final
 
@@ -41,6 +41,8 @@ SAMPLES: Final[dict[object, object]] = {
     list[str]: ["a", "b"],
     list[tuple[str, str]]: [("a", "b")],
     Exception: ValueError("why"),
+    float | None: 1.5,
+    Mapping[str, Any] | None: {"code": "session_full"},
     DeadLetter: LETTER,
 }
 """A value for each type that a constructor of ours takes."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncIterator, Iterator
+import pickle
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,23 @@ def test_the_client_has_the_view(name: str) -> None:
         assert tree.snapshot() == lists_of(expected), event
         assert tree.cursor == expected["cursor"]
     assert tree.unread.total() == 0
+
+
+@every_vector
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda tree: pickle.loads(pickle.dumps(tree))],  # noqa: S301
+    ids=["deepcopy", "pickle"],
+)
+def test_a_copy_of_the_clients_tree_folds_on(
+    name: str, copied: Callable[[SessionTree], SessionTree]
+) -> None:
+    tree = SessionTree()
+    for frame in VECTORS[name]["frames"]:
+        event, expected = frame["event"], frame["view"]
+        tree = copied(tree)
+        tree.apply(Event(event["id"], event["type"], json.dumps(event["data"])))
+        assert tree.snapshot() == lists_of(expected), event
 
 
 @every_vector

@@ -128,7 +128,7 @@ def test_files_are_checked_and_reach_the_handler_until_the_run_ends(stack: Stack
     table = gateway.upload(session, "b.csv", b"1,2", "text/csv")
     for files, detail in (
         ([gateway.upload(session, "big.txt", b"x" * 1049)], "'big.txt' has 1049 bytes"),
-        ([gateway.upload(session, "c.png", b"x", "image/png")], "asked for: text/plain, .csv"),
+        ([gateway.upload(session, "c.png", b"x", "image/png")], "accepts: text/plain, .csv"),
         ([good, table, gateway.upload(session, "d.txt", b"x")], "3 files, at most 2"),
         ([good, good], "listed twice"),
     ):

@@ -18,6 +18,8 @@ LIMIT_S = 60
 
 APP = """
     import asyncio
+    import pathlib
+
     import stepwire as cl
 
     async def branch(name, tokens, pause):
@@ -31,6 +33,9 @@ APP = """
         async with cl.Step("agent", type="run") as agent:
             pause = 0.03 if message.content == "slowly" else 0.002
             await asyncio.gather(*(branch(f"b{number}-", 60, pause) for number in range(4)))
+            gate = pathlib.Path(message.content)
+            while gate.is_absolute() and not gate.exists():
+                await branch("waits", 1, 0.03)
             async with cl.Step("scratch") as scratch:
                 async with cl.Step("below"):
                     pass
@@ -154,14 +159,18 @@ async def test_a_gateway_that_is_told_to_stop_hands_its_clients_over_in_order(st
                 group.create_task(handed_over(client))
             for client in clients:
                 await client.connected.wait()
-            await asyncio.to_thread(other.send, session, "slowly")
+            gate = stack.folder / "the gateway has left"
+            await asyncio.to_thread(other.send, session, str(gate))
             for client in clients:
                 await client.underway.wait()
             leaving.child.signal(signal.SIGTERM)
+            await asyncio.to_thread(
+                wait_until, lambda: leaving.child.exit_code is not None, "it ends"
+            )
+            gate.touch()
     for client in clients:
         assert_dense(client.received)
         assert client.view.same_as(other.snapshot(session))
-    await asyncio.to_thread(wait_until, lambda: leaving.child.exit_code is not None, "it ends")
     assert leaving.child.exit_code == 0
     for word in ("Traceback", "ERROR"):
         assert word not in leaving.child.output

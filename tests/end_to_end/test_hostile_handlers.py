@@ -49,8 +49,6 @@ def assert_unhurt(worker: Child, gateway: Gateway) -> None:
         ("has_no_memory", "MemoryError"),
         ("closes_the_loop", "RuntimeError"),
         ("raises_the_unreadable", "Unreadable"),
-        ("yields", "InvalidArgument"),
-        ("yields_asynchronously", "InvalidArgument"),
         ("awaits_what_has_no_end", "TaskFailed"),
     ],
 )

@@ -91,14 +91,18 @@ class Model(View):
             data["replace"] = event.op == "replace_text"
         elif event.type == "step.remove":
             before = set(self.steps)
-            self.fold(Received(Cursor(0, 0), event.type, data, ""))
+            self._fold_next(event.type, data)
             self.removed |= before - set(self.steps) | {event.id}
             return
         elif event.type in ("step.update", "step.end", "element.add"):
             step_id = event.parent if event.type == "element.add" else event.id
             if step_id in self.removed and step_id not in self.steps:
                 return
-        self.fold(Received(Cursor(0, 0), event.type, data, ""))
+        self._fold_next(event.type, data)
+
+    def _fold_next(self, kind: str, data: Any) -> None:
+        seq = self.cursor.seq + 1 if self.cursor else 1
+        self.fold(Received(Cursor(0, seq), kind, data, ""))
 
 
 class Client:

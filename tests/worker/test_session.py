@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable
-from typing import cast
+from pathlib import Path
+from typing import Final, cast
 
 import pytest
 
@@ -25,6 +27,7 @@ from stepwire_core.values.ids import new_id
 pytestmark = pytest.mark.anyio
 
 LIMIT_S = 60
+POOL: Final = Path(__file__).parent / "apps/pool_of_processes.py"
 
 
 @pytest.fixture
@@ -202,38 +205,23 @@ async def test_a_plain_script_continues_the_tree(
     assert await here.tree() == {"starts a script": None, "in another process": "starts a script"}
 
 
-def _in_pool(context: dict[str, object], name: str) -> str:
-    """The work of a process in a bare multiprocessing pool."""
-    seen = "nothing"
-    try:
-        with cl.Step("of the parent"):
-            pass
-    except cl.StepwireError as error:
-        seen = type(error).__name__
-    with cl.attach(context), cl.Step(name):
-        pass
-    return seen
-
-
 @pytest.mark.parametrize(
     ("method", "parents_step"), [("fork", "ForkedProcess"), ("spawn", "NoActiveSession")]
 )
 async def test_a_multiprocessing_pool_continues_the_tree(
-    here: Bench, monkeypatch: pytest.MonkeyPatch, method: str, parents_step: str
+    here: Bench, method: str, parents_step: str
 ) -> None:
-    monkeypatch.setenv("STEPWIRE_REDIS_URL", here.settings.redis_url)
-    seen: list[str] = []
-
-    async def handler() -> None:
-        async with cl.Step("fans out"):
-            with multiprocessing.get_context(method).Pool(2) as pool:
-                jobs = [(cl.current().export(), f"part {n}") for n in range(4)]
-                seen.extend(await asyncio.to_thread(pool.starmap, _in_pool, jobs))
-
-    run = await here.run(handler)
-    assert run.error is None
+    """In a program of its own: this process may have threads, and a fork copies their locks."""
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, POOL, method, here.session_id),
+        env=os.environ | {"STEPWIRE_REDIS_URL": here.settings.redis_url, "STEPWIRE_ENV_FILE": ""},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    output, _ = await asyncio.wait_for(program.communicate(), LIMIT_S)
+    assert program.returncode == 0
+    assert set(json.loads(output)) == {parents_step}
     assert await here.tree() == {"fans out": None} | {f"part {n}": "fans out" for n in range(4)}
-    assert set(seen) == {parents_step}
 
 
 def _in_fork() -> None:

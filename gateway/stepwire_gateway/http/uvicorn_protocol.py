@@ -100,6 +100,9 @@ class Connection(RequestReader):
         super().connection_lost(exc)
         self.is_full = False
         self._unwatch()
+        # The kernel has given it up (TCP_USER_TIMEOUT), a moment before this process would have.
+        if isinstance(exc, TimeoutError) and self._on_stuck is not None:
+            self._on_stuck()
         if self._on_lost is not None:
             self._on_lost()
 

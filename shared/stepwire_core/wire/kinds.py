@@ -48,6 +48,10 @@ class Kind:
     removing_field: str | None = None
     """A document with null in this field removes the earlier document of its id."""
 
+    def __reduce__(self) -> str:
+        # Kinds are compared by identity: a copy, also one from a pickle, is the constant itself.
+        return self.name.upper()
+
     @property
     def owner_field(self) -> str:
         """The field that tells which run it belongs to; without a run in it, that of its step."""

@@ -113,16 +113,6 @@ async def raises_the_unreadable():
 
 
 @cl.task
-def yields():
-    yield 1
-
-
-@cl.task
-async def yields_asynchronously():
-    yield 1
-
-
-@cl.task
 async def exits_beside():
     # Nobody awaits these: they go through the loop.
     asyncio.create_task(inner())
