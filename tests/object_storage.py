@@ -29,7 +29,7 @@ class ObjectStorage:
         }
 
     def names(self) -> list[str]:
-        """What is in the bucket, without the prefix."""
+        """The keys of the bucket, without the prefix."""
         return [key.removeprefix("some/prefix/") for key in self._found("list-type=2", "Key")]
 
     def unfinished_uploads(self) -> list[str]:

@@ -40,7 +40,7 @@ class Proxy:
         return f"redis://{user}127.0.0.1:{self.port}/0"
 
     def silence_all(self) -> int:
-        """Let all connections that there are fall silent, how many that are; new ones work."""
+        """Let all open connections fall silent, and return their number; new ones work."""
         live = [pair for pair in self._pairs if not (pair.closed.is_set() or pair.silent.is_set())]
         for pair in live:
             pair.silent.set()
@@ -59,7 +59,7 @@ class Proxy:
 
     def close(self) -> None:
         with suppress(OSError):
-            # A thread that waits for connections hears of this, not of the close alone.
+            # A thread that waits for connections notices this, not the close alone.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for pair in self._pairs:

@@ -58,7 +58,7 @@ def problem(status: int, code: str, **headers: str) -> Reply:
 
 
 GONE: Final = problem(404, "session_not_found")
-"""What comes when the script is at its end."""
+"""The answer after the end of the script."""
 
 
 class Script:
@@ -165,4 +165,4 @@ def snapshot(seq: int, epoch: int = 1, **lists: Any) -> str:
 
 
 RETRY: Final = "retry: 1\n\n"
-"""What a stream begins with: a client comes back after a millisecond."""
+"""The first line of a stream: a client comes back after a millisecond."""

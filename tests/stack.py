@@ -97,7 +97,7 @@ class Gateway:
         return element_id
 
     def open_ask(self, session_id: str) -> dict[str, Any]:
-        """What a handler asks, once it does."""
+        """The question of a handler, once it asks."""
         asks: list[dict[str, Any]] = []
 
         def asked() -> bool:

@@ -93,7 +93,7 @@ class Wire:
         return chunk
 
     def end(self) -> bytes:
-        """What comes until the server closes the connection.
+        """All bytes until the server closes the connection.
 
         Raises:
             ConnectionResetError: it is not closed in order.
@@ -101,7 +101,7 @@ class Wire:
         return self._file.read()
 
     def rest(self) -> bytes:
-        """What comes until the server closes the connection, in whichever way."""
+        """All bytes until the server closes the connection, in whichever way."""
         try:
             return self.end()
         except ConnectionResetError:

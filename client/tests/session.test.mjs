@@ -83,7 +83,7 @@ test("what is no event stream is no gateway", LIMIT, async (t) => {
 
 test("a token is asked for once, renewed when it is refused, and once before it ends", LIMIT, async (t) => {
   const reasons = [];
-  const soon = Math.floor(Date.now() / 1000) + 31;
+  const soon = Math.floor(Date.now() / 1000) + 90;
   const tokens = { first: jwt({ exp: soon + 9000 }), refused: jwt({ exp: soon }), expiring: "opaque" };
   const { url, requests } = await serve(t, ({ headers }, response) => {
     if (headers.authorization === `Bearer ${tokens.first}`) problem(response, 401, "unauthenticated");

@@ -4,19 +4,13 @@ at one that is wrong."""
 from __future__ import annotations
 
 import socket
-import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from stack import wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port, server_program
@@ -27,11 +21,11 @@ from stepwire_core.redis.connections import new_pool, new_sync_pool
 from stepwire_core.redis.standalone import connect, connect_blocking
 from stepwire_core.settings import load_settings
 from stepwire_core.values.addresses import redacted
+from tls import new_certificate
 
 pytestmark = pytest.mark.anyio
 
 SECRET = "the-password"
-NOW, DAY = datetime.now(UTC), timedelta(days=1)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +64,13 @@ def test_a_wrong_address_is_said_with_what_to_write(url: str, said: str) -> None
 def test_every_option_that_is_taken_works_for_both_kinds_of_client(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    key, _ = certificate(tmp_path)
+    certificate = new_certificate(tmp_path / "tls")
+    chain, key = certificate.chain, certificate.key
     for url in (
         f"redis://127.0.0.1:{server.port}?db=2&client_name=me",
         (
             "rediss://127.0.0.1?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ciphers=HIGH&"
-            f"ssl_ca_certs={key}&ssl_certfile={key}&ssl_keyfile={key}&username=me&password={SECRET}"
+            f"ssl_ca_certs={chain}&ssl_certfile={chain}&ssl_keyfile={key}&username=me&password={SECRET}"
         ),
     ):
         assert load_settings(redis_url=url).redis_url == url
@@ -197,32 +192,8 @@ async def test_a_port_that_is_not_that_of_a_redis_is_one_line(
         assert said in await line_of(f"{scheme}://:{SECRET}@127.0.0.1:{port}")
 
 
-def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A file with a key and a certificate that no client trusts, and a server's context with it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1)
-        .not_valid_before(NOW - 2 * DAY)
-        .not_valid_after(NOW + DAY)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "key.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + signed.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return file, context
-
-
 async def test_a_port_with_tls_is_one_line_that_says_so(tmp_path: Path) -> None:
-    _, context = certificate(tmp_path)
+    context = new_certificate(tmp_path / "tls").server_context()
 
     def tls(client: socket.socket) -> None:
         client.settimeout(5)

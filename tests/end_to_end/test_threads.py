@@ -1,4 +1,4 @@
-"""Code that blocks its threads for ever: it can use up its own, and nobody else's."""
+"""Code that blocks its threads for ever: it can use up its own, and none of the library's."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def is_running(gateway: Gateway, session: str, run: str) -> bool:
 def test_sessions_of_one_name_in_two_databases_end_each_by_itself(
     stacks: tuple[Stack, Stack],
 ) -> None:
-    """The queue has one name in both, too, as it has where nobody gives it one."""
+    """The queue has one name in both, too, as it has by default."""
     session = f"demo-{new_id()}"
     one, two = stacks
     two.env["STEPWIRE_QUEUE_NAME"] = one.env["STEPWIRE_QUEUE_NAME"]

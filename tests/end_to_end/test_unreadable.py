@@ -58,7 +58,7 @@ def test_a_session_with_broken_documents_is_read_run_taken_up_and_resumed(stack:
     assert gateway.wait_for_end(session, run)["status"] == "ok"
 
     snapshot = gateway.snapshot(session)
-    # What is JSON goes out as it is stored: the client may know more than this gateway.
+    # JSON goes out as it is stored: the client may know more than this gateway.
     assert [step["id"] for step in snapshot["steps"] if "name" not in step] == ["null"]
     ended = [(s["output"], s["status"]) for s in snapshot["steps"] if s.get("name") == "work"]
     assert ended == [("begun", "interrupted"), ("done", "ok")]

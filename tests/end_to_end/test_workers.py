@@ -138,7 +138,7 @@ def test_a_stopping_worker_does_not_swallow_what_wakes_the_others(stack: Stack) 
 
 
 def test_a_worker_that_was_full_finds_what_nobody_wakes_it_for(stack: Stack) -> None:
-    """As above, nobody polls; and more jobs may wait than wakes are kept."""
+    """As above, no worker polls; and more jobs may wait than wakes are kept."""
     stack.worker(SLOW, STEPWIRE_POLL_S="600", STEPWIRE_MAX_JOBS="1")
     gateway = stack.shared_gateway()
     sessions = [gateway.create_session() for _ in range(3)]

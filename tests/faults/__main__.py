@@ -51,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 class some_of:  # noqa: N801 - argparse shows it: invalid some_of value
-    """Names with commas between, of those that there are; none is fine, too."""
+    """Known names with commas between; an empty list is fine, too."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names

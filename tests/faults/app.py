@@ -56,7 +56,7 @@ async def part(seed: int, number: int, pause_s: float) -> int:
     return part_of(seed, number)
 
 
-# -- what nobody should do: faults.work.HOSTILE says how each of these may end ---------------------
+# -- what no handler should do: faults.work.HOSTILE says how each of these may end -----------------
 
 
 @cl.task

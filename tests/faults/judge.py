@@ -29,7 +29,7 @@ class Judge:
         self._dead: dict[str, set[str]] = defaultdict(set)
 
     def remember(self, redis: Redis, session_ids: Iterable[str]) -> None:
-        """What the logs hold; nobody writes meanwhile."""
+        """The contents of the logs, after the last write."""
         for session_id in session_ids:
             self._seen[session_id] = self._all_of(redis, session_id)
 

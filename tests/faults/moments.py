@@ -72,7 +72,7 @@ def misconf(redis: Redis, folder: Path) -> Moment:
 
 
 def busy(redis: Redis) -> Moment:
-    """Somebody's script takes long, and Redis answers nobody else (``BUSY``)."""
+    """A script of another client takes long, and Redis answers no other call (``BUSY``)."""
     lasts_s = 2.0
     running: list[threading.Thread] = []
 
@@ -182,7 +182,7 @@ class Schedule:
         return self._count >= len(self._moments) and self._under_way is None
 
     def look(self, *, begin: bool = True) -> str | None:
-        """End what is over; then, unless told not to, begin what is due: its name."""
+        """End the faults that are over; then, unless told not to, begin the next: its name."""
         if not self._moments or time.monotonic() < self._due_at:
             return None
         if self._under_way is not None:

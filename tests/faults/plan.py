@@ -12,7 +12,7 @@ MOMENTS: Final = ("noreplicas", "misconf", "busy", "silence", "unreadable")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done; the same seed deals the same work and the same faults in the same order."""
+    """The plan of a storm; a seed deals the same work and faults in the same order."""
 
     runs: int
     seed: int
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """What was done, and what must not have been seen."""
+    """The actions of a storm, and what clients must not have seen."""
 
     faults: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
@@ -51,7 +51,7 @@ class Report:
 
 
 def summary(plan: Plan, report: Report) -> str:
-    """What was done and what came of it, for people."""
+    """The actions and their outcome, for people."""
 
     def counts(of: Counter[str] | Counter[int]) -> str:
         return ", ".join(f"{count} {what}" for what, count in sorted(of.items(), key=str)) or "none"

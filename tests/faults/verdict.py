@@ -36,7 +36,7 @@ class Entry(Received):
 
 
 def read_log(redis: Redis, session_id: str) -> list[Entry]:
-    """All events that the log holds, straight from Redis; nobody writes meanwhile."""
+    """All events that the log holds, straight from Redis, after the last write."""
     keys = SessionKeys.of(session_id)
     stream: Any = redis.xrange(keys.log)
     meta: Any = redis.hmget(keys.meta, ["epoch", "seq", "tail"])
@@ -75,7 +75,7 @@ class RunStory:
     closed: int = 0
     """The last attempt that has ended."""
     closing: int = 0
-    """The attempt that somebody else has begun to close."""
+    """The attempt that another worker has begun to close."""
     ended: dict[str, Any] | None = None
 
 
@@ -148,7 +148,7 @@ class Verdict:
         if not data["will_retry"]:
             run.ended = data
         elif data["status"] != "interrupted":
-            self._note(entry, f"{data['status']} is tried again, and nobody has said so")
+            self._note(entry, f"{data['status']} is tried again, and no event has said so")
 
     @staticmethod
     def _gives_up(data: dict[str, Any], run: RunStory) -> bool:
@@ -195,7 +195,7 @@ class Verdict:
         if step["name"] == "counted" and step["status"] == "ok":
             self.counted.append(int(step["output"]))
         for child in self._open_steps(step["run_id"]):
-            # What is left to the garbage collector ends when that comes by.
+            # An object that is left to the garbage collector ends when that comes by.
             if child["parent_id"] == step["id"] and child["name"] != DROPPED:
                 self._note(entry, f"step {step['name']} ends before {child['name']} in it")
 
@@ -212,13 +212,13 @@ class Verdict:
         for run_id, run in self.runs.items():
             if run.ended is None:
                 self.violations.append(f"run {run_id} has no final run.end")
-        # What somebody else has put there may be shown, or not; nothing else may be missing.
+        # Documents of other producers may be shown, or not; nothing else may be missing.
         shown = [step for step in snapshot["steps"] if not step["id"].startswith(PLANTED)]
         if not self.view.same_as(snapshot | {"steps": shown}):
             self.violations.append("the snapshot is not the fold of the events")
 
     def judge_hostile(self, run_id: str, promised: frozenset[str]) -> None:
-        """A run of a handler that does what nobody should do."""
+        """A run of a handler that does what no handler should do."""
         end = self.runs[run_id].ended
         if end is not None and end["status"] not in promised:
             self.violations.append(f"run {run_id} ended as {end}")

@@ -1,4 +1,4 @@
-"""What one run is told to do, and what must come out of it."""
+"""The work of one run, and the outcome that it must have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOSTILE: Final = {
     # None is what the original takes.
     "has_no_metadata": frozenset({"ok", "error"}),
 }
-"""The tasks of ``app.py`` that do what nobody should do, and how a run of each may end."""
+"""The tasks of ``app.py`` that do what no handler should do, and how a run of each may end."""
 
 DROPPED: Final = "dropped"
 """The name of the steps that ``drops_generators`` leaves to the garbage collector."""
@@ -67,5 +67,5 @@ class Work:
 
 
 def part_of(seed: int, number: int) -> int:
-    """What a sub-task has to find out."""
+    """The result that a sub-task must return."""
     return random.Random(seed * 100 + number).randrange(10**6)

@@ -174,7 +174,7 @@ class PubSubLink:
         self._restoring = True
         self._heard = True
         self._missed = 0
-        # Before any await: from here on `subscribe` itself sends its command.
+        # Before any await: after this, `subscribe` itself sends its command.
         self._connection = connection
         for start in range(0, len(wanted), _CHUNK):
             await connection.send_command(b"SUBSCRIBE", *wanted[start : start + _CHUNK])

@@ -1,4 +1,4 @@
-"""What a token may allow in the sessions that it names."""
+"""The rights that a token may give in the sessions that it names."""
 
 from typing import Final, Literal, get_args
 

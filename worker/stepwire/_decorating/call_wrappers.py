@@ -25,7 +25,7 @@ Make = Callable[[tuple[Any, ...], dict[str, Any]], "DecoratedCall"]
 def wrapped(function: Callable[..., Any], make: Make) -> Callable[..., Any]:
     """A function that does what ``function`` does, inside a step."""
     wrapper = _WRAPPERS[kind_of(function)](function, make)
-    # What a class or an object holds is not the wrapper's.
+    # The attributes of a class or an object are not the wrapper's.
     updated = ("__dict__",) if inspect.isroutine(function) else ()
     return functools.update_wrapper(wrapper, function, updated=updated)
 

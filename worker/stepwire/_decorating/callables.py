@@ -1,4 +1,4 @@
-"""What a call of a callable gives: a value, a coroutine, or a generator."""
+"""The result of calling something: a value, a coroutine, or a generator."""
 
 from __future__ import annotations
 

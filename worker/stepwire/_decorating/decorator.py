@@ -68,7 +68,7 @@ def step(
         InvalidArgument: it cannot be called, or a parameter has a value that cannot be shown or
             stored; said by the decorator, before any call.
     """
-    # What a call would refuse is refused here.
+    # Arguments that a call would refuse are refused here.
     Step(name, **options)
 
     def decorate(function: Any) -> Any:

@@ -226,7 +226,7 @@ class AsyncSession:
         files.
 
         Raises:
-            Conflict: somebody else was quicker, or nobody waits any more.
+            Conflict: another client was quicker, or the handler waits no more.
         """
         uploaded = None if files is None else [(await self.upload(file)).id for file in files]
         body = _given(
@@ -252,7 +252,7 @@ class AsyncSession:
             await self._requests.json("PUT", path, _given(value=value, comment=comment))
 
     async def delete(self) -> None:
-        """Delete the session with all that it has, for everybody."""
+        """Delete the session with all that it has, for all users."""
         await self._requests.json("DELETE", self._path())
 
     # -- files ----------------------------------------------------------------------------------

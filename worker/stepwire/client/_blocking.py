@@ -219,7 +219,7 @@ class Session:
         finished(self._session.rate(step_id, value, comment))
 
     def delete(self) -> None:
-        """Delete the session with all that it has, for everybody."""
+        """Delete the session with all that it has, for all users."""
         finished(self._session.delete())
 
     def upload(

@@ -19,7 +19,7 @@ class Frame:
     data: str | None = None
     retry_ms: int | None = None
     comment: str | None = None
-    """What is for people: a gateway says there why a stream is empty."""
+    """The comment, for people: a gateway says there why a stream is empty."""
 
 
 class FrameReader:
@@ -31,7 +31,7 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
-        """The line that has not ended yet; joined once, so a long line costs what it weighs."""
+        """The unfinished line; joined once, so a long line costs what it weighs."""
         self._frame: Frame | None = None
         self._ended_with_cr = False
         self._is_first = True

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class GatewayError(StepwireError):
-    """What a gateway has answered, or that none has; the message is for people and may change."""
+    """The answer of a gateway, or its absence; the message is for people and may change."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Forbidden(RequestRefused):
 
 
 class NotFound(RequestRefused):
-    """There is no such session, run, step, ask or element: ``code`` says which."""
+    """The gateway does not have this session, run, step, ask or element: ``code`` says which."""
 
 
 class Conflict(RequestRefused):

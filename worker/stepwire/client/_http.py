@@ -46,7 +46,7 @@ class Upload:
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.size: int | None = None
-        """In bytes; None: nobody knows before its end."""
+        """In bytes; None: unknown before its end."""
         self._start = 0
         if file.seekable():
             self._start = file.tell()
@@ -193,7 +193,7 @@ class BlockingHttp:
             yield _BlockingAnswer(response)
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop
+        time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs
 
     async def asked(self, get_token: AsyncGetToken, reason: TokenReason) -> str | None:
         token = get_token(reason)

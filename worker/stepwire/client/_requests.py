@@ -180,7 +180,7 @@ def checked_url(url: str) -> str:
     """The address of a gateway, without the slash at its end.
 
     Raises:
-        InvalidArgument: it is no address of a site.
+        InvalidArgument: it is not the address of a site.
     """
     try:
         parsed = httpx.URL(url)

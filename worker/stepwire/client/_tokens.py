@@ -43,7 +43,7 @@ class Tokens:
         return self._token
 
     async def replace(self, refused: str | None) -> str | None:
-        """Another token than the one that was refused; None if there is no other.
+        """Another token than the one that was refused; None if the source has only that one.
 
         Raises:
             NoToken: ``get_token`` failed.

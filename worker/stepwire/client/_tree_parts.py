@@ -1,4 +1,4 @@
-"""What a tree is made of: its steps and runs, and where each is shown."""
+"""The parts of a tree: its steps and runs, and where each is shown."""
 
 from __future__ import annotations
 
