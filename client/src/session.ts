@@ -167,7 +167,9 @@ export class Session {
   }
 
   #elementPath(element: string | Pick<StepElement, "url">): string {
-    return typeof element === "string" ? `${this.#path}/elements/${encodeURIComponent(element)}` : element.url;
+    if (typeof element === "string") return `${this.#path}/elements/${encodeURIComponent(element)}`;
+    // A gateway under a path gives addresses with that path, which `baseUrl` has as well.
+    return element.url.replace(/^\/.*(?=\/v1\/)/, "");
   }
 
   #post<T>(path: string, body: unknown = {}): Promise<T> {
