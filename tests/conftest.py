@@ -32,7 +32,7 @@ STARTS_PROCESSES: Final = {
 """Names that a module imports when a test of it starts a process or a server by itself."""
 
 
-MEASURED: Final = {"test_delivery.py", "test_runs.py", "test_stopping.py"}
+MEASURED: Final = {"test_delivery.py", "test_stopping.py"}
 """Files whose processes are measured, too: all others start the same ones once more."""
 
 

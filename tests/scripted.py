@@ -68,12 +68,19 @@ class Script:
         self.url = ""
         self.asked: list[Asked] = []
         self.over = Event()
+        self.refused_token: str | None = None
+        """Requests with it get 401, whichever comes when, and none of the answers."""
         self._replies = list(replies)
         self._lock = Lock()
 
     def next(self, asked: Asked) -> Reply:
         with self._lock:
             self.asked.append(asked)
+            if (
+                self.refused_token
+                and asked.headers.get("authorization") == f"Bearer {self.refused_token}"
+            ):
+                return problem(401, "unauthenticated")
             return self._replies.pop(0) if self._replies else GONE
 
     @property

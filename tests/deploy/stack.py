@@ -150,9 +150,10 @@ def run_proxy_script(
     ``replaced``: paths of the container, and what stands for them here.
     """
     script = (ROOT / "deploy/proxy.sh").read_text()
-    for path, here in {"/etc/stepwire/": f"{ROOT}/deploy/", **(replaced or {})}.items():
-        assert path in script
-        script = script.replace(path, here)
+    places = {"/etc/stepwire/": f"{ROOT}/deploy/", **(replaced or {})}
+    assert all(path in script for path in places)
+    # In one pass: what is put in may itself be below a folder that is replaced.
+    script = re.sub("|".join(places), lambda found: places[found.group()], script)
     environment = compose["services"]["proxy"]["environment"]
     given = {name: str(value or "") for name, value in environment.items()}
     return subprocess.run(
