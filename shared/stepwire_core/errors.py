@@ -270,7 +270,7 @@ class StillInProgress(StepwireError):
 
     def __init__(self, value: str) -> None:
         self.value = value
-        self.retry_after_s = 1.0
+        self.retry_after_s: float = 1.0
         super().__init__(
             f"a request with the Idempotency-Key {value!r} is still in progress: repeat this one "
             "when it is over"
@@ -405,7 +405,7 @@ class QueueFull(StepwireError):
     def __init__(self, waiting: int, limit: int) -> None:
         self.waiting = waiting
         self.limit = limit
-        self.retry_after_s = 5.0
+        self.retry_after_s: float = 5.0
         super().__init__(
             f"{waiting} runs wait for a worker, at most {limit} may (STEPWIRE_QUEUE_MAX): "
             "try again later, or start more workers"

@@ -51,7 +51,7 @@ class Requests:
         max_retries: int,
     ) -> None:
         self.http = http
-        self.url = checked_url(url)
+        self.url: str = checked_url(url)
         self.timeout_s = timeout_s
         self._tokens = Tokens(http, get_token)
         self.max_retries = max_retries

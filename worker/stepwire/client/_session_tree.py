@@ -51,7 +51,7 @@ class SessionTree:
         self.runs: dict[str, RunNode] = {}
         self.unread: Counter[str] = Counter()
         """How many events this version could not read, by their type."""
-        self.attached = {kind: Attached(kind) for kind in ATTACHED_KINDS}
+        self.attached: dict[Kind, Attached] = {kind: Attached(kind) for kind in ATTACHED_KINDS}
         """What stands with steps, by its kind."""
         self._ordinal = 0
         self._rows: Sequence[Row] | None = None
