@@ -72,10 +72,14 @@ class Metrics:
         """
         if len(labels) != len(metric.labels):
             raise ValueError(f"the labels of {metric.name!r} are {metric.labels}, not {labels}")
+        self.counts(metric)[labels] += amount
+
+    def counts(self, metric: Metric) -> Counter[tuple[str, ...]]:
+        """The numbers themselves, by the values of their labels, for what counts every event."""
         counted = self._counted.get(metric)
         if counted is None:
             counted = self._counted[metric] = Counter()
-        counted[labels] += amount
+        return counted
 
     def watch(self, metric: Metric, read: Callable[[], Values]) -> None:
         """Ask ``read`` for the numbers each time that they are shown, instead of counting."""

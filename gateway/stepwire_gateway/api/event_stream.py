@@ -66,6 +66,8 @@ class EventStream(StreamingResponse):
         super().__init__(self._pieces, headers=_HEADERS, media_type="text/event-stream")
         self._reading = reading
         self._metrics = services.metrics
+        self._frames = services.metrics.counts(FRAMES)
+        self._frame_bytes = services.metrics.counts(FRAME_BYTES)
         self._caller = caller
         self._writes_through = selection.is_everything
         self._settings = services.settings
@@ -150,8 +152,9 @@ class EventStream(StreamingResponse):
         if len(encoded) > WRITE_BYTES:
             # More than may be added at once: the task takes it in batches.
             return False
-        self._metrics.add(FRAMES, amount=len(frames))
-        self._metrics.add(FRAME_BYTES, amount=len(encoded))
+        # For each event of each client: a call of `add` would cost half a microsecond.
+        self._frames[()] += len(frames)
+        self._frame_bytes[()] += len(encoded)
         self._write(connection, encoded)
         return True
 
