@@ -169,7 +169,7 @@ export class Session {
   #elementPath(element: string | Pick<StepElement, "url">): string {
     if (typeof element === "string") return `${this.#path}/elements/${encodeURIComponent(element)}`;
     // A gateway under a path gives addresses with that path, which `baseUrl` has as well.
-    return element.url.replace(/^\/.*(?=\/v1\/)/, "");
+    return element.url.replace(/^\/.*?(?=\/v1\/sessions\/)/, "");
   }
 
   #post<T>(path: string, body: unknown = {}): Promise<T> {

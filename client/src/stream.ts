@@ -157,7 +157,7 @@ class Line {
   }
 }
 
-/** Waits, but no longer than until the signal, or until the network is back. */
+/** Waits, but no longer than until the signal, until the network is back, or five minutes. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
@@ -166,7 +166,8 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
       globalThis.removeEventListener?.("online", done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    // A timer of more than 24 days fires at once.
+    const timer = setTimeout(done, Math.min(ms, 3e5));
     signal.addEventListener("abort", done);
     globalThis.addEventListener?.("online", done);
     if (signal.aborted) done();

@@ -202,9 +202,9 @@ test("every call goes where the protocol says", LIMIT, async (t) => {
   assert.deepEqual(sent, [5]);
   assert.equal(session.elementUrl({ url: "https://elsewhere.example/cat.png" }), "https://elsewhere.example/cat.png");
   const below = new Stepwire({ baseUrl: "https://app.example/live/agents" }).session("demo");
-  const path = "/v1/sessions/demo/elements/e";
-  for (const url of [`/live/agents${path}`, path])
-    assert.equal(below.elementUrl({ url }), `https://app.example/live/agents${path}`);
+  for (const path of ["/v1/sessions/demo/elements/e", "/v1/sessions/v1/elements/v1"])
+    for (const url of [`/live/agents${path}`, path])
+      assert.equal(below.elementUrl({ url }), `https://app.example/live/agents${path}`);
 });
 
 test("the events of a run end with it, and a loop over them can be left", LIMIT, async (t) => {

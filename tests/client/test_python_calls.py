@@ -109,13 +109,15 @@ def test_an_error_reaches_another_process_whole(do: Do) -> None:
 
 
 def test_a_server_that_is_no_gateway_is_told_from_one_that_is_away(do: Do) -> None:
-    for body in ("<html>", "[]", '{"run_id": 7}', ""):
+    too_deep = "[" * 100_000
+    for body in ("<html>", "[]", '{"run_id": 7}', "", too_deep):
         assert isinstance(failing(do, Reply((body,), 200, "text/html")), BadAnswer)
     redirected = failing(do, Reply((), 308, "text/plain", {"Location": "https://b.example/"}))
     assert isinstance(redirected, BadAnswer)
     assert "https://b.example/" in str(redirected)
-    away = failing(do, Reply(("<html>",), 504, "text/html"))
-    assert (type(away), away.code) == (Unavailable, "bad_answer")
+    for body in ("<html>", too_deep):
+        away = failing(do, Reply((body,), 504, "text/html"))
+        assert (type(away), away.code) == (Unavailable, "bad_answer")
 
 
 def test_retry_after_may_be_a_date_and_may_be_nonsense(do: Do) -> None:

@@ -217,6 +217,26 @@ def test_a_proxy_that_speaks_for_a_gateway_that_is_away_is_waited_for(read: Read
     assert script.cursors[1:] == ["1-1"] * 5 + ["1-2"]
 
 
+@pytest.mark.parametrize("asked", ["86400", "9" * 5000])
+def test_no_answer_and_no_stream_can_ask_for_a_wait_without_end(
+    read: Read, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(_following, "MAX_WAIT_S", 0.01)
+    away = Reply(("",), 503, "text/plain", {"Retry-After": asked})
+    ends = stream(f"retry: {asked}\n\n", frame(2))
+    with scripted(stream(RETRY, snapshot(1)), away, ends, stream(RETRY, frame(3))) as script:
+        outcome = read(script)
+    assert outcome.ids == ["1-1", "1-2", "1-3"]
+
+
+@pytest.mark.parametrize("runs", [None, [None, 7], [{"run_id": ["r"]}]])
+def test_a_snapshot_whose_runs_are_not_runs_ends_no_stream(read: Read, runs: object) -> None:
+    end = frame(2, "run.end", run_id="r", ended_at="2026-01-01T00:00:00.000Z", will_retry=False)
+    with scripted(stream(RETRY, snapshot(1, runs=runs), end)) as script:
+        outcome = read(script, run_id="r")
+    assert (outcome.ids, outcome.error) == (["1-1", "1-2"], None)
+
+
 def test_a_first_connection_that_fails_is_raised_after_the_retries(read: Read) -> None:
     away = Reply(("",), 503, "text/plain", {"Retry-After": "0"})
     with scripted(*[away] * 9) as script:

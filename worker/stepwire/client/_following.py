@@ -27,6 +27,9 @@ logger = logging.getLogger("stepwire.client")
 SILENCE_S: Final = 60.0
 """A stream without even a ping for so long is dead: a gateway sends one every 15 s."""
 
+MAX_WAIT_S: Final = 300.0
+"""The longest wait that a gateway, or a proxy in front of it, can ask for."""
+
 _HEADERS: Final = {
     "Accept": "text/event-stream",
     "Cache-Control": "no-store",
@@ -83,7 +86,7 @@ class Following:
         self._has_answered = False
         self._is_live = False
         self._is_over = False
-        self._retry_ms: int | None = None
+        self._retry_ms: float | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Each event once, in order.
@@ -113,10 +116,11 @@ class Following:
 
     def _wait_s(self, error: GatewayError | None) -> float:
         if error is not None and error.retry_after_s is not None:
-            return error.retry_after_s
+            return min(error.retry_after_s, MAX_WAIT_S)
         if self._retry_ms is not None and (error is None or not self._is_live):
+            wait_s = min(self._retry_ms / 1000, MAX_WAIT_S)
             # Not all clients of a gateway at the same moment.
-            return self._retry_ms / 1000 * random.uniform(1, 1.5)  # noqa: S311 - spreads load
+            return wait_s * random.uniform(1, 1.5)  # noqa: S311 - spreads load
         return backoff_s(self._failures)
 
     async def _connection(self) -> AsyncGenerator[Event, None]:
@@ -186,9 +190,12 @@ class Following:
         if run_id is None or event.type not in (RUN_END, SNAPSHOT):
             return False
         data = event.data
-        runs = data.get("runs", ()) if event.type == SNAPSHOT else (data,)
+        runs = (data.get("runs") or ()) if event.type == SNAPSHOT else (data,)
         return any(
-            run.get("run_id") == run_id and run.get("ended_at") and not run.get("will_retry")
+            isinstance(run, dict)
+            and run.get("run_id") == run_id
+            and run.get("ended_at")
+            and not run.get("will_retry")
             for run in runs
         )
 

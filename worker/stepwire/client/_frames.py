@@ -17,7 +17,7 @@ class Frame:
     id: str | None = None
     type: str | None = None
     data: str | None = None
-    retry_ms: int | None = None
+    retry_ms: float | None = None
     comment: str | None = None
     """The comment, for people: a gateway says there why a stream is empty."""
 
@@ -75,7 +75,8 @@ class FrameReader:
             case "id" if "\0" not in value:
                 frame.id = value
             case "retry" if value.isascii() and value.isdigit():
-                frame.retry_ms = int(value)
+                # Python makes no integer of thousands of digits.
+                frame.retry_ms = float(value)
             case _:
                 pass
         return None

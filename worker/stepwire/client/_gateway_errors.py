@@ -122,7 +122,7 @@ def error_of(response: httpx.Response) -> GatewayError:
     It need not come from a gateway: there may be a proxy in between, or another server altogether.
     """
     status = response.status_code
-    problem = _problem_of(response)
+    problem: Mapping[str, Any] = object_in(response) or {}
     code = problem.get("code")
     if isinstance(code, str):
         message = str(problem.get("detail") or problem.get("title") or code)
@@ -153,12 +153,13 @@ def not_a_gateway(response: httpx.Response) -> BadAnswer:
     )
 
 
-def _problem_of(response: httpx.Response) -> Mapping[str, Any]:
+def object_in(response: httpx.Response) -> dict[str, Any] | None:
+    """The JSON object of an answer that has been read; None if its body is anything else."""
     try:
-        problem = response.json()
-    except ValueError:
-        return {}
-    return problem if isinstance(problem, dict) else {}
+        body = response.json()
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _seconds_of(retry_after: str | None) -> float | None:
@@ -168,7 +169,7 @@ def _seconds_of(retry_after: str | None) -> float | None:
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
     try:
-        at = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
+        at_s = email.utils.parsedate_to_datetime(retry_after).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, at.timestamp() - time.time())
+    return max(0.0, at_s - time.time())

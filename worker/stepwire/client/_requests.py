@@ -19,6 +19,7 @@ from stepwire.client._gateway_errors import (
     Unavailable,
     error_of,
     not_a_gateway,
+    object_in,
 )
 from stepwire.client._http import Request, Upload
 from stepwire.client._tokens import Tokens
@@ -212,11 +213,8 @@ def _json(body: Mapping[str, object]) -> bytes:
 def _object_of(response: httpx.Response) -> dict[str, Any]:
     if response.status_code == httpx.codes.NO_CONTENT:
         return {}
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
+    body = object_in(response)
+    if body is None:
         raise not_a_gateway(response)
     return body
 
