@@ -142,12 +142,17 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    # Clients that connect at the same time: beyond it each waits for a second and more.
+    request_queue_size = 256
+
+
 @contextmanager
 def scripted(*replies: Reply) -> Iterator[Script]:
     """A server that gives one answer to each request, in this order."""
     script = Script(replies)
     handler = type("Handler", (_Handler,), {"script": script})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         script.url = f"http://127.0.0.1:{server.server_port}"
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

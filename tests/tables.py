@@ -81,7 +81,7 @@ def _short(route: GuardedRoute) -> str:
 
 def _right(need: Need) -> str:
     if need.right is None:
-        return "none: open to everybody"
+        return "none: open to every caller"
     if need.right == "api_key":
         return "an API key"
     return f"`{need.right}`{_IN_SESSION[need.session]}"

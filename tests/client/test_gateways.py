@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,23 +18,7 @@ from stack import Gateway, Stack, wait_until
 # The first test waits for the packages and the build.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("built_client")]
 
-APP = """
-    import asyncio
-    import stepwire as cl
-
-    @cl.on_message
-    async def main(message):
-        if message.content == "ask":
-            answer = await cl.AskUserMessage("Your name?", timeout=300).send()
-            await cl.Message(f"Hello {answer['output']}").send()
-        if message.content == "wait":
-            async with cl.Step("waits"):
-                await asyncio.sleep(300)
-        async with cl.Step("answer", disable_feedback=False) as step:
-            for number in range(60):
-                await step.stream_token(f"{number} ")
-                await asyncio.sleep(0.01)
-"""
+APP = Path(__file__).with_name("app.py")
 
 
 class Client:

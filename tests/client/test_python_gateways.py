@@ -31,30 +31,7 @@ from stepwire_core.values.ids import new_id
 from stepwire_core.wire.rights import Right
 from tokens import API_KEY, SECRET
 
-APP = """
-    import asyncio
-    import stepwire as cl
-
-    @cl.on_message
-    async def main(message):
-        if message.content == "ask":
-            answer = await cl.AskUserMessage("Your name?", timeout=300).send()
-            await cl.Message(f"Hello {answer['output']}").send()
-        if message.content == "wait":
-            async with cl.Step("waits"):
-                await asyncio.sleep(300)
-        for file in message.elements:
-            await cl.Message(f"{file.name}: {file.path.read_text()}").send()
-        async with cl.Step("answer", disable_feedback=False) as step:
-            for number in range(60):
-                await step.stream_token(f"{number} ")
-                await asyncio.sleep(0.01)
-
-    @cl.task
-    async def double(number: int):
-        async with cl.Step("doubled") as step:
-            step.output = str(number * 2)
-"""
+APP = Path(__file__).with_name("app.py")
 WHOLE = "".join(f"{number} " for number in range(60))
 
 
