@@ -669,6 +669,9 @@ async def test_a_message_survives_the_way_through_a_dict(bench: Bench) -> None:
         ([], "takes a dict, not list"),
         ({"id": "a", "name": "b"}, "lacks output"),
         ({"id": "a b", "name": "b", "output": ""}, "id 'a b' is not usable"),
+        ({"id": "a", "name": "b", "output": "", "status": "done"}, "the status of a message is"),
+        ({"id": "a", "name": "b", "output": "", "status": ["ok"]}, "the status of a message is"),
+        ({"id": "a", "name": "b", "output": "", "started_at": 5}, "the started_at of a message"),
     ],
 )
 def test_what_is_not_the_dict_of_a_message_is_refused(values: Any, said: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from stepwire._tree.node import Node
-from stepwire._values.attributes import Checked, flag
+from stepwire._values.attributes import Checked, flag, text_or_none
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, ErrorInfo
@@ -152,8 +152,8 @@ class Message(MessageNode):
         known = ("id", "type", "parent_id", "language", "metadata", "tags", "disable_feedback")
         given = {name: values[name] for name in known if name in values}
         message = cls(content=values["output"], author=values["name"], **given)
-        message.started_at = values.get("started_at")
-        message._checked_status = str(values.get("status", message.status))
+        message.started_at = text_or_none(values.get("started_at"), "started_at", "message")
+        message.status = values.get("status", message.status)
         return message
 
     def to_dict(self) -> dict[str, Any]:
