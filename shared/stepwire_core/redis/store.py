@@ -47,7 +47,8 @@ class Store(Protocol):
         """Execute calls that change nothing, in one round trip, and return their replies.
 
         If no answer has come for some seconds, or the connection has broken, they are executed
-        once more over another connection. What they read may be of different instants.
+        once more over another connection. What they read may be of different instants. Several
+        calls must all be commands: a script that is missing is loaded for a single call alone.
         """
         ...
 
@@ -86,7 +87,8 @@ class BlockingStore(Protocol):
     def read(self, *calls: Call) -> list[Any]:
         """Execute calls that change nothing, in one round trip, and return their replies.
 
-        They are executed once more if the connection has broken, not after a silence.
+        They are executed once more if the connection has broken, not after a silence. Several must
+        all be commands, as in :meth:`Store.read`.
         """
         ...
 
