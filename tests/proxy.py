@@ -46,6 +46,11 @@ class Proxy:
             pair.silent.set()
         return len(live)
 
+    def cut_all(self) -> None:
+        """Close all connections that are open now; one that is made because of it is left alone."""
+        for pair in tuple(self._pairs):
+            pair.close()
+
     def __enter__(self) -> Self:
         return self
 
@@ -62,8 +67,7 @@ class Proxy:
             # A thread that waits for connections notices this, not the close alone.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for pair in self._pairs:
-            pair.close()
+        self.cut_all()
 
     def _accept(self) -> None:
         while True:

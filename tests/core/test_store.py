@@ -267,8 +267,7 @@ def cutting(proxy: Proxy, word: bytes) -> list[bool]:
             return False
         sent.append(not sent)
         if sent[-1]:
-            for pair in proxy._pairs:
-                pair.close()
+            proxy.cut_all()
         return sent[-1]
 
     proxy.silences = cuts
