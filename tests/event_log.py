@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
 from redis.asyncio import Redis
 
 from documents import a_step, an_element
@@ -17,6 +18,9 @@ from stepwire_core.redis.store import Store
 from stepwire_core.settings import Settings
 from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, step_event
+
+on_the_server = pytest.mark.parametrize("log", ["server"], indirect=True)
+"""For tests of the fixture ``log`` whose second run, on fakeredis, would take many times as long."""
 
 
 def client_of(store: Store) -> Redis:

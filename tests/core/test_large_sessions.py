@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from event_log import Log, counted, recounted
+from event_log import Log, counted, on_the_server, recounted
 from stepwire_core.log.event_log import EventLog, LogTail
 from stepwire_core.redis.commands import Call
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.wire.events import NewEvent, element_remove_event, remove_event, step_event
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_the_server]
 
 MOST_COMMANDS = 6_000
 """Of one call; each takes the server about half a microsecond."""
@@ -57,14 +57,7 @@ async def remove(log: Log, step_id: str) -> list[dict[str, int]]:
     return counting.calls
 
 
-def on_server(log: Log) -> bool:
-    """The other one does not say what it has called."""
-    return not type(log.redis).__name__.startswith("Fake")
-
-
 async def test_removing_a_step_looks_at_nothing_but_what_is_below_it(log: Log) -> None:
-    if not on_server(log):
-        pytest.skip("commands are counted on the server")
     await fill(log, [log.start(f"s{number}") for number in range(2_000)])
     await log.put(log.start("below", "s7"), log.element("file", "below"))
     [call] = await remove(log, "s7")
@@ -92,9 +85,7 @@ async def test_what_is_much_is_removed_in_calls_that_are_short(log: Log, parent:
     await log.put(log.start("root"), log.start("other"))
     await fill(log, [log.start(f"s{number}", parent(number)) for number in range(3_000)])
     top = (await log.put(log.start("last", "other"))).top
-    calls = await remove(log, "root") if on_server(log) else []
-    if not calls:
-        await log.put(remove_event("root"))
+    calls = await remove(log, "root")
     assert all(sum(call.values()) < MOST_COMMANDS for call in calls)
     assert len(calls) != 1
     assert {step.id for step in (await log.snapshot()).steps} == {"other", "last"}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from event_log import Log
+from event_log import Log, on_the_server
 from stepwire_core.log import pieces
 from stepwire_core.redis.commands import Call
 from stepwire_core.values.clock import now
@@ -23,7 +23,7 @@ from stepwire_core.wire.events import (
     step_event,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_the_server]
 
 STEPS = 700
 """More than one call reads."""
@@ -150,8 +150,6 @@ async def test_a_log_that_does_not_reach_back_to_the_first_piece_is_no_obstacle(
 
 
 async def test_a_large_state_is_never_read_in_one_call(log: Log) -> None:
-    if type(log.redis).__name__.startswith("Fake"):
-        pytest.skip("commands are counted on the server")
     await fill(log)
     before = (await log.redis.info("commandstats")).get("cmdstat_hgetall", {"calls": 0})
     await log.snapshot()

@@ -26,6 +26,8 @@ bounded = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+refused_at_the_door = settings(bounded, max_examples=4)
+"""For callers whose requests are hardly looked at."""
 
 
 def operations(of: Settings) -> list[Any]:
@@ -86,7 +88,7 @@ def test_a_backend_finds_what_the_document_says(
 
 
 @every_guarded_operation
-@bounded
+@refused_at_the_door
 @given(data=st.data())
 def test_a_token_of_another_session_finds_what_the_document_says(
     guarded: Gateway, operation: Any, data: st.DataObject
@@ -95,7 +97,7 @@ def test_a_token_of_another_session_finds_what_the_document_says(
 
 
 @every_guarded_operation
-@bounded
+@refused_at_the_door
 @given(data=st.data())
 def test_a_stranger_finds_what_the_document_says(
     guarded: Gateway, operation: Any, data: st.DataObject
