@@ -20,7 +20,7 @@ from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, step_event
 
 on_the_server = pytest.mark.parametrize("log", ["server"], indirect=True)
-"""For tests of the fixture ``log`` whose second run, on fakeredis, would take many times as long."""
+"""For tests of the fixture ``log`` that would take many times as long on fakeredis."""
 
 
 def client_of(store: Store) -> Redis:

@@ -14,27 +14,36 @@ from stepwire_core.wire.kinds import EVENT_TYPES, EVENTS
 from stepwire_gateway import create_app
 from tokens import API_KEY, SECRET
 
-OPEN = Settings()
-GUARDED = Settings(auth_secrets=SecretStr(SECRET), api_keys=SecretStr(API_KEY))
+Document = dict[str, Any]
 
 
-def document_of(settings: Settings) -> dict[str, Any]:
+def document_of(settings: Settings) -> Document:
     return create_app(settings).openapi()
 
 
-def operations(settings: Settings) -> dict[str, dict[str, Any]]:
-    paths = document_of(settings)["paths"].values()
-    return {op["operationId"]: op for path in paths for op in path.values()}
+@pytest.fixture(scope="module")
+def of_open() -> Document:
+    """The document of a gateway without access control."""
+    return document_of(Settings())
 
 
-@pytest.mark.parametrize("settings", [OPEN, GUARDED], ids=["open", "guarded"])
-def test_the_document_is_valid(settings: Settings) -> None:
-    validate(document_of(settings))
+@pytest.fixture(scope="module")
+def of_guarded() -> Document:
+    return document_of(Settings(auth_secrets=SecretStr(SECRET), api_keys=SecretStr(API_KEY)))
 
 
-def test_operations_keep_the_names_that_generated_clients_call() -> None:
+def operations(document: Document) -> dict[str, Document]:
+    return {op["operationId"]: op for path in document["paths"].values() for op in path.values()}
+
+
+def test_the_document_is_valid(of_open: Document, of_guarded: Document) -> None:
+    validate(of_open)
+    validate(of_guarded)
+
+
+def test_operations_keep_the_names_that_generated_clients_call(of_open: Document) -> None:
     """One may be added, as a verb and its object; none may be renamed or lose its body."""
-    bodies = {name: "requestBody" in op for name, op in operations(OPEN).items()}
+    bodies = {name: "requestBody" in op for name, op in operations(of_open).items()}
     assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", name) for name in bodies)
     known = {
         "createSession": True,
@@ -60,14 +69,14 @@ def test_operations_keep_the_names_that_generated_clients_call() -> None:
     assert known.items() <= bodies.items()
 
 
-def test_problems_are_of_their_own_type_alone() -> None:
-    for name, operation in operations(GUARDED).items():
+def test_problems_are_of_their_own_type_alone(of_open: Document, of_guarded: Document) -> None:
+    for name, operation in operations(of_guarded).items():
         for status, response in operation["responses"].items():
             if int(status) >= 400:
                 [(media_type, content)] = response["content"].items()
                 assert media_type == "application/problem+json", (name, status)
                 assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
-    assert not {name for name in document_of(OPEN)["components"]["schemas"] if "HTTP" in name}
+    assert not {name for name in of_open["components"]["schemas"] if "HTTP" in name}
 
 
 @pytest.mark.parametrize(
@@ -86,14 +95,16 @@ def test_problems_are_of_their_own_type_alone() -> None:
         ("checkReadiness", "200 500 503"),
     ],
 )
-def test_an_operation_has_the_statuses_that_it_can_give(operation: str, statuses: str) -> None:
-    assert " ".join(operations(GUARDED)[operation]["responses"]) == statuses
+def test_an_operation_has_the_statuses_that_it_can_give(
+    operation: str, statuses: str, of_open: Document, of_guarded: Document
+) -> None:
+    assert " ".join(operations(of_guarded)[operation]["responses"]) == statuses
     open_ones = statuses.replace(" 401", "")
-    assert " ".join(operations(OPEN)[operation]["responses"]) == open_ones
+    assert " ".join(operations(of_open)[operation]["responses"]) == open_ones
 
 
-def test_every_event_has_a_schema() -> None:
-    schemas = document_of(OPEN)["components"]["schemas"]
+def test_every_event_has_a_schema(of_open: Document) -> None:
+    schemas = of_open["components"]["schemas"]
     event = schemas["SessionEvent"]
     assert tuple(event["discriminator"]["mapping"]) == EVENT_TYPES
     refs = [variant["$ref"] for variant in event["oneOf"]]
@@ -105,21 +116,21 @@ def test_every_event_has_a_schema() -> None:
         assert schemas[EVENTS[type_].data.__name__]["properties"]
 
 
-def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
-    document = document_of(GUARDED)
+def test_every_reference_leads_somewhere_and_every_schema_is_used(of_guarded: Document) -> None:
+    document = of_guarded
     used = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert used | {"SessionEvent"} == set(document["components"]["schemas"])
 
 
-def test_what_makes_something_takes_an_idempotency_key() -> None:
-    for name, operation in operations(OPEN).items():
+def test_what_makes_something_takes_an_idempotency_key(of_open: Document) -> None:
+    for name, operation in operations(of_open).items():
         parameters = [parameter["name"] for parameter in operation.get("parameters", ())]
         makes = "requestBody" in operation or name == "withdrawFeedback"
         assert ("Idempotency-Key" in parameters) is (makes and name != "createToken"), name
 
 
-def test_every_body_is_one_type_to_a_generated_client() -> None:
+def test_every_body_is_one_type_to_a_generated_client(of_open: Document) -> None:
     """A schema with ``anyOf`` at its top becomes several classes, or none."""
-    for name, schema in document_of(OPEN)["components"]["schemas"].items():
+    for name, schema in of_open["components"]["schemas"].items():
         if name != "SessionEvent" and schema.get("type") == "object":
             assert not {"anyOf", "oneOf", "allOf"} & set(schema), name
