@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,20 +21,25 @@ def load_compose(**environment: str) -> dict[str, Any]:
 
     ``--dry-run``: podman-compose then does not ask for podman itself.
     """
+    compose: dict[str, Any] = yaml.safe_load(_merged(tuple(sorted(environment.items()))))
+    return compose
+
+
+@cache
+def _merged(environment: tuple[tuple[str, str], ...]) -> str:
     result = subprocess.run(
         [
             *(sys.executable, "-m", "podman_compose", "--dry-run"),
             *("--env-file", os.devnull, "-f", str(ROOT / "docker-compose.yml"), "config"),
         ],
-        env={"PATH": os.environ["PATH"], **environment},
+        env={"PATH": os.environ["PATH"], **dict(environment)},
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    compose: dict[str, Any] = yaml.safe_load(result.stdout)
-    return compose
+    return result.stdout
 
 
 def health_command(service: Service) -> list[str]:

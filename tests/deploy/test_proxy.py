@@ -65,6 +65,16 @@ def front(tmp_path: Path, gateway: Gateway) -> Iterator[Front]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def lone_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a proxy without any gateway."""
+    port, folder = free_port(), tmp_path_factory.mktemp("proxy")
+    service = load_compose()["services"]["proxy"]
+    with running_proxy(service, folder=folder, port=port, gateways=[free_port()]) as proxy:
+        wait_until_listening(proxy, port)
+        yield port
+
+
 def test_uploads_may_be_larger_than_other_bodies_but_not_than_their_own_limit(
     front: Front,
 ) -> None:
@@ -119,10 +129,9 @@ def test_a_request_that_no_gateway_answers_gets_a_problem(front: Front, gateway:
     ],
 )
 def test_what_the_proxy_refuses_by_itself_is_a_problem_too(
-    front: Front, request_line: str, status: int, code: str
+    lone_proxy: int, request_line: str, status: int, code: str
 ) -> None:
-    url = front().base_url
-    with socket.create_connection((url.host, url.port or 0), timeout=15) as connection:
+    with socket.create_connection(("127.0.0.1", lone_proxy), timeout=15) as connection:
         connection.sendall(f"{request_line}\r\n\r\n".encode())
         answer = connection.makefile("rb").read().decode()
     head, _, body = answer.partition("\r\n\r\n")
