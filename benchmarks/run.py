@@ -5,7 +5,7 @@
     python benchmarks/run.py --list              which there are
     python benchmarks/run.py --short             that they work; the figures mean nothing
 
-Each has a process of its own, so that none finds what another has left in the heap. One that fails
+Each of several has a process of its own, so that none finds what another has left in the heap. One that fails
 is told of at the end, and the others run all the same.
 """
 
@@ -38,7 +38,9 @@ def _measure(name: str, short: bool) -> list[Row]:
     return rows
 
 
-def _measured(name: str, *, short: bool) -> list[Row]:
+def _measured(name: str, *, short: bool, alone: bool) -> list[Row]:
+    if alone:
+        return _measure(name, short)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(_measure, name, short).result()
@@ -62,7 +64,7 @@ def main() -> int:
     for name in arguments.names or names():
         print(f"{name} …", file=sys.stderr, flush=True)
         try:
-            rows += _measured(name, short=arguments.short)
+            rows += _measured(name, short=arguments.short, alone=len(arguments.names) == 1)
         except Exception:  # noqa: BLE001 - the boundary to what is measured
             traceback.print_exc()
             failed.append(name)
