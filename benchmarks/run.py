@@ -5,8 +5,8 @@
     python benchmarks/run.py --list              which there are
     python benchmarks/run.py --short             that they work; the figures mean nothing
 
-Each of several has a process of its own, so that none finds what another has left in the heap. One that fails
-is told of at the end, and the others run all the same.
+Each of several has a process of its own, so that none finds what another has left in the heap. One
+that fails is told of at the end, and the others run all the same.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Served:
         before = {name: cpu_s(of) for name, of in pids.items()}
         started, seen = time.perf_counter(), self.clients.received.value
         time.sleep(window_s)
-        # A short form, on a machine with other things to do: a window without an event says nothing.
+        # In a short form, on a busy machine, it may be longer: without an event it says nothing.
         while self.clients.received.value == seen and time.perf_counter() - started < FIRST_EVENT_S:
             time.sleep(0.05)
         cpu = {name: cpu_s(of) - before[name] for name, of in pids.items()}
