@@ -10,7 +10,7 @@ import pytest
 
 from bench import Bench, open_bench
 from object_storage import ObjectStorage, running_object_storage
-from stack import SharedGateway, Stack
+from stack import COVERAGE, SharedGateway, Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
@@ -34,6 +34,15 @@ STARTS_PROCESSES: Final = {
 
 MEASURED: Final = {"test_delivery.py", "test_stopping.py"}
 """Files whose processes are measured, too: all others start the same ones once more."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unmeasured_processes() -> Iterator[None]:
+    """Coverage follows into no process that is not told to (``stack.COVERAGE``)."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in COVERAGE:
+            patch.delenv(name)
+        yield
 
 
 def is_measured(test: Path) -> bool:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from stack import unmeasured
-
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from run import HERE as BENCHMARKS
@@ -21,7 +19,6 @@ NAMES = names()
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, BENCHMARKS / "run.py", *arguments],
-        env=unmeasured(),
         capture_output=True,
         text=True,
         check=False,
@@ -67,7 +64,6 @@ def test_a_benchmark_that_breaks_is_told_of_and_the_others_run(
     )
     result = subprocess.run(
         [sys.executable, tmp_path / "run.py", "--short", "empty_steps", "stuck_clients"],
-        env=unmeasured(),
         capture_output=True,
         text=True,
         check=False,

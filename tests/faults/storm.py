@@ -24,7 +24,7 @@ from faults.moments import Moment, Pair, Schedule
 from faults.plan import MOMENTS, Plan, Report
 from faults.work import Work
 from proxy import Proxy
-from stack import Gateway, unmeasured, wait_until
+from stack import Gateway, wait_until
 from stepwire_cli.dev import child_processes
 from stepwire_cli.dev.child_processes import Child
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server, free_port
@@ -96,7 +96,7 @@ class Storm:
         raise ValueError(f"{name!r} is not among {', '.join(MOMENTS)}, failover")
 
     def _fleet(self, queue: str, max_attempts: int, size: int) -> Fleet:
-        env = unmeasured() | {
+        env = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(APP.parents[1]), os.environ.get("PYTHONPATH", "")]),
             "STEPWIRE_REDIS_URL": self._server.url if self._proxy is None else self._proxy.url,
             "STEPWIRE_ENV_FILE": "",
