@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+from before_after import compared
 from run import HERE as BENCHMARKS
 from run import names
 
@@ -72,3 +73,11 @@ def test_a_benchmark_that_breaks_is_told_of_and_the_others_run(
     assert result.returncode == 1
     assert "failed: empty_steps" in result.stderr
     assert "what" in result.stdout.splitlines()[1]
+
+
+def test_what_two_checkouts_have_in_common_is_compared() -> None:
+    rows = {"a": {"unit": "s", "ours": [1.0, 2.0], "peer": "p", "ratio": 0.5}}
+    faster = {"a": {"unit": "s", "ours": [0.5], "peer": "p", "ratio": 0.25}, "new": {}}
+    figure, beside = compared([rows, rows], [faster])
+    assert (figure.what, figure.ratio) == ("a", 0.5 / 1.5)
+    assert (beside.what, beside.ratio) == ("a: to p", 0.5)
