@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stepwire._transport.publisher import Publisher
-from stepwire_core.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +24,9 @@ class _Process:
         publisher = self._one.get("it")
         if publisher is not None:
             return publisher
+        # Here, so that `import stepwire` does not read settings: a worker has them already.
+        from stepwire_core.settings import load_settings
+
         made = Publisher(load_settings())
         publisher = self._one.setdefault("it", made)
         if publisher is made:
