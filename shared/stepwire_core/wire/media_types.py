@@ -14,8 +14,8 @@ MAX_CHARS: Final = 255
 
 @cache
 def _types_by_name() -> mimetypes.MimeTypes:
-    # Not mimetypes.guess_type: that one reads files of the machine too, and answers by machine.
-    # When it is first needed, since the library reads these files also where we do not want them.
+    # Not mimetypes.guess_type: that one answers by what it reads in files of the machine. It reads
+    # them here, too, though nothing of it is used: so not before a name is asked about.
     types = mimetypes.MimeTypes()
     types.add_type("image/webp", ".webp")
     types.add_type("image/avif", ".avif")
@@ -53,9 +53,7 @@ _RESTRICTED: Final = r"[\w!#$&^.+-]+"
 _WORD: Final = r"[\w!#$%&'*+.^`|~-]+"
 _QUOTED: Final = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f-\U0010ffff]|\\[\t\x20-\x7e])*"'
 _PARAMETER: Final = rf"({_WORD})=({_WORD}|{_QUOTED})"
-_FORM: Final = re.compile(
-    rf"({_RESTRICTED}/{_RESTRICTED})((?:[ \t]*;(?:[ \t]*{_PARAMETER})?)*)[ \t]*", re.ASCII
-)
+_FORM: Final = rf"({_RESTRICTED}/{_RESTRICTED})((?:[ \t]*;(?:[ \t]*{_PARAMETER})?)*)[ \t]*"
 """RFC 9110, 8.3.1; the names of types are those of RFC 6838, 4.2."""
 
 
@@ -69,7 +67,7 @@ class MediaType(NamedTuple):
 
 def parsed(value: str) -> MediaType | None:
     """``value`` as a media type, or None if it has another form."""
-    match = _FORM.fullmatch(value) if len(value) <= MAX_CHARS else None
+    match = re.fullmatch(_FORM, value, re.ASCII) if len(value) <= MAX_CHARS else None
     if match is None:
         return None
     parameters: dict[str, str] = {}
