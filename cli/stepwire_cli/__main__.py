@@ -36,9 +36,11 @@ def main() -> None:
 
 def _run() -> None:
     from stepwire_cli.extras import EXIT_CODE, missing
+    from stepwire_core.process.loading import loading_modules
 
     try:
-        from stepwire_cli.main import main as commands
+        with loading_modules():
+            from stepwire_cli.main import main as commands
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise

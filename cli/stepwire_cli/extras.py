@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from stepwire_core.errors import SettingsError
+from stepwire_core.process.loading import loading_modules
 
 EXIT_CODE: Final = 2
 """As of any command that was not called as it must be."""
@@ -24,12 +25,13 @@ def missing(what: str, error: ModuleNotFoundError, extras: Sequence[str]) -> str
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Turn a missing package into the line that installs it.
+    """Load the modules of a command; turn a missing package into the line that installs it.
 
     Raises:
         MissingExtra: an import inside the block failed.
     """
     try:
-        yield
+        with loading_modules():
+            yield
     except ModuleNotFoundError as error:
         raise MissingExtra(missing("this command", error, (extra,))) from error

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from stepwire_core.errors import SettingsError
-from stepwire_core.values.addresses import redacted, redis_address, split_address
+from stepwire_core.values.addresses import DEFAULT_QUEUE, redacted, redis_address, split_address
 
 
 def _elements_url(value: str) -> str:
@@ -124,8 +124,6 @@ def is_loopback(host: str) -> bool:
 _PREFIX: Final = "STEPWIRE_"
 
 _OWN_FOLDERS: Final = frozenset({"v1", "inspector"})
-
-DEFAULT_QUEUE: Final = "stepwire:queue"
 
 _MAX_S: Final = 10 * 365 * 24 * 3600
 _MAX_NUMBER: Final = 2**53

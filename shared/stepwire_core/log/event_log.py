@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.errors import (
     ProtocolViolation,
@@ -33,11 +33,12 @@ from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE
 from stepwire_core.redis.commands import Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
-from stepwire_core.redis.standalone import open_store
-from stepwire_core.redis.store import Store
-from stepwire_core.settings import Settings
 from stepwire_core.values.ids import run_producer
 from stepwire_core.wire.unreadable import UNREADABLE
+
+if TYPE_CHECKING:
+    from stepwire_core.redis.store import Store
+    from stepwire_core.settings import Settings
 
 __all__ = [
     "APPEND",
@@ -302,6 +303,9 @@ class EventLog(LogReader):
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
     """The log that the settings name, with connections of its own; Redis may be away."""
+    # Here, so that redis-py is loaded by who connects, and not by `import stepwire`.
+    from stepwire_core.redis.standalone import open_store
+
     async with open_store(settings.redis_url) as store:
         yield EventLog(store, settings)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.errors import (
     AskEnded,
@@ -23,9 +23,11 @@ from stepwire_core.errors import (
 from stepwire_core.redis.commands import Argument
 from stepwire_core.redis.keys import Channels
 from stepwire_core.redis.scripts import script_args
-from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.events import NewEvent
+
+if TYPE_CHECKING:
+    from stepwire_core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

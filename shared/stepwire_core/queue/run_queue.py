@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import QueueFull
 from stepwire_core.queue.arq_format import (
@@ -21,12 +21,14 @@ from stepwire_core.queue.arq_format import (
 from stepwire_core.queue.scripts import ACK, CLAIM_BY_ID, ENQUEUE, PROMOTE
 from stepwire_core.redis.commands import Argument, command
 from stepwire_core.redis.scripts import script_args
-from stepwire_core.redis.standalone import open_store
 from stepwire_core.redis.store import Store, probe
-from stepwire_core.settings import DEFAULT_QUEUE, Settings
+from stepwire_core.values.addresses import DEFAULT_QUEUE
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.unreadable import UNREADABLE
+
+if TYPE_CHECKING:
+    from stepwire_core.settings import Settings
 
 RUN_FUNCTION: Final = "stepwire.run"
 """The one function that our workers register with arq."""
@@ -175,5 +177,8 @@ def _request(run_id: str, job: bytes) -> RunRequest | None:
 @asynccontextmanager
 async def open_queue(settings: Settings) -> AsyncIterator[RunQueue]:
     """The queue that the settings name, with connections of its own."""
+    # Here, so that redis-py is loaded by who connects, and not by `import stepwire`.
+    from stepwire_core.redis.standalone import open_store
+
     async with open_store(settings.effective_queue_url) as store:
         yield RunQueue(store, settings.queue_name)

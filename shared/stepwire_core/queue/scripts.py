@@ -12,7 +12,7 @@ from stepwire_core.queue.arq_format import (
 )
 from stepwire_core.redis.commands import Script
 from stepwire_core.redis.scripts import lua_constants, lua_source
-from stepwire_core.settings import DEFAULT_QUEUE
+from stepwire_core.values.addresses import DEFAULT_QUEUE
 
 WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""

@@ -20,9 +20,6 @@ from stepwire_core.values.addresses import redacted, redis_address
 SOCKET_TIMEOUT_S: Final = 10.0
 """A call fails if Redis takes longer to answer it."""
 
-QUICK_S: Final = 3.0
-"""The same for a call that costs Redis next to nothing, or that is repeated afterwards."""
-
 MAX_CONNECTIONS: Final = 32
 """The most connections of one client; when all are busy, a call waits for one."""
 

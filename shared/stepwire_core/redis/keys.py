@@ -11,8 +11,6 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from stepwire_core.redis.sockets import address_parts
-
 PREFIX = "stepwire:"
 
 ANSWERS = f"{PREFIX}answer"
@@ -92,6 +90,9 @@ class SessionKeys:
 
 @lru_cache(maxsize=16)
 def _suffix(url: str) -> str:
+    # redis-py reads the address: only a process that is about to connect to it comes here.
+    from stepwire_core.redis.sockets import address_parts
+
     database = int(address_parts(url).get("db") or 0)
     return f"@{database}" if database else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -66,6 +67,7 @@ def _path(name: str) -> tuple[str, str, str]:
     return folder, "lua", f"{script}.lua"
 
 
+@cache
 def lua_source(name: str) -> bytes:
     """The text of a script of this package, as ``log/append`` for ``log/lua/append.lua``, with its
     arguments as local variables."""

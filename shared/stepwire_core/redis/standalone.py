@@ -13,7 +13,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from stepwire_core.redis.commands import Call, Script
 from stepwire_core.redis.connections import (
-    QUICK_S,
     SOCKET_TIMEOUT_S,
     new_pool,
     new_sync_pool,
@@ -29,6 +28,7 @@ from stepwire_core.redis.failures import (
     remedy,
 )
 from stepwire_core.redis.pubsub import PubSubLink
+from stepwire_core.redis.store import QUICK_S
 
 
 class StandaloneStore:

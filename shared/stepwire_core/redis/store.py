@@ -1,21 +1,25 @@
 """The seam between stepwire and Redis: all that the rest of the code asks of it.
 
-Outside of this folder no module imports ``redis``. One contract test runs over every
-implementation: ``tests/core/test_store.py``.
+Outside of this folder no module imports ``redis``. In it, this module and those of scripts, keys
+and commands do not either: redis-py, with all that it imports in turn, is loaded by the process
+that opens a store, when it does so. One contract test runs over every implementation:
+``tests/core/test_store.py``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stepwire_core.redis.commands import command
-from stepwire_core.redis.connections import QUICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stepwire_core.redis.commands import Call
     from stepwire_core.redis.pubsub import PubSubLink
+
+QUICK_S: Final = 3.0
+"""The time limit of a call that costs Redis next to nothing, or that is repeated afterwards."""
 
 
 class Store(Protocol):

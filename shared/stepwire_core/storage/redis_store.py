@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from stepwire_core.log.event_log import KEEP, check_kept, keep_args
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.redis.store import Store
-from stepwire_core.settings import Settings
+
+if TYPE_CHECKING:
+    from stepwire_core.settings import Settings
 
 
 class Files:

@@ -1,4 +1,5 @@
-"""Addresses of Redis: which ones every client of ours can use, and how they are shown."""
+"""Addresses of Redis: which ones every client of ours can use, how they are shown, and the name of
+the queue at one."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+DEFAULT_QUEUE: Final = "stepwire:queue"
 
 SCHEMES: Final = ("redis://", "rediss://", "unix://")
 

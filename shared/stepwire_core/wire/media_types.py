@@ -5,19 +5,26 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 UNKNOWN: Final = "application/octet-stream"
 MAX_CHARS: Final = 255
 
-# Not mimetypes.guess_type: that one reads files of the machine too, and answers by machine.
-_BY_NAME: Final = mimetypes.MimeTypes()
-_BY_NAME.add_type("image/webp", ".webp")
-_BY_NAME.add_type("image/avif", ".avif")
-_BY_NAME.add_type("audio/flac", ".flac")
-_BY_NAME.add_type("audio/ogg", ".ogg")
-_BY_NAME.add_type("audio/mp4", ".m4a")
-_BY_NAME.add_type("text/markdown", ".md")
+
+@cache
+def _types_by_name() -> mimetypes.MimeTypes:
+    # Not mimetypes.guess_type: that one answers by what it reads in files of the machine. It reads
+    # them here, too, though nothing of it is used: so not before a name is asked about.
+    types = mimetypes.MimeTypes()
+    types.add_type("image/webp", ".webp")
+    types.add_type("image/avif", ".avif")
+    types.add_type("audio/flac", ".flac")
+    types.add_type("audio/ogg", ".ogg")
+    types.add_type("audio/mp4", ".m4a")
+    types.add_type("text/markdown", ".md")
+    return types
+
 
 _SIGNATURES: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -46,9 +53,7 @@ _RESTRICTED: Final = r"[\w!#$&^.+-]+"
 _WORD: Final = r"[\w!#$%&'*+.^`|~-]+"
 _QUOTED: Final = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f-\U0010ffff]|\\[\t\x20-\x7e])*"'
 _PARAMETER: Final = rf"({_WORD})=({_WORD}|{_QUOTED})"
-_FORM: Final = re.compile(
-    rf"({_RESTRICTED}/{_RESTRICTED})((?:[ \t]*;(?:[ \t]*{_PARAMETER})?)*)[ \t]*", re.ASCII
-)
+_FORM: Final = rf"({_RESTRICTED}/{_RESTRICTED})((?:[ \t]*;(?:[ \t]*{_PARAMETER})?)*)[ \t]*"
 """RFC 9110, 8.3.1; the names of types are those of RFC 6838, 4.2."""
 
 
@@ -62,7 +67,7 @@ class MediaType(NamedTuple):
 
 def parsed(value: str) -> MediaType | None:
     """``value`` as a media type, or None if it has another form."""
-    match = _FORM.fullmatch(value) if len(value) <= MAX_CHARS else None
+    match = re.fullmatch(_FORM, value, re.ASCII) if len(value) <= MAX_CHARS else None
     if match is None:
         return None
     parameters: dict[str, str] = {}
@@ -79,7 +84,7 @@ def is_valid(value: str) -> bool:
 
 def by_name(name: str) -> str | None:
     """The type that a file name or URL suggests."""
-    type_, encoding = _BY_NAME.guess_type(name, strict=False)
+    type_, encoding = _types_by_name().guess_type(name, strict=False)
     # A packed file is of the packer's type, whatever is in it.
     return type_ if encoding is None else {"gzip": "application/gzip"}.get(encoding)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stepwire._transport.publisher import Publisher
-from stepwire_core.settings import load_settings
+from stepwire_core.process.loading import loading_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,11 @@ class _Process:
         publisher = self._one.get("it")
         if publisher is not None:
             return publisher
-        made = Publisher(load_settings())
+        # Here and by the publisher, so that `import stepwire` loads no settings and no Redis.
+        with loading_modules():
+            from stepwire_core.settings import load_settings
+
+            made = Publisher(load_settings())
         publisher = self._one.setdefault("it", made)
         if publisher is made:
             atexit.register(made.close)

@@ -27,7 +27,6 @@ from stepwire_core.errors import (
 from stepwire_core.log.event_log import APPEND, Appended, Unfinished
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.keys import SessionKeys
-from stepwire_core.redis.standalone import connect_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +66,7 @@ class Publisher:
         ``on_death`` is called, in the publisher's thread, if that ends although it should not:
         from then on nothing is stored, and every caller that emits gets an error that says so.
         """
-        self._store = store or connect_blocking(settings.redis_url)
+        self._store = store or _connected(settings)
         self.calls = SessionCalls(self._store, settings)
         self.intake = Intake(settings.buffer_bytes)
         self._on_death = on_death
@@ -273,6 +272,13 @@ def _fields(source: Source, reason: StepwireError | None = None) -> dict[str, st
 def _not_storable(error: Exception) -> ProtocolViolation:
     # Not its repr: that of a UnicodeEncodeError has all of the text in it.
     return ProtocolViolation(f"what was emitted cannot be stored: {type(error).__name__}: {error}")
+
+
+def _connected(settings: Settings) -> BlockingStore:
+    # Here, so that redis-py is loaded by who connects, and not by `import stepwire`.
+    from stepwire_core.redis.standalone import connect_blocking
+
+    return connect_blocking(settings.redis_url)
 
 
 def _closed() -> StoreUnavailable:

@@ -32,8 +32,9 @@ from stepwire_core.process.supervision import Supervisor, as_reason
 from stepwire_core.queue.run_queue import RUN_FUNCTION, wake_key
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.commands import command
-from stepwire_core.redis.connections import QUICK_S, new_pool
+from stepwire_core.redis.connections import new_pool
 from stepwire_core.redis.standalone import StandaloneStore
+from stepwire_core.redis.store import QUICK_S
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers

@@ -14,8 +14,8 @@ from stepwire_core.queue.arq_format import stored_job
 from stepwire_core.queue.run_queue import RUN_FUNCTION, queue_keys
 from stepwire_core.queue.scripts import ACK, CLAIM, RELEASE_SLOTS
 from stepwire_core.redis.commands import command
-from stepwire_core.redis.connections import QUICK_S
 from stepwire_core.redis.scripts import script_args
+from stepwire_core.redis.store import QUICK_S
 from stepwire_core.values.ids import new_id
 
 if TYPE_CHECKING:

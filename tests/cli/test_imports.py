@@ -1,0 +1,74 @@
+"""What each process loads, and what it does not: it starts at every deploy and every reload."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+
+PARTS: Final = {
+    "handlers": "stepwire",
+    "commands": "stepwire_cli.main",
+    "client": "stepwire_cli.tail.live",
+    "worker": "stepwire._worker.arq_worker",
+}
+"""Imported one after the other, so that all of them cost one process: each row below holds for a
+part with those before it."""
+
+_CONNECTS: Final = {"redis", "hiredis", "jwt", "cryptography"}
+"""What a process loads when it opens a store: redis-py brings the others."""
+
+_SERVES: Final = {"fastapi", "starlette", "uvicorn", "sse_starlette", "prometheus_client"}
+
+_TESTS: Final = {"fakeredis", "pytest", "obstore", "openai", "langchain_core", "opentelemetry"}
+"""What stands behind an extra that none of these parts asks for."""
+
+LEFT_OUT: Final = {
+    "handlers": _CONNECTS
+    | _SERVES
+    | _TESTS
+    | {"arq", "click", "dotenv", "httpx", "pydantic_settings", "rich"},
+    "commands": _CONNECTS | _SERVES | _TESTS | {"arq", "httpx", "rich"},
+    "client": _CONNECTS | _SERVES | _TESTS | {"arq"},
+    "worker": _SERVES | _TESTS,
+}
+
+PROGRAM: Final = """
+import importlib, json, sys
+loaded = {}
+for part, module in json.loads(sys.argv[1]).items():
+    importlib.import_module(module)
+    loaded[part] = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps(loaded))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(PARTS)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_process_loads_no_library_that_it_does_not_need(
+    loaded: dict[str, list[str]], part: str
+) -> None:
+    assert sorted(LEFT_OUT[part].intersection(loaded[part])) == []
+
+
+def test_what_is_left_out_is_called_so_where_it_is_loaded(loaded: dict[str, list[str]]) -> None:
+    """A name that is written wrong would be left out by everybody."""
+    assert {"redis", "arq", "click", "httpx", "pydantic_settings", "rich"} <= {*loaded["worker"]}
+    with_gateway = LEFT_OUT["handlers"] - {*loaded["worker"]}
+    assert [name for name in with_gateway if importlib.util.find_spec(name) is None] == []
