@@ -94,8 +94,7 @@ class View:
 
     def same_as(self, snapshot: dict[str, Any]) -> bool:
         """Whether this is what a fresh client is shown."""
-        mine = self._tree.snapshot()
-        return all(mine[kind.list_name] == snapshot[kind.list_name] for kind in KINDS)
+        return all(snapshot[name] == mine for name, mine in self._tree.snapshot().items())
 
     def __repr__(self) -> str:
         return f"View({self._tree.snapshot()}, {self.cursor})"

@@ -49,6 +49,21 @@ test("the pure fold shares what an event does not change", () => {
   assert.equal(replay(next, []), next);
 });
 
+test("a snapshot that does not tell the order, or tells it wrongly, has all of its documents", () => {
+  const lists = { runs: [runOf("r1"), runOf("r2")], steps: [stepOf("a"), null, stepOf("b"), "c"] };
+  for (const [told, expected] of [
+    [undefined, ["r1", "r2", "a", "b"]],
+    [{}, ["r1", "r2", "a", "b"]],
+    [[9, 1], ["a", "b", "r1", "r2"]],
+    [[-1, 2, 7], ["r1", "a", "r2", "b"]],
+    [["x", {}], ["r1", "r2", "a", "b"]],
+  ]) {
+    const store = new Store(snapshotOf({ ...lists, steps_before_runs: told }));
+    assert.deepEqual(idsOf(store.rows()), expected, JSON.stringify(told));
+    assert.deepEqual(idsOf(new Store(store.snapshot()).rows()), expected);
+  }
+});
+
 test("a snapshot keeps what is as it was, and what the person has opened", () => {
   const { store } = filled();
   store.setOpen("a", false);
