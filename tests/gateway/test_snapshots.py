@@ -12,6 +12,7 @@ import pytest
 
 from documents import a_run, a_step, an_element
 from event_log import Log
+from sse import Frames, reading
 from stack import Gateway, Stack
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import LogTail
@@ -130,7 +131,8 @@ async def test_the_part_of_a_run_says_what_the_parsed_one_says(settings: Setting
         element = an_element(log.session_id, "elsewhere")
         await log.put(element_event(element))
         written = await Snapshots(log.log).whole(log.session_id)
-        part = json.loads(written.of_run(log.run_id).split(b"data: ", 1)[1])
+        [event] = Frames().read(written.of_run(log.run_id).decode())
+        part = event.data
         assert part == part_of((await log.snapshot()).model_dump(mode="json"), log.run_id)
         assert [step["id"] for step in part["steps"]] == ["a", "b", "c"]
         assert (content(written)["steps_before_runs"], part["steps_before_runs"]) == ([2, 5], [1])
@@ -286,9 +288,8 @@ def test_a_large_session_is_read_whole_over_http(shared_stack: Stack) -> None:
     assert int(response.headers["content-length"]) == len(response.content) > PART_BYTES
     assert response.headers["content-type"] == "application/json"
     assert [step["output"] for step in response.json()["steps"]] == texts
-    with gateway.client.stream("GET", f"/v1/sessions/{session}/events") as stream:
-        data = next(line for line in stream.iter_lines() if line.startswith("data: "))
-    assert json.loads(data.removeprefix("data: ")) == response.json()
+    with reading(gateway.client, f"/v1/sessions/{session}/events") as stream:
+        assert next(stream).data == response.json()
 
 
 def test_a_client_that_has_the_newest_state_is_sent_none(stack: Stack) -> None:
