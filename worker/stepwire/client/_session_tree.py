@@ -77,7 +77,8 @@ class SessionTree:
             return ()
 
     def snapshot(self) -> dict[str, Any]:
-        """All documents as parsed JSON, in the lists and the order of a snapshot's."""
+        """All documents as parsed JSON, in the lists and the order of a snapshot, and how runs and
+        steps interleave."""
         lists: dict[str, Iterable[BaseModel]] = {
             RUN.list_name: (run.document for run in self.runs.values()),
             STEP.list_name: (step.whole() for step in self.steps.values()),
