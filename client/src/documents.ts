@@ -1,5 +1,5 @@
 import { following, type Following } from "./cursor.js";
-import { whole } from "./tolerance.js";
+import { shared, whole } from "./tolerance.js";
 import { EVENTS, KINDS, type Ask, type EventData, type Feedback, type Run, type Snapshot, type Step, type StepElement, type TextDelta } from "./vocabulary.js";
 
 /** An event of a stream; of one that this version does not know, `data` is whatever came. */
@@ -17,7 +17,6 @@ export interface Kinds {
 }
 export type Kind = keyof Kinds;
 type Document = Kinds[Kind];
-type Lists = Record<Kind, readonly Document[]>;
 
 /** A place of the tree. There is one object for each run and step, for as long as it is there. */
 export interface Ref {
@@ -106,41 +105,45 @@ export class Documents {
 
   /** Everything at the cursor. A list in which nothing has changed is that of `previous`. */
   snapshot(previous: Partial<Snapshot>): Snapshot {
-    const lists = Object.fromEntries(
-      NAMES.map((kind) => {
-        const { list } = LIST[kind];
-        const docs = this.all(kind);
-        const before: readonly unknown[] = previous[list] ?? [];
-        return [list, before.length === docs.length && docs.every((doc, at) => doc === before[at]) ? before : docs];
-      }),
-    );
+    const steps = [...this.#tables.step.values()];
+    let at = 0;
+    const counts = Array.from(this.#tables.run.values(), ({ ordinal }) => {
+      while (steps[at]?.ordinal! < ordinal) at += 1;
+      return at;
+    });
+    const lists: Record<string, readonly unknown[]> = { steps_before_runs: counts };
+    for (const kind of NAMES) lists[LIST[kind].list] = this.all(kind);
+    for (const name in lists) lists[name] = shared((previous as typeof lists)[name], lists[name]!);
     return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor } as Snapshot;
   }
 
   #replaceAll(snapshot: Snapshot): void {
     this.#session = snapshot.session_id ?? "";
-    const lists = Object.fromEntries(NAMES.map((kind) => [kind, documentsOf(kind, snapshot)])) as Lists;
-    const before = NAMES.map((kind) => new Map(this.#tables[kind]));
+    const before = { ...this.#tables };
     for (const kind of NAMES) {
-      this.#tables[kind].clear();
-      this.#below[kind].clear();
+      this.#tables[kind] = new Map();
+      this.#below[kind] = new Map();
     }
     // A document that has not changed stays the same object, so that no page renders it again.
-    const put = (kind: Kind, doc: Document) => this.#put(kind, doc, before[NAMES.indexOf(kind)]!.get(idOf(kind, doc)));
-    const runs = [...(lists.run as Run[])];
-    for (const step of lists.step as Step[]) {
-      // A snapshot does not say how runs and steps interleave: a run comes before its first step.
-      const begun = runs.findLastIndex((run) => step.run_id === run.run_id || run.started_at < step.started_at);
-      for (const run of runs.splice(0, begun + 1)) put("run", run);
-      put("step", step);
-    }
-    for (const run of runs) put("run", run);
-    for (const kind of NAMES.slice(2)) for (const doc of lists[kind]) put(kind, doc);
-    NAMES.forEach((kind, at) => {
-      for (const [id, { doc }] of before[at]!) {
+    const put = (kind: Kind, documents: readonly Document[]) => {
+      for (const doc of documents) this.#put(kind, doc, before[kind].get(idOf(kind, doc)));
+    };
+    const steps = documentsOf("step", snapshot);
+    let at = 0;
+    documentsOf("run", snapshot).forEach((run, place) => {
+      // An older gateway does not tell it.
+      const until = Math.max(at, snapshot.steps_before_runs?.[place] ?? 0);
+      put("step", steps.slice(at, until));
+      put("run", [run]);
+      at = until;
+    });
+    put("step", steps.slice(at));
+    for (const kind of NAMES.slice(2)) put(kind, documentsOf(kind, snapshot));
+    for (const kind of NAMES) {
+      for (const [id, { doc }] of before[kind]) {
         if (!this.#tables[kind].has(id)) this.#note(kind, id, parentOf(kind, doc), doc, undefined, false);
       }
-    });
+    }
   }
 
   #put(kind: Kind, document: Document, known?: Entry): void {
@@ -159,9 +162,8 @@ export class Documents {
     } else {
       table.set(id, { doc, ref: known?.ref ?? { kind, id }, ordinal: this.#ordinal++ });
     }
-    const siblings = this.#below[kind].get(parent);
-    if (siblings) siblings.add(id);
-    else this.#below[kind].set(parent, new Set([id]));
+    const below = this.#below[kind];
+    below.set(parent, (below.get(parent) ?? new Set()).add(id));
     const left = before && parentOf(kind, before);
     if (before && left !== parent) this.#note(kind, id, left!, before, doc, false);
     if (before !== doc) this.#note(kind, id, parent, before, doc, false);
@@ -207,7 +209,7 @@ export class Documents {
 }
 
 function idOf(kind: Kind, document: Document): string {
-  return (document as Step)[LIST[kind].id];
+  return (document as Step | null)?.[LIST[kind].id] as string;
 }
 
 /** The step that a document stands below: a run below the message that started it. */
@@ -217,5 +219,5 @@ function parentOf(kind: Kind, document: Document): string | null {
 
 function documentsOf(kind: Kind, snapshot: Snapshot): readonly Document[] {
   const list: unknown = snapshot[LIST[kind].list];
-  return Array.isArray(list) ? list.filter((doc) => typeof doc === "object" && doc !== null) : [];
+  return Array.isArray(list) ? list : [];
 }

@@ -2,7 +2,7 @@ import { Documents, type StreamEvent } from "./documents.js";
 import type { Snapshot } from "./vocabulary.js";
 
 /** A session of which nothing is known yet. */
-export const EMPTY: Snapshot = { session_id: "", cursor: "", runs: [], steps: [], elements: [], asks: [], feedback: [], v: 1 };
+export const EMPTY: Snapshot = { session_id: "", cursor: "", runs: [], steps: [], elements: [], asks: [], feedback: [], steps_before_runs: [], v: 1 };
 
 /**
  * Returns the session after one more event. Neither argument is changed; documents and lists in which

@@ -6,6 +6,7 @@ export interface HttpOptions {
   readonly baseUrl?: string | undefined;
   /** Where tokens come from. Without it the gateway is open, or the browser has a cookie for it. */
   readonly getToken?: GetToken | undefined;
+  /** Another `fetch`, as where the platform's own cannot stream. */
   readonly fetch?: typeof globalThis.fetch | undefined;
   /** `include`: cookies go to a gateway of another origin too. */
   readonly credentials?: RequestCredentials | undefined;

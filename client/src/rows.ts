@@ -1,5 +1,5 @@
 import type { Store } from "./store.js";
-import { shared } from "./tree.js";
+import { shared } from "./tolerance.js";
 import type { Step } from "./vocabulary.js";
 
 /** A line of the tree. */

@@ -131,11 +131,11 @@ class Line {
   }
 
   async *frames(response: Response): AsyncGenerator<Frame, void, undefined> {
-    if (!/^text\/event-stream\b/.test(response.headers.get("content-type") ?? "")) {
-      throw new StepwireError("no gateway: its answer is not an event stream", "bad_answer", response.status);
+    if (!response.body || !/^text\/event-stream\b/.test(response.headers.get("content-type") ?? "")) {
+      throw new StepwireError("no gateway, or a fetch that cannot stream", "bad_answer", response.status);
     }
     this.#settled = setTimeout(this.#onSettled, SETTLED_MS);
-    const bytes = response.body!.getReader();
+    const bytes = response.body.getReader();
     const frames = new FrameReader();
     for (let piece = await bytes.read(); !piece.done; piece = await bytes.read()) {
       clearTimeout(this.#silence);

@@ -41,3 +41,8 @@ export function equal(a: unknown, b: unknown): boolean {
   const keys = Object.keys(a);
   return keys.length === Object.keys(b).length && keys.every((key) => equal((a as Fields)[key], (b as Fields)[key]));
 }
+
+/** The list `before` itself if `list` has the same items. */
+export function shared<T>(before: readonly T[] | undefined, list: readonly T[]): readonly T[] {
+  return before?.length === list.length && list.every((item, at) => item === before[at]) ? before : list;
+}

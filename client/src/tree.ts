@@ -1,4 +1,5 @@
 import type { Documents, Ref } from "./documents.js";
+import { shared } from "./tolerance.js";
 import type { Run, Step } from "./vocabulary.js";
 
 /** A run or step where it is shown. */
@@ -24,12 +25,7 @@ export class Tree {
   constructor(documents: Documents, previous?: Tree) {
     const nodes = documents.nodes();
     const below = new Map<string | null, typeof nodes>();
-    for (const node of nodes) {
-      const parent = node.parent !== null && documents.get("step", node.parent) ? node.parent : null;
-      const siblings = below.get(parent);
-      if (siblings) siblings.push(node);
-      else below.set(parent, [node]);
-    }
+    for (const node of nodes) add(below, node.parent !== null && documents.get("step", node.parent) ? node.parent : null, node);
     const places: Place[] = [];
     const placed = new Set<Ref>();
     const lay = (start: typeof nodes) => {
@@ -80,12 +76,7 @@ export class Tree {
 
   #lists(previous?: Tree): Map<string | null, readonly Ref[]> {
     const lists = new Map<string | null, Ref[]>();
-    for (const { ref, above } of this.places) {
-      const parent = this.places[above]?.ref.id ?? null;
-      const list = lists.get(parent);
-      if (list) list.push(ref);
-      else lists.set(parent, [ref]);
-    }
+    for (const { ref, above } of this.places) add(lists, this.places[above]?.ref.id ?? null, ref);
     if (!previous) return lists;
     const kept = new Map<string | null, readonly Ref[]>(lists);
     for (const [parent, list] of lists) kept.set(parent, shared(previous.children.get(parent), list));
@@ -93,7 +84,8 @@ export class Tree {
   }
 }
 
-/** The list `before` itself if `list` has the same items. */
-export function shared<T>(before: readonly T[] | undefined, list: readonly T[]): readonly T[] {
-  return before?.length === list.length && list.every((item, at) => item === before[at]) ? before : list;
+function add<K, T>(lists: Map<K, T[]>, key: K, item: T): void {
+  const list = lists.get(key);
+  if (list) list.push(item);
+  else lists.set(key, [item]);
 }

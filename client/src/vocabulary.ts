@@ -101,6 +101,7 @@ export interface Snapshot {
   readonly elements: readonly StepElement[];
   readonly asks: readonly Ask[];
   readonly feedback: readonly Feedback[];
+  readonly steps_before_runs: readonly number[];
   readonly v: number;
 }
 

@@ -23,7 +23,7 @@ export const elementOf = (id, step_id, fields = {}) => ({
 });
 
 export const snapshotOf = (lists = {}, cursor = "1-0") => ({
-  session_id: "demo", cursor, runs: [], steps: [], elements: [], asks: [], feedback: [], v: 1, ...lists,
+  session_id: "demo", cursor, runs: [], steps: [], elements: [], asks: [], feedback: [], steps_before_runs: [], v: 1, ...lists,
 });
 
 /** Numbers events as a stream does. */

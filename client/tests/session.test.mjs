@@ -81,6 +81,15 @@ test("what is no event stream is no gateway", LIMIT, async (t) => {
   assert.equal(store.connection().error.code, "bad_answer");
 });
 
+test("a fetch that cannot stream is told of, and not asked for ever", LIMIT, async () => {
+  const headers = new Headers({ "content-type": "text/event-stream" });
+  const fetch = async () => ({ ok: true, status: 200, headers, body: null });
+  const { store } = new Stepwire({ baseUrl: "http://gateway.test", fetch }).session("demo").open();
+  await until(store, "connection", () => store.connection().state === "closed");
+  assert.equal(store.connection().error.code, "bad_answer");
+  assert.match(store.connection().error.message, /cannot stream/);
+});
+
 test("a token is asked for once, renewed when it is refused, and once before it ends", LIMIT, async (t) => {
   const reasons = [];
   const soon = Math.floor(Date.now() / 1000) + 90;

@@ -38,6 +38,26 @@ test("a token gives one step a new identity and nothing else", () => {
   assert.deepEqual(after.steps.map((step, at) => step === view.steps[at]), [true, true, false, true, true]);
 });
 
+test("among 10,000 steps a token gives one a new identity, tells its listener alone, and leaves the rows", () => {
+  const frame = manual();
+  const store = new Store(EMPTY, frame.schedule);
+  const event = stream();
+  store.take({ id: "1-0", type: "snapshot", data: snapshotOf() });
+  const ids = Array.from({ length: 10_000 }, (_, n) => `s${n}`);
+  ids.forEach((id, n) => store.take(event("step.start", stepOf(id, { parent_id: n % 10 ? ids[n - 1] : null }))));
+  frame.flush();
+  const [rows, view, heard] = [store.rows(), store.snapshot(), []];
+  assert.deepEqual(idsOf(rows), ids);
+  for (const id of ids) store.subscribe(`step:${id}`, () => heard.push(id));
+  for (let n = 0; n < 100; n += 1) store.take(event("step.delta", { id: "s5000", field: "output", text: "x" }));
+  frame.flush();
+  assert.deepEqual(heard, ["s5000"]);
+  assert.equal(store.rows(), rows);
+  const after = store.snapshot().steps;
+  assert.deepEqual(ids.filter((_, n) => after[n] !== view.steps[n]), ["s5000"]);
+  assert.equal(after[5000].output, "x".repeat(100));
+});
+
 test("the pure fold shares what an event does not change", () => {
   const { store, event } = filled();
   const state = store.snapshot();
@@ -47,6 +67,21 @@ test("the pure fold shares what an event does not change", () => {
   assert.notEqual(next.steps[2], state.steps[2]);
   assert.equal(state.steps[2].output, "");
   assert.equal(replay(next, []), next);
+});
+
+test("a snapshot that does not tell the order, or tells it wrongly, has all of its documents", () => {
+  const lists = { runs: [runOf("r1"), runOf("r2")], steps: [stepOf("a"), null, stepOf("b"), "c"] };
+  for (const [told, expected] of [
+    [undefined, ["r1", "r2", "a", "b"]],
+    [{}, ["r1", "r2", "a", "b"]],
+    [[9, 1], ["a", "b", "r1", "r2"]],
+    [[-1, 2, 7], ["r1", "a", "r2", "b"]],
+    [["x", {}], ["r1", "r2", "a", "b"]],
+  ]) {
+    const store = new Store(snapshotOf({ ...lists, steps_before_runs: told }));
+    assert.deepEqual(idsOf(store.rows()), expected, JSON.stringify(told));
+    assert.deepEqual(idsOf(new Store(store.snapshot()).rows()), expected);
+  }
 });
 
 test("a snapshot keeps what is as it was, and what the person has opened", () => {

@@ -8,6 +8,8 @@ const FOLDER = new URL("../../tests/vectors/", import.meta.url);
 const NAMES = readdirSync(FOLDER).filter((name) => name.endsWith(".json"));
 const framesOf = (name) => JSON.parse(readFileSync(new URL(name, FOLDER), "utf8")).frames;
 
+const isOpen = () => true;
+
 test("there are vectors", () => assert.ok(NAMES.length > 5));
 
 for (const name of NAMES) {
@@ -34,7 +36,9 @@ for (const name of NAMES) {
         assert.deepEqual(store.elements(id), view.elements.filter(({ step_id }) => step_id === id));
         if (id) assert.deepEqual(store.feedback(id), view.feedback.find(({ step_id }) => step_id === id) ?? null);
       }
-      const shown = store.rows({ isOpen: () => true }).map(({ id }) => id);
+      const rows = store.rows({ isOpen });
+      assert.deepEqual(new Store(view).rows({ isOpen }), rows, "a client that comes now has another order");
+      const shown = rows.map(({ id }) => id);
       assert.deepEqual(shown.sort(), [...view.steps.map(({ id }) => id), ...view.runs.map(({ run_id }) => run_id)].sort());
     }
   });

@@ -195,6 +195,29 @@ def test_an_event_of_another_form_is_counted_and_changes_nothing(type_: str, dat
     assert set(tree.steps) == {"a"}
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ([1, 2], ["a", "r1", "r2", "c"]),
+        ([1, 3], ["a", "r1", "c", "r2"]),
+        ([9, 1], ["a", "c", "r1", "r2"]),
+        ([-1, 2, 7], ["r1", "a", "r2", "c"]),
+        ([], ["r1", "r2", "a", "c"]),
+        (["x", None], ["r1", "r2", "a", "c"]),
+        ({}, ["r1", "r2", "a", "c"]),
+        (None, ["r1", "r2", "a", "c"]),
+    ],
+)
+def test_a_snapshot_tells_how_runs_and_steps_interleave(told: object, expected: list[str]) -> None:
+    tree = SessionTree()
+    type_, data = snapshot(runs=[run("r1"), run("r2")], steps=[step("a"), step("b"), step("c")])
+    content = json.loads(data) | {"steps_before_runs": told}
+    content["steps"][1]["status"] = None  # It cannot be read, and is counted.
+    tree.apply(numbered(type_, json.dumps(content)))
+    assert shape(tree) == expected
+    assert tree.unread == {"snapshot": 1}
+
+
 def test_a_document_that_cannot_be_read_costs_a_snapshot_only_itself() -> None:
     tree = SessionTree()
     type_, data = snapshot(runs=[run("r1")], steps=[step("a"), step("b")])

@@ -26,3 +26,8 @@ def test_the_clients_unit_tests_pass() -> None:
 def test_the_clients_types_are_those_of_the_gateway() -> None:
     done = run("node", "scripts/types.mjs", "--check", stdin=document())
     assert done.returncode == 0, done.stderr
+
+
+def test_the_clients_reference_is_what_it_exports() -> None:
+    done = run("node", "scripts/api.mjs", "--check")
+    assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ import stepwire_gateway
 from sse import Received, View
 from stepwire.client import Event, SessionTree
 from stepwire.client._attached import ATTACHED_KINDS
+from stepwire.client._tree_parts import StepNode
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_cli.tail.step_details import Belongings
 from stepwire_cli.tail.transcript import Transcript
@@ -53,7 +54,8 @@ async def recorder(request: pytest.FixtureRequest, log: EventLog) -> Recorder:
 
 
 def lists_of(view: dict[str, Any]) -> dict[str, Any]:
-    return {kind.list_name: view[kind.list_name] for kind in KINDS}
+    names = (*(kind.list_name for kind in KINDS), "steps_before_runs")
+    return {name: view[name] for name in names}
 
 
 # -- the files ----------------------------------------------------------------------------------
@@ -179,7 +181,20 @@ def test_the_client_has_the_view(name: str) -> None:
         tree.apply(Event(event["id"], event["type"], json.dumps(event["data"])))
         assert tree.snapshot() == lists_of(expected), event
         assert tree.cursor == expected["cursor"]
+        late = SessionTree()
+        late.apply(Event(expected["cursor"], "snapshot", json.dumps(expected)))
+        assert order_of(late) == order_of(tree), "a client that comes now has another order"
     assert tree.unread.total() == 0
+
+
+def order_of(tree: SessionTree) -> list[tuple[type, str]]:
+    """Runs and steps from top to bottom."""
+    return [
+        (type(row.node), row.node.document.id)
+        if isinstance(row.node, StepNode)
+        else (type(row.node), row.node.document.run_id)
+        for row in tree.rows()
+    ]
 
 
 @every_vector

@@ -20,6 +20,7 @@ from deploy.stack import (
     wait_until_listening,
     why_there_is_no_proxy,
 )
+from sse import first_of, reading
 from stack import Gateway, Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port
 
@@ -146,13 +147,12 @@ def test_a_stream_whose_gateway_is_frozen_ends_after_a_few_pings(
 ) -> None:
     client = front()
     session = client.post("/v1/sessions").json()["session_id"]
-    with client.stream("GET", f"/v1/sessions/{session}/events") as stream:
-        lines = stream.iter_lines()
-        next(lines)
+    with reading(client, f"/v1/sessions/{session}/events") as stream:
+        first_of(stream, "snapshot")
         gateway.child.signal(signal.SIGSTOP)
         try:
             with pytest.raises(httpx.RemoteProtocolError):
-                list(lines)
+                list(stream)
         finally:
             gateway.child.signal(signal.SIGCONT)
 

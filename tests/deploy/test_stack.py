@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from httpx_sse import ServerSentEvent, connect_sse
 
 from deploy.compose import ROOT, load_compose
 from deploy.dockerfile import build_packages, read_stages
 from deploy.stack import Process, imports, running, running_proxy, why_there_is_no_proxy
+from sse import Received, reading
 from stepwire_cli.dev.embedded_server import embedded_server, free_port
+from stepwire_core.values.cursor import Cursor
 
 pytestmark = pytest.mark.timeout(600)  # the first test builds the images, from the package index
 
@@ -131,21 +132,16 @@ def new_run(client: httpx.Client) -> tuple[str, str]:
     return session, answer.json()["run_id"]
 
 
-@contextmanager
 def events(
-    client: httpx.Client, session: str, after: str | None = None
-) -> Iterator[Iterator[ServerSentEvent]]:
-    headers = {"Last-Event-ID": after} if after else {}
-    path = f"/v1/sessions/{session}/events"
-    with connect_sse(client, "GET", path, headers=headers) as source:
-        assert source.response.status_code == httpx.codes.OK
-        yield source.iter_sse()
+    client: httpx.Client, session: str, after: Cursor | None = None
+) -> AbstractContextManager[Iterator[Received]]:
+    return reading(client, f"/v1/sessions/{session}/events", after=str(after) if after else None)
 
 
-def read_until(stream: Iterator[ServerSentEvent], text: str) -> ServerSentEvent:
+def read_until(stream: Iterator[Received], text: str) -> Received:
     """The first event with that text in it."""
     for event in stream:
-        if text in event.data:
+        if text in event.raw:
             return event
     raise AssertionError(f"the stream ended before {text!r}")
 
@@ -179,7 +175,7 @@ def test_a_message_goes_through_the_services_as_compose_starts_them(stack: Stack
         session, run = new_run(client)
         with events(client, f"{session}/runs/{run}") as stream:
             *_, last = stream  # the stream of a run ends with the run
-        assert '"status":"ok"' in last.data
+        assert '"status":"ok"' in last.raw
         steps = client.get(f"/v1/sessions/{session}").json()["steps"]
     assert [step["output"] for step in steps if step["name"] == "answer"] == ["".join(TOKENS)]
 
@@ -225,9 +221,9 @@ def test_a_client_whose_gateway_dies_goes_on_at_another(proxied: Stack) -> None:
             == ": gateway_unavailable: no gateway answers at the moment\nretry: 3000\n\n"
         )
         proxied.start_other_gateway()
-        with events(client, session, after=seen.id) as stream:
+        with events(client, session, after=seen.cursor) as stream:
             proxied.let_pass(*TOKENS)
-            following = read_until(stream, streamed("")).data
+            following = read_until(stream, streamed("")).raw
             assert streamed(TOKENS[1]) in following
 
 

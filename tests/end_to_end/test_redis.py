@@ -23,7 +23,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from proxy import Proxy
-from sse import is_empty_stream
+from sse import first_of, is_empty_stream, reading
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.child_processes import Child
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
@@ -153,9 +153,8 @@ def test_worker_and_gateway_go_on_after_a_moment_in_which_redis_refuses(
     gateway = stack.gateway()
     session = gateway.create_session()
     answers(gateway, session)
-    with gateway.client.stream("GET", f"/v1/sessions/{session}/events", timeout=60) as stream:
-        lines = stream.iter_lines()
-        next(line for line in lines if line.startswith("event: snapshot"))
+    with reading(gateway.client, f"/v1/sessions/{session}/events", timeout=60) as stream:
+        first_of(stream, "snapshot")
         over = moment(own, stack.redis)
         try:
             wait_until(lambda: bool(re.search(says, why_not_ready(gateway))), "/readyz says it")
@@ -166,7 +165,7 @@ def test_worker_and_gateway_go_on_after_a_moment_in_which_redis_refuses(
             over()
         wait_until(gateway.ready, "the gateway is ready again", 10)
         answers(gateway, session)
-        next(line for line in lines if line.startswith("event: run.end"))
+        first_of(stream, "run.end")
     assert (worker.exit_code, gateway.child.exit_code) == (None, None)
 
 
@@ -348,9 +347,8 @@ def test_a_failover_behind_one_address_is_followed_though_the_old_connections_st
     gateway = stack.gateway(STEPWIRE_REDIS_URL=proxy.url)
     session = gateway.create_session()
     answers(gateway, session)
-    with gateway.client.stream("GET", f"/v1/sessions/{session}/events", timeout=60) as stream:
-        lines = stream.iter_lines()
-        next(line for line in lines if line.startswith("event: snapshot"))
+    with reading(gateway.client, f"/v1/sessions/{session}/events", timeout=60) as stream:
+        first_of(stream, "snapshot")
         with Redis.from_url(other.url) as redis:
             wait_until(lambda: stack.redis.wait(1, 100) == 1, "the replica has all")
             fail_over(stack, other)
@@ -367,7 +365,7 @@ def test_a_failover_behind_one_address_is_followed_though_the_old_connections_st
             )
         # What came while the server changed is in a snapshot of the new epoch.
         answers(gateway, session)
-        next(line for line in lines if line.startswith("event: run.end"))
+        first_of(stream, "run.end")
     assert gateway.ready()
     assert (worker.exit_code, gateway.child.exit_code) == (None, None)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sse import first_of, reading
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.redis.keys import Channels
@@ -62,16 +63,15 @@ def test_sessions_of_one_name_in_two_databases_end_each_by_itself(
         gateways[-1].create_session(session)
     here, there = gateways
     runs = [start(gateway, session, "go") for gateway in gateways]
-    with there.client.stream("GET", f"/v1/sessions/{session}/events", timeout=30) as stream:
-        lines = stream.iter_lines()
-        assert next(line for line in lines if line.startswith("event: snapshot"))
+    with reading(there.client, f"/v1/sessions/{session}/events", timeout=30) as stream:
+        first_of(stream, "snapshot")
         assert here.client.post(f"/v1/sessions/{session}/runs/{runs[0]}/cancel").status_code == 202
         assert here.wait_for_end(session, runs[0])["status"] == "cancelled"
         assert here.client.delete(f"/v1/sessions/{session}").status_code == 204
         assert is_running(there, session, runs[1])
         there.client.post(f"/v1/sessions/{session}/runs/{runs[1]}/cancel")
         # It goes on to the end of its own run.
-        assert next(line for line in lines if line.startswith("event: run.end"))
+        first_of(stream, "run.end")
     assert there.wait_for_end(session, runs[1])["status"] == "cancelled"
 
 
@@ -83,9 +83,8 @@ def test_a_message_that_the_log_does_not_confirm_ends_and_cancels_nothing(
     session = gateway.create_session()
     run = start(gateway, session, "go")
     channels = Channels.of(stack.env["STEPWIRE_REDIS_URL"])
-    with gateway.client.stream("GET", f"/v1/sessions/{session}/events", timeout=30) as stream:
-        lines = stream.iter_lines()
-        assert next(line for line in lines if line.startswith("event: snapshot"))
+    with reading(gateway.client, f"/v1/sessions/{session}/events", timeout=30) as stream:
+        first_of(stream, "snapshot")
         for _ in range(3):
             stack.redis.publish(channels.session(session).decode(), "gone")
             for whom in (run, "*"):
@@ -97,7 +96,7 @@ def test_a_message_that_the_log_does_not_confirm_ends_and_cancels_nothing(
         gateway.wait_for_end(later, other)
         assert is_running(gateway, session, run)
         gateway.client.post(f"/v1/sessions/{session}/runs/{run}/cancel")
-        assert next(line for line in lines if line.startswith("event: run.end"))
+        first_of(stream, "run.end")
 
 
 def test_a_channel_names_its_database_but_for_the_first() -> None:

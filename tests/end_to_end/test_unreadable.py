@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from sse import reading
 from stack import Stack, wait_until
 from stepwire_core.redis.keys import SessionKeys
 
@@ -62,9 +63,8 @@ def test_a_session_with_broken_documents_is_read_run_taken_up_and_resumed(stack:
     assert [step["id"] for step in snapshot["steps"] if "name" not in step] == ["null"]
     ended = [(s["output"], s["status"]) for s in snapshot["steps"] if s.get("name") == "work"]
     assert ended == [("begun", "interrupted"), ("done", "ok")]
-    with gateway.client.stream("GET", f"/v1/sessions/{session}/events") as stream:
-        data = next(line for line in stream.iter_lines() if line.startswith("data: "))
-    assert json.loads(data.removeprefix("data: ")) == snapshot
+    with reading(gateway.client, f"/v1/sessions/{session}/events") as stream:
+        assert next(stream).data == snapshot
 
     resumed = gateway.client.post(f"/v1/sessions/{session}/resume").json()["run_id"]
     assert gateway.wait_for_end(session, resumed)["status"] == "ok"

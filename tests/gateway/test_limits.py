@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from sse import is_empty_stream
+from sse import is_empty_stream, reading
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.values.ids import new_id
@@ -117,8 +117,8 @@ def test_a_subject_reads_so_often_in_a_minute_through_all_gateways(
     path = f"/v1/sessions/{session}"
     assert one.client.get(path, headers=eager).status_code == 200
     for gateway in (one, other):
-        with gateway.client.stream("GET", f"{path}/events", headers=eager) as stream:
-            assert next(line for line in stream.iter_lines() if line.startswith("event: snapshot"))
+        with reading(gateway.client, f"{path}/events", headers=eager) as stream:
+            assert next(stream).type == "snapshot"
     assert_too_much(other.client.get(path, headers=eager), "READS_PER_MINUTE", 60)
     # An EventSource would give up for good on 429: it is told to come again.
     for events in ("events", "runs/none/events"):

@@ -12,6 +12,7 @@ import pytest
 
 from documents import a_run, a_step, an_element
 from event_log import Log
+from sse import Frames, reading
 from stack import Gateway, Stack
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import LogTail
@@ -71,11 +72,12 @@ def an_ask(log: Log, ask_id: str, step_id: str) -> AskDocument:
 
 
 async def fill(log: Log) -> None:
-    """Something of every kind, and text that streams in every way."""
+    """Something of every kind, also before the run, and text that streams in every way."""
     await log.put(
         *[
-            run_start_event(a_run(log.run_id)),
+            step_event("step.start", a_step(log.session_id, "before", type="user_message")),
             log.start("a", output="begun \u00fc ", metadata={"deep": [{"x": 1.5}], "\n": None}),
+            run_start_event(a_run(log.run_id)),
             log.start("b", "a", input="old"),
             log.start("c"),
             log.element("e", "a"),
@@ -104,7 +106,13 @@ async def test_a_written_snapshot_says_what_the_parsed_one_says(settings: Settin
 
 def part_of(snapshot: dict[str, Any], run_id: str) -> dict[str, Any]:
     """What belongs to a run: what names it, and of what names none, that of its steps."""
+    mine = [step["run_id"] == run_id for step in snapshot["steps"]]
     steps = {step["id"] for step in snapshot["steps"] if step["run_id"] == run_id}
+    before = [
+        sum(mine[:count])
+        for run, count in zip(snapshot["runs"], snapshot["steps_before_runs"], strict=True)
+        if run["run_id"] == run_id
+    ]
     lists = {
         kind.list_name: [
             item
@@ -113,23 +121,25 @@ def part_of(snapshot: dict[str, Any], run_id: str) -> dict[str, Any]:
         ]
         for kind in KINDS
     }
-    return snapshot | lists
+    return snapshot | lists | {"steps_before_runs": before}
 
 
 async def test_the_part_of_a_run_says_what_the_parsed_one_says(settings: Settings) -> None:
     async with a_log(settings) as log:
         await fill(log)
-        await log.put(step_event("step.start", a_step("s", "other")))
+        await log.put(step_event("step.start", a_step("s", "other")), run_start_event(a_run("x")))
         element = an_element(log.session_id, "elsewhere")
         await log.put(element_event(element))
         written = await Snapshots(log.log).whole(log.session_id)
-        part = json.loads(written.of_run(log.run_id).split(b"data: ", 1)[1])
+        [event] = Frames().read(written.of_run(log.run_id).decode())
+        part = event.data
         assert part == part_of((await log.snapshot()).model_dump(mode="json"), log.run_id)
         assert [step["id"] for step in part["steps"]] == ["a", "b", "c"]
-        assert (set(written.open_runs), set(written.ended_runs)) == ({log.run_id}, set())
+        assert (content(written)["steps_before_runs"], part["steps_before_runs"]) == ([2, 5], [1])
+        assert (set(written.open_runs), set(written.ended_runs)) == ({log.run_id, "x"}, set())
         await log.put(run_end_event(a_run(log.run_id, "ok", ended_at="now")))
         over = await Snapshots(log.log).whole(log.session_id)
-        assert (set(over.open_runs), set(over.ended_runs)) == (set(), {log.run_id})
+        assert (set(over.open_runs), set(over.ended_runs)) == ({"x"}, {log.run_id})
 
 
 async def test_what_this_version_does_not_know_goes_out_as_it_was_stored(
@@ -278,9 +288,8 @@ def test_a_large_session_is_read_whole_over_http(shared_stack: Stack) -> None:
     assert int(response.headers["content-length"]) == len(response.content) > PART_BYTES
     assert response.headers["content-type"] == "application/json"
     assert [step["output"] for step in response.json()["steps"]] == texts
-    with gateway.client.stream("GET", f"/v1/sessions/{session}/events") as stream:
-        data = next(line for line in stream.iter_lines() if line.startswith("data: "))
-    assert json.loads(data.removeprefix("data: ")) == response.json()
+    with reading(gateway.client, f"/v1/sessions/{session}/events") as stream:
+        assert next(stream).data == response.json()
 
 
 def test_a_client_that_has_the_newest_state_is_sent_none(stack: Stack) -> None:

@@ -169,7 +169,7 @@ test("a run outlives the message that started it", () => {
   assert.deepEqual(shape(session.roots), ["r1"]);
 });
 
-test("a snapshot replaces everything and puts runs before their first step", () => {
+test("a snapshot replaces everything and says how runs and steps interleave", () => {
   const session = sessionOf(start("old"), start("waiting", "nowhere"));
   const changes = session.apply("snapshot", {
     runs: [
@@ -183,13 +183,28 @@ test("a snapshot replaces everything and puts runs before their first step", () 
       step("m", { type: "user_message" }),
       step("s", { parent_id: "m", output: "so far" }),
     ],
+    steps_before_runs: [0, 2, 2, 3],
   });
   assert.deepEqual(changes, [{ kind: "reset" }]);
-  assert.deepEqual(shape(session.roots), ["chat", "no-steps", "hello", ["m", ["r1", "s"]], "later"]);
+  assert.deepEqual(shape(session.roots), ["chat", "hello", ["m", ["r1", "s"]], "no-steps", "later"]);
   session.apply("step.delta", { id: "s", field: "output", text: " good" });
   assert.equal(output(session, "s"), "so far good");
   session.apply(...start("nowhere"));
   assert.deepEqual(shape(session.roots).at(-1), "nowhere", "what waited before the snapshot is gone");
+});
+
+test("a snapshot that does not tell the order, or tells it wrongly, has all of its documents", () => {
+  const lists = { runs: [run("r1"), run("r2")], steps: [step("a"), null, step("b")] };
+  for (const [told, expected] of [
+    [undefined, ["r1", "r2", "a", "b"]],
+    [{}, ["r1", "r2", "a", "b"]],
+    [[9, 1], ["a", "b", "r1", "r2"]],
+    [[-1, 2, 7], ["r1", "a", "r2", "b"]],
+    [["x", {}], ["r1", "r2", "a", "b"]],
+  ]) {
+    const session = sessionOf(["snapshot", structuredClone({ ...lists, steps_before_runs: told })]);
+    assert.deepEqual(shape(session.roots), expected, JSON.stringify(told));
+  }
 });
 
 test("live events and the snapshot of the same session give the same tree", () => {

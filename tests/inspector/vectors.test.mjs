@@ -15,11 +15,21 @@ const names = readdirSync(folder).filter((name) => name.endsWith(".json"));
 const viewOf = (session) => {
   const docs = (nodes) => [...nodes.values()].map(({ doc }) => doc);
   const attached = ATTACHED_KINDS.map(({ name, list }) => [list, [...session.attached[name].documents.values()]]);
-  return { runs: docs(session.runs), steps: docs(session.steps), ...Object.fromEntries(attached) };
+  const steps = [...session.steps.values()];
+  return {
+    runs: docs(session.runs),
+    steps: docs(session.steps),
+    steps_before_runs: [...session.runs.values()].map((run) => steps.filter((step) => step.ordinal < run.ordinal).length),
+    ...Object.fromEntries(attached),
+  };
 };
 
 /** The lists of a view, as JSON has them. */
-const lists = (view) => Object.fromEntries(KINDS.map(({ list }) => [list, structuredClone(view[list])]));
+const lists = (view) =>
+  Object.fromEntries([...KINDS.map(({ list }) => list), "steps_before_runs"].map((list) => [list, structuredClone(view[list])]));
+
+/** The tree in its order. */
+const shape = (nodes) => nodes.map(({ kind, id, children }) => [kind, id, shape(children)]);
 
 for (const name of names) {
   test(`the page has the view after each event of ${name}`, () => {
@@ -32,6 +42,9 @@ for (const name of names) {
       if (isNew) session.apply(event.type, event.data);
       assert.deepEqual(lists(viewOf(session)), lists(view), `after ${event.type} ${event.id}`);
       assert.equal(check.cursor, view.cursor);
+      const late = new Session();
+      late.apply("snapshot", structuredClone(view));
+      assert.deepEqual(shape(late.roots), shape(session.roots), "a client that comes now has another order");
       for (const [id, { attached }] of session.steps) {
         for (const { name, list, parent } of ATTACHED_KINDS) {
           const below = view[list].filter((item) => item[parent] === id);

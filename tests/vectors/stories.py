@@ -251,6 +251,31 @@ async def attempts_and_tasks(story: Recorder) -> None:
     )
 
 
+async def runs_among_steps(story: Recorder) -> None:
+    """Runs and steps stand in one order, that of their first events, whatever their clocks say;
+    another attempt keeps the place of its run, and a snapshot tells the place of each."""
+    first, second, third = Author("r1", 1), Author("r2", 1), Author("r3", 1)
+    task: dict[str, Any] = {"handler": "task"}
+    early: dict[str, Any] = task | {"started_at": "2026-11-22T18:00:00.000Z"}
+    await story.put(start(story, "before-all", run_id=None, attempt=0))
+    await story.put(run_start_event(a_run_at(story.now(), **task)), by=first)
+    await story.put(start(story, "a"), by=first)
+    await story.put(run_start_event(a_run_at(story.now(), "r2", **early)), by=second)
+    await story.put(run_start_event(a_run_at(story.now(), "r3", **task)), by=third)
+    await story.put(start(story, "of-r3", run_id="r3"), start(story, "gone", run_id="r3"), by=third)
+    await story.put(start(story, "b"), start(story, "late", run_id="r2"), by=first)
+    failed = a_run_at(story.now(), status="error", will_retry=True, **task)
+    await story.put(remove_event("gone"), by=third)
+    await story.put(run_end_event(failed), by=first)
+    again = Author("r1", 2)
+    await story.put(run_start_event(a_run_at(story.now(), attempt=2, **task)), by=again)
+    await story.put(start(story, "c", attempt=2), start(story, "a", attempt=2), by=again)
+    await story.lose_the_server()
+    await story.put(start(story, "d", attempt=2), remove_event("of-r3"), by=again)
+    await story.put(run_start_event(a_run_at(story.now(), "r4", **early)), by=Author("r4", 1))
+    await story.put(start(story, "of-r4", run_id="r4"), by=Author("r4", 1))
+
+
 async def newer_words(story: Recorder) -> None:
     """Event types, statuses, kinds and fields of a newer version: an unknown type changes nothing,
     an unknown word or field of a document is kept as it is."""
@@ -310,6 +335,7 @@ STORIES: Final[dict[str, Story]] = {
         feedback,
         user_session,
         attempts_and_tasks,
+        runs_among_steps,
         newer_words,
         late_duplicates,
         joined_midway,

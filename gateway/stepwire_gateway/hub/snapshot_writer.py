@@ -88,7 +88,7 @@ async def write(stored: StoredState, prefix: Prefix) -> WrittenSnapshot:
     for kind, items in found.items():
         layout.begin(kind)
         async for at in _giving_way(sorted(range(len(items.ids)), key=items.orders.__getitem__)):
-            layout.add(items.ids[at], items.owners[at], items.contents[at])
+            layout.add(items.orders[at], items.ids[at], items.owners[at], items.contents[at])
     frame = await joined_aside(layout.ended())
     return WrittenSnapshot(
         stored.session_id,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.wire.documents import PROTOCOL_VERSION
-from stepwire_core.wire.kinds import SNAPSHOT, STEP, Kind
+from stepwire_core.wire.kinds import RUN, SNAPSHOT, STEP, Kind
 
 if TYPE_CHECKING:
     from stepwire_core.values.cursor import Cursor
@@ -27,6 +28,8 @@ class Documents:
     busy for tens of milliseconds.
     """
 
+    orders: list[int] = field(default_factory=list)
+    """They rise, and are comparable between kinds."""
     ids: list[str] = field(default_factory=list)
     owners: list[object] = field(default_factory=list)
     """The runs that they belong to, or the steps: see :attr:`Kind.owner_field`."""
@@ -69,7 +72,8 @@ class WrittenSnapshot:
                 belongs = owner == run_id if kind.owner_field == "run_id" else owner in steps
                 if belongs:
                     id_ = of_kind.ids[at]
-                    layout.add(id_, owner, self.frame[of_kind.starts[at] : of_kind.stops[at]])
+                    content = self.frame[of_kind.starts[at] : of_kind.stops[at]]
+                    layout.add(of_kind.orders[at], id_, owner, content)
                     if kind is STEP:
                         steps.add(id_)
         return b"".join(layout.ended())
@@ -91,10 +95,11 @@ class Layout:
         self._before_list = b"],"
         self._of_kind = self.documents[kind] = Documents()
 
-    def add(self, id_: str, owner: object, content: bytes) -> None:
+    def add(self, order: int, id_: str, owner: object, content: bytes) -> None:
         of_kind = self._of_kind
         if of_kind.ids:
             self._put(b",")
+        of_kind.orders.append(order)
         of_kind.ids.append(id_)
         of_kind.owners.append(owner)
         of_kind.starts.append(self._at)
@@ -103,7 +108,10 @@ class Layout:
 
     def ended(self) -> list[bytes]:
         """All of it."""
-        self._put(b'],"v":%d}' % PROTOCOL_VERSION + _END)
+        runs, steps = self.documents[RUN].orders, self.documents[STEP].orders
+        before = ",".join(str(bisect(steps, order)) for order in runs)
+        end = f'],"steps_before_runs":[{before}],"v":{PROTOCOL_VERSION}}}'
+        self._put(end.encode() + _END)
         return self._pieces
 
     def _put(self, piece: bytes) -> None:

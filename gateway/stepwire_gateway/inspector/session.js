@@ -167,8 +167,9 @@ export class Session {
       this.unread += 1;
       return [];
     }
+    // Those that cannot be read keep their place: the snapshot counts them.
     const documents = ({ list, id }) =>
-      Array.isArray(snapshot[list]) ? snapshot[list].filter((item) => this.#isReadable(item, id)) : [];
+      Array.isArray(snapshot[list]) ? snapshot[list].map((item) => (this.#isReadable(item, id) ? item : null)) : [];
     const runs = documents(kindOf("run"));
     const steps = documents(kindOf("step"));
     this.steps.clear();
@@ -176,19 +177,17 @@ export class Session {
     this.roots = [];
     for (const attached of Object.values(this.attached)) attached.clear();
     this.#orphans.clear();
-    const waiting = [...runs];
-    for (const step of steps) {
-      // A snapshot does not say how runs and steps interleave: a run comes before its first step.
-      for (const run of waiting.filter((run) => startedBefore(run, step))) {
-        this.#put("run", run);
-        waiting.splice(waiting.indexOf(run), 1);
-      }
-      this.#put("step", step);
-    }
-    for (const run of waiting) this.#put("run", run);
-    for (const kind of ATTACHED_KINDS) {
-      for (const item of documents(kind)) this.#put(kind.name, item);
-    }
+    const put = (kind, items) => items.forEach((item) => item && this.#put(kind, item));
+    let at = 0;
+    runs.forEach((run, place) => {
+      // An older gateway does not tell it.
+      const before = Math.max(at, snapshot.steps_before_runs?.[place] ?? 0);
+      put("step", steps.slice(at, before));
+      put("run", [run]);
+      at = before;
+    });
+    put("step", steps.slice(at));
+    for (const kind of ATTACHED_KINDS) put(kind.name, documents(kind));
     return [{ kind: "reset" }];
   }
 
@@ -317,10 +316,6 @@ function parentId(kind, doc) {
 function isWithin(node, ancestor) {
   for (let at = node; at; at = at.parent) if (at === ancestor) return true;
   return false;
-}
-
-function startedBefore(run, step) {
-  return step.run_id === run.run_id || run.started_at < step.started_at;
 }
 
 function insertByOrdinal(siblings, node) {

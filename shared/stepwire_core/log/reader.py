@@ -32,7 +32,7 @@ from stepwire_core.wire.documents import (
     TextField,
 )
 from stepwire_core.wire.events import Event
-from stepwire_core.wire.kinds import KINDS, STEP
+from stepwire_core.wire.kinds import KINDS, RUN, STEP
 from stepwire_core.wire.unreadable import UNREADABLE, readable
 
 D = TypeVar("D", bound=BaseModel)
@@ -250,16 +250,25 @@ def _document(
 
 def _snapshot(stored: StoredState) -> Snapshot:
     documents: dict[str, dict[str, BaseModel]] = {kind.list_name: {} for kind in KINDS}
+    steps_before_runs: list[int] = []
     for item in sorted(stored.documents(), key=lambda item: item.order):
         kind = item.kind
         document = readable(kind.model, item.json, kind.name, item.id, session_id=stored.session_id)
-        if document is not None:
-            documents[kind.list_name][item.id] = document
+        if document is None:
+            continue
+        if kind is RUN:
+            steps_before_runs.append(len(documents[STEP.list_name]))
+        documents[kind.list_name][item.id] = document
     steps = documents[STEP.list_name]
     for text in stored.streaming():
         if (step := steps.get(text.step_id)) and text.field in get_args(TextField):
             setattr(step, text.field, text.before(getattr(step, text.field)) + text.text)
     lists = {name: list(found.values()) for name, found in documents.items()}
     return Snapshot.model_validate(
-        {"session_id": stored.session_id, "cursor": str(stored.cursor), **lists}
+        {
+            "session_id": stored.session_id,
+            "cursor": str(stored.cursor),
+            "steps_before_runs": steps_before_runs,
+            **lists,
+        }
     )

@@ -264,6 +264,8 @@ class Snapshot(_Document):
     elements: list[ElementDocument] = Field(default_factory=list)
     asks: list[AskDocument] = Field(default_factory=list)
     feedback: list[FeedbackDocument] = Field(default_factory=list)
+    steps_before_runs: list[int] = Field(default_factory=list)
+    """For each of ``runs``, how many of ``steps`` stand before it."""
     v: int = PROTOCOL_VERSION
 
     def run(self, run_id: str) -> RunDocument | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections import Counter, defaultdict
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -29,7 +31,7 @@ from stepwire_core.wire.kinds import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from stepwire.client._events import Event
 
@@ -75,17 +77,21 @@ class SessionTree:
             return ()
 
     def snapshot(self) -> dict[str, Any]:
-        """All documents as parsed JSON, in the lists and the order of a snapshot's."""
+        """All documents as parsed JSON, in the lists and the order of a snapshot, and how runs and
+        steps interleave."""
         lists: dict[str, Iterable[BaseModel]] = {
             RUN.list_name: (run.document for run in self.runs.values()),
             STEP.list_name: (step.whole() for step in self.steps.values()),
         }
         for kind, attached in self.attached.items():
             lists[kind.list_name] = attached.documents.values()
-        return {
+        found: dict[str, Any] = {
             kind.list_name: [document.model_dump(mode="json") for document in lists[kind.list_name]]
             for kind in KINDS
         }
+        began = [step.ordinal for step in self.steps.values()]
+        found["steps_before_runs"] = [bisect(began, run.ordinal) for run in self.runs.values()]
+        return found
 
     @property
     def open_runs(self) -> set[str]:
@@ -207,29 +213,25 @@ class SessionTree:
         self.runs.clear()
         for attached in self.attached.values():
             attached.clear()
-        waiting = cast("list[RunDocument]", read[RUN])
-        for step in cast("list[StepDocument]", read[STEP]):
-            # How runs and steps interleave it does not say: a run comes before its first step.
-            for run in [run for run in waiting if _began_before(run, step)]:
-                self._put_run(run)
-                waiting.remove(run)
-            self._put_step(step)
-        for run in waiting:
-            self._put_run(run)
-        for kind in ATTACHED_KINDS:
-            for document in read[kind]:
-                self._attach(kind, document)
+        nodes_in_order = _interleaved(read[RUN], read[STEP], snapshot.get("steps_before_runs"))
+        attached_documents = (
+            (kind, document) for kind in ATTACHED_KINDS for document in read[kind]
+        )
+        for kind, document in chain(nodes_in_order, attached_documents):
+            if document is not None:
+                self._put(kind, document)
         nodes: list[Node] = [*self.steps.values(), *self.runs.values()]
         return sorted(nodes, key=lambda node: node.ordinal)
 
-    def _readable(self, kind: Kind, documents: Iterable[Any]) -> list[BaseModel]:
-        """Those that can be read."""
-        found = []
+    def _readable(self, kind: Kind, documents: Iterable[Any]) -> list[BaseModel | None]:
+        """All of them, with None for each that cannot be read."""
+        found: list[BaseModel | None] = []
         for document in documents:
             try:
                 found.append(kind.model.model_validate(document))
             except ValidationError:
                 self.unread[SNAPSHOT] += 1
+                found.append(None)
         return found
 
     def _put_step(self, document: StepDocument) -> StepNode:
@@ -286,7 +288,16 @@ class SessionTree:
         return self._ordinal
 
 
-def _began_before(run: RunDocument, step: StepDocument) -> bool:
-    if step.id == run.message_id:
-        return False
-    return step.run_id == run.run_id or run.started_at < step.started_at
+def _interleaved(
+    runs: Sequence[BaseModel | None], steps: Sequence[BaseModel | None], steps_before_runs: object
+) -> Iterator[tuple[Kind, BaseModel | None]]:
+    """The runs and steps of a snapshot in their one order; all runs come first if an older gateway
+    has not told it."""
+    counts = steps_before_runs if isinstance(steps_before_runs, list) else []
+    at = 0
+    for run, count in zip(runs, chain(counts, repeat(0)), strict=False):
+        until = max(at, count) if isinstance(count, int) else at
+        yield from ((STEP, step) for step in steps[at:until])
+        yield RUN, run
+        at = until
+    yield from ((STEP, step) for step in steps[at:])
