@@ -24,6 +24,7 @@ from stepwire_gateway.api import (
     metrics,
     openapi,
     runs,
+    session_list,
     sessions,
     streams,
     tokens,
@@ -95,7 +96,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Those added last are the outermost: it counts the answers of all others.
     app.add_middleware(metrics.RequestCount, metrics=numbers)
     app.add_middleware(Prefixed, prefix=prefix)
-    parts = (sessions, runs, elements, asks, feedback, streams, tokens, health, metrics)
+    parts = (
+        session_list,
+        sessions,
+        runs,
+        elements,
+        asks,
+        feedback,
+        streams,
+        tokens,
+        health,
+        metrics,
+    )
     guard.include(app, *(part.router for part in parts))
     openapi.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)
