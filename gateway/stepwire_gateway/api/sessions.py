@@ -22,12 +22,13 @@ from stepwire_core.wire.documents import (
     Snapshot,
 )
 from stepwire_core.wire.events import title_event
+from stepwire_core.wire.run_entry import Tags
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.session_entry import title_of_message
 from stepwire_core.wire.user_messages import attached, message_events, user_message
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may
-from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
+from stepwire_gateway.api.runs import ACCEPTED, TAGS_ARE, AcceptedRun, run_path
 from stepwire_gateway.api.uploads import require_uploads
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
@@ -72,6 +73,7 @@ class NewMessage(OnBehalf):
         json_schema_extra={"uniqueItems": True},
         description="Ids of files that were uploaded before: the handler gets them.",
     )
+    tags: Tags = Field(default_factory=list, description=TAGS_ARE)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -249,6 +251,7 @@ async def post_message(
             handler=ON_MESSAGE,
             message=message,
             elements=elements,
+            tags=body.tags,
         )
     )
     with idempotency.checked(body.id):
