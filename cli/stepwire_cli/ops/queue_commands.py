@@ -14,7 +14,8 @@ from stepwire_core.log.retry_failed import replay
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.listing import QueuedRun, read_queue
 from stepwire_core.queue.run_queue import RunQueue, open_queue
-from stepwire_core.queue.worker_registry import WorkerDocument, read_workers
+from stepwire_core.queue.worker_registry import read_workers
+from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

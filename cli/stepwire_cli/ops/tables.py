@@ -15,7 +15,7 @@ from stepwire_cli.printable import duration, one_line
 if TYPE_CHECKING:
     from stepwire_core.queue.dead_letters import DeadLetter
     from stepwire_core.queue.listing import QueuedRun
-    from stepwire_core.queue.worker_registry import WorkerDocument
+    from stepwire_core.wire.worker_document import WorkerDocument
 
 _STATE_STYLES = {
     "ready": "green",

@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field
 
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.queue.run_list import Place, RunList, WantedRuns
-from stepwire_core.queue.worker_registry import WorkerDocument, read_workers
+from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.wire.run_entry import UNDER_WAY, RunEntry, RunStatus
+from stepwire_core.wire.worker_document import WorkerDocument
 from stepwire_gateway.auth.guard import GuardedRoute, needs
 from stepwire_gateway.http.bodies import Text
 from stepwire_gateway.services import ServicesDep

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from stepwire_core.queue.arq_format import StoredJob, stored_job
 from stepwire_core.queue.dead_letters import DeadLetter, dead_letter_keys
 from stepwire_core.queue.run_queue import JobKeys, about_key, held_key
-from stepwire_core.queue.worker_registry import RunningRun, WorkerDocument, read_workers
+from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.redis.commands import command
 from stepwire_core.values.clock import written
 from stepwire_core.wire.run_entry import FAILED, UNDER_WAY, RunEntry
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.unreadable import readable
+from stepwire_core.wire.worker_document import RunningRun, WorkerDocument
 
 if TYPE_CHECKING:
     from stepwire_core.redis.store import Store
