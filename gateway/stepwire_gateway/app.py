@@ -20,16 +20,16 @@ from stepwire_gateway.api import (
     asks,
     elements,
     feedback,
-    fleet,
     health,
     metrics,
     openapi,
     runs,
-    session_list,
     sessions,
     streams,
     tokens,
 )
+from stepwire_gateway.api.lists import fleet
+from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
 from stepwire_gateway.auth.limits import Exits, Room

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ router = APIRouter(prefix="/v1", tags=["sessions"], route_class=GuardedRoute)
 MOST: Final = 200
 USUAL: Final = 50
 
-_POSITION: Final = re.compile(r"([0-9]{1,16})\.([0-9]{1,9})\Z", re.ASCII)
+_POSITION: Final = re.compile("^([0-9]{1,16})-([0-9]{1,9})$", re.ASCII)
 
 Limit = Annotated[int, Query(ge=1, le=MOST, description="The most sessions of a page.")]
 Subject = Annotated[
@@ -51,7 +49,12 @@ Title = Annotated[
     ),
 ]
 After = Annotated[
-    str | None, Query(max_length=100, description="The `next` of the page before, unchanged.")
+    str | None,
+    Query(
+        description="The `next` of the page before, unchanged.",
+        # Only for the document: what is malformed is refused with what to do.
+        json_schema_extra={"pattern": _POSITION.pattern},
+    ),
 ]
 
 
@@ -159,18 +162,13 @@ class _View:
 
 
 def _cursor(position: Position) -> str:
-    text = f"{position.score}.{position.seen}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return f"{position.score}-{position.seen}"
 
 
 def _position(cursor: str | None) -> Position | None:
-    if not cursor:
+    if cursor is None:
         return None
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        found = _POSITION.match(base64.b64decode(padded, b"-_", validate=True).decode())
-    except (binascii.Error, ValueError):
-        found = None
+    found = _POSITION.fullmatch(cursor)
     if found is None:
         raise InvalidArgument(
             "cursor: this is not the 'next' of a page: send that unchanged, or no cursor to begin "
