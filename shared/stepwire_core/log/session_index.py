@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.log.scripts import LIST, UNLIST
 from stepwire_core.redis.commands import Call, command
+from stepwire_core.redis.connections import QUICK_S
 from stepwire_core.redis.keys import INDEX, INDEX_KEYS, Channels, SessionKeys, subject_digest
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.clock import written
@@ -178,7 +179,8 @@ class SessionIndex:
 
     async def _try(self, call: Call) -> None:
         try:
-            await self._store.call(call)
+            # A request waits for it, and it is not worth a long wait.
+            await self._store.call(call, within_s=QUICK_S)
         except (StoreUnavailable, StoreRefused) as error:
             logger.warning("the list of sessions is behind", extra={"error": str(error)})
 
