@@ -14,6 +14,7 @@ from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.log.event_log import Batch
 from stepwire_core.log.session_index import Position, SessionIndex, Wanted
+from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import INDEX, SessionKeys
 from stepwire_core.redis.standalone import open_store
 from stepwire_core.settings import Settings
@@ -205,6 +206,18 @@ async def test_the_sweep_drops_what_has_expired_and_nothing_that_lives(house: Ho
     assert (await house.keys())["ids"] == sorted([alive.encode(), fresh.encode()])
     [of_alive] = await house.log.redis.zmscore(f"{INDEX}time", [alive])
     assert of_alive > 2
+
+
+async def test_a_session_that_may_live_for_longer_does_not_jump_to_the_top(house: House) -> None:
+    """As after a restart with a shorter life of sessions."""
+    old, new = [await house.session() for _ in range(2)]
+    meta = SessionKeys.of(old).meta
+    [(expires,)] = await house.log.store.read(command("HMGET", meta, "expires"))
+    await house.log.store.call(command("HSET", meta, "expires", int(expires) * 2))
+    await house.log.redis.zadd(f"{INDEX}time", {old: 1})
+    assert await house.index.sweep() == 1
+    assert await house.index.sweep() == 0
+    assert await house.listed() == [new, old]
 
 
 async def test_the_index_is_bounded_and_lets_go_of_the_oldest(house: House) -> None:

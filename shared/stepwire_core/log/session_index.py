@@ -149,7 +149,8 @@ class SessionIndex:
         or ended for so long gets the time of its last event, about.
         """
         ttl_us = self._settings.session_ttl_s * 17 * 1_000_000 // 16
-        before = time.time_ns() // 1000 - ttl_us
+        now_us = time.time_ns() // 1000
+        before = now_us - ttl_us
         replies = await self._store.read(
             command("ZRANGEBYSCORE", _TIME, "-inf", before, "WITHSCORES", "LIMIT", 0, _SWEPT)
         )
@@ -159,13 +160,16 @@ class SessionIndex:
             if values is None:
                 gone.append((place.session_id, str(place.score)))
                 continue
-            expires_us = int(values["expires"] or 0) * 1000
+            at_us = int(values["expires"] or 0) * 1000 - ttl_us
+            if at_us > now_us:
+                # Its last event was under a setting that let sessions live for longer.
+                at_us = now_us - ttl_us // 2
             await self._try(
                 listed_call(
                     self._settings,
                     place.session_id,
                     _text(values["subject"]) or "",
-                    str(max(before + 1, expires_us - ttl_us)),
+                    str(max(before + 1, at_us)),
                 )
             )
         await self._drop(gone)
