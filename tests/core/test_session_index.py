@@ -237,6 +237,9 @@ async def test_a_session_that_is_missing_comes_back_with_its_next_write(house: H
 
 async def test_every_key_of_the_index_has_an_end(house: House) -> None:
     await house.session(subject="ada")
+    # Its subject is known later.
+    await house.index.note(await house.session(), "bob")
+    assert len([key async for key in house.log.redis.scan_iter(match=f"{INDEX}*")]) == 6
     async for key in house.log.redis.scan_iter(match=f"{INDEX}*"):
         assert 0 < await house.log.redis.pttl(key) <= 2 * TTL_US // 1000, key
 

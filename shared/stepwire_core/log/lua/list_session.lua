@@ -17,15 +17,18 @@
 
 local DROPPED = 10
 local clock = redis.call('TIME')
-local time, ids, subjects, rev = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local time, ids, subjects = KEYS[1], KEYS[2], KEYS[3]
 if at_us == '' then at_us = string.format('%.0f', clock[1] * 1000000 + clock[2]) end
+ttl_ms = tonumber(ttl_ms)
 
-if subject ~= '' then
-  redis.call('HSETNX', subjects, session, subject)
-end
 local of = redis.call('HGET', subjects, session)
+if not of and subject ~= '' then
+  redis.call('HSET', subjects, session, subject)
+  redis.call('PEXPIRE', subjects, ttl_ms)
+  of = subject
+end
 redis.call('ZADD', time, 'GT', at_us, session)
-redis.call('ZADD', ids, 0, session)
+local is_new = redis.call('ZADD', ids, 0, session) == 1
 if of then
   local key = of_subject(KEYS, of)
   redis.call('ZADD', key, 'GT', at_us, session)
@@ -33,12 +36,17 @@ if of then
 end
 tell_change(KEYS, channel, session)
 
-local too_many = math.min(redis.call('ZCARD', time) - tonumber(most), DROPPED)
-if too_many > 0 then
-  for _, oldest in ipairs(redis.call('ZRANGE', time, 0, too_many - 1)) do
-    unlist(KEYS, oldest)
-    tell_change(KEYS, channel, oldest)
+if is_new then
+  local too_many = math.min(redis.call('ZCARD', time) - tonumber(most), DROPPED)
+  if too_many > 0 then
+    for _, oldest in ipairs(redis.call('ZRANGE', time, 0, too_many - 1)) do
+      unlist(KEYS, oldest)
+      tell_change(KEYS, channel, oldest)
+    end
   end
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms) end
-return redis.call('GET', rev)
+-- Now and then, since that is four commands; and when one of them may have been made just now.
+if is_new or redis.call('PTTL', time) < ttl_ms * 3 / 4 then
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms) end
+end
+return 'OK'

@@ -12,6 +12,9 @@ local function unlist(keys, session)
 end
 
 -- Tells the gateways that something about a session has changed; the number shows them what they have missed.
+local DAY_MS = 24 * 3600 * 1000
 local function tell_change(keys, channel, session)
-  redis.call('PUBLISH', channel, redis.call('INCR', keys[4]) .. ' ' .. session)
+  local number = redis.call('INCR', keys[4])
+  if number == 1 then redis.call('PEXPIRE', keys[4], DAY_MS) end
+  redis.call('PUBLISH', channel, number .. ' ' .. session)
 end
