@@ -24,6 +24,7 @@ DOCS: Final = Path(__file__).parents[1] / "docs"
 _IN_SESSION: Final = {
     "path": "",
     "body": " in the session that it names",
+    "listed": ", of the sessions that the token opens",
     "all": ' in all sessions (`"sessions": ["*"]`)',
 }
 

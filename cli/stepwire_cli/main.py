@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from itertools import islice
 
 import click
 
@@ -13,9 +14,12 @@ from stepwire_cli import session_commands
 from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
 from stepwire_cli.log_lines import configure_logs
 from stepwire_cli.ops import queue_commands
+from stepwire_cli.printable import documents_as_json
 from stepwire_core.errors import StepwireError
 from stepwire_core.process.health_file import check_health
+from stepwire_core.queue.run_list import WantedRuns
 from stepwire_core.settings import Settings, load_settings, misspelt_settings
+from stepwire_core.wire.run_entry import FAILED, UNDER_WAY, RunEntry
 
 logger = logging.getLogger("stepwire.settings")
 
@@ -191,18 +195,29 @@ queue_name_option = click.option(
 @redis_option
 @queue_option
 @queue_name_option
+@session_commands.may_talk_to_gateway
 @json_option
 def workers(
-    redis_url: str | None, queue_url: str | None, queue_name: str | None, as_json: bool
+    redis_url: str | None,
+    queue_url: str | None,
+    queue_name: str | None,
+    gateway: session_commands.Gateway | None,
+    as_json: bool,
 ) -> None:
     """Show the workers and their runs.
 
     A worker that has died vanishes within a lease. The list is at most a second old.
     """
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
-    found = asyncio.run(queue_commands.list_workers(settings))
+    if gateway is not None:
+        with needs("client"):
+            from stepwire_cli.connected import connected
+        with connected(gateway.url, gateway.token) as client:
+            found = client.workers()
+    else:
+        settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
+        found = asyncio.run(queue_commands.list_workers(settings))
     if as_json:
-        click.echo(queue_commands.as_json(found))
+        click.echo(documents_as_json(found))
         return
     with needs("dev"):
         from stepwire_cli.ops.tables import print_workers
@@ -213,24 +228,45 @@ def workers(
 @main.command()
 @click.option("--failed", is_flag=True, help="Show the runs that failed for good, newest first.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, help="Show at most this many.")
+@click.option("--handler", help="Only the runs of this handler or task.")
+@click.option("--subject", help="Only the runs of this subject.")
+@click.option("--tag", help="Only the runs with this tag.")
 @redis_option
 @queue_option
 @queue_name_option
+@session_commands.may_talk_to_gateway
 @json_option
 def runs(
     failed: bool,
     limit: int,
+    handler: str | None,
+    subject: str | None,
+    tag: str | None,
     redis_url: str | None,
     queue_url: str | None,
     queue_name: str | None,
+    gateway: session_commands.Gateway | None,
     as_json: bool,
 ) -> None:
-    """Show the runs that wait or run, or those that failed."""
+    """Show the runs that wait or run, or those that failed.
+
+    With a filter, or from a gateway, they come in the form of GET /v1/runs.
+    """
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
+    wanted = WantedRuns(FAILED if failed else UNDER_WAY, handler, subject, tag)
+    if gateway is not None or wanted != WantedRuns(wanted.statuses):
+        found = _found_runs(gateway, settings, wanted, limit)
+        if as_json:
+            click.echo(documents_as_json(found))
+            return
+        with needs("dev"):
+            from stepwire_cli.ops.tables import print_entries
+        print_entries(found)
+        return
     if failed:
         letters = asyncio.run(queue_commands.list_failed(settings, limit))
         if as_json:
-            click.echo(queue_commands.as_json(letters))
+            click.echo(documents_as_json(letters))
             return
         with needs("dev"):
             from stepwire_cli.ops.tables import print_failed
@@ -238,11 +274,28 @@ def runs(
         return
     listed = asyncio.run(queue_commands.list_runs(settings, limit))
     if as_json:
-        click.echo(queue_commands.as_json(listed))
+        click.echo(documents_as_json(listed))
         return
     with needs("dev"):
         from stepwire_cli.ops.tables import print_runs
     print_runs(listed)
+
+
+def _found_runs(
+    gateway: session_commands.Gateway | None, settings: Settings, wanted: WantedRuns, limit: int
+) -> list[RunEntry]:
+    if gateway is None:
+        return asyncio.run(queue_commands.find_runs(settings, wanted, limit))
+    with needs("client"):
+        from stepwire_cli.connected import connected
+    with connected(gateway.url, gateway.token) as client:
+        listed = client.runs(
+            status=sorted(wanted.statuses),
+            handler=wanted.handler,
+            subject=wanted.subject,
+            tag=wanted.tag,
+        )
+        return list(islice(listed, limit))
 
 
 @main.command()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 # ECMA-48: CSI sequences; OSC, DCS, SOS, PM and APC strings with their end; other escapes.
 _ESCAPES: Final = re.compile(
@@ -35,6 +40,14 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same, in one line."""
     return " ".join(printable(text).split())
+
+
+def documents_as_json(documents: Sequence[BaseModel]) -> str:
+    """A JSON array, one document a line."""
+    lines = ",\n ".join(
+        json.dumps(document.model_dump(mode="json"), ensure_ascii=False) for document in documents
+    )
+    return f"[{lines}]"
 
 
 def duration(started_at: str, ended_at: str | None, now_s: float) -> str:

@@ -6,15 +6,18 @@ import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
 from stepwire_cli.extras import needs
+from stepwire_cli.printable import documents_as_json
 from stepwire_core.errors import SettingsError
 from stepwire_core.settings import ClientSettings, load_client_settings
 from stepwire_core.wire.rights import RIGHTS
+from stepwire_core.wire.session_entry import SessionStatus
 
 if TYPE_CHECKING:
     from stepwire.client import Session
@@ -38,18 +41,53 @@ def _talks_to_gateway(command: Callable[..., object]) -> Callable[..., object]:
     def with_gateway(
         *args: Any, url: str | None, token: str | None, token_file: str | None, **options: Any
     ) -> object:
-        if token is not None and token_file is not None:
-            raise click.UsageError("give the token with --token or with --token-file, not both")
-        settings = load_client_settings(url=url, token=token, token_file=token_file)
-        # An option wins over what the environment and .env say.
-        secret = _token(settings, in_file=token_file is not None)
-        return command(*args, gateway=Gateway(settings.url, secret), **options)
+        gateway = _gateway(url=url, token=token, token_file=token_file)
+        return command(*args, gateway=gateway, **options)
 
     for option in (_token_file_option, _token_option, _url_option):
         with_gateway = option(with_gateway)
     return with_gateway
 
 
+def may_talk_to_gateway(command: Callable[..., object]) -> Callable[..., object]:
+    """Adds the options with which a command asks a gateway instead of Redis, and hands it to the
+    command as ``gateway``, which is None without ``--gateway``."""
+
+    @functools.wraps(command)
+    def with_gateway(
+        *args: Any,
+        gateway_url: str | None,
+        token: str | None,
+        token_file: str | None,
+        **options: Any,
+    ) -> object:
+        if gateway_url is None:
+            if token is not None or token_file is not None:
+                raise click.UsageError("a token is for a gateway: say which, with --gateway URL")
+            return command(*args, gateway=None, **options)
+        return command(
+            *args, gateway=_gateway(url=gateway_url, token=token, token_file=token_file), **options
+        )
+
+    for option in (_token_file_option, _token_option, _gateway_option):
+        with_gateway = option(with_gateway)
+    return with_gateway
+
+
+def _gateway(*, url: str | None, token: str | None, token_file: str | None) -> Gateway:
+    if token is not None and token_file is not None:
+        raise click.UsageError("give the token with --token or with --token-file, not both")
+    settings = load_client_settings(url=url, token=token, token_file=token_file)
+    # An option wins over what the environment and .env say.
+    return Gateway(settings.url, _token(settings, in_file=token_file is not None))
+
+
+_gateway_option = click.option(
+    "--gateway",
+    "gateway_url",
+    metavar="URL",
+    help="Ask this gateway instead of Redis; it needs a token with the right 'admin'.",
+)
 _url_option = click.option(
     "--url",
     help="Where the gateway is.  "
@@ -261,4 +299,35 @@ def token(
     click.echo(made.token)
 
 
-COMMANDS: Final = (tail, send, answer, cancel, delete, token)
+@click.command()
+@click.option("--subject", help="Only the sessions of this subject.")
+@click.option("--status", type=click.Choice(get_args(SessionStatus)), help="Only of this status.")
+@click.option("--title", help="Only those with this text in their title.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, help="Show at most this many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")
+@_talks_to_gateway
+def sessions(
+    gateway: Gateway,
+    subject: str | None,
+    status: str | None,
+    title: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Show the sessions that the token opens, the one with the newest activity first."""
+    with needs("client"):
+        from stepwire_cli.connected import connected
+
+    with connected(gateway.url, gateway.token) as client:
+        listed = client.sessions(subject=subject, status=status, title=title)
+        found = list(islice(listed, limit))
+    if as_json:
+        click.echo(documents_as_json(found))
+        return
+    with needs("dev"):
+        from stepwire_cli.ops.tables import print_sessions
+
+    print_sessions(found)
+
+
+COMMANDS: Final = (tail, send, answer, cancel, delete, token, sessions)

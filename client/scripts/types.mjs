@@ -16,6 +16,7 @@ const DOCUMENTS = {
   AnswerDocument: "Answer",
 };
 const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewFeedback", "AcceptedMessage", "AcceptedRun", "CreatedSession"];
+const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers"];
 
 /** The words of these may become more within a version of the protocol. */
 const open = (words) => `${words} | (string & {})`;
@@ -77,7 +78,7 @@ function written(vocabulary, openapi) {
     "// Made by scripts/types.mjs from the gateway's vocabulary.json and OpenAPI document: do not edit it.\n",
     "export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };\n",
     ...Object.entries(documents).map(([name, schema]) => interfaceOf(DOCUMENTS[name] ?? name, schema)),
-    ...REQUESTS.map((name) => interfaceOf(name, schemas[name])),
+    ...[...REQUESTS, ...LISTS].map((name) => interfaceOf(name, schemas[name])),
     "/** The data of each event that this version knows, by the event's type. */",
     `export interface EventData {\n${effects.map(([type, { description, data }]) => `${comment(description, "  ")}  "${type}": ${nameOf(data.$ref)};\n`).join("")}}\n`,
     "/** The kinds of documents, in the order of a snapshot. */",

@@ -153,6 +153,8 @@ export interface NewMessage {
   readonly metadata?: Readonly<Record<string, JsonValue>> | undefined;
   /** Ids of files that were uploaded before: the handler gets them. */
   readonly elements?: readonly string[] | undefined;
+  /** Words by which `GET /v1/runs` finds the run. */
+  readonly tags?: readonly string[] | undefined;
 }
 
 export interface NewRun {
@@ -166,6 +168,8 @@ export interface NewRun {
   readonly id?: string | null | undefined;
   /** Not before then (RFC 3339); the past is now. */
   readonly defer_until?: string | null | undefined;
+  /** Words by which `GET /v1/runs` finds the run. */
+  readonly tags?: readonly string[] | undefined;
 }
 
 /** By the kind of the ask: `content` (text), `action`, or `files`. */
@@ -198,6 +202,77 @@ export interface AcceptedRun {
 
 export interface CreatedSession {
   readonly session_id: string;
+}
+
+/** A session, in a list of them. */
+export interface SessionEntry {
+  readonly id: string;
+  readonly title?: string | null | undefined;
+  readonly status?: "idle" | "running" | "ok" | "error" | "cancelled" | "interrupted" | (string & {}) | undefined;
+  readonly created_at: string;
+  readonly updated_at: string;
+  readonly subject?: string | null | undefined;
+}
+
+export interface SessionPage {
+  readonly sessions: readonly SessionEntry[];
+  /** Send it back as `cursor` for the next page, also when this one is short; null: there is none. */
+  readonly next: string | null;
+}
+
+/** A run that waits, is executed, or has failed for good. */
+export interface RunEntry {
+  readonly run_id: string;
+  readonly session_id: string;
+  readonly handler: string;
+  readonly status: "running" | "queued" | "held" | "deferred" | "error" | "interrupted" | (string & {});
+  readonly subject?: string | null | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly priority?: number | null | undefined;
+  readonly attempt?: number | null | undefined;
+  readonly queued_at?: string | null | undefined;
+  readonly due_at?: string | null | undefined;
+  readonly started_at?: string | null | undefined;
+  readonly ended_at?: string | null | undefined;
+  readonly error?: ErrorInfo | null | undefined;
+  readonly worker_id?: string | null | undefined;
+  readonly host?: string | null | undefined;
+  readonly pid?: number | null | undefined;
+}
+
+export interface RunEntries {
+  readonly runs: readonly RunEntry[];
+  /** Send it back as `cursor` for the next page, also when this one is short; null: there is none. */
+  readonly next: string | null;
+}
+
+/** An attempt that a worker executes. */
+export interface RunningRun {
+  readonly session_id: string;
+  readonly run_id: string;
+  readonly handler: string;
+  readonly attempt: number;
+  readonly since: string;
+}
+
+/** A worker process, as it was when it last wrote this. */
+export interface WorkerDocument {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly since: string;
+  readonly version: string;
+  readonly handlers: readonly string[];
+  readonly running: number;
+  readonly max_jobs: number;
+  readonly lease_s: number;
+  readonly state: string;
+  readonly runs?: readonly RunningRun[] | undefined;
+  readonly left_behind?: number | undefined;
+}
+
+export interface Workers {
+  readonly workers: readonly WorkerDocument[];
 }
 
 /** The data of each event that this version knows, by the event's type. */

@@ -28,6 +28,8 @@ from stepwire_gateway.api import (
     streams,
     tokens,
 )
+from stepwire_gateway.api.lists import fleet
+from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
 from stepwire_gateway.auth.limits import Exits, Room
@@ -95,7 +97,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Those added last are the outermost: it counts the answers of all others.
     app.add_middleware(metrics.RequestCount, metrics=numbers)
     app.add_middleware(Prefixed, prefix=prefix)
-    parts = (sessions, runs, elements, asks, feedback, streams, tokens, health, metrics)
+    parts = (
+        session_list,
+        sessions,
+        runs,
+        elements,
+        asks,
+        feedback,
+        streams,
+        fleet,
+        tokens,
+        health,
+        metrics,
+    )
     guard.include(app, *(part.router for part in parts))
     openapi.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     _add_inspector(app)

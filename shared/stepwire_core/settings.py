@@ -187,6 +187,12 @@ class Settings(BaseSettings):
         description="Bytes that a session keeps in Redis beside its log; more are refused.",
     )
 
+    session_list_max: int = Field(
+        default=100_000,
+        ge=100,
+        description="Sessions that lists know; those without activity for longest go first.",
+    )
+
     buffer_bytes: int = Field(
         default=8 * 1024 * 1024,
         ge=64 * 1024,

@@ -12,16 +12,12 @@ from stepwire_core.errors import AskNotFound, ElementNotFound
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.listing import read_queue
 from stepwire_core.queue.run_queue import JobKeys, RunQueue, open_queue
-from stepwire_core.queue.worker_registry import (
-    WorkerDocument,
-    read_workers,
-    worker_key,
-    workers_key,
-)
+from stepwire_core.queue.worker_registry import read_workers, worker_key, workers_key
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.worker_document import WorkerDocument
 
 pytestmark = pytest.mark.anyio
 

@@ -25,9 +25,18 @@ from stepwire_gateway.auth.guard import GuardedRoute, include, needs, needs_noth
 from tokens import API_KEY, SECRET, KeyServer, bearer, claims, token
 
 OPEN, KEY, ALL = "open", "api_key", "read, in all sessions"
+ADMIN_OF_ALL, LISTED = "admin, in all sessions", "read, of what it lists"
 
 # What docs/protocol.md says. A route that is not here fails the test below.
 ROUTES = {
+    "GET /v1/sessions": LISTED,
+    "HEAD /v1/sessions": LISTED,
+    "GET /v1/events": LISTED,
+    "HEAD /v1/events": LISTED,
+    "GET /v1/runs": ADMIN_OF_ALL,
+    "HEAD /v1/runs": ADMIN_OF_ALL,
+    "GET /v1/workers": ADMIN_OF_ALL,
+    "HEAD /v1/workers": ADMIN_OF_ALL,
     "POST /v1/sessions": "write",
     "GET /v1/sessions/{session_id}": "read",
     "HEAD /v1/sessions/{session_id}": "read",
@@ -62,6 +71,8 @@ ROUTES = {
     "GET /inspector/main.js": OPEN,
 }
 LINKS = {
+    "GET /v1/events",
+    "HEAD /v1/events",
     "GET /v1/sessions/{session_id}/events",
     "HEAD /v1/sessions/{session_id}/events",
     "GET /v1/sessions/{session_id}/runs/{run_id}/events",
@@ -213,7 +224,8 @@ def test_a_right_opens_its_routes_in_its_sessions_alone(
     house: House, route: str, right: str
 ) -> None:
     needed = ROUTES[route]
-    opens = needed == OPEN or (needed not in (KEY, ALL) and right in (needed, "admin"))
+    is_elsewhere = needed in (KEY, ALL, ADMIN_OF_ALL)
+    opens = needed == OPEN or (not is_elsewhere and right in (needed.split(",")[0], "admin"))
     content = claims(MINE, rights=(right,))
     for value in (
         tokens.signed(content),
@@ -227,7 +239,8 @@ def test_a_right_opens_its_routes_in_its_sessions_alone(
         if not opens:
             assert status == 403
         elsewhere, code, headers, _ = house.status(route, session=OTHER, headers=bearer(value))
-        if needed == OPEN:
+        if needed == OPEN or (needed == LISTED and opens):
+            # What a list shows depends on the token, whatever was asked for.
             assert elsewhere == 200
             continue
         assert elsewhere == 403
@@ -276,14 +289,16 @@ def test_a_token_in_the_address_counts_where_browsers_open_addresses_alone(
     assert (status == 401) is (route not in LINKS)
     if route in LINKS:
         assert status != 403
-        assert house.status(route, params=mine, session=OTHER)[0] == 403
+        assert house.status(route, params=mine, session=OTHER)[0] == (
+            200 if ROUTES[route] == LISTED else 403
+        )
         assert house.status(route, params={"token": "garbage"})[0] == 401
         assert house.status(route, params={"token": ""})[0] == 401
 
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_token_in_the_cookie_counts_when_our_own_page_sends_it(house: House, route: str) -> None:
-    if ROUTES[route] in (OPEN, KEY, ALL):
+    if ROUTES[route] in (OPEN, KEY, ALL, ADMIN_OF_ALL, LISTED):
         return
     cookie = {"Cookie": f"stepwire_token={token(MINE, rights=('admin',))}"}
     assert house.status(route, headers=cookie | SAME_ORIGIN)[0] not in (401, 403)
@@ -429,6 +444,45 @@ def test_a_new_session_gets_an_id_that_its_creator_can_reach(house: House) -> No
     assert "'id'" in response.json()["detail"]
     response = client.post("/v1/sessions", headers=bearer(named), json={"id": "only-this"})
     assert response.status_code == 201
+
+
+def listed(house: House, bearer_token: str, **query: str) -> httpx.Response:
+    return house.gateway.client.get("/v1/sessions", params=query, headers=bearer(bearer_token))
+
+
+def test_a_list_shows_the_sessions_that_the_token_opens_and_no_others(house: House) -> None:
+    for sessions, expected in (
+        ((MINE,), {MINE}),
+        ((OTHER, "nobody"), {OTHER}),
+        (("{sub}:*",), {MINE}),
+        (("bob*", MINE), {MINE, OTHER}),
+        ((), set()),
+    ):
+        page = listed(house, token(*sessions, sub="ada")).json()
+        assert {entry["id"] for entry in page["sessions"]} & {MINE, OTHER} == expected
+        assert all(
+            entry["id"] in sessions or entry["id"].startswith(("ada:", "bob"))
+            for entry in page["sessions"]
+        )
+
+
+def test_whose_a_session_is_only_that_subject_and_an_admin_may_know(house: House) -> None:
+    rights = ("read", "write")
+    by_eve = token("{sub}:*", rights=rights, sub="eve")
+    session = house.gateway.client.post("/v1/sessions", headers=bearer(by_eve)).json()["session_id"]
+
+    def subject(value: str, **query: str) -> list[str | None]:
+        found = listed(house, value, **query).json()["sessions"]
+        return [entry["subject"] for entry in found if entry["id"] == session]
+
+    assert subject(by_eve) == subject(by_eve, subject="eve") == ["eve"]
+    mallory = token("eve:*", rights=rights, sub="mallory")
+    assert subject(mallory) == [None]
+    assert subject(mallory, subject="mallory") == []
+    refused = listed(house, mallory, subject="eve")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert subject(token("*", rights=("admin",)), subject="eve") == ["eve"]
+    assert subject(API_KEY) == ["eve"]
 
 
 def test_no_cache_keeps_what_a_caller_may_read(house: House) -> None:

@@ -21,6 +21,7 @@ from stepwire._handlers.registry import (
 )
 from stepwire._runs.subtasks import enqueue
 from stepwire._scope.emitter import Current, attach, current, session
+from stepwire._scope.session_title import session_title
 from stepwire._scope.sync import make_async, run_sync, sleep
 from stepwire._scope.user_session import user_session
 from stepwire._tree.current import context
@@ -129,6 +130,7 @@ __all__ = [
     "on_stop",
     "run_sync",
     "session",
+    "session_title",
     "sleep",
     "step",
     "task",

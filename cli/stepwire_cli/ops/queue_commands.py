@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,13 +12,14 @@ from stepwire_core.log.event_log import EventLog, open_log
 from stepwire_core.log.retry_failed import replay
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.listing import QueuedRun, read_queue
+from stepwire_core.queue.run_list import RunList, WantedRuns
 from stepwire_core.queue.run_queue import RunQueue, open_queue
-from stepwire_core.queue.worker_registry import WorkerDocument, read_workers
+from stepwire_core.queue.worker_registry import read_workers
+from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.run_entry import RunEntry
 
 ALL_LETTERS = 1_000_000
 
@@ -74,6 +74,24 @@ async def list_runs(settings: Settings, limit: int) -> list[QueuedRun]:
         return await read_queue(queue.store, settings.queue_name, limit)
 
 
+async def find_runs(settings: Settings, wanted: WantedRuns, limit: int) -> list[RunEntry]:
+    """The runs that a filter lets through.
+
+    Raises:
+        StoreUnavailable: the queue's Redis does not answer.
+    """
+    async with open_queue(settings) as queue:
+        found: list[RunEntry] = []
+        at = None
+        runs = RunList(queue.store, settings)
+        while len(found) < limit:
+            page = await runs.page(wanted, limit - len(found), at)
+            found += page.runs
+            if (at := page.next) is None:
+                break
+        return found
+
+
 async def list_failed(settings: Settings, limit: int) -> list[DeadLetter]:
     """The dead letters, the newest first.
 
@@ -111,14 +129,6 @@ async def retry_all(settings: Settings) -> AsyncIterator[Retried]:
                 yield Retried(letter, await replaying(letter))
             except NothingToReplayInto as problem:
                 yield Retried(letter, None, problem)
-
-
-def as_json(documents: Sequence[BaseModel]) -> str:
-    """A JSON array, one document a line."""
-    lines = ",\n ".join(
-        json.dumps(document.model_dump(mode="json"), ensure_ascii=False) for document in documents
-    )
-    return f"[{lines}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from stepwire_cli.printable import duration, one_line
 if TYPE_CHECKING:
     from stepwire_core.queue.dead_letters import DeadLetter
     from stepwire_core.queue.listing import QueuedRun
-    from stepwire_core.queue.worker_registry import WorkerDocument
+    from stepwire_core.wire.run_entry import RunEntry
+    from stepwire_core.wire.session_entry import SessionEntry
+    from stepwire_core.wire.worker_document import WorkerDocument
 
 _STATE_STYLES = {
     "ready": "green",
@@ -81,6 +83,49 @@ def print_runs(runs: Sequence[QueuedRun]) -> None:
             "" if run.attempt is None else str(run.attempt),
             _since(run.since or run.queued_at),
             where,
+        )
+    _print(table)
+
+
+def print_entries(runs: Sequence[RunEntry]) -> None:
+    """Runs of any status, with what they are found by."""
+    if not runs:
+        print("there is no such run")
+        return
+    table = _table(
+        *("status", "run", "session", "handler", "subject", "tags", "attempt", "for", "about")
+    )
+    for run in runs:
+        about = "" if run.host is None else f"{one_line(run.host)}, pid {run.pid}"
+        if run.error is not None:
+            about = one_line(f"{run.error.type}: {run.error.message}")[:200]
+        table.add_row(
+            _state(run.status),
+            run.run_id,
+            run.session_id,
+            one_line(run.handler),
+            one_line(run.subject or ""),
+            one_line(", ".join(run.tags)),
+            "" if run.attempt is None else str(run.attempt),
+            _since(run.ended_at or run.started_at or run.queued_at),
+            about,
+        )
+    _print(table)
+
+
+def print_sessions(sessions: Sequence[SessionEntry]) -> None:
+    """Sessions, as they come."""
+    if not sessions:
+        print("there is no such session")
+        return
+    table = _table("session", "status", "for", "subject", "title")
+    for session in sessions:
+        table.add_row(
+            session.id,
+            _state(session.status),
+            _since(session.updated_at),
+            one_line(session.subject or ""),
+            one_line(session.title or ""),
         )
     _print(table)
 

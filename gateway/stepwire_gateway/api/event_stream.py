@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stepwire_gateway.hub.event_filter import Selection
     from stepwire_gateway.hub.frames import Frame
     from stepwire_gateway.hub.reading import Reading
+    from stepwire_gateway.hub.session_list import ListReading
     from stepwire_gateway.metrics import Metrics
     from stepwire_gateway.services import Services
 
@@ -60,7 +61,11 @@ class EventStream(StreamingResponse):
     """
 
     def __init__(
-        self, reading: Reading, services: Services, caller: Caller, selection: Selection
+        self,
+        reading: Reading | ListReading,
+        services: Services,
+        caller: Caller,
+        selection: Selection,
     ) -> None:
         self._pieces = _encoded(reading, services.metrics, caller, selection)
         super().__init__(self._pieces, headers=_HEADERS, media_type="text/event-stream")
@@ -180,7 +185,7 @@ class EventStream(StreamingResponse):
 
 
 async def _encoded(
-    reading: Reading, metrics: Metrics, caller: Caller, selection: Selection
+    reading: Reading | ListReading, metrics: Metrics, caller: Caller, selection: Selection
 ) -> AsyncGenerator[bytes, None]:
     """The bytes of the stream: all waiting frames in few writes, and none after the token's end."""
     leaving = _leave_in_time(reading, caller)
@@ -211,7 +216,7 @@ async def _encoded(
         await reading.aclose()
 
 
-def _leave_in_time(reading: Reading, caller: Caller) -> asyncio.TimerHandle | None:
+def _leave_in_time(reading: Reading | ListReading, caller: Caller) -> asyncio.TimerHandle | None:
     """End a stream before its token ends, at a moment of its own.
 
     Tokens are often made in one moment, and clients that all came back in one would be many.

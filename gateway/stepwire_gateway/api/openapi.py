@@ -72,7 +72,7 @@ def _statuses(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) 
         if not is_open:
             yield 401
         # A stream is then answered with an empty 200.
-        if not need.stream and (not is_open or in_session or need.session == "body"):
+        if not need.stream and (not is_open or in_session or need.session in ("body", "listed")):
             yield 503
     if in_session:
         yield 404

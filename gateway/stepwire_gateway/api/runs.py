@@ -16,6 +16,7 @@ from stepwire_core.log.turn_queue import pass_turn
 from stepwire_core.values.ids import attempt_token
 from stepwire_core.wire.documents import EVENT_HANDLERS, PROTOCOL_VERSION, ErrorInfo
 from stepwire_core.wire.run_ends import cancelled_events
+from stepwire_core.wire.run_entry import Tags
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import LOCATION, may
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from stepwire_gateway.services import Services
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/runs", tags=["runs"], route_class=GuardedRoute)
+
+TAGS_ARE: Final = "Words by which `GET /v1/runs` finds the run."
 
 ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {"description": "It is queued; `Location` says how far it is.", "headers": LOCATION}
@@ -40,6 +43,7 @@ class NewRun(OnBehalf):
     defer_until: AwareDatetime | None = Field(
         default=None, description="Not before then (RFC 3339); the past is now."
     )
+    tags: Tags = Field(default_factory=list, description=TAGS_ARE)
 
 
 class AcceptedRun(BaseModel):
@@ -107,7 +111,11 @@ async def start_run(
     await services.queue.enqueue(
         caller.asking(
             RunRequest(
-                session_id=session_id, run_id=run_id, handler=body.task, arguments=dict(body.args)
+                session_id=session_id,
+                run_id=run_id,
+                handler=body.task,
+                arguments=dict(body.args),
+                tags=body.tags,
             )
         ),
         defer_s=defer_s,

@@ -21,11 +21,14 @@ from stepwire_core.wire.documents import (
     ON_MESSAGE,
     Snapshot,
 )
+from stepwire_core.wire.events import title_event
+from stepwire_core.wire.run_entry import Tags
 from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.session_entry import title_of_message
 from stepwire_core.wire.user_messages import attached, message_events, user_message
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may
-from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
+from stepwire_gateway.api.runs import ACCEPTED, TAGS_ARE, AcceptedRun, run_path
 from stepwire_gateway.api.uploads import require_uploads
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
@@ -70,6 +73,7 @@ class NewMessage(OnBehalf):
         json_schema_extra={"uniqueItems": True},
         description="Ids of files that were uploaded before: the handler gets them.",
     )
+    tags: Tags = Field(default_factory=list, description=TAGS_ARE)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -109,12 +113,16 @@ async def create_session(
     run_id = derived_id(session_id, ON_CHAT_START)
     await services.queue.require_room(services.settings.queue_max)
     # Repeating all of it is harmless: the run is queued once, and runs once.
-    created = await services.log.create(session_id, run_id, turn=ON_CHAT_START)
+    created = await services.log.create(
+        session_id, run_id, turn=ON_CHAT_START, subject=caller.subject
+    )
     if not created:
         response.status_code = 200
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_START))
     )
+    if created:
+        await services.hub.sessions.index.note(session_id, caller.subject)
     response.headers["Location"] = services.address(f"/v1/sessions/{session_id}")
     return CreatedSession(session_id=session_id)
 
@@ -167,6 +175,7 @@ async def delete_session(services: ServicesDep, caller: CallerDep, session_id: S
     that was cut off can be repeated; once the deletion is complete the answer is 404.
     """
     deleted = await services.log.delete(session_id)
+    await services.hub.sessions.index.forget(session_id)
     run_id = derived_id(session_id, ON_CHAT_END, deleted.epoch)
     request = RunRequest(
         session_id=session_id, run_id=run_id, handler=ON_CHAT_END, user=deleted.user
@@ -230,6 +239,8 @@ async def post_message(
         element_ids=body.elements,
     )
     events = message_events(message, elements)
+    if (title := title_of_message(body.content)) is not None:
+        events.append(title_event(title, once=True))
     batch = Batch(
         session_id, events, producer=message_producer(message_id), run_id=run_id, turn=ON_MESSAGE
     )
@@ -240,6 +251,7 @@ async def post_message(
             handler=ON_MESSAGE,
             message=message,
             elements=elements,
+            tags=body.tags,
         )
     )
     with idempotency.checked(body.id):
@@ -248,6 +260,7 @@ async def post_message(
             await _same_message(services, session_id, message)
             # The first request may have ended before it had queued the run.
             await services.queue.enqueue(request)
+    await services.hub.sessions.index.note(session_id)
     response.headers["Location"] = services.address(run_path(session_id, run_id))
     return AcceptedMessage(run_id=run_id, message_id=message_id)
 

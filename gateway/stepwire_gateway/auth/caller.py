@@ -124,6 +124,16 @@ class Caller:
     def reaches_all(self) -> bool:
         return any(pattern.is_prefix and not pattern.text for pattern in self.patterns)
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller may do everything in the sessions that it reaches."""
+        return ADMIN in self.rights
+
+    def may_know(self, subject: str | None) -> bool:
+        """Whether the caller may be told that something is of this subject: it may choose subjects
+        itself, or it is that subject."""
+        return self.is_admin or (subject is not None and subject == self.subject)
+
     def require_right(self, right: Right) -> None:
         """Check the right alone, not the session.
 

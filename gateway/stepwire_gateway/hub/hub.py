@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import SessionNotFound, StoreRefused, StoreUnavailable
 from stepwire_core.log.event_log import LogTail
+from stepwire_core.log.session_index import SessionIndex
 from stepwire_core.process.supervision import Fail, Supervisor, stop_process
 from stepwire_core.redis.keys import GONE, Channels, session_of_channel
 from stepwire_core.wire.unreadable import UNREADABLE
@@ -18,15 +19,20 @@ from stepwire_gateway.hub.feed import Feed
 from stepwire_gateway.hub.frames import frames_of_message
 from stepwire_gateway.hub.log_source import LogSource
 from stepwire_gateway.hub.reading import SNAPSHOTS, Reading
+from stepwire_gateway.hub.session_list import ListReading, SessionList
 from stepwire_gateway.hub.tail_watch import TailWatch
 from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
 from stepwire_gateway.metrics import Metrics, counter, gauge
 from stepwire_gateway.prefix import Prefix
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from stepwire_core.log.event_log import EventLog
+    from stepwire_core.log.session_index import Page
     from stepwire_core.settings import Settings
     from stepwire_core.values.cursor import Cursor
+    from stepwire_gateway.hub.session_list import ListFrames
 
 logger = logging.getLogger("stepwire.hub")
 
@@ -70,8 +76,9 @@ class Hub:
             feeds=lambda: list(self._feeds.values()),
             catch_up=self._catch_up,
         )
-        self._link = log.store.listen(self._on_message, self._watch.look_at_all)
-        self._readings: set[Reading] = set()
+        self._link = log.store.listen(self._on_message, self._on_restored)
+        self.sessions: Final = SessionList(SessionIndex(log.store, settings), self.metrics)
+        self._readings: set[Reading | ListReading] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         self._show_metrics()
@@ -84,11 +91,13 @@ class Hub:
             side_tasks.start(self._link.run(), "stepwire-pubsub")
             side_tasks.start(self._watch.run(), "stepwire-tails")
             side_tasks.start(self._watch_server(), "stepwire-server")
+            side_tasks.start(self.sessions.run(), "stepwire-sessions")
             try:
                 yield
             finally:
                 for feed in self._feeds.values():
                     feed.close()
+                self.sessions.close()
                 self.snapshots.close()
                 for task in self._tasks:
                     task.cancel()
@@ -116,6 +125,18 @@ class Hub:
         except BaseException:
             await reading.aclose()
             raise
+        return reading
+
+    async def open_list(
+        self, first_page: Callable[[], Awaitable[Page]], frames: ListFrames
+    ) -> ListReading:
+        """Start reading the list of sessions; the caller must close the reading.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer.
+        """
+        reading = await self.sessions.open(self._link, first_page, frames, self._readings.discard)
+        self._readings.add(reading)
         return reading
 
     def _show_metrics(self) -> None:
@@ -161,7 +182,14 @@ class Hub:
                 feed.catching_up.cancel()
             await self._link.unsubscribe(self._channels.session(feed.session_id))
 
+    def _on_restored(self) -> None:
+        self._watch.look_at_all()
+        self.sessions.begin_anew()
+
     def _on_message(self, channel: bytes, payload: bytes) -> None:
+        if channel == self.sessions.index.channel:
+            self.sessions.hear(payload)
+            return
         feed = self._feeds.get(session_of_channel(channel))
         if feed is None:
             return
@@ -237,3 +265,4 @@ class Hub:
             except StoreUnavailable as error:
                 logger.warning("the log takes no writes", extra={"error": str(error)})
             await self._link.check()
+            await self.sessions.check(asyncio.get_running_loop().time())

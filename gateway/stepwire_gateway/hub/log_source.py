@@ -38,7 +38,7 @@ class LogSource:
             SessionNotFound: the session is not there.
             StoreRefused: Redis refuses it.
         """
-        return await _retry_until_available(lambda: self.snapshots.read(session_id, after))
+        return await retry_until_available(lambda: self.snapshots.read(session_id, after))
 
     async def tops(self, session_ids: list[str]) -> list[Cursor | None]:
         """The last cursor of each session, None if it is gone; while Redis is away this waits.
@@ -46,7 +46,7 @@ class LogSource:
         Raises:
             StoreRefused: Redis refuses it.
         """
-        return await _retry_until_available(lambda: self._log.tops(session_ids))
+        return await retry_until_available(lambda: self._log.tops(session_ids))
 
     def frames(self, read: LogTail | WrittenSnapshot) -> list[Frame]:
         """Something that was read, as it goes out."""
@@ -55,7 +55,8 @@ class LogSource:
         return [event_frame(event, self._prefix) for event in read.events]
 
 
-async def _retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
+    """What ``call`` returns, once Redis answers."""
     backoff = Backoff()
     while True:
         try:

@@ -34,6 +34,7 @@ from stepwire_core.redis.commands import Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.ids import run_producer
+from stepwire_core.wire.events import subject_event
 from stepwire_core.wire.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Begun:
     user: dict[str, Any]
     cancelled: bool
     """Whether its cancellation was requested."""
+    subject: str = ""
+    """Whose session it is; empty if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +142,17 @@ class EventLog(LogReader):
     async def _call(self, script: Script, session_id: str, args: Sequence[Argument]) -> Any:
         return await self.store.call(script.on(SessionKeys.of(session_id).script_keys, args))
 
-    async def create(self, session_id: str, first_run_id: str, turn: str = "") -> bool:
-        """Make a session that knows one run; False if it was there."""
+    async def create(
+        self, session_id: str, first_run_id: str, turn: str = "", *, subject: str | None = None
+    ) -> bool:
+        """Make a session that knows one run, and whose it is; False if it was there."""
         batch = Batch(session_id, (), run_id=first_run_id, create=True, turn=turn)
-        return (await self.append(batch)).created
+        created = (await self.append(batch)).created
+        if created and subject:
+            # A call of its own: the first one may be repeated after that run is over. If this one
+            # is not reached, the first run says it.
+            await self.append(Batch(session_id, (subject_event(subject),)))
+        return created
 
     async def register_run(
         self, session_id: str, run_id: str, work: str, *, turn: str = ""
@@ -277,10 +287,10 @@ class EventLog(LogReader):
         args = script_args("log/begin_run", run=run_id, token=token, turn=turn)
         reply = await self._call(BEGIN, session_id, args)
         match reply:
-            case [b"ok", attempt, values, cancelled]:
+            case [b"ok", attempt, values, cancelled, subject]:
                 producer = run_producer(run_id, int(attempt), token)
                 user = _user_values(session_id, values)
-                return Begun(int(attempt), producer, user, bool(cancelled))
+                return Begun(int(attempt), producer, user, bool(cancelled), subject.decode())
             case [b"waits", before]:
                 pairs = [entry.decode().split(" ") for entry in before]
                 raise RunWaits(session_id, run_id, [(handler, run) for handler, run in pairs])

@@ -24,7 +24,7 @@ from stepwire_core.redis.commands import Argument
 from stepwire_core.redis.keys import Channels
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.cursor import Cursor
-from stepwire_core.wire.events import NewEvent
+from stepwire_core.wire.events import LISTED, NewEvent
 
 if TYPE_CHECKING:
     from stepwire_core.settings import Settings
@@ -82,6 +82,11 @@ class Batch:
             ask=self.answers,
             turn=self.turn,
         )
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the list of sessions changes with it."""
+        return self.create or self.forget or any(event.op in LISTED for event in self.events)
 
     @property
     def _mode(self) -> str:

@@ -49,8 +49,9 @@ def _parts(*names: str) -> bytes:
     return b"\n".join(lua_source(f"log/{name}") for name in names)
 
 
-def _library() -> tuple[Function, Function]:
-    """``append`` and ``submit``: one library, since both must name the life of the data alike.
+def _library() -> tuple[Function, Function, Function]:
+    """``append`` and ``submit``: one library, since both must name the life of the data alike. And
+    ``list_session``, which goes out with them: a server has all of them, or none.
 
     Its name and theirs have a digest in them, so that versions stand side by side.
     """
@@ -58,12 +59,13 @@ def _library() -> tuple[Function, Function]:
         "append": lua_source("log/append"),
         "enqueue": queue_body("enqueue"),
         "submit": lua_source("log/submit"),
+        "list_session": lua_source("log/list_session"),
     }
     body = b"".join(
         [
             _CONSTANTS,
             QUEUE_HEAD,
-            _parts("life", "keys", "counting", "tail"),
+            _parts("life", "keys", "counting", "tail", "listing"),
             b"\n",
             _parts(*(f"append/{part}" for part in _APPEND_PARTS)),
             *(
@@ -73,15 +75,18 @@ def _library() -> tuple[Function, Function]:
         ]
     )
     name = "stepwire_" + sha1(body, usedforsecurity=False).hexdigest()[:12]
-    names = [f"{name}_append", f"{name}_submit"]
     registered = "".join(
-        f"redis.register_function('{full}', {full.rpartition('_')[2]})\n" for full in names
+        f"redis.register_function('{name}_{function}', {function})\n" for function in _CALLED
     )
     source = f"#!lua name={name}\n".encode() + body + registered.encode()
-    return Function(source, names[0]), Function(source, names[1])
+    append, submit, list_session = (Function(source, f"{name}_{called}") for called in _CALLED)
+    return append, submit, list_session
 
 
-APPEND, SUBMIT = _library()
+_CALLED: Final = ("append", "submit", "list_session")
+"""The functions of the library that are called from outside."""
+
+APPEND, SUBMIT, LIST = _library()
 READ: Final = _script("keys", "tail", "read")
 BEGIN: Final = _script("keys", "counting", "begin_run")
 REGISTER: Final = _script("keys", "counting", "register_run")
@@ -89,3 +94,4 @@ CANCEL: Final = _script("cancel_run")
 KEEP: Final = _script("keys", "counting", "keep_bytes")
 DELETE: Final = _script("keys", "delete_session")
 LEAVE: Final = _script("keys", "leave_turn")
+UNLIST: Final = _script("listing", "unlist_sessions")

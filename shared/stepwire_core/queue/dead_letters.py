@@ -35,6 +35,11 @@ class DeadLetter(BaseModel):
     ended_at: str
 
 
+def dead_letter_keys(queue_name: str) -> tuple[str, str]:
+    """Where the ids of the letters are, by when they were added, and the letters themselves."""
+    return f"{queue_name}:dead", f"{queue_name}:dead:letters"
+
+
 class DeadLetters:
     """The dead letters of a queue, in its Redis, by the id of their run.
 
@@ -46,8 +51,8 @@ class DeadLetters:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        base = f"{settings.queue_name}:dead"
-        self._order, self._letters, self._sessions = base, f"{base}:letters", f"{base}:sessions"
+        self._order, self._letters = dead_letter_keys(settings.queue_name)
+        self._sessions = f"{self._order}:sessions"
         self._keys = [self._order, self._letters, self._sessions]
 
     async def add(self, letter: DeadLetter) -> None:

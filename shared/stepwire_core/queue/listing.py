@@ -15,8 +15,8 @@ from stepwire_core.redis.commands import command
 from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
-    from stepwire_core.queue.worker_registry import WorkerDocument
     from stepwire_core.redis.store import Store
+    from stepwire_core.wire.worker_document import WorkerDocument
 
 
 class QueuedRun(BaseModel):

@@ -47,6 +47,11 @@ def held_key(queue_name: str) -> str:
     return f"{queue_name}:held"
 
 
+def about_key(queue_name: str) -> str:
+    """The hash of what a claim has to know of a job: priority, digest of the subject, handler."""
+    return f"{queue_name}:about"
+
+
 @dataclass(frozen=True, slots=True)
 class JobKeys:
     """The keys of one job. Those of the queue that has the default name are called as arq calls

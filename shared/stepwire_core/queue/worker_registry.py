@@ -2,58 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING
 
 from stepwire_core.redis.commands import command
 from stepwire_core.wire.unreadable import readable
+from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
     from stepwire_core.redis.store import Store
-
-
-WorkerState = Literal["ready", "stopping", "blocked", "stalled", "silent"]
-"""``stopping``: it takes no more runs. ``blocked``: its event loop has been held up for a whole
-lease. ``stalled``: it has room for runs, and Redis has answered none of its requests for a whole
-lease. ``silent``: it has missed a renewal, so it is paused, cut off or dead, and vanishes with its
-lease."""
-
-
-class _Document(BaseModel):
-    # A field of a newer worker is passed on.
-    model_config = ConfigDict(extra="allow")
-
-
-class RunningRun(_Document):
-    """An attempt that a worker executes."""
-
-    session_id: str
-    run_id: str
-    handler: str
-    attempt: int
-    since: str
-
-
-class WorkerDocument(_Document):
-    """A worker process, as it was when it last wrote this."""
-
-    id: str
-    host: str
-    pid: int
-    since: str
-    version: str
-    handlers: list[str]
-    running: int
-    """Slots taken; fewer than ``runs`` while some of these wait for a person."""
-    max_jobs: int
-    lease_s: float
-    state: str
-    """One of :data:`WorkerState`, or a newer version's."""
-    runs: list[RunningRun] = []
-    left_behind: int = 0
-    """Tasks and threads that go on although no caller awaits them, since their code could not be
-    stopped. They take no slot."""
 
 
 def worker_key(queue_name: str, worker_id: str) -> str:

@@ -49,6 +49,11 @@ class Channels:
         return f"{PREFIX}cancel{self.suffix}".encode()
 
     @property
+    def sessions(self) -> bytes:
+        """Carries ``<number> <session>`` for every change of the list of sessions."""
+        return f"{PREFIX}sessions{self.suffix}".encode()
+
+    @property
     def answer(self) -> bytes:
         """Carries ``<session> <ask>`` for every ask that was answered, and
         ``<session> <run>`` for every result that a caller awaits."""
@@ -86,6 +91,18 @@ class SessionKeys:
     def script_keys(self) -> tuple[str, str, str, str]:
         """The KEYS of every script, in their order."""
         return (self.log, self.state, self.meta, self.open)
+
+
+INDEX: Final = f"{PREFIX}index:{{sessions}}:"
+"""What the names of the keys begin with that tell which sessions there are."""
+
+INDEX_KEYS: Final = tuple(INDEX + name for name in ("time", "ids", "subjects", "rev"))
+"""The KEYS of its scripts, in their order."""
+
+
+def subject_digest(subject: str | None) -> str:
+    """How the index names a subject, which may have any characters; empty: there is none."""
+    return sha256(subject.encode()).hexdigest()[:32] if subject else ""
 
 
 @lru_cache(maxsize=16)

@@ -29,6 +29,8 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "log/keep_bytes": ("element", "content", "max_bytes"),
     "log/delete_session": ("cancel_channel", "suffix", "session", "ending_ttl_ms"),
     "log/leave_turn": ("entry",),
+    "log/list_session": ("session", "subject", "at_us", "most", "ttl_ms", "channel"),
+    "log/unlist_sessions": ("channel",),
     "log/submit": ("count",),
     "queue/dead_letter": ("run", "session", "letter", "most", "ttl_ms"),
     "redis/count": ("window_ms",),
@@ -48,6 +50,7 @@ local variable of that name; what follows them begins behind ``ARGV[HEAD]``."""
 ROWS: Final[Mapping[str, tuple[str, ...]]] = {
     "log/append": ("op", "type", "id", "parent", "payload"),
     "log/cancel_run": ("run", "part"),
+    "log/unlist_sessions": ("session", "score"),
     "queue/renew": ("id", "until_ms"),
 }
 """What follows the arguments of a script in rows of equal width, in the order of a row. In the

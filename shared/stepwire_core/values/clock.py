@@ -7,14 +7,15 @@ import time
 
 def now() -> str:
     """The time now."""
-    return _written(time.time_ns() // 1_000_000)
+    return written(time.time_ns() // 1_000_000)
 
 
 def after(seconds: float) -> str:
     """The time that many seconds from now."""
-    return _written(time.time_ns() // 1_000_000 + int(seconds * 1000))
+    return written(time.time_ns() // 1_000_000 + int(seconds * 1000))
 
 
-def _written(time_ms: int) -> str:
+def written(time_ms: int) -> str:
+    """A time in milliseconds since 1970."""
     seconds, ms = divmod(time_ms, 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"

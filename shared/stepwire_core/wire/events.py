@@ -37,10 +37,16 @@ Op = Literal[
     "end_ask",
     "keep_result",
     "keep_value",
+    "describe",
 ]
 """How the log folds an event into the state: the names in ``lua/append/operations.lua``."""
 
 NO_PARENT: Final = "-"
+
+_ONCE: Final = "once"
+
+LISTED: Final = frozenset({"put_run", "end_run", "describe"})
+"""Events after which a session stands at the top of the list of sessions."""
 
 StepChange = Literal["step.start", "step.update", "step.end"]
 
@@ -149,18 +155,29 @@ def ask_end_event(ask: AskDocument) -> NewEvent:
 
 
 def run_start_event(run: RunDocument) -> NewEvent:
-    return NewEvent("put_run", "run.start", run.run_id, NO_PARENT, run.to_json())
+    return NewEvent("put_run", "run.start", run.run_id, run.status, run.to_json())
 
 
 def run_end_event(run: RunDocument) -> NewEvent:
     """The end of an attempt; without ``will_retry`` the log takes no more of the run."""
     op: Op = "put_run" if run.will_retry else "end_run"
-    return NewEvent(op, RUN_END, run.run_id, NO_PARENT, run.to_json())
+    return NewEvent(op, RUN_END, run.run_id, run.status, run.to_json())
 
 
 def user_value_event(name: str, value: str) -> NewEvent:
     """Keep a value of the user session, as JSON; it reaches no client. Empty: forget it."""
     return NewEvent("keep_value", "", name, NO_PARENT, value)
+
+
+def title_event(title: str, *, once: bool = False) -> NewEvent:
+    """Give the session a title (see :func:`as_title`); ``once``: unless it has one. Lists of
+    sessions show it; it reaches no stream of the session."""
+    return NewEvent("describe", "", "title", _ONCE if once else NO_PARENT, title)
+
+
+def subject_event(subject: str) -> NewEvent:
+    """Note whose session it is, unless that is known."""
+    return NewEvent("describe", "", "subject", _ONCE, subject)
 
 
 def result_event(run_id: str, result: str) -> NewEvent:

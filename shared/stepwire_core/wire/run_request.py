@@ -34,3 +34,5 @@ class RunRequest(BaseModel):
     subject: str | None = None
     """The subject that has requested it, for the limit on the runs of one subject."""
     priority: Priority = 0
+    tags: list[str] = []
+    """Words by which lists of runs find it."""

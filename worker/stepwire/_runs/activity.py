@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stepwire_core.queue.worker_registry import RunningRun
 from stepwire_core.values.clock import now
+from stepwire_core.wire.worker_document import RunningRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,6 +23,7 @@ from stepwire_core.wire.documents import (
     OPTIONAL_HANDLERS,
     ErrorInfo,
 )
+from stepwire_core.wire.events import subject_event
 from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
@@ -130,9 +131,16 @@ class Runner:
             raise ending.stopped
 
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
-        return self._parts.publisher.producer(
-            begun.producer, request.session_id, request.run_id, begun.attempt
+        producer = self._parts.publisher.producer(
+            begun.producer,
+            request.session_id,
+            request.run_id,
+            begun.attempt,
+            subject=begun.subject or request.subject or "",
         )
+        if request.subject and not begun.subject:
+            producer.publish(subject_event(request.subject))
+        return producer
 
     def _scope(
         self, request: RunRequest, producer: Producer, user: dict[str, Any], resting: Resting

@@ -140,6 +140,11 @@ class Intake:
 
     # -- for the thread that stores -------------------------------------------------------------
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether :meth:`take` would return at once, as far as one can see."""
+        return bool(self.run(bool, self.buffer))
+
     def take(self) -> list[AppendCall]:
         """Wait for the calls that go out next; none: it is closed, and none are left."""
         self._storing_thread = get_ident()

@@ -25,19 +25,24 @@ from stepwire_core.errors import (
     StoreUnavailable,
 )
 from stepwire_core.log.event_log import APPEND, Appended, Unfinished
+from stepwire_core.log.session_index import listed_call
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.keys import SessionKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from stepwire._transport.append_call import AppendCall
+    from stepwire_core.redis.commands import Call
     from stepwire_core.redis.store import BlockingStore
     from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.publisher")
 
 _CLOSE_TIMEOUT_S: Final = 5.0
+
+_MOST_TO_LIST: Final = 10_000
+"""Sessions that wait to be told to the index, while Redis is away."""
 
 _SENT_AGAIN: Final = (StoreUnavailable, SessionFull, Unfinished)
 """The outcomes after which a call has to be sent again, whole or the rest of it."""
@@ -70,6 +75,8 @@ class Publisher:
         self.calls = SessionCalls(self._store, settings)
         self.intake = Intake(settings.buffer_bytes)
         self._on_death = on_death
+        self._to_list: dict[str, str] = {}
+        """Sessions that the index is to hear of, and their subjects, as far as they are known."""
         self._away_since: float | None = None
         self._give_up_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="stepwire-publisher", daemon=True)
@@ -97,12 +104,15 @@ class Publisher:
         attempt: int = 0,
         *,
         create: bool = False,
+        subject: str = "",
     ) -> Producer:
         """A new source of events; ``name`` must be unique among all processes, for all time.
 
-        With ``create``, its first event makes the session if it is not there.
+        With ``create``, its first event makes the session if it is not there. ``subject`` is whose
+        session it is, if that is known.
         """
-        return Producer(self.intake, self.calls, Source(name, session_id, run_id, attempt, create))
+        source = Source(name, session_id, run_id, attempt, create, subject)
+        return Producer(self.intake, self.calls, source)
 
     def silent_producer(self, session_id: str) -> Producer:
         """A source for a session that is gone: nothing of it is stored."""
@@ -127,6 +137,8 @@ class Publisher:
             while calls := self.intake.take():
                 self._commit(calls)
                 self.intake.settle(calls)
+                if self._to_list and not self.intake.has_waiting:
+                    self._list()
         except BaseException as error:  # noqa: BLE001 - the process must not go on without knowing
             self._died(calls, error)
 
@@ -230,14 +242,37 @@ class Publisher:
             StoreUnavailable, StoreRefused: none of them has got through.
         """
         batches = [call.prepared() for call in calls]
-        return self._store.call_many(
-            [
-                APPEND.on(
-                    SessionKeys.of(batch.session_id).script_keys, batch.script_args(self.settings)
-                )
-                for batch in batches
-            ]
-        )
+        appends = [
+            APPEND.on(
+                SessionKeys.of(batch.session_id).script_keys, batch.script_args(self.settings)
+            )
+            for batch in batches
+        ]
+        # Calls of their own: the index need not lie where the sessions do.
+        replies = self._store.call_many([*appends, *self._listing(self._to_list)])
+        self._to_list = {}
+        self._note(replies[len(appends) :])
+        return replies[: len(appends)]
+
+    def _list(self) -> None:
+        """Tell the index by itself, since nothing else goes out."""
+        try:
+            replies = self._store.call_many(self._listing(self._to_list))
+        except StepwireError as error:
+            # It goes along with the next events.
+            self._note([error])
+        else:
+            self._to_list = {}
+            self._note(replies)
+
+    def _listing(self, sessions: Mapping[str, str]) -> list[Call]:
+        return [listed_call(self.settings, *session) for session in sessions.items()]
+
+    def _note(self, replies: Sequence[Any]) -> None:
+        """The index is no part of a session: what it refuses costs nobody anything else."""
+        errors = [reply for reply in replies if isinstance(reply, Exception)]
+        if errors:
+            logger.warning("the list of sessions is behind", extra={"error": str(errors[0])})
 
     def _result(self, calls: list[AppendCall], reply: Any) -> StepwireError | Unfinished | None:
         """The outcome of the first of these calls, by its reply; None: it is stored."""
@@ -252,11 +287,19 @@ class Publisher:
             return _not_storable(error)
         if isinstance(result, Appended):
             call.source.stored(result.top)
+            if call.prepared().is_listed and result.top.epoch:
+                self._is_to_list(call.source)
             return None
         if isinstance(result, SessionFull):
             logger.warning("a session is full", extra=_fields(call.source, result))
             self.intake.refused(result, calls)
         return result
+
+    def _is_to_list(self, source: Source) -> None:
+        if len(self._to_list) < _MOST_TO_LIST or source.session_id in self._to_list:
+            self._to_list[source.session_id] = source.subject or self._to_list.get(
+                source.session_id, ""
+            )
 
     def _cut_off(self, source: Source, error: StepwireError) -> None:
         if not isinstance(error, RunEnded):

@@ -41,6 +41,8 @@ class Source:
     attempt: int = 0
     create: bool = False
     """Its first batch makes the session if it is not there."""
+    subject: str = ""
+    """Whose session it is, if that is known."""
     failure: StepwireError | None = None
     """Why nothing more of it is stored. Never raised itself: see :func:`fresh`."""
     full: SessionFull | None = None

@@ -8,18 +8,19 @@ import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.queue.worker_registry import WorkerDocument, worker_key, workers_key
+from stepwire_core.queue.worker_registry import worker_key, workers_key
 from stepwire_core.redis.commands import command
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import new_id
+from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from stepwire._runs.activity import Activity
-    from stepwire_core.queue.worker_registry import WorkerState
     from stepwire_core.redis.store import BlockingStore
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.worker_document import WorkerState
 
 FORGOTTEN_S: Final = 3600
 """Ids of workers that have been silent for this long leave the index."""

@@ -22,6 +22,7 @@ from stepwire.client._gateway_errors import (
     Unauthenticated,
     Unavailable,
 )
+from stepwire.client._lists import SessionsUpdate
 from stepwire.client._session_tree import SessionTree
 from stepwire.client._tree_parts import Node, Row, RunNode, StepNode
 from stepwire_core.wire.documents import (
@@ -31,6 +32,9 @@ from stepwire_core.wire.documents import (
     RunDocument,
     StepDocument,
 )
+from stepwire_core.wire.run_entry import RunEntry
+from stepwire_core.wire.session_entry import SessionEntry
+from stepwire_core.wire.worker_document import RunningRun, WorkerDocument
 
 __all__ = [
     "AskDocument",
@@ -55,14 +59,19 @@ __all__ = [
     "RequestRefused",
     "Row",
     "RunDocument",
+    "RunEntry",
     "RunNode",
     "RunState",
+    "RunningRun",
     "SentMessage",
     "Session",
+    "SessionEntry",
     "SessionTree",
+    "SessionsUpdate",
     "StepDocument",
     "StepNode",
     "Unauthenticated",
     "Unavailable",
     "Update",
+    "WorkerDocument",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from stepwire.client import _lists as lists
 from stepwire.client._async_session import AsyncSession
 from stepwire.client._http import AsyncHttp
 from stepwire.client._requests import Requests, field_of, path_of
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from stepwire.client._following import OnConnection
     from stepwire.client._http import AsyncGetToken
+    from stepwire.client._lists import SessionsUpdate
     from stepwire_core.wire.rights import Right
+    from stepwire_core.wire.run_entry import RunEntry
+    from stepwire_core.wire.session_entry import SessionEntry
+    from stepwire_core.wire.worker_document import WorkerDocument
 
 DEFAULT_RIGHTS: Final[Sequence[Right]] = ("read", "write", "cancel")
 TTL_S: Final = 3600
@@ -101,6 +107,66 @@ class AsyncClient:
             GatewayError: the gateway says no, or does not answer.
         """
         return AsyncSession(self._requests, await create_session(self._requests, id))
+
+    def sessions(
+        self,
+        *,
+        subject: str | None = None,
+        status: str | None = None,
+        title: str | None = None,
+    ) -> AsyncGenerator[SessionEntry, None]:
+        """The sessions that the token opens, the one with the newest activity first.
+
+        Pages are fetched as they are needed. ``title`` is a text in the title; another ``subject``
+        than the token's is for callers that have the right ``admin``.
+
+        Raises:
+            GatewayError: the gateway says no, or does not answer.
+        """
+        return lists.sessions(self._requests, subject, status, title)
+
+    def watch_sessions(
+        self,
+        *,
+        subject: str | None = None,
+        status: str | None = None,
+        title: str | None = None,
+        limit: int = lists.WATCHED,
+        on_connection: OnConnection | None = None,
+    ) -> AsyncGenerator[SessionsUpdate, None]:
+        """The newest ``limit`` of these sessions, at once and whenever something changes.
+
+        It goes on over as many connections as it takes; after each break the list begins anew.
+        Close it with :func:`contextlib.aclosing`: it holds a connection.
+
+        Raises:
+            GatewayError: the first connection has failed, or the gateway says no for good.
+        """
+        return lists.watch_sessions(self._requests, subject, status, title, limit, on_connection)
+
+    def runs(
+        self,
+        *,
+        status: Sequence[str] | None = None,
+        handler: str | None = None,
+        subject: str | None = None,
+        tag: str | None = None,
+    ) -> AsyncGenerator[RunEntry, None]:
+        """The runs of all sessions: what runs, what waits, and, if ``status`` has ``error`` or
+        ``interrupted``, what has failed for good; for callers that have the right ``admin``.
+
+        Raises:
+            GatewayError: the gateway says no, or does not answer.
+        """
+        return lists.runs(self._requests, status, handler, subject, tag)
+
+    async def workers(self) -> list[WorkerDocument]:
+        """The workers, with what they execute; for callers that have the right ``admin``.
+
+        Raises:
+            GatewayError: the gateway says no, or does not answer.
+        """
+        return await lists.workers(self._requests)
 
     async def create_token(
         self,

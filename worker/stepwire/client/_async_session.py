@@ -160,8 +160,10 @@ class AsyncSession:
         id: str | None = None,
         subject: str | None = None,
         priority: int | None = None,
+        tags: Sequence[str] | None = None,
     ) -> SentMessage:
-        """Send a message. ``files`` are uploaded before, ``elements`` are ids of what was.
+        """Send a message. ``files`` are uploaded before, ``elements`` are ids of what was, and by
+        ``tags`` lists of runs find the run.
 
         ``subject`` and ``priority`` say for whom, for callers that have the right ``admin``.
         """
@@ -174,6 +176,7 @@ class AsyncSession:
             id=id,
             subject=subject,
             priority=priority,
+            tags=_listed(tags),
         )
         sent = await self._requests.json("POST", self._path("messages"), body)
         return SentMessage(field_of(sent, "run_id"), field_of(sent, "message_id"))
@@ -187,6 +190,7 @@ class AsyncSession:
         id: str | None = None,
         subject: str | None = None,
         priority: int | None = None,
+        tags: Sequence[str] | None = None,
     ) -> str:
         """Run a ``@cl.task`` with ``args`` as its keyword arguments; the id of the run.
 
@@ -199,6 +203,7 @@ class AsyncSession:
             id=id,
             subject=subject,
             priority=priority,
+            tags=_listed(tags),
         )
         return field_of(await self._requests.json("POST", self._path("runs"), body), "run_id")
 
@@ -295,6 +300,10 @@ class AsyncSession:
 def _given(**fields: object) -> dict[str, object]:
     """A body of what was given; the gateway knows the defaults."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _listed(words: Sequence[str] | None) -> list[str] | None:
+    return None if words is None else list(words)
 
 
 def _document(model: type[D], answer: Mapping[str, Any]) -> D:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from stepwire.client import _lists as lists
 from stepwire.client._async_client import (
     DEFAULT_RIGHTS,
     MAX_RETRIES,
@@ -30,9 +31,13 @@ if TYPE_CHECKING:
     from stepwire.client._events import Event
     from stepwire.client._following import OnConnection
     from stepwire.client._http import GetToken
+    from stepwire.client._lists import SessionsUpdate
     from stepwire.client._session_tree import SessionTree
     from stepwire_core.wire.documents import AskDocument, ElementDocument
     from stepwire_core.wire.rights import Right
+    from stepwire_core.wire.run_entry import RunEntry
+    from stepwire_core.wire.session_entry import SessionEntry
+    from stepwire_core.wire.worker_document import WorkerDocument
 
 
 class Client:
@@ -82,6 +87,46 @@ class Client:
     def create_session(self, id: str | None = None) -> Session:
         """A new session, or the one of that id; ``on_chat_start`` runs once."""
         return Session(self._requests, finished(create_session(self._requests, id)))
+
+    def sessions(
+        self,
+        *,
+        subject: str | None = None,
+        status: str | None = None,
+        title: str | None = None,
+    ) -> Generator[SessionEntry, None, None]:
+        """The sessions that the token opens, the one with the newest activity first."""
+        return iterated(lists.sessions(self._requests, subject, status, title))
+
+    def watch_sessions(
+        self,
+        *,
+        subject: str | None = None,
+        status: str | None = None,
+        title: str | None = None,
+        limit: int = lists.WATCHED,
+        on_connection: OnConnection | None = None,
+    ) -> Generator[SessionsUpdate, None, None]:
+        """The newest of these sessions, whenever something changes; close it, it holds a
+        connection."""
+        return iterated(
+            lists.watch_sessions(self._requests, subject, status, title, limit, on_connection)
+        )
+
+    def runs(
+        self,
+        *,
+        status: Sequence[str] | None = None,
+        handler: str | None = None,
+        subject: str | None = None,
+        tag: str | None = None,
+    ) -> Generator[RunEntry, None, None]:
+        """The runs of all sessions; for callers that have the right ``admin``."""
+        return iterated(lists.runs(self._requests, status, handler, subject, tag))
+
+    def workers(self) -> list[WorkerDocument]:
+        """The workers, with what they execute; for callers that have the right ``admin``."""
+        return finished(lists.workers(self._requests))
 
     def create_token(
         self,
@@ -150,6 +195,7 @@ class Session:
         id: str | None = None,
         subject: str | None = None,
         priority: int | None = None,
+        tags: Sequence[str] | None = None,
     ) -> SentMessage:
         """Send a message; ``files`` are uploaded before."""
         return finished(
@@ -162,6 +208,7 @@ class Session:
                 id=id,
                 subject=subject,
                 priority=priority,
+                tags=tags,
             )
         )
 
@@ -174,11 +221,18 @@ class Session:
         id: str | None = None,
         subject: str | None = None,
         priority: int | None = None,
+        tags: Sequence[str] | None = None,
     ) -> str:
         """Run a ``@cl.task``; the id of the run."""
         return finished(
             self._session.run(
-                task, args, defer_until=defer_until, id=id, subject=subject, priority=priority
+                task,
+                args,
+                defer_until=defer_until,
+                id=id,
+                subject=subject,
+                priority=priority,
+                tags=tags,
             )
         )
 

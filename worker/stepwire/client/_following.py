@@ -65,6 +65,8 @@ class Stream:
     """It is over with the last end of this run."""
     is_dense: bool = True
     """Whether a hole in its ids means that something is missing."""
+    has_ids: bool = True
+    """Whether its events have ids; one that has none begins anew with each connection."""
 
 
 class Following:
@@ -169,6 +171,8 @@ class Following:
             self._tell("live")
 
     def _follows(self, event: Event) -> Literal["next", "again", "gap"]:
+        if not self._stream.has_ids:
+            return "next"
         try:
             follows = following(self._cursor, event)
         except InvalidCursor as error:

@@ -5,8 +5,8 @@
 --       token  of this beginning: repeating the call with the same token changes nothing
 --       turn   its handler if it is to wait for the runs before it, or ''
 --
--- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled}, {'ended'}, {'unknown'},
---         or, with nothing changed, {'waits', {<handler> <run> … that come before it, the first of them}}.
+-- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled, the subject of the session or ''},
+--         {'ended'}, {'unknown'}, or, with nothing changed, {'waits', {<handler> <run> … that come before it, the first of them}}.
 
 local SHOWN = 100
 local meta = KEYS[3]
@@ -33,4 +33,4 @@ if owner ~= token then
   counted = counted - ENTRY * redis.call('HDEL', meta, 'p:r/' .. run .. '/' .. attempt - 1 .. '/' .. owner)
   if counted ~= 0 then redis.call('HINCRBY', meta, 'bytes', counted) end
 end
-return {'ok', attempt, redis.call('HGETALL', base .. 'user'), cancelled}
+return {'ok', attempt, redis.call('HGETALL', base .. 'user'), cancelled, redis.call('HGET', meta, 'subject') or ''}

@@ -11,8 +11,8 @@
 --                 their elements, asks and feedback
 --   append_text   append to a field of the step `id`       parent: 'output' | 'input'; payload: text, JSON-escaped
 --   replace_text  put a text in place of that field        parent: 'output' | 'input'; payload: text, JSON-escaped
---   put_run       put the run `id`                         payload: the whole run, JSON
---   end_run       the same, and it has ended for good      payload: the whole run, JSON
+--   put_run       put the run `id`                         parent: its status; payload: the whole run, JSON
+--   end_run       the same, and it has ended for good      parent: its status; payload: the whole run, JSON
 --   put           put what belongs to the step `parent`:   payload: the whole of it, JSON
 --                 `id` is its field of the state
 --   remove        remove it, and the bytes of an element   payload: JSON
@@ -20,6 +20,8 @@
 --   end_ask       put it with its end, if it is open       payload: the whole ask, JSON
 --   keep_result   keep the result of the run `id`          payload: JSON; makes no event; `parent` is the channel to tell
 --   keep_value    keep the value `id` of the user session  payload: JSON, or '' to forget it; makes no event
+--   describe      say what lists of sessions show: `id`    payload: text; makes no event; `parent` is 'once' if what was
+--                 is 'title' or 'subject'                  said before stays
 
 local A_STEP, ITS_BYTES, A_CHANGE = 'a step', 'its bytes', 'a change'
 
@@ -39,6 +41,7 @@ local OPERATIONS = {
   end_ask = {},
   keep_result = {},
   keep_value = {adds = ITS_BYTES},
+  describe = {},
 }
 
 local MARK, MARKED = '.', '0 - {}' -- a field of the state

@@ -1,13 +1,26 @@
--- Runs, their results, and the user session.
+-- Runs, their results, the user session, and what lists of sessions show.
 
 local function is_of_attempt(producer, run, number)
   local begin = 'r/' .. run .. '/' .. number .. '/'
   return string.sub(producer, 1, #begin) == begin
 end
 
-OPERATIONS.put_run.fold = function(call, id, parent, payload)
-  put(call, 'r:' .. id, redis.call('HGET', call.state, 'r:' .. id), NO_PARENT, payload)
+-- Stores a run, and for lists of sessions its status, and how many are under way or will be tried again.
+local function store_run(call, id, status, payload, is_over)
+  local field = 'r:' .. id
+  local old = redis.call('HGET', call.state, field)
+  put(call, field, old, NO_PARENT, payload)
+  redis.call('HSET', call.meta, 'status', status)
+  if not old and not is_over then
+    redis.call('HINCRBY', call.meta, 'running', 1)
+  elseif old and is_over then
+    redis.call('HINCRBY', call.meta, 'running', -1)
+  end
   return true
+end
+
+OPERATIONS.put_run.fold = function(call, id, parent, payload)
+  return store_run(call, id, parent, payload, false)
 end
 
 -- The next one may begin.
@@ -34,7 +47,7 @@ OPERATIONS.end_run.fold = function(call, id, parent, payload)
   end
   redis.call('HSET', call.meta, 'r:' .. id, ended .. '!' .. call.epoch .. '-' .. call.seq + 1)
   end_turn(call, id)
-  return OPERATIONS.put_run.fold(call, id, parent, payload)
+  return store_run(call, id, parent, payload, true)
 end
 
 OPERATIONS.keep_result.fold = function(call, id, answers, payload)
@@ -54,5 +67,14 @@ OPERATIONS.keep_value.fold = function(call, id, parent, payload)
     redis.call('HSET', user, id, payload)
   end
   redis.call('PEXPIREAT', user, call.expires)
+  return false
+end
+
+OPERATIONS.describe.fold = function(call, id, parent, payload)
+  if parent == 'once' then
+    redis.call('HSETNX', call.meta, id, payload)
+  else
+    redis.call('HSET', call.meta, id, payload)
+  end
   return false
 end

@@ -1,0 +1,128 @@
+import { StepwireError } from "./errors.js";
+import { Http, type HttpOptions } from "./http.js";
+import { follow, type StreamListener } from "./stream.js";
+import type { RunEntry, RunEntries, SessionEntry, SessionPage, WorkerDocument, Workers } from "./vocabulary.js";
+
+export type { RunEntry, RunEntries, SessionEntry, SessionPage, WorkerDocument } from "./vocabulary.js";
+
+/** Which sessions a list is about. */
+export interface SessionQuery {
+  /** Those of this subject; of another than the token's for callers with the right `admin`. */
+  readonly subject?: string | undefined;
+  readonly status?: SessionEntry["status"] | undefined;
+  /** A text in the title, whatever its case. */
+  readonly title?: string | undefined;
+  /** The most sessions: of a page, or of a list that is watched. */
+  readonly limit?: number | undefined;
+}
+
+/** Which runs a list is about. */
+export interface RunQuery {
+  /** By default what runs and what waits; `error` and `interrupted` are those that failed for good. */
+  readonly status?: readonly RunEntry["status"][] | undefined;
+  readonly handler?: string | undefined;
+  readonly subject?: string | undefined;
+  readonly tag?: string | undefined;
+  readonly limit?: number | undefined;
+}
+
+export interface PageOptions {
+  /** The `next` of the page before. */
+  readonly cursor?: string | null | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface WatchOptions extends SessionQuery {
+  readonly signal?: AbortSignal | undefined;
+  readonly onConnection?: StreamListener["connection"] | undefined;
+}
+
+const WATCHED = 50;
+
+/** The lists of a gateway: sessions for pages, runs and workers for those who run it. */
+export class Lists {
+  readonly #http: Http;
+
+  constructor(options: HttpOptions = {}) {
+    this.#http = new Http(options);
+  }
+
+  /** A page of the sessions that the token opens, the one with the newest activity first. */
+  sessions(query: SessionQuery = {}, { cursor, signal }: PageOptions = {}): Promise<SessionPage> {
+    return this.#http.json("GET", path("/v1/sessions", { ...query, cursor }), undefined, signal);
+  }
+
+  /** A page of the runs of all sessions; for callers with the right `admin`. */
+  runs({ status, ...query }: RunQuery = {}, { cursor, signal }: PageOptions = {}): Promise<RunEntries> {
+    return this.#http.json("GET", path("/v1/runs", { ...query, status: status?.join(","), cursor }), undefined, signal);
+  }
+
+  /** The workers, with what they execute; for callers with the right `admin`. */
+  async workers(signal?: AbortSignal): Promise<readonly WorkerDocument[]> {
+    return (await this.#http.json<Workers>("GET", "/v1/workers", undefined, signal)).workers;
+  }
+
+  /**
+   * The newest sessions, at once and whenever something changes, over as many connections as it takes.
+   * An entry that has not changed stays the same object.
+   *
+   * @throws {StepwireError} once the gateway says no for good
+   */
+  async *watch({ signal, onConnection, ...query }: WatchOptions = {}): AsyncGenerator<readonly SessionEntry[], void, undefined> {
+    const limit = query.limit ?? WATCHED;
+    const stop = new AbortController();
+    const abort = () => stop.abort();
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) abort();
+    let refusal: StepwireError | null = null;
+    const listener: Omit<StreamListener, "event"> = {
+      connection(connection) {
+        if (connection.state === "closed") refusal = connection.error;
+        onConnection?.(connection);
+      },
+      missed() {},
+    };
+    const options = { http: this.#http, session: "", path: path("/v1/events", { ...query, limit }), after: null, dense: false };
+    let held: readonly SessionEntry[] = [];
+    try {
+      for await (const { type, data } of follow(options, listener, stop.signal)) {
+        const next = folded(held, type, data, limit);
+        if (next === held) continue;
+        held = next;
+        yield held;
+      }
+      if (refusal) throw refusal as StepwireError;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      abort();
+    }
+  }
+}
+
+/** The list after an event; the same one if it says nothing about it. */
+export function folded(held: readonly SessionEntry[], type: string, data: unknown, limit = WATCHED): readonly SessionEntry[] {
+  if (type === "sessions") {
+    const before = new Map(held.map((entry) => [entry.id, entry]));
+    return (data as SessionPage).sessions.map((entry) => same(before.get(entry.id), entry));
+  }
+  if (type === "session.remove") {
+    const { id } = data as { id: string };
+    return held.some((entry) => entry.id === id) ? held.filter((entry) => entry.id !== id) : held;
+  }
+  if (type !== "session") return held;
+  const entry = data as SessionEntry;
+  const others = held.filter(({ id }) => id !== entry.id);
+  const at = others.findIndex(({ updated_at }) => updated_at <= entry.updated_at);
+  others.splice(at < 0 ? others.length : at, 0, entry);
+  return others.slice(0, limit);
+}
+
+function same(before: SessionEntry | undefined, entry: SessionEntry): SessionEntry {
+  return before && JSON.stringify(before) === JSON.stringify(entry) ? before : entry;
+}
+
+function path(route: string, query: Record<string, string | number | null | undefined>): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  return text ? `${route}?${text}` : route;
+}
