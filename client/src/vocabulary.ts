@@ -128,6 +128,7 @@ export interface Step {
   readonly started_at: string;
   readonly ended_at: string | null;
   readonly error: ErrorInfo | null;
+  readonly from_attempt: number | null;
   readonly ts: string;
 }
 

@@ -332,6 +332,18 @@ def test_only_what_is_meant_to_be_faint_is_faint() -> None:
         ]
 
 
+def test_a_step_that_has_the_result_of_an_earlier_attempt_says_so() -> None:
+    kept = {"attempt": 2, "from_attempt": 1, "output": "found", "parent_id": "m1"}
+    events = [*CONVERSATION[:2], start("fetch", **kept), end("fetch", **kept)]
+    [line] = [line for line in drawn(tree_of(*events)) if "fetch" in line]
+    assert line.endswith("✓ fetch  tool  1.24 s  result of attempt 1")
+    lines = list[str]()
+    transcript = Transcript(SessionTree(), lines.append)
+    for type_, data in events:
+        transcript.apply(numbered(type_, data))
+    assert any("(result of attempt 1)" in line for line in lines)
+
+
 def test_a_failed_run_says_why_in_the_step_and_at_its_end() -> None:
     tree = tree_of(
         *CONVERSATION[:3],

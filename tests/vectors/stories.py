@@ -20,6 +20,7 @@ from stepwire_core.wire.events import (
     run_end_event,
     run_start_event,
     step_event,
+    step_result_event,
     user_value_event,
 )
 from vectors.record import SESSION, Author, Recorder, Story
@@ -219,10 +220,16 @@ async def user_session(story: Recorder) -> None:
 
 
 async def attempts_and_tasks(story: Recorder) -> None:
-    """A run that fails is tried again under its id; a task that it starts is a run of its own."""
+    """A run that fails is tried again under its id; a durable step of its first attempt gives its
+    result to the second; a task that it starts is a run of its own."""
     await story.put(*a_message(story, "message", "go"))
     await story.put(run_start_event(a_run_at(story.now(), message_id="message")), by=RUN)
-    await story.put(start(story, "first-try", "message"), by=RUN)
+    await story.put(
+        *(start(story, "first-try", "message"), start(story, "fetch", "first-try")),
+        step_result_event("fetch:1", '{"attempt":1,"value":"fetched"}'),
+        end(story, "fetch", "first-try", output="fetched"),
+        by=RUN,
+    )
     failed: dict[str, Any] = {
         "error": {"type": "OSError", "message": "gone"},
         "message_id": "message",
@@ -236,7 +243,13 @@ async def attempts_and_tasks(story: Recorder) -> None:
     second: dict[str, Any] = {"attempt": 2, "message_id": "message"}
     of_task: dict[str, Any] = {"handler": "part", "parent_run_id": "r1"}
     await story.put(run_start_event(a_run_at(story.now(), **second)), by=again)
-    await story.put(start(story, "second-try", "message", attempt=2), by=again)
+    kept: dict[str, Any] = {"attempt": 2, "from_attempt": 1, "output": "fetched"}
+    await story.put(
+        start(story, "second-try", "message", attempt=2),
+        start(story, "fetch-again", "second-try", **kept),
+        end(story, "fetch-again", "second-try", **kept),
+        by=again,
+    )
     await story.put(
         run_start_event(a_run_at(story.now(), "r2", **of_task)),
         start(story, "part", "second-try", run_id="r2"),

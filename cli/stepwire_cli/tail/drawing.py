@@ -148,6 +148,8 @@ class Drawing:
             head.append(f"  {one_line(document.type)}", "dim")
         took = duration(document.started_at, document.ended_at, self._now_s)
         head.append(f"  {took}", "dim" if document.ended_at else "")
+        if document.from_attempt:
+            head.append(f"  result of attempt {document.from_attempt}", "dim cyan")
         for tag in document.tags:
             head.append(f"  #{one_line(tag)}", "dim cyan")
         return head

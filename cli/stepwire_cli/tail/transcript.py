@@ -96,7 +96,8 @@ class Transcript:
             head = f"{self._indent(node)}{one_line(step.name)}:"
         else:
             took = duration(step.started_at, step.ended_at, 0)
-            head = f"{self._head(node)} {took}{_error(step.error)}"
+            kept = f" (result of attempt {step.from_attempt})" if step.from_attempt else ""
+            head = f"{self._head(node)} {took}{kept}{_error(step.error)}"
         self._write(head)
         if step.show_input:
             self._text(node, node.text("input"), "> ")

@@ -27,6 +27,7 @@ import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
  * @property {string} started_at
  * @property {string | null} ended_at
  * @property {Failure | null} error
+ * @property {number | null} [from_attempt] whose stored result it has
  * @property {string} ts
  *
  * @typedef {object} Run

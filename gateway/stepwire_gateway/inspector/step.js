@@ -178,8 +178,9 @@ export class StepView {
     this.#content?.dispose();
   }
 
-  #showFacts({ type, attempt, tags }) {
+  #showFacts({ type, attempt, tags, from_attempt }) {
     const facts = (tags ?? []).map((name) => tag("tag", String(name)));
+    if (from_attempt) facts.unshift(tag("tag reused", `result of attempt ${from_attempt}`));
     if (attempt > 1) facts.unshift(tag("tag attempt", `attempt ${attempt}`));
     if (!this.#message && type !== "undefined") facts.unshift(tag("type", type));
     const rated = this.#message ? undefined : this.#node.attached.feedback.get(this.#node.id)?.value;

@@ -138,6 +138,8 @@ class StepDocument(_Document):
     started_at: str
     ended_at: str | None = None
     error: ErrorInfo | None = None
+    from_attempt: int | None = None
+    """The attempt of its run whose stored result it has; None: it did the work itself."""
     ts: str
 
 

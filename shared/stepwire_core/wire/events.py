@@ -37,6 +37,7 @@ Op = Literal[
     "end_ask",
     "keep_result",
     "keep_value",
+    "keep_step",
 ]
 """How the log folds an event into the state: the names in ``lua/append/operations.lua``."""
 
@@ -161,6 +162,12 @@ def run_end_event(run: RunDocument) -> NewEvent:
 def user_value_event(name: str, value: str) -> NewEvent:
     """Keep a value of the user session, as JSON; it reaches no client. Empty: forget it."""
     return NewEvent("keep_value", "", name, NO_PARENT, value)
+
+
+def step_result_event(name: str, result: str) -> NewEvent:
+    """Keep the result of a durable step of the producer's run, as JSON, for a later attempt of that
+    run; it reaches no client."""
+    return NewEvent("keep_step", "", name, NO_PARENT, result)
 
 
 def result_event(run_id: str, result: str) -> NewEvent:

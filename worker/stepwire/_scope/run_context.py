@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stepwire._scope.call_numbers import CallNumbers
 from stepwire._scope.thread_calls import Calls
 
 if TYPE_CHECKING:
@@ -49,3 +50,5 @@ class RunContext:
     """Where tasks go that the handler awaits; None: it has to connect."""
     calls: Calls = field(default_factory=Calls)
     """The calls of the handler's threads that wait for its loop."""
+    durable: CallNumbers = field(default_factory=CallNumbers)
+    """The calls of its durable steps."""

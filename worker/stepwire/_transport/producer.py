@@ -206,6 +206,14 @@ class Producer:
         """
         return await short_call(self.calls.result, self.session_id, run_id)
 
+    def step_result(self, name: str) -> bytes | None:
+        """What an earlier attempt of this run has stored for a durable step. Blocking.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        return self.calls.step_result(self.session_id, self.run_id, name)
+
     async def register(self, run_id: str, work: str) -> None:
         """Make a run known that this one starts.
 

@@ -92,8 +92,13 @@ class Node(Content):
         scope.producer.atomically(begin)
         return self._scope or scope
 
-    def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
-        """Send its end, once."""
+    def _end(
+        self,
+        status: EndStatus,
+        error: ErrorInfo | None = None,
+        before: Sequence[NewEvent] = (),
+    ) -> None:
+        """Send its end, once, with these events right before it."""
         scope = self._scope or self._started()
         ended_at, fault = now(), None
         try:
@@ -113,7 +118,7 @@ class Node(Content):
             self.error = error
             self.ended_at = self._over_at = ended_at
             scope.open.pop(self.id, None)
-            put(*announcements, step_end)
+            put(*announcements, *before, step_end)
 
         if self._over_at is None:
             scope.producer.atomically(end)
