@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from stepwire_core.wire.documents import Usage, UsageSum
 
 # ECMA-48: CSI sequences; OSC, DCS, SOS, PM and APC strings with their end; other escapes.
 _ESCAPES: Final = re.compile(
@@ -64,6 +67,20 @@ def size(size_bytes: int) -> str:
             break
         amount /= 1000
     return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def used(usage: Usage | UsageSum | None) -> str:
+    """``1,204 in, 380 out, cost 0.0123``; empty if there is nothing of these."""
+    if usage is None:
+        return ""
+    parts = []
+    if usage.input_tokens:
+        parts.append(f"{usage.input_tokens:,} in")
+    if usage.output_tokens:
+        parts.append(f"{usage.output_tokens:,} out")
+    if usage.cost:
+        parts.append(f"cost {usage.cost:.3g}")
+    return ", ".join(parts)
 
 
 class ServerClock:

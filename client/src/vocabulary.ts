@@ -88,6 +88,7 @@ export interface Run {
   readonly error: ErrorInfo | null;
   readonly will_retry: boolean;
   readonly parent_run_id: string | null;
+  readonly usage: UsageSum | null;
   readonly ts: string;
   readonly v: number;
 }
@@ -101,6 +102,7 @@ export interface Snapshot {
   readonly elements: readonly StepElement[];
   readonly asks: readonly Ask[];
   readonly feedback: readonly Feedback[];
+  readonly usage: UsageSum;
   readonly v: number;
 }
 
@@ -129,6 +131,7 @@ export interface Step {
   readonly ended_at: string | null;
   readonly error: ErrorInfo | null;
   readonly from_attempt: number | null;
+  readonly usage: StepUsage | null;
   readonly ts: string;
 }
 
@@ -138,6 +141,21 @@ export interface TextDelta {
   readonly field: "output" | "input" | (string & {});
   readonly text: string;
   readonly replace?: boolean | undefined;
+}
+
+/** What a call of a model has used, as far as its step tells; None: it does not tell. */
+export interface StepUsage {
+  readonly input_tokens: number | null;
+  readonly output_tokens: number | null;
+  readonly cost: number | null;
+  readonly model: string | null;
+}
+
+/** What the steps of a run, or of a session, have used together. */
+export interface UsageSum {
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  readonly cost: number;
 }
 
 export interface NewMessage {
@@ -204,6 +222,8 @@ export interface CreatedSession {
 export interface EventData {
   /** A run, or another attempt of it, begins. */
   "run.start": Run;
+  /** The steps of a run have used more. */
+  "run.update": Run;
   /** A step begins. */
   "step.start": Step;
   /** A piece of text streams into a step. */
@@ -242,6 +262,7 @@ export const KINDS = [
 /** What each event does to the documents: the kind, and the effect. */
 export const EVENTS = {
   "run.start": ["run","put"],
+  "run.update": ["run","put"],
   "step.start": ["step","put"],
   "step.delta": ["step","text"],
   "step.update": ["step","put"],

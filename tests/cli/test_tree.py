@@ -344,6 +344,27 @@ def test_a_step_that_has_the_result_of_an_earlier_attempt_says_so() -> None:
     assert any("(result of attempt 1)" in line for line in lines)
 
 
+def test_what_steps_and_runs_have_used_stands_with_them() -> None:
+    one = {"input_tokens": 1204, "output_tokens": 380, "cost": 0.01234, "model": "m"}
+    events = [
+        *CONVERSATION[:2],
+        start("ask", parent_id="m1"),
+        end("ask", parent_id="m1", usage=one),
+        run_end("r1", message_id="m1", usage={"input_tokens": 2000, "output_tokens": 0, "cost": 0}),
+    ]
+    lines = drawn(tree_of(*events), width=80)
+    assert "▶ User  ✓ on_message  1.24 s  2,000 in" in lines
+    assert any(
+        line.endswith("✓ ask  tool  1.24 s  1,204 in, 380 out, cost 0.0123") for line in lines
+    )
+    told = list[str]()
+    transcript = Transcript(SessionTree(), told.append)
+    for type_, data in events:
+        transcript.apply(numbered(type_, data))
+    assert any(line.endswith("1.24 s (1,204 in, 380 out, cost 0.0123)") for line in told)
+    assert any(line.endswith("on_message 1.24 s (2,000 in)") for line in told)
+
+
 def test_a_failed_run_says_why_in_the_step_and_at_its_end() -> None:
     tree = tree_of(
         *CONVERSATION[:3],

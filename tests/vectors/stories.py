@@ -19,6 +19,7 @@ from stepwire_core.wire.events import (
     result_event,
     run_end_event,
     run_start_event,
+    run_update_event,
     step_event,
     step_result_event,
     user_value_event,
@@ -219,6 +220,24 @@ async def user_session(story: Recorder) -> None:
     await story.put(end(story, "a"), by=RUN)
 
 
+async def usage(story: Recorder) -> None:
+    """A run has the sum of what its steps have used, also of those that were removed; the session
+    has that of its runs, and of the steps outside of runs that are there."""
+    used = {"input_tokens": 10, "output_tokens": 4, "cost": 0.1, "model": "small"}
+    some = {"input_tokens": 3, "output_tokens": None, "cost": 0.2, "model": None}
+    await story.put(run_start_event(a_run_at(story.now())), by=RUN)
+    await story.put(start(story, "a", type="llm"), end(story, "a", type="llm", usage=used), by=RUN)
+    total: dict[str, Any] = {"input_tokens": 10, "output_tokens": 4, "cost": 0.1}
+    await story.put(run_update_event(a_run_at(story.now(), usage=total)), by=RUN)
+    await story.put(start(story, "b"), update(story, "b", usage=some), by=RUN)
+    total = {"input_tokens": 13, "output_tokens": 4, "cost": 0.3}
+    await story.put(run_update_event(a_run_at(story.now(), usage=total)), remove_event("a"), by=RUN)
+    outside: dict[str, Any] = {"run_id": None, "attempt": 0, "usage": used}
+    await story.put(start(story, "out", **outside), end(story, "out", **outside))
+    await story.put(run_end_event(a_run_at(story.now(), status="ok", usage=total)), by=RUN)
+    await story.put(remove_event("out"))
+
+
 async def attempts_and_tasks(story: Recorder) -> None:
     """A run that fails is tried again under its id; a durable step of its first attempt gives its
     result to the second; a task that it starts is a run of its own."""
@@ -322,6 +341,7 @@ STORIES: Final[dict[str, Story]] = {
         asks,
         feedback,
         user_session,
+        usage,
         attempts_and_tasks,
         newer_words,
         late_duplicates,

@@ -94,3 +94,20 @@ export function bytes(size) {
   const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(size || 1) / 3)));
   return `${(size / 1000 ** power).toFixed(power && 1)} ${units[power]}`;
 }
+
+/**
+ * @param {unknown} used tokens and cost, as a step, run or snapshot has them
+ * @returns {string} `1,204 in · 380 out · cost 0.0123`; empty if there is nothing of these
+ */
+export function usage(used) {
+  if (typeof used !== "object" || used === null) return "";
+  const { input_tokens, output_tokens, cost } = /** @type {Record<string, unknown>} */ (used);
+  const parts = [];
+  const add = (value, words) => {
+    if (typeof value === "number" && Number.isFinite(value) && value > 0) parts.push(words(value));
+  };
+  add(input_tokens, (n) => `${n.toLocaleString()} in`);
+  add(output_tokens, (n) => `${n.toLocaleString()} out`);
+  add(cost, (n) => `cost ${n.toLocaleString(undefined, { maximumSignificantDigits: 3 })}`);
+  return parts.join(" · ");
+}

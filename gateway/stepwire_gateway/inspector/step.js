@@ -1,8 +1,8 @@
 import { AskView } from "./ask.js";
 import { Content } from "./content.js";
 import { el, icon, setIcon } from "./dom.js";
-import { count, duration, gist, timeOfDay } from "./format.js";
-import { StatusMark, tag } from "./outcome.js";
+import { count, duration, gist, timeOfDay, usage } from "./format.js";
+import { StatusMark, tag, usageTag } from "./outcome.js";
 import { Rating } from "./rating.js";
 import { ATTACHED_KINDS } from "./vocabulary.js";
 
@@ -178,8 +178,10 @@ export class StepView {
     this.#content?.dispose();
   }
 
-  #showFacts({ type, attempt, tags, from_attempt }) {
+  #showFacts({ type, attempt, tags, from_attempt, usage: used }) {
     const facts = (tags ?? []).map((name) => tag("tag", String(name)));
+    const words = usage(used);
+    if (words) facts.push(usageTag(words, used.model));
     if (from_attempt) facts.unshift(tag("tag reused", `result of attempt ${from_attempt}`));
     if (attempt > 1) facts.unshift(tag("tag attempt", `attempt ${attempt}`));
     if (!this.#message && type !== "undefined") facts.unshift(tag("type", type));

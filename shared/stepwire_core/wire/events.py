@@ -153,6 +153,11 @@ def run_start_event(run: RunDocument) -> NewEvent:
     return NewEvent("put_run", "run.start", run.run_id, NO_PARENT, run.to_json())
 
 
+def run_update_event(run: RunDocument) -> NewEvent:
+    """Something of a run that goes on has changed."""
+    return NewEvent("put_run", "run.update", run.run_id, NO_PARENT, run.to_json())
+
+
 def run_end_event(run: RunDocument) -> NewEvent:
     """The end of an attempt; without ``will_retry`` the log takes no more of the run."""
     op: Op = "put_run" if run.will_retry else "end_run"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stepwire._scope.call_numbers import CallNumbers
 from stepwire._scope.thread_calls import Calls
+from stepwire._scope.usage_meter import UsageMeter
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -52,3 +53,5 @@ class RunContext:
     """The calls of the handler's threads that wait for its loop."""
     durable: CallNumbers = field(default_factory=CallNumbers)
     """The calls of its durable steps."""
+    usage: UsageMeter = field(default_factory=UsageMeter)
+    """What its steps have used."""

@@ -15,17 +15,20 @@ from stepwire._scope.context import Frame, Scope, current_frame, enter_frame, le
 from stepwire._tree.durable import DurableCall, result_text, step_key
 from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_none
+from stepwire._values.usage import usage_of
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.wire.documents import EndStatus, ErrorInfo, StepDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextvars import Token
+    from decimal import Decimal
     from types import TracebackType
     from typing import Self
 
     from stepwire._tree.durable import Kept
     from stepwire._tree.element_base import Element
+    from stepwire_core.wire.documents import Usage
     from stepwire_core.wire.events import NewEvent
 
 logger = logging.getLogger("stepwire.step")
@@ -130,6 +133,7 @@ class Step(Node):
         self._result: Any = None
         self._result_text: str | None = None
         self._from_attempt: int | None = None
+        self._usage: Usage | None = None
         self._entered = False
         self._token: Token[Frame | None] | None = None
 
@@ -215,6 +219,30 @@ class Step(Node):
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: nothing more can be stored.
         """
         await self._stream(token, "input" if is_input else "output", replace=is_sequence)
+
+    def usage(
+        self,
+        *,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        cost: float | Decimal | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Say what it has used so far, itself and without the steps below it.
+
+        Users see it when it ends, or after :meth:`update`. The run and the session have the sums of
+        their steps, in which each step counts with what it has said last. Never waits.
+
+        Args:
+            input_tokens: Tokens that a model has read; what is None stays as it was said before.
+            output_tokens: Tokens that it has written.
+            cost: In a currency that is the same for all of your steps.
+            model: Its name.
+
+        Raises:
+            InvalidArgument: a number is not one, or is negative; or the model is not text.
+        """
+        self._usage = usage_of(self._usage, input_tokens, output_tokens, cost, model)
 
     async def send(self) -> Self:
         """Show it now, without a ``with`` block; once, however often it is called.
@@ -390,6 +418,11 @@ class Step(Node):
         """Whether its block has ended with a result: what comes next may rely on it."""
         return self._durable is not None and not self.is_reused
 
+    def _sums(self, scope: Scope) -> Sequence[NewEvent]:
+        if self._usage is None or scope.run is None:
+            return ()
+        return scope.run.usage.take(self.id, self._usage)
+
     def _default_parent(self, frame: Frame) -> str | None:
         return None if self.root else frame.parent_id
 
@@ -404,6 +437,7 @@ class Step(Node):
             auto_collapse=self.auto_collapse,
             icon=self.icon,
             from_attempt=self._from_attempt,
+            usage=self._usage,
             **own,
         )
 
