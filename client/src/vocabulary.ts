@@ -71,6 +71,13 @@ export interface Feedback {
   readonly ts: string;
 }
 
+/** How far a step is. */
+export interface Progress {
+  readonly done: number;
+  readonly total: number | null;
+  readonly text: string | null;
+}
+
 /** What is gone, by its id. */
 export interface Removal {
   readonly id: string;
@@ -132,6 +139,7 @@ export interface Step {
   readonly error: ErrorInfo | null;
   readonly from_attempt: number | null;
   readonly usage: StepUsage | null;
+  readonly progress: Progress | null;
   readonly ts: string;
 }
 

@@ -365,6 +365,28 @@ def test_what_steps_and_runs_have_used_stands_with_them() -> None:
     assert any(line.endswith("on_message 1.24 s (2,000 in)") for line in told)
 
 
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        ({"done": 3, "total": 12, "text": "a\x1b[31m\nb"}, "████░░░░░░░░░░░░ 25%  3 of 12  a b"),
+        ({"done": 1204, "total": None, "text": None}, "1,204"),
+        ({"done": 0, "total": 0, "text": None}, "0 of 0"),
+        ({"done": 2.5, "total": 2, "text": None}, "████████████████ 100%  2.5 of 2"),
+        ({"done": 1, "total": -1, "text": None}, "1 of -1"),
+        ({"done": float("nan"), "total": 3, "text": None}, "nan of 3"),
+    ],
+)
+def test_how_far_a_step_is_stands_below_it_while_it_runs(
+    progress: dict[str, Any], line: str
+) -> None:
+    tree = tree_of(*CONVERSATION[:2], start("import", parent_id="m1"))
+    tree.apply(numbered("step.update", json.dumps(step("import", parent_id="m1"))))
+    tree.apply(numbered("step.update", json.dumps(step("import", progress=progress))))
+    assert any(shown.strip() == line for shown in drawn(tree, width=80)), drawn(tree, width=80)
+    tree.apply(numbered(*end("import", progress=progress)))
+    assert not any(line in shown for shown in drawn(tree, width=80))
+
+
 def test_a_failed_run_says_why_in_the_step_and_at_its_end() -> None:
     tree = tree_of(
         *CONVERSATION[:3],

@@ -139,6 +139,8 @@ async def updates(story: Recorder) -> None:
         delta_event("c", " on"),
         end(story, "c", "b", name="renamed", output="streamed on", metadata={"tokens": 3}),
         update(story, "a", show_input="json", input="{}"),
+        update(story, "b", progress={"done": 1, "total": None, "text": "files"}),
+        update(story, "b", progress={"done": 2.5, "total": 2, "text": None}),
         by=RUN,
     )
 

@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from stepwire.client import Node, Row, RunNode, SessionTree, StepNode
-from stepwire_cli.printable import duration, one_line, printable, used
+from stepwire_cli.printable import bar, duration, one_line, printable, used
 from stepwire_cli.tail.step_details import DEFAULT_URL, Belongings
 from stepwire_core.wire.documents import USER_MESSAGE, ErrorInfo, RunDocument
 
@@ -193,6 +193,8 @@ class Drawing:
     def _step_body(self, step: StepNode, width: int) -> list[Text]:
         document = step.document
         lines: list[Text] = []
+        if document.progress is not None and document.status == "running":
+            lines.append(self._cut(_styled(bar(document.progress), "bright_blue"), width))
         if document.show_input and (given := step.text("input")):
             language = document.show_input if isinstance(document.show_input, str) else None
             fitted = self._fit(step, given, language, width - 2)

@@ -111,3 +111,22 @@ export function usage(used) {
   add(cost, (n) => `cost ${n.toLocaleString(undefined, { maximumSignificantDigits: 3 })}`);
   return parts.join(" · ");
 }
+
+/** What another version or a fault has written may be anything. @param {any} progress */
+export function progressOf(progress) {
+  const isCount = (value) => typeof value === "number" && Number.isFinite(value) && value >= 0;
+  if (!isCount(progress?.done)) return null;
+  return {
+    done: progress.done,
+    total: isCount(progress.total) ? progress.total : null,
+    text: typeof progress.text === "string" ? progress.text : "",
+  };
+}
+
+/** @param {number} done @param {number | null} total @returns {string} `3 of 12 (25%)`, `3 of 0`, `3` */
+export function progressWords(done, total) {
+  const [some, all] = [done, total].map((n) => n?.toLocaleString(undefined, { maximumFractionDigits: 2 }));
+  if (total === null) return /** @type {string} */ (some);
+  const percent = total ? ` (${Math.floor((100 * Math.min(done, total)) / total)}%)` : "";
+  return `${some} of ${all}${percent}`;
+}

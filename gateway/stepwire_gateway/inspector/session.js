@@ -31,6 +31,7 @@ import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
  * @property {Failure | null} error
  * @property {number | null} [from_attempt] whose stored result it has
  * @property {Used | null} [usage] without what is below it
+ * @property {{done: number, total: number | null, text: string | null} | null} [progress]
  * @property {string} ts
  *
  * @typedef {object} Run

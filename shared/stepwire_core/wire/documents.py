@@ -116,6 +116,16 @@ class ErrorInfo(_Document):
         return cls(type=type(error).__name__, message=message)
 
 
+class Progress(_Document):
+    """How far a step is."""
+
+    done: int | float
+    total: int | float | None = None
+    """Of what ``done`` counts; None: it is not known how much there is."""
+    text: Text | None = None
+    """What it does now, in a few words."""
+
+
 class Usage(_Document):
     """What a call of a model has used, as far as its step tells; None: it does not tell."""
 
@@ -186,6 +196,7 @@ class StepDocument(_Document):
     """The attempt of its run whose stored result it has; None: it did the work itself."""
     usage: Usage | None = None
     """What it has used itself, without the steps below it."""
+    progress: Progress | None = None
     ts: str
 
 

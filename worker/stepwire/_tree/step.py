@@ -7,16 +7,20 @@ import json
 import logging
 import math
 from contextlib import contextmanager
+from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from stepwire._scope.context import Frame, Scope, current_frame, enter_frame, leave_frame
+from stepwire._transport.append_call import ProgressUpdate
 from stepwire._tree.durable import DurableCall, result_text, step_key
 from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_none
+from stepwire._values.progress import progress_of
 from stepwire._values.usage import usage_of
 from stepwire_core.errors import InvalidArgument, StepwireError
+from stepwire_core.values.clock import now
 from stepwire_core.wire.documents import EndStatus, ErrorInfo, StepDocument
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
     from stepwire._tree.durable import Kept
     from stepwire._tree.element_base import Element
-    from stepwire_core.wire.documents import Usage
+    from stepwire_core.wire.documents import Progress, Usage
     from stepwire_core.wire.events import NewEvent
 
 logger = logging.getLogger("stepwire.step")
@@ -134,6 +138,7 @@ class Step(Node):
         self._result_text: str | None = None
         self._from_attempt: int | None = None
         self._usage: Usage | None = None
+        self._progress: Progress | None = None
         self._entered = False
         self._token: Token[Frame | None] | None = None
 
@@ -219,6 +224,38 @@ class Step(Node):
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: nothing more can be stored.
         """
         await self._stream(token, "input" if is_input else "output", replace=is_sequence)
+
+    def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
+        """Say how far it is: users see it at once, as a bar.
+
+        It may be said as often as one likes, from synchronous code and threads too: what has not
+        been sent yet is replaced. Never waits; while the process's buffer is full, it is shown with
+        the next thing that is sent of the step.
+
+        Args:
+            done: How much is done, in whatever is counted.
+            total: How much there is; None: that is not known. More may be done than there is.
+            text: What it does now, in a few words.
+
+        Raises:
+            InvalidArgument: a number is not one, or is negative; or the text is not text.
+            RunFenced, RunEnded, SessionNotFound, SessionFull, StoreUnavailable: nothing more can be
+                stored.
+        """
+        progress = progress_of(done, total, text)
+        if progress == self._progress:
+            return
+        self._progress = progress
+        scope = self._scope
+        if scope is None:
+            # It is shown when it is sent.
+            return
+        producer = scope.producer
+        if producer.replace_progress(self.id, progress.model_dump_json(), now()):
+            return
+        if producer.must_wait:
+            return
+        self._send_progress(scope)
 
     def usage(
         self,
@@ -380,6 +417,18 @@ class Step(Node):
             self._show_result()
         self._end(status, error, self._results(exc))
 
+    def _send_progress(self, scope: Scope) -> None:
+        is_taken = False
+        while not is_taken:
+            over_at, ts = self._over_at, now()
+            update = ProgressUpdate.of(self._document(scope, self.started_at or ts, ts))
+            # If it was ended meanwhile, this would show it as running for ever.
+            is_current = partial(self._is_over_since, over_at)
+            is_taken = scope.producer.put_progress(update, is_current)
+
+    def _is_over_since(self, over_at: str | None) -> bool:
+        return self._over_at == over_at
+
     # -- durable --------------------------------------------------------------------------------
 
     def _call(self) -> DurableCall | None:
@@ -438,6 +487,7 @@ class Step(Node):
             icon=self.icon,
             from_attempt=self._from_attempt,
             usage=self._usage,
+            progress=self._progress,
             **own,
         )
 
