@@ -103,7 +103,7 @@ export class Documents {
     return follows;
   }
 
-  /** Everything at the cursor. A list in which nothing has changed is that of `previous`. */
+  /** Everything at the cursor, but what it has used (see usage.ts). A list in which nothing has changed is that of `previous`. */
   snapshot(previous: Partial<Snapshot>): Snapshot {
     const steps = [...this.#tables.step.values()];
     let at = 0;
@@ -114,7 +114,7 @@ export class Documents {
     const lists: Record<string, readonly unknown[]> = { steps_before_runs: counts };
     for (const kind of NAMES) lists[LIST[kind].list] = this.all(kind);
     for (const name in lists) lists[name] = shared((previous as typeof lists)[name], lists[name]!);
-    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor } as Snapshot;
+    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor, usage: undefined } as unknown as Snapshot;
   }
 
   #replaceAll(snapshot: Snapshot): void {

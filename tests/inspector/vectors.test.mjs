@@ -41,6 +41,7 @@ for (const name of names) {
       assert.equal(isNew, !again, event.id);
       if (isNew) session.apply(event.type, event.data);
       assert.deepEqual(lists(viewOf(session)), lists(view), `after ${event.type} ${event.id}`);
+      assert.deepEqual(session.used, view.usage);
       assert.equal(check.cursor, view.cursor);
       const late = new Session();
       late.apply("snapshot", structuredClone(view));

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.wire.documents import PROTOCOL_VERSION
+from stepwire_core.wire.documents import PROTOCOL_VERSION, UsageSum
 from stepwire_core.wire.kinds import RUN, SNAPSHOT, STEP, Kind
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class WrittenSnapshot:
     ended_runs: frozenset[str]
     """The runs that will not be tried again."""
     documents: Mapping[Kind, Documents]
+    used: Mapping[str, UsageSum]
+    """What runs have used, by their ids."""
 
     @property
     def json_bytes(self) -> int:
@@ -76,7 +78,7 @@ class WrittenSnapshot:
                     layout.add(of_kind.orders[at], id_, owner, content)
                     if kind is STEP:
                         steps.add(id_)
-        return b"".join(layout.ended())
+        return b"".join(layout.ended(self.used.get(run_id, UsageSum())))
 
 
 class Layout:
@@ -106,11 +108,12 @@ class Layout:
         self._put(content)
         of_kind.stops.append(self._at)
 
-    def ended(self) -> list[bytes]:
-        """All of it."""
+    def ended(self, used: UsageSum) -> list[bytes]:
+        """All of it, with what it has used."""
         runs, steps = self.documents[RUN].orders, self.documents[STEP].orders
         before = ",".join(str(bisect(steps, order)) for order in runs)
-        end = f'],"steps_before_runs":[{before}],"v":{PROTOCOL_VERSION}}}'
+        usage = used.model_dump_json()
+        end = f'],"steps_before_runs":[{before}],"usage":{usage},"v":{PROTOCOL_VERSION}}}'
         self._put(end.encode() + _END)
         return self._pieces
 

@@ -38,6 +38,7 @@ Op = Literal[
     "keep_result",
     "keep_value",
     "describe",
+    "keep_step",
 ]
 """How the log folds an event into the state: the names in ``lua/append/operations.lua``."""
 
@@ -158,6 +159,11 @@ def run_start_event(run: RunDocument) -> NewEvent:
     return NewEvent("put_run", "run.start", run.run_id, run.status, run.to_json())
 
 
+def run_update_event(run: RunDocument) -> NewEvent:
+    """Something of a run that goes on has changed."""
+    return NewEvent("put_run", "run.update", run.run_id, run.status, run.to_json())
+
+
 def run_end_event(run: RunDocument) -> NewEvent:
     """The end of an attempt; without ``will_retry`` the log takes no more of the run."""
     op: Op = "put_run" if run.will_retry else "end_run"
@@ -178,6 +184,12 @@ def title_event(title: str, *, once: bool = False) -> NewEvent:
 def subject_event(subject: str) -> NewEvent:
     """Note whose session it is, unless that is known."""
     return NewEvent("describe", "", "subject", _ONCE, subject)
+
+
+def step_result_event(name: str, result: str) -> NewEvent:
+    """Keep the result of a durable step of the producer's run, as JSON, for a later attempt of that
+    run; it reaches no client."""
+    return NewEvent("keep_step", "", name, NO_PARENT, result)
 
 
 def result_event(run_id: str, result: str) -> NewEvent:

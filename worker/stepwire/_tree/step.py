@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
-from stepwire._tree.node import Node
+from stepwire._tree.durable_work import DurableWork
 from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_none
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.wire.documents import EndStatus, ErrorInfo, StepDocument
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("stepwire.step")
 
 
-class Step(Node):
+class Step(DurableWork):
     """A piece of work that users see live: ``async with cl.Step(name="search", type="tool") as
     step:``.
 
@@ -60,6 +60,17 @@ class Step(Node):
         auto_collapse: Whether it folds when it ends.
         root: Nest under nothing.
         disable_feedback: Whether users cannot rate it.
+        key: What this work is called in its run. The :attr:`result` of a block with a key that ends
+            well is stored, and a later attempt of the run has it instead of doing the work again::
+
+                async with cl.Step("search", key="search") as step:
+                    if not step.is_reused:
+                        step.result = await search()
+                hits = step.result
+
+            Blocks of one key are told apart by their order: the second one has what the second one
+            has stored. Where that may differ from attempt to attempt, as in tasks that race, give
+            each a key of its own.
 
     Raises:
         InvalidArgument: a parameter has a value that cannot be shown or stored; when entered, that
@@ -90,6 +101,7 @@ class Step(Node):
         auto_collapse: bool | None = False,
         root: bool | None = False,
         disable_feedback: bool | None = True,
+        key: str | None = None,
     ) -> None:
         super().__init__(
             name=type if name is None else name,
@@ -107,6 +119,7 @@ class Step(Node):
         self.auto_collapse = auto_collapse
         self.root: bool = flag(root, "root", "step")
         self.disable_feedback = True if disable_feedback is None else disable_feedback
+        self.key = key
         self._entered = False
         self._token: Token[Frame | None] | None = None
 
@@ -179,6 +192,8 @@ class Step(Node):
     async def __aenter__(self) -> Self:
         with self._entering():
             await self._store_elements()
+            if (call := self._call()) is not None:
+                self._reuse(await call.find())
             self._token = self._enter()
             if self._must_wait:
                 await self._room()
@@ -193,12 +208,16 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 await self._store_elements()
+        if self._scope is not None and self._has_stored:
+            await self._scope.producer.flush()
         if complete and self._must_wait:
             await self._room()
 
     def __enter__(self) -> Self:
         with self._entering():
             self._store_elements_sync()
+            if (call := self._call()) is not None:
+                self._reuse(call.find_sync())
             self._token = self._enter()
             if self._must_wait:
                 self._room_sync()
@@ -213,6 +232,8 @@ class Step(Node):
         with self._leaving(exc) as complete:
             if complete:
                 self._store_elements_sync()
+        if self._scope is not None and self._has_stored:
+            self._scope.producer.flush_sync()
         if complete and self._must_wait:
             self._room_sync()
 
@@ -230,6 +251,7 @@ class Step(Node):
         except BaseException as error:
             if self._token is None:
                 self._entered = False
+                self._give_back()
             else:
                 # Cancelled while it waited for room: the block that would end it does not begin.
                 leave_frame(self._token)
@@ -275,7 +297,9 @@ class Step(Node):
         status, error = outcome(exc)
         if status == "cancelled" and self._scope is not None:
             status = self._scope.cancellation.status
-        self._end(status, error)
+        if self._result_text is not None:
+            self._show_result()
+        self._end(status, error, self._results(exc))
 
     def _default_parent(self, frame: Frame) -> str | None:
         return None if self.root else frame.parent_id

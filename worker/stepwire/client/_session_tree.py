@@ -19,6 +19,7 @@ from stepwire_core.wire.documents import (
     RunDocument,
     StepDocument,
     TextField,
+    UsageSum,
 )
 from stepwire_core.wire.kinds import (
     ASK,
@@ -92,6 +93,15 @@ class SessionTree:
         began = [step.ordinal for step in self.steps.values()]
         found["steps_before_runs"] = [bisect(began, run.ordinal) for run in self.runs.values()]
         return found
+
+    @property
+    def usage(self) -> UsageSum:
+        """What the session has used, as a snapshot's ``usage``: its runs, and the steps outside of
+        runs."""
+        return UsageSum.of_session(
+            (run.document for run in self.runs.values()),
+            (step.document for step in self.steps.values()),
+        )
 
     @property
     def open_runs(self) -> set[str]:

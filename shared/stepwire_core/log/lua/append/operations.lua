@@ -22,6 +22,7 @@
 --   keep_value    keep the value `id` of the user session  payload: JSON, or '' to forget it; makes no event
 --   describe      say what lists of sessions show: `id`    payload: text; makes no event; `parent` is 'once' if what was
 --                 is 'title' or 'subject'                  said before stays
+--   keep_step     keep the result `id` of a durable step   payload: JSON; makes no event; it goes with the end of the run
 
 local A_STEP, ITS_BYTES, A_CHANGE = 'a step', 'its bytes', 'a change'
 
@@ -42,6 +43,7 @@ local OPERATIONS = {
   keep_result = {},
   keep_value = {adds = ITS_BYTES},
   describe = {},
+  keep_step = {adds = ITS_BYTES},
 }
 
 local MARK, MARKED = '.', '0 - {}' -- a field of the state
