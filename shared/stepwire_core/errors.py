@@ -72,7 +72,7 @@ class SettingsError(StepwireError):
 
 
 class HandlerModuleError(StepwireError):
-    """The module with the handlers cannot be loaded."""
+    """The module with the handlers cannot be loaded, or its ``on_app_startup`` failed."""
 
 
 class HandlerNotFound(StepwireError):

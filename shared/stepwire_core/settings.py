@@ -270,6 +270,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Time to finish after SIGTERM: running handlers, open streams.",
     )
+    startup_timeout_s: float = Field(
+        default=300.0, gt=0, description="Time that `on_app_startup` may take."
+    )
     poll_s: float = Field(
         default=0.5,
         gt=0,

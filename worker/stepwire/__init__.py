@@ -11,6 +11,8 @@ from stepwire._decorating.decorator import step
 from stepwire._handlers.policy import Retry
 from stepwire._handlers.registry import (
     Feedback,
+    on_app_shutdown,
+    on_app_startup,
     on_chat_end,
     on_chat_resume,
     on_chat_start,
@@ -121,6 +123,8 @@ __all__ = [
     "current",
     "enqueue",
     "make_async",
+    "on_app_shutdown",
+    "on_app_startup",
     "on_chat_end",
     "on_chat_resume",
     "on_chat_start",

@@ -42,6 +42,7 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from stepwire._handlers.loading import load_handlers, names_file
 from stepwire._handlers.registry import Handlers, process_wide
 from stepwire._outline import Branch, grown
+from stepwire._runs.app_hooks import application
 from stepwire._runs.outcome import RetryLater
 from stepwire._runs.runner import Runner
 from stepwire._transport.process_publisher import used_as_process_publisher
@@ -72,7 +73,7 @@ from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.user_messages import attached, message_events, uploaded, user_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterator
     from types import ModuleType
 
 
@@ -111,6 +112,7 @@ class App:
         self._exits.callback(self._publisher.close)
         self._exits.enter_context(used_as_process_publisher(self._publisher))
         self._imported: set[str] = set()
+        self._application: _Application | None = None
         self._branches = Branch(None)
         self._sub_tasks: set[asyncio.Task[None]] = set()
         self._replies: deque[str | Sequence[Path]] = deque()
@@ -140,6 +142,26 @@ class App:
                 for name in sys.modules.keys() - before
                 if _is_in(_folder(target), sys.modules[name])
             }
+
+    async def startup(self) -> None:
+        """Run ``on_app_startup``, which the first run does by itself; once.
+
+        ``on_app_shutdown`` runs when the test has ended, or before other handlers are used.
+
+        Raises:
+            HandlerModuleError: it failed, or took too long.
+        """
+        if self._application is None or self._application.handlers is not self._handlers:
+            await self.shutdown()
+            application = _Application(self._handlers, self._settings)
+            await application.begin()
+            self._application = application
+
+    async def shutdown(self) -> None:
+        """Run ``on_app_shutdown`` now, if ``on_app_startup`` has run."""
+        ended, self._application = self._application, None
+        if ended is not None:
+            await ended.end()
 
     async def start(self) -> Run:
         """Run ``on_chat_start``; the run as it ended."""
@@ -195,6 +217,7 @@ class App:
     async def end(self) -> None:
         """Delete the session and run ``on_chat_end``; a new session begins with the next call."""
         self._require(ON_CHAT_END)
+        await self.startup()
         await self._log.create(self.session_id, new_id())
         deleted = await self._log.delete(self.session_id)
         await self._log.forget_deleted(self.session_id)
@@ -223,6 +246,7 @@ class App:
         arguments: dict[str, Any] | None = None,
     ) -> Run:
         self._require(handler)
+        await self.startup()
         run_id = run_id or new_id()
         await self._log.create(self.session_id, run_id)
         request = RunRequest(
@@ -312,6 +336,8 @@ class App:
 
     def close(self) -> None:
         """Let go of everything; what handlers have imported is imported anew by the next test."""
+        if self._application is not None:
+            self._application.end_without_loop()
         self._exits.close()
         self._forget_imported()
 
@@ -319,6 +345,34 @@ class App:
         for name in self._imported:
             sys.modules.pop(name, None)
         self._imported.clear()
+
+
+class _Application:
+    """What handlers do around all runs, on the event loop of the first of them.
+
+    A plugin may close that loop before the fixture ends, or after. An asynchronous generator that
+    is under way is closed by its loop, whichever comes first.
+    """
+
+    def __init__(self, handlers: Handlers, settings: Settings) -> None:
+        self.handlers = handlers
+        self._around = _around(handlers, settings)
+        self._loop = asyncio.get_running_loop()
+
+    async def begin(self) -> None:
+        await anext(self._around)
+
+    async def end(self) -> None:
+        await self._around.aclose()
+
+    def end_without_loop(self) -> None:
+        if not (self._loop.is_closed() or self._loop.is_running()):
+            self._loop.run_until_complete(self._around.aclose())
+
+
+async def _around(handlers: Handlers, settings: Settings) -> AsyncGenerator[None, None]:
+    async with application(handlers, settings):
+        yield
 
 
 def _folder(target: str) -> Path:

@@ -5,6 +5,14 @@ from collections.abc import AsyncIterator, Iterator
 import stepwire as cl
 
 
+@cl.on_app_startup
+async def opened() -> None: ...
+
+
+@cl.on_app_shutdown
+def closed() -> None: ...
+
+
 @cl.on_chat_start
 async def hello() -> None:
     cl.user_session.set("greeted", True)

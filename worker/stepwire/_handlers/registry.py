@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, get_args, overload
 
 from stepwire._decorating.callables import kind_of, name_of
 from stepwire._handlers.definition import Definition
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+Hook = Literal["on_app_startup", "on_app_shutdown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Handlers:
     """The handlers of one module, by name."""
 
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    hooks: dict[Hook, Callable[..., Any]] = field(default_factory=dict)
+    """What the process calls around all runs; no run is of these, so no client can ask for one."""
     policies: dict[str, Policy] = field(default_factory=dict)
     definitions: dict[str, Definition] = field(default_factory=dict)
     of_one_program: bool = True
@@ -71,6 +75,19 @@ class Handlers:
         Raises:
             InvalidArgument: it is not a function, or a generator, or another one has that name.
         """
+        self._define(name, function)
+        self.functions[name] = function
+        self.policies[name] = policy or Policy()
+
+    def add_hook(self, name: Hook, function: Callable[..., Any]) -> None:
+        """Take what is called when the process begins or ends.
+
+        Raises: as :meth:`add`.
+        """
+        self._define(name, function)
+        self.hooks[name] = function
+
+    def _define(self, name: str, function: Callable[..., Any]) -> None:
         if not callable(function):
             raise InvalidArgument(f"{name} takes a function, not {type(function).__name__}")
         if kind_of(function) in ("generator", "async generator"):
@@ -87,8 +104,6 @@ class Handlers:
         ):
             raise InvalidArgument(_defined_twice(name, before, definition))
         self.definitions[name] = definition
-        self.functions[name] = function
-        self.policies[name] = policy or Policy()
 
     def policy(self, name: str) -> Policy:
         """How the runs of that handler are treated, known or not."""
@@ -117,6 +132,7 @@ class Handlers:
 
 _DEFAULT: Final = Policy()
 _TASK_NAME: Final = "__stepwire_task__"
+_RESERVED: Final = EVENT_HANDLERS.union(get_args(Hook))
 
 process_wide = Handlers(of_one_program=False)
 """Handlers that are defined outside :func:`collecting`, as by tests that import the user's modules:
@@ -134,6 +150,27 @@ def collecting() -> Iterator[Handlers]:
         yield handlers
     finally:
         _collecting.reset(token)
+
+
+def on_app_startup(function: Handler) -> Handler:
+    """Run this when a worker process begins, before its first run. It takes no parameter.
+
+    It is the place for pools, clients and models that all runs of the process share: it runs on the
+    event loop of the handlers; keep what it makes in your module. The worker takes no run before it
+    has ended, for which it has ``STEPWIRE_STARTUP_TIMEOUT_S``; if it raises, or takes longer, the
+    worker ends with that error. There is no session, so no steps, but for those in
+    :class:`session`. A synchronous one runs in a thread.
+    """
+    return _registered_hook("on_app_startup", function)
+
+
+def on_app_shutdown(function: Handler) -> Handler:
+    """Run this when a worker process ends in order, after its last run. It takes no parameter.
+
+    It has five seconds. It runs only if ``on_app_startup`` has ended well, and not in a process
+    that is killed or that a blocked event loop ends. If it raises, a line in the log says so.
+    """
+    return _registered_hook("on_app_shutdown", function)
 
 
 @overload
@@ -281,7 +318,7 @@ def name_of_task(function: object) -> str | None:
 
 
 def _task_name(name: str) -> str:
-    if not name or name in EVENT_HANDLERS:
+    if not name or name in _RESERVED:
         raise InvalidArgument(f"a task cannot be called {name!r}: give it a name, @cl.task(name=…)")
     return name
 
@@ -306,8 +343,13 @@ def _register(name: str, function: Handler, policy: Policy | None = None) -> Han
     return function
 
 
+def _registered_hook(name: Hook, function: Handler) -> Handler:
+    _collecting.get(process_wide).add_hook(name, function)
+    return function
+
+
 def _defined_twice(name: str, before: Definition, now: Definition) -> str:
-    if name in EVENT_HANDLERS:
+    if name in _RESERVED:
         return (
             f"@cl.{name} is used twice: in {before}, and in {now}; keep one of them, and let it "
             "call what the other does"

@@ -115,7 +115,7 @@ class Invoker:
             return
         fields = {"run_id": scope.run_id}
         # A worker that stops meanwhile cuts it short, and the run ends at once.
-        outcome = await _begun(_invoke(function), scope).outcome(ON_STOP_TIMEOUT_S)
+        outcome = await _begun(invoke(function), scope).outcome(ON_STOP_TIMEOUT_S)
         if outcome.cut is not None:
             logger.error("on_stop was cut short", extra=fields | {"reason": outcome.cut})
         elif outcome.error is not None:
@@ -127,8 +127,8 @@ class Invoker:
         function = self._handlers.get(request.handler)
         if request.handler in _GIVES_ARGUMENT:
             given = (await self._argument(request, scope),) if takes_argument(function) else ()
-            return await _invoke(function, *given)
-        return await _invoke(function, **request.arguments)
+            return await invoke(function, *given)
+        return await invoke(function, **request.arguments)
 
     async def _argument(self, request: RunRequest, scope: Scope) -> object:
         """The one argument of a handler that may take it or leave it out."""
@@ -168,7 +168,8 @@ def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
         leave_frame(token)
 
 
-async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
+async def invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
+    """The result of a handler, coroutine function or not."""
     if kind_of(function) == "coroutine":
         return await function(*args, **kwargs)
     # A synchronous handler gets a thread, with the context, so that it blocks only itself.
