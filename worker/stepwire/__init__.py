@@ -25,6 +25,7 @@ from stepwire._runs.subtasks import enqueue
 from stepwire._scope.emitter import Current, attach, current, session
 from stepwire._scope.sync import make_async, run_sync, sleep
 from stepwire._scope.user_session import user_session
+from stepwire._tree.chat_context import chat_context
 from stepwire._tree.current import context
 from stepwire._tree.element_base import Element
 from stepwire._tree.element_types import (
@@ -119,6 +120,7 @@ __all__ = [
     "ValueTooLarge",
     "Video",
     "attach",
+    "chat_context",
     "context",
     "current",
     "enqueue",

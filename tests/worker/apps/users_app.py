@@ -40,6 +40,12 @@ async def main(message: cl.Message) -> None:
     session: str = cl.context.session.id
     print(current, session)
     await cl.sleep(0.1)
+    cl.chat_context.add(cl.Message("Be brief.", type="system_message"))
+    spoken: list[dict[str, str]] = cl.chat_context.to_openai()
+    last: cl.Message = cl.chat_context.get()[-1]
+    was_there: bool = cl.chat_context.remove(last)
+    cl.chat_context.clear()
+    print(spoken, was_there)
     await ask()
 
 

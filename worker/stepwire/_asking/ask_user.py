@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from stepwire._asking.question import Question
 from stepwire._transport.threads import in_thread
-from stepwire._tree.message import MessageNode
+from stepwire._tree.message import MessageNode, ReceivedMessage
 from stepwire._tree.received_files import fetch
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import ElementNotFound, InvalidArgument
@@ -129,7 +129,11 @@ class AskUserMessage(_Ask[dict[str, Any]]):
             return None
         ids = {"id_": str(ask.answer and ask.answer.message_id), "session_id": scope.session_id}
         step = readable(StepDocument, message, "step", **ids)
-        return None if step is None else step.model_dump()
+        if step is None:
+            return None
+        if scope.run is not None:
+            scope.run.said[step.id] = ReceivedMessage(step, scope)
+        return step.model_dump()
 
 
 @dataclass(frozen=True, slots=True)

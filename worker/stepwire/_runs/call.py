@@ -16,6 +16,7 @@ from stepwire._handlers.registry import Handlers, feedback_of, takes_argument
 from stepwire._runs.outcome import CANCELLED, Ending
 from stepwire._runs.user_code import Cut, UserCode
 from stepwire._scope.context import Frame, enter_frame, leave_frame
+from stepwire._scope.user_session import visible
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
 from stepwire._tree.message import ReceivedMessage
@@ -141,7 +142,7 @@ class Invoker:
         thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
         return {
             "id": request.session_id,
-            "metadata": dict({} if scope.run is None else scope.run.user),
+            "metadata": {} if scope.run is None else visible(scope.run.user),
             **thread,
         }
 

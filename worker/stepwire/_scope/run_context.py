@@ -28,7 +28,7 @@ class Enqueues(Protocol):
     async def has(self, run_id: str, /) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunContext:
     """One attempt of a run, for what its handler does beside showing steps."""
 
@@ -47,5 +47,9 @@ class RunContext:
     priority: int = 0
     queue: Enqueues | None = None
     """Where tasks go that the handler awaits; None: it has to connect."""
+    said: dict[str, Any] = field(default_factory=dict)
+    """The messages that it has sent and that ``conversation`` lacks, by id; None: removed."""
+    conversation: dict[str, Any] | None = None
+    """The messages of the session by id, once the handler has asked for them."""
     calls: Calls = field(default_factory=Calls)
     """The calls of the handler's threads that wait for its loop."""

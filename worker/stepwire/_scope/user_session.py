@@ -14,9 +14,17 @@ from stepwire_core.values.text import is_whole
 from stepwire_core.wire.events import user_value_event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stepwire._scope.run_context import RunContext
 
 logger = logging.getLogger("stepwire.user_session")
+
+CHAT_CONTEXT: Final = ".chat_context"
+"""Where ``chat_context`` keeps what handlers have changed in it."""
+
+_OURS: Final = frozenset({CHAT_CONTEXT})
+"""Values that are kept with those of the handlers, and that they do not see."""
 
 MAX_KEY_CHARS: Final = 1_000
 """Of the name of a value."""
@@ -46,6 +54,8 @@ class UserSession:
         if key == "id":
             return scope.session_id
         run = _run(scope)
+        if key in _OURS:
+            return default
         value = run.user.get(key, default)
         if isinstance(value, (list, dict)) and key not in run.handed_out and value is not default:
             # It is as it was stored: by this run, or as JSON by another one. An older version may
@@ -96,6 +106,11 @@ class UserSession:
         scope.producer.room_sync()
 
 
+def visible(user: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that handlers have set."""
+    return {key: value for key, value in user.items() if key not in _OURS}
+
+
 def store_changes(scope: Scope) -> None:
     """Store what has been changed in place since it was stored. Never raises.
 
@@ -127,7 +142,13 @@ def store_changes(scope: Scope) -> None:
 
 
 def _is_key(key: object) -> bool:
-    return isinstance(key, str) and key != "id" and 0 < len(key) <= MAX_KEY_CHARS and is_whole(key)
+    return (
+        isinstance(key, str)
+        and key != "id"
+        and key not in _OURS
+        and 0 < len(key) <= MAX_KEY_CHARS
+        and is_whole(key)
+    )
 
 
 def _scope() -> Scope:

@@ -94,12 +94,16 @@ class MessageNode(Node):
     async def remove(self) -> None:
         """Take it away from everywhere, with its elements and all steps below it."""
         await self._remove_with_objects()
+        if self._scope is not None and self._scope.run is not None:
+            self._scope.run.said[self.id] = None
 
     async def _say(self, status: EndStatus = "ok", error: ErrorInfo | None = None) -> Scope:
         """Show it, complete, once; the session it belongs to."""
         await self._store_elements()
         self._end(status, error)
         scope = self._started()
+        if scope.run is not None:
+            scope.run.said[self.id] = self
         await scope.producer.room()
         return scope
 
