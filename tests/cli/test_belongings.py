@@ -16,6 +16,7 @@ from cli.session_events import (
     ask,
     ask_end,
     asked,
+    button,
     element,
     end,
     numbered,
@@ -170,6 +171,14 @@ def test_feedback_is_shown_replaced_and_taken_back() -> None:
         "feedback taken back",
         "+ rated good",
     ]
+
+
+def test_buttons_are_shown_for_as_long_as_they_are_there() -> None:
+    gone = "action.remove", json.dumps({"id": "go"})
+    events = end("a"), button("go", "a"), button("no", "a", label="No,\nstop")
+    assert drawn(*events)[1:] == ["▸ [go]", "▸ [No, stop] no"]
+    assert drawn(*events, gone)[1:] == ["▸ [No, stop] no"]
+    assert told(*events, gone)[1:] == ["▸ [go]", "▸ [No, stop] no"]
 
 
 def test_a_snapshot_brings_all_of_it_and_nothing_that_belongs_to_no_step() -> None:

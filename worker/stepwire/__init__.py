@@ -1,7 +1,6 @@
 """Live, nested steps of LLM agents in background workers: ``import stepwire as cl``."""
 
 from stepwire._asking.ask_user import (
-    Action,
     AskActionMessage,
     AskFileMessage,
     AskFileResponse,
@@ -11,6 +10,7 @@ from stepwire._decorating.decorator import step
 from stepwire._handlers.policy import Retry
 from stepwire._handlers.registry import (
     Feedback,
+    action_callback,
     on_app_shutdown,
     on_app_startup,
     on_chat_end,
@@ -25,6 +25,7 @@ from stepwire._runs.subtasks import enqueue
 from stepwire._scope.emitter import Current, attach, current, session
 from stepwire._scope.sync import make_async, run_sync, sleep
 from stepwire._scope.user_session import user_session
+from stepwire._tree.action import Action
 from stepwire._tree.chat_context import chat_context
 from stepwire._tree.current import context
 from stepwire._tree.element_base import Element
@@ -43,6 +44,7 @@ from stepwire._tree.message import ErrorMessage, Message
 from stepwire._tree.step import Step
 from stepwire._version import __version__ as __version__
 from stepwire_core.errors import (
+    ActionNotFound,
     AskEnded,
     AskNotFound,
     ElementNotFound,
@@ -73,6 +75,7 @@ from stepwire_core.errors import (
 
 __all__ = [
     "Action",
+    "ActionNotFound",
     "AskActionMessage",
     "AskEnded",
     "AskFileMessage",
@@ -119,6 +122,7 @@ __all__ = [
     "Text",
     "ValueTooLarge",
     "Video",
+    "action_callback",
     "attach",
     "chat_context",
     "context",

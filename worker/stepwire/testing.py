@@ -47,7 +47,7 @@ from stepwire._runs.outcome import RetryLater
 from stepwire._runs.runner import Runner
 from stepwire._transport.process_publisher import used_as_process_publisher
 from stepwire._transport.publisher import Publisher
-from stepwire_core.errors import FeedbackDisabled, HandlerNotFound, StepNotFound
+from stepwire_core.errors import ActionNotFound, FeedbackDisabled, HandlerNotFound, StepNotFound
 from stepwire_core.log import answers as asks
 from stepwire_core.log.event_log import Batch, EventLog
 from stepwire_core.redis.standalone import BlockingStandaloneStore, StandaloneStore
@@ -67,6 +67,7 @@ from stepwire_core.wire.documents import (
     FeedbackDocument,
     RunDocument,
     StepDocument,
+    action_handler,
 )
 from stepwire_core.wire.events import element_event, feedback_event
 from stepwire_core.wire.run_request import RunRequest
@@ -194,6 +195,21 @@ class App:
         """Run a ``@cl.task`` by its name; the run as it ended."""
         return await self._run(task, arguments=arguments)
 
+    async def click(self, name: str) -> Run:
+        """Click the newest button of that name and run its ``action_callback``; the run as it
+        ended.
+
+        Raises:
+            ActionNotFound: no message has such a button.
+        """
+        await self._log.create(self.session_id, new_id())
+        actions = (await self._log.snapshot(self.session_id)).actions
+        action = next((each for each in reversed(actions) if each.name == name), None)
+        if action is None:
+            raise ActionNotFound(self.session_id, name)
+        arguments = action.model_dump(mode="json")
+        return await self._run(action_handler(name), arguments=arguments, parent_id=action.step_id)
+
     async def resume(self) -> Run:
         """Run ``on_chat_resume``, as when a person comes back; the run as it ended."""
         return await self._run(ON_CHAT_RESUME)
@@ -244,6 +260,7 @@ class App:
         message: StepDocument | None = None,
         elements: Sequence[ElementDocument] = (),
         arguments: dict[str, Any] | None = None,
+        parent_id: str | None = None,
     ) -> Run:
         self._require(handler)
         await self.startup()
@@ -256,6 +273,7 @@ class App:
             message=message,
             elements=list(elements),
             arguments=arguments or {},
+            parent_id=parent_id,
         )
         running = asyncio.create_task(self._execute(request))
         try:

@@ -9,13 +9,18 @@ from urllib.parse import urljoin
 
 from stepwire_cli.printable import one_line, seconds_of, size
 from stepwire_cli.reply import SHOWN_ID_CHARS
-from stepwire_core.wire.kinds import ASK, ELEMENT, FEEDBACK
+from stepwire_core.wire.kinds import ACTION, ASK, ELEMENT, FEEDBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stepwire.client import SessionTree, StepNode
-    from stepwire_core.wire.documents import AskDocument, ElementDocument, FeedbackDocument
+    from stepwire_core.wire.documents import (
+        AskDocument,
+        ElementDocument,
+        FeedbackDocument,
+        StepActionDocument,
+    )
     from stepwire_core.wire.kinds import Kind
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -52,6 +57,7 @@ class Belongings:
             ELEMENT: self._element,
             ASK: self._ask,
             FEEDBACK: _rated,
+            ACTION: _button,
         }
 
     def of(self, step: StepNode, now_s: float | None = None) -> Iterator[Belonging]:
@@ -124,6 +130,12 @@ def _action(ask: AskDocument, action_id: str) -> str:
             name, label = one_line(action.name), one_line(action.label)
             return name if label == name else f"{name} “{label}”"
     return one_line(action_id)
+
+
+def _button(action: StepActionDocument, _: float | None) -> Belonging:
+    label, name = one_line(action.label or action.name), one_line(action.name)
+    text = f"[{label}]" if label == name else f"[{label}] {name}"
+    return Belonging(f"action {action.id}", text, "▸", "cyan", text)
 
 
 def _rated(feedback: FeedbackDocument, _: float | None) -> Belonging:

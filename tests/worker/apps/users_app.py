@@ -49,6 +49,14 @@ async def main(message: cl.Message) -> None:
     await ask()
 
 
+@cl.action_callback("approve", max_attempts=2)
+async def approved(action: cl.Action) -> None:
+    order: object = action.payload["order"]
+    message = await cl.Message(str(order), actions=[cl.Action("undo")]).send()
+    await action.remove()
+    await message.remove_actions()
+
+
 async def ask() -> None:
     answer = await cl.AskUserMessage(content="Name?", timeout=10, raise_on_timeout=False).send()
     if answer is not None:

@@ -22,6 +22,8 @@ from stepwire_core.wire.documents import (
     ON_MESSAGE,
     ON_STOP,
     FeedbackDocument,
+    action_handler,
+    is_event_handler,
 )
 
 if TYPE_CHECKING:
@@ -260,6 +262,34 @@ def on_stop(function: Handler) -> Handler:
     return _register(ON_STOP, function)
 
 
+def action_callback(name: str, **options: Unpack[RunOptions]) -> Callable[[Handler], Handler]:
+    """Run this when a person clicks an action of that name on a message; it may take the
+    :class:`Action`.
+
+    A click is a run of its own, which waits for no other. Its steps nest under the message. The
+    button stays until ``action.remove()``, so a person can click it again.
+
+    Args:
+        name: The name of the actions.
+        **options: As of :func:`task`.
+
+    Raises:
+        InvalidArgument: the name is not a text, another function has it, or an option makes no
+            sense.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidArgument(
+            f"action_callback takes the name of an action, not {name!r}: "
+            '@cl.action_callback("approve")'
+        )
+    policy = Policy.of(options)
+
+    def decorate(target: Handler) -> Handler:
+        return _register(action_handler(name), target, policy)
+
+    return decorate
+
+
 @overload
 def task(function: Handler) -> Handler: ...
 
@@ -318,7 +348,7 @@ def name_of_task(function: object) -> str | None:
 
 
 def _task_name(name: str) -> str:
-    if not name or name in _RESERVED:
+    if not name or _is_reserved(name):
         raise InvalidArgument(f"a task cannot be called {name!r}: give it a name, @cl.task(name=…)")
     return name
 
@@ -338,7 +368,7 @@ def _registered(
 
 def _register(name: str, function: Handler, policy: Policy | None = None) -> Handler:
     _collecting.get(process_wide).add(name, function, policy)
-    if name not in EVENT_HANDLERS:
+    if not is_event_handler(name):
         setattr(function, _TASK_NAME, name)
     return function
 
@@ -348,11 +378,16 @@ def _registered_hook(name: Hook, function: Handler) -> Handler:
     return function
 
 
+def _is_reserved(name: str) -> bool:
+    return name in _RESERVED or is_event_handler(name)
+
+
 def _defined_twice(name: str, before: Definition, now: Definition) -> str:
-    if name in _RESERVED:
+    if _is_reserved(name):
+        decorator = name if name in _RESERVED else f"action_callback({name.partition(':')[2]!r})"
         return (
-            f"@cl.{name} is used twice: in {before}, and in {now}; keep one of them, and let it "
-            "call what the other does"
+            f"@cl.{decorator} is used twice: in {before}, and in {now}; keep one of them, and let "
+            "it call what the other does"
         )
     return (
         f"task {name!r} is defined twice: in {before}, and in {now}; give one of them another "

@@ -19,6 +19,7 @@ from stepwire._scope.context import Frame, enter_frame, leave_frame
 from stepwire._scope.user_session import visible
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
+from stepwire._tree.action import clicked
 from stepwire._tree.message import ReceivedMessage
 from stepwire._tree.received_files import fetch
 from stepwire_core.errors import (
@@ -30,7 +31,14 @@ from stepwire_core.errors import (
 )
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import require_size
-from stepwire_core.wire.documents import ON_CHAT_RESUME, ON_FEEDBACK, ON_MESSAGE, ON_STOP, ErrorInfo
+from stepwire_core.wire.documents import (
+    ON_CHAT_RESUME,
+    ON_FEEDBACK,
+    ON_MESSAGE,
+    ON_STOP,
+    ErrorInfo,
+    is_action,
+)
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope
@@ -126,7 +134,7 @@ class Invoker:
         if request.handler == ON_CHAT_RESUME and ON_CHAT_RESUME not in self._handlers.functions:
             return None
         function = self._handlers.get(request.handler)
-        if request.handler in _GIVES_ARGUMENT:
+        if request.handler in _GIVES_ARGUMENT or is_action(request.handler):
             given = (await self._argument(request, scope),) if takes_argument(function) else ()
             return await invoke(function, *given)
         return await invoke(function, **request.arguments)
@@ -138,6 +146,8 @@ class Invoker:
             return ReceivedMessage(request.message, scope, elements)
         if request.handler == ON_FEEDBACK:
             return feedback_of(request.session_id, request.arguments)
+        if is_action(request.handler):
+            return clicked(request.arguments)
         snapshot = await patiently(self._settings, lambda: self._log.snapshot(request.session_id))
         thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
         return {

@@ -171,7 +171,8 @@ def _relevant(
         elif is_ours and step.attempt != scope.attempt:
             continue
         yield step
-        answered = answered or step.id == scope.default_parent_id
+        # What a person has clicked, or an enqueued task stands under, is no message of a person.
+        answered = answered or (step.type == USER_MESSAGE and step.id == scope.default_parent_id)
 
 
 def _as_message(node: MessageNode, scope: Scope) -> Message:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from stepwire._scope.context import current_frame
+from stepwire._tree.action import attached, checked_actions, own_actions
 from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, text_or_none
 from stepwire._values.json_form import jsonable
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stepwire._scope.context import Scope
+    from stepwire._tree.action import Action
     from stepwire._tree.element_base import Element
     from stepwire_core.wire.documents import EndStatus, StepDocument
+    from stepwire_core.wire.events import NewEvent
 
 
 class MessageNode(Node):
@@ -133,10 +137,46 @@ class Message(MessageNode):
             the run.
         disable_feedback: Whether users cannot rate it; by default they can, unless a person said
             it.
+        actions: Buttons; a click on one runs its ``@cl.action_callback``, see :class:`Action`.
 
     Raises:
         InvalidArgument: a parameter has a value that cannot be shown or stored.
     """
+
+    actions: Checked[list[Action], Sequence[Action] | None] = Checked(checked_actions)
+
+    def __init__(
+        self,
+        content: object = "",
+        author: str | None = "Assistant",
+        language: str | None = None,
+        elements: Sequence[Element] | None = None,
+        type: str = ASSISTANT_MESSAGE,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        id: str | UUID | None = None,
+        parent_id: str | UUID | None = None,
+        disable_feedback: bool | None = None,
+        actions: Sequence[Action] | None = None,
+    ) -> None:
+        super().__init__(
+            content,
+            author,
+            language,
+            elements,
+            type,
+            metadata,
+            tags,
+            id,
+            parent_id,
+            disable_feedback,
+        )
+        # A copy: the caller may go on to use what was given.
+        self._checked_actions: list[Action] = []
+        if actions:
+            self.actions = actions[:] if isinstance(actions, list) else actions
+        self._shown_actions: dict[str, Action] = {}
+        self._new_actions: list[NewEvent] = []
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -178,22 +218,54 @@ class Message(MessageNode):
         }
 
     async def send(self) -> Self:
-        """Show it, complete; once, however often it is called."""
+        """Show it, complete, with its actions; once, however often it is called."""
         await self._say()
         return self
+
+    async def _say(self, status: EndStatus = "ok", error: ErrorInfo | None = None) -> Scope:
+        self._attach_actions()
+        return await super()._say(status, error)
 
     async def update(self) -> None:
         """Show its fields as they are now.
 
-        An element that was taken out of ``elements`` is taken away, with its bytes.
+        An element that was taken out of ``elements`` is taken away, with its bytes, and so is an
+        action that was taken out of ``actions``.
         """
         if self._scope is None:
             await self.send()
         else:
             await self._store_elements()
+            self._attach_actions()
             self._update()
             await self._remove_detached()
+            await self._remove_actions_but({action.id for action in self.actions})
             await self._room()
+
+    async def remove_actions(self) -> None:
+        """Take all its buttons away."""
+        self.actions = []
+        await self._remove_actions_but(set())
+
+    def _attach_actions(self) -> None:
+        """Make its new actions buttons, which the next event of it brings along."""
+        if not self.actions:
+            return
+        self.actions = own_actions(self.actions, self.id)
+        scope = self._scope or current_frame(f"{self._what} {self.name!r}").scope
+        for action in self.actions:
+            if action.for_id is None:
+                self._new_actions.append(attached(action, self.id, scope))
+            self._shown_actions[action.id] = action
+
+    async def _remove_actions_but(self, kept: set[str]) -> None:
+        for action in [one for id_, one in self._shown_actions.items() if id_ not in kept]:
+            del self._shown_actions[action.id]
+            await action.remove()
+
+    def _announcements(self) -> list[NewEvent]:
+        actions, self._new_actions = self._new_actions, []
+        return [*super()._announcements(), *actions]
 
 
 class ErrorMessage(Message):
