@@ -52,6 +52,15 @@ APP = """
             async with cl.Step("private"):
                 pass
 
+        async def tasks():
+            search = cl.Task("Search <b>all</b>", cl.TaskStatus.RUNNING)
+            tasks = cl.TaskList([search, cl.Task("Write")], status="Busy")
+            await tasks.send()
+            await cl.AskUserMessage("Go on?", timeout=300).send()
+            search.status = cl.TaskStatus.DONE
+            tasks.status = "Half done"
+            await tasks.send()
+
         async def buttons():
             count = cl.Action("count", label="Count <b>up</b>", tooltip="Adds one")
             await cl.Message("Click one.", actions=[count, cl.Action("go")]).send()
@@ -168,6 +177,14 @@ def test_a_button_of_a_message_is_clicked_again_and_again_until_it_is_gone_for_a
     expect(go).to_have_count(0)
     expect(count).to_be_enabled()
     inspector.assert_same_as(gateway.snapshot(session))
+
+
+def test_a_list_of_tasks_changes_where_it_stands(gateway: Gateway, inspector: Inspector) -> None:
+    begin(gateway, inspector, "tasks")
+    tasks = inspector.page.get_by_role("region", name="Tasks")
+    expect(tasks).to_have_text("BusySearch <b>all</b> (running)Write (ready)")
+    inspector.answer("yes")
+    expect(tasks).to_have_text("Half doneSearch <b>all</b> (done)Write (ready)")
 
 
 def test_files_are_chosen_looked_at_and_sent(gateway: Gateway, inspector: Inspector) -> None:

@@ -181,6 +181,19 @@ def test_buttons_are_shown_for_as_long_as_they_are_there() -> None:
     assert told(*events, gone)[1:] == ["▸ [go]", "▸ [No, stop] no"]
 
 
+def test_a_list_of_tasks_is_shown_anew_when_it_changes() -> None:
+    def tasks(*statuses: str) -> Event:
+        lines = [{"title": f"task\n{at}", "status": each} for at, each in enumerate(statuses)]
+        return add("t", "a", type="tasklist", size=None, props={"status": "Busy", "tasks": lines})
+
+    begun, done = tasks("running", "ready"), tasks("done", "new")
+    assert drawn(end("a"), begun, done)[1:] == ["▤ Busy: ✓ task 0 ? task 1"]
+    assert told(end("a"), begun, begun, done)[1:] == [
+        "▤ Busy: ▸ task 0 ○ task 1",
+        "▤ Busy: ✓ task 0 ? task 1",
+    ]
+
+
 def test_a_snapshot_brings_all_of_it_and_nothing_that_belongs_to_no_step() -> None:
     whole = snapshot(
         runs=[],

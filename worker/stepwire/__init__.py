@@ -11,6 +11,7 @@ from stepwire._handlers.policy import Retry
 from stepwire._handlers.registry import (
     Feedback,
     action_callback,
+    author_rename,
     on_app_shutdown,
     on_app_startup,
     on_chat_end,
@@ -24,7 +25,7 @@ from stepwire._handlers.registry import (
 from stepwire._runs.subtasks import enqueue
 from stepwire._scope.emitter import Current, attach, current, session
 from stepwire._scope.sync import make_async, run_sync, sleep
-from stepwire._scope.user_session import user_session
+from stepwire._scope.user_session import User, user_session
 from stepwire._tree.action import Action
 from stepwire._tree.chat_context import chat_context
 from stepwire._tree.current import context
@@ -37,9 +38,11 @@ from stepwire._tree.element_types import (
     Json,
     Pdf,
     Plotly,
+    Pyplot,
     Text,
     Video,
 )
+from stepwire._tree.live_elements import CustomElement, Task, TaskList, TaskStatus
 from stepwire._tree.message import ErrorMessage, Message
 from stepwire._tree.step import Step
 from stepwire._version import __version__ as __version__
@@ -84,6 +87,7 @@ __all__ = [
     "AskUserMessage",
     "Audio",
     "Current",
+    "CustomElement",
     "Dataframe",
     "Element",
     "ElementNotFound",
@@ -106,6 +110,7 @@ __all__ = [
     "Pdf",
     "Plotly",
     "ProtocolViolation",
+    "Pyplot",
     "Retry",
     "RunEnded",
     "RunFenced",
@@ -118,12 +123,17 @@ __all__ = [
     "StepwireError",
     "StoreRefused",
     "StoreUnavailable",
+    "Task",
     "TaskFailed",
+    "TaskList",
+    "TaskStatus",
     "Text",
+    "User",
     "ValueTooLarge",
     "Video",
     "action_callback",
     "attach",
+    "author_rename",
     "chat_context",
     "context",
     "current",

@@ -12,7 +12,7 @@ from stepwire_cli.reply import SHOWN_ID_CHARS
 from stepwire_core.wire.kinds import ACTION, ASK, ELEMENT, FEEDBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from stepwire.client import SessionTree, StepNode
     from stepwire_core.wire.documents import (
@@ -32,6 +32,9 @@ _OUTCOMES: Final = {
     "cancelled": ("⊘", "yellow", "cancelled before anybody answered"),
     "interrupted": ("!", "bold yellow", "interrupted before anybody answered"),
 }
+
+
+_TASKS: Final = {"ready": "○", "running": "▸", "failed": "✗", "done": "✓"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ class Belongings:
                 yield show(document, now_s)
 
     def _element(self, element: ElementDocument, _: float | None) -> Belonging:
+        if element.type == "tasklist":
+            tasks = _tasks(element.props)
+            return Belonging(f"element {element.id}", tasks, "▤", "cyan", tasks)
         kind = one_line(element.type)
         facts = kind if element.size is None else f"{kind}, {size(element.size)}"
         # Ours are paths on the gateway's site.
@@ -96,6 +102,17 @@ class Belongings:
         if self._url != DEFAULT_URL:
             words.append(f"--url {shlex.quote(self._url)}")
         return " ".join(words)
+
+
+def _tasks(props: Mapping[str, Any]) -> str:
+    """A list of tasks in one line."""
+    tasks = props.get("tasks")
+    lines = [task for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
+    shown = [
+        f"{_TASKS.get(str(task.get('status')), '?')} {one_line(str(task.get('title')))}"
+        for task in lines
+    ]
+    return " ".join([f"{one_line(str(props.get('status')))}:", *shown])
 
 
 def _wanted(ask: AskDocument) -> str:

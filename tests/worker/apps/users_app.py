@@ -5,6 +5,23 @@ from collections.abc import AsyncIterator, Iterator
 import stepwire as cl
 
 
+@cl.author_rename
+async def rename(author: str) -> str:
+    return author.title()
+
+
+async def tasks() -> None:
+    shown = cl.TaskList(tasks=[cl.Task("a", cl.TaskStatus.DONE)], status="Running")
+    await shown.add_task(cl.Task(title="b", forId="x"))
+    await shown.send()
+    chart = cl.CustomElement(name="Chart", props={"a": 1}, display="side")
+    await chart.update()
+    user: cl.User | None = cl.user_session.get("user")
+    print(user and user.identifier)
+    with cl.Step("thread") as step:
+        step.stream_token("no await")
+
+
 @cl.on_app_startup
 async def opened() -> None: ...
 

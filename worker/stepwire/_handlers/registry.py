@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-Hook = Literal["on_app_startup", "on_app_shutdown"]
+Hook = Literal["on_app_startup", "on_app_shutdown", "author_rename"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Handlers:
 
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
     hooks: dict[Hook, Callable[..., Any]] = field(default_factory=dict)
-    """What the process calls around all runs; no run is of these, so no client can ask for one."""
+    """What the process calls beside runs: no client can ask for one of these."""
     policies: dict[str, Policy] = field(default_factory=dict)
     definitions: dict[str, Definition] = field(default_factory=dict)
     of_one_program: bool = True
@@ -173,6 +173,16 @@ def on_app_shutdown(function: Handler) -> Handler:
     that is killed or that a blocked event loop ends. If it raises, a line in the log says so.
     """
     return _registered_hook("on_app_shutdown", function)
+
+
+def author_rename(function: Handler) -> Handler:
+    """Give the authors of messages other names: the function takes the author of a message that is
+    about to be sent, and returns the name to show.
+
+    It is called once for each message of a handler, not for a person's. A name that is no text
+    raises :class:`InvalidArgument` where the message is sent.
+    """
+    return _registered_hook("author_rename", function)
 
 
 @overload

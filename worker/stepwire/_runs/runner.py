@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepwire._runs.activity import Activity
 from stepwire._runs.attempt import Attempt, Parts
-from stepwire._runs.call import Invoker
+from stepwire._runs.call import Invoker, invoke
 from stepwire._runs.failed_runs import FailedRuns
 from stepwire._runs.outcome import Ending
 from stepwire._runs.turns import Turns
@@ -138,6 +139,7 @@ class Runner:
         self, request: RunRequest, producer: Producer, user: dict[str, Any], resting: Resting
     ) -> Scope:
         parent_id = request.parent_id if request.message is None else request.message.id
+        rename = self._handlers.hooks.get("author_rename")
         run = RunContext(
             asyncio.get_running_loop(),
             user,
@@ -146,5 +148,6 @@ class Runner:
             subject=request.subject,
             priority=request.priority,
             queue=self._sub_tasks,
+            rename=None if rename is None else partial(invoke, rename),
         )
         return Scope(producer, parent_id, run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Resting = Callable[[], AbstractAsyncContextManager[object]]
 """While the block runs, a handler waits for something, and others may have its slot."""
+
+
+Rename = Callable[[str], Awaitable[Any]]
+"""The name to show for the author of a message."""
 
 
 class Enqueues(Protocol):
@@ -51,5 +55,7 @@ class RunContext:
     """The messages that it has sent and that ``conversation`` lacks, by id; None: removed."""
     conversation: dict[str, Any] | None = None
     """The messages of the session by id, once the handler has asked for them."""
+    rename: Rename | None = None
+    """What handlers call the authors of messages; None: as they are."""
     calls: Calls = field(default_factory=Calls)
     """The calls of the handler's threads that wait for its loop."""

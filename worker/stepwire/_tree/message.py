@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from stepwire._scope.context import current_frame
+from stepwire._scope.context import current_frame, own_frame
+from stepwire._scope.sync import Emitting
 from stepwire._tree.action import attached, checked_actions, own_actions
 from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, text_or_none
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stepwire._scope.context import Scope
+    from stepwire._scope.run_context import Rename
     from stepwire._tree.action import Action
     from stepwire._tree.element_base import Element
     from stepwire_core.wire.documents import EndStatus, StepDocument
@@ -56,6 +58,7 @@ class MessageNode(Node):
             elements=elements,
         )
         self.content = content
+        self._is_renamed = False
         self.disable_feedback = (
             type == USER_MESSAGE if disable_feedback is None else disable_feedback
         )
@@ -91,9 +94,26 @@ class MessageNode(Node):
         """Whether it says what went wrong."""
         return self.status == "error"
 
-    async def stream_token(self, token: str, is_sequence: bool = False) -> None:
+    def stream_token(self, token: str, is_sequence: bool = False) -> Emitting:
         """Append a piece of text, or replace all of it; as :meth:`Step.stream_token`."""
-        await self._stream(token, "output", replace=is_sequence)
+        if (rename := self._renaming()) is not None:
+            return Emitting(self._stream_renamed(rename, token, replace=is_sequence))
+        return self._stream(token, "output", replace=is_sequence)
+
+    async def _stream_renamed(self, rename: Rename, token: str, *, replace: bool) -> None:
+        await self._rename(rename)
+        await self._stream(token, "output", replace=replace)
+
+    def _renaming(self) -> Rename | None:
+        """What gives its author another name, if it is not sent yet."""
+        if self._scope is not None or self._is_renamed:
+            return None
+        frame = own_frame()
+        return None if frame is None or frame.scope.run is None else frame.scope.run.rename
+
+    async def _rename(self, rename: Rename) -> None:
+        self._is_renamed = True
+        self.author = await rename(self.author)
 
     async def remove(self) -> None:
         """Take it away from everywhere, with its elements and all steps below it."""
@@ -103,6 +123,8 @@ class MessageNode(Node):
 
     async def _say(self, status: EndStatus = "ok", error: ErrorInfo | None = None) -> Scope:
         """Show it, complete, once; the session it belongs to."""
+        if (rename := self._renaming()) is not None:
+            await self._rename(rename)
         await self._store_elements()
         self._end(status, error)
         scope = self._started()
