@@ -296,12 +296,13 @@ class App:
 
     async def _execute(self, request: RunRequest) -> None:
         runner = Runner(self._handlers, self._log, self._publisher, self._settings, sub_tasks=self)
+        tried = 0
         while True:
             try:
-                return await runner.execute(request)
+                return await runner.execute(request, tried=tried)
             except RetryLater:
                 # A test does not wait for a backoff.
-                continue
+                tried += 1
 
     async def enqueue(self, request: RunRequest, /) -> None:
         """Run what a handler gives to ``cl.enqueue`` here, beside it."""

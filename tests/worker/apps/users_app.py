@@ -87,13 +87,13 @@ async def ask() -> None:
         print(file.path.read_text(), file.name, file.size + 1, file.type)
 
 
-@cl.on_feedback
+@cl.on_feedback(max_attempts=2)
 async def rated(feedback: cl.Feedback) -> None:
     value: int | None = feedback.value
     print(feedback.step_id, feedback.forId, value, feedback.comment)
 
 
-@cl.on_chat_resume
+@cl.on_chat_resume(timeout_s=5.0)
 async def back(thread: dict[str, object]) -> None:
     print(thread["steps"])
 

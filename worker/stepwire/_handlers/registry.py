@@ -206,28 +206,74 @@ def on_chat_start(
     return _registered(ON_CHAT_START, function, Policy.of(options))
 
 
-def on_chat_resume(function: Handler) -> Handler:
+@overload
+def on_chat_resume(function: Handler) -> Handler: ...
+
+
+@overload
+def on_chat_resume(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_chat_resume(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
     """Run this when a person comes back to a conversation: ``POST …/resume``.
 
     It may take the conversation, a dict: ``id``, ``steps`` (oldest first, with the fields of the
     protocol: ``type``, ``output``, ``parent_id`` …), ``elements``, ``feedback``, and ``metadata``,
     which is the user session. What the user session holds is there anyway.
+
+    Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
     """
-    return _register(ON_CHAT_RESUME, function)
+    return _registered(ON_CHAT_RESUME, function, Policy.of(options))
 
 
-def on_chat_end(function: Handler) -> Handler:
+@overload
+def on_chat_end(function: Handler) -> Handler: ...
+
+
+@overload
+def on_chat_end(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_chat_end(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
     """Run this when a session has been deleted: ``DELETE …``. No parameter.
 
     ``user_session`` has its last values; the rest of the session is gone already, so nobody sees
     what is sent from here. It does not run when a client disconnects, nor when a session expires.
+
+    Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
     """
-    return _register(ON_CHAT_END, function)
+    return _registered(ON_CHAT_END, function, Policy.of(options))
 
 
-def on_feedback(function: Handler) -> Handler:
-    """Run this when a person has rated a step or message; it may take the :class:`Feedback`."""
-    return _register(ON_FEEDBACK, function)
+@overload
+def on_feedback(function: Handler) -> Handler: ...
+
+
+@overload
+def on_feedback(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_feedback(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
+    """Run this when a person has rated a step or message; it may take the :class:`Feedback`.
+
+    Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+    """
+    return _registered(ON_FEEDBACK, function, Policy.of(options))
 
 
 @overload
@@ -264,12 +310,26 @@ def on_message(
     return _registered(ON_MESSAGE, function, Policy.of(options, concurrency))
 
 
-def on_stop(function: Handler) -> Handler:
+@overload
+def on_stop(function: Handler) -> Handler: ...
+
+
+@overload
+def on_stop(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_stop(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
     """Run this when a person has stopped a run, after its handler was cancelled. No parameter.
 
-    It has ten seconds; what it shows belongs to the run that was stopped.
+    It has ten seconds, or ``timeout_s``; what it shows belongs to the run that was stopped. It is a
+    part of that run, so it takes none of the other options of :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
     """
-    return _register(ON_STOP, function)
+    return _registered(ON_STOP, function, _of_on_stop(options))
 
 
 def action_callback(name: str, **options: Unpack[RunOptions]) -> Callable[[Handler], Handler]:
@@ -381,6 +441,15 @@ def _register(name: str, function: Handler, policy: Policy | None = None) -> Han
     if not is_event_handler(name):
         setattr(function, _TASK_NAME, name)
     return function
+
+
+def _of_on_stop(options: RunOptions) -> Policy:
+    if others := sorted(options.keys() - {"timeout_s"}):
+        raise InvalidArgument(
+            f"{', '.join(others)}: on_stop is a part of the run that was stopped, and takes only "
+            "timeout_s"
+        )
+    return Policy.of(options)
 
 
 def _registered_hook(name: Hook, function: Handler) -> Handler:

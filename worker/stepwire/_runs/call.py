@@ -124,7 +124,9 @@ class Invoker:
             return
         fields = {"run_id": scope.run_id}
         # A worker that stops meanwhile cuts it short, and the run ends at once.
-        outcome = await _begun(invoke(function), scope).outcome(ON_STOP_TIMEOUT_S)
+        own_s = self._handlers.policy(ON_STOP).timeout_s
+        limit_s = ON_STOP_TIMEOUT_S if own_s is None else own_s
+        outcome = await _begun(invoke(function), scope).outcome(limit_s)
         if outcome.cut is not None:
             logger.error("on_stop was cut short", extra=fields | {"reason": outcome.cut})
         elif outcome.error is not None:
