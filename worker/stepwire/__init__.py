@@ -1,5 +1,7 @@
 """Live, nested steps of LLM agents in background workers: ``import stepwire as cl``."""
 
+import typing
+
 from stepwire._asking.ask_user import (
     AskActionMessage,
     AskFileMessage,
@@ -154,3 +156,14 @@ __all__ = [
     "task",
     "user_session",
 ]
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> typing.NoReturn:
+        """Say what stands in place of a name that only chainlit has."""
+        from stepwire._chainlit import INSTEAD
+        from stepwire.errors import NotProvided
+
+        if name in INSTEAD:
+            raise NotProvided(name, INSTEAD[name])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
