@@ -9,9 +9,11 @@ It fails if the list lacks a name, or has one that the library lacks.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Final
 
 from chainlit_peer import FOLDER, missing
@@ -27,11 +29,18 @@ def main(arguments: list[str]) -> int:
     if not arguments and (problem := missing()):
         print(problem, file=sys.stderr)
         return 2
-    python = arguments[0] if arguments else str(FOLDER / "bin" / "python")
+    python = shutil.which(arguments[0] if arguments else FOLDER / "bin" / "python")
+    if python is None:
+        print(f"there is no interpreter {arguments[0]}", file=sys.stderr)
+        return 2
     # It writes its configuration into the working directory when it is imported.
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [python, "-c", _PROGRAM], cwd=folder, capture_output=True, text=True, check=True
+            [Path(python).absolute(), "-c", _PROGRAM],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     version, names = json.loads(done.stdout.splitlines()[-1])
     listed = HERE | INSTEAD.keys()

@@ -47,6 +47,7 @@ from stepwire._tree.element_types import (
 from stepwire._tree.live_elements import CustomElement, Task, TaskList, TaskStatus
 from stepwire._tree.message import ErrorMessage, Message
 from stepwire._tree.step import Step
+from stepwire._values.generation import ChatGeneration, CompletionGeneration, GenerationMessage
 from stepwire._version import __version__ as __version__
 from stepwire_core.errors import (
     ActionNotFound,
@@ -88,6 +89,8 @@ __all__ = [
     "AskNotFound",
     "AskUserMessage",
     "Audio",
+    "ChatGeneration",
+    "CompletionGeneration",
     "Current",
     "CustomElement",
     "Dataframe",
@@ -99,6 +102,7 @@ __all__ = [
     "FeedbackDisabled",
     "File",
     "ForkedProcess",
+    "GenerationMessage",
     "HandlerModuleError",
     "HandlerNotFound",
     "IdConflict",

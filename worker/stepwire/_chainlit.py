@@ -24,20 +24,16 @@ _STARTERS: Final = (
     "your page offers them, and sends the message; or offer them as actions of a message in "
     "on_chat_start"
 )
-_GENERATION: Final = "put what you know of the model's call into the metadata of a cl.Step"
 _MCP: Final = "open the client of your MCP server in on_app_startup, and its calls as cl.Step"
 
 INSTEAD: Final[Mapping[str, str]] = {
     "AskElementMessage": "show a CustomElement; your page answers by a click on an action, or by "
     "running a task",
     "AsyncLangchainCallbackHandler": _LANGCHAIN,
-    "ChatGeneration": _GENERATION,
     "ChatProfile": "your page chooses, and says it in the metadata of the message",
     "ChatSettings": _SETTINGS_FORM,
-    "CompletionGeneration": _GENERATION,
     "CopilotFunction": _WINDOW,
     "ElementSidebar": 'show the element with display="side"; remove() takes it away',
-    "GenerationMessage": _GENERATION,
     "InputAudioChunk": _AUDIO,
     "LangchainCallbackHandler": _LANGCHAIN,
     "LlamaIndexCallbackHandler": "its OpenTelemetry spans show as steps: "
@@ -86,10 +82,13 @@ HERE: Final = frozenset(
         "AskFileMessage",
         "AskUserMessage",
         "Audio",
+        "ChatGeneration",
+        "CompletionGeneration",
         "CustomElement",
         "Dataframe",
         "ErrorMessage",
         "File",
+        "GenerationMessage",
         "Image",
         "Message",
         "Pdf",
