@@ -1,13 +1,13 @@
 import { Documents, type StreamEvent } from "./documents.js";
 import { withUsage } from "./usage.js";
-import type { Snapshot } from "./vocabulary.js";
+import { KINDS, type Snapshot } from "./vocabulary.js";
 
 /** A session of which nothing is known yet. */
-export const EMPTY: Snapshot = {
-  session_id: "", cursor: "", runs: [], steps: [], elements: [], asks: [], feedback: [], steps_before_runs: [],
+export const EMPTY = {
+  session_id: "", cursor: "", ...Object.fromEntries(KINDS.map(({ list }) => [list, []])), steps_before_runs: [],
   usage: { input_tokens: 0, output_tokens: 0, cost: 0 },
   v: 1,
-};
+} as unknown as Snapshot;
 
 /**
  * Returns the session after one more event. Neither argument is changed; documents and lists in which

@@ -5,6 +5,7 @@ stepwire tell each other, and a program that works on its log or its gateway.
 """
 
 from stepwire_core.errors import (
+    ActionNotFound,
     AskEnded,
     AskNotFound,
     CrossSiteRequest,
@@ -24,6 +25,7 @@ from stepwire_core.errors import (
     LimitExceeded,
     MessageTooLarge,
     NoActiveSession,
+    NotProvided,
     ProcessUnfit,
     ProtocolViolation,
     QueueFull,
@@ -49,6 +51,7 @@ from stepwire_core.errors import (
 )
 
 __all__ = [
+    "ActionNotFound",
     "AskEnded",
     "AskNotFound",
     "CrossSiteRequest",
@@ -68,6 +71,7 @@ __all__ = [
     "LimitExceeded",
     "MessageTooLarge",
     "NoActiveSession",
+    "NotProvided",
     "ProcessUnfit",
     "ProtocolViolation",
     "QueueFull",

@@ -1,3 +1,4 @@
+import { ActionsView } from "./actions.js";
 import { AskView } from "./ask.js";
 import { Content } from "./content.js";
 import { el, icon, setIcon } from "./dom.js";
@@ -41,6 +42,8 @@ export class StepView {
   #rating = null;
   /** @type {ProgressBar | null} */
   #progress = null;
+  /** @type {ActionsView | null} */
+  #actions = null;
   #open = true;
 
   /**
@@ -108,6 +111,7 @@ export class StepView {
     element: () => this.#content?.update(),
     ask: () => this.#showAsks(),
     feedback: () => this.#showRating(),
+    action: () => this.#showActions(),
   };
 
   /** Shows what the document says, but for its texts: they come through `write`. */
@@ -143,6 +147,15 @@ export class StepView {
       }
       view.show(ask);
     }
+  }
+
+  #showActions() {
+    if (!this.#actions) {
+      if (this.#node.attached.action.size === 0) return;
+      this.#actions = new ActionsView(this.#node, this.#tree);
+      this.#body.insertBefore(this.#actions.element, this.#message ? null : this.list);
+    }
+    this.#actions.update();
   }
 
   /** A message has it on its line; that of a step is a button, which cannot hold others. */

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from stepwire._decorating.call_wrappers import wrapped
 from stepwire._decorating.callables import kind_of, name_of
-from stepwire._decorating.decorated_call import DecoratedCall
+from stepwire._decorating.decorated_call import call_of
 from stepwire._tree.step import Step
 from stepwire._values.attributes import flag
 from stepwire_core.errors import InvalidArgument
@@ -74,6 +74,9 @@ def step(
     raises InvalidArgument, and the step shows the result with that error. Outside of runs nothing
     is stored. Generators cannot be durable.
 
+    Outside any session a call raises :class:`NoActiveSession`; with
+    ``STEPWIRE_STEPS_OUTSIDE_SESSIONS=ignore`` it only runs the function.
+
     Everything that can be called is taken: methods (also under ``@staticmethod`` and
     ``@classmethod``), lambdas, ``functools.partial``, classes, objects with ``__call__``.
 
@@ -97,6 +100,6 @@ def step(
             )
         called = name_of(function) if name is None else name
         given = options | {"durable": True} if durable else options
-        return wrapped(function, functools.partial(DecoratedCall, function, called, given))
+        return wrapped(function, functools.partial(call_of, function, called, given))
 
     return decorate if original_function is None else decorate(original_function)

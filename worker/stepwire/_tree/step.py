@@ -12,6 +12,7 @@ from uuid import UUID
 from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
 from stepwire._tree.durable_work import DurableWork
 from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_none
+from stepwire._values.generation import Generation, generation_or_none
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.wire.documents import EndStatus, ErrorInfo, StepDocument
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from stepwire._scope.sync import Emitting
     from stepwire._tree.element_base import Element
 
 logger = logging.getLogger("stepwire.step")
@@ -84,6 +86,7 @@ class Step(DurableWork):
     default_open: Checked[bool, bool | None] = Checked(flag, bool)
     auto_collapse: Checked[bool, bool | None] = Checked(flag, bool)
     disable_feedback: Checked[bool, bool | None] = Checked(flag, bool)
+    generation: Checked[Generation | None, Generation | None] = Checked(generation_or_none)
 
     def __init__(
         self,
@@ -120,8 +123,15 @@ class Step(DurableWork):
         self.root: bool = flag(root, "root", "step")
         self.disable_feedback = True if disable_feedback is None else disable_feedback
         self.key = key
+        self._checked_generation: Generation | None = None
         self._entered = False
         self._token: Token[Frame | None] | None = None
+
+    def _facts(self) -> dict[str, Any]:
+        generation = self.generation
+        if generation is None:
+            return self.metadata
+        return {**self.metadata, "generation": generation.to_dict()}
 
     @property
     def input(self) -> str:
@@ -145,11 +155,12 @@ class Step(DurableWork):
         language = self._set("output", value)
         self.language = self.language or language
 
-    async def stream_token(
+    def stream_token(
         self, token: str, is_sequence: bool = False, is_input: bool = False
-    ) -> None:
+    ) -> Emitting:
         """Append a piece of text to the output; users see it at once.
 
+        Asynchronous code awaits it. Synchronous code calls it alone, in a thread or a script.
         Returns when the text is buffered, without a round trip; waits only while the process's
         buffer is full. An empty token does nothing. Sends the step if it has not been sent.
 
@@ -163,7 +174,7 @@ class Step(DurableWork):
             NoActiveSession: outside any session.
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: nothing more can be stored.
         """
-        await self._stream(token, "input" if is_input else "output", replace=is_sequence)
+        return self._stream(token, "input" if is_input else "output", replace=is_sequence)
 
     async def send(self) -> Self:
         """Show it now, without a ``with`` block; once, however often it is called.
