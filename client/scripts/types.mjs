@@ -13,9 +13,10 @@ const DOCUMENTS = {
   AskDocument: "Ask",
   FeedbackDocument: "Feedback",
   ActionDocument: "Action",
+  StepActionDocument: "StepAction",
   AnswerDocument: "Answer",
 };
-const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewFeedback", "AcceptedMessage", "AcceptedRun", "CreatedSession"];
+const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewClick", "NewFeedback", "AcceptedMessage", "AcceptedRun", "CreatedSession"];
 
 /** The words of these may become more within a version of the protocol. */
 const open = (words) => `${words} | (string & {})`;
@@ -71,8 +72,10 @@ function interfaceOf(name, schema) {
 function written(vocabulary, openapi) {
   const { JsonValue: _, ...documents } = vocabulary.$defs;
   const schemas = openapi.components.schemas;
-  const kinds = Object.entries(vocabulary.kinds).map(([name, { list, id, parent, removing }]) => ({ name, list, id, parent, removing }));
+  const kinds = Object.entries(vocabulary.kinds).map(([name, { list, id, parent, removing }]) => ({ name, list, id, parent: parent ?? undefined, removing: removing ?? undefined }));
   const effects = Object.entries(vocabulary.events);
+  const strange = effects.filter(([type, { kind }]) => kind && type.split(".")[0] !== kind);
+  if (strange.length > 0) throw new Error(`the type of an event begins with its kind: ${strange}`);
   return [
     "// Made by scripts/types.mjs from the gateway's vocabulary.json and OpenAPI document: do not edit it.\n",
     "export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };\n",
@@ -82,8 +85,8 @@ function written(vocabulary, openapi) {
     `export interface EventData {\n${effects.map(([type, { description, data }]) => `${comment(description, "  ")}  "${type}": ${nameOf(data.$ref)};\n`).join("")}}\n`,
     "/** The kinds of documents, in the order of a snapshot. */",
     `export const KINDS = [\n${kinds.map((kind) => `  ${JSON.stringify(kind)},\n`).join("")}] as const;\n`,
-    "/** What each event does to the documents: the kind, and the effect. */",
-    `export const EVENTS = {\n${effects.map(([type, { kind, effect }]) => `  "${type}": ${JSON.stringify([kind, effect])},\n`).join("")}} as const;\n`,
+    "/** What each event does to the documents of its kind, which is the first word of its type. */",
+    `export const EVENTS = {\n${effects.map(([type, { effect }]) => `  "${type}": ${JSON.stringify(effect)},\n`).join("")}} as const;\n`,
   ].join("\n");
 }
 

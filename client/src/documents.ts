@@ -1,6 +1,6 @@
 import { following, type Following } from "./cursor.js";
-import { whole } from "./tolerance.js";
-import { EVENTS, KINDS, type Ask, type EventData, type Feedback, type Run, type Snapshot, type Step, type StepElement, type TextDelta } from "./vocabulary.js";
+import { isObject, whole } from "./tolerance.js";
+import { EVENTS, KINDS, type Ask, type EventData, type Feedback, type Run, type Snapshot, type Step, type StepAction, type StepElement, type TextDelta } from "./vocabulary.js";
 
 /** An event of a stream; of one that this version does not know, `data` is whatever came. */
 export type StreamEvent =
@@ -14,6 +14,7 @@ export interface Kinds {
   element: StepElement;
   ask: Ask;
   feedback: Feedback;
+  action: StepAction;
 }
 export type Kind = keyof Kinds;
 type Document = Kinds[Kind];
@@ -35,9 +36,9 @@ interface Entry {
 /** What became of a document; `text` if an event brought text alone. */
 export type Note = (kind: Kind, id: string, parent: string | null, before: Document | undefined, after: Document | undefined, text: boolean) => void;
 
-const LIST = Object.fromEntries(KINDS.map((kind) => [kind.name, kind])) as unknown as Record<
+export const LIST = Object.fromEntries(KINDS.map((kind) => [kind.name, kind])) as unknown as Record<
   Kind,
-  { name: Kind; list: "runs"; id: "id"; parent: "parent_id" | null; removing: "value" | null }
+  { name: Kind; list: Exclude<keyof Snapshot, "session_id" | "cursor" | "v">; id: "id"; parent?: "parent_id"; removing?: "value" }
 >;
 const NAMES = KINDS.map(({ name }) => name) as readonly Kind[];
 
@@ -91,16 +92,17 @@ export class Documents {
    * @returns "gap" if events are missing before this one; it is applied nevertheless
    */
   take(event: StreamEvent): Following {
-    const [kind, effect] = EVENTS[event.type as keyof EventData] ?? [];
+    const effect = EVENTS[event.type as keyof EventData];
+    const kind = event.type.split(".")[0] as Kind;
     const follows = effect === "replace" ? "next" : following(this.cursor, event.id);
     if (follows === "again") return follows;
     this.cursor = event.id;
-    const data = event.data as Record<string, unknown> | null;
-    if (typeof data !== "object" || data === null) return follows;
+    const { data } = event;
+    if (!isObject(data)) return follows;
     if (effect === "replace") this.#replaceAll(data as unknown as Snapshot);
-    else if (effect === "put") this.#put(kind!, data as unknown as Document);
+    else if (effect === "put") this.#put(kind, data as unknown as Document);
     else if (effect === "text") this.#write(data as unknown as TextDelta);
-    else if (effect === "remove") this.#remove(kind!, data["id"] as string);
+    else if (effect === "remove") this.#remove(kind, data["id"] as string);
     return follows;
   }
 
@@ -217,5 +219,5 @@ function parentOf(kind: Kind, document: Document): string | null {
 
 function documentsOf(kind: Kind, snapshot: Snapshot): readonly Document[] {
   const list: unknown = snapshot[LIST[kind].list];
-  return Array.isArray(list) ? list.filter((doc) => typeof doc === "object" && doc !== null) : [];
+  return Array.isArray(list) ? list.filter(isObject) as unknown as Document[] : [];
 }

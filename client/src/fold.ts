@@ -1,8 +1,8 @@
 import { Documents, type StreamEvent } from "./documents.js";
-import type { Snapshot } from "./vocabulary.js";
+import { KINDS, type Snapshot } from "./vocabulary.js";
 
 /** A session of which nothing is known yet. */
-export const EMPTY: Snapshot = { session_id: "", cursor: "", runs: [], steps: [], elements: [], asks: [], feedback: [], v: 1 };
+export const EMPTY = { session_id: "", cursor: "", v: 1, ...Object.fromEntries(KINDS.map(({ list }) => [list, []])) } as unknown as Snapshot;
 
 /**
  * Returns the session after one more event. Neither argument is changed; documents and lists in which

@@ -9,7 +9,7 @@ import type { Session, SessionOptions } from "./session.js";
 import { Store, type Connection, type Key, type Pending } from "./store.js";
 import type { Ref } from "./documents.js";
 import { equal } from "./tolerance.js";
-import type { Ask, Feedback, Run, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { AcceptedRun, Ask, Feedback, Run, Snapshot, Step, StepAction, StepElement } from "./vocabulary.js";
 
 /** A session that no component shows any more keeps its stream for so long: StrictMode and routers come back at once. */
 const LINGER_MS = 1000;
@@ -131,6 +131,14 @@ export function useAsks(stepId?: string): readonly Ask[] {
 /** The elements of a step; null: files that were uploaded and not sent yet. */
 export function useElements(stepId: string | null): readonly StepElement[] {
   return useStore(`elements:${stepId ?? ""}`, (store) => store.elements(stepId));
+}
+
+/** The buttons of a step, and a function that clicks one; it returns the run. */
+export function useActions(stepId: string): [readonly StepAction[], (actionId: string) => Promise<AcceptedRun>] {
+  const session = useCurrentSession();
+  const actions = useStore(`actions:${stepId}`, (store) => store.actions(stepId));
+  const click = useCallback((actionId: string) => session.click(actionId), [session]);
+  return [actions, click];
 }
 
 /** The feedback on a step, and a function that gives it. */

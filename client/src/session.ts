@@ -6,7 +6,7 @@ import { newId } from "./ids.js";
 import type { Schedule } from "./notifier.js";
 import { Store, type Connection } from "./store.js";
 import { follow, viaFetch, type Transport } from "./stream.js";
-import type { AcceptedMessage, AcceptedRun, Ask, JsonValue, NewAnswer, NewFeedback, NewMessage, NewRun, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { AcceptedMessage, AcceptedRun, Ask, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, Snapshot, Step, StepElement } from "./vocabulary.js";
 
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
@@ -136,6 +136,11 @@ export class Session {
   async answer(askId: string, given: GivenAnswer, { id = newId(), ...more }: AnswerOptions = {}): Promise<Ask> {
     const answer: NewAnswer = "files" in given ? { files: await this.#uploadAll(given.files) } : given;
     return this.#post(`/asks/${encodeURIComponent(askId)}`, { ...more, ...answer, id } satisfies NewAnswer);
+  }
+
+  /** Clicks a button of a message: runs its `@cl.action_callback`. */
+  click(actionId: string, more: NewClick = {}): Promise<AcceptedRun> {
+    return this.#post(`/actions/${encodeURIComponent(actionId)}`, { id: newId(), ...more });
   }
 
   /** Rates a step: 1 good, 0 bad, null takes it back. */

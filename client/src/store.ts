@@ -1,11 +1,11 @@
-import { Documents, type Kind, type Kinds, type Ref, type StreamEvent } from "./documents.js";
+import { Documents, LIST, type Kind, type Kinds, type Ref, type StreamEvent } from "./documents.js";
 import type { StepwireError } from "./errors.js";
 import { EMPTY } from "./fold.js";
 import { Notifier, oncePerFrame, type Schedule } from "./notifier.js";
 import { Rows, type Row, type RowOptions } from "./rows.js";
 import { equal } from "./tolerance.js";
 import { Tree } from "./tree.js";
-import type { Ask, Feedback, Run, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { Ask, Feedback, Run, Snapshot, Step, StepAction, StepElement } from "./vocabulary.js";
 
 /** How a session's stream is doing; `error` says why it is closed, or does not come back. */
 export interface Connection {
@@ -25,11 +25,9 @@ export interface Pending {
 /**
  * The keys of {@link Store.subscribe}: `rows` (places, status, what is open), `runs`, `asks`, `connection`,
  * one step with its text, its text alone, one run, and what stands with a step: its elements (`elements:`
- * with no id: uploads that are not sent yet), asks and feedback.
+ * with no id: uploads that are not sent yet), asks, feedback and actions.
  */
-export type Key = "any" | "rows" | "runs" | "asks" | "connection" | `${"step" | "text" | "run" | "elements" | "asks" | "feedback"}:${string}`;
-
-const LISTS = { element: "elements", ask: "asks", feedback: "feedback" } as const;
+export type Key = "any" | "rows" | "runs" | "asks" | "connection" | `${"step" | "text" | "run" | "elements" | "asks" | "feedback" | "actions"}:${string}`;
 
 /**
  * The state of one session, as its events have made it.
@@ -93,6 +91,11 @@ export class Store {
   /** The asks of a step, open and ended; without an id, those of the whole session. */
   asks(stepId?: string): readonly Ask[] {
     return stepId === undefined ? this.#list("asks", () => this.#documents.all("ask")) : this.#of("ask", stepId);
+  }
+
+  /** The buttons of a step. */
+  actions(stepId: string): readonly StepAction[] {
+    return this.#of("action", stepId);
   }
 
   feedback(stepId: string): Feedback | null {
@@ -233,8 +236,8 @@ export class Store {
     this.#restructured();
   }
 
-  #of<K extends keyof typeof LISTS>(kind: K, stepId: string | null): readonly Kinds[K][] {
-    return this.#list(`${LISTS[kind]}:${stepId ?? ""}`, () => this.#documents.of(kind, stepId));
+  #of<K extends Kind>(kind: K, stepId: string | null): readonly Kinds[K][] {
+    return this.#list(`${LIST[kind].list}:${stepId ?? ""}`, () => this.#documents.of(kind, stepId));
   }
 
   /** Caches a list of documents until one of them changes. */
@@ -257,7 +260,7 @@ export class Store {
       if (!text) this.#restructured();
       return;
     }
-    changed(`${LISTS[kind]}:${parent ?? ""}`);
+    changed(`${LIST[kind].list as "actions"}:${parent ?? ""}`);
     if (kind === "ask") {
       changed("asks");
       this.#restructured();

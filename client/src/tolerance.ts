@@ -32,7 +32,7 @@ function list(value: unknown, fits: (item: unknown) => boolean = () => true): un
 }
 
 const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value ?? "", null, 2).replace(/^""$/, ""));
-const isObject = (value: unknown): value is Fields => typeof value === "object" && value !== null && !Array.isArray(value);
+export const isObject = (value: unknown): value is Fields => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Whether two values are the same JSON. */
 export function equal(a: unknown, b: unknown): boolean {

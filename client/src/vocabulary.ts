@@ -101,7 +101,22 @@ export interface Snapshot {
   readonly elements: readonly StepElement[];
   readonly asks: readonly Ask[];
   readonly feedback: readonly Feedback[];
+  readonly actions: readonly StepAction[];
   readonly v: number;
+}
+
+/** A button of the step `step_id`, for as long as it is there: each click is a run. */
+export interface StepAction {
+  readonly id: string;
+  readonly name: string;
+  readonly label: string;
+  readonly tooltip: string;
+  readonly icon: string | null;
+  readonly payload: Readonly<Record<string, JsonValue>>;
+  readonly session_id: string;
+  readonly run_id: string | null;
+  readonly step_id: string;
+  readonly ts: string;
 }
 
 /** A node in the tree of a session. */
@@ -180,6 +195,15 @@ export interface NewAnswer {
   readonly metadata?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
+export interface NewClick {
+  /** The subject of the run; needs the right `admin`. By default the token's. */
+  readonly subject?: string | null | undefined;
+  /** From 0 to 9; needs the right `admin`. By default the token's. */
+  readonly priority?: number | null | undefined;
+  /** The run's id; makes the request repeatable. */
+  readonly id?: string | null | undefined;
+}
+
 export interface NewFeedback {
   /** 1 good, 0 bad. */
   readonly value: 0 | 1;
@@ -223,6 +247,10 @@ export interface EventData {
   "ask.end": Ask;
   /** A step is rated; with null, not any more. */
   "feedback": Feedback;
+  /** A step has a button, or another in its place. */
+  "action.add": StepAction;
+  /** A button is gone. */
+  "action.remove": Removal;
   /** An attempt of a run has ended. */
   "run.end": Run;
   /** Everything, at one cursor; it is never stored. */
@@ -231,26 +259,29 @@ export interface EventData {
 
 /** The kinds of documents, in the order of a snapshot. */
 export const KINDS = [
-  {"name":"run","list":"runs","id":"run_id","parent":null,"removing":null},
-  {"name":"step","list":"steps","id":"id","parent":"parent_id","removing":null},
-  {"name":"element","list":"elements","id":"id","parent":"step_id","removing":null},
-  {"name":"ask","list":"asks","id":"id","parent":"step_id","removing":null},
+  {"name":"run","list":"runs","id":"run_id"},
+  {"name":"step","list":"steps","id":"id","parent":"parent_id"},
+  {"name":"element","list":"elements","id":"id","parent":"step_id"},
+  {"name":"ask","list":"asks","id":"id","parent":"step_id"},
   {"name":"feedback","list":"feedback","id":"step_id","parent":"step_id","removing":"value"},
+  {"name":"action","list":"actions","id":"id","parent":"step_id"},
 ] as const;
 
-/** What each event does to the documents: the kind, and the effect. */
+/** What each event does to the documents of its kind, which is the first word of its type. */
 export const EVENTS = {
-  "run.start": ["run","put"],
-  "step.start": ["step","put"],
-  "step.delta": ["step","text"],
-  "step.update": ["step","put"],
-  "step.end": ["step","put"],
-  "step.remove": ["step","remove"],
-  "element.add": ["element","put"],
-  "element.remove": ["element","remove"],
-  "ask": ["ask","put"],
-  "ask.end": ["ask","put"],
-  "feedback": ["feedback","put"],
-  "run.end": ["run","put"],
-  "snapshot": [null,"replace"],
+  "run.start": "put",
+  "step.start": "put",
+  "step.delta": "text",
+  "step.update": "put",
+  "step.end": "put",
+  "step.remove": "remove",
+  "element.add": "put",
+  "element.remove": "remove",
+  "ask": "put",
+  "ask.end": "put",
+  "feedback": "put",
+  "action.add": "put",
+  "action.remove": "remove",
+  "run.end": "put",
+  "snapshot": "replace",
 } as const;

@@ -17,6 +17,10 @@ export const askOf = (id, step_id, fields = {}) => ({
   max_bytes: null, status: "open", answer: null, expires_at: TS, started_at: TS, ended_at: null, ts: TS, ...fields,
 });
 
+export const actionOf = (id, step_id, fields = {}) => ({
+  id, name: id, label: id, tooltip: "", icon: null, payload: {}, session_id: "demo", run_id: "r1", step_id, ts: TS, ...fields,
+});
+
 export const elementOf = (id, step_id, fields = {}) => ({
   id, session_id: "demo", run_id: "r1", step_id, type: "file", name: id, mime: "text/plain", display: "inline", size: 1,
   sha256: "0", url: `/v1/sessions/demo/elements/${id}`, props: {}, ts: TS, ...fields,

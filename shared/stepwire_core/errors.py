@@ -17,6 +17,7 @@
     ├── RunNotFound             the session does not have that run
     ├── StepNotFound            the session does not have that step
     ├── ElementNotFound         the session does not have that element, or its bytes are gone
+    ├── ActionNotFound          the session does not have that action, or not any more
     ├── AskNotFound             the session does not have that ask
     ├── AskEnded                the ask was answered before, or its handler no longer waits
     ├── FeedbackDisabled        the step cannot be rated
@@ -72,7 +73,7 @@ class SettingsError(StepwireError):
 
 
 class HandlerModuleError(StepwireError):
-    """The module with the handlers cannot be loaded."""
+    """The module with the handlers cannot be loaded, or its ``on_app_startup`` failed."""
 
 
 class HandlerNotFound(StepwireError):
@@ -208,6 +209,18 @@ class ElementNotFound(StepwireError):
         super().__init__(
             f"session {session_id!r} does not have the content of an element {element_id!r}: the "
             "element was never added, was removed, or has a url of its own"
+        )
+
+
+class ActionNotFound(StepwireError):
+    """The session does not have an action of that id, or not any more."""
+
+    def __init__(self, session_id: str, action_id: str) -> None:
+        self.session_id = session_id
+        self.action_id = action_id
+        super().__init__(
+            f"session {session_id!r} does not have an action {action_id!r}: it was never sent, or "
+            "was removed, maybe because somebody else has clicked it"
         )
 
 

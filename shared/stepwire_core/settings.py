@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -269,6 +269,13 @@ class Settings(BaseSettings):
         default=20.0,
         ge=0,
         description="Time to finish after SIGTERM: running handlers, open streams.",
+    )
+    steps_outside_sessions: Literal["error", "ignore"] = Field(
+        default="error",
+        description="What a `@cl.step` function does outside any session: raise, or only run.",
+    )
+    startup_timeout_s: float = Field(
+        default=300.0, gt=0, description="Time that `on_app_startup` may take."
     )
     poll_s: float = Field(
         default=0.5,

@@ -52,6 +52,29 @@ APP = """
             async with cl.Step("private"):
                 pass
 
+        async def tasks():
+            search = cl.Task("Search <b>all</b>", cl.TaskStatus.RUNNING)
+            tasks = cl.TaskList([search, cl.Task("Write")], status="Busy")
+            await tasks.send()
+            await cl.AskUserMessage("Go on?", timeout=300).send()
+            search.status = cl.TaskStatus.DONE
+            tasks.status = "Half done"
+            await tasks.send()
+
+        async def buttons():
+            count = cl.Action("count", label="Count <b>up</b>", tooltip="Adds one")
+            await cl.Message("Click one.", actions=[count, cl.Action("go")]).send()
+
+    @cl.action_callback("count")
+    async def count(action):
+        number = cl.user_session.get("count", 0) + 1
+        cl.user_session.set("count", number)
+        await cl.Message(f"Counted to {number}").send()
+
+    @cl.action_callback("go")
+    async def go(action):
+        await action.remove()
+
     @cl.on_feedback
     async def feedback(feedback):
         pass
@@ -130,6 +153,38 @@ def test_an_action_is_chosen_by_one_and_seen_by_the_other(
         expect(other.ask).to_contain_text("Answered")
         expect(other.message("Chosen: yes")).to_be_visible()
         other.reload()
+
+
+def test_a_button_of_a_message_is_clicked_again_and_again_until_it_is_gone_for_all(
+    gateway: Gateway, inspector: Inspector, other: Inspector
+) -> None:
+    session = gateway.create_session()
+    for one in (inspector, other):
+        one.open(gateway, session)
+    inspector.send("buttons")
+    count, go = (
+        other.page.get_by_role("button", name=name, exact=True)
+        for name in ("Count <b>up</b>", "go")
+    )
+    expect(count).to_have_attribute("title", "Adds one")
+    count.focus()
+    other.page.keyboard.press("Enter")
+    expect(inspector.message("Counted to 1")).to_be_visible()
+    other.reload()
+    count.click()
+    expect(inspector.message("Counted to 2")).to_be_visible()
+    inspector.page.get_by_role("button", name="go", exact=True).click()
+    expect(go).to_have_count(0)
+    expect(count).to_be_enabled()
+    inspector.assert_same_as(gateway.snapshot(session))
+
+
+def test_a_list_of_tasks_changes_where_it_stands(gateway: Gateway, inspector: Inspector) -> None:
+    begin(gateway, inspector, "tasks")
+    tasks = inspector.page.get_by_role("region", name="Tasks")
+    expect(tasks).to_have_text("BusySearch <b>all</b> (running)Write (ready)")
+    inspector.answer("yes")
+    expect(tasks).to_have_text("Half doneSearch <b>all</b> (done)Write (ready)")
 
 
 def test_files_are_chosen_looked_at_and_sent(gateway: Gateway, inspector: Inspector) -> None:

@@ -135,6 +135,11 @@ def rated(step_id: str, value: int | None, comment: str | None = None) -> Event:
     return "feedback", json.dumps(feedback)
 
 
+def button(id: str, step_id: str, **fields: Any) -> Event:
+    known = {"id": id, "name": id, "label": id, "session_id": "demo", "run_id": "r1"}
+    return "action.add", json.dumps({**known, "step_id": step_id, "ts": AT, **fields})
+
+
 def snapshot(
     *, runs: list[dict[str, Any]], steps: list[dict[str, Any]], **more: list[dict[str, Any]]
 ) -> Event:

@@ -16,6 +16,7 @@ from cli.session_events import (
     ask,
     ask_end,
     asked,
+    button,
     element,
     end,
     numbered,
@@ -169,6 +170,27 @@ def test_feedback_is_shown_replaced_and_taken_back() -> None:
         "+ rated good",
         "feedback taken back",
         "+ rated good",
+    ]
+
+
+def test_buttons_are_shown_for_as_long_as_they_are_there() -> None:
+    gone = "action.remove", json.dumps({"id": "go"})
+    events = end("a"), button("go", "a"), button("no", "a", label="No,\nstop")
+    assert drawn(*events)[1:] == ["▸ [go]", "▸ [No, stop] no"]
+    assert drawn(*events, gone)[1:] == ["▸ [No, stop] no"]
+    assert told(*events, gone)[1:] == ["▸ [go]", "▸ [No, stop] no"]
+
+
+def test_a_list_of_tasks_is_shown_anew_when_it_changes() -> None:
+    def tasks(*statuses: str) -> Event:
+        lines = [{"title": f"task\n{at}", "status": each} for at, each in enumerate(statuses)]
+        return add("t", "a", type="tasklist", size=None, props={"status": "Busy", "tasks": lines})
+
+    begun, done = tasks("running", "ready"), tasks("done", "new")
+    assert drawn(end("a"), begun, done)[1:] == ["▤ Busy: ✓ task 0 ? task 1"]
+    assert told(end("a"), begun, begun, done)[1:] == [
+        "▤ Busy: ▸ task 0 ○ task 1",
+        "▤ Busy: ✓ task 0 ? task 1",
     ]
 
 

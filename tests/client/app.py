@@ -12,7 +12,8 @@ async def main(message: cl.Message) -> None:
     if message.content == "ask":
         answer = await cl.AskUserMessage("Your name?", timeout=300).send()
         assert answer is not None
-        await cl.Message(f"Hello {answer['output']}").send()
+        again = cl.Action("again", {"name": answer["output"]})
+        await cl.Message(f"Hello {answer['output']}", actions=[again]).send()
     if message.content == "wait":
         async with cl.Step("waits"):
             await asyncio.sleep(300)
@@ -23,6 +24,12 @@ async def main(message: cl.Message) -> None:
         for number in range(60):
             await step.stream_token(f"{number} ")
             await asyncio.sleep(0.01)
+
+
+@cl.action_callback("again")
+async def greet(action: cl.Action) -> None:
+    await cl.Message(f"Hello again {action.payload['name']}").send()
+    await action.remove()
 
 
 @cl.task

@@ -122,6 +122,12 @@ def test_a_person_answers_rates_uploads_cancels_and_deletes_with_a_token_that_en
     view = client.wait_until_current(gateway, sid)
     step = next(step for step in view["steps"] if step["name"] == "answer")
     client.call("rate", step["id"], 1, "good")
+    [again] = view["actions"]
+    run_id = client.call("click", again["id"])["run_id"]
+    assert gateway.wait_for_end(sid, run_id)["status"] == "ok"
+    view = client.wait_until_current(gateway, sid)
+    assert view["actions"] == []
+    assert "Hello again Ada" in [step["output"] for step in view["steps"]]
     element = client.call("upload", "a b.txt", "bytes")
     assert client.call("bytes", element["id"]) == "bytes"
     wait_until(

@@ -176,6 +176,14 @@ def test_a_person_does_everything_with_tokens_that_end(stack: Stack, tmp_path: P
                 assert (await session.wait(sent.run_id)).status == "ok"
 
                 tree = await session.read()
+                [hello] = [s for s in tree.steps.values() if s.actions]
+                [again] = hello.actions.values()
+                clicked = await session.wait(await session.click(again.id))
+                assert (clicked.handler, clicked.status) == ("action:again", "ok")
+                tree = await session.read()
+                assert tree.steps[hello.document.id].actions == {}
+                with pytest.raises(NotFound):
+                    await session.click(again.id)
                 step = next(s for s in tree.steps.values() if s.document.name == "answer")
                 await session.rate(step.document.id, 1, "good")
                 tree = await session.read()

@@ -28,6 +28,12 @@ def under_way(stack: Stack, task: str) -> tuple[Child, Gateway, str, str]:
     return worker, gateway, session, run
 
 
+def in_order(output: str, *said: str) -> bool:
+    """Whether a process has said each of these once, in this order."""
+    places = [output.find(words) for words in said]
+    return places == sorted(places) and [output.count(words) for words in said] == [1] * len(said)
+
+
 @pytest.mark.parametrize("task", ["in_thread", "at_exit", "in_a_cancellation", "beside"])
 def test_a_worker_ends_in_time_and_gives_its_run_back(stack: Stack, task: str) -> None:
     worker, gateway, session, run = under_way(stack, task)
@@ -36,6 +42,7 @@ def test_a_worker_ends_in_time_and_gives_its_run_back(stack: Stack, task: str) -
     wait_until(lambda: worker.exit_code is not None, "it ends", limit_s=GRACE_S + 6)
     assert time.monotonic() - began > GRACE_S
     assert worker.exit_code == 0
+    assert in_order(worker.output, "opened", "worker ready", "run interrupted", "closed")
     stopped = gateway.run(session, run)
     assert stopped is not None
     assert (stopped["status"], stopped["will_retry"]) == ("interrupted", True)
@@ -54,6 +61,16 @@ def test_a_worker_whose_loop_is_blocked_ends_in_time_and_says_why(stack: Stack) 
     stack.worker(APP, STEPWIRE_LEASE_S="4")
     ended = gateway.wait_for_end(session, run)
     assert (ended["status"], ended["attempt"]) == ("ok", 2)
+
+
+def test_a_worker_whose_application_does_not_start_ends_and_says_why(stack: Stack) -> None:
+    with pytest.raises(AssertionError) as refused:
+        stack.worker(APP, FIRST="no_database")
+    said = str(refused.value)
+    assert "Error: @cl.on_app_startup failed:" in said
+    assert in_order(said, "apps/stopping.py", 'raise ConnectionError("no database answers")')
+    assert "worker ready" not in said
+    assert "closed" not in said
 
 
 @pytest.mark.parametrize("task", ["at_exit", "in_loop"])

@@ -46,6 +46,7 @@ ROUTES = {
     "GET /v1/sessions/{session_id}/elements/{id}": "read",
     "HEAD /v1/sessions/{session_id}/elements/{id}": "read",
     "POST /v1/sessions/{session_id}/asks/{id}": "write",
+    "POST /v1/sessions/{session_id}/actions/{id}": "write",
     "PUT /v1/sessions/{session_id}/steps/{id}/feedback": "write",
     "DELETE /v1/sessions/{session_id}/steps/{id}/feedback": "write",
     "GET /metrics": ALL,

@@ -24,6 +24,16 @@ APP = """
             step.output = message.content
 
     @cl.task
+    async def offer():
+        actions = [cl.Action(name="approve", payload={"order": 42}), cl.Action(name="unknown")]
+        await cl.Message("Sure?", actions=actions).send()
+
+    @cl.action_callback("approve")
+    async def approved(action):
+        await action.remove()
+        await cl.Message(f"approved {action.payload['order']}").send()
+
+    @cl.task
     async def add(a, b):
         async with cl.Step("sum") as step:
             step.output = a + b
@@ -113,12 +123,57 @@ def test_a_task_runs_with_its_arguments_and_once(gateway: Gateway) -> None:
     assert_problem(response, 409, "id_conflict")
 
 
+def offered(gateway: Gateway, session: str) -> dict[str, str]:
+    """The ids of the buttons by their names, once they are there."""
+    gateway.wait_for_end(session, gateway.start(session, "offer"))
+    return {action["name"]: action["id"] for action in gateway.snapshot(session)["actions"]}
+
+
+def test_a_click_is_a_run_through_any_gateway_and_is_taken_once(
+    gateway: Gateway, shared_stack: Stack
+) -> None:
+    session = gateway.create_session()
+    path = f"/v1/sessions/{session}/actions/{offered(gateway, session)['approve']}"
+    body, other = {"id": new_id()}, shared_stack.shared_gateway()
+    clicked = other.client.post(path, json=body)
+    assert (clicked.status_code, clicked.json()) == (202, {"run_id": body["id"]})
+    assert clicked.headers["location"].endswith(f"/runs/{body['id']}")
+    run = gateway.wait_for_end(session, body["id"])
+    assert (run["status"], run["handler"]) == ("ok", "action:approve")
+    # The same once more, although its run has taken the button away.
+    assert gateway.client.post(path, json=body).json() == clicked.json()
+    assert_problem(gateway.client.post(path, json={}), 404, "action_not_found")
+    snapshot = gateway.snapshot(session)
+    assert [action["name"] for action in snapshot["actions"]] == ["unknown"]
+    question, answer = snapshot["steps"]
+    assert (answer["output"], answer["parent_id"]) == ("approved 42", question["id"])
+
+
+def test_a_click_on_what_is_no_button_or_has_no_callback_says_so(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    unknown = offered(gateway, session)["unknown"]
+    actions = f"/v1/sessions/{session}/actions"
+    for id_ in ("nope", "no%20id"):
+        answer = gateway.client.post(f"{actions}/{id_}", json={})
+        assert_problem(answer, 404, "action_not_found")
+    nowhere = gateway.client.post("/v1/sessions/nowhere/actions/x", json={})
+    assert_problem(nowhere, 404, "session_not_found")
+    conflict = gateway.start(session, "offer")
+    answer = gateway.client.post(f"{actions}/{unknown}", json={"id": conflict})
+    assert_problem(answer, 409, "id_conflict")
+    run = gateway.wait_for_end(
+        session, gateway.client.post(f"{actions}/{unknown}", json={}).json()["run_id"]
+    )
+    assert run["status"] == "error"
+    assert "action:approve" in run["error"]["message"]
+
+
 def test_an_unknown_task_ends_its_run_and_says_what_there_is(gateway: Gateway) -> None:
     session = gateway.create_session()
     response = gateway.client.post(f"/v1/sessions/{session}/runs", json={"task": "nope"})
     run = gateway.wait_for_end(session, response.json()["run_id"])
     assert run["error"]["type"] == "HandlerNotFound"
-    assert "it has: add, on_message" in run["error"]["message"]
+    assert "it has: action:approve, add, offer, on_message" in run["error"]["message"]
 
 
 @pytest.mark.parametrize(

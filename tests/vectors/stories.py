@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from documents import a_run, a_step, an_element
-from stepwire_core.wire.documents import AskDocument, FeedbackDocument, RunDocument, StepDocument
+from stepwire_core.wire.documents import (
+    AskDocument,
+    FeedbackDocument,
+    RunDocument,
+    StepActionDocument,
+    StepDocument,
+)
 from stepwire_core.wire.events import (
     NewEvent,
+    action_event,
+    action_remove_event,
     ask_end_event,
     ask_event,
     delta_event,
@@ -210,6 +218,26 @@ async def feedback(story: Recorder) -> None:
     await story.put(update(story, "a", name="renamed"), by=RUN)
 
 
+def button(story: Recorder, action_id: str, step_id: str, label: str) -> NewEvent:
+    fields = {"id": action_id, "name": "go", "label": label, "payload": {"to": label}}
+    ids = {"session_id": SESSION, "run_id": "r1", "step_id": step_id, "ts": story.now()}
+    return action_event(StepActionDocument.model_validate(fields | ids))
+
+
+async def actions(story: Recorder) -> None:
+    """Actions stand with their step in the order of their first event; one is replaced, one moves
+    to another step, one is removed, and those of a removed step go with it."""
+    await story.put(start(story, "a"), start(story, "b"), start(story, "below", "b"), by=RUN)
+    await story.put(
+        *(button(story, "one", "a", "1"), button(story, "two", "a", "2")),
+        *(button(story, "three", "below", "3"), button(story, "moves", "b", "4")),
+        *(button(story, "one", "a", "again"), button(story, "moves", "a", "4")),
+        by=RUN,
+    )
+    await story.put(action_remove_event("two"), action_remove_event("never-there"), by=RUN)
+    await story.put(remove_event("b"), by=RUN)
+
+
 async def user_session(story: Recorder) -> None:
     """Values of the user session and results of runs reach no client and take no id."""
     await story.put(start(story, "a"), by=RUN)
@@ -308,6 +336,7 @@ STORIES: Final[dict[str, Story]] = {
         elements,
         asks,
         feedback,
+        actions,
         user_session,
         attempts_and_tasks,
         newer_words,

@@ -15,6 +15,8 @@ import pytest
 import stepwire as cl
 from bench import Bench
 from documents import a_step
+from stepwire._decorating.decorated_call import ignored_outside
+from stepwire_core.errors import NoActiveSession
 
 pytestmark = pytest.mark.anyio
 
@@ -288,3 +290,57 @@ def test_a_bare_thread_is_told_how_to_have_the_session() -> None:
 async def test_an_id_of_an_action_may_be_a_uuid() -> None:
     id_ = uuid4()
     assert cl.Action("a", id=id_).id == str(id_)  # type: ignore[arg-type]
+
+
+# -- outside any session ------------------------------------------------------------------------
+
+
+@cl.step
+def letters(text: str) -> Iterator[str]:
+    yield from text
+
+
+@cl.step
+async def doubled(numbers: list[int]) -> AsyncIterator[int]:
+    for number in numbers:
+        yield number * 2
+
+
+@pytest.fixture
+def outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("STEPWIRE_ENV_FILE", "")
+    monkeypatch.setenv("STEPWIRE_STEPS_OUTSIDE_SESSIONS", request.param)
+    ignored_outside.cache_clear()
+    yield
+    ignored_outside.cache_clear()
+
+
+@pytest.mark.parametrize("outside", ["ignore"], indirect=True)
+@pytest.mark.usefixtures("outside")
+async def test_outside_any_session_a_call_only_runs_where_the_setting_says_so(
+    bench: Bench,
+) -> None:
+    async_work, plain_work = cl.step(asyncio.sleep), cl.step(type="tool")(max)
+    assert await async_work(0, "slept") == "slept"
+    assert plain_work(1, 2) == 2
+    assert await cl.step(lambda: asyncio.sleep(0, 3))() == 3
+    assert await cl.step(lambda: asyncio.ensure_future(asyncio.sleep(0, 4)))() == 4
+    assert list(letters("ab")) == ["a", "b"]
+    assert [number async for number in doubled([1, 2])] == [2, 4]
+    with pytest.raises(ZeroDivisionError):
+        cl.step(divmod)(1, 0)
+
+    # Inside a session the same functions show what they do.
+    async def task() -> None:
+        plain_work(1, 2)
+        list(letters("ab"))
+
+    await bench.run(task)
+    assert list(await bench.steps()) == ["max", "letters"]
+
+
+@pytest.mark.parametrize("outside", ["error"], indirect=True)
+@pytest.mark.usefixtures("outside")
+def test_else_it_raises() -> None:
+    with pytest.raises(NoActiveSession):
+        cl.step(max)(1, 2)

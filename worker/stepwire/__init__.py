@@ -1,7 +1,6 @@
 """Live, nested steps of LLM agents in background workers: ``import stepwire as cl``."""
 
 from stepwire._asking.ask_user import (
-    Action,
     AskActionMessage,
     AskFileMessage,
     AskFileResponse,
@@ -11,6 +10,10 @@ from stepwire._decorating.decorator import step
 from stepwire._handlers.policy import Retry
 from stepwire._handlers.registry import (
     Feedback,
+    action_callback,
+    author_rename,
+    on_app_shutdown,
+    on_app_startup,
     on_chat_end,
     on_chat_resume,
     on_chat_start,
@@ -22,7 +25,9 @@ from stepwire._handlers.registry import (
 from stepwire._runs.subtasks import enqueue
 from stepwire._scope.emitter import Current, attach, current, session
 from stepwire._scope.sync import make_async, run_sync, sleep
-from stepwire._scope.user_session import user_session
+from stepwire._scope.user_session import User, user_session
+from stepwire._tree.action import Action
+from stepwire._tree.chat_context import chat_context
 from stepwire._tree.current import context
 from stepwire._tree.element_base import Element
 from stepwire._tree.element_types import (
@@ -33,13 +38,16 @@ from stepwire._tree.element_types import (
     Json,
     Pdf,
     Plotly,
+    Pyplot,
     Text,
     Video,
 )
+from stepwire._tree.live_elements import CustomElement, Task, TaskList, TaskStatus
 from stepwire._tree.message import ErrorMessage, Message
 from stepwire._tree.step import Step
 from stepwire._version import __version__ as __version__
 from stepwire_core.errors import (
+    ActionNotFound,
     AskEnded,
     AskNotFound,
     ElementNotFound,
@@ -70,6 +78,7 @@ from stepwire_core.errors import (
 
 __all__ = [
     "Action",
+    "ActionNotFound",
     "AskActionMessage",
     "AskEnded",
     "AskFileMessage",
@@ -78,6 +87,7 @@ __all__ = [
     "AskUserMessage",
     "Audio",
     "Current",
+    "CustomElement",
     "Dataframe",
     "Element",
     "ElementNotFound",
@@ -100,6 +110,7 @@ __all__ = [
     "Pdf",
     "Plotly",
     "ProtocolViolation",
+    "Pyplot",
     "Retry",
     "RunEnded",
     "RunFenced",
@@ -112,15 +123,24 @@ __all__ = [
     "StepwireError",
     "StoreRefused",
     "StoreUnavailable",
+    "Task",
     "TaskFailed",
+    "TaskList",
+    "TaskStatus",
     "Text",
+    "User",
     "ValueTooLarge",
     "Video",
+    "action_callback",
     "attach",
+    "author_rename",
+    "chat_context",
     "context",
     "current",
     "enqueue",
     "make_async",
+    "on_app_shutdown",
+    "on_app_startup",
     "on_chat_end",
     "on_chat_resume",
     "on_chat_start",

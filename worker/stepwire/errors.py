@@ -5,6 +5,7 @@ stepwire tell each other, and a program that works on its log or its gateway.
 """
 
 from stepwire_core.errors import (
+    ActionNotFound,
     AskEnded,
     AskNotFound,
     CrossSiteRequest,
@@ -49,6 +50,7 @@ from stepwire_core.errors import (
 )
 
 __all__ = [
+    "ActionNotFound",
     "AskEnded",
     "AskNotFound",
     "CrossSiteRequest",

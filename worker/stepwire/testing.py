@@ -42,11 +42,12 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from stepwire._handlers.loading import load_handlers, names_file
 from stepwire._handlers.registry import Handlers, process_wide
 from stepwire._outline import Branch, grown
+from stepwire._runs.app_hooks import application
 from stepwire._runs.outcome import RetryLater
 from stepwire._runs.runner import Runner
 from stepwire._transport.process_publisher import used_as_process_publisher
 from stepwire._transport.publisher import Publisher
-from stepwire_core.errors import FeedbackDisabled, HandlerNotFound, StepNotFound
+from stepwire_core.errors import ActionNotFound, FeedbackDisabled, HandlerNotFound, StepNotFound
 from stepwire_core.log import answers as asks
 from stepwire_core.log.event_log import Batch, EventLog
 from stepwire_core.redis.standalone import BlockingStandaloneStore, StandaloneStore
@@ -66,13 +67,14 @@ from stepwire_core.wire.documents import (
     FeedbackDocument,
     RunDocument,
     StepDocument,
+    action_handler,
 )
 from stepwire_core.wire.events import element_event, feedback_event
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.user_messages import attached, message_events, uploaded, user_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterator
     from types import ModuleType
 
 
@@ -111,6 +113,7 @@ class App:
         self._exits.callback(self._publisher.close)
         self._exits.enter_context(used_as_process_publisher(self._publisher))
         self._imported: set[str] = set()
+        self._application: _Application | None = None
         self._branches = Branch(None)
         self._sub_tasks: set[asyncio.Task[None]] = set()
         self._replies: deque[str | Sequence[Path]] = deque()
@@ -140,6 +143,26 @@ class App:
                 for name in sys.modules.keys() - before
                 if _is_in(_folder(target), sys.modules[name])
             }
+
+    async def startup(self) -> None:
+        """Run ``on_app_startup``, which the first run does by itself; once.
+
+        ``on_app_shutdown`` runs when the test has ended, or before other handlers are used.
+
+        Raises:
+            HandlerModuleError: it failed, or took too long.
+        """
+        if self._application is None or self._application.handlers is not self._handlers:
+            await self.shutdown()
+            application = _Application(self._handlers, self._settings)
+            await application.begin()
+            self._application = application
+
+    async def shutdown(self) -> None:
+        """Run ``on_app_shutdown`` now, if ``on_app_startup`` has run."""
+        ended, self._application = self._application, None
+        if ended is not None:
+            await ended.end()
 
     async def start(self) -> Run:
         """Run ``on_chat_start``; the run as it ended."""
@@ -172,6 +195,21 @@ class App:
         """Run a ``@cl.task`` by its name; the run as it ended."""
         return await self._run(task, arguments=arguments)
 
+    async def click(self, name: str) -> Run:
+        """Click the newest button of that name and run its ``action_callback``; the run as it
+        ended.
+
+        Raises:
+            ActionNotFound: no message has such a button.
+        """
+        await self._log.create(self.session_id, new_id())
+        actions = (await self._log.snapshot(self.session_id)).actions
+        action = next((each for each in reversed(actions) if each.name == name), None)
+        if action is None:
+            raise ActionNotFound(self.session_id, name)
+        arguments = action.model_dump(mode="json")
+        return await self._run(action_handler(name), arguments=arguments, parent_id=action.step_id)
+
     async def resume(self) -> Run:
         """Run ``on_chat_resume``, as when a person comes back; the run as it ended."""
         return await self._run(ON_CHAT_RESUME)
@@ -195,6 +233,7 @@ class App:
     async def end(self) -> None:
         """Delete the session and run ``on_chat_end``; a new session begins with the next call."""
         self._require(ON_CHAT_END)
+        await self.startup()
         await self._log.create(self.session_id, new_id())
         deleted = await self._log.delete(self.session_id)
         await self._log.forget_deleted(self.session_id)
@@ -221,8 +260,10 @@ class App:
         message: StepDocument | None = None,
         elements: Sequence[ElementDocument] = (),
         arguments: dict[str, Any] | None = None,
+        parent_id: str | None = None,
     ) -> Run:
         self._require(handler)
+        await self.startup()
         run_id = run_id or new_id()
         await self._log.create(self.session_id, run_id)
         request = RunRequest(
@@ -232,6 +273,7 @@ class App:
             message=message,
             elements=list(elements),
             arguments=arguments or {},
+            parent_id=parent_id,
         )
         running = asyncio.create_task(self._execute(request))
         try:
@@ -254,12 +296,13 @@ class App:
 
     async def _execute(self, request: RunRequest) -> None:
         runner = Runner(self._handlers, self._log, self._publisher, self._settings, sub_tasks=self)
+        tried = 0
         while True:
             try:
-                return await runner.execute(request)
+                return await runner.execute(request, tried=tried)
             except RetryLater:
                 # A test does not wait for a backoff.
-                continue
+                tried += 1
 
     async def enqueue(self, request: RunRequest, /) -> None:
         """Run what a handler gives to ``cl.enqueue`` here, beside it."""
@@ -312,6 +355,8 @@ class App:
 
     def close(self) -> None:
         """Let go of everything; what handlers have imported is imported anew by the next test."""
+        if self._application is not None:
+            self._application.end_without_loop()
         self._exits.close()
         self._forget_imported()
 
@@ -319,6 +364,34 @@ class App:
         for name in self._imported:
             sys.modules.pop(name, None)
         self._imported.clear()
+
+
+class _Application:
+    """What handlers do around all runs, on the event loop of the first of them.
+
+    A plugin may close that loop before the fixture ends, or after. An asynchronous generator that
+    is under way is closed by its loop, whichever comes first.
+    """
+
+    def __init__(self, handlers: Handlers, settings: Settings) -> None:
+        self.handlers = handlers
+        self._around = _around(handlers, settings)
+        self._loop = asyncio.get_running_loop()
+
+    async def begin(self) -> None:
+        await anext(self._around)
+
+    async def end(self) -> None:
+        await self._around.aclose()
+
+    def end_without_loop(self) -> None:
+        if not (self._loop.is_closed() or self._loop.is_running()):
+            self._loop.run_until_complete(self._around.aclose())
+
+
+async def _around(handlers: Handlers, settings: Settings) -> AsyncGenerator[None, None]:
+    async with application(handlers, settings):
+        yield
 
 
 def _folder(target: str) -> Path:

@@ -9,13 +9,18 @@ from urllib.parse import urljoin
 
 from stepwire_cli.printable import one_line, seconds_of, size
 from stepwire_cli.reply import SHOWN_ID_CHARS
-from stepwire_core.wire.kinds import ASK, ELEMENT, FEEDBACK
+from stepwire_core.wire.kinds import ACTION, ASK, ELEMENT, FEEDBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from stepwire.client import SessionTree, StepNode
-    from stepwire_core.wire.documents import AskDocument, ElementDocument, FeedbackDocument
+    from stepwire_core.wire.documents import (
+        AskDocument,
+        ElementDocument,
+        FeedbackDocument,
+        StepActionDocument,
+    )
     from stepwire_core.wire.kinds import Kind
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -27,6 +32,9 @@ _OUTCOMES: Final = {
     "cancelled": ("⊘", "yellow", "cancelled before anybody answered"),
     "interrupted": ("!", "bold yellow", "interrupted before anybody answered"),
 }
+
+
+_TASKS: Final = {"ready": "○", "running": "▸", "failed": "✗", "done": "✓"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,7 @@ class Belongings:
             ELEMENT: self._element,
             ASK: self._ask,
             FEEDBACK: _rated,
+            ACTION: _button,
         }
 
     def of(self, step: StepNode, now_s: float | None = None) -> Iterator[Belonging]:
@@ -62,6 +71,9 @@ class Belongings:
                 yield show(document, now_s)
 
     def _element(self, element: ElementDocument, _: float | None) -> Belonging:
+        if element.type == "tasklist":
+            tasks = _tasks(element.props)
+            return Belonging(f"element {element.id}", tasks, "▤", "cyan", tasks)
         kind = one_line(element.type)
         facts = kind if element.size is None else f"{kind}, {size(element.size)}"
         # Ours are paths on the gateway's site.
@@ -90,6 +102,17 @@ class Belongings:
         if self._url != DEFAULT_URL:
             words.append(f"--url {shlex.quote(self._url)}")
         return " ".join(words)
+
+
+def _tasks(props: Mapping[str, Any]) -> str:
+    """A list of tasks in one line."""
+    tasks = props.get("tasks")
+    lines = [task for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
+    shown = [
+        f"{_TASKS.get(str(task.get('status')), '?')} {one_line(str(task.get('title')))}"
+        for task in lines
+    ]
+    return " ".join([f"{one_line(str(props.get('status')))}:", *shown])
 
 
 def _wanted(ask: AskDocument) -> str:
@@ -124,6 +147,12 @@ def _action(ask: AskDocument, action_id: str) -> str:
             name, label = one_line(action.name), one_line(action.label)
             return name if label == name else f"{name} “{label}”"
     return one_line(action_id)
+
+
+def _button(action: StepActionDocument, _: float | None) -> Belonging:
+    label, name = one_line(action.label or action.name), one_line(action.name)
+    text = f"[{label}]" if label == name else f"[{label}] {name}"
+    return Belonging(f"action {action.id}", text, "▸", "cyan", text)
 
 
 def _rated(feedback: FeedbackDocument, _: float | None) -> Belonging:

@@ -5,8 +5,8 @@ import { act, createElement as h, StrictMode, version } from "react";
 import { createRoot, hydrateRoot } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { Stepwire } from "../../dist/index.js";
-import { SessionProvider, useAsks, useConnection, useElapsed, useFeedback, useOpen, usePending, useRows, useSession, useStep, useStepText, useStore } from "../../dist/react.js";
-import { askOf, manual, snapshotOf, stepOf, stream } from "../documents.mjs";
+import { SessionProvider, useActions, useAsks, useConnection, useElapsed, useFeedback, useOpen, usePending, useRows, useSession, useStep, useStepText, useStore } from "../../dist/react.js";
+import { actionOf, askOf, manual, snapshotOf, stepOf, stream } from "../documents.mjs";
 
 const named = (what, run) => test(`React ${REACT_MAJOR}: ${what}`, run);
 const started = "2026-11-22T19:00:00.000Z";
@@ -162,7 +162,7 @@ named("asks, feedback, what is open, time, connection and what is being sent are
   function Spy({ session }) {
     const [feedback] = useFeedback("a");
     const [open, setOpen] = useOpen("a");
-    seen = { feedback, open, setOpen, asks: useAsks("a"), all: useAsks(), state: useConnection().state, step: useStep("a"), pending: usePending("m")?.state, took: useElapsed("b"), running: useElapsed("a"), session };
+    seen = { feedback, open, setOpen, actions: useActions("a")[0], asks: useAsks("a"), all: useAsks(), state: useConnection().state, step: useStep("a"), pending: usePending("m")?.state, took: useElapsed("b"), running: useElapsed("a"), session };
     return null;
   }
   function Root() {
@@ -174,11 +174,13 @@ named("asks, feedback, what is open, time, connection and what is being sent are
   assert.ok(seen.running > 0);
   assert.equal(seen.open, true);
   await tell("ask", askOf("why", "a"));
+  await tell("action.add", actionOf("go", "a"));
   await tell("feedback", { step_id: "a", value: 1, comment: null, ts: started });
   await act(async () => streams[0].listener.connection({ state: "live", attempt: 0, error: null }));
   await act(async () => seen.setOpen(false));
   const failed = seen.session.send("Hi", { id: "m" }).catch(({ code }) => code);
   await tell("step.update", stepOf("a", { status: "ok" }));
+  assert.deepEqual(seen.actions.map(({ id }) => id), ["go"]);
   assert.deepEqual([seen.asks[0].id, seen.all[0].id, seen.feedback.value, seen.open, seen.state, seen.pending], ["why", "why", 1, false, "live", "sending"]);
   await act(async () => assert.equal(await failed, "unreachable"));
   await tell("step.update", stepOf("a", { status: "ok", output: "x" }));

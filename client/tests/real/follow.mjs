@@ -35,6 +35,7 @@ const calls = {
   folded: () => folded,
   connection: () => ({ ...store.connection(), states: [...states], gaps: store.gaps(), reasons }),
   rate: (...args) => session.rate(...args),
+  click: (...args) => session.click(...args),
   answer: (...args) => session.answer(...args),
   cancel: (runId) => session.cancel(runId),
   delete: () => session.delete(),

@@ -1,13 +1,16 @@
-"""Answers to what handlers ask."""
+"""What people answer to a handler, and which buttons they click."""
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
 from stepwire_core.errors import (
+    ActionNotFound,
     AskEnded,
     AskNotFound,
     IdConflict,
@@ -15,21 +18,25 @@ from stepwire_core.errors import (
     MessageTooLarge,
     RunEnded,
     RunFenced,
+    RunNotFound,
 )
 from stepwire_core.log import answers
 from stepwire_core.values.ids import check_id
-from stepwire_core.wire.documents import AskDocument
+from stepwire_core.wire.documents import AskDocument, action_handler
+from stepwire_core.wire.run_request import RunRequest
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import may
+from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
 from stepwire_gateway.api.uploads import require_uploads
-from stepwire_gateway.auth.guard import GuardedRoute, needs
-from stepwire_gateway.http.bodies import Body, Id, Object, Text
+from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
+from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
 from stepwire_gateway.services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
+    from stepwire_core.wire.documents import StepActionDocument
     from stepwire_gateway.services import Services
 
-router = APIRouter(prefix="/v1/sessions/{session_id}/asks", tags=["asks"], route_class=GuardedRoute)
+router = APIRouter(prefix="/v1/sessions/{session_id}", route_class=GuardedRoute)
 
 
 class NewAnswer(Body):
@@ -51,7 +58,7 @@ class NewAnswer(Body):
     metadata: Object = Field(default_factory=dict)
 
 
-@router.post("/{id}", responses=may(409))
+@router.post("/asks/{id}", tags=["asks"], responses=may(409))
 @needs("write", counts="messages")
 async def answer_ask(
     services: ServicesDep,
@@ -127,3 +134,62 @@ async def _same_answer(
     if (content, given.action_id, given.elements) != (body.content, body.action, body.files or []):
         raise IdConflict("answer", answer_id)
     return ask
+
+
+class NewClick(OnBehalf):
+    id: Id | None = Field(default=None, description="The run's id; makes the request repeatable.")
+
+
+@router.post("/actions/{id}", tags=["actions"], status_code=202, responses=ACCEPTED | may(409))
+@needs("write", counts="messages")
+async def click_action(
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    session_id: SessionId,
+    action_id: Annotated[str, Path(alias="id")],
+    response: Response,
+    body: NewClick,
+) -> AcceptedRun:
+    """Run the ``@cl.action_callback`` of an action, which a message has as a button."""
+    caller = caller.on_behalf(body, session_id)
+    run_id = idempotency.id(body.id)
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
+    try:
+        action = await _action(services, session_id, action_id)
+    except ActionNotFound:
+        # The run that this very request has started may have taken the button away.
+        if await _is_known(services, session_id, run_id):
+            return AcceptedRun(run_id=run_id)
+        raise
+    await services.queue.require_room(services.settings.queue_max)
+    with idempotency.checked(body.id):
+        await services.log.register_run(session_id, run_id, json.dumps(["action", action.id]))
+    await services.queue.enqueue(
+        caller.asking(
+            RunRequest(
+                session_id=session_id,
+                run_id=run_id,
+                handler=action_handler(action.name),
+                arguments=action.model_dump(mode="json"),
+                parent_id=action.step_id,
+            )
+        )
+    )
+    return AcceptedRun(run_id=run_id)
+
+
+async def _action(services: Services, session_id: str, action_id: str) -> StepActionDocument:
+    try:
+        check_id(action_id, "action")
+    except InvalidId:
+        await services.log.require(session_id)
+        raise ActionNotFound(session_id, action_id) from None
+    return await services.log.action(session_id, action_id)
+
+
+async def _is_known(services: Services, session_id: str, run_id: str) -> bool:
+    with suppress(RunNotFound):
+        await services.log.known_run(session_id, run_id)
+        return True
+    return False

@@ -14,7 +14,7 @@ from stepwire_core.errors import InvalidArgument, RunEnded, SessionNotFound
 from stepwire_core.log.event_log import Batch
 from stepwire_core.log.turn_queue import pass_turn
 from stepwire_core.values.ids import attempt_token
-from stepwire_core.wire.documents import EVENT_HANDLERS, PROTOCOL_VERSION, ErrorInfo
+from stepwire_core.wire.documents import PROTOCOL_VERSION, ErrorInfo, is_event_handler
 from stepwire_core.wire.run_ends import cancelled_events
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_gateway.api.idempotency import IdempotencyDep
@@ -90,7 +90,7 @@ async def start_run(
 ) -> AcceptedRun:
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
     caller = caller.on_behalf(body, session_id)
-    if body.task in EVENT_HANDLERS:
+    if is_event_handler(body.task):
         # Their arguments say what a person did, so a request must not be able to invent them.
         raise InvalidArgument(
             f"task: {body.task!r} is not a task: it runs when its event happens in a session; "

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from stepwire_core.errors import (
+    ActionNotFound,
     AskEnded,
     AskNotFound,
     CrossSiteRequest,
@@ -63,6 +64,7 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     RunNotFound: (404, "run_not_found"),
     StepNotFound: (404, "step_not_found"),
     ElementNotFound: (404, "element_not_found"),
+    ActionNotFound: (404, "action_not_found"),
     AskNotFound: (404, "ask_not_found"),
     AskEnded: (409, "ask_ended"),
     FeedbackDisabled: (409, "feedback_disabled"),

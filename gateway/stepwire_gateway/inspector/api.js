@@ -87,6 +87,10 @@ export const uploadFile = (sid, file) =>
 export const answerAsk = (sid, askId, answer) =>
   request("POST", `${sessionPath(sid)}/asks/${encodeURIComponent(askId)}`, answer);
 
+/** @param {string} sid @param {string} actionId @param {{id: string}} click the id of its run */
+export const clickAction = (sid, actionId, click) =>
+  request("POST", `${sessionPath(sid)}/actions/${encodeURIComponent(actionId)}`, click);
+
 /** @param {string} sid @param {string} stepId @param {0 | 1 | null} value null takes it back */
 export function rateStep(sid, stepId, value) {
   const path = `${sessionPath(sid)}/steps/${encodeURIComponent(stepId)}/feedback`;

@@ -1,9 +1,12 @@
-import { el } from "./dom.js";
+import { el, icon } from "./dom.js";
 import { bytes } from "./format.js";
 import { ROOT } from "./root.js";
 import { authorization, withToken } from "./token.js";
 
 const TEXTUAL = new Set(["text", "json", "dataframe", "plotly"]);
+
+/** Those that have all in their document, and come again when it changes. */
+const LIVE = new Set(["tasklist", "custom"]);
 
 /** Larger texts are offered for download only. */
 const SHOWN_BYTES = 256 * 1024;
@@ -11,7 +14,7 @@ const SHOWN_BYTES = 256 * 1024;
 /** The elements of one step: pictures and sounds in place, texts on demand, the rest as links. */
 export class Attachments {
   element = el("ul", { class: "attachments" });
-  /** @type {Map<string, HTMLElement>} */
+  /** @type {Map<string, {item: HTMLElement, ts: string}>} */
   #shown = new Map();
 
   constructor() {
@@ -20,16 +23,19 @@ export class Attachments {
 
   /** @param {Map<string, import("./session.js").Element>} elements */
   show(elements) {
-    for (const [id, item] of this.#shown) {
+    for (const [id, { item }] of this.#shown) {
       if (elements.has(id)) continue;
       item.remove();
       this.#shown.delete(id);
     }
     for (const [id, element] of elements) {
-      if (this.#shown.has(id)) continue;
-      const item = el("li", { "data-element-id": id }, ...parts(element));
-      this.#shown.set(id, item);
-      this.element.append(item);
+      const known = this.#shown.get(id);
+      // What has bytes stays as it is: a sound goes on when its document comes again.
+      if (known && !(LIVE.has(element.type) && known.ts !== element.ts)) continue;
+      const item = known?.item ?? el("li", { "data-element-id": id });
+      item.replaceChildren(...parts(element));
+      this.#shown.set(id, { item, ts: element.ts });
+      if (!known) this.element.append(item);
     }
     this.element.hidden = this.#shown.size === 0;
   }
@@ -38,6 +44,8 @@ export class Attachments {
 /** @param {import("./session.js").Element} element @returns {HTMLElement[]} */
 function parts(element) {
   const { type, name, url } = element;
+  if (type === "tasklist") return [taskList(element.props ?? {})];
+  if (type === "custom") return [custom(name, element.props)];
   // What our gateway serves; our own policy lets the page load nothing from elsewhere.
   const ours = url.startsWith(`${ROOT}v1/`);
   const src = ours ? withToken(url) : url;
@@ -49,6 +57,27 @@ function parts(element) {
   }
   if (TEXTUAL.has(type) && element.size <= SHOWN_BYTES) return [textOf(element), caption];
   return [caption];
+}
+
+const TASK_ICONS = { ready: "clock", running: "run", failed: "error", done: "ok" };
+
+/** @param {{status?: unknown, tasks?: unknown}} props */
+function taskList({ status, tasks }) {
+  const lines = (Array.isArray(tasks) ? tasks : []).map((task) => {
+    const word = String(task?.status ?? "");
+    const line = el("li", { class: "task", "data-status": word }, icon(TASK_ICONS[word] ?? "undefined"),
+      el("span", {}, String(task?.title ?? "")));
+    line.append(el("span", { class: "visually-hidden" }, ` (${word})`));
+    return line;
+  });
+  return el("section", { class: "task-list", "aria-label": "Tasks" },
+    el("p", { class: "task-list-status" }, String(status ?? "")), el("ol", {}, ...lines));
+}
+
+/** What another front end draws, as its facts. @param {string} name @param {unknown} props */
+function custom(name, props) {
+  const pre = el("pre", { class: "text" }, JSON.stringify(props ?? {}, null, 2));
+  return el("details", {}, el("summary", {}, name), pre);
 }
 
 /** @param {import("./session.js").Element} element */

@@ -50,6 +50,8 @@ import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
  * @property {string} mime
  * @property {number | null} size in bytes; null for what the gateway does not serve
  * @property {string} url
+ * @property {Record<string, any>} [props]
+ * @property {string} ts
  *
  * @typedef {{id: string, name: string, label: string, tooltip: string}} Action
  *

@@ -1,3 +1,4 @@
+import { ActionsView } from "./actions.js";
 import { AskView } from "./ask.js";
 import { Content } from "./content.js";
 import { el, icon, setIcon } from "./dom.js";
@@ -38,6 +39,8 @@ export class StepView {
   #asks = new Map();
   /** @type {Rating | null} */
   #rating = null;
+  /** @type {ActionsView | null} */
+  #actions = null;
   #open = true;
 
   /**
@@ -105,6 +108,7 @@ export class StepView {
     element: () => this.#content?.update(),
     ask: () => this.#showAsks(),
     feedback: () => this.#showRating(),
+    action: () => this.#showActions(),
   };
 
   /** Shows what the document says, but for its texts: they come through `write`. */
@@ -139,6 +143,15 @@ export class StepView {
       }
       view.show(ask);
     }
+  }
+
+  #showActions() {
+    if (!this.#actions) {
+      if (this.#node.attached.action.size === 0) return;
+      this.#actions = new ActionsView(this.#node, this.#tree);
+      this.#body.insertBefore(this.#actions.element, this.#message ? null : this.list);
+    }
+    this.#actions.update();
   }
 
   /** A message has it on its line; that of a step is a button, which cannot hold others. */

@@ -77,9 +77,14 @@ async def read_log(
     return await read(None, "whole")
 
 
+def fields_at_once(fields: int, size: int) -> int:
+    """How many fields one ``HSCAN`` may look at, of so many that are so many bytes together."""
+    return max(1, min(_PIECE_FIELDS, _PIECE_BYTES * fields // max(size, 1)))
+
+
 async def _scanned(store: Store, keys: SessionKeys, fields: int, size: int) -> dict[bytes, bytes]:
     """All fields of the state but its index; each that was there all the time is among them."""
-    at_once = max(1, min(_PIECE_FIELDS, _PIECE_BYTES * fields // max(size, 1)))
+    at_once = fields_at_once(fields, size)
     state: dict[bytes, bytes] = {}
     cursor = 0
     while True:

@@ -10,6 +10,7 @@ from typing import Final, TypeVar, get_args
 from pydantic import BaseModel
 
 from stepwire_core.errors import (
+    ActionNotFound,
     AskNotFound,
     ElementNotFound,
     ProtocolViolation,
@@ -29,6 +30,7 @@ from stepwire_core.wire.documents import (
     ElementDocument,
     RunDocument,
     Snapshot,
+    StepActionDocument,
     TextField,
 )
 from stepwire_core.wire.events import Event
@@ -157,6 +159,19 @@ class LogReader:
         if ask is None:
             raise AskNotFound(session_id, ask_id)
         return ask
+
+    async def action(self, session_id: str, action_id: str) -> StepActionDocument:
+        """One action as the state has it.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            ActionNotFound: it has no such action, or not any more.
+        """
+        [value] = await self._state(session_id, [f"b:{action_id}"])
+        action = _document(StepActionDocument, value, session_id, "action", action_id)
+        if action is None:
+            raise ActionNotFound(session_id, action_id)
+        return action
 
     async def run(self, session_id: str, run_id: str) -> RunDocument | None:
         """One run as the state has it; None before its first event.

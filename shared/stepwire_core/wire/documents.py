@@ -34,7 +34,25 @@ ON_FEEDBACK: Final = "on_feedback"
 EVENT_HANDLERS: Final = frozenset(
     {ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_MESSAGE, ON_STOP, ON_FEEDBACK}
 )
-"""Handlers that are called for what happens in a session; any other name is that of a task."""
+"""Handlers that are called for what happens in a session."""
+
+_ACTION: Final = "action:"
+
+
+def action_handler(name: str) -> str:
+    """The handler of clicks on actions of that name."""
+    return f"{_ACTION}{name}"
+
+
+def is_action(handler: str) -> bool:
+    """Whether it is that of an action."""
+    return handler.startswith(_ACTION)
+
+
+def is_event_handler(handler: str) -> bool:
+    """Whether it is called for what happens in a session, and is not the name of a task."""
+    return handler in EVENT_HANDLERS or is_action(handler)
+
 
 IN_TURN: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_MESSAGE})
 """Handlers whose runs wait for each other, in the order in which they were requested."""
@@ -184,6 +202,15 @@ class ActionDocument(_Document):
     payload: JsonObject = Field(default_factory=dict)
 
 
+class StepActionDocument(ActionDocument):
+    """A button of the step ``step_id``, for as long as it is there: each click is a run."""
+
+    session_id: str
+    run_id: str | None
+    step_id: str
+    ts: str
+
+
 class AnswerDocument(_Document):
     """A person's answer to an ask, by the ask's kind: a message, an action, or files."""
 
@@ -264,6 +291,7 @@ class Snapshot(_Document):
     elements: list[ElementDocument] = Field(default_factory=list)
     asks: list[AskDocument] = Field(default_factory=list)
     feedback: list[FeedbackDocument] = Field(default_factory=list)
+    actions: list[StepActionDocument] = Field(default_factory=list)
     v: int = PROTOCOL_VERSION
 
     def run(self, run_id: str) -> RunDocument | None:

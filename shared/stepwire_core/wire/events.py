@@ -16,6 +16,7 @@ from stepwire_core.wire.documents import (
     ElementDocument,
     FeedbackDocument,
     RunDocument,
+    StepActionDocument,
     StepDocument,
     TextField,
 )
@@ -133,6 +134,15 @@ def element_event(element: ElementDocument) -> NewEvent:
 def element_remove_event(element_id: str) -> NewEvent:
     payload = f'{{"id":"{element_id}"}}'
     return NewEvent("remove", "element.remove", f"e:{element_id}", NO_PARENT, payload)
+
+
+def action_event(action: StepActionDocument) -> NewEvent:
+    return put_event("action.add", action)
+
+
+def action_remove_event(action_id: str) -> NewEvent:
+    payload = f'{{"id":"{action_id}"}}'
+    return NewEvent("remove", "action.remove", f"b:{action_id}", NO_PARENT, payload)
 
 
 def feedback_event(feedback: FeedbackDocument) -> NewEvent:

@@ -21,6 +21,7 @@ from stepwire_core.wire.documents import (
     Removal,
     RunDocument,
     Snapshot,
+    StepActionDocument,
     StepDocument,
     TextDelta,
 )
@@ -65,8 +66,9 @@ ASK: Final = Kind("ask", "a:", AskDocument, "asks", "id", "step_id")
 FEEDBACK: Final = Kind(
     "feedback", "f:", FeedbackDocument, "feedback", "step_id", "step_id", removing_field="value"
 )
+ACTION: Final = Kind("action", "b:", StepActionDocument, "actions", "id", "step_id")
 
-KINDS: Final = (RUN, STEP, ELEMENT, ASK, FEEDBACK)
+KINDS: Final = (RUN, STEP, ELEMENT, ASK, FEEDBACK, ACTION)
 """All kinds, in the order in which a snapshot has them."""
 
 
@@ -115,6 +117,8 @@ EVENTS: Final[Mapping[str, EventType]] = {
         EventType("ask", ASK, "put", "A handler waits for the person."),
         EventType("ask.end", ASK, "put", "An ask has its final status.", True),
         EventType("feedback", FEEDBACK, "put", "A step is rated; with null, not any more."),
+        EventType("action.add", ACTION, "put", "A step has a button, or another in its place."),
+        EventType("action.remove", ACTION, "remove", "A button is gone.", True),
         EventType(RUN_END, RUN, "put", "An attempt of a run has ended."),
         EventType(SNAPSHOT, None, "replace", "Everything, at one cursor; it is never stored."),
     )

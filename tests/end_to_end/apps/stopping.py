@@ -16,6 +16,18 @@ if FIRST == "at_exit":
     atexit.register(NEVER.wait)
 
 
+@cl.on_app_startup
+async def opened():
+    print("opened", flush=True)
+    if FIRST == "no_database":
+        raise ConnectionError("no database answers")
+
+
+@cl.on_app_shutdown
+def closed():
+    print("closed", flush=True)
+
+
 async def swallows():
     while True:
         try:

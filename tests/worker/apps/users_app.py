@@ -5,6 +5,31 @@ from collections.abc import AsyncIterator, Iterator
 import stepwire as cl
 
 
+@cl.author_rename
+async def rename(author: str) -> str:
+    return author.title()
+
+
+async def tasks() -> None:
+    shown = cl.TaskList(tasks=[cl.Task("a", cl.TaskStatus.DONE)], status="Running")
+    await shown.add_task(cl.Task(title="b", forId="x"))
+    await shown.send()
+    chart = cl.CustomElement(name="Chart", props={"a": 1}, display="side")
+    await chart.update()
+    user: cl.User | None = cl.user_session.get("user")
+    print(user and user.identifier)
+    with cl.Step("thread") as step:
+        step.stream_token("no await")
+
+
+@cl.on_app_startup
+async def opened() -> None: ...
+
+
+@cl.on_app_shutdown
+def closed() -> None: ...
+
+
 @cl.on_chat_start
 async def hello() -> None:
     cl.user_session.set("greeted", True)
@@ -32,7 +57,21 @@ async def main(message: cl.Message) -> None:
     session: str = cl.context.session.id
     print(current, session)
     await cl.sleep(0.1)
+    cl.chat_context.add(cl.Message("Be brief.", type="system_message"))
+    spoken: list[dict[str, str]] = cl.chat_context.to_openai()
+    last: cl.Message = cl.chat_context.get()[-1]
+    was_there: bool = cl.chat_context.remove(last)
+    cl.chat_context.clear()
+    print(spoken, was_there)
     await ask()
+
+
+@cl.action_callback("approve", max_attempts=2)
+async def approved(action: cl.Action) -> None:
+    order: object = action.payload["order"]
+    message = await cl.Message(str(order), actions=[cl.Action("undo")]).send()
+    await action.remove()
+    await message.remove_actions()
 
 
 async def ask() -> None:
@@ -48,13 +87,13 @@ async def ask() -> None:
         print(file.path.read_text(), file.name, file.size + 1, file.type)
 
 
-@cl.on_feedback
+@cl.on_feedback(max_attempts=2)
 async def rated(feedback: cl.Feedback) -> None:
     value: int | None = feedback.value
     print(feedback.step_id, feedback.forId, value, feedback.comment)
 
 
-@cl.on_chat_resume
+@cl.on_chat_resume(timeout_s=5.0)
 async def back(thread: dict[str, object]) -> None:
     print(thread["steps"])
 

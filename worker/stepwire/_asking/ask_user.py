@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from stepwire._asking.question import Question
 from stepwire._transport.threads import in_thread
-from stepwire._tree.message import MessageNode
+from stepwire._tree.action import checked_actions, option
+from stepwire._tree.message import MessageNode, ReceivedMessage
 from stepwire._tree.received_files import fetch
-from stepwire._values.json_form import jsonable
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.values.clock import after, now
-from stepwire_core.values.ids import check_id, new_id
+from stepwire_core.values.ids import new_id
 from stepwire_core.wire.documents import (
     ASSISTANT_MESSAGE,
-    ActionDocument,
     AskDocument,
     AskKind,
     ElementDocument,
@@ -27,6 +26,7 @@ from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope
+    from stepwire._tree.action import Action
 
 MEGABYTE: Final = 1024 * 1024
 
@@ -129,59 +129,11 @@ class AskUserMessage(_Ask[dict[str, Any]]):
             return None
         ids = {"id_": str(ask.answer and ask.answer.message_id), "session_id": scope.session_id}
         step = readable(StepDocument, message, "step", **ids)
-        return None if step is None else step.model_dump()
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """An answer that :class:`AskActionMessage` offers, as a button.
-
-    Args:
-        name: What your code calls it.
-        payload: JSON-able facts that come back with it.
-        label: What the button says; by default the name.
-        tooltip: What it says when one points at it.
-        icon: Name of an icon.
-        id: Its id; by default a fresh one.
-
-    Raises:
-        InvalidArgument: a parameter has a value that cannot be shown or stored.
-    """
-
-    name: str
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    label: str = ""
-    tooltip: str = ""
-    icon: str | None = None
-    id: str = field(default_factory=new_id)
-
-    def __post_init__(self) -> None:
-        for what in ("name", "label", "tooltip", "icon"):
-            value = getattr(self, what)
-            if not (isinstance(value, str) or (what == "icon" and value is None)):
-                raise InvalidArgument(
-                    f"the {what} of an Action is text, not {type(value).__name__}"
-                )
-        if not self.name:
-            raise InvalidArgument("an Action needs a name: cl.Action(name='continue', …)")
-        if not isinstance(self.payload, Mapping):
-            raise InvalidArgument(
-                f"the payload of an Action is a dict, not {type(self.payload).__name__}: "
-                "cl.Action(name='continue', payload={'value': …})"
-            )
-        # Frozen for users; a UUID becomes the text that clients know it by.
-        object.__setattr__(self, "id", check_id(self.id, "action"))
-
-
-def _action_document(action: Action) -> ActionDocument:
-    return ActionDocument(
-        id=str(action.id),
-        name=action.name,
-        label=action.label or action.name,
-        tooltip=action.tooltip,
-        icon=action.icon,
-        payload=jsonable(dict(action.payload)),
-    )
+        if step is None:
+            return None
+        if scope.run is not None:
+            scope.run.said[step.id] = ReceivedMessage(step, scope)
+        return step.model_dump()
 
 
 class AskActionMessage(_Ask[dict[str, Any]]):
@@ -216,7 +168,7 @@ class AskActionMessage(_Ask[dict[str, Any]]):
         self.actions: list[Action] = _checked_actions(actions)
 
     def _asked(self, scope: Scope) -> AskDocument:
-        actions = [_action_document(action) for action in self.actions]
+        actions = [option(action) for action in self.actions]
         return super()._asked(scope).model_copy(update={"actions": actions})
 
     async def _answer(self, _scope: Scope, ask: AskDocument, /) -> dict[str, Any] | None:
@@ -320,14 +272,10 @@ def _positive(value: object, what: str, unit: str) -> float:
 def _checked_actions(actions: object) -> list[Action]:
     if not isinstance(actions, Sequence) or not actions:
         raise InvalidArgument("AskActionMessage takes a list of actions, at least one")
-    checked: list[Action] = []
-    for action in actions:
-        if not isinstance(action, Action):
-            raise InvalidArgument(f"an action is a cl.Action, not {type(action).__name__}")
-        checked.append(action)
+    checked = checked_actions(actions, "actions", "question")
     if len({action.id for action in checked}) < len(checked):
         raise InvalidArgument("two actions have the same id: give each an id of its own, or no id")
-    return checked
+    return list(checked)
 
 
 def _checked_accept(accept: object) -> list[str]:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stepwire._decorating.callables import Kind
-    from stepwire._decorating.decorated_call import DecoratedCall
+    from stepwire._decorating.decorated_call import DecoratedCall, NoStep
 
-Make = Callable[[tuple[Any, ...], dict[str, Any]], "DecoratedCall"]
+Make = Callable[[tuple[Any, ...], dict[str, Any]], "DecoratedCall | NoStep"]
 """Makes the step of a call, from its arguments."""
 
 
@@ -115,7 +115,7 @@ _WRAPPERS: Mapping[Kind, Callable[[Callable[..., Any], Make], Callable[..., Any]
 }
 
 
-def _rest(call: DecoratedCall, result: object) -> Any:
+def _rest(call: DecoratedCall | NoStep, result: object) -> Any:
     """What to return instead of a result that is work yet to be done; None: the result itself.
 
     The step goes on until that work has ended.
@@ -133,7 +133,7 @@ def _rest(call: DecoratedCall, result: object) -> Any:
     return None
 
 
-async def _awaited(call: DecoratedCall, work: Coroutine[Any, Any, Any]) -> Any:
+async def _awaited(call: DecoratedCall | NoStep, work: Coroutine[Any, Any, Any]) -> Any:
     with call.lifetime():
         with call.resumed():
             result = await work
@@ -143,7 +143,7 @@ async def _awaited(call: DecoratedCall, work: Coroutine[Any, Any, Any]) -> Any:
     return result
 
 
-def _ended_with(call: DecoratedCall, future: asyncio.Future[Any]) -> None:
+def _ended_with(call: DecoratedCall | NoStep, future: asyncio.Future[Any]) -> None:
     """End the step as the future has ended; called by the event loop, where errors go nowhere."""
     error = asyncio.CancelledError() if future.cancelled() else future.exception()
     with suppress(StepwireError):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import functools
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from stepwire._decorating.callables import arguments_of
-from stepwire._scope.context import leave_frame
+from stepwire._scope.context import leave_frame, own_frame
 from stepwire._tree.attachments import checked_elements
 from stepwire._tree.element_base import Element
 from stepwire._tree.node import Node
 from stepwire._tree.step import Step
 from stepwire._values.rendering import piece_of
+from stepwire_core.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Self
 
 
 class DecoratedCall(Step):
@@ -103,6 +106,72 @@ class DecoratedCall(Step):
         """Append what a generator has yielded to the output; never waits."""
         if not _is_shown_itself(item):
             self._add(piece_of(item), "output", replace=False)
+
+
+class NoStep:
+    """In place of the step of a call outside any session, where that is to do nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing has begun."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Nothing has begun."""
+
+    def returned(self, value: object) -> None:
+        """As of :class:`DecoratedCall`, and so are the others."""
+
+    def yielded(self, item: object) -> None:
+        """Shows nothing."""
+
+    def hand_on(self) -> None:
+        """Ends nothing later, either."""
+
+    def finish(self, error: BaseException | None) -> None:
+        """Ends nothing."""
+
+    def lifetime(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def resumed(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def attach(self) -> None:
+        """Stores nothing."""
+
+    def attach_sync(self) -> None:
+        """Stores nothing."""
+
+    async def room(self) -> None:
+        """Waits for nothing."""
+
+    def room_sync(self) -> None:
+        """Waits for nothing."""
+
+
+def call_of(
+    function: Callable[..., Any],
+    name: str,
+    options: dict[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> DecoratedCall | NoStep:
+    """The step of a call; where the code is in no session, and so says the setting, none."""
+    if own_frame() is None and ignored_outside():
+        return NoStep()
+    return DecoratedCall(function, name, options, args, kwargs)
+
+
+@functools.cache
+def ignored_outside() -> bool:
+    """Whether calls outside any session show nothing, instead of raising."""
+    ignored: bool = load_settings().steps_outside_sessions == "ignore"
+    return ignored
 
 
 def _is_shown_itself(value: object) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from stepwire._decorating.call_wrappers import wrapped
 from stepwire._decorating.callables import name_of
-from stepwire._decorating.decorated_call import DecoratedCall
+from stepwire._decorating.decorated_call import call_of
 from stepwire._tree.step import Step
 from stepwire_core.errors import InvalidArgument
 
@@ -61,6 +61,9 @@ def step(
     closed. Of a function that returns a coroutine, a generator or a future, the step lives until
     that has ended.
 
+    Outside any session a call raises :class:`NoActiveSession`; with
+    ``STEPWIRE_STEPS_OUTSIDE_SESSIONS=ignore`` it only runs the function.
+
     Everything that can be called is taken: methods (also under ``@staticmethod`` and
     ``@classmethod``), lambdas, ``functools.partial``, classes, objects with ``__call__``.
 
@@ -77,6 +80,6 @@ def step(
         if not callable(function):
             raise InvalidArgument(f"@cl.step takes a function, not {type(function).__name__}")
         called = name_of(function) if name is None else name
-        return wrapped(function, functools.partial(DecoratedCall, function, called, options))
+        return wrapped(function, functools.partial(call_of, function, called, options))
 
     return decorate if original_function is None else decorate(original_function)

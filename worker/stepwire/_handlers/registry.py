@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, get_args, overload
 
 from stepwire._decorating.callables import kind_of, name_of
 from stepwire._handlers.definition import Definition
@@ -22,12 +22,16 @@ from stepwire_core.wire.documents import (
     ON_MESSAGE,
     ON_STOP,
     FeedbackDocument,
+    action_handler,
+    is_event_handler,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+Hook = Literal["on_app_startup", "on_app_shutdown", "author_rename"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Handlers:
     """The handlers of one module, by name."""
 
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    hooks: dict[Hook, Callable[..., Any]] = field(default_factory=dict)
+    """What the process calls beside runs: no client can ask for one of these."""
     policies: dict[str, Policy] = field(default_factory=dict)
     definitions: dict[str, Definition] = field(default_factory=dict)
     of_one_program: bool = True
@@ -71,6 +77,19 @@ class Handlers:
         Raises:
             InvalidArgument: it is not a function, or a generator, or another one has that name.
         """
+        self._define(name, function)
+        self.functions[name] = function
+        self.policies[name] = policy or Policy()
+
+    def add_hook(self, name: Hook, function: Callable[..., Any]) -> None:
+        """Take what is called when the process begins or ends.
+
+        Raises: as :meth:`add`.
+        """
+        self._define(name, function)
+        self.hooks[name] = function
+
+    def _define(self, name: str, function: Callable[..., Any]) -> None:
         if not callable(function):
             raise InvalidArgument(f"{name} takes a function, not {type(function).__name__}")
         if kind_of(function) in ("generator", "async generator"):
@@ -87,8 +106,6 @@ class Handlers:
         ):
             raise InvalidArgument(_defined_twice(name, before, definition))
         self.definitions[name] = definition
-        self.functions[name] = function
-        self.policies[name] = policy or Policy()
 
     def policy(self, name: str) -> Policy:
         """How the runs of that handler are treated, known or not."""
@@ -117,6 +134,7 @@ class Handlers:
 
 _DEFAULT: Final = Policy()
 _TASK_NAME: Final = "__stepwire_task__"
+_RESERVED: Final = EVENT_HANDLERS.union(get_args(Hook))
 
 process_wide = Handlers(of_one_program=False)
 """Handlers that are defined outside :func:`collecting`, as by tests that import the user's modules:
@@ -134,6 +152,37 @@ def collecting() -> Iterator[Handlers]:
         yield handlers
     finally:
         _collecting.reset(token)
+
+
+def on_app_startup(function: Handler) -> Handler:
+    """Run this when a worker process begins, before its first run. It takes no parameter.
+
+    It is the place for pools, clients and models that all runs of the process share: it runs on the
+    event loop of the handlers; keep what it makes in your module. The worker takes no run before it
+    has ended, for which it has ``STEPWIRE_STARTUP_TIMEOUT_S``; if it raises, or takes longer, the
+    worker ends with that error. There is no session, so no steps, but for those in
+    :class:`session`. A synchronous one runs in a thread.
+    """
+    return _registered_hook("on_app_startup", function)
+
+
+def on_app_shutdown(function: Handler) -> Handler:
+    """Run this when a worker process ends in order, after its last run. It takes no parameter.
+
+    It has five seconds. It runs only if ``on_app_startup`` has ended well, and not in a process
+    that is killed or that a blocked event loop ends. If it raises, a line in the log says so.
+    """
+    return _registered_hook("on_app_shutdown", function)
+
+
+def author_rename(function: Handler) -> Handler:
+    """Give the authors of messages other names: the function takes the author of a message that is
+    about to be sent, and returns the name to show.
+
+    It is called once for each message of a handler, not for a person's. A name that is no text
+    raises :class:`InvalidArgument` where the message is sent.
+    """
+    return _registered_hook("author_rename", function)
 
 
 @overload
@@ -157,28 +206,74 @@ def on_chat_start(
     return _registered(ON_CHAT_START, function, Policy.of(options))
 
 
-def on_chat_resume(function: Handler) -> Handler:
+@overload
+def on_chat_resume(function: Handler) -> Handler: ...
+
+
+@overload
+def on_chat_resume(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_chat_resume(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
     """Run this when a person comes back to a conversation: ``POST …/resume``.
 
     It may take the conversation, a dict: ``id``, ``steps`` (oldest first, with the fields of the
     protocol: ``type``, ``output``, ``parent_id`` …), ``elements``, ``feedback``, and ``metadata``,
     which is the user session. What the user session holds is there anyway.
+
+    Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
     """
-    return _register(ON_CHAT_RESUME, function)
+    return _registered(ON_CHAT_RESUME, function, Policy.of(options))
 
 
-def on_chat_end(function: Handler) -> Handler:
+@overload
+def on_chat_end(function: Handler) -> Handler: ...
+
+
+@overload
+def on_chat_end(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_chat_end(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
     """Run this when a session has been deleted: ``DELETE …``. No parameter.
 
     ``user_session`` has its last values; the rest of the session is gone already, so nobody sees
     what is sent from here. It does not run when a client disconnects, nor when a session expires.
+
+    Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
     """
-    return _register(ON_CHAT_END, function)
+    return _registered(ON_CHAT_END, function, Policy.of(options))
 
 
-def on_feedback(function: Handler) -> Handler:
-    """Run this when a person has rated a step or message; it may take the :class:`Feedback`."""
-    return _register(ON_FEEDBACK, function)
+@overload
+def on_feedback(function: Handler) -> Handler: ...
+
+
+@overload
+def on_feedback(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_feedback(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
+    """Run this when a person has rated a step or message; it may take the :class:`Feedback`.
+
+    Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+    """
+    return _registered(ON_FEEDBACK, function, Policy.of(options))
 
 
 @overload
@@ -215,12 +310,54 @@ def on_message(
     return _registered(ON_MESSAGE, function, Policy.of(options, concurrency))
 
 
-def on_stop(function: Handler) -> Handler:
+@overload
+def on_stop(function: Handler) -> Handler: ...
+
+
+@overload
+def on_stop(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_stop(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
     """Run this when a person has stopped a run, after its handler was cancelled. No parameter.
 
-    It has ten seconds; what it shows belongs to the run that was stopped.
+    It has ten seconds, or ``timeout_s``; what it shows belongs to the run that was stopped. It is a
+    part of that run, so it takes none of the other options of :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
     """
-    return _register(ON_STOP, function)
+    return _registered(ON_STOP, function, _of_on_stop(options))
+
+
+def action_callback(name: str, **options: Unpack[RunOptions]) -> Callable[[Handler], Handler]:
+    """Run this when a person clicks an action of that name on a message; it may take the
+    :class:`Action`.
+
+    A click is a run of its own, which waits for no other. Its steps nest under the message. The
+    button stays until ``action.remove()``, so a person can click it again.
+
+    Args:
+        name: The name of the actions.
+        **options: As of :func:`task`.
+
+    Raises:
+        InvalidArgument: the name is not a text, another function has it, or an option makes no
+            sense.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidArgument(
+            f"action_callback takes the name of an action, not {name!r}: "
+            '@cl.action_callback("approve")'
+        )
+    policy = Policy.of(options)
+
+    def decorate(target: Handler) -> Handler:
+        return _register(action_handler(name), target, policy)
+
+    return decorate
 
 
 @overload
@@ -281,7 +418,7 @@ def name_of_task(function: object) -> str | None:
 
 
 def _task_name(name: str) -> str:
-    if not name or name in EVENT_HANDLERS:
+    if not name or _is_reserved(name):
         raise InvalidArgument(f"a task cannot be called {name!r}: give it a name, @cl.task(name=…)")
     return name
 
@@ -301,16 +438,35 @@ def _registered(
 
 def _register(name: str, function: Handler, policy: Policy | None = None) -> Handler:
     _collecting.get(process_wide).add(name, function, policy)
-    if name not in EVENT_HANDLERS:
+    if not is_event_handler(name):
         setattr(function, _TASK_NAME, name)
     return function
 
 
+def _of_on_stop(options: RunOptions) -> Policy:
+    if others := sorted(options.keys() - {"timeout_s"}):
+        raise InvalidArgument(
+            f"{', '.join(others)}: on_stop is a part of the run that was stopped, and takes only "
+            "timeout_s"
+        )
+    return Policy.of(options)
+
+
+def _registered_hook(name: Hook, function: Handler) -> Handler:
+    _collecting.get(process_wide).add_hook(name, function)
+    return function
+
+
+def _is_reserved(name: str) -> bool:
+    return name in _RESERVED or is_event_handler(name)
+
+
 def _defined_twice(name: str, before: Definition, now: Definition) -> str:
-    if name in EVENT_HANDLERS:
+    if _is_reserved(name):
+        decorator = name if name in _RESERVED else f"action_callback({name.partition(':')[2]!r})"
         return (
-            f"@cl.{name} is used twice: in {before}, and in {now}; keep one of them, and let it "
-            "call what the other does"
+            f"@cl.{decorator} is used twice: in {before}, and in {now}; keep one of them, and let "
+            "it call what the other does"
         )
     return (
         f"task {name!r} is defined twice: in {before}, and in {now}; give one of them another "

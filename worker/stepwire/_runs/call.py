@@ -16,8 +16,10 @@ from stepwire._handlers.registry import Handlers, feedback_of, takes_argument
 from stepwire._runs.outcome import CANCELLED, Ending
 from stepwire._runs.user_code import Cut, UserCode
 from stepwire._scope.context import Frame, enter_frame, leave_frame
+from stepwire._scope.user_session import visible
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
+from stepwire._tree.action import clicked
 from stepwire._tree.message import ReceivedMessage
 from stepwire._tree.received_files import fetch
 from stepwire_core.errors import (
@@ -29,7 +31,14 @@ from stepwire_core.errors import (
 )
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import require_size
-from stepwire_core.wire.documents import ON_CHAT_RESUME, ON_FEEDBACK, ON_MESSAGE, ON_STOP, ErrorInfo
+from stepwire_core.wire.documents import (
+    ON_CHAT_RESUME,
+    ON_FEEDBACK,
+    ON_MESSAGE,
+    ON_STOP,
+    ErrorInfo,
+    is_action,
+)
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope
@@ -115,7 +124,9 @@ class Invoker:
             return
         fields = {"run_id": scope.run_id}
         # A worker that stops meanwhile cuts it short, and the run ends at once.
-        outcome = await _begun(_invoke(function), scope).outcome(ON_STOP_TIMEOUT_S)
+        own_s = self._handlers.policy(ON_STOP).timeout_s
+        limit_s = ON_STOP_TIMEOUT_S if own_s is None else own_s
+        outcome = await _begun(invoke(function), scope).outcome(limit_s)
         if outcome.cut is not None:
             logger.error("on_stop was cut short", extra=fields | {"reason": outcome.cut})
         elif outcome.error is not None:
@@ -125,10 +136,10 @@ class Invoker:
         if request.handler == ON_CHAT_RESUME and ON_CHAT_RESUME not in self._handlers.functions:
             return None
         function = self._handlers.get(request.handler)
-        if request.handler in _GIVES_ARGUMENT:
+        if request.handler in _GIVES_ARGUMENT or is_action(request.handler):
             given = (await self._argument(request, scope),) if takes_argument(function) else ()
-            return await _invoke(function, *given)
-        return await _invoke(function, **request.arguments)
+            return await invoke(function, *given)
+        return await invoke(function, **request.arguments)
 
     async def _argument(self, request: RunRequest, scope: Scope) -> object:
         """The one argument of a handler that may take it or leave it out."""
@@ -137,11 +148,13 @@ class Invoker:
             return ReceivedMessage(request.message, scope, elements)
         if request.handler == ON_FEEDBACK:
             return feedback_of(request.session_id, request.arguments)
+        if is_action(request.handler):
+            return clicked(request.arguments)
         snapshot = await patiently(self._settings, lambda: self._log.snapshot(request.session_id))
         thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
         return {
             "id": request.session_id,
-            "metadata": dict({} if scope.run is None else scope.run.user),
+            "metadata": {} if scope.run is None else visible(scope.run.user),
             **thread,
         }
 
@@ -168,7 +181,8 @@ def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
         leave_frame(token)
 
 
-async def _invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
+async def invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
+    """The result of a handler, coroutine function or not."""
     if kind_of(function) == "coroutine":
         return await function(*args, **kwargs)
     # A synchronous handler gets a thread, with the context, so that it blocks only itself.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepwire._runs.activity import Activity
 from stepwire._runs.attempt import Attempt, Parts
-from stepwire._runs.call import Invoker
+from stepwire._runs.call import Invoker, invoke
 from stepwire._runs.failed_runs import FailedRuns
-from stepwire._runs.outcome import Ending
+from stepwire._runs.outcome import Ending, RetryLater
 from stepwire._runs.turns import Turns
 from stepwire._scope.context import Scope
 from stepwire._scope.run_context import RunContext
@@ -92,8 +93,8 @@ class Runner:
         """
         missing = request.handler not in self._handlers.functions
         if request.handler == ON_CHAT_END:
-            if not missing and tried < self._parts.settings.max_attempts:
-                await self._end_chat(request, resting)
+            if not missing:
+                await self._end_chat(request, tried, resting)
             return
         if not (missing and request.handler in OPTIONAL_HANDLERS - {ON_CHAT_RESUME}):
             policy = self._handlers.policy(request.handler)
@@ -118,8 +119,12 @@ class Runner:
             policy = self._handlers.policy(request.handler)
             await Attempt(self._parts, request, scope, policy).refuse(ending)
 
-    async def _end_chat(self, request: RunRequest, resting: Resting) -> None:
+    async def _end_chat(self, request: RunRequest, tried: int, resting: Resting) -> None:
         """Let the user's ``on_chat_end`` do what is to be done when a session is gone."""
+        policy = self._handlers.policy(ON_CHAT_END)
+        most = policy.max_attempts or self._parts.settings.max_attempts
+        if tried >= most:
+            return
         producer = self._parts.publisher.silent_producer(request.session_id)
         scope = self._scope(request, producer, dict(request.user), resting)
         try:
@@ -128,6 +133,9 @@ class Runner:
             scope.close()
         if ending.stopped is not None:
             raise ending.stopped
+        after_s = None if ending.cause is None else policy.delay_s(ending.cause, tried + 1)
+        if after_s is not None and tried + 1 < most:
+            raise RetryLater(after_s)
 
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
         return self._parts.publisher.producer(
@@ -138,6 +146,7 @@ class Runner:
         self, request: RunRequest, producer: Producer, user: dict[str, Any], resting: Resting
     ) -> Scope:
         parent_id = request.parent_id if request.message is None else request.message.id
+        rename = self._handlers.hooks.get("author_rename")
         run = RunContext(
             asyncio.get_running_loop(),
             user,
@@ -146,5 +155,6 @@ class Runner:
             subject=request.subject,
             priority=request.priority,
             queue=self._sub_tasks,
+            rename=None if rename is None else partial(invoke, rename),
         )
         return Scope(producer, parent_id, run)

@@ -20,7 +20,7 @@ from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.values.ids import new_id
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import require_size
-from stepwire_core.wire.documents import EVENT_HANDLERS, ErrorInfo, RunDocument
+from stepwire_core.wire.documents import ErrorInfo, RunDocument, is_event_handler
 from stepwire_core.wire.run_ends import unreadable_outcome
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.unreadable import readable
@@ -114,7 +114,7 @@ def _work(
     task: object, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     name = task if isinstance(task, str) else name_of_task(task)
-    if not name or name in EVENT_HANDLERS:
+    if not name or is_event_handler(name):
         what = getattr(task, "__qualname__", None) or repr(task)
         raise InvalidArgument(
             f"cl.enqueue takes a function with @cl.task, or the name of a task; {what} is neither"

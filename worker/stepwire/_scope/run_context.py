@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +20,10 @@ Resting = Callable[[], AbstractAsyncContextManager[object]]
 """While the block runs, a handler waits for something, and others may have its slot."""
 
 
+Rename = Callable[[str], Awaitable[Any]]
+"""The name to show for the author of a message."""
+
+
 class Enqueues(Protocol):
     """Hands runs to workers; ``RunQueue`` is the real one."""
 
@@ -28,7 +32,7 @@ class Enqueues(Protocol):
     async def has(self, run_id: str, /) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunContext:
     """One attempt of a run, for what its handler does beside showing steps."""
 
@@ -47,5 +51,11 @@ class RunContext:
     priority: int = 0
     queue: Enqueues | None = None
     """Where tasks go that the handler awaits; None: it has to connect."""
+    said: dict[str, Any] = field(default_factory=dict)
+    """The messages that it has sent and that ``conversation`` lacks, by id; None: removed."""
+    conversation: dict[str, Any] | None = None
+    """The messages of the session by id, once the handler has asked for them."""
+    rename: Rename | None = None
+    """What handlers call the authors of messages; None: as they are."""
     calls: Calls = field(default_factory=Calls)
     """The calls of the handler's threads that wait for its loop."""

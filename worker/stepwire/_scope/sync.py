@@ -6,8 +6,8 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Final, ParamSpec, TypeVar
 
 from stepwire._scope.context import current_frame
 from stepwire._transport.threads import in_thread
@@ -15,6 +15,49 @@ from stepwire_core.errors import InvalidArgument, RunEnded
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Emitting(Coroutine[Any, Any, None]):
+    """A coroutine whose work was done when it was made: what is left is to wait for room.
+
+    So asynchronous code awaits it, and synchronous code, which has waited already, leaves it. Type
+    checkers, which complain of a coroutine that is left, take it for an object like any other.
+    """
+
+    def __init__(self, rest: Coroutine[Any, Any, None] | None = None) -> None:
+        self._rest = rest
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        if self._rest is None:
+            return iter(())  # type: ignore[return-value]
+        return self._rest.__await__()
+
+    def send(self, value: Any) -> Any:
+        if self._rest is None:
+            raise StopIteration
+        return self._rest.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        if self._rest is None:
+            raise error[1] if len(error) > 1 and error[1] is not None else error[0]
+        return self._rest.throw(*error)
+
+    def close(self) -> None:
+        if self._rest is not None:
+            self._rest.close()
+
+
+EMITTED: Final = Emitting()
+"""Nothing is left to wait for; it has no state, so that one serves all."""
+
+
+def on_loop() -> bool:
+    """Whether the running code is on an event loop, and so can await."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def sleep(duration: float) -> None:
@@ -60,11 +103,7 @@ def run_sync(coroutine: Coroutine[Any, Any, R]) -> R:
             there.
         RunEnded: the run has ended meanwhile, as by its time limit; the coroutine is cancelled.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
+    if on_loop():
         coroutine.close()
         raise InvalidArgument(
             "run_sync was called in asynchronous code: await the coroutine instead"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._scope.context import Scope, current_frame
@@ -14,9 +15,29 @@ from stepwire_core.values.text import is_whole
 from stepwire_core.wire.events import user_value_event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stepwire._scope.run_context import RunContext
 
 logger = logging.getLogger("stepwire.user_session")
+
+CHAT_CONTEXT: Final = ".chat_context"
+"""Where ``chat_context`` keeps what handlers have changed in it."""
+
+_OURS: Final = frozenset({CHAT_CONTEXT})
+"""Values that are kept with those of the handlers, and that they do not see."""
+
+_RESERVED: Final = ("id", "user", "env")
+"""Names of what the session knows by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The person or service that a run is for: ``cl.user_session.get("user")``."""
+
+    identifier: str
+    """The subject of the token with which the run was requested."""
+
 
 MAX_KEY_CHARS: Final = 1_000
 """Of the name of a value."""
@@ -37,7 +58,10 @@ class UserSession:
     """
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of that name, else ``default``. ``id`` is the session's id.
+        """The value of that name, else ``default``.
+
+        ``id`` is the session's id; ``user`` is the :class:`User` for whom the run is, or None where
+        callers need no token; ``env`` is empty, as no client sends its own variables.
 
         Raises:
             NoActiveSession: outside any handler.
@@ -46,6 +70,12 @@ class UserSession:
         if key == "id":
             return scope.session_id
         run = _run(scope)
+        if key == "user":
+            return None if run.subject is None else User(run.subject)
+        if key == "env":
+            return {}
+        if key in _OURS:
+            return default
         value = run.user.get(key, default)
         if isinstance(value, (list, dict)) and key not in run.handed_out and value is not default:
             # It is as it was stored: by this run, or as JSON by another one. An older version may
@@ -60,14 +90,15 @@ class UserSession:
         Blocks the calling thread while the process's buffer is full (``STEPWIRE_BUFFER_BYTES``).
 
         Raises:
-            InvalidArgument: the name is not a text of 1 to 1,000 whole characters, or is ``id``; or
-                the value is not JSON, or too large (``ValueTooLarge``).
+            InvalidArgument: the name is not a text of 1 to 1,000 whole characters, or is ``id``,
+                ``user`` or ``env``; or the value is not JSON, or too large (``ValueTooLarge``).
             NoActiveSession: outside any handler.
         """
         if not _is_key(key):
             raise InvalidArgument(
                 f"user_session.set takes a name that is text of 1 to {MAX_KEY_CHARS:,} characters, "
-                f"without halves of surrogate pairs, and not 'id'; not {key!r:.100}"
+                f"without halves of surrogate pairs, and not {', '.join(_RESERVED)}; "
+                f"not {key!r:.100}"
             )
         scope = _scope()
         run = _run(scope)
@@ -94,6 +125,11 @@ class UserSession:
         else:
             run.handed_out.pop(key, None)
         scope.producer.room_sync()
+
+
+def visible(user: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that handlers have set."""
+    return {key: value for key, value in user.items() if key not in _OURS}
 
 
 def store_changes(scope: Scope) -> None:
@@ -127,7 +163,13 @@ def store_changes(scope: Scope) -> None:
 
 
 def _is_key(key: object) -> bool:
-    return isinstance(key, str) and key != "id" and 0 < len(key) <= MAX_KEY_CHARS and is_whole(key)
+    return (
+        isinstance(key, str)
+        and key not in _RESERVED
+        and key not in _OURS
+        and 0 < len(key) <= MAX_KEY_CHARS
+        and is_whole(key)
+    )
 
 
 def _scope() -> Scope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.errors import SessionNotFound, StoreRefused, StoreUnavailable
 from stepwire_core.log.event_log import (
@@ -14,15 +14,24 @@ from stepwire_core.log.event_log import (
     cancel_args,
     document_of,
 )
+from stepwire_core.log.pieces import fields_at_once
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.wire.documents import StepDocument
+from stepwire_core.wire.kinds import RUN, STEP
 from stepwire_core.wire.run_ends import outcome_of
+from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stepwire_core.redis.store import BlockingStore
     from stepwire_core.settings import Settings
+
+
+_RUN: Final = RUN.prefix.encode()
+_STEP: Final = STEP.prefix.encode()
+_MESSAGE: Final = b'_message"'
 
 
 class SessionCalls:
@@ -43,6 +52,31 @@ class SessionCalls:
         state = SessionKeys.of(session_id).state
         [values] = self.store.read(command("HMGET", state, *fields))
         return [value and document_of(value) for value in values]
+
+    def messages(self, session_id: str) -> tuple[list[StepDocument], frozenset[str]]:
+        """The messages of a session in their order, and the runs that have begun.
+
+        Text that is still streaming is not in them. A session that is not there has none.
+        """
+        keys = SessionKeys.of(session_id)
+        fields, size = self.store.read(
+            command("HLEN", keys.state), command("HGET", keys.meta, "bytes")
+        )
+        at_once = fields_at_once(int(fields), int(size or 0))
+        found: dict[bytes, bytes] = {}
+        begun: set[str] = set()
+        cursor = 0
+        while True:
+            [(cursor, some)] = self.store.read(
+                command("HSCAN", keys.state, cursor, "COUNT", at_once)
+            )
+            for name, value in some.items():
+                if name.startswith(_RUN):
+                    begun.add(name[len(_RUN) :].decode())
+                elif name.startswith(_STEP) and _MESSAGE in value:
+                    found[name] = value
+            if cursor == 0:
+                return list(_messages(session_id, found)), frozenset(begun)
 
     def result(self, session_id: str, run_id: str) -> dict[str, Any] | None:
         """Take what an awaited run has come to; None: nothing yet. It is handed over once.
@@ -80,3 +114,11 @@ class SessionCalls:
         while left:
             args = cancel_args(self.settings, session_id, left)
             _, *left = self.store.call(CANCEL.on(keys, args))
+
+
+def _messages(session_id: str, found: Mapping[bytes, bytes]) -> Iterator[StepDocument]:
+    for name, value in sorted(found.items(), key=lambda item: int(item[1].split(b" ", 1)[0])):
+        id_ = name[len(_STEP) :].decode()
+        step = readable(StepDocument, document_of(value), "step", id_, session_id=session_id)
+        if step is not None and step.type.endswith("_message"):
+            yield step

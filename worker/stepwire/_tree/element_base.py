@@ -97,6 +97,8 @@ class Element:
     _family: ClassVar[str] = ""
     """What its media type begins with; a name that suggests another is not believed."""
 
+    _has_bytes: ClassVar[bool] = True
+
     id: Checked[str, str | UUID] = Checked(own_id, fixed_once_sent=True)
     name: Checked[str, str] = Checked(text)
     display: Checked[ElementDisplay, ElementDisplay] = Checked(_display)
@@ -189,7 +191,7 @@ class Element:
             return
         scope.producer.publish(element_remove_event(self.id))
         self._state = "removed"
-        if self.url is None:
+        if self.url is None and self._has_bytes:
             # After the event is stored: no client may be shown an element whose bytes are gone.
             await scope.producer.flush()
             await in_thread(
@@ -205,7 +207,9 @@ class Element:
         says = json.dumps([self.name, self.url, self.mime, props])
         limit = scope.producer.settings.max_event_bytes
         require_size(f"element {self.name[:100]!r} without its content", says, limit)
-        size, sha256, head = (None, None, b"") if self.url else self._store_bytes(scope)
+        size, sha256, head = None, None, b""
+        if self._has_bytes and not self.url:
+            size, sha256, head = self._store_bytes(scope)
         try:
             self._document = ElementDocument(
                 id=self.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from types import NoneType
@@ -157,6 +158,26 @@ class Plotly(Element):
                 f"figure takes a plotly figure or the dict of one, not {kind(figure)}"
             )
         super().__init__(name, content=content, **options)
+
+
+class Pyplot(Element):
+    """A matplotlib figure, as the picture that it is now: ``cl.Pyplot(name="chart",
+    figure=figure)``.
+
+    Raises:
+        InvalidArgument: it is not a figure.
+    """
+
+    type = "image"
+    _mime = "image/png"
+
+    def __init__(self, name: str | None = None, *, figure: Any, **options: Any) -> None:
+        _refuse_sources("Pyplot", "figure", options)
+        if not callable(getattr(figure, "savefig", None)):
+            raise InvalidArgument(f"figure takes a matplotlib figure, not {kind(figure)}")
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=200, bbox_inches="tight", backend="Agg")
+        super().__init__(name or "figure", content=picture.getvalue(), **options)
 
 
 def _strict(text: str | bytes | bytearray) -> str | bytes | bytearray:

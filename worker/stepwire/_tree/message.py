@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from stepwire._scope.context import current_frame, own_frame
+from stepwire._scope.sync import Emitting
+from stepwire._tree.action import attached, checked_actions, own_actions
 from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, text_or_none
 from stepwire._values.json_form import jsonable
@@ -17,8 +20,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stepwire._scope.context import Scope
+    from stepwire._scope.run_context import Rename
+    from stepwire._tree.action import Action
     from stepwire._tree.element_base import Element
     from stepwire_core.wire.documents import EndStatus, StepDocument
+    from stepwire_core.wire.events import NewEvent
 
 
 class MessageNode(Node):
@@ -52,6 +58,7 @@ class MessageNode(Node):
             elements=elements,
         )
         self.content = content
+        self._is_renamed = False
         self.disable_feedback = (
             type == USER_MESSAGE if disable_feedback is None else disable_feedback
         )
@@ -87,19 +94,42 @@ class MessageNode(Node):
         """Whether it says what went wrong."""
         return self.status == "error"
 
-    async def stream_token(self, token: str, is_sequence: bool = False) -> None:
+    def stream_token(self, token: str, is_sequence: bool = False) -> Emitting:
         """Append a piece of text, or replace all of it; as :meth:`Step.stream_token`."""
-        await self._stream(token, "output", replace=is_sequence)
+        if (rename := self._renaming()) is not None:
+            return Emitting(self._stream_renamed(rename, token, replace=is_sequence))
+        return self._stream(token, "output", replace=is_sequence)
+
+    async def _stream_renamed(self, rename: Rename, token: str, *, replace: bool) -> None:
+        await self._rename(rename)
+        await self._stream(token, "output", replace=replace)
+
+    def _renaming(self) -> Rename | None:
+        """What gives its author another name, if it is not sent yet."""
+        if self._scope is not None or self._is_renamed:
+            return None
+        frame = own_frame()
+        return None if frame is None or frame.scope.run is None else frame.scope.run.rename
+
+    async def _rename(self, rename: Rename) -> None:
+        self._is_renamed = True
+        self.author = await rename(self.author)
 
     async def remove(self) -> None:
         """Take it away from everywhere, with its elements and all steps below it."""
         await self._remove_with_objects()
+        if self._scope is not None and self._scope.run is not None:
+            self._scope.run.said[self.id] = None
 
     async def _say(self, status: EndStatus = "ok", error: ErrorInfo | None = None) -> Scope:
         """Show it, complete, once; the session it belongs to."""
+        if (rename := self._renaming()) is not None:
+            await self._rename(rename)
         await self._store_elements()
         self._end(status, error)
         scope = self._started()
+        if scope.run is not None:
+            scope.run.said[self.id] = self
         await scope.producer.room()
         return scope
 
@@ -129,10 +159,46 @@ class Message(MessageNode):
             the run.
         disable_feedback: Whether users cannot rate it; by default they can, unless a person said
             it.
+        actions: Buttons; a click on one runs its ``@cl.action_callback``, see :class:`Action`.
 
     Raises:
         InvalidArgument: a parameter has a value that cannot be shown or stored.
     """
+
+    actions: Checked[list[Action], Sequence[Action] | None] = Checked(checked_actions)
+
+    def __init__(
+        self,
+        content: object = "",
+        author: str | None = "Assistant",
+        language: str | None = None,
+        elements: Sequence[Element] | None = None,
+        type: str = ASSISTANT_MESSAGE,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        id: str | UUID | None = None,
+        parent_id: str | UUID | None = None,
+        disable_feedback: bool | None = None,
+        actions: Sequence[Action] | None = None,
+    ) -> None:
+        super().__init__(
+            content,
+            author,
+            language,
+            elements,
+            type,
+            metadata,
+            tags,
+            id,
+            parent_id,
+            disable_feedback,
+        )
+        # A copy: the caller may go on to use what was given.
+        self._checked_actions: list[Action] = []
+        if actions:
+            self.actions = actions[:] if isinstance(actions, list) else actions
+        self._shown_actions: dict[str, Action] = {}
+        self._new_actions: list[NewEvent] = []
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -174,22 +240,54 @@ class Message(MessageNode):
         }
 
     async def send(self) -> Self:
-        """Show it, complete; once, however often it is called."""
+        """Show it, complete, with its actions; once, however often it is called."""
         await self._say()
         return self
+
+    async def _say(self, status: EndStatus = "ok", error: ErrorInfo | None = None) -> Scope:
+        self._attach_actions()
+        return await super()._say(status, error)
 
     async def update(self) -> None:
         """Show its fields as they are now.
 
-        An element that was taken out of ``elements`` is taken away, with its bytes.
+        An element that was taken out of ``elements`` is taken away, with its bytes, and so is an
+        action that was taken out of ``actions``.
         """
         if self._scope is None:
             await self.send()
         else:
             await self._store_elements()
+            self._attach_actions()
             self._update()
             await self._remove_detached()
+            await self._remove_actions_but({action.id for action in self.actions})
             await self._room()
+
+    async def remove_actions(self) -> None:
+        """Take all its buttons away."""
+        self.actions = []
+        await self._remove_actions_but(set())
+
+    def _attach_actions(self) -> None:
+        """Make its new actions buttons, which the next event of it brings along."""
+        if not self.actions:
+            return
+        self.actions = own_actions(self.actions, self.id)
+        scope = self._scope or current_frame(f"{self._what} {self.name!r}").scope
+        for action in self.actions:
+            if action.for_id is None:
+                self._new_actions.append(attached(action, self.id, scope))
+            self._shown_actions[action.id] = action
+
+    async def _remove_actions_but(self, kept: set[str]) -> None:
+        for action in [one for id_, one in self._shown_actions.items() if id_ not in kept]:
+            del self._shown_actions[action.id]
+            await action.remove()
+
+    def _announcements(self) -> list[NewEvent]:
+        actions, self._new_actions = self._new_actions, []
+        return [*super()._announcements(), *actions]
 
 
 class ErrorMessage(Message):

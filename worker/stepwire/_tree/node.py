@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stepwire._scope.context import Frame, Scope, current_frame
+from stepwire._scope.sync import EMITTED, Emitting, on_loop
 from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
 from stepwire._tree.attachments import own_elements, store_elements, unstored
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
 class Node(Content):
     """A node: made by hand, bound to the running session when it is first sent."""
 
-    async def _stream(self, token: str, field: TextField, *, replace: bool) -> None:
-        if self._add(token, field, replace=replace):
-            await self._room()
+    def _stream(self, token: str, field: TextField, *, replace: bool) -> Emitting:
+        """Append a piece of text, at once; what is left to await is room in the buffer."""
+        if not self._add(token, field, replace=replace):
+            return EMITTED
+        if on_loop():
+            return Emitting(self._room())
+        self._room_sync()
+        return EMITTED
 
     def _add(self, token: str, field: TextField, *, replace: bool) -> bool:
         """Append a piece of text; whether the buffer is full now."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from stepwire._scope.sync import Emitting
     from stepwire._tree.element_base import Element
 
 logger = logging.getLogger("stepwire.step")
@@ -132,11 +133,12 @@ class Step(Node):
         language = self._set("output", value)
         self.language = self.language or language
 
-    async def stream_token(
+    def stream_token(
         self, token: str, is_sequence: bool = False, is_input: bool = False
-    ) -> None:
+    ) -> Emitting:
         """Append a piece of text to the output; users see it at once.
 
+        Asynchronous code awaits it. Synchronous code calls it alone, in a thread or a script.
         Returns when the text is buffered, without a round trip; waits only while the process's
         buffer is full. An empty token does nothing. Sends the step if it has not been sent.
 
@@ -150,7 +152,7 @@ class Step(Node):
             NoActiveSession: outside any session.
             RunFenced, RunEnded, SessionNotFound, StoreUnavailable: nothing more can be stored.
         """
-        await self._stream(token, "input" if is_input else "output", replace=is_sequence)
+        return self._stream(token, "input" if is_input else "output", replace=is_sequence)
 
     async def send(self) -> Self:
         """Show it now, without a ``with`` block; once, however often it is called.

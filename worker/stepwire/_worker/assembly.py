@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from stepwire._runs.activity import Activity
+from stepwire._runs.app_hooks import application
 from stepwire._runs.runner import Runner
 from stepwire._runs.user_code import UserCode
 from stepwire._transport.process_publisher import used_as_process_publisher
@@ -75,6 +76,7 @@ async def assembled(
             settings,
             lambda error: loop.call_soon_threadsafe(fail, as_reason("stepwire-publisher", error)),
         ) as publisher,
+        application(handlers, settings),
     ):
         signals = Signals(log, settings)
         with keeper:

@@ -22,9 +22,9 @@ logger = logging.getLogger("stepwire.worker")
 REACT_S: Final = 3.0
 """So long after the grace time the event loop has to answer."""
 
-END_S: Final = 8.0
-"""So long it may take to end runs, store that, and close connections; most of it is for a Redis
-that does not answer."""
+END_S: Final = 14.0
+"""So long it may take to end runs, store that, shut the application down (six seconds of it), and
+close connections; most of the rest is for a Redis that does not answer."""
 
 LEAVE_S: Final = 2.0
 """So long threads and ``atexit`` handlers of user code may keep the process after that."""

@@ -241,6 +241,23 @@ class AsyncSession:
             AskDocument, await self._requests.json("POST", self._path("asks", ask_id), body)
         )
 
+    async def click(
+        self,
+        action_id: str,
+        *,
+        id: str | None = None,
+        subject: str | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Click an action of a message; the id of the run of its ``action_callback``.
+
+        Raises:
+            NotFound: the action is not there, or not any more.
+        """
+        body = _given(id=id, subject=subject, priority=priority)
+        answer = await self._requests.json("POST", self._path("actions", action_id), body)
+        return field_of(answer, "run_id")
+
     async def rate(
         self, step_id: str, value: Literal[0, 1] | None, comment: str | None = None
     ) -> None:

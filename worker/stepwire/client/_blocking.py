@@ -214,6 +214,17 @@ class Session:
             )
         )
 
+    def click(
+        self,
+        action_id: str,
+        *,
+        id: str | None = None,
+        subject: str | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Click an action of a message; the id of the run of its ``action_callback``."""
+        return finished(self._session.click(action_id, id=id, subject=subject, priority=priority))
+
     def rate(self, step_id: str, value: Literal[0, 1] | None, comment: str | None = None) -> None:
         """Rate a step: 1 good, 0 bad; None takes the rating back."""
         finished(self._session.rate(step_id, value, comment))

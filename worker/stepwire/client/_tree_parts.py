@@ -13,11 +13,12 @@ from stepwire_core.wire.documents import (
     ElementDocument,
     FeedbackDocument,
     RunDocument,
+    StepActionDocument,
     StepDocument,
     StepStatus,
     TextField,
 )
-from stepwire_core.wire.kinds import ASK, ELEMENT, FEEDBACK, Kind
+from stepwire_core.wire.kinds import ACTION, ASK, ELEMENT, FEEDBACK, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +49,10 @@ class StepNode:
     @property
     def feedback(self) -> FeedbackDocument | None:
         return cast("FeedbackDocument | None", self.attached[FEEDBACK].get(self.document.id))
+
+    @property
+    def actions(self) -> dict[str, StepActionDocument]:
+        return cast("dict[str, StepActionDocument]", self.attached[ACTION])
 
     @property
     def is_message(self) -> bool:

@@ -1,4 +1,4 @@
--- Documents that belong to a step: its elements (e:), its feedback (f:), its asks (a:), and the kinds of later versions.
+-- Documents that belong to a step: its elements (e:), its feedback (f:), its asks (a:), its actions (b:), and the kinds of later versions.
 -- A document that comes after its step was removed is not stored, and the bytes that are kept for it go.
 
 local function set_ask(call, id, value)

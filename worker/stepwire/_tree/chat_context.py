@@ -1,0 +1,218 @@
+"""The conversation as models read it: ``cl.chat_context``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from stepwire._scope.context import current_frame
+from stepwire._scope.user_session import CHAT_CONTEXT
+from stepwire._tree.message import Message, MessageNode, ReceivedMessage
+from stepwire_core.errors import InvalidArgument, NoActiveSession
+from stepwire_core.values.clock import now
+from stepwire_core.values.json_values import encoded
+from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, StepDocument
+from stepwire_core.wire.events import user_value_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stepwire._scope.context import Scope
+    from stepwire._scope.run_context import RunContext
+
+_ROLES: Final = {ASSISTANT_MESSAGE: "assistant", USER_MESSAGE: "user"}
+
+
+class ChatContext:
+    """``cl.chat_context``: the messages of the session, for the next call of a model.
+
+    They are those that the session shows, in their order, whichever worker has sent them: what
+    people have said, up to the message that is answered, and what handlers have sent, but no error
+    messages. What an earlier attempt of the same run has sent is not among them. What
+    :meth:`add`, :meth:`remove` and :meth:`clear` change is kept with the session; nobody sees it.
+
+    The first use in a run reads the session, and blocks the calling thread for that, which takes a
+    round trip for each 500 steps. What other runs send later is not seen in that run.
+
+    Every method raises :class:`NoActiveSession` outside any handler, and
+    :class:`StoreUnavailable` if Redis does not answer.
+    """
+
+    def get(self) -> list[Message]:
+        """The messages, oldest first; the list is the caller's own."""
+        return list(_messages(_scope()).values())
+
+    def to_openai(self) -> list[dict[str, str]]:
+        """The messages as OpenAI's API, and all that is like it, takes them.
+
+        A dict has ``role`` (``assistant``, ``user``, or ``system`` for any other type of message)
+        and ``content``.
+        """
+        return [
+            {"role": _ROLES.get(message.type, "system"), "content": message.content}
+            for message in self.get()
+        ]
+
+    def add(self, message: Message) -> Message:
+        """Put a message at the end that is not shown, such as a system prompt; or put one back.
+
+        One that is sent is there by itself, and one that is there stays where it is.
+
+        Raises:
+            InvalidArgument: it is not a message, or it is too large (``ValueTooLarge``).
+        """
+        scope, id_ = _scope(), _id_of(message)
+        if id_ not in _messages(scope):
+            changes = _Changes(scope)
+            if id_ in changes.removed:
+                changes.removed.remove(id_)
+            else:
+                last = next(reversed(_messages(scope, removed_too=True)), None)
+                changes.added.append({"after": last, "message": message.to_dict()})
+            changes.store()
+        return message
+
+    def remove(self, message: Message) -> bool:
+        """Leave a message out from now on, which stays visible; whether it was there.
+
+        Raises:
+            InvalidArgument: it is not a message.
+        """
+        scope, id_ = _scope(), _id_of(message)
+        if id_ not in _messages(scope):
+            return False
+        changes = _Changes(scope)
+        kept = [item for item in changes.added if item["message"]["id"] != id_]
+        if len(kept) == len(changes.added):
+            changes.removed.append(id_)
+        changes.added = kept
+        changes.store()
+        return True
+
+    def clear(self) -> None:
+        """Leave out all messages that there are."""
+        scope = _scope()
+        changes = _Changes(scope)
+        changes.added = []
+        changes.removed = list(_shown(scope))
+        changes.store()
+
+
+class _Changes:
+    """What handlers have changed, as the session keeps it."""
+
+    def __init__(self, scope: Scope) -> None:
+        kept = _run(scope).user.get(CHAT_CONTEXT) or {}
+        self._scope = scope
+        self.removed: list[str] = list(kept.get("removed", ()))
+        self.added: list[dict[str, Any]] = list(kept.get("added", ()))
+
+    def store(self) -> None:
+        """Keep them; what the session no longer shows need not be left out."""
+        shown = _shown(self._scope)
+        removed = [id_ for id_ in self.removed if id_ in shown]
+        text = encoded({"removed": removed, "added": self.added})
+        self._scope.producer.publish(user_value_event(CHAT_CONTEXT, text))
+        _run(self._scope).user[CHAT_CONTEXT] = json.loads(text)
+        self._scope.producer.room_sync()
+
+
+def _messages(scope: Scope, *, removed_too: bool = False) -> dict[str, Message]:
+    """The messages by their ids, in order."""
+    changes, shown = _Changes(scope), _shown(scope)
+    order = list(shown)
+    added: dict[str, Message] = {}
+    for item in changes.added:
+        message = Message.from_dict(item["message"])
+        if message.id not in shown:
+            place = order.index(item["after"]) + 1 if item["after"] in order else 0
+            order.insert(place, message.id)
+            added[message.id] = message
+    left_out = () if removed_too else set(changes.removed)
+    both = shown | added
+    return {id_: both[id_] for id_ in order if id_ not in left_out}
+
+
+def _shown(scope: Scope) -> dict[str, Message]:
+    """The messages that the session shows: those of earlier runs, and those of this one."""
+    run = _run(scope)
+    if run.conversation is None:
+        run.conversation = {
+            step.id: ReceivedMessage(step, scope) for step in _relevant(scope, _stored(scope))
+        }
+    for id_, node in list(run.said.items()):
+        if node is None or node.status == "error":
+            run.conversation.pop(id_, None)
+        else:
+            run.conversation[id_] = _as_message(node, scope)
+    run.said.clear()
+    return dict(run.conversation)
+
+
+def _stored(scope: Scope) -> tuple[list[StepDocument], frozenset[str]]:
+    producer = scope.producer
+    return producer.calls.messages(producer.session_id)
+
+
+def _relevant(
+    scope: Scope, stored: tuple[list[StepDocument], frozenset[str]]
+) -> Iterator[StepDocument]:
+    messages, begun = stored
+    answered = False
+    for step in messages:
+        is_ours = step.run_id == scope.run_id
+        waits = answered or step.run_id not in begun
+        if step.status in ("running", "error"):
+            continue
+        if step.type == USER_MESSAGE:
+            # Others wait for the run of their own.
+            if not is_ours and step.run_id is not None and waits:
+                continue
+        elif is_ours and step.attempt != scope.attempt:
+            continue
+        yield step
+        # What a person has clicked, or an enqueued task stands under, is no message of a person.
+        answered = answered or (step.type == USER_MESSAGE and step.id == scope.default_parent_id)
+
+
+def _as_message(node: MessageNode, scope: Scope) -> Message:
+    """A question is a message, too, for who reads the conversation."""
+    if isinstance(node, Message):
+        return node
+    ts = now()
+    document = StepDocument(
+        id=node.id,
+        session_id=scope.session_id,
+        run_id=scope.run_id,
+        attempt=scope.attempt,
+        parent_id=node.parent_id,
+        name=node.author,
+        type=node.type,
+        status=node.status,
+        output=node.content,
+        language=node.language,
+        started_at=node.started_at or ts,
+        ended_at=node.ended_at,
+        ts=ts,
+    )
+    return ReceivedMessage(document, scope)
+
+
+def _id_of(message: object) -> str:
+    if not isinstance(message, Message):
+        raise InvalidArgument(f"chat_context takes a cl.Message, not {type(message).__name__}")
+    return str(message.id)
+
+
+def _scope() -> Scope:
+    return current_frame("chat_context").scope
+
+
+def _run(scope: Scope) -> RunContext:
+    if scope.run is None:
+        raise NoActiveSession("chat_context")
+    return scope.run
+
+
+chat_context: ChatContext = ChatContext()
+"""The messages of the session, for the next call of a model."""
