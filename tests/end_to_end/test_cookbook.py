@@ -64,6 +64,15 @@ class Chat:
         response = self.gateway.answer(self.session, ask["id"], **answer)
         assert response.is_success, response.text
 
+    def click(self, name: str) -> None:
+        """Click the last button of a name."""
+        actions = self.gateway.snapshot(self.session)["actions"]
+        action = next(each for each in reversed(actions) if each["name"] == name)
+        path = f"/v1/sessions/{self.session}/actions/{action['id']}"
+        response = self.gateway.client.post(path, json={})
+        assert response.status_code == 202, response.text
+        assert self.ended(response.json()["run_id"]) == "ok"
+
     def upload(self, name: str, content: bytes, mime: str = "text/plain") -> str:
         return self.gateway.upload(self.session, name, content, mime)
 
@@ -182,6 +191,23 @@ def test_an_answer_streams_beside_the_step_of_its_call(stack: Stack, model: Mode
     assert chat.named("held")["metadata"]["usage"]["total_tokens"] == 7
 
 
+def test_the_model_knows_what_was_said_before(stack: Stack, model: ModelServer) -> None:
+    chat = Chat(stack, "chat_history.py", **with_model(model, "roles"))
+    chat.say_and_wait("one")
+    chat.say_and_wait("two")
+    assert chat.ended(chat.gateway.start(chat.session, "forget")) == "ok"
+    chat.say_and_wait("three")
+    assert chat.shown() == [
+        "User: one",
+        "  Assistant: system, user",
+        "User: two",
+        "  Assistant: system, user, assistant, user",
+        "Assistant: Let us talk about something else.",
+        "User: three",
+        "  Assistant: system, assistant, user",
+    ]
+
+
 def test_a_text_is_asked_for_and_then_asked_about(stack: Stack, model: ModelServer) -> None:
     chat = Chat(stack, "file_question.py", **with_model(model, "echo"))
     file = chat.upload("tea.txt", b"Steep it for four minutes.")
@@ -253,6 +279,23 @@ def test_each_answer_leads_to_the_next_question(stack: Stack) -> None:
         "guests": 2,
         "table": "in the garden",
     }
+
+
+def test_each_click_on_a_button_is_a_run(stack: Stack) -> None:
+    chat = Chat(stack, "message_actions.py")
+    chat.say_and_wait("Tea")
+    for name in ("another", "keep", "another", "keep"):
+        chat.click(name)
+    assert chat.shown() == [
+        "User: Tea",
+        "  Assistant: How about River Tea?",
+        "    Assistant: How about Lantern Tea?",
+        "      Assistant: Kept so far: Lantern Tea",
+        "      Assistant: How about Maple Tea?",
+        "        Assistant: Kept so far: Lantern Tea, Maple Tea",
+    ]
+    left = [action["payload"]["name"] for action in chat.gateway.snapshot(chat.session)["actions"]]
+    assert left == ["River Tea", "Maple Tea"]
 
 
 # -- agents ---------------------------------------------------------------------------------------
@@ -337,6 +380,43 @@ def test_a_text_is_counted_in_parts(stack: Stack) -> None:
     assert answer == "  Assistant: tea: 1000 cups: 500"
     handlers = [run["handler"] for run in chat.gateway.snapshot(chat.session)["runs"]]
     assert sorted(handlers) == ["count", "count", "on_message"]
+
+
+def test_a_list_of_tasks_says_what_is_done_and_what_failed(stack: Stack) -> None:
+    chat = Chat(stack, "task_list.py")
+    chat.say_and_wait("ada\n?\nbob")
+    assert chat.shown() == [
+        "User: ada ? bob",
+        "  ada (tool): ADA",
+        "  ? (tool) error",
+        "  bob (tool): BOB",
+        "  Assistant: 2 of 3 done",
+    ]
+    [element] = chat.gateway.snapshot(chat.session)["elements"]
+    assert element["props"]["status"] == "2 of 3 done"
+    tasks = element["props"]["tasks"]
+    assert [(task["title"], task["status"]) for task in tasks] == [
+        ("ada", "done"),
+        ("?", "failed"),
+        ("bob", "done"),
+    ]
+    assert [chat.step(task["for_id"])["name"] for task in tasks] == ["ada", "?", "bob"]
+
+
+def test_all_runs_of_a_worker_share_its_pool(stack: Stack) -> None:
+    chat = Chat(stack, "startup_pool.py")
+    question = f"How about {chat.session}?"
+    chat.say_and_wait(question)
+    chat.say_and_wait(question)
+    assert chat.shown() == [
+        f"User: {question}",
+        "  count (tool): 1",
+        "  Assistant: That was asked 1 times today.",
+        f"User: {question}",
+        "  count (tool): 2",
+        "  Assistant: That was asked 2 times today.",
+    ]
+    stack.redis.delete(f"cookbook:asked:{question}")
 
 
 def test_a_rating_is_kept_and_a_bad_one_is_answered(stack: Stack, tmp_path: Path) -> None:
