@@ -19,6 +19,7 @@ import pytest
 from integrations.model_server import ModelServer, model_server
 from stack import Stack, wait_until
 from stepwire_cli.dev.embedded_server import free_port
+from stepwire_core.values.ids import new_id
 
 COOKBOOK = Path(__file__).parents[2] / "examples" / "cookbook"
 PROGRAMS = sorted(path.name for path in COOKBOOK.glob("*.py"))
@@ -272,8 +273,17 @@ def test_each_answer_leads_to_the_next_question(stack: Stack) -> None:
     chat.answer("Please give me a number from 1 to 8.", content="2")
     chat.answer("Where would you like to sit?", action="garden")
     chat.wait_for_start()
-    assert chat.shown()[-1] == "Assistant: A table in the garden for 2, on the name of Ada."
-    assert chat.named("book")["status"] == "ok"
+    assert chat.shown() == [
+        "Assistant: On what name shall I book?",
+        "  User: Ada",
+        "Assistant: How many are you?",
+        "  User: twelve",
+        "Assistant: Please give me a number from 1 to 8.",
+        "  User: 2",
+        "Assistant: Where would you like to sit?",
+        "book (tool): booked",
+        "Assistant: A table in the garden for 2, on the name of Ada.",
+    ]
     assert json.loads(chat.named("book")["input"]) == {
         "name": "Ada",
         "guests": 2,
@@ -507,11 +517,11 @@ def test_code_that_blocks_shows_its_steps(stack: Stack) -> None:
 
 def test_an_arq_job_shows_its_steps(stack: Stack) -> None:
     stack.env["ARQ_QUEUE"] = f"{stack.queue}:arq"
-    gateway = stack.shared_gateway()
-    run_script(stack, "arq_job.py", "order-42")
-    run_script(stack, "arq_job.py", "order-42")
+    gateway, session = stack.shared_gateway(), f"order-{new_id()}"
+    run_script(stack, "arq_job.py", session)
+    run_script(stack, "arq_job.py", session)
     run_script(stack, "-m", "arq", "arq_job.WorkerSettings", "--burst")
-    assert shown(gateway.snapshot("order-42")) == [
+    assert shown(gateway.snapshot(session)) == [
         "pack (run): 2 things packed",
         "  tea (tool): in the box",
         "  cups (tool): in the box",
@@ -596,17 +606,18 @@ def test_a_nightly_job_shows_what_it_checked_and_what_is_wrong(
     run_script(stack, "cron_report.py", str(folder))
     (folder / "b.tar").touch()
     assert "b.tar is empty" in run_script(stack, "cron_report.py", str(folder), expected=1)
-    [session] = {
+    # One session, but for a test that runs over midnight.
+    sessions = {
         key.decode().partition("{")[2].partition("}")[0]
         for key in stack.redis.scan_iter("stepwire:{backups:*", count=1000)
     }
-    first, second = (
-        line.partition(" (")[0] for line in shown(gateway.snapshot(session)) if line[0] != " "
-    )
-    assert first == second == session.replace("backups:", "backups of ")
-    assert [line for line in shown(gateway.snapshot(session)) if line[0] == " "] == [
-        '  files (tool): [ "a.tar" ]',
-        "  check (tool): 3",
+    lines = [line for name in sorted(sessions) for line in shown(gateway.snapshot(name))]
+    night, *first = lines[:3]
+    failed, *second = lines[3:]
+    assert re.fullmatch(r"backups of \d{4}-\d\d-\d\d \(run\): .*\"bytes\": 3 }", night)
+    assert first == ['  files (tool): [ "a.tar" ]', "  check (tool): 3"]
+    assert re.fullmatch(r"backups of [\d-]+ \(run\) error", failed)
+    assert second == [
         '  files (tool): [ "a.tar", "b.tar" ]',
         "  check (tool): 3",
         "  check (tool) error",
