@@ -12,6 +12,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from stepwire._chainlit import HERE, INSTEAD
 from stepwire_core.settings import ClientSettings, Settings
 from stepwire_gateway import create_app
 from stepwire_gateway.api.metrics import PREFIX
@@ -37,6 +38,7 @@ def tables() -> dict[tuple[str, str], str]:
         ),
         ("operations.md", "metrics"): _table(("metric", "type", "labels", ""), _metrics()),
         ("protocol.md", "rights"): _table(("request", "right", "counts as"), _rights()),
+        ("step.md", "chainlit"): _table(("chainlit", "stepwire"), _names()),
         ("protocol.md", "rates"): _table(("counts as", "setting", "default", "in"), _rates()),
     }
 
@@ -53,6 +55,13 @@ def with_table(text: str, name: str, table: str) -> str:
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    for name in sorted(HERE | INSTEAD.keys(), key=lambda name: (name.lower(), name)):
+        # `Step` and `step` would have one anchor, and the version has no section.
+        same = f"`{name}`" if name in ("step", "__version__") else f"[`{name}`](#{name.lower()})"
+        yield f"`{name}`", INSTEAD.get(name, same)
 
 
 def _settings(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:

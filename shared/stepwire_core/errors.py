@@ -6,6 +6,7 @@
     ├── SettingsError           a setting is missing or has a wrong value
     ├── HandlerModuleError      the user's module cannot be loaded
     ├── HandlerNotFound         this worker does not have a handler of that name
+    ├── NotProvided             (also an AttributeError) chainlit has that name, stepwire has not
     ├── NoActiveSession         a step or message was used outside any session
     ├── ForkedProcess           a step of the parent process was used in a forked child
     ├── InvalidArgument         (also a ValueError) a value that the API cannot take
@@ -74,6 +75,15 @@ class SettingsError(StepwireError):
 
 class HandlerModuleError(StepwireError):
     """The module with the handlers cannot be loaded, or its ``on_app_startup`` failed."""
+
+
+class NotProvided(StepwireError, AttributeError):
+    """The library whose API this is has that name, and stepwire has not."""
+
+    def __init__(self, attribute: str, instead: str) -> None:
+        self.attribute = attribute
+        self.instead = instead
+        super().__init__(f"stepwire has no {attribute}, which chainlit has: {instead}")
 
 
 class HandlerNotFound(StepwireError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, is_typeddict
 
 import pytest
 
@@ -45,6 +45,8 @@ def parameters(name: str) -> list[str]:
     public: Any = getattr(stepwire, name)
     if not callable(public):
         return []
+    if is_typeddict(public):
+        return list(public.__annotations__)
     return [each for each in inspect.signature(public).parameters if each not in OPTIONS]
 
 

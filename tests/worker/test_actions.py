@@ -127,6 +127,45 @@ async def test_a_click_runs_the_callback_with_the_action(stepwire_app: App, tmp_
     assert [(await stepwire_app.click("plain")).status for _ in range(2)] == ["ok", "ok"]
 
 
+ASKS = """
+import stepwire as cl
+
+@cl.on_message
+async def main(message):
+    actions = [cl.Action("again"), cl.Action("sure")]
+    await cl.Message(message.content.upper(), actions=actions).send()
+
+@cl.action_callback("sure")
+async def sure(action):
+    actions = [cl.Action("yes"), cl.Action("no")]
+    answer = await cl.AskActionMessage("Submit?", actions=actions).send()
+    await cl.Message(f"chosen: {answer['name']}").send()
+
+@cl.action_callback("again")
+async def again(action):
+    await main(cl.chat_context.get()[0])
+"""
+
+
+async def test_a_callback_may_ask_and_may_call_another_handler(
+    stepwire_app: App, tmp_path: Path
+) -> None:
+    """As in public reports of chainlit, where the first hangs and the second loses its buttons."""
+    (tmp_path / "app.py").write_text(ASKS)
+    stepwire_app.load(str(tmp_path / "app.py"))
+    await stepwire_app.message("hello")
+    stepwire_app.reply("yes")
+    assert (await stepwire_app.click("sure")).status == "ok"
+    assert (await stepwire_app.click("again")).status == "ok"
+    assert (await stepwire_app.click("again")).status == "ok"
+    said = [step.output for step in stepwire_app.tree.walk() if step.step]
+    assert sorted(said) == ["HELLO"] * 3 + ["Submit?", "chosen: yes", "hello"]
+    regenerated = [
+        step.step for step in stepwire_app.tree.walk() if step.step and step.output == "HELLO"
+    ]
+    assert not any(step is None or step.disable_feedback for step in regenerated)
+
+
 async def test_wrong_use_is_said_at_once() -> None:
     with pytest.raises(InvalidArgument, match=r"an action is a cl\.Action, not str"):
         cl.Message("x", actions=["yes"])  # type: ignore[list-item]

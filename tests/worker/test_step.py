@@ -13,9 +13,31 @@ import pytest
 import stepwire as cl
 from bench import Bench
 from documents import a_step
+from stepwire_core.errors import InvalidArgument
 from stepwire_core.wire.documents import ErrorInfo
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_what_is_known_of_a_models_call_is_in_its_metadata(bench: Bench) -> None:
+    async def task() -> None:
+        asked = cl.GenerationMessage(role="user", content="Hi")
+        async with cl.Step("chat", type="llm", metadata={"a": 1}) as step:
+            assert step.generation is None
+            step.generation = cl.ChatGeneration(model="small", messages=[asked])
+            step.generation.output_token_count = 2
+        async with cl.Step("text") as step:
+            step.generation = cl.CompletionGeneration(prompt="a", completion="b")
+            with pytest.raises(InvalidArgument, match="must be a ChatGeneration or"):
+                step.generation = {"model": "small"}  # type: ignore[assignment]
+
+    assert (await bench.run(task)).status == "ok"
+    steps = await bench.steps()
+    message = {"role": "user", "content": "Hi"}
+    chat = {"type": "CHAT", "model": "small", "messages": [message], "output_token_count": 2}
+    assert steps["chat"].metadata == {"a": 1, "generation": chat}
+    text = {"type": "COMPLETION", "prompt": "a", "completion": "b"}
+    assert steps["text"].metadata == {"generation": text}
 
 
 async def test_a_step_starts_streams_and_ends(bench: Bench) -> None:

@@ -1,5 +1,7 @@
 """Live, nested steps of LLM agents in background workers: ``import stepwire as cl``."""
 
+import typing
+
 from stepwire._asking.ask_user import (
     AskActionMessage,
     AskFileMessage,
@@ -45,6 +47,7 @@ from stepwire._tree.element_types import (
 from stepwire._tree.live_elements import CustomElement, Task, TaskList, TaskStatus
 from stepwire._tree.message import ErrorMessage, Message
 from stepwire._tree.step import Step
+from stepwire._values.generation import ChatGeneration, CompletionGeneration, GenerationMessage
 from stepwire._version import __version__ as __version__
 from stepwire_core.errors import (
     ActionNotFound,
@@ -86,6 +89,8 @@ __all__ = [
     "AskNotFound",
     "AskUserMessage",
     "Audio",
+    "ChatGeneration",
+    "CompletionGeneration",
     "Current",
     "CustomElement",
     "Dataframe",
@@ -97,6 +102,7 @@ __all__ = [
     "FeedbackDisabled",
     "File",
     "ForkedProcess",
+    "GenerationMessage",
     "HandlerModuleError",
     "HandlerNotFound",
     "IdConflict",
@@ -154,3 +160,14 @@ __all__ = [
     "task",
     "user_session",
 ]
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> typing.NoReturn:
+        """Say what stands in place of a name that only chainlit has."""
+        from stepwire._chainlit import INSTEAD
+        from stepwire.errors import NotProvided
+
+        if name in INSTEAD:
+            raise NotProvided(name, INSTEAD[name])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,13 @@ async def rename(author: str) -> str:
     return author.title()
 
 
+async def generation() -> None:
+    asked: cl.GenerationMessage = {"role": "user", "content": "Hi"}
+    async with cl.Step("model", type="llm") as step:
+        step.generation = cl.ChatGeneration(model="small", messages=[asked], token_count=3)
+        step.generation = cl.CompletionGeneration(prompt="a", completion="b")
+
+
 async def tasks() -> None:
     shown = cl.TaskList(tasks=[cl.Task("a", cl.TaskStatus.DONE)], status="Running")
     await shown.add_task(cl.Task(title="b", forId="x"))

@@ -39,7 +39,8 @@ class Emitting(Coroutine[Any, Any, None]):
 
     def throw(self, *error: Any) -> Any:
         if self._rest is None:
-            raise error[1] if len(error) > 1 and error[1] is not None else error[0]
+            kind, *given = error
+            raise kind if not given or given[0] is None else given[0]
         return self._rest.throw(*error)
 
     def close(self) -> None:

@@ -160,6 +160,10 @@ class Content(Place):
             **self._certain_fields(scope), status="running", started_at=self._began_at or ts, ts=ts
         )
 
+    def _facts(self) -> dict[str, Any]:
+        """Its metadata as it is shown."""
+        return self.metadata
+
     def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
         try:
             return StepDocument(
@@ -167,7 +171,7 @@ class Content(Place):
                 status=self.status,
                 language=self.language and cut(self.language),
                 tags=labels(self.tags),
-                metadata=bounded(self.metadata, scope.producer.max_metadata_chars),
+                metadata=bounded(self._facts(), scope.producer.max_metadata_chars),
                 elements=ids_shown_with(self.elements, self.id) if self.elements else [],
                 started_at=started_at,
                 ended_at=self.ended_at,

@@ -12,6 +12,7 @@ from uuid import UUID
 from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
 from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_none
+from stepwire._values.generation import Generation, generation_or_none
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.wire.documents import EndStatus, ErrorInfo, StepDocument
 
@@ -74,6 +75,7 @@ class Step(Node):
     default_open: Checked[bool, bool | None] = Checked(flag, bool)
     auto_collapse: Checked[bool, bool | None] = Checked(flag, bool)
     disable_feedback: Checked[bool, bool | None] = Checked(flag, bool)
+    generation: Checked[Generation | None, Generation | None] = Checked(generation_or_none)
 
     def __init__(
         self,
@@ -108,8 +110,15 @@ class Step(Node):
         self.auto_collapse = auto_collapse
         self.root: bool = flag(root, "root", "step")
         self.disable_feedback = True if disable_feedback is None else disable_feedback
+        self._checked_generation: Generation | None = None
         self._entered = False
         self._token: Token[Frame | None] | None = None
+
+    def _facts(self) -> dict[str, Any]:
+        generation = self.generation
+        if generation is None:
+            return self.metadata
+        return {**self.metadata, "generation": generation.to_dict()}
 
     @property
     def input(self) -> str:

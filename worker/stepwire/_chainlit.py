@@ -1,0 +1,124 @@
+"""The public names of chainlit 2.12, and what stands here in place of those that are not.
+
+``benchmarks/chainlit_names.py`` compares the list with the library itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+VERSION: Final = "2.12"
+
+_SIGN_IN: Final = (
+    "people sign in at your own site, whose tokens the gateway checks: docs/operations.md"
+)
+_AUDIO: Final = "there is no channel for live sound; upload a recording, and show cl.Audio"
+_WINDOW: Final = "the page that shows the session is your own; let it send a message, or run a task"
+_LANGCHAIN: Final = "stepwire.integrations.langchain: docs/integrations.md"
+_SETTINGS_FORM: Final = (
+    "there is no form of settings yet; ask with AskActionMessage, and keep the answer in "
+    "user_session"
+)
+_STARTERS: Final = (
+    "your page offers them, and sends the message; or offer them as actions of a message in "
+    "on_chat_start"
+)
+_MCP: Final = "open the client of your MCP server in on_app_startup, and its calls as cl.Step"
+
+INSTEAD: Final[Mapping[str, str]] = {
+    "AskElementMessage": "show a CustomElement; your page answers by a click on an action, or by "
+    "running a task",
+    "AsyncLangchainCallbackHandler": _LANGCHAIN,
+    "ChatProfile": "your page chooses, and says it in the metadata of the message",
+    "ChatSettings": _SETTINGS_FORM,
+    "CopilotFunction": _WINDOW,
+    "ElementSidebar": 'show the element with display="side"; remove() takes it away',
+    "InputAudioChunk": _AUDIO,
+    "LangchainCallbackHandler": _LANGCHAIN,
+    "LlamaIndexCallbackHandler": "its OpenTelemetry spans show as steps: "
+    "stepwire.integrations.opentelemetry",
+    "Mode": "your page chooses, and says it in the metadata of the message",
+    "ModeOption": "your page chooses, and says it in the metadata of the message",
+    "OutputAudioChunk": _AUDIO,
+    "PersistedUser": "stepwire keeps sessions, not people; cl.User is who a run is for",
+    "SemanticKernelFilter": "its OpenTelemetry spans show as steps: "
+    "stepwire.integrations.opentelemetry",
+    "Starter": _STARTERS,
+    "StarterCategory": _STARTERS,
+    "cache": "functools.cache, or what on_app_startup makes; both are of one worker process",
+    "data_layer": "sessions are kept in Redis for STEPWIRE_SESSION_TTL_S; copy what is to stay in "
+    "on_chat_end",
+    "header_auth_callback": _SIGN_IN,
+    "input_widget": _SETTINGS_FORM,
+    "instrument_mistralai": "its OpenTelemetry spans show as steps: "
+    "stepwire.integrations.opentelemetry",
+    "instrument_openai": "stepwire.integrations.openai: docs/integrations.md",
+    "oauth_callback": _SIGN_IN,
+    "on_audio_chunk": _AUDIO,
+    "on_audio_end": _AUDIO,
+    "on_audio_start": _AUDIO,
+    "on_logout": _SIGN_IN,
+    "on_mcp_connect": _MCP,
+    "on_mcp_disconnect": _MCP,
+    "on_settings_edit": _SETTINGS_FORM,
+    "on_settings_update": _SETTINGS_FORM,
+    "on_shared_thread_view": "who may read a session is said by the token: docs/protocol.md",
+    "on_slack_reaction_added": "there is no bridge to Slack; on_feedback hears of ratings, also of "
+    "those that your bridge gives",
+    "on_window_message": _WINDOW,
+    "password_auth_callback": _SIGN_IN,
+    "send_window_message": _WINDOW,
+    "set_chat_profiles": "your page chooses, and says it in the metadata of the message",
+    "set_starter_categories": _STARTERS,
+    "set_starters": _STARTERS,
+}
+"""What to use instead, or why there is nothing."""
+
+HERE: Final = frozenset(
+    {
+        "Action",
+        "AskActionMessage",
+        "AskFileMessage",
+        "AskUserMessage",
+        "Audio",
+        "ChatGeneration",
+        "CompletionGeneration",
+        "CustomElement",
+        "Dataframe",
+        "ErrorMessage",
+        "File",
+        "GenerationMessage",
+        "Image",
+        "Message",
+        "Pdf",
+        "Plotly",
+        "Pyplot",
+        "Step",
+        "Task",
+        "TaskList",
+        "TaskStatus",
+        "Text",
+        "User",
+        "Video",
+        "__version__",
+        "action_callback",
+        "author_rename",
+        "chat_context",
+        "context",
+        "make_async",
+        "on_app_shutdown",
+        "on_app_startup",
+        "on_chat_end",
+        "on_chat_resume",
+        "on_chat_start",
+        "on_feedback",
+        "on_message",
+        "on_stop",
+        "run_sync",
+        "sleep",
+        "step",
+        "user_session",
+    }
+)
+"""Those that stepwire has, too."""
