@@ -65,10 +65,10 @@ class Chat:
         response = self.gateway.answer(self.session, ask["id"], **answer)
         assert response.is_success, response.text
 
-    def click(self, name: str) -> None:
-        """Click the last button of a name."""
+    def click(self, label: str) -> None:
+        """Click the last button of a label, and wait for the end of what it does."""
         actions = self.gateway.snapshot(self.session)["actions"]
-        action = next(each for each in reversed(actions) if each["name"] == name)
+        action = next(each for each in reversed(actions) if each["label"] == label)
         path = f"/v1/sessions/{self.session}/actions/{action['id']}"
         response = self.gateway.client.post(path, json={})
         assert response.status_code == 202, response.text
@@ -294,8 +294,8 @@ def test_each_answer_leads_to_the_next_question(stack: Stack) -> None:
 def test_each_click_on_a_button_is_a_run(stack: Stack) -> None:
     chat = Chat(stack, "message_actions.py")
     chat.say_and_wait("Tea")
-    for name in ("another", "keep", "another", "keep"):
-        chat.click(name)
+    for label in ("Another one", "Keep it", "Another one", "Keep it"):
+        chat.click(label)
     assert chat.shown() == [
         "User: Tea",
         "  Assistant: How about River Tea?",
@@ -306,6 +306,43 @@ def test_each_click_on_a_button_is_a_run(stack: Stack) -> None:
     ]
     left = [action["payload"]["name"] for action in chat.gateway.snapshot(chat.session)["actions"]]
     assert left == ["River Tea", "Maple Tea"]
+
+
+def test_a_setting_holds_from_the_next_message_on(stack: Stack) -> None:
+    chat = Chat(stack, "chat_settings.py")
+    chat.wait_for_start()
+    chat.say_and_wait("A question that is too long for it")
+    chat.click("In capitals")
+    chat.say_and_wait("and now?")
+    assert chat.shown() == [
+        "Assistant: How would you like me to answer?",
+        "  Assistant: In capitals, from now on.",
+        "User: A question that is too long for it",
+        "  answer (tool): A question that is t",
+        "  Assistant: A question that is t",
+        "User: and now?",
+        "  answer (tool): AND NOW?",
+        "  Assistant: AND NOW?",
+    ]
+    assert chat.named("answer")["tags"] == ["brief"]
+
+
+def test_a_question_to_begin_with_is_answered_as_if_it_was_written(stack: Stack) -> None:
+    chat = Chat(stack, "starters.py")
+    chat.wait_for_start()
+    chat.click("Plan a week")
+    chat.say_and_wait("Thank you!")
+    assert chat.shown() == [
+        "Assistant: Ask me about food.",
+        "  User: What could I cook this week?",
+        "  think (llm): 6 words, and all of them about food",
+        "  Assistant: 6 words, and all of them about food",
+        "User: Thank you!",
+        "  think (llm): 2 words, and all of them about food",
+        "  Assistant: 2 words, and all of them about food",
+    ]
+    left = [action["label"] for action in chat.gateway.snapshot(chat.session)["actions"]]
+    assert left == ["Use leftovers"]
 
 
 # -- agents ---------------------------------------------------------------------------------------

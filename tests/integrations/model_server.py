@@ -66,7 +66,7 @@ def answer(body: dict[str, Any]) -> Answer:
     if result is not None:
         return Answer(f"The tool said: {result}")
     if body["model"] == "roles":
-        return Answer(", ".join(message["role"] for message in messages))
+        return Answer(", ".join(message["role"] for message in body["messages"]))
     if body["model"] == "caller" and body.get("tools"):
         tool = body["tools"][0]
         return Answer(tool=tool.get("function", tool)["name"])
