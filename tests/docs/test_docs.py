@@ -29,6 +29,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "tests/README.md",
+    ROOT / "examples/cookbook/README.md",
 ]
 
 

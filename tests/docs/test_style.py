@@ -12,7 +12,12 @@ from docs.snippets import ROOT
 MOST_CHARACTERS = 120
 MOST_WORDS_IN_A_CELL = 25
 
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/README.md"]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    ROOT / "tests/README.md",
+    ROOT / "examples/cookbook/README.md",
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

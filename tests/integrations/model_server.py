@@ -4,6 +4,7 @@ What a model does is in its name, so that one server serves all tests:
 
 - ``plain`` answers ``You said: …``;
 - ``echo`` answers with what it was told;
+- ``roles`` answers with the roles of all messages;
 - ``caller`` calls the first tool of the request, with ``{"city": "Paris"}``, and answers with the
   tool's result once that is among the messages;
 - ``refuser`` refuses every request with a 400;
@@ -64,6 +65,8 @@ def answer(body: dict[str, Any]) -> Answer:
         result = _text(last["content"])
     if result is not None:
         return Answer(f"The tool said: {result}")
+    if body["model"] == "roles":
+        return Answer(", ".join(message["role"] for message in body["messages"]))
     if body["model"] == "caller" and body.get("tools"):
         tool = body["tools"][0]
         return Answer(tool=tool.get("function", tool)["name"])
