@@ -132,6 +132,12 @@ async def recounted(redis: Redis, session_id: str) -> tuple[int, int]:
     values = list(state.values())
     for key in (keys.files, f"{keys.channel}:user"):
         values += (await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(key))).values()
+    durable = await cast("Awaitable[list[bytes]]", redis.hkeys(f"{keys.channel}:durable"))
+    for run in durable:
+        results = await cast(
+            "Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.durable(run.decode()))
+        )
+        values += [b"", *results.values()]
     for member in await cast("Awaitable[list[bytes]]", redis.hkeys(keys.open)):
         values.append(await redis.get(f"{keys.channel}:out:{member.decode()}"))
     meta = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.meta))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from stepwire_core.wire.documents import Progress, Usage, UsageSum
 
 # ECMA-48: CSI sequences; OSC, DCS, SOS, PM and APC strings with their end; other escapes.
 _ESCAPES: Final = re.compile(
@@ -64,6 +68,41 @@ def size(size_bytes: int) -> str:
             break
         amount /= 1000
     return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def used(usage: Usage | UsageSum | None) -> str:
+    """``1,204 in, 380 out, cost 0.0123``; empty if there is nothing of these."""
+    if usage is None:
+        return ""
+    parts = []
+    if usage.input_tokens:
+        parts.append(f"{usage.input_tokens:,} in")
+    if usage.output_tokens:
+        parts.append(f"{usage.output_tokens:,} out")
+    if usage.cost:
+        parts.append(f"cost {usage.cost:.3g}")
+    return ", ".join(parts)
+
+
+BAR_CELLS: Final = 16
+
+
+def bar(progress: Progress) -> str:
+    """``██████░░░░░░░░░░ 37%  3 of 8  text``; without a bar where there is no total."""
+    done, total = progress.done, progress.total
+    words = [_number(done) if total is None else f"{_number(done)} of {_number(total)}"]
+    # What a newer version or a fault has written may be anything.
+    if total is not None and 0 < total < math.inf and 0 <= done < math.inf:
+        part = min(done / total, 1.0)
+        full = int(part * BAR_CELLS)
+        words.insert(0, f"{'█' * full}{'░' * (BAR_CELLS - full)} {int(part * 100)}%")
+    if progress.text:
+        words.append(one_line(progress.text))
+    return "  ".join(words)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
 class ServerClock:

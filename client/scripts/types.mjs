@@ -14,6 +14,7 @@ const DOCUMENTS = {
   FeedbackDocument: "Feedback",
   ActionDocument: "Action",
   AnswerDocument: "Answer",
+  Usage: "StepUsage",
 };
 const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewFeedback", "AcceptedMessage", "AcceptedRun", "CreatedSession"];
 

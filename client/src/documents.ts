@@ -104,7 +104,7 @@ export class Documents {
     return follows;
   }
 
-  /** Everything at the cursor. A list in which nothing has changed is that of `previous`. */
+  /** Everything at the cursor, but what it has used (see usage.ts). A list in which nothing has changed is that of `previous`. */
   snapshot(previous: Partial<Snapshot>): Snapshot {
     const lists = Object.fromEntries(
       NAMES.map((kind) => {
@@ -114,7 +114,7 @@ export class Documents {
         return [list, before.length === docs.length && docs.every((doc, at) => doc === before[at]) ? before : docs];
       }),
     );
-    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor } as Snapshot;
+    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor, usage: undefined } as unknown as Snapshot;
   }
 
   #replaceAll(snapshot: Snapshot): void {

@@ -1,8 +1,13 @@
 import { Documents, type StreamEvent } from "./documents.js";
+import { withUsage } from "./usage.js";
 import type { Snapshot } from "./vocabulary.js";
 
 /** A session of which nothing is known yet. */
-export const EMPTY: Snapshot = { session_id: "", cursor: "", runs: [], steps: [], elements: [], asks: [], feedback: [], v: 1 };
+export const EMPTY: Snapshot = {
+  session_id: "", cursor: "", runs: [], steps: [], elements: [], asks: [], feedback: [],
+  usage: { input_tokens: 0, output_tokens: 0, cost: 0 },
+  v: 1,
+};
 
 /**
  * Returns the session after one more event. Neither argument is changed; documents and lists in which
@@ -21,5 +26,5 @@ export function replay(state: Snapshot, events: Iterable<StreamEvent>): Snapshot
   documents.take({ id: state.cursor, type: "snapshot", data: state });
   let changed = false;
   for (const event of events) changed = documents.take(event) !== "again" || changed;
-  return changed ? documents.snapshot(state) : state;
+  return changed ? withUsage(documents.snapshot(state)) : state;
 }

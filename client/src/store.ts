@@ -1,6 +1,5 @@
 import { Documents, type Kind, type Kinds, type Ref, type StreamEvent } from "./documents.js";
 import type { StepwireError } from "./errors.js";
-import { EMPTY } from "./fold.js";
 import { Notifier, oncePerFrame, type Schedule } from "./notifier.js";
 import { Rows, type Row, type RowOptions } from "./rows.js";
 import { equal } from "./tolerance.js";
@@ -56,7 +55,7 @@ export class Store {
   #gaps = 0;
 
   /** @param init where to start from, as from a server that has rendered it */
-  constructor(init: Snapshot = EMPTY, schedule: Schedule = oncePerFrame) {
+  constructor(init: Snapshot = {} as Snapshot, schedule: Schedule = oncePerFrame) {
     this.#snapshot = init;
     this.#notifier = new Notifier(schedule);
     if (init.cursor) this.#documents.take({ id: init.cursor, type: "snapshot", data: init });

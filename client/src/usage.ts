@@ -1,5 +1,5 @@
 import type { Store } from "./store.js";
-import type { Step } from "./vocabulary.js";
+import type { Run, Snapshot, Step, UsageSum } from "./vocabulary.js";
 
 /** What models have used, as far as steps tell. */
 export interface Usage {
@@ -8,26 +8,56 @@ export interface Usage {
 }
 
 /**
- * What a step and those below it, or without one the whole session, tell in their `metadata`: `usage` with the names of OpenAI, Anthropic, LangChain or
- * OpenTelemetry, and `cost`. Where a step and steps below it tell, those below count: the one above sums them.
+ * What a step and those below it, or without one the whole session, have used: their `usage`, else what their `metadata` tell, with the names of OpenAI,
+ * Anthropic, LangChain or OpenTelemetry. Where a step and steps below it tell in their metadata, those below count: the one above sums them.
+ *
+ * A run has its own sum, `run.usage`, over all attempts and with the steps that were removed.
  */
 export function usageOf(store: Store, stepId: string | null = null): Usage {
   return store.derive(`usage:${stepId}`, () => sumOf(store, stepId));
 }
 
-function sumOf({ tree }: Store, stepId: string | null): Usage {
+/** The session with the sum of what its runs have used, and its steps outside of runs, as a gateway writes it. */
+export function withUsage(session: Snapshot): Snapshot {
+  return { ...session, usage: usedIn(session.runs, session.steps) };
+}
+
+function usedIn(runs: readonly Run[], steps: readonly Step[]): UsageSum {
+  const sum = { input_tokens: 0, output_tokens: 0, cost: 0 };
+  for (const { usage } of [...runs, ...steps.filter(({ run_id }) => run_id === null)]) {
+    sum.input_tokens += usage?.input_tokens ?? 0;
+    sum.output_tokens += usage?.output_tokens ?? 0;
+    sum.cost = Number((sum.cost + (usage?.cost ?? 0)).toFixed(10));
+  }
+  return sum;
+}
+
+function sumOf(store: Store, stepId: string | null): Usage {
+  const { tree } = store;
   const places = tree.within(stepId);
   const offset = tree.places.indexOf(places[0]!);
   const below = places.map(() => ({ tokens: 0, cost: 0 }));
   const sum = { tokens: 0, cost: 0 };
   for (let at = places.length - 1; at >= 0; at -= 1) {
     const { ref, doc, above } = places[at]!;
-    const own = ref.kind === "step" ? told((doc as Step).metadata) : { tokens: 0, cost: 0 };
+    const step = ref.kind === "step" ? (doc as Step) : undefined;
     const into = below[above - offset] ?? sum;
-    into.tokens += below[at]!.tokens || own.tokens;
-    into.cost += below[at]!.cost || own.cost;
+    if (step?.usage) {
+      // What a step says itself is its own; what its metadata tell may be the sum of those below.
+      const { input_tokens, output_tokens, cost } = step.usage;
+      into.tokens += below[at]!.tokens + (input_tokens ?? 0) + (output_tokens ?? 0);
+      into.cost += below[at]!.cost + (cost ?? 0);
+    } else {
+      const own = told(step?.metadata ?? {});
+      into.tokens += below[at]!.tokens || own.tokens;
+      into.cost += below[at]!.cost || own.cost;
+    }
   }
-  return sum;
+  if (stepId !== null) return sum;
+  // Runs count what was removed, too.
+  const { runs, steps } = store.snapshot();
+  const { input_tokens, output_tokens, cost } = usedIn(runs, steps);
+  return { tokens: input_tokens + output_tokens || sum.tokens, cost: cost || sum.cost };
 }
 
 function told(metadata: Step["metadata"]): Usage {

@@ -71,6 +71,13 @@ export interface Feedback {
   readonly ts: string;
 }
 
+/** How far a step is. */
+export interface Progress {
+  readonly done: number;
+  readonly total: number | null;
+  readonly text: string | null;
+}
+
 /** What is gone, by its id. */
 export interface Removal {
   readonly id: string;
@@ -88,6 +95,7 @@ export interface Run {
   readonly error: ErrorInfo | null;
   readonly will_retry: boolean;
   readonly parent_run_id: string | null;
+  readonly usage: UsageSum | null;
   readonly ts: string;
   readonly v: number;
 }
@@ -101,6 +109,7 @@ export interface Snapshot {
   readonly elements: readonly StepElement[];
   readonly asks: readonly Ask[];
   readonly feedback: readonly Feedback[];
+  readonly usage: UsageSum;
   readonly v: number;
 }
 
@@ -128,6 +137,9 @@ export interface Step {
   readonly started_at: string;
   readonly ended_at: string | null;
   readonly error: ErrorInfo | null;
+  readonly from_attempt: number | null;
+  readonly usage: StepUsage | null;
+  readonly progress: Progress | null;
   readonly ts: string;
 }
 
@@ -137,6 +149,21 @@ export interface TextDelta {
   readonly field: "output" | "input" | (string & {});
   readonly text: string;
   readonly replace?: boolean | undefined;
+}
+
+/** What a call of a model has used, as far as its step tells; None: it does not tell. */
+export interface StepUsage {
+  readonly input_tokens: number | null;
+  readonly output_tokens: number | null;
+  readonly cost: number | null;
+  readonly model: string | null;
+}
+
+/** What the steps of a run, or of a session, have used together. */
+export interface UsageSum {
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  readonly cost: number;
 }
 
 export interface NewMessage {
@@ -203,6 +230,8 @@ export interface CreatedSession {
 export interface EventData {
   /** A run, or another attempt of it, begins. */
   "run.start": Run;
+  /** The steps of a run have used more. */
+  "run.update": Run;
   /** A step begins. */
   "step.start": Step;
   /** A piece of text streams into a step. */
@@ -241,6 +270,7 @@ export const KINDS = [
 /** What each event does to the documents: the kind, and the effect. */
 export const EVENTS = {
   "run.start": ["run","put"],
+  "run.update": ["run","put"],
   "step.start": ["step","put"],
   "step.delta": ["step","text"],
   "step.update": ["step","put"],

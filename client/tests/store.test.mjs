@@ -165,6 +165,19 @@ test("usage sums what the steps below a step tell, in the words of any provider"
   assert.deepEqual(usageOf(store, "nothing"), { tokens: 0, cost: 0 });
 });
 
+test("what a step says of its own usage counts beside what is below it, and a run counts what was removed", () => {
+  const { store, event } = filled();
+  const says = (id, parent_id, usage, fields) => store.take(event("step.end", stepOf(id, { parent_id, usage, ...fields })));
+  says("c", "b", { input_tokens: 10, output_tokens: 5, cost: 0.1, model: "small" });
+  says("b", "a", { input_tokens: 1, output_tokens: null, cost: 0.2, model: null });
+  assert.deepEqual(usageOf(store, "a"), { tokens: 16, cost: 0.30000000000000004 });
+  store.take(event("run.update", runOf("r1", { usage: { input_tokens: 11, output_tokens: 5, cost: 0.3 } })));
+  says("outside", null, { input_tokens: 4, output_tokens: 0, cost: null, model: null }, { run_id: null });
+  assert.deepEqual(usageOf(store), { tokens: 20, cost: 0.3 });
+  store.take(event("step.remove", { id: "a" }));
+  assert.deepEqual(usageOf(store), { tokens: 20, cost: 0.3 });
+});
+
 test("listeners hear of their key alone, once for many changes", () => {
   const clock = manual();
   let frames = 0;

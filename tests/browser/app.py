@@ -14,7 +14,7 @@ finishes: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 """By session: set when counting is to end."""
 
 
-@cl.on_message(concurrency="parallel")
+@cl.on_message(concurrency="parallel", max_attempts=2)
 async def main(message: cl.Message) -> None:
     does = {
         "count": count,
@@ -23,6 +23,7 @@ async def main(message: cl.Message) -> None:
         "endless": endless,
         "elements": elements,
         "deep": deep,
+        "tracks": tracks,
     }.get(message.content)
     if does is None:
         await echo(message.content)
@@ -71,6 +72,26 @@ async def many_steps() -> None:
                 async with cl.Step(f"leaf {number}.{leaf}", type="tool") as step:
                     step.input = {"leaf": leaf}
                     await step.stream_token(f"leaf {leaf} of {number}")
+
+
+@cl.step(durable=True, type="llm")
+async def ask_model() -> str:
+    step = cl.context.current_step
+    if isinstance(step, cl.Step):
+        step.usage(input_tokens=1200, output_tokens=34, cost=0.5, model="m")
+    return "answered"
+
+
+async def tracks() -> None:
+    """Fails once, then is half done until it is told to finish."""
+    session_id = cl.context.session.id
+    await ask_model()
+    if session_id not in finishes:
+        finishes[session_id].clear()
+        raise cl.Retry(after=0)
+    async with cl.Step("import", default_open=False) as step:
+        step.progress(3, 12, "customers")
+        await finishes[session_id].wait()
 
 
 async def endless() -> None:

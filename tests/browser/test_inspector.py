@@ -345,3 +345,26 @@ def test_a_deep_tree_stays_on_the_page_and_its_error_is_said_once_in_a_message(
     card = page.locator(".message-card", has_text="the bottom")
     expect(card.locator(".error")).to_have_text("ValueError")
     expect(card.get_by_text("the bottom")).to_have_count(1)
+
+
+def test_progress_usage_and_reused_results_are_to_be_seen_and_heard(
+    gateway: Gateway, inspector: Inspector
+) -> None:
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    run = gateway.send(session, "tracks")["run_id"]
+    page = inspector.page
+    bar = page.get_by_role("progressbar", name="Progress of import")
+    expect(bar).to_have_attribute("aria-valuenow", "3", timeout=LIMIT_S * 1000)
+    expect(bar).to_have_attribute("aria-valuemax", "12")
+    expect(bar).to_have_attribute("aria-valuetext", "3 of 12 (25%) · customers")
+    expect(page.locator(".tag.reused")).to_have_text("result of attempt 1")
+    expect(page.locator(".step .tag.usage")).to_have_text("used 1,200 in · 34 out · cost 0.5")
+    expect(page.locator(".run .tag.usage")).to_have_text("used 1,200 in · 34 out · cost 0.5")
+    expect(page.locator("[data-part=usage]")).to_have_text("1,200 in · 34 out · cost 0.5")
+    # A bar in a folded step can be seen and heard, too: it stands beside its button.
+    page.locator("#collapse-all").evaluate("button => button.click()")
+    expect(bar).to_be_visible()
+    inspector.send("finish")
+    gateway.wait_for_end(session, run)
+    expect(bar).to_have_count(0)

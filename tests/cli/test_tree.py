@@ -332,6 +332,61 @@ def test_only_what_is_meant_to_be_faint_is_faint() -> None:
         ]
 
 
+def test_a_step_that_has_the_result_of_an_earlier_attempt_says_so() -> None:
+    kept = {"attempt": 2, "from_attempt": 1, "output": "found", "parent_id": "m1"}
+    events = [*CONVERSATION[:2], start("fetch", **kept), end("fetch", **kept)]
+    [line] = [line for line in drawn(tree_of(*events)) if "fetch" in line]
+    assert line.endswith("✓ fetch  tool  1.24 s  result of attempt 1")
+    lines = list[str]()
+    transcript = Transcript(SessionTree(), lines.append)
+    for type_, data in events:
+        transcript.apply(numbered(type_, data))
+    assert any("(result of attempt 1)" in line for line in lines)
+
+
+def test_what_steps_and_runs_have_used_stands_with_them() -> None:
+    one = {"input_tokens": 1204, "output_tokens": 380, "cost": 0.01234, "model": "m"}
+    events = [
+        *CONVERSATION[:2],
+        start("ask", parent_id="m1"),
+        end("ask", parent_id="m1", usage=one),
+        run_end("r1", message_id="m1", usage={"input_tokens": 2000, "output_tokens": 0, "cost": 0}),
+    ]
+    lines = drawn(tree_of(*events), width=80)
+    assert "▶ User  ✓ on_message  1.24 s  2,000 in" in lines
+    assert any(
+        line.endswith("✓ ask  tool  1.24 s  1,204 in, 380 out, cost 0.0123") for line in lines
+    )
+    told = list[str]()
+    transcript = Transcript(SessionTree(), told.append)
+    for type_, data in events:
+        transcript.apply(numbered(type_, data))
+    assert any(line.endswith("1.24 s (1,204 in, 380 out, cost 0.0123)") for line in told)
+    assert any(line.endswith("on_message 1.24 s (2,000 in)") for line in told)
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        ({"done": 3, "total": 12, "text": "a\x1b[31m\nb"}, "████░░░░░░░░░░░░ 25%  3 of 12  a b"),
+        ({"done": 1204, "total": None, "text": None}, "1,204"),
+        ({"done": 0, "total": 0, "text": None}, "0 of 0"),
+        ({"done": 2.5, "total": 2, "text": None}, "████████████████ 100%  2.5 of 2"),
+        ({"done": 1, "total": -1, "text": None}, "1 of -1"),
+        ({"done": float("nan"), "total": 3, "text": None}, "nan of 3"),
+    ],
+)
+def test_how_far_a_step_is_stands_below_it_while_it_runs(
+    progress: dict[str, Any], line: str
+) -> None:
+    tree = tree_of(*CONVERSATION[:2], start("import", parent_id="m1"))
+    tree.apply(numbered("step.update", json.dumps(step("import", parent_id="m1"))))
+    tree.apply(numbered("step.update", json.dumps(step("import", progress=progress))))
+    assert any(shown.strip() == line for shown in drawn(tree, width=80)), drawn(tree, width=80)
+    tree.apply(numbered(*end("import", progress=progress)))
+    assert not any(line in shown for shown in drawn(tree, width=80))
+
+
 def test_a_failed_run_says_why_in_the_step_and_at_its_end() -> None:
     tree = tree_of(
         *CONVERSATION[:3],

@@ -30,6 +30,7 @@ from stepwire_core.wire.events import (
     run_end_event,
     run_start_event,
     step_event,
+    step_result_event,
     user_value_event,
 )
 
@@ -80,6 +81,7 @@ def any_event(log: Log, chance: random.Random) -> NewEvent:
             feedback_event(FeedbackDocument(step_id=step, value=1, ts="now")),
             user_value_event("name", chance.choice(["", '"Ada"'])),
             result_event("part", "{}"),
+            step_result_event(chance.choice(["fetch:1", "fetch:2"]), '{"attempt":1}'),
             run_start_event(a_run(status="running")),
             ask_event(an_ask(step)),
         ]
@@ -200,6 +202,7 @@ async def test_a_session_that_is_made_again_begins_with_nothing_of_the_lost_one(
         user_value_event("name", "1"),
         ask_event(an_ask("a")),
         result_event("part", "{}"),
+        step_result_event("fetch:1", "{}"),
     )
     await Files(log.store, log.settings).put(log.session_id, "one", b"bytes")
     for name in lost:
@@ -262,6 +265,39 @@ async def test_a_run_that_is_over_leaves_no_number_and_its_end_can_be_repeated(l
     with pytest.raises(RunEnded):
         await log.put(log.start("late"), attempt=1, producer=run_producer("run", 1, "token-1"))
     assert await counted(log.redis, log.session_id) == await recounted(log.redis, log.session_id)
+
+
+async def test_results_of_steps_are_kept_until_their_run_is_over_and_count_until_then(
+    log: Log,
+) -> None:
+    keys, key = SessionKeys.of(log.session_id), SessionKeys.of(log.session_id).durable("run")
+    await log.put(run_start_event(a_run(status="running")), step_result_event("a:1", '{"value":1}'))
+    await log.put(step_result_event("a:2", "{}"), step_result_event("a:1", '{"value":22}'))
+    assert await log.redis.hgetall(key) == {b"a:1": b'{"value":22}', b"a:2": b"{}"}  # type: ignore[misc]
+    assert await counted(log.redis, log.session_id) == await recounted(log.redis, log.session_id)
+    await log.put(run_end_event(a_run(status="error", will_retry=True)))
+    assert await log.redis.hlen(key) == 2  # type: ignore[misc]
+    await log.put(run_end_event(a_run(status="ok")))
+    assert await log.redis.exists(key, f"{keys.channel}:durable") == 0
+    assert await counted(log.redis, log.session_id) == await recounted(log.redis, log.session_id)
+
+
+async def test_results_of_steps_go_with_their_session(log: Log) -> None:
+    await log.put(log.start("a"), step_result_event("a:1", "{}"))
+    assert "durable:run" in await log.keys()
+    await log.log.delete(log.session_id)
+    assert await log.keys() == {"ending"}
+
+
+async def test_an_outdated_attempt_keeps_no_result_of_a_step(log: Log) -> None:
+    await log.log.begin_run(log.session_id, "run", "token-1")
+    fields: dict[str, Any] = {"attempt": 1, "producer": run_producer("run", 1, "token-1")}
+    await log.put(step_result_event("a:1", "1"), **fields)
+    await log.log.begin_run(log.session_id, "run", "token-2")
+    with pytest.raises(RunFenced):
+        await log.put(step_result_event("a:1", "2"), **fields)
+    stored = log.redis.hget(SessionKeys.of(log.session_id).durable("run"), "a:1")
+    assert await stored == b"1"  # type: ignore[misc]
 
 
 async def test_an_attempt_whose_number_is_gone_is_fenced_and_not_at_fault(log: Log) -> None:

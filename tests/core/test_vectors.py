@@ -56,6 +56,11 @@ def lists_of(view: dict[str, Any]) -> dict[str, Any]:
     return {kind.list_name: view[kind.list_name] for kind in KINDS}
 
 
+def told(view: dict[str, Any]) -> dict[str, Any]:
+    """The lists, and what is summed of them."""
+    return lists_of(view) | {"usage": view["usage"]}
+
+
 # -- the files ----------------------------------------------------------------------------------
 
 
@@ -121,7 +126,7 @@ async def test_the_gateway_writes_the_same_snapshot(log: EventLog) -> None:
         stored = await log.read_stored("demo", None)
         assert isinstance(stored, StoredState)
         snapshot = b"".join((await write(stored, Prefix(None))).parts())
-        assert lists_of(json.loads(snapshot)) == lists_of(recorder.frames[-1]["view"]), name
+        assert told(json.loads(snapshot)) == told(recorder.frames[-1]["view"]), name
         await log.delete("demo")
 
 
@@ -178,6 +183,7 @@ def test_the_client_has_the_view(name: str) -> None:
         event, expected = frame["event"], frame["view"]
         tree.apply(Event(event["id"], event["type"], json.dumps(event["data"])))
         assert tree.snapshot() == lists_of(expected), event
+        assert tree.usage.model_dump() == expected["usage"], event
         assert tree.cursor == expected["cursor"]
     assert tree.unread.total() == 0
 

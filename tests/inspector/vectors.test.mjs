@@ -31,6 +31,7 @@ for (const name of names) {
       assert.equal(isNew, !again, event.id);
       if (isNew) session.apply(event.type, event.data);
       assert.deepEqual(lists(viewOf(session)), lists(view), `after ${event.type} ${event.id}`);
+      assert.deepEqual(session.used, view.usage);
       assert.equal(check.cursor, view.cursor);
       for (const [id, { attached }] of session.steps) {
         for (const { name, list, parent } of ATTACHED_KINDS) {

@@ -31,6 +31,7 @@ from integrations.chat import Chat
 from integrations.model_server import ModelServer
 from stepwire._scope.context import current_frame
 from stepwire.integrations import langchain as integration
+from stepwire_core.wire.documents import UsageSum
 
 pytestmark = pytest.mark.anyio
 
@@ -100,6 +101,8 @@ async def test_a_graph_is_a_tree_of_its_nodes_models_and_tools(
     assert json.loads(first.output) == first.metadata["tool_calls"] == calls
     assert second.output == "The tool said: Sun in Paris."
     assert cast("Any", second.metadata["usage"])["total_tokens"] == 7
+    # Two calls, and not once more what the agent tells of both.
+    assert (await bench.snapshot()).usage == UsageSum(input_tokens=6, output_tokens=8)
     [used] = [step for step in steps if step.type == "tool"]
     assert (json.loads(used.input), used.output) == ({"city": "Paris"}, "Sun in Paris.")
 

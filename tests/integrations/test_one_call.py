@@ -34,7 +34,7 @@ from integrations.chat import Chat
 from integrations.model_server import ModelServer
 from stepwire._scope.context import current_frame
 from stepwire.integrations import langchain, opentelemetry
-from stepwire_core.wire.documents import StepDocument
+from stepwire_core.wire.documents import StepDocument, UsageSum
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("openai_calls")]
 
@@ -93,6 +93,7 @@ async def test_a_model_of_langchain_is_one_step(
     assert (step.status, step.output) == ("ok", "You said: hello")
     assert json.loads(step.input) == ask()
     assert cast("Any", step.metadata["usage"])["total_tokens"] == 7
+    assert (await bench.snapshot()).usage == UsageSum(input_tokens=3, output_tokens=4)
     # What only the client has told.
     assert step.metadata["response_id"] == "chatcmpl-1"
     assert await streamed(bench) == ("You said: hello" if "stream" in how else "")
@@ -292,6 +293,7 @@ async def test_a_model_of_pydantic_ai_is_one_step_that_streams(
     [step] = await calls(bench, handler)
     assert (step.name, step.status, step.output) == ("chat plain", "ok", "You said: hello")
     assert cast("Any", step.metadata["usage"])["input_tokens"] == 3
+    assert (await bench.snapshot()).usage == UsageSum(input_tokens=3, output_tokens=4)
     assert (await bench.tree())["chat plain"] == "helper"
     assert await streamed(bench) == ("You said: hello" if stream else "")
 
@@ -310,6 +312,8 @@ async def test_a_model_that_stands_for_two_keeps_the_call_of_each(
     assert refused.parent_id == answered.parent_id == whole.id
     assert (refused.status, answered.status, whole.status) == ("error", "ok", "ok")
     assert whole.output == answered.output == "You said: hello"
+    # The outer step tells of the same tokens, which count once.
+    assert (await bench.snapshot()).usage == UsageSum(input_tokens=3, output_tokens=4)
 
 
 # -- OpenTelemetry --------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from bench import Bench
 from integrations.model_server import ModelServer
 from stepwire._scope.context import current_frame
 from stepwire.integrations import openai as integration
-from stepwire_core.wire.documents import StepDocument
+from stepwire_core.wire.documents import StepDocument, Usage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("openai_calls")]
 
@@ -71,6 +71,7 @@ async def test_a_whole_completion_is_an_llm_step_under_the_step_around_it(
     step = await only_step(bench)
     check_plain(step)
     assert cast("Any", step.metadata["usage"])["total_tokens"] == 7
+    assert step.usage == Usage(input_tokens=3, output_tokens=4, model="plain")
     assert step.metadata["finish_reason"] == "stop"
     assert (await bench.tree())["plain"] == "outer"
 

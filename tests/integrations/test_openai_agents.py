@@ -30,6 +30,7 @@ from openai import AsyncOpenAI, BadRequestError
 import stepwire as cl
 from bench import Bench
 from stepwire.integrations import openai_agents as integration
+from stepwire_core.wire.documents import UsageSum
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("agents")]
 
@@ -81,6 +82,8 @@ async def test_a_run_is_a_tree_of_agents_models_and_tools(
     assert '"weather"' in first.output
     assert second.output == "The tool said: Sun in Paris."
     assert cast("Any", second.metadata["usage"])["input_tokens"] == 3
+    # Two calls, and not once more what the agent tells of both.
+    assert (await bench.snapshot()).usage == UsageSum(input_tokens=6, output_tokens=8)
     [used] = [step for step in steps if step.type == "tool"]
     assert (json.loads(used.input), used.output) == ({"city": "Paris"}, "Sun in Paris.")
 

@@ -20,6 +20,7 @@ from bench import Bench
 from integrations.model_server import ModelServer
 from stepwire.integrations import opentelemetry as integration
 from stepwire_core.values.ids import check_id
+from stepwire_core.wire.documents import Usage
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +135,7 @@ async def test_what_was_said_and_used_is_shown(bench: Bench, tracer: Tracer) -> 
         "finish_reason": ["stop"],
         "usage": {"input_tokens": 3, "output_tokens": 4},
     }
+    assert chat.usage == Usage(input_tokens=3, output_tokens=4, model="gpt-1")
     assert (json.loads(tool.input), tool.output) == ({"a": 1}, "not { json")
     assert (old.input, old.output) == ("asked", "said")
 

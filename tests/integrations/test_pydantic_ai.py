@@ -20,6 +20,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 import stepwire as cl
 from bench import Bench
 from stepwire.integrations import pydantic_ai as integration
+from stepwire_core.wire.documents import UsageSum
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("pydantic_agents")]
 
@@ -70,6 +71,8 @@ async def test_a_run_is_a_tree_of_models_and_tools(
     assert (json.loads(used.input), used.output) == ({"city": "Paris"}, "Sun in Paris.")
     [whole] = [step for step in steps if step.type == "agent"]
     assert cast("Any", whole.metadata["usage"])["input_tokens"] == 6
+    # Two calls, and not once more what the agent tells of both.
+    assert (await bench.snapshot()).usage == UsageSum(input_tokens=6, output_tokens=8)
 
 
 async def test_an_error_ends_the_steps_around_it_and_goes_on(

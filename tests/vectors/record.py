@@ -14,12 +14,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 from event_log import Writer, client_of
+from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import Batch, EventLog
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
@@ -65,6 +67,10 @@ class Recorder:
 
     async def begin(self) -> None:
         """Make the session, and read it for the first time."""
+        with suppress(SessionNotFound):
+            # Another test has left one of this name on the server.
+            await self._log.delete(SESSION)
+            await self._log.forget_deleted(SESSION)
         await self._log.append(Batch(SESSION, (), create=True))
         await self._read()
 

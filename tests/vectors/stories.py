@@ -19,7 +19,9 @@ from stepwire_core.wire.events import (
     result_event,
     run_end_event,
     run_start_event,
+    run_update_event,
     step_event,
+    step_result_event,
     user_value_event,
 )
 from vectors.record import SESSION, Author, Recorder, Story
@@ -137,6 +139,8 @@ async def updates(story: Recorder) -> None:
         delta_event("c", " on"),
         end(story, "c", "b", name="renamed", output="streamed on", metadata={"tokens": 3}),
         update(story, "a", show_input="json", input="{}"),
+        update(story, "b", progress={"done": 1, "total": None, "text": "files"}),
+        update(story, "b", progress={"done": 2.5, "total": 2, "text": None}),
         by=RUN,
     )
 
@@ -218,11 +222,35 @@ async def user_session(story: Recorder) -> None:
     await story.put(end(story, "a"), by=RUN)
 
 
+async def usage(story: Recorder) -> None:
+    """A run has the sum of what its steps have used, also of those that were removed; the session
+    has that of its runs, and of the steps outside of runs that are there."""
+    used = {"input_tokens": 10, "output_tokens": 4, "cost": 0.1, "model": "small"}
+    some = {"input_tokens": 3, "output_tokens": None, "cost": 0.2, "model": None}
+    await story.put(run_start_event(a_run_at(story.now())), by=RUN)
+    await story.put(start(story, "a", type="llm"), end(story, "a", type="llm", usage=used), by=RUN)
+    total: dict[str, Any] = {"input_tokens": 10, "output_tokens": 4, "cost": 0.1}
+    await story.put(run_update_event(a_run_at(story.now(), usage=total)), by=RUN)
+    await story.put(start(story, "b"), update(story, "b", usage=some), by=RUN)
+    total = {"input_tokens": 13, "output_tokens": 4, "cost": 0.3}
+    await story.put(run_update_event(a_run_at(story.now(), usage=total)), remove_event("a"), by=RUN)
+    outside: dict[str, Any] = {"run_id": None, "attempt": 0, "usage": used}
+    await story.put(start(story, "out", **outside), end(story, "out", **outside))
+    await story.put(run_end_event(a_run_at(story.now(), status="ok", usage=total)), by=RUN)
+    await story.put(remove_event("out"))
+
+
 async def attempts_and_tasks(story: Recorder) -> None:
-    """A run that fails is tried again under its id; a task that it starts is a run of its own."""
+    """A run that fails is tried again under its id; a durable step of its first attempt gives its
+    result to the second; a task that it starts is a run of its own."""
     await story.put(*a_message(story, "message", "go"))
     await story.put(run_start_event(a_run_at(story.now(), message_id="message")), by=RUN)
-    await story.put(start(story, "first-try", "message"), by=RUN)
+    await story.put(
+        *(start(story, "first-try", "message"), start(story, "fetch", "first-try")),
+        step_result_event("fetch:1", '{"attempt":1,"value":"fetched"}'),
+        end(story, "fetch", "first-try", output="fetched"),
+        by=RUN,
+    )
     failed: dict[str, Any] = {
         "error": {"type": "OSError", "message": "gone"},
         "message_id": "message",
@@ -236,7 +264,13 @@ async def attempts_and_tasks(story: Recorder) -> None:
     second: dict[str, Any] = {"attempt": 2, "message_id": "message"}
     of_task: dict[str, Any] = {"handler": "part", "parent_run_id": "r1"}
     await story.put(run_start_event(a_run_at(story.now(), **second)), by=again)
-    await story.put(start(story, "second-try", "message", attempt=2), by=again)
+    kept: dict[str, Any] = {"attempt": 2, "from_attempt": 1, "output": "fetched"}
+    await story.put(
+        start(story, "second-try", "message", attempt=2),
+        start(story, "fetch-again", "second-try", **kept),
+        end(story, "fetch-again", "second-try", **kept),
+        by=again,
+    )
     await story.put(
         run_start_event(a_run_at(story.now(), "r2", **of_task)),
         start(story, "part", "second-try", run_id="r2"),
@@ -309,6 +343,7 @@ STORIES: Final[dict[str, Story]] = {
         asks,
         feedback,
         user_session,
+        usage,
         attempts_and_tasks,
         newer_words,
         late_duplicates,

@@ -8,7 +8,13 @@ from concurrent.futures import Future
 
 import pytest
 
-from stepwire._transport.append_call import MAX_BATCH_EVENTS, MAX_DELTA_BYTES, AppendCall, Delta
+from stepwire._transport.append_call import (
+    MAX_BATCH_EVENTS,
+    MAX_DELTA_BYTES,
+    AppendCall,
+    Delta,
+    ProgressUpdate,
+)
 from stepwire._transport.buffer import MAX_GROUP_BYTES, Buffer
 from stepwire._transport.source import Source, fresh
 from stepwire_core.errors import RunEnded, RunFenced, SessionFull, StepwireError, StoreUnavailable
@@ -29,7 +35,18 @@ def stream(buffer: Buffer, source: Source, *texts: str, step_id: str = "a") -> N
 
 
 def texts(call: AppendCall) -> list[str]:
-    return ["".join(item.parts) if isinstance(item, Delta) else item.id for item in call.items]
+    return ["".join(item.parts) if isinstance(item, Delta) else id_of(item) for item in call.items]
+
+
+def id_of(item: NewEvent | ProgressUpdate) -> str:
+    return item.id if isinstance(item, NewEvent) else f"{item.step_id} {item.progress}"
+
+
+def tell(buffer: Buffer, source: Source, progress: str, step_id: str = "a") -> None:
+    """As a producer does it."""
+    if not buffer.replace_progress(source, step_id, progress, "later"):
+        update = ProgressUpdate(step_id, "-", "{", progress, "now")
+        buffer.put_progress(source, update)
 
 
 def outcome(future: Future[None]) -> BaseException | None:
@@ -61,6 +78,38 @@ def test_adjacent_pieces_of_one_step_merge_and_others_do_not() -> None:
     [call] = buffer.take()
     assert texts(call) == ["ab", "c", "d", "ef"]
     assert call.count == 4
+
+
+def test_progress_replaces_what_waits_unless_something_of_its_step_came_after_it() -> None:
+    buffer, source = Buffer(), a_source()
+    for progress in ("1", "2"):
+        tell(buffer, source, progress)
+        tell(buffer, source, progress, "b")
+    before = buffer.weight
+    tell(buffer, source, "345")
+    assert buffer.weight == before + 2
+    stream(buffer, source, "text")
+    tell(buffer, source, "6")
+    tell(buffer, source, "7", "b")
+    tell(buffer, source, "8")
+    [call] = buffer.take()
+    assert texts(call) == ["a 345", "b 7", "text", "a 8"]
+    assert source.taken == call.count == 4
+    # What is under way is not changed any more.
+    tell(buffer, source, "9")
+    buffer.settle([call])
+    [last] = buffer.take()
+    assert texts(last) == ["a 9"]
+    buffer.settle([last])
+    assert buffer.weight == 0
+
+
+def test_progress_of_another_source_begins_a_call_of_its_own() -> None:
+    buffer, one, other = Buffer(), a_source("one"), a_source("other")
+    tell(buffer, one, "1")
+    tell(buffer, other, "2")
+    tell(buffer, one, "3")
+    assert [texts(call) for call in buffer.take()] == [["a 1"], ["a 2"], ["a 3"]]
 
 
 def test_a_merged_piece_stays_small() -> None:

@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from stepwire.client import Node, Row, RunNode, SessionTree, StepNode
-from stepwire_cli.printable import duration, one_line, printable
+from stepwire_cli.printable import bar, duration, one_line, printable, used
 from stepwire_cli.tail.step_details import DEFAULT_URL, Belongings
 from stepwire_core.wire.documents import USER_MESSAGE, ErrorInfo, RunDocument
 
@@ -148,6 +148,10 @@ class Drawing:
             head.append(f"  {one_line(document.type)}", "dim")
         took = duration(document.started_at, document.ended_at, self._now_s)
         head.append(f"  {took}", "dim" if document.ended_at else "")
+        if document.from_attempt:
+            head.append(f"  result of attempt {document.from_attempt}", "dim cyan")
+        if words := used(document.usage):
+            head.append(f"  {words}", "dim")
         for tag in document.tags:
             head.append(f"  #{one_line(tag)}", "dim cyan")
         return head
@@ -176,6 +180,8 @@ class Drawing:
         head.append(f"  {duration(run.started_at, run.ended_at, self._now_s)}", "dim")
         if run.attempt > 1:
             head.append(f"  attempt {run.attempt}", "yellow")
+        if words := used(run.usage):
+            head.append(f"  {words}", "dim")
         if run.will_retry:
             head.append("  will be tried again", "yellow")
         return head
@@ -187,6 +193,8 @@ class Drawing:
     def _step_body(self, step: StepNode, width: int) -> list[Text]:
         document = step.document
         lines: list[Text] = []
+        if document.progress is not None and document.status == "running":
+            lines.append(self._cut(_styled(bar(document.progress), "bright_blue"), width))
         if document.show_input and (given := step.text("input")):
             language = document.show_input if isinstance(document.show_input, str) else None
             fitted = self._fit(step, given, language, width - 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stepwire.client import RunNode, SessionTree, StepNode
-from stepwire_cli.printable import duration, one_line, printable
+from stepwire_cli.printable import duration, one_line, printable, used
 from stepwire_cli.tail.step_details import DEFAULT_URL, Belongings
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stepwire.client import Event
-    from stepwire_core.wire.documents import ErrorInfo
+    from stepwire_core.wire.documents import ErrorInfo, Usage, UsageSum
 
 MARKS: Final = {"running": "▸", "ok": "✓", "error": "✗", "cancelled": "⊘", "interrupted": "!"}
 INDENT: Final = "  "
@@ -76,7 +76,7 @@ class Transcript:
         if run.attempt > 1:
             head += f" (attempt {run.attempt})"
         if run.ended_at:
-            head += f" {duration(run.started_at, run.ended_at, 0)}"
+            head += f" {duration(run.started_at, run.ended_at, 0)}{_used(run.usage)}"
         self._write(head + _error(run.error))
         if run.will_retry:
             self._write(f"{INDENT}it will be tried again")
@@ -96,7 +96,8 @@ class Transcript:
             head = f"{self._indent(node)}{one_line(step.name)}:"
         else:
             took = duration(step.started_at, step.ended_at, 0)
-            head = f"{self._head(node)} {took}{_error(step.error)}"
+            kept = f" (result of attempt {step.from_attempt})" if step.from_attempt else ""
+            head = f"{self._head(node)} {took}{kept}{_used(step.usage)}{_error(step.error)}"
         self._write(head)
         if step.show_input:
             self._text(node, node.text("input"), "> ")
@@ -142,6 +143,11 @@ class Transcript:
 def _mark(status: str) -> str:
     # A newer version's word is shown as it is.
     return MARKS.get(status) or f"? {one_line(status)}"
+
+
+def _used(usage: Usage | UsageSum | None) -> str:
+    words = used(usage)
+    return f" ({words})" if words else ""
 
 
 def _error(error: ErrorInfo | None) -> str:

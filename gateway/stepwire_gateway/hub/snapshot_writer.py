@@ -20,6 +20,7 @@ from stepwire_core.values.ids import new_id
 from stepwire_core.wire.documents import EndStatus
 from stepwire_core.wire.kinds import ELEMENT, KINDS, RUN, STEP
 from stepwire_core.wire.unreadable import UNREADABLE
+from stepwire_gateway.hub.usage_sums import UsageSums
 from stepwire_gateway.hub.written_snapshot import PART_BYTES, Layout, WrittenSnapshot
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ _any = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
 _HEAD: Final = SchemaValidator(
     core_schema.typed_dict_schema(
         dict.fromkeys(
-            ("status", "ended_at", "will_retry", *(kind.owner_field for kind in KINDS)), _any
+            ("status", "ended_at", "will_retry", "usage", *(kind.owner_field for kind in KINDS)),
+            _any,
         )
     )
 )
@@ -70,13 +72,14 @@ async def write(stored: StoredState, prefix: Prefix) -> WrittenSnapshot:
     for text in stored.streaming():
         streaming.setdefault(text.step_id, []).append(text)
     found = {kind: _Found() for kind in KINDS}
-    runs = _Runs()
+    runs, used = _Runs(), UsageSums()
     async for document in _giving_way(stored.documents()):
         kind, id_ = document.kind, document.id
         head = _head(document, stored.session_id)
         if head is None:
             continue
         content = _one_line(document.json)
+        used.add(kind, id_, head)
         if kind is STEP and id_ in streaming:
             content = _continued(content, streaming[id_])
         elif kind is RUN:
@@ -89,7 +92,7 @@ async def write(stored: StoredState, prefix: Prefix) -> WrittenSnapshot:
         layout.begin(kind)
         async for at in _giving_way(sorted(range(len(items.ids)), key=items.orders.__getitem__)):
             layout.add(items.ids[at], items.owners[at], items.contents[at])
-    frame = await joined_aside(layout.ended())
+    frame = await joined_aside(layout.ended(used.total))
     return WrittenSnapshot(
         stored.session_id,
         stored.cursor,
@@ -97,6 +100,7 @@ async def write(stored: StoredState, prefix: Prefix) -> WrittenSnapshot:
         frozenset(runs.open),
         frozenset(runs.ended),
         layout.documents,
+        used.of_runs,
     )
 
 

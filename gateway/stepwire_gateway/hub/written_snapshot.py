@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.wire.documents import PROTOCOL_VERSION
+from stepwire_core.wire.documents import PROTOCOL_VERSION, UsageSum
 from stepwire_core.wire.kinds import SNAPSHOT, STEP, Kind
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class WrittenSnapshot:
     ended_runs: frozenset[str]
     """The runs that will not be tried again."""
     documents: Mapping[Kind, Documents]
+    used: Mapping[str, UsageSum]
+    """What runs have used, by their ids."""
 
     @property
     def json_bytes(self) -> int:
@@ -72,7 +74,7 @@ class WrittenSnapshot:
                     layout.add(id_, owner, self.frame[of_kind.starts[at] : of_kind.stops[at]])
                     if kind is STEP:
                         steps.add(id_)
-        return b"".join(layout.ended())
+        return b"".join(layout.ended(self.used.get(run_id, UsageSum())))
 
 
 class Layout:
@@ -101,9 +103,10 @@ class Layout:
         self._put(content)
         of_kind.stops.append(self._at)
 
-    def ended(self) -> list[bytes]:
-        """All of it."""
-        self._put(b'],"v":%d}' % PROTOCOL_VERSION + _END)
+    def ended(self, used: UsageSum) -> list[bytes]:
+        """All of it, with what it has used."""
+        usage = used.model_dump_json().encode()
+        self._put(b'],"usage":%b,"v":%d}' % (usage, PROTOCOL_VERSION) + _END)
         return self._pieces
 
     def _put(self, piece: bytes) -> None:

@@ -94,3 +94,39 @@ export function bytes(size) {
   const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(size || 1) / 3)));
   return `${(size / 1000 ** power).toFixed(power && 1)} ${units[power]}`;
 }
+
+/**
+ * @param {unknown} used tokens and cost, as a step, run or snapshot has them
+ * @returns {string} `1,204 in · 380 out · cost 0.0123`; empty if there is nothing of these
+ */
+export function usage(used) {
+  if (typeof used !== "object" || used === null) return "";
+  const { input_tokens, output_tokens, cost } = /** @type {Record<string, unknown>} */ (used);
+  const parts = [];
+  const add = (value, words) => {
+    if (typeof value === "number" && Number.isFinite(value) && value > 0) parts.push(words(value));
+  };
+  add(input_tokens, (n) => `${n.toLocaleString()} in`);
+  add(output_tokens, (n) => `${n.toLocaleString()} out`);
+  add(cost, (n) => `cost ${n.toLocaleString(undefined, { maximumSignificantDigits: 3 })}`);
+  return parts.join(" · ");
+}
+
+/** What another version or a fault has written may be anything. @param {any} progress */
+export function progressOf(progress) {
+  const isCount = (value) => typeof value === "number" && Number.isFinite(value) && value >= 0;
+  if (!isCount(progress?.done)) return null;
+  return {
+    done: progress.done,
+    total: isCount(progress.total) ? progress.total : null,
+    text: typeof progress.text === "string" ? progress.text : "",
+  };
+}
+
+/** @param {number} done @param {number | null} total @returns {string} `3 of 12 (25%)`, `3 of 0`, `3` */
+export function progressWords(done, total) {
+  const [some, all] = [done, total].map((n) => n?.toLocaleString(undefined, { maximumFractionDigits: 2 }));
+  if (total === null) return /** @type {string} */ (some);
+  const percent = total ? ` (${Math.floor((100 * Math.min(done, total)) / total)}%)` : "";
+  return `${some} of ${all}${percent}`;
+}

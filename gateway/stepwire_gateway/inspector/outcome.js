@@ -33,3 +33,13 @@ export class ErrorBox {
 
 /** @param {string} className @param {string} text */
 export const tag = (className, text) => el("span", { class: className }, text);
+
+/**
+ * What models have used. @param {string} words @param {unknown} [model]
+ */
+export function usageTag(words, model) {
+  const about = typeof model === "string" && model ? `Used by ${model}: ` : "Used: ";
+  const shown = el("span", { class: "tag usage", title: `${about}tokens in and out, and their cost` });
+  shown.append(el("span", { class: "visually-hidden" }, "used "), words);
+  return shown;
+}

@@ -1,7 +1,7 @@
 import { Problem, cancelRun } from "./api.js";
 import { el } from "./dom.js";
-import { duration } from "./format.js";
-import { ErrorBox, StatusMark, tag } from "./outcome.js";
+import { duration, usage } from "./format.js";
+import { ErrorBox, StatusMark, tag, usageTag } from "./outcome.js";
 
 /** The line of one run: which handler, how far, and what becomes of it after an error. */
 export class RunView {
@@ -47,7 +47,7 @@ export class RunView {
   }
 
   update() {
-    const { handler, status, attempt, will_retry, error, parent_run_id } = this.#node.doc;
+    const { handler, status, attempt, will_retry, error, parent_run_id, usage: used } = this.#node.doc;
     this.element.dataset.status = status;
     // Sub-tasks of a run show as steps of their own; only a failure is news.
     this.element.hidden = parent_run_id != null && ["running", "ok"].includes(status);
@@ -58,6 +58,8 @@ export class RunView {
     const facts = [tag("run-status", status)];
     if (attempt > 1) facts.push(tag("tag attempt", `attempt ${attempt}`));
     if (will_retry) facts.push(tag("tag retry", "will retry"));
+    const words = usage(used);
+    if (words) facts.push(usageTag(words));
     this.#facts.replaceChildren(...facts);
     this.#error.show(error);
     this.tick(this.#tree.clock.now());

@@ -6,6 +6,8 @@ import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
  *
  * @typedef {{type: string, message: string}} Failure
  *
+ * @typedef {{input_tokens: number | null, output_tokens: number | null, cost: number | null, model?: string | null}} Used
+ *
  * @typedef {object} Step
  * @property {string} id
  * @property {string | null} run_id
@@ -27,6 +29,9 @@ import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
  * @property {string} started_at
  * @property {string | null} ended_at
  * @property {Failure | null} error
+ * @property {number | null} [from_attempt] whose stored result it has
+ * @property {Used | null} [usage] without what is below it
+ * @property {{done: number, total: number | null, text: string | null} | null} [progress]
  * @property {string} ts
  *
  * @typedef {object} Run
@@ -40,6 +45,7 @@ import { ATTACHED_KINDS, EVENTS, kindOf } from "./vocabulary.js";
  * @property {string | null} ended_at
  * @property {Failure | null} error
  * @property {boolean} will_retry
+ * @property {Used | null} [usage] of its steps, in all attempts
  * @property {string} ts
  *
  * @typedef {object} Element
@@ -101,12 +107,18 @@ export class Session {
   /** Nodes at the top whose parent is not there, by its id. @type {Map<string, Set<Node>>} */
   #orphans = new Map();
   #ordinal = 0;
+  #used = { input_tokens: 0, output_tokens: 0, cost: 0 };
   /** Documents that this page cannot show: each costs itself alone. */
   unread = 0;
 
   /** All that is or was asked, in the order in which it was. @returns {Map<string, Ask>} */
   get asks() {
     return this.attached.ask.documents;
+  }
+
+  /** What all of it has used: the runs, and the steps outside of runs. */
+  get used() {
+    return { ...this.#used, cost: Number(this.#used.cost.toFixed(10)) };
   }
 
   /** The files that were uploaded and not sent with anything yet. @returns {Map<string, Element>} */
@@ -174,6 +186,7 @@ export class Session {
     this.steps.clear();
     this.runs.clear();
     this.roots = [];
+    this.#used = { input_tokens: 0, output_tokens: 0, cost: 0 };
     for (const attached of Object.values(this.attached)) attached.clear();
     this.#orphans.clear();
     const waiting = [...runs];
@@ -201,6 +214,7 @@ export class Session {
     const attached = kind === "step" ? this.#attachedTo(id) : {};
     const node = { kind, id, doc, ordinal: ++this.#ordinal, parent: null, children: [], attached };
     nodes.set(id, node);
+    this.#count(kind, doc, 1);
     this.#place(node);
     /** @type {Change[]} */
     const changes = [{ kind: "place", node }, { kind: "doc", node }, ...textChanges(node, {}, doc)];
@@ -212,6 +226,8 @@ export class Session {
   #replace(node, doc) {
     const before = node.doc;
     node.doc = doc;
+    this.#count(node.kind, before, -1);
+    this.#count(node.kind, doc, 1);
     /** @type {Change[]} */
     const changes = [];
     if (parentId(node.kind, before) !== parentId(node.kind, doc)) {
@@ -262,9 +278,18 @@ export class Session {
     return changes;
   }
 
+  /** A step of a run is in the sum of its run. */
+  #count(kind, { run_id, usage }, sign) {
+    if (kind === "step" && typeof run_id === "string") return;
+    for (const key of Object.keys(this.#used)) {
+      if (Number.isFinite(usage?.[key])) this.#used[key] += sign * usage[key];
+    }
+  }
+
   /** @param {Node} step */
   #forget(step) {
     this.steps.delete(step.id);
+    this.#count("step", step.doc, -1);
     for (const attached of Object.values(this.attached)) attached.removeStep(step.id);
     this.#orphans.get(parentId("step", step.doc))?.delete(step);
   }

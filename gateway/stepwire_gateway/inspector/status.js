@@ -1,4 +1,4 @@
-import { count } from "./format.js";
+import { count, usage } from "./format.js";
 
 const WORDS = {
   connecting: "Connecting…",
@@ -33,6 +33,9 @@ export class StatusBar {
     part("connection").textContent = WORDS[stream.connection];
     part("events").textContent = count(stream.events, "event");
     part("steps").textContent = count(session.steps.size, "step");
+    const used = usage(session.used);
+    part("usage").textContent = used;
+    part("usage").hidden = !used;
     part("cursor").textContent = cursor ?? "no cursor yet";
     part("gaps").textContent = gaps ? count(gaps, "gap") : "no gaps";
     if (gaps === 0) return;

@@ -1,8 +1,9 @@
 import { AskView } from "./ask.js";
 import { Content } from "./content.js";
 import { el, icon, setIcon } from "./dom.js";
-import { count, duration, gist, timeOfDay } from "./format.js";
-import { StatusMark, tag } from "./outcome.js";
+import { count, duration, gist, timeOfDay, usage } from "./format.js";
+import { StatusMark, tag, usageTag } from "./outcome.js";
+import { ProgressBar } from "./progress.js";
 import { Rating } from "./rating.js";
 import { ATTACHED_KINDS } from "./vocabulary.js";
 
@@ -38,6 +39,8 @@ export class StepView {
   #asks = new Map();
   /** @type {Rating | null} */
   #rating = null;
+  /** @type {ProgressBar | null} */
+  #progress = null;
   #open = true;
 
   /**
@@ -117,6 +120,7 @@ export class StepView {
     setIcon(this.#icon, iconOf(step));
     this.#status.show(step.status);
     this.#showFacts(step);
+    this.#showProgress(step);
     for (const { name } of ATTACHED_KINDS) this.#shows[name]();
     if (justEnded && step.auto_collapse) this.#tree.collapseByItself(this);
     this.#showPreview();
@@ -178,8 +182,21 @@ export class StepView {
     this.#content?.dispose();
   }
 
-  #showFacts({ type, attempt, tags }) {
+  /** Below the line, and seen while the step is folded: what is in a button is not read out. */
+  #showProgress(step) {
+    if (!this.#progress) {
+      if (!step.progress) return;
+      this.#progress = new ProgressBar();
+      this.#toggle.after(this.#progress.element);
+    }
+    this.#progress.show(step);
+  }
+
+  #showFacts({ type, attempt, tags, from_attempt, usage: used }) {
     const facts = (tags ?? []).map((name) => tag("tag", String(name)));
+    const words = usage(used);
+    if (words) facts.push(usageTag(words, used.model));
+    if (from_attempt) facts.unshift(tag("tag reused", `result of attempt ${from_attempt}`));
     if (attempt > 1) facts.unshift(tag("tag attempt", `attempt ${attempt}`));
     if (!this.#message && type !== "undefined") facts.unshift(tag("type", type));
     const rated = this.#message ? undefined : this.#node.attached.feedback.get(this.#node.id)?.value;

@@ -30,6 +30,7 @@ from stepwire_core.wire.documents import (
     RunDocument,
     Snapshot,
     TextField,
+    UsageSum,
 )
 from stepwire_core.wire.events import Event
 from stepwire_core.wire.kinds import KINDS, STEP
@@ -260,6 +261,8 @@ def _snapshot(stored: StoredState) -> Snapshot:
         if (step := steps.get(text.step_id)) and text.field in get_args(TextField):
             setattr(step, text.field, text.before(getattr(step, text.field)) + text.text)
     lists = {name: list(found.values()) for name, found in documents.items()}
-    return Snapshot.model_validate(
+    snapshot = Snapshot.model_validate(
         {"session_id": stored.session_id, "cursor": str(stored.cursor), **lists}
     )
+    snapshot.usage = UsageSum.of_session(snapshot.runs, snapshot.steps)
+    return snapshot

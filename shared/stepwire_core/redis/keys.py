@@ -84,6 +84,10 @@ class SessionKeys:
             channel=base,
         )
 
+    def durable(self, run_id: str) -> str:
+        """The results of the durable steps of a run, which the scripts delete with its end."""
+        return f"{self.channel}:durable:{run_id}"
+
     @property
     def script_keys(self) -> tuple[str, str, str, str]:
         """The KEYS of every script, in their order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
@@ -53,6 +54,9 @@ MAX_GROUP_PARTS: Final = 20
 
 USER_MESSAGE: Final = "user_message"
 ASSISTANT_MESSAGE: Final = "assistant_message"
+
+COST_DIGITS: Final = 10
+"""Of a cost, behind the point."""
 
 
 Text = Annotated[str, AfterValidator(whole)]
@@ -112,6 +116,56 @@ class ErrorInfo(_Document):
         return cls(type=type(error).__name__, message=message)
 
 
+class Progress(_Document):
+    """How far a step is."""
+
+    done: int | float
+    total: int | float | None = None
+    """Of what ``done`` counts; None: it is not known how much there is."""
+    text: Text | None = None
+    """What it does now, in a few words."""
+
+
+class Usage(_Document):
+    """What a call of a model has used, as far as its step tells; None: it does not tell."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    """In whatever currency the handlers count in."""
+    model: Text | None = None
+
+
+class UsageSum(_Document):
+    """What the steps of a run, or of a session, have used together."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    def plus(self, usage: Usage | UsageSum | None, times: int = 1) -> UsageSum:
+        """The sum with this added; with ``times=-1``, without it."""
+        if usage is None:
+            return self
+        return UsageSum(
+            input_tokens=self.input_tokens + times * (usage.input_tokens or 0),
+            output_tokens=self.output_tokens + times * (usage.output_tokens or 0),
+            # Costs are decimal fractions: what adding them as binary ones brings in is cut off.
+            cost=round(self.cost + times * (usage.cost or 0.0), COST_DIGITS),
+        )
+
+    @classmethod
+    def of_session(cls, runs: Iterable[RunDocument], steps: Iterable[StepDocument]) -> UsageSum:
+        """What a session has used: its runs, and the steps that it has outside of runs."""
+        total = cls()
+        for run in runs:
+            total = total.plus(run.usage)
+        for step in steps:
+            if step.run_id is None:
+                total = total.plus(step.usage)
+        return total
+
+
 class StepDocument(_Document):
     """A node in the tree of a session."""
 
@@ -138,6 +192,11 @@ class StepDocument(_Document):
     started_at: str
     ended_at: str | None = None
     error: ErrorInfo | None = None
+    from_attempt: int | None = None
+    """The attempt of its run whose stored result it has; None: it did the work itself."""
+    usage: Usage | None = None
+    """What it has used itself, without the steps below it."""
+    progress: Progress | None = None
     ts: str
 
 
@@ -230,6 +289,8 @@ class RunDocument(_Document):
     will_retry: bool = False
     parent_run_id: str | None = None
     """The run that has started it with ``cl.enqueue``."""
+    usage: UsageSum | None = None
+    """What its steps have used, in all attempts, also those that were removed."""
     ts: str
     v: int = PROTOCOL_VERSION
 
@@ -264,6 +325,8 @@ class Snapshot(_Document):
     elements: list[ElementDocument] = Field(default_factory=list)
     asks: list[AskDocument] = Field(default_factory=list)
     feedback: list[FeedbackDocument] = Field(default_factory=list)
+    usage: UsageSum = Field(default_factory=UsageSum)
+    """What all of it has used: the runs, and the steps outside of runs."""
     v: int = PROTOCOL_VERSION
 
     def run(self, run_id: str) -> RunDocument | None:

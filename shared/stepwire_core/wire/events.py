@@ -37,6 +37,7 @@ Op = Literal[
     "end_ask",
     "keep_result",
     "keep_value",
+    "keep_step",
 ]
 """How the log folds an event into the state: the names in ``lua/append/operations.lua``."""
 
@@ -152,6 +153,11 @@ def run_start_event(run: RunDocument) -> NewEvent:
     return NewEvent("put_run", "run.start", run.run_id, NO_PARENT, run.to_json())
 
 
+def run_update_event(run: RunDocument) -> NewEvent:
+    """Something of a run that goes on has changed."""
+    return NewEvent("put_run", "run.update", run.run_id, NO_PARENT, run.to_json())
+
+
 def run_end_event(run: RunDocument) -> NewEvent:
     """The end of an attempt; without ``will_retry`` the log takes no more of the run."""
     op: Op = "put_run" if run.will_retry else "end_run"
@@ -161,6 +167,12 @@ def run_end_event(run: RunDocument) -> NewEvent:
 def user_value_event(name: str, value: str) -> NewEvent:
     """Keep a value of the user session, as JSON; it reaches no client. Empty: forget it."""
     return NewEvent("keep_value", "", name, NO_PARENT, value)
+
+
+def step_result_event(name: str, result: str) -> NewEvent:
+    """Keep the result of a durable step of the producer's run, as JSON, for a later attempt of that
+    run; it reaches no client."""
+    return NewEvent("keep_step", "", name, NO_PARENT, result)
 
 
 def result_event(run_id: str, result: str) -> NewEvent:

@@ -105,6 +105,7 @@ EVENTS: Final[Mapping[str, EventType]] = {
     event.name: event
     for event in (
         EventType("run.start", RUN, "put", "A run, or another attempt of it, begins.", True),
+        EventType("run.update", RUN, "put", "The steps of a run have used more."),
         EventType("step.start", STEP, "put", "A step begins."),
         EventType(TEXT_DELTA, STEP, "text", "A piece of text streams into a step."),
         EventType("step.update", STEP, "put", "Something of a step has changed."),

@@ -34,9 +34,9 @@ def _coroutine(function: Callable[..., Any], make: Make) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = make(args, kwargs)
         async with call:
-            result = await function(*args, **kwargs)
-            call.returned(result)
-        return result
+            if call.is_reused:
+                return call.result
+            return call.returned(await function(*args, **kwargs))
 
     return wrapper
 
@@ -45,9 +45,12 @@ def _plain(function: Callable[..., Any], make: Make) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = make(args, kwargs)
         with call:
+            if call.is_reused:
+                return call.result
             result = function(*args, **kwargs)
+            call.require_value(result)
             if (rest := _rest(call, result)) is None:
-                call.returned(result)
+                result = call.returned(result)
             else:
                 call.hand_on()
         return result if rest is None else rest

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from stepwire._decorating.call_identity import identity
 from stepwire._decorating.callables import arguments_of
 from stepwire._scope.context import leave_frame
 from stepwire._tree.attachments import checked_elements
@@ -12,6 +15,7 @@ from stepwire._tree.element_base import Element
 from stepwire._tree.node import Node
 from stepwire._tree.step import Step
 from stepwire._values.rendering import piece_of
+from stepwire_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +35,8 @@ class DecoratedCall(Step):
         # Every call shows elements of its own.
         given = checked_elements(options.get("elements") or (), "elements", "step")
         options = options | {"elements": [element._again() for element in given]}
+        self.is_durable: bool = options.pop("durable", False) or options.get("key") is not None
+        self._identity: str | None = None
         super().__init__(name=name, **options)
         self._is_handed_on = False
         try:
@@ -40,14 +46,44 @@ class DecoratedCall(Step):
             return
         if arguments:
             self.input = arguments
+        if self.is_durable and self.key is None:
+            self._identity = identity(function, name, arguments)
 
-    def returned(self, value: object) -> None:
+    @property
+    def _stored_as(self) -> str | None:
+        return self._identity if self.key is None else self.key
+
+    def returned(self, value: Any) -> Any:
         """What the function has returned is the output, unless it has set one itself.
 
-        A step, message or element is not: people see it where it was sent.
+        A step, message or element is not: people see it where it was sent. Returns what the caller
+        gets: of a durable step, what a later attempt would get.
+
+        Raises:
+            InvalidArgument: the step is durable, and the value cannot be stored.
         """
         if value is not None and not self.output and not _is_shown_itself(value):
             self.output = value
+        if self._stored_as is None:
+            return value
+        self.result = value
+        return self.result
+
+    def require_value(self, result: object) -> None:
+        """Return when a durable function has returned something that can be stored at all.
+
+        Raises:
+            InvalidArgument: it is work that is yet to be done.
+        """
+        if not self.is_durable:
+            return
+        if inspect.isawaitable(result) or isinstance(result, (Generator, AsyncGenerator)):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise InvalidArgument(
+                f"the durable step {self.name!r} has returned {type(result).__name__}, which "
+                "cannot be stored: decorate the 'async def' itself, or return the value"
+            )
 
     def hand_on(self) -> None:
         """The function has returned work that is yet to be done: that ends the step."""

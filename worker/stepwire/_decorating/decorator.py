@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from stepwire._decorating.call_wrappers import wrapped
-from stepwire._decorating.callables import name_of
+from stepwire._decorating.callables import kind_of, name_of
 from stepwire._decorating.decorated_call import DecoratedCall
 from stepwire._tree.step import Step
+from stepwire._values.attributes import flag
 from stepwire_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def step(
     auto_collapse: bool = False,
     root: bool = False,
     disable_feedback: bool = True,
+    durable: bool = False,
+    key: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
@@ -51,6 +54,7 @@ def step(
     original_function: Callable[..., Any] | None = None,
     *,
     name: str | None = None,
+    durable: bool = False,
     **options: Any,
 ) -> Callable[..., Any]:
     """Make every call of a function a :class:`Step`, bare or with the step's parameters.
@@ -61,6 +65,15 @@ def step(
     closed. Of a function that returns a coroutine, a generator or a future, the step lives until
     that has ended.
 
+    A ``durable`` step that has ended well is not done again: where a later attempt of its run makes
+    the same call, it gets the result that was stored, and the step says so (``from_attempt``). The
+    same call is one of the same function with the same arguments, those that are data; of several
+    in one run, the one with the same place among them. With a ``key`` the arguments do not count:
+    it is the call with the same place among those of that key. The result must be JSON, of
+    ``STEPWIRE_MAX_EVENT_BYTES`` at most, and is stored before the call returns; otherwise the call
+    raises InvalidArgument, and the step shows the result with that error. Outside of runs nothing
+    is stored. Generators cannot be durable.
+
     Everything that can be called is taken: methods (also under ``@staticmethod`` and
     ``@classmethod``), lambdas, ``functools.partial``, classes, objects with ``__call__``.
 
@@ -70,13 +83,20 @@ def step(
     """
     # Arguments that a call would refuse are refused here.
     Step(name, **options)
+    durable = flag(durable, "durable", "step") or options.get("key") is not None
 
     def decorate(function: Any) -> Any:
         if isinstance(function, (staticmethod, classmethod)):
             return type(function)(decorate(function.__func__))
         if not callable(function):
             raise InvalidArgument(f"@cl.step takes a function, not {type(function).__name__}")
+        if durable and kind_of(function) in ("generator", "async generator"):
+            raise InvalidArgument(
+                f"{name_of(function)!r} is a generator, and what it streams cannot be stored as a "
+                "result: return the value instead of 'yield', or leave 'durable' and 'key' out"
+            )
         called = name_of(function) if name is None else name
-        return wrapped(function, functools.partial(DecoratedCall, function, called, options))
+        given = options | {"durable": True} if durable else options
+        return wrapped(function, functools.partial(DecoratedCall, function, called, given))
 
     return decorate if original_function is None else decorate(original_function)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stepwire._transport.publisher import Publisher
     from stepwire_core.log.event_log import EventLog
     from stepwire_core.settings import Settings
-    from stepwire_core.wire.documents import ErrorInfo, RunDocument
+    from stepwire_core.wire.documents import ErrorInfo, RunDocument, UsageSum
     from stepwire_core.wire.run_request import RunRequest
 
 logger = logging.getLogger("stepwire.run")
@@ -68,6 +68,7 @@ class Attempt:
         self._producer = scope.producer
         self._policy = policy
         self._ending = ending
+        self._used: UsageSum | None = None
 
     async def run(self) -> None:
         """Call the handler; when this returns, the end of the attempt is stored.
@@ -103,6 +104,9 @@ class Attempt:
 
     def _begin(self) -> RunDocument:
         run = first_document(self._request, self._producer.attempt)
+        run.usage = self._used
+        if self._scope.run is not None:
+            self._scope.run.usage.begin(run)
         self._producer.publish(run_start_event(run))
         return run
 
@@ -153,6 +157,8 @@ class Attempt:
         retry = producer.attempt <= self._max_attempts
         lost = RunFault("interrupted", DEAD_WORKER)
         earlier = producer.attempt - 1
+        run = snapshot.run(run_id)
+        self._used = None if run is None else run.usage
         producer.publish(*closing_events(snapshot, request, earlier, lost, retry=retry))
         await producer.flush()
         await patiently(settings, lambda: parts.log.cancel_children(session_id, run_id))

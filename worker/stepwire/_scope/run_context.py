@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stepwire._scope.call_numbers import CallNumbers
 from stepwire._scope.thread_calls import Calls
+from stepwire._scope.usage_meter import UsageMeter
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -49,3 +51,7 @@ class RunContext:
     """Where tasks go that the handler awaits; None: it has to connect."""
     calls: Calls = field(default_factory=Calls)
     """The calls of the handler's threads that wait for its loop."""
+    durable: CallNumbers = field(default_factory=CallNumbers)
+    """The calls of its durable steps."""
+    usage: UsageMeter = field(default_factory=UsageMeter)
+    """What its steps have used."""

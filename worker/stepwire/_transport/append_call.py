@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.wire.events import ALWAYS_TAKEN, NewEvent, delta_event
+from stepwire_core.wire.events import ALWAYS_TAKEN, NO_PARENT, NewEvent, delta_event
 
 if TYPE_CHECKING:
     from stepwire._transport.source import Source
     from stepwire_core.log.event_log import Batch
-    from stepwire_core.wire.documents import TextField
+    from stepwire_core.wire.documents import StepDocument, TextField
 
 MAX_BATCH_EVENTS: Final = 200
 """A script call holds up the server for all clients: about 7 µs an event."""
@@ -46,6 +46,43 @@ class Delta:
         )
 
 
+@dataclass(slots=True)
+class ProgressUpdate:
+    """An update of a step that tells how far it is; while it waits, what comes of that replaces it.
+
+    The rest of the step is written once: a loop may tell of each of its rounds.
+    """
+
+    step_id: str
+    parent: str
+    head: str
+    """The JSON of the step, up to the value of ``progress``."""
+    progress: str
+    """That value, as JSON."""
+    ts: str
+
+    @classmethod
+    def of(cls, step: StepDocument) -> ProgressUpdate:
+        told = "null" if step.progress is None else step.progress.model_dump_json()
+        # It stands near the end, and no text of a user stands behind it.
+        whole = step.model_copy(update={"progress": None}).to_json()
+        head, mark, _ = whole.rpartition(_NO_PROGRESS)
+        if not mark:
+            raise ValueError("the document of a step has no progress")
+        return cls(step.id, step.parent_id or NO_PARENT, head, told, step.ts)
+
+    @property
+    def size(self) -> int:
+        return len(self.head) + len(self.progress)
+
+    def event(self) -> NewEvent:
+        whole = f'{self.head}"progress":{self.progress},"ts":"{self.ts}"}}'
+        return NewEvent("update_step", "step.update", self.step_id, self.parent, whole)
+
+
+_NO_PROGRESS: Final = '"progress":null,"ts":'
+
+
 @dataclass(slots=True, eq=False)
 class AppendCall:
     """Events of one source that go to the log in one script call."""
@@ -53,7 +90,9 @@ class AppendCall:
     source: Source
     since: float
     """When its first event came, on the buffer's clock."""
-    items: list[NewEvent | Delta] = field(default_factory=list)
+    items: list[NewEvent | Delta | ProgressUpdate] = field(default_factory=list)
+    progress: dict[str, ProgressUpdate] = field(default_factory=dict)
+    """Those among the items after which nothing else of their step has come."""
     size: int = 0
     """Bytes of text, about."""
     weight: int = 0
@@ -69,8 +108,12 @@ class AppendCall:
         """Whether it takes another event."""
         return len(self.items) < MAX_BATCH_EVENTS and self.size < MAX_BATCH_BYTES
 
-    def add(self, item: NewEvent | Delta, size: int, weight: int) -> int:
+    def add(self, item: NewEvent | Delta | ProgressUpdate, size: int, weight: int) -> int:
         """Take an item of so many bytes of text; the bytes of memory that it adds."""
+        if self.progress:
+            self.progress.pop(item.id if isinstance(item, NewEvent) else item.step_id, None)
+        if isinstance(item, ProgressUpdate):
+            self.progress[item.step_id] = item
         added = weight + EVENT_BYTES
         self.items.append(item)
         self.size += size + EVENT_BYTES
@@ -94,6 +137,18 @@ class AppendCall:
         self.weight += weight
         return True
 
+    def replace_progress(self, step_id: str, progress: str, ts: str) -> int | None:
+        """Tell how far a step is in the update that waits; the bytes of memory that this adds, or
+        None if there is no such update."""
+        waiting = self.progress.get(step_id)
+        if waiting is None:
+            return None
+        added = len(progress) - len(waiting.progress)
+        waiting.progress, waiting.ts = progress, ts
+        self.size += added
+        self.weight += added
+        return added
+
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to send."""
@@ -105,7 +160,7 @@ class AppendCall:
             self.batch = self.source.last_batch()
         elif self.batch is None:
             self.batch = self.source.next_batch(
-                [item.event() if isinstance(item, Delta) else item for item in self.items]
+                [item if isinstance(item, NewEvent) else item.event() for item in self.items]
             )
         return self.batch
 
@@ -113,15 +168,16 @@ class AppendCall:
         """Let go of all that a full session does not take, and of the end of the run: that was
         written as if all before it were stored."""
         self.batch = None
+        self.progress = {}
         self.items = [item for item in self.items if ends_something(item)]
 
 
-def ends_something(item: NewEvent | Delta) -> bool:
+def ends_something(item: NewEvent | Delta | ProgressUpdate) -> bool:
     """Whether a full session takes it, and a run that is ending.
 
     Not meant is the end of the run itself, which a full session takes as well.
     """
-    if isinstance(item, Delta):
+    if not isinstance(item, NewEvent):
         return False
     return item.type in ALWAYS_TAKEN or (item.op == "keep_value" and not item.payload)
 

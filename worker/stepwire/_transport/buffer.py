@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from stepwire._transport.append_call import ProgressUpdate
     from stepwire._transport.source import Answer, Source
     from stepwire_core.errors import SessionFull, StepwireError
     from stepwire_core.wire.documents import TextField
@@ -119,6 +120,29 @@ class Buffer:
         self._add(source, delta, size, weight)
         return self.weight
 
+    def replace_progress(self, source: Source, step_id: str, progress: str, ts: str) -> bool:
+        """Tell how far a step is in the update that waits; False if none does, or if something else
+        of the step, or of another source, has come after it."""
+        call = self._last_of_session.get(source.session_id)
+        if call is None or call.source is not source:
+            return False
+        added = call.replace_progress(step_id, progress, ts)
+        self.weight += added or 0
+        return added is not None
+
+    def put_progress(self, source: Source, update: ProgressUpdate) -> None:
+        """Take the update of a step that tells how far it is.
+
+        Raises: as :meth:`put`.
+        """
+        if source.full is not None:
+            source.full_was_reported = True
+            raise fresh(source.full)
+        self._require(source)
+        if source.is_ending:
+            raise RunEnded(source.session_id, source.run_id)
+        self._add(source, update, update.size, 2 * update.size)
+
     def forget(self, source: Source) -> None:
         """Let the log forget an emitter of which nothing waits or is under way; otherwise a call
         that is repeated after that would be stored twice."""
@@ -138,7 +162,9 @@ class Buffer:
         if self.refusal is not None:
             raise self.refusal()
 
-    def _add(self, source: Source, item: NewEvent | Delta, size: int, weight: int) -> None:
+    def _add(
+        self, source: Source, item: NewEvent | Delta | ProgressUpdate, size: int, weight: int
+    ) -> None:
         call = self._last_of_session.get(source.session_id)
         if call is None or call.source is not source or not call.has_room:
             call = self._last_of_session[source.session_id] = AppendCall(source, self._clock())

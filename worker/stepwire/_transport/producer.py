@@ -13,6 +13,7 @@ from stepwire_core.values.text import require_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from stepwire._transport.append_call import ProgressUpdate
     from stepwire._transport.intake import Intake
     from stepwire._transport.session_calls import SessionCalls
     from stepwire._transport.source import Source
@@ -143,6 +144,28 @@ class Producer:
         """
         return self._intake.put_delta(self._source, step_id, text, field, replace)
 
+    def replace_progress(self, step_id: str, progress: str, ts: str) -> bool:
+        """Tell how far a step is in the update of it that waits; False if there is none."""
+        return bool(
+            self._intake.run(
+                self._intake.buffer.replace_progress, self._source, step_id, progress, ts
+            )
+        )
+
+    def put_progress(self, update: ProgressUpdate, is_current: Callable[[], bool]) -> bool:
+        """Take the update of a step that tells how far it is, unless it is outdated by now; whether
+        it was taken. Never waits.
+
+        Raises: as :meth:`publish`.
+        """
+        return self._intake.run(self._put_progress, update, is_current) is not False
+
+    def _put_progress(self, update: ProgressUpdate, is_current: Callable[[], bool]) -> bool:
+        if not is_current():
+            return False
+        self._intake.buffer.put_progress(self._source, update)
+        return True
+
     @property
     def must_wait(self) -> bool:
         """Whether the process's buffer is full: :meth:`room` would wait."""
@@ -206,6 +229,14 @@ class Producer:
         """
         return await short_call(self.calls.result, self.session_id, run_id)
 
+    def step_result(self, name: str) -> bytes | None:
+        """What an earlier attempt of this run has stored for a durable step. Blocking.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        return self.calls.step_result(self.session_id, self.run_id, name)
+
     async def register(self, run_id: str, work: str) -> None:
         """Make a run known that this one starts.
 
@@ -233,6 +264,10 @@ class Producer:
 
 class Silent(Producer):
     """The producer of a session that is gone: it stores nothing, as no client can see it."""
+
+    def _put_progress(self, update: ProgressUpdate, is_current: Callable[[], bool]) -> bool:  # noqa: ARG002
+        """Let go of the update."""
+        return True
 
     def publish(self, *events: NewEvent) -> None:
         """Let go of the events."""

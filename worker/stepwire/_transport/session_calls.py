@@ -44,6 +44,12 @@ class SessionCalls:
         [values] = self.store.read(command("HMGET", state, *fields))
         return [value and document_of(value) for value in values]
 
+    def step_result(self, session_id: str, run_id: str, name: str) -> bytes | None:
+        """What an earlier attempt of a run has stored for one of its durable steps, as JSON."""
+        key = SessionKeys.of(session_id).durable(run_id)
+        [stored] = self.store.read(command("HGET", key, name))
+        return stored  # type: ignore[no-any-return]
+
     def result(self, session_id: str, run_id: str) -> dict[str, Any] | None:
         """Take what an awaited run has come to; None: nothing yet. It is handed over once.
 

@@ -84,7 +84,7 @@ class Node(Content):
         def begin(put: Put) -> None:
             if self._scope is not None:
                 return
-            put(start, *self._announcements())
+            put(start, *self._announcements(), *self._sums(scope))
             self._scope = scope
             self.started_at = self._began_at = started_at
             scope.open[self.id] = self._end
@@ -92,8 +92,13 @@ class Node(Content):
         scope.producer.atomically(begin)
         return self._scope or scope
 
-    def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
-        """Send its end, once."""
+    def _end(
+        self,
+        status: EndStatus,
+        error: ErrorInfo | None = None,
+        before: Sequence[NewEvent] = (),
+    ) -> None:
+        """Send its end, once, with these events right before it."""
         scope = self._scope or self._started()
         ended_at, fault = now(), None
         try:
@@ -113,7 +118,7 @@ class Node(Content):
             self.error = error
             self.ended_at = self._over_at = ended_at
             scope.open.pop(self.id, None)
-            put(*announcements, step_end)
+            put(*announcements, *before, step_end, *self._sums(scope))
 
         if self._over_at is None:
             scope.producer.atomically(end)
@@ -132,11 +137,16 @@ class Node(Content):
             done = scope.producer.atomically(update) is not False
 
     def _put_update(self, update: NewEvent, over_at: str | None, put: Put) -> bool:
+        scope = self._scope
         if self._over_at != over_at:
             # It was ended meanwhile: this would show it as running for ever.
             return False
-        put(*self._announcements(), update)
+        put(*self._announcements(), update, *(() if scope is None else self._sums(scope)))
         return True
+
+    def _sums(self, scope: Scope) -> Sequence[NewEvent]:  # noqa: ARG002 - of a step
+        """What tells the run's new sums after its document; called inside an operation."""
+        return ()
 
     def _remove(self) -> None:
         scope = self._scope

@@ -17,6 +17,7 @@ from stepwire_core.wire.documents import (
     RunDocument,
     StepDocument,
     TextField,
+    UsageSum,
 )
 from stepwire_core.wire.kinds import (
     ASK,
@@ -86,6 +87,15 @@ class SessionTree:
             kind.list_name: [document.model_dump(mode="json") for document in lists[kind.list_name]]
             for kind in KINDS
         }
+
+    @property
+    def usage(self) -> UsageSum:
+        """What the session has used, as a snapshot's ``usage``: its runs, and the steps outside of
+        runs."""
+        return UsageSum.of_session(
+            (run.document for run in self.runs.values()),
+            (step.document for step in self.steps.values()),
+        )
 
     @property
     def open_runs(self) -> set[str]:

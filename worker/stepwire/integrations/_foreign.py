@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from stepwire._scope.context import Frame
 from stepwire._tree.step import Step, outcome
 from stepwire._values.json_form import jsonable
 from stepwire.integrations import _model_calls as model_calls
-from stepwire_core.wire.documents import ErrorInfo
+from stepwire.integrations._told_usage import usage_in
+from stepwire_core.wire.documents import ErrorInfo, Usage, UsageSum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +60,10 @@ class ForeignStep(Step):
         self._model = model
         self._streamer: object = None
         self._joined: dict[str, Joined] = {}
+        self._inside = place.step
+        self._told_usage: Usage | None = None
+        self._counted = UsageSum()
+        self._counted_below = UsageSum()
         self.show_asked(asked)
         self._started(place)
 
@@ -140,12 +145,42 @@ class ForeignStep(Step):
         if output is not None and not self.output:
             self.output = concise(output)
         self.metadata |= _told(metadata)
+        self._count_usage()
         if self.ended_at is not None:
             self._update()
         elif isinstance(error, ErrorInfo):
             self._end("error", error)
         else:
             self._end_after(error)
+
+    def _count_usage(self) -> None:
+        """Take what the library tells as the usage of the step, unless somebody has said it.
+
+        What an agent or chain tells is the sum of the calls below it, which tell themselves. Of a
+        call that two libraries see as two steps, each has its own part.
+        """
+        told = usage_in(self.metadata)
+        if self.type not in _MODEL_CALLS or told is None:
+            return
+        if self._usage is not None and self._usage is not self._told_usage:
+            return
+        below = self._counted_below
+        own = Usage(
+            input_tokens=_rest(told.input_tokens, below.input_tokens),
+            output_tokens=_rest(told.output_tokens, below.output_tokens),
+            cost=_rest(told.cost, below.cost),
+            model=told.model,
+        )
+        before, self._counted = self._counted, UsageSum().plus(own)
+        self._usage = self._told_usage = own
+        if isinstance(self._inside, ForeignStep):
+            self._inside.count_below(before, self._counted)
+
+    def count_below(self, before: UsageSum, now: UsageSum) -> None:
+        """A step inside this one has told what it has used."""
+        self._counted_below = self._counted_below.plus(before, -1).plus(now)
+        if isinstance(self._inside, ForeignStep):
+            self._inside.count_below(before, now)
 
     def show_asked(self, value: object) -> None:
         """Take the request as the input; None changes nothing."""
@@ -158,6 +193,15 @@ class ForeignStep(Step):
         if asked is not None and not self.input:
             self.show_asked(asked)
             self._update()
+
+
+_MODEL_CALLS: Final = frozenset({"llm", "embedding", "rerank"})
+
+R = TypeVar("R", int, float)
+
+
+def _rest(told: R | None, below: R) -> R | None:
+    return None if told is None else max(told - below, type(told)(0))
 
 
 class Joined:

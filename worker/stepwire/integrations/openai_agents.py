@@ -28,6 +28,7 @@ from agents.tracing import (
     get_current_trace,
 )
 
+from stepwire._values.json_form import jsonable
 from stepwire.integrations._foreign import cancellation
 from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._open_steps import OpenSteps
@@ -203,12 +204,17 @@ def _facts(data: Any) -> dict[str, Any]:
     response = getattr(data, "response", None)
     return {
         "model": getattr(data, "model", None) or getattr(response, "model", None),
-        "usage": getattr(data, "usage", None),
+        "usage": getattr(data, "usage", None) or _counted(response),
         "response_id": getattr(response, "id", None),
         "tools": getattr(data, "tools", None),
         "handoffs": getattr(data, "handoffs", None),
         "mcp": getattr(data, "mcp_data", None),
     }
+
+
+def _counted(response: Any) -> Any:
+    usage = getattr(response, "usage", None)
+    return None if usage is None else jsonable(usage)
 
 
 def _error(error: Any) -> ErrorInfo | None:

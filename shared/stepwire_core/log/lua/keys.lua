@@ -1,7 +1,8 @@
 -- The keys of a session, and its end. It stands before the scripts that need either.
 
--- The keys of a session beside KEYS, and beside `out:<field>:<step>` for each text that streams.
-local BESIDE = {'tail', 'user', 'files', 'turns', 'results'}
+-- The keys of a session beside KEYS, beside `out:<field>:<step>` for each text that streams, and beside `durable:<run>` for
+-- each run with results of durable steps.
+local BESIDE = {'tail', 'user', 'files', 'turns', 'results', 'durable'}
 
 -- What the names of a session's keys begin with.
 local function base_of(keys) return string.sub(keys[1], 1, -4) end
@@ -13,6 +14,7 @@ local function channel_of(base, suffix) return string.sub(base, 1, -2) .. suffix
 local function clear(keys)
   local base = base_of(keys)
   for _, member in ipairs(redis.call('HKEYS', keys[4])) do redis.call('UNLINK', base .. 'out:' .. member) end
+  for _, run in ipairs(redis.call('HKEYS', base .. 'durable')) do redis.call('UNLINK', base .. 'durable:' .. run) end
   local all = {unpack(keys)}
   for _, name in ipairs(BESIDE) do all[#all + 1] = base .. name end
   redis.call('UNLINK', unpack(all))

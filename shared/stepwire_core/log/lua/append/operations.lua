@@ -20,6 +20,7 @@
 --   end_ask       put it with its end, if it is open       payload: the whole ask, JSON
 --   keep_result   keep the result of the run `id`          payload: JSON; makes no event; `parent` is the channel to tell
 --   keep_value    keep the value `id` of the user session  payload: JSON, or '' to forget it; makes no event
+--   keep_step     keep the result `id` of a durable step   payload: JSON; makes no event; it goes with the end of the run
 
 local A_STEP, ITS_BYTES, A_CHANGE = 'a step', 'its bytes', 'a change'
 
@@ -39,6 +40,7 @@ local OPERATIONS = {
   end_ask = {},
   keep_result = {},
   keep_value = {adds = ITS_BYTES},
+  keep_step = {adds = ITS_BYTES},
 }
 
 local MARK, MARKED = '.', '0 - {}' -- a field of the state

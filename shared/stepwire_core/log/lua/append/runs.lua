@@ -1,4 +1,4 @@
--- Runs, their results, and the user session.
+-- Runs, their results, those of their durable steps, and the user session.
 
 local function is_of_attempt(producer, run, number)
   local begin = 'r/' .. run .. '/' .. number .. '/'
@@ -24,6 +24,16 @@ local function end_turn(call, id)
   end
 end
 
+-- No attempt follows, so no one asks for the results of its steps any more.
+local function forget_steps(call, id)
+  local durable = call.base .. 'durable'
+  local size = redis.call('HGET', durable, id)
+  if not size then return end
+  redis.call('UNLINK', durable .. ':' .. id)
+  redis.call('HDEL', durable, id)
+  call.bytes = call.bytes - size
+end
+
 OPERATIONS.end_run.fold = function(call, id, parent, payload)
   local ended = call.attempt
   if id == call.run and is_of_attempt(call.producer, id, call.attempt) then
@@ -34,6 +44,7 @@ OPERATIONS.end_run.fold = function(call, id, parent, payload)
   end
   redis.call('HSET', call.meta, 'r:' .. id, ended .. '!' .. call.epoch .. '-' .. call.seq + 1)
   end_turn(call, id)
+  forget_steps(call, id)
   return OPERATIONS.put_run.fold(call, id, parent, payload)
 end
 
@@ -54,5 +65,19 @@ OPERATIONS.keep_value.fold = function(call, id, parent, payload)
     redis.call('HSET', user, id, payload)
   end
   redis.call('PEXPIREAT', user, call.expires)
+  return false
+end
+
+-- `durable` has the runs with such results, and what each of them counts for; `durable:<run>` has the results.
+OPERATIONS.keep_step.fold = function(call, id, parent, payload)
+  local durable = call.base .. 'durable'
+  local results = durable .. ':' .. call.run
+  local grown = growth(redis.call('HSTRLEN', results, id), #payload)
+  if redis.call('HEXISTS', durable, call.run) == 0 then grown = grown + ENTRY end
+  redis.call('HSET', results, id, payload)
+  redis.call('HINCRBY', durable, call.run, grown)
+  call.bytes = call.bytes + grown
+  redis.call('PEXPIREAT', results, call.expires)
+  redis.call('PEXPIREAT', durable, call.expires)
   return false
 end

@@ -102,4 +102,7 @@ local function move_expiry(call, KEYS)
   for _, member in ipairs(redis.call('HKEYS', call.open)) do
     redis.call('PEXPIREAT', call.base .. 'out:' .. member, call.expires)
   end
+  for _, run in ipairs(redis.call('HKEYS', call.base .. 'durable')) do
+    redis.call('PEXPIREAT', call.base .. 'durable:' .. run, call.expires)
+  end
 end
