@@ -549,6 +549,44 @@ def test_code_that_blocks_shows_its_steps(stack: Stack) -> None:
     assert chat.content("rows")["data"] == [[5]]
 
 
+def test_a_run_that_is_tried_again_asks_the_model_once(
+    stack: Stack, model: ModelServer, tmp_path: Path
+) -> None:
+    outbox, asked_before = tmp_path / "outbox", model.requests
+    chat = Chat(stack, "durable_steps.py", OUTBOX=str(outbox), **with_model(model, "plain"))
+    run = chat.say("a poem")
+
+    def waits_for_another_attempt() -> bool:
+        state = chat.gateway.run(chat.session, run)
+        return state is not None and state["will_retry"]
+
+    wait_until(waits_for_another_attempt, "the first attempt has failed")
+    outbox.mkdir()
+    assert chat.ended(run) == "ok"
+    assert model.requests == asked_before + 1
+    first, *_, last, filed, answer = chat.shown()[1:]
+    assert first == last == "  write (llm): You said: a poem"
+    assert filed == f"  file_text (tool): {run}.txt"
+    assert answer == f"  Assistant: The text is in {run}.txt."
+    assert (outbox / f"{run}.txt").read_text() == "You said: a poem"
+
+
+def test_a_long_step_says_how_far_it_is_and_what_it_costs(stack: Stack) -> None:
+    chat = Chat(stack, "progress_and_usage.py")
+    files = [chat.upload(name, b"steep the leaves") for name in ("a.txt", "b.txt")]
+    chat.say_and_wait("index these", elements=files)
+    assert chat.shown() == [
+        "User: index these",
+        "  index (embedding): 2 files in the index",
+        "  Assistant: 2 files, 6 tokens",
+    ]
+    step = chat.named("index")
+    assert step["progress"] == {"done": 2, "total": 2, "text": None}
+    assert (step["usage"]["input_tokens"], step["usage"]["model"]) == (6, "hashing")
+    [run] = chat.gateway.snapshot(chat.session)["runs"]
+    assert run["usage"]["input_tokens"] == 6
+
+
 # -- from elsewhere -------------------------------------------------------------------------------
 
 
