@@ -105,7 +105,7 @@ export class Documents {
     return follows;
   }
 
-  /** Everything at the cursor, but what it has used (see usage.ts). A list in which nothing has changed is that of `previous`. */
+  /** Everything at the cursor. A list in which nothing has changed is that of `previous`. */
   snapshot(previous: Partial<Snapshot>): Snapshot {
     const steps = [...this.#tables.step.values()];
     let at = 0;
@@ -116,7 +116,7 @@ export class Documents {
     const lists: Record<string, readonly unknown[]> = { steps_before_runs: counts };
     for (const kind of NAMES) lists[LIST[kind].list] = this.all(kind);
     for (const name in lists) lists[name] = shared((previous as typeof lists)[name], lists[name]!);
-    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor, usage: undefined } as unknown as Snapshot;
+    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor, usage: usedBy(lists as unknown as Snapshot) } as Snapshot;
   }
 
   #replaceAll(snapshot: Snapshot): void {
@@ -217,6 +217,16 @@ function idOf(kind: Kind, document: Document): string {
 /** The step that a document stands below: a run below the message that started it. */
 function parentOf(kind: Kind, document: Document): string | null {
   return (kind === "run" ? (document as Run).message_id : (document as Step)[LIST[kind].parent!]) ?? null;
+}
+
+/** What the runs have used, and the steps outside of runs. */
+function usedBy({ runs, steps }: Snapshot): Snapshot["usage"] {
+  const sum = { input_tokens: 0, output_tokens: 0, cost: 0 };
+  for (const { usage, run_id, handler } of [...runs, ...steps] as readonly Partial<Run>[]) {
+    // Of the two only runs have a handler.
+    if (handler || !run_id) for (const name in sum) sum[name as "cost"] = +(sum[name as "cost"] + (usage?.[name as "cost"] ?? 0)).toFixed(10);
+  }
+  return sum;
 }
 
 function documentsOf(kind: Kind, snapshot: Snapshot): readonly Document[] {

@@ -1,13 +1,8 @@
 import { Documents, type StreamEvent } from "./documents.js";
-import { withUsage } from "./usage.js";
-import { KINDS, type Snapshot } from "./vocabulary.js";
+import type { Snapshot } from "./vocabulary.js";
 
 /** A session of which nothing is known yet. */
-export const EMPTY = {
-  session_id: "", cursor: "", ...Object.fromEntries(KINDS.map(({ list }) => [list, []])), steps_before_runs: [],
-  usage: { input_tokens: 0, output_tokens: 0, cost: 0 },
-  v: 1,
-} as unknown as Snapshot;
+export const EMPTY: Snapshot = /* @__PURE__ */ new Documents().snapshot({});
 
 /**
  * Returns the session after one more event. Neither argument is changed; documents and lists in which
@@ -26,5 +21,5 @@ export function replay(state: Snapshot, events: Iterable<StreamEvent>): Snapshot
   documents.take({ id: state.cursor, type: "snapshot", data: state });
   let changed = false;
   for (const event of events) changed = documents.take(event) !== "again" || changed;
-  return changed ? withUsage(documents.snapshot(state)) : state;
+  return changed ? documents.snapshot(state) : state;
 }

@@ -117,10 +117,10 @@ export class Http {
 }
 
 function failure(error: unknown, caller: AbortSignal | undefined, limit: AbortSignal, timeoutMs: number): StepwireError {
-  if (caller?.aborted) return new StepwireError("given up", "aborted");
-  if (!limit.aborted) return new StepwireError(`unreachable: network or CORS (${error})`, "unreachable");
+  if (caller?.aborted) return new StepwireError("aborted", "aborted");
+  if (!limit.aborted) return new StepwireError(`network or CORS: ${error}`, "unreachable");
   return new StepwireError(
-    `no answer in ${timeoutMs / 1000} s; six tabs use up HTTP/1.1: see viaSharedWorker`,
+    `no answer in ${timeoutMs / 1000} s; many tabs? see viaSharedWorker`,
     "no_answer",
   );
 }

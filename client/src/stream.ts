@@ -132,7 +132,7 @@ class Line {
 
   async *frames(response: Response): AsyncGenerator<Frame, void, undefined> {
     if (!response.body || !/^text\/event-stream\b/.test(response.headers.get("content-type") ?? "")) {
-      throw new StepwireError("no gateway, or a fetch that cannot stream", "bad_answer", response.status);
+      throw new StepwireError("it cannot stream", "bad_answer", response.status);
     }
     this.#settled = setTimeout(this.#onSettled, SETTLED_MS);
     const bytes = response.body.getReader();
@@ -145,7 +145,7 @@ class Line {
   }
 
   failure(caught: unknown): StepwireError {
-    if (this.#own.signal.aborted) return new StepwireError(`nothing heard for ${SILENCE_MS / 1000} s`, "no_answer");
+    if (this.#own.signal.aborted) return new StepwireError(`silent for ${SILENCE_MS / 1000} s`, "no_answer");
     return caught instanceof StepwireError ? caught : new StepwireError(`the stream broke: ${caught}`, "unreachable");
   }
 

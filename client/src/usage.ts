@@ -1,5 +1,5 @@
 import type { Store } from "./store.js";
-import type { Run, Snapshot, Step, UsageSum } from "./vocabulary.js";
+import type { Step } from "./vocabulary.js";
 
 /** What models have used, as far as steps tell. */
 export interface Usage {
@@ -15,21 +15,6 @@ export interface Usage {
  */
 export function usageOf(store: Store, stepId: string | null = null): Usage {
   return store.derive(`usage:${stepId}`, () => sumOf(store, stepId));
-}
-
-/** The session with the sum of what its runs have used, and its steps outside of runs, as a gateway writes it. */
-export function withUsage(session: Snapshot): Snapshot {
-  return { ...session, usage: usedIn(session.runs, session.steps) };
-}
-
-function usedIn(runs: readonly Run[], steps: readonly Step[]): UsageSum {
-  const sum = { input_tokens: 0, output_tokens: 0, cost: 0 };
-  for (const { usage } of [...runs, ...steps.filter(({ run_id }) => run_id === null)]) {
-    sum.input_tokens += usage?.input_tokens ?? 0;
-    sum.output_tokens += usage?.output_tokens ?? 0;
-    sum.cost = Number((sum.cost + (usage?.cost ?? 0)).toFixed(10));
-  }
-  return sum;
 }
 
 function sumOf(store: Store, stepId: string | null): Usage {
@@ -55,8 +40,7 @@ function sumOf(store: Store, stepId: string | null): Usage {
   }
   if (stepId !== null) return sum;
   // Runs count what was removed, too.
-  const { runs, steps } = store.snapshot();
-  const { input_tokens, output_tokens, cost } = usedIn(runs, steps);
+  const { input_tokens, output_tokens, cost } = store.snapshot().usage;
   return { tokens: input_tokens + output_tokens || sum.tokens, cost: cost || sum.cost };
 }
 

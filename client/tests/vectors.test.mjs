@@ -29,8 +29,7 @@ for (const name of NAMES) {
     const store = new Store();
     for (const { event, view, again } of framesOf(name)) {
       assert.equal(store.take(event) === "again", Boolean(again));
-      // The store leaves the sum to usageOf, so that pages that do not show it do not load it.
-      assert.deepEqual(store.snapshot(), { ...view, usage: undefined }, `after ${event.type} ${event.id}`);
+      assert.deepEqual(store.snapshot(), view, `after ${event.type} ${event.id}`);
       assert.deepEqual(store.asks(), view.asks);
       assert.equal(store.cursor, view.cursor);
       for (const { id } of [...view.steps, { id: null }]) {

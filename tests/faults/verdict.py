@@ -213,8 +213,12 @@ class Verdict:
             if run.ended is None:
                 self.violations.append(f"run {run_id} has no final run.end")
         # Documents of other producers may be shown, or not; nothing else may be missing.
-        shown = [step for step in snapshot["steps"] if not step["id"].startswith(PLANTED)]
-        if not self.view.same_as(snapshot | {"steps": shown}):
+        others = [step["id"].startswith(PLANTED) for step in snapshot["steps"]]
+        told = {
+            "steps": [step for step in snapshot["steps"] if not step["id"].startswith(PLANTED)],
+            "steps_before_runs": [at - sum(others[:at]) for at in snapshot["steps_before_runs"]],
+        }
+        if not self.view.same_as(snapshot | told):
             self.violations.append("the snapshot is not the fold of the events")
 
     def judge_hostile(self, run_id: str, promised: frozenset[str]) -> None:

@@ -42,7 +42,7 @@ class ChatContext:
         """The messages, oldest first; the list is the caller's own."""
         return list(_messages(_scope()).values())
 
-    def to_openai(self) -> list[dict[str, str]]:
+    def to_openai(self) -> list[Any]:
         """The messages as OpenAI's API, and all that is like it, takes them.
 
         A dict has ``role`` (``assistant``, ``user``, or ``system`` for any other type of message)
