@@ -9,6 +9,19 @@ from stepwire._asking.ask_user import (
     AskUserMessage,
 )
 from stepwire._decorating.decorator import step
+from stepwire._elements.element_base import Element
+from stepwire._elements.element_types import (
+    Audio,
+    Dataframe,
+    File,
+    Image,
+    Json,
+    Pdf,
+    Plotly,
+    Pyplot,
+    Text,
+    Video,
+)
 from stepwire._handlers.policy import Retry
 from stepwire._handlers.registry import (
     Feedback,
@@ -32,19 +45,6 @@ from stepwire._scope.user_session import User, user_session
 from stepwire._tree.action import Action
 from stepwire._tree.chat_context import chat_context
 from stepwire._tree.current import context
-from stepwire._tree.element_base import Element
-from stepwire._tree.element_types import (
-    Audio,
-    Dataframe,
-    File,
-    Image,
-    Json,
-    Pdf,
-    Plotly,
-    Pyplot,
-    Text,
-    Video,
-)
 from stepwire._tree.live_elements import CustomElement, Task, TaskList, TaskStatus
 from stepwire._tree.message import ErrorMessage, Message
 from stepwire._tree.step import Step

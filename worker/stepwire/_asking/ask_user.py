@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from stepwire._asking.question import Question
+from stepwire._elements.received_files import fetch
 from stepwire._transport.threads import in_thread
 from stepwire._tree.action import checked_actions, option
 from stepwire._tree.message import MessageNode, ReceivedMessage
-from stepwire._tree.received_files import fetch
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.values.clock import after, now
 from stepwire_core.values.ids import new_id

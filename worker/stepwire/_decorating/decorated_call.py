@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from stepwire._decorating.call_identity import identity
 from stepwire._decorating.callables import arguments_of
+from stepwire._elements.attachments import checked_elements
+from stepwire._elements.element_base import Element
 from stepwire._scope.context import leave_frame, own_frame
-from stepwire._tree.attachments import checked_elements
-from stepwire._tree.element_base import Element
 from stepwire._tree.node import Node
 from stepwire._tree.step import Step
 from stepwire._values.rendering import piece_of

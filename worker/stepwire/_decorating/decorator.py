@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from stepwire._tree.element_base import Element
+    from stepwire._elements.element_base import Element
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stepwire._tree.element_base import Element
+from stepwire._elements.element_base import Element
 from stepwire._values.attributes import refusal
 from stepwire_core.errors import InvalidArgument
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from stepwire._tree.element_base import Element, kind
+from stepwire._elements.element_base import Element, kind
 from stepwire._values.attributes import flag
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument

@@ -6,9 +6,9 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from stepwire._elements.element_base import Element
+from stepwire._elements.element_types import Audio, File, Image, Pdf, Video
 from stepwire._transport.blobs import content_store
-from stepwire._tree.element_base import Element
-from stepwire._tree.element_types import Audio, File, Image, Pdf, Video
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

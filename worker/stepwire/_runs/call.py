@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._asking.waiting import patiently
 from stepwire._decorating.callables import kind_of
+from stepwire._elements.received_files import fetch
 from stepwire._handlers.registry import Handlers, feedback_of, takes_argument
 from stepwire._runs.outcome import CANCELLED, Ending
 from stepwire._runs.user_code import Cut, UserCode
@@ -21,7 +22,6 @@ from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
 from stepwire._tree.action import clicked
 from stepwire._tree.message import ReceivedMessage
-from stepwire._tree.received_files import fetch
 from stepwire_core.errors import (
     HandlerNotFound,
     InvalidArgument,
@@ -41,8 +41,8 @@ from stepwire_core.wire.documents import (
 )
 
 if TYPE_CHECKING:
+    from stepwire._elements.element_base import Element
     from stepwire._scope.context import Scope
-    from stepwire._tree.element_base import Element
     from stepwire_core.log.event_log import EventLog
     from stepwire_core.settings import Settings
     from stepwire_core.wire.run_request import RunRequest

@@ -1,1 +1,1 @@
-"""What users put into a session: steps, messages, elements."""
+"""What users put into a session: steps, messages, and what is told of them."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from stepwire._elements.element_base import Element, kind
+from stepwire._elements.element_types import JSON_TYPE
 from stepwire._scope.context import current_frame
-from stepwire._tree.element_base import Element, kind
-from stepwire._tree.element_types import JSON_TYPE
 from stepwire._tree.message import Message
 from stepwire._values.attributes import refusal
 from stepwire_core.errors import InvalidArgument

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
+    from stepwire._elements.element_base import Element
     from stepwire._scope.context import Scope
     from stepwire._scope.run_context import Rename
     from stepwire._tree.action import Action
-    from stepwire._tree.element_base import Element
     from stepwire_core.wire.documents import EndStatus, StepDocument
     from stepwire_core.wire.events import NewEvent
 

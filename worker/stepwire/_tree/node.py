@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from stepwire._elements.attachments import own_elements, store_elements, unstored
 from stepwire._scope.context import Frame, Scope, current_frame
 from stepwire._scope.sync import EMITTED, Emitting, on_loop
 from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
-from stepwire._tree.attachments import own_elements, store_elements, unstored
 from stepwire._tree.node_content import Content
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
@@ -19,8 +19,8 @@ from stepwire_core.wire.events import remove_event, step_event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stepwire._elements.element_base import Element
     from stepwire._transport.producer import Put
-    from stepwire._tree.element_base import Element
     from stepwire_core.wire.events import NewEvent
 
 

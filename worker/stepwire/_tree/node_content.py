@@ -9,8 +9,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from stepwire._elements.attachments import announcements, checked_elements, ids_shown_with
 from stepwire._scope.context import Place, own_frame
-from stepwire._tree.attachments import announcements, checked_elements, ids_shown_with
 from stepwire._tree.growing_text import GrowingText
 from stepwire._values.attributes import (
     Checked,
@@ -30,8 +30,8 @@ from stepwire_core.wire.documents import ErrorInfo, StepDocument, TextField
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from stepwire._elements.element_base import Element
     from stepwire._scope.context import Scope
-    from stepwire._tree.element_base import Element
     from stepwire_core.wire.events import NewEvent
 
 

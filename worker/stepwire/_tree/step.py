@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from stepwire._elements.element_base import Element
     from stepwire._scope.sync import Emitting
-    from stepwire._tree.element_base import Element
 
 logger = logging.getLogger("stepwire.step")
 

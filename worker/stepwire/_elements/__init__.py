@@ -1,0 +1,1 @@
+"""Files, tables and plots that steps and messages show."""
