@@ -14,6 +14,7 @@ import pytest
 
 from client.package import CLIENT, NODE
 from stack import Gateway, Stack, wait_until
+from stepwire_core.values.ids import new_id
 
 # The first test waits for the packages and the build.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("built_client")]
@@ -78,10 +79,10 @@ def test_a_client_follows_a_gateway_that_is_killed_and_one_that_drains(
 ) -> None:
     stack.worker(APP)
     gateway = stack.gateway()
-    sid = gateway.create_session()
-    client = follow(gateway, sid)
+    sid, title = gateway.create_session(), f"first {new_id()}"
+    client = follow(gateway, sid, TITLE=title)
     client.wait_for_state("live")
-    run_id = client.call("send", "first")["run_id"]
+    run_id = client.call("send", title)["run_id"]
 
     gateway.child.kill()
     client.wait_for_state("reconnecting")
@@ -97,6 +98,13 @@ def test_a_client_follows_a_gateway_that_is_killed_and_one_that_drains(
     gateway = stack.gateway(port=gateway.port)
     gateway.wait_for_end(sid, run_id)
     view = client.wait_until_current(gateway, sid)
+
+    def listed() -> list[Any]:
+        page: dict[str, Any] = client.call("page", {"title": title})
+        return [entry for entry in page["sessions"] if entry["status"] == "ok"]
+
+    wait_until(lambda: [entry["id"] for entry in listed()] == [sid], "the session is listed")
+    wait_until(lambda: client.call("listed") == listed(), "the list that is watched is current")
 
     answers = [step["output"] for step in view["steps"] if step["name"] == "answer"]
     assert answers == ["".join(f"{number} " for number in range(60))] * 2

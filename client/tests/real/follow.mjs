@@ -2,6 +2,7 @@
 // a line: `{"call": name, "args": [...]}`. Answers each with a line of JSON.
 import { createInterface } from "node:readline";
 import { fold, Stepwire, StepwireError } from "../../dist/index.js";
+import { Lists } from "../../dist/lists.js";
 
 const [baseUrl, id] = process.argv.slice(2);
 const session = new Stepwire({ baseUrl, getToken: process.env.TOKENS ? nextToken : undefined, schedule: (flush) => flush() }).session(id).open();
@@ -18,6 +19,15 @@ void (async () => {
   if (error.code !== "session_not_found") throw error;
 });
 
+/** The list of sessions with this title, as it is watched. */
+const lists = new Lists({ baseUrl });
+let listed = null;
+if (process.env.TITLE) {
+  void (async () => {
+    for await (const entries of lists.watch({ title: process.env.TITLE })) listed = entries;
+  })();
+}
+
 async function nextToken(reason) {
   const response = await fetch(`${baseUrl}/v1/tokens`, {
     method: "POST",
@@ -33,6 +43,8 @@ const calls = {
   send: (content) => session.send(content),
   view: () => store.snapshot(),
   folded: () => folded,
+  listed: () => listed,
+  page: (query) => lists.sessions(query),
   connection: () => ({ ...store.connection(), states: [...states], gaps: store.gaps(), reasons }),
   rate: (...args) => session.rate(...args),
   click: (...args) => session.click(...args),
