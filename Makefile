@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast containers client client-api client-pack client-types soak faults check vocabulary tables docs bench bench-peers fmt lock clean
+.PHONY: help demo dev test test-fast containers client frontends client-api client-pack client-types soak faults check vocabulary tables docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ tables: $(INSTALLED) ## after a change of a setting, a route or a metric: the ta
 # Node comes with the environment (pyright's), so the client needs nothing else on this machine.
 client: $(INSTALLED) ## the TypeScript client: its packages, build and unit tests
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m client
+
+frontends: client ## the example pages on the client, with an agent behind them; it prints their address
+	$(BIN)/python examples/frontends/serve.py
 
 client-pack: client ## what npm would publish of it, checked by publint and are-the-types-wrong
 	cd client && npm pack --silent --pack-destination build && npx --yes publint@0.3.25 build/stepwire-*.tgz --strict && \
