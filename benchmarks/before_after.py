@@ -4,8 +4,8 @@
     python benchmarks/before_after.py build/before gateway_events stream_token
 
 Each checkout runs its own benchmarks, with the packages of this environment. A row is compared if
-both have it under the same name. Twice, so that what the machine does meanwhile meets both alike:
-before, now, now, before.
+both have it under the same name. They take turns (before, now, now, before …), so that what the
+machine does meanwhile meets both alike.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rounds import Row, table
 
 HERE: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("worker", "shared", "gateway", "cli")
-ORDER: Final = ("before", "now", "now", "before")
+ORDER: Final = ("before", "now"), ("now", "before")
 
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -62,6 +62,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure another checkout and this one.")
     parser.add_argument("before", type=Path, help="a checkout with the earlier code")
     parser.add_argument("names", nargs="+", metavar="NAME", help="which benchmarks")
+    parser.add_argument("--turns", type=int, default=2, help="how often each is measured")
     arguments = parser.parse_args()
     if not (arguments.before / "benchmarks" / "run.py").is_file():
         parser.error(f"{arguments.before} is not a checkout of stepwire")
@@ -69,7 +70,7 @@ def main() -> int:
     rows: list[Row] = []
     for name in arguments.names:
         results: dict[str, list[Rows]] = {"before": [], "now": []}
-        for which in ORDER:
+        for which in (which for turn in range(arguments.turns) for which in ORDER[turn % 2]):
             print(f"{name}, {which} …", file=sys.stderr, flush=True)
             results[which].append(measured(checkouts[which], name))
         rows += compared(results["before"], results["now"])
