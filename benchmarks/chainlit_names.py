@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         return 2
     python = shutil.which(arguments[0] if arguments else FOLDER / "bin" / "python")
     if python is None:
-        print(f"there is no interpreter {arguments[0]}", file=sys.stderr)
+        print(f"cannot find the interpreter {arguments[0]}", file=sys.stderr)
         return 2
     # It writes its configuration into the working directory when it is imported.
     with tempfile.TemporaryDirectory() as folder:

@@ -22,8 +22,8 @@ class Row:
     """A figure beside its peer, both from the same run: one value a round.
 
     ``goal`` is about the ratio, as ``<= 0.5``, or, followed by the unit, about our own figure, as
-    ``>= 3,000 steps/s``; empty: there is none. A row whose peer is not on this machine says so in
-    ``skipped``, has no ``theirs``, and perhaps no figures at all.
+    ``>= 3,000 steps/s``; an empty one sets no goal. A row whose peer is not on this machine
+    says so in ``skipped``, has no ``theirs``, and may have no figures at all.
 
     Raises:
         ValueError: the goal has another form.

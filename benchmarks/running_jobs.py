@@ -163,7 +163,7 @@ async def ours(form: Form) -> Figures:
             async def start() -> float:
                 before = time.monotonic_ns()
                 run = await client.run("started")
-                # Not asked at once: reading would take the processor from those who are measured.
+                # Not asked at once: reading would take the processor from the measured processes.
                 await asyncio.sleep(0.03)
                 return (int(await client.first_step(run)) - before) / 1e6
 

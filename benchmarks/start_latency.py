@@ -83,7 +83,7 @@ def _post(client: httpx.Client) -> float:
     if post.getresponse().status != httpx.codes.ACCEPTED:
         raise RuntimeError("the gateway did not take the message")
     post.close()
-    # Not asked at once: reading the session would take the processor from those who are measured.
+    # Not asked at once: reading the session would take the processor from the measured processes.
     time.sleep(0.03)
     answers: list[str] = []
 

@@ -100,10 +100,10 @@ BAR_CELLS: Final = 16
 
 
 def bar(progress: Progress) -> str:
-    """``██████░░░░░░░░░░ 37%  3 of 8  text``; without a bar where there is no total."""
+    """``██████░░░░░░░░░░ 37%  3 of 8  text``; without a total, it has no bar."""
     done, total = progress.done, progress.total
     words = [_number(done) if total is None else f"{_number(done)} of {_number(total)}"]
-    # What a newer version or a fault has written may be anything.
+    # A newer version or a fault may have written any number.
     if total is not None and 0 < total < math.inf and 0 <= done < math.inf:
         part = min(done / total, 1.0)
         full = int(part * BAR_CELLS)
@@ -142,7 +142,7 @@ class ServerClock:
 
 
 def seconds_of(at: str) -> float | None:
-    """The Unix time of an RFC 3339 one; None if it is none."""
+    """The Unix time of a time in RFC 3339; None if the text is not one."""
     try:
         return datetime.fromisoformat(at).timestamp()
     except ValueError:

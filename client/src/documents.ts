@@ -126,7 +126,7 @@ export class Documents {
       this.#tables[kind] = new Map();
       this.#below[kind] = new Map();
     }
-    // A document that has not changed stays the same object, so that no page renders it again.
+    // An unchanged document stays the same object, so that no page renders it again.
     const put = (kind: Kind, documents: readonly Document[]) => {
       for (const doc of documents) this.#put(kind, doc, before[kind].get(idOf(kind, doc)));
     };

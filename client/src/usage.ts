@@ -28,7 +28,7 @@ function sumOf(store: Store, stepId: string | null): Usage {
     const step = ref.kind === "step" ? (doc as Step) : undefined;
     const into = below[above - offset] ?? sum;
     if (step?.usage) {
-      // What a step says itself is its own; what its metadata tell may be the sum of those below.
+      // The usage of a step is its own; its metadata may tell the sum of the steps below it.
       const { input_tokens, output_tokens, cost } = step.usage;
       into.tokens += below[at]!.tokens + (input_tokens ?? 0) + (output_tokens ?? 0);
       into.cost += below[at]!.cost + (cost ?? 0);

@@ -28,7 +28,7 @@ async def pack(_ctx: dict[str, Any], session_id: str, items: list[str]) -> int:
             async with cl.Step(name=item, type="tool") as part:
                 part.output = "in the box"
         step.output = f"{len(items)} things packed"
-    # Here everything is stored: whoever is told that the job is done can read its steps.
+    # Here everything is stored: a caller that sees the job done can read its steps.
     return len(items)
 
 

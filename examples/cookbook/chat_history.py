@@ -1,4 +1,4 @@
-"""A chat in which the model knows what was said before.
+"""A chat in which the model knows the conversation so far.
 
     OPENAI_API_KEY=… stepwire dev examples/cookbook/chat_history.py
 

@@ -2,7 +2,7 @@
 
     stepwire dev examples/cookbook/chat_settings.py
 
-What was chosen is kept in ``user_session``, so every worker goes by it, from the next message on.
+The choice is kept in ``user_session``, so every worker uses it, from the next message on.
 """
 
 import stepwire as cl

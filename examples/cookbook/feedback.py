@@ -23,7 +23,7 @@ def keep(**rating: str | int | None) -> None:
 @cl.on_message
 async def main(message: cl.Message) -> None:
     await cl.Message(message.content[::-1]).send()
-    # What is not worth a rating has no thumbs.
+    # A message that is not worth a rating has no thumbs.
     await cl.Message("Was that right?", disable_feedback=True).send()
 
 

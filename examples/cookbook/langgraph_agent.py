@@ -2,7 +2,7 @@
 
     OPENAI_API_KEY=… stepwire dev examples/cookbook/langgraph_agent.py
 
-The graph knows nothing of stepwire: one line shows all of it.
+The graph does not mention stepwire: one line shows all of it.
 """
 
 # pyright: standard

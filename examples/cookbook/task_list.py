@@ -3,7 +3,7 @@
     stepwire dev examples/cookbook/task_list.py
 
 Write some names, one a line. The list is one element that changes while the job goes on; each task
-points to its step. What fails is marked and does not hold up the rest.
+points to its step. A task that fails is marked and does not hold up the rest.
 """
 
 import stepwire as cl

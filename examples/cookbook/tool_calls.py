@@ -37,7 +37,7 @@ SCHEMAS = [pydantic_function_tool(tool, name=name) for name, tool in TOOLS.items
 
 
 async def use(call: Any) -> dict[str, str]:
-    """What a tool has said, as a message for the model."""
+    """The answer of a tool, as a message for the model."""
     async with cl.Step(name=call.function.name, type="tool", show_input="json") as step:
         step.input = call.function.arguments
         try:

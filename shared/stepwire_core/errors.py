@@ -6,7 +6,7 @@
     ├── SettingsError           a setting is missing or has a wrong value
     ├── HandlerModuleError      the user's module cannot be loaded
     ├── HandlerNotFound         this worker does not have a handler of that name
-    ├── NotProvided             (also an AttributeError) chainlit has that name, stepwire has not
+    ├── NotProvided             (also an AttributeError) chainlit has that name, stepwire lacks it
     ├── NoActiveSession         a step or message was used outside any session
     ├── ForkedProcess           a step of the parent process was used in a forked child
     ├── InvalidArgument         (also a ValueError) a value that the API cannot take
@@ -78,7 +78,7 @@ class HandlerModuleError(StepwireError):
 
 
 class NotProvided(StepwireError, AttributeError):
-    """The library whose API this is has that name, and stepwire has not."""
+    """The library whose API this is has that name, but stepwire lacks it."""
 
     def __init__(self, attribute: str, instead: str) -> None:
         self.attribute = attribute
@@ -230,7 +230,7 @@ class ActionNotFound(StepwireError):
         self.action_id = action_id
         super().__init__(
             f"session {session_id!r} does not have an action {action_id!r}: it was never sent, or "
-            "was removed, maybe because somebody else has clicked it"
+            "was removed, maybe because another person has clicked it"
         )
 
 

@@ -197,7 +197,7 @@ def test_files_are_chosen_looked_at_and_sent(gateway: Gateway, inspector: Inspec
     expect(send).to_be_hidden()
     for name, content, problem in (
         ("big.txt", b"x" * 1049, "big.txt has 1.0 kB: at most 1.0 kB are asked for."),
-        ("cat.png", b"x", "cat.png is not among what is asked for: text/plain, .csv."),
+        ("cat.png", b"x", "cat.png does not have a type that is asked for: text/plain, .csv."),
     ):
         choose(picker, (name, content))
         expect(ask.get_by_role("alert")).to_have_text(problem)
@@ -251,7 +251,7 @@ def test_who_answers_too_late_is_told_and_keeps_what_they_wrote(
     expect(other.message("Hello Ada")).to_be_visible()
     other.expect_complaints("status of 409 (Conflict)")
     held[0].continue_()
-    late = "Your answer came too late: somebody else was quicker and has answered."
+    late = "Your answer came too late: another person was quicker and has answered."
     expect(other.page.locator("#composer").get_by_role("alert")).to_contain_text(late)
     expect(box).to_have_value("Bob")
     # It does not become a message by itself.
@@ -295,7 +295,7 @@ def test_questions_that_nobody_answers_say_so_also_after_a_reload(
 ) -> None:
     begin(gateway, inspector, "impatient")
     for _ in range(2):
-        expect(inspector.ask).to_have_text("Nobody answered in time", use_inner_text=True)
+        expect(inspector.ask).to_have_text("No answer came in time", use_inner_text=True)
         expect(inspector.page.get_by_label("Message", exact=True)).to_be_visible()
         inspector.reload()
     inspector.send("text")

@@ -144,7 +144,7 @@ def test_of_several_questions_each_says_its_id_and_another_gateway_is_named() ->
             "✓ answered: no",
         ),
         ({"kind": "file", "answer": {"id": "1", "elements": ["e"]}}, "✓ answered with 1 file"),
-        ({"status": "timeout"}, "⊘ nobody answered in time"),
+        ({"status": "timeout"}, "⊘ no answer came in time"),
         ({"status": "cancelled"}, "⊘ cancelled before anybody answered"),
         ({"status": "interrupted"}, "! interrupted before anybody answered"),
     ],

@@ -20,12 +20,12 @@ PARTS: Final = {
 part with those before it."""
 
 _CONNECTS: Final = {"redis", "hiredis", "jwt", "cryptography"}
-"""What a process loads when it opens a store: redis-py brings the others."""
+"""The libraries that a process loads when it opens a store: redis-py brings the others."""
 
 _SERVES: Final = {"fastapi", "starlette", "uvicorn", "sse_starlette", "prometheus_client"}
 
 _TESTS: Final = {"fakeredis", "pytest", "obstore", "openai", "langchain_core", "opentelemetry"}
-"""What stands behind an extra that none of these parts asks for."""
+"""The libraries behind extras that none of these parts asks for."""
 
 LEFT_OUT: Final = {
     "handlers": _CONNECTS
@@ -68,7 +68,7 @@ def test_a_process_loads_no_library_that_it_does_not_need(
 
 
 def test_what_is_left_out_is_called_so_where_it_is_loaded(loaded: dict[str, list[str]]) -> None:
-    """A name that is written wrong would be left out by everybody."""
+    """A name that is written wrong would count as left out by every part."""
     assert {"redis", "arq", "click", "httpx", "pydantic_settings", "rich"} <= {*loaded["worker"]}
     with_gateway = LEFT_OUT["handlers"] - {*loaded["worker"]}
     assert [name for name in with_gateway if importlib.util.find_spec(name) is None] == []

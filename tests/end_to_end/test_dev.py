@@ -210,7 +210,7 @@ def test_dev_restarts_the_worker_when_a_file_changes_and_survives_a_broken_one(
     app.write_text(APP.format(answer="one"))
     with dev(tmp_path) as running:
         assert running.answer() == "one"
-        app.write_text("import stepwire as cl\n\nthis is no Python\n")
+        app.write_text("import stepwire as cl\n\nthis line is not Python\n")
         wait_until(lambda: "SyntaxError" in running.output, "the error is shown")
         assert 'app.py", line 3' in running.output
         wait_until(lambda: "starts again when a file changes" in running.output, "it waits")

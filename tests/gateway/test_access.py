@@ -241,7 +241,7 @@ def test_a_right_opens_its_routes_in_its_sessions_alone(
             assert status == 403
         elsewhere, code, headers, _ = house.status(route, session=OTHER, headers=bearer(value))
         if needed == OPEN or (needed == LISTED and opens):
-            # What a list shows depends on the token, whatever was asked for.
+            # The sessions in a list depend on the token, whatever the request asks for.
             assert elsewhere == 200
             continue
         assert elsewhere == 403

@@ -148,7 +148,7 @@ def frames(reaches: str = "") -> ListFrames:
 
 
 class Reader:
-    """What a client of the stream gets, in this process."""
+    """A client of the stream, in this process."""
 
     def __init__(self, reading: ListReading) -> None:
         self._batches = reading.batches()

@@ -117,7 +117,7 @@ async def test_an_unknown_type_is_refused_with_the_list_of_those_there_are(
 async def test_the_stream_of_a_run_ends_with_its_end_whatever_was_asked_for(
     http: httpx.AsyncClient, writer: RunWriter
 ) -> None:
-    """Without it, a client would come back for ever: the 204 is for who has seen the end."""
+    """Without it, a client would come back for ever: the 204 is for one that has seen the end."""
     first = Cursor((await writer.stream(5)).epoch, 1)
     end = await writer.end()
     path = f"{writer.run_path}?types=step.start"

@@ -391,7 +391,7 @@ test("what does not fit a question for files is said before it is sent", () => {
   assert.equal(misfit(limits, [file("a", "image/png"), file("b.csv", "application/x")]), "");
   assert.equal(misfit(limits, [file("a.txt", "text/plain; charset=utf-8")]), "");
   assert.equal(misfit(limits, [file("what", "")]), "", "the gateway goes by the name");
-  assert.match(misfit(limits, [file("a.py", "text/x-python")]), /a\.py is not among what is asked for/);
+  assert.match(misfit(limits, [file("a.py", "text/x-python")]), /a\.py does not have a type that is asked for/);
   assert.match(misfit(limits, [file("a.txt", "text/plain", 1001)]), /a\.txt has 1\.0 kB: at most 1\.0 kB/);
   assert.match(misfit(limits, Array(3).fill(file("a", "image/gif"))), /3 files: at most 2/);
   assert.equal(misfit({ accept: [], max_files: null, max_bytes: null }, [file("a", "x/y", 1e12)]), "");
@@ -405,7 +405,7 @@ test("how an ask ended, and why an answer came too late, is said in words", () =
   const answered = (kind, elements = []) => outcome(ask("q", "a", { kind, status: "answered", answer: { elements } }));
   assert.equal(answered("text"), "Answered");
   assert.equal(answered("file", ["e"]), "Answered with 1 file");
-  assert.match(tooLate("answered"), /somebody else was quicker/);
+  assert.match(tooLate("answered"), /another person was quicker/);
   assert.match(tooLate("open"), /this question has ended/);
 });
 

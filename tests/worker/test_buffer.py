@@ -95,7 +95,7 @@ def test_progress_replaces_what_waits_unless_something_of_its_step_came_after_it
     [call] = buffer.take()
     assert texts(call) == ["a 345", "b 7", "text", "a 8"]
     assert source.taken == call.count == 4
-    # What is under way is not changed any more.
+    # A call that is under way is not changed any more.
     tell(buffer, source, "9")
     buffer.settle([call])
     [last] = buffer.take()

@@ -137,8 +137,8 @@ def test_wrong_values_are_said_where_they_are_given(make: Any, said: str) -> Non
 
 async def test_a_status_of_no_task_is_said_when_the_list_is_sent(bench: Bench) -> None:
     async def task() -> None:
-        tasks = cl.TaskList([cl.Task("a", "perhaps")])  # type: ignore[arg-type]
-        with pytest.raises(InvalidArgument, match=r"is one of cl\.TaskStatus, not 'perhaps'"):
+        tasks = cl.TaskList([cl.Task("a", "maybe")])  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgument, match=r"is one of cl\.TaskStatus, not 'maybe'"):
             await tasks.send(for_id="m")
         with pytest.raises(InvalidArgument, match=r"is a cl\.Task, not str"):
             await tasks.add_task("b")  # type: ignore[arg-type]

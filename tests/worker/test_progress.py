@@ -76,7 +76,7 @@ async def test_text_and_progress_that_take_turns_keep_their_order(bench: Bench) 
             text += data["text"]
         elif type_ == "step.update":
             last[data["name"]] = data["progress"]["done"]
-            # The whole step stands in place of what was there: no piece may come again after it.
+            # The whole step replaces the text before it: no piece may come again after it.
             assert data["output"] == (text if data["name"] == "a" else "")
     assert text == whole
     assert last == {"a": 19, "b": 19}

@@ -1,4 +1,4 @@
-"""A session that is full: what a handler is told, and what those who watch it see."""
+"""A session that is full: the error that a handler gets, and the view of its readers."""
 
 from __future__ import annotations
 

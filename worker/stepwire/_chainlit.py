@@ -1,4 +1,4 @@
-"""The public names of chainlit 2.12, and what stands here in place of those that are not.
+"""The public names of chainlit 2.12, and the replacements of those that stepwire lacks.
 
 ``benchmarks/chainlit_names.py`` compares the list with the library itself.
 """
@@ -121,4 +121,4 @@ HERE: Final = frozenset(
         "user_session",
     }
 )
-"""Those that stepwire has, too."""
+"""The names that stepwire has, too."""

@@ -1,1 +1,1 @@
-"""Commands for those who run stepwire: workers, runs, retries."""
+"""Commands for the operators of stepwire: workers, runs, retries."""

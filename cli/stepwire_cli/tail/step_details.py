@@ -28,7 +28,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 _OUTCOMES: Final = {
     "answered": ("✓", "green", "answered"),
-    "timeout": ("⊘", "yellow", "nobody answered in time"),
+    "timeout": ("⊘", "yellow", "no answer came in time"),
     "cancelled": ("⊘", "yellow", "cancelled before anybody answered"),
     "interrupted": ("!", "bold yellow", "interrupted before anybody answered"),
 }

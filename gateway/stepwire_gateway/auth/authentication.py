@@ -1,4 +1,4 @@
-"""From what a request carries to who sends it."""
+"""Find the caller of a request by the credentials that it carries."""
 
 from __future__ import annotations
 

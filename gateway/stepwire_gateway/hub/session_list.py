@@ -1,4 +1,4 @@
-"""The list of sessions, for those who watch it: what changes in it, told to every reader."""
+"""The list of sessions, live: each change in it is sent to every reader."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class ListReading:
 
 
 class ListFrames:
-    """What one reader gets to see of the list, as it goes out."""
+    """The part of the list that one reader gets to see, as the frames that go out."""
 
     def __init__(
         self,
@@ -162,8 +162,8 @@ class ListFrames:
 class SessionList:
     """The readers of the list in this process, and the news for them.
 
-    Each change has a number, and they are dense: what was lost is seen by its hole, and what was
-    lost last by a look at the number now and then.
+    Each change has a number, and the numbers are dense: a lost change shows as a hole, and a loss
+    at the end is found by a look at the number now and then.
     """
 
     def __init__(self, index: SessionIndex, metrics: Metrics) -> None:
@@ -172,7 +172,7 @@ class SessionList:
         self._readings: set[ListReading] = set()
         self._number: int | None = None
         self._ahead: int | None = None
-        """The number that the last look has found beyond what was heard of."""
+        """The number that the last look has found beyond those that were announced."""
         self._changed: dict[str, None] = {}
         self._news = asyncio.Event()
         self._swept_at = float("-inf")
@@ -271,7 +271,7 @@ class SessionList:
         if number == self._number:
             self._ahead = None
         elif self._ahead == number:
-            # It was there at the last look already, and its news has not come.
+            # The last look has found this number already, and its message has not yet come.
             self._ahead, self._number = None, number
             self._metrics.add(LIST_GAPS)
             self.begin_anew()

@@ -59,7 +59,7 @@ export class ActionsView {
       if (!(error instanceof Problem)) throw error;
       if (error.status !== 0) this.#unanswered.delete(id);
       const gone = error.code === "action_not_found";
-      this.#complain(gone ? "Not sent: somebody else was quicker." : `Not sent. ${error.message}`);
+      this.#complain(gone ? "Not sent: another person was quicker." : `Not sent. ${error.message}`);
     } finally {
       button.disabled = false;
     }

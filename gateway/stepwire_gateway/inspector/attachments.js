@@ -5,7 +5,7 @@ import { authorization, withToken } from "./token.js";
 
 const TEXTUAL = new Set(["text", "json", "dataframe", "plotly"]);
 
-/** Those that have all in their document, and come again when it changes. */
+/** Types whose elements have all in their document, and come again when it changes. */
 const LIVE = new Set(["tasklist", "custom"]);
 
 /** Larger texts are offered for download only. */
@@ -30,7 +30,7 @@ export class Attachments {
     }
     for (const [id, element] of elements) {
       const known = this.#shown.get(id);
-      // What has bytes stays as it is: a sound goes on when its document comes again.
+      // An element with bytes stays as it is: a sound goes on when its document comes again.
       if (known && !(LIVE.has(element.type) && known.ts !== element.ts)) continue;
       const item = known?.item ?? el("li", { "data-element-id": id });
       item.replaceChildren(...parts(element));

@@ -29,7 +29,7 @@ export function offerLifecycle({ menu, dialog }, sid, onDeleted) {
   }));
 }
 
-/** Somebody else may have been quicker; gone is gone. */
+/** Another person may have been quicker; gone is gone. */
 async function deleted(sid) {
   try {
     await deleteSession(sid);

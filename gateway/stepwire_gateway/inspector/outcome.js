@@ -1,6 +1,6 @@
 import { el, icon, setIcon } from "./dom.js";
 
-/** How a step or a run is doing: a spinner, then an icon; its word for those who listen. */
+/** How a step or a run is doing: a spinner, then an icon; its word for screen readers. */
 export class StatusMark {
   element = el("span", { class: "status" });
   #word = el("span", { class: "visually-hidden" });

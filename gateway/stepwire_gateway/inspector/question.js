@@ -4,14 +4,14 @@ import { bytes, count } from "./format.js";
 /** @typedef {import("./session.js").Ask} Ask */
 
 const UNANSWERED = {
-  timeout: "Nobody answered in time",
+  timeout: "No answer came in time",
   cancelled: "Cancelled before anybody answered",
   interrupted: "Interrupted before anybody answered",
 };
 
 const TOO_LATE = {
   open: "this question has ended",
-  answered: "somebody else was quicker and has answered",
+  answered: "another person was quicker and has answered",
   timeout: "the time was up",
   cancelled: "the run was stopped",
   interrupted: "the run was interrupted",
@@ -45,7 +45,7 @@ export function misfit({ accept, max_files, max_bytes }, files) {
       return `${file.name} has ${bytes(file.size)}: at most ${bytes(max_bytes)} are asked for.`;
     }
     if (!accepts(accept, file)) {
-      return `${file.name} is not among what is asked for: ${accept.join(", ")}.`;
+      return `${file.name} does not have a type that is asked for: ${accept.join(", ")}.`;
     }
   }
   if (max_files !== null && files.length > max_files) {

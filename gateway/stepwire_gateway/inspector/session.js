@@ -181,7 +181,7 @@ export class Session {
       this.unread += 1;
       return [];
     }
-    // Those that cannot be read keep their place: the snapshot counts them.
+    // Documents that cannot be read keep their place: the snapshot counts them.
     const documents = ({ list, id }) =>
       Array.isArray(snapshot[list]) ? snapshot[list].map((item) => (this.#isReadable(item, id) ? item : null)) : [];
     const runs = documents(kindOf("run"));

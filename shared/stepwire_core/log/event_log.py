@@ -302,8 +302,8 @@ class EventLog(LogReader):
     async def leave_turn(self, session_id: str, handler: str, run_id: str) -> str | None:
         """Take a run out of the row, so that no other run waits for it.
 
-        With an empty ``run_id`` the row stays. Returns the run whose turn it is now, if it has not
-        begun yet.
+        With an empty ``run_id`` the row stays. Returns the run whose turn it is now, if it
+        has not yet begun.
         """
         args = script_args("log/leave_turn", entry=f"{handler} {run_id}" if run_id else "")
         [following] = await self._call(LEAVE, session_id, args)
@@ -313,7 +313,7 @@ class EventLog(LogReader):
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
     """The log that the settings name, with connections of its own; Redis may be away."""
-    # Here, so that redis-py is loaded by who connects, and not by `import stepwire`.
+    # Here, so that a process loads redis-py when it connects, and not by `import stepwire`.
     from stepwire_core.redis.standalone import open_store
 
     async with open_store(settings.redis_url) as store:

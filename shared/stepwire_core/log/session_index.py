@@ -1,7 +1,7 @@
 """Which sessions there are: an index beside them, by their last activity and by subject.
 
 What a list shows of a session (title, status, subject) lies with the session. The index has only
-its id and the time of its last activity, so it may be wrong, and is mended by those who use it. An
+its id and the time of its last activity, so it may be wrong, and its users mend it. An
 entry whose session is gone is dropped when it is seen, and by :meth:`SessionIndex.sweep`. A session
 that is missing comes back when it is written to the next time.
 """

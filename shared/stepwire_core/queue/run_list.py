@@ -169,7 +169,7 @@ class RunList:
         running: dict[str, tuple[WorkerDocument, RunningRun]],
         after: Place | None,
     ) -> AsyncIterator[_Seen]:
-        """What is in the queue, the next one first."""
+        """The runs in the queue, the next one first."""
         offset, lowest = (0, "-inf") if after is None else (after.seen, after.order)
         while True:
             [reply] = await self._store.read(

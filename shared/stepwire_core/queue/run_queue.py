@@ -182,7 +182,7 @@ def _request(run_id: str, job: bytes) -> RunRequest | None:
 @asynccontextmanager
 async def open_queue(settings: Settings) -> AsyncIterator[RunQueue]:
     """The queue that the settings name, with connections of its own."""
-    # Here, so that redis-py is loaded by who connects, and not by `import stepwire`.
+    # Here, so that a process loads redis-py when it connects, and not by `import stepwire`.
     from stepwire_core.redis.standalone import open_store
 
     async with open_store(settings.effective_queue_url) as store:

@@ -98,14 +98,14 @@ class SessionKeys:
 
 
 INDEX: Final = f"{PREFIX}index:{{sessions}}:"
-"""What the names of the keys begin with that tell which sessions there are."""
+"""The beginning of the names of the keys that tell which sessions exist."""
 
 INDEX_KEYS: Final = tuple(INDEX + name for name in ("time", "ids", "subjects", "rev"))
 """The KEYS of its scripts, in their order."""
 
 
 def subject_digest(subject: str | None) -> str:
-    """How the index names a subject, which may have any characters; empty: there is none."""
+    """The name of a subject in the index, as it may have any characters; empty for None."""
     return sha256(subject.encode()).hexdigest()[:32] if subject else ""
 
 

@@ -1,4 +1,4 @@
-"""What makes two calls of a function the same call, in whatever process they are made."""
+"""The identity of a call of a function, which is the same in every process."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _MOST_DEEP: Final = 200
 def identity(function: Callable[..., Any], name: str, arguments: Mapping[str, Any]) -> str:
     """The function and its arguments, in short.
 
-    An argument that has no value of its own, as a client or a callback, does not count: in another
-    process it is another object.
+    An argument that has no value of its own, such as a client or a callback, does not count: in
+    another process it is another object.
     """
     known = {}
     for argument, value in arguments.items():
@@ -45,7 +45,7 @@ def _plain(value: Any, depth: int) -> Any:
     """A value in JSON's own types, the same in every process.
 
     Raises:
-        TypeError: there is no such value.
+        TypeError: the value cannot be expressed in these types.
     """
     if depth > _MOST_DEEP:
         raise TypeError("nested too deeply")

@@ -179,8 +179,8 @@ def author_rename(function: Handler) -> Handler:
     """Give the authors of messages other names: the function takes the author of a message that is
     about to be sent, and returns the name to show.
 
-    It is called once for each message of a handler, not for a person's. A name that is no text
-    raises :class:`InvalidArgument` where the message is sent.
+    It is called once for each message of a handler, not for a person's. A name that is not a
+    string raises :class:`InvalidArgument` where the message is sent.
     """
     return _registered_hook("author_rename", function)
 

@@ -1,4 +1,4 @@
-"""What a module does around all runs: ``on_app_startup``, ``on_app_shutdown``."""
+"""The functions of a module around all runs: ``on_app_startup``, ``on_app_shutdown``."""
 
 from __future__ import annotations
 

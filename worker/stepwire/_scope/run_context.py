@@ -58,10 +58,10 @@ class RunContext:
     conversation: dict[str, Any] | None = None
     """The messages of the session by id, once the handler has asked for them."""
     rename: Rename | None = None
-    """What handlers call the authors of messages; None: as they are."""
+    """The function that renames the authors of messages; None: they keep their names."""
     calls: Calls = field(default_factory=Calls)
     """The calls of the handler's threads that wait for its loop."""
     durable: CallNumbers = field(default_factory=CallNumbers)
     """The calls of its durable steps."""
     usage: UsageMeter = field(default_factory=UsageMeter)
-    """What its steps have used."""
+    """The usage of its steps."""

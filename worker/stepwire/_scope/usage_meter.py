@@ -1,4 +1,4 @@
-"""What the steps of a run use, summed as they tell it."""
+"""The usage of the steps of a run, summed as they tell it."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class AppendCall:
 
     def replace_progress(self, step_id: str, progress: str, ts: str) -> int | None:
         """Tell how far a step is in the update that waits; the bytes of memory that this adds, or
-        None if there is no such update."""
+        None if no update of the step waits."""
         waiting = self.progress.get(step_id)
         if waiting is None:
             return None

@@ -145,7 +145,7 @@ class Producer:
         return self._intake.put_delta(self._source, step_id, text, field, replace)
 
     def replace_progress(self, step_id: str, progress: str, ts: str) -> bool:
-        """Tell how far a step is in the update of it that waits; False if there is none."""
+        """Tell how far a step is in the update of it that waits; False if none waits."""
         return bool(
             self._intake.run(
                 self._intake.buffer.replace_progress, self._source, step_id, progress, ts

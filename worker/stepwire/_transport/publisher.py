@@ -269,7 +269,7 @@ class Publisher:
         return [listed_call(self.settings, *session) for session in sessions.items()]
 
     def _note(self, replies: Sequence[Any]) -> None:
-        """The index is no part of a session: what it refuses costs nobody anything else."""
+        """The index is not part of a session: a call that it refuses affects nothing else."""
         errors = [reply for reply in replies if isinstance(reply, Exception)]
         if errors:
             logger.warning("the list of sessions is behind", extra={"error": str(errors[0])})
@@ -318,7 +318,7 @@ def _not_storable(error: Exception) -> ProtocolViolation:
 
 
 def _connected(settings: Settings) -> BlockingStore:
-    # Here, so that redis-py is loaded by who connects, and not by `import stepwire`.
+    # Here, so that a process loads redis-py when it connects, and not by `import stepwire`.
     from stepwire_core.redis.standalone import connect_blocking
 
     return connect_blocking(settings.redis_url)

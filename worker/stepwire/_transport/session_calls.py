@@ -54,7 +54,7 @@ class SessionCalls:
         return [value and document_of(value) for value in values]
 
     def step_result(self, session_id: str, run_id: str, name: str) -> bytes | None:
-        """What an earlier attempt of a run has stored for one of its durable steps, as JSON."""
+        """The result of a durable step that an earlier attempt of the run has stored, as JSON."""
         key = SessionKeys.of(session_id).durable(run_id)
         [stored] = self.store.read(command("HGET", key, name))
         return stored  # type: ignore[no-any-return]

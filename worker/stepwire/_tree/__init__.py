@@ -1,1 +1,1 @@
-"""What users put into a session: steps, messages, and what is told of them."""
+"""What users put into a session: steps, messages, and the facts about them."""

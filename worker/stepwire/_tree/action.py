@@ -28,10 +28,10 @@ class Action:
     :class:`AskActionMessage`, which it answers.
 
     Args:
-        name: What your code calls it.
+        name: The name that your code uses.
         payload: JSON-able facts that come back with it.
-        label: What the button says; by default the name.
-        tooltip: What it says when one points at it.
+        label: The text of the button; by default the name.
+        tooltip: The text that shows when a person points at it.
         icon: Name of an icon.
         id: Its id; by default a fresh one.
 
@@ -77,7 +77,7 @@ class Action:
         """Show it with the message or step of that id, which was sent before.
 
         Raises:
-            InvalidId: that is no id.
+            InvalidId: ``for_id`` is not an id.
             NoActiveSession: outside any session.
         """
         scope = current_frame(f"action {self.name!r}").scope
@@ -111,7 +111,7 @@ def attached(action: Action, step_id: str, scope: Scope) -> NewEvent:
 
 
 def option(action: Action) -> ActionDocument:
-    """What clients know of it, wherever it is offered."""
+    """The document that clients get of it, wherever it is offered."""
     return ActionDocument(
         id=str(action.id),
         name=action.name,
@@ -123,7 +123,7 @@ def option(action: Action) -> ActionDocument:
 
 
 def clicked(arguments: Mapping[str, Any]) -> Action:
-    """What a callback gets, from the arguments of its run."""
+    """The action that a callback gets, from the arguments of its run."""
     document = StepActionDocument.model_validate(arguments)
     known = {name: getattr(document, name) for name in ActionDocument.model_fields}
     action = Action(**known)

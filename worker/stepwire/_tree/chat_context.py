@@ -26,13 +26,13 @@ _ROLES: Final = {ASSISTANT_MESSAGE: "assistant", USER_MESSAGE: "user"}
 class ChatContext:
     """``cl.chat_context``: the messages of the session, for the next call of a model.
 
-    They are those that the session shows, in their order, whichever worker has sent them: what
-    people have said, up to the message that is answered, and what handlers have sent, but no error
-    messages. What an earlier attempt of the same run has sent is not among them. What
-    :meth:`add`, :meth:`remove` and :meth:`clear` change is kept with the session; nobody sees it.
+    They are the messages that the session shows, in their order, whichever worker has sent them:
+    those of people, up to the message that is being answered, and those of handlers, but no error
+    messages, and none from an earlier attempt of the same run. The changes made by :meth:`add`,
+    :meth:`remove` and :meth:`clear` are kept with the session; users do not see them.
 
     The first use in a run reads the session, and blocks the calling thread for that, which takes a
-    round trip for each 500 steps. What other runs send later is not seen in that run.
+    round trip for each 500 steps. Messages that other runs send later do not appear in that run.
 
     Every method raises :class:`NoActiveSession` outside any handler, and
     :class:`StoreUnavailable` if Redis does not answer.
@@ -43,7 +43,7 @@ class ChatContext:
         return list(_messages(_scope()).values())
 
     def to_openai(self) -> list[Any]:
-        """The messages as OpenAI's API, and all that is like it, takes them.
+        """The messages in the form that OpenAI's API, and every API like it, takes.
 
         A dict has ``role`` (``assistant``, ``user``, or ``system`` for any other type of message)
         and ``content``.
@@ -56,7 +56,7 @@ class ChatContext:
     def add(self, message: Message) -> Message:
         """Put a message at the end that is not shown, such as a system prompt; or put one back.
 
-        One that is sent is there by itself, and one that is there stays where it is.
+        A message that is sent is there by itself, and one that is there stays where it is.
 
         Raises:
             InvalidArgument: it is not a message, or it is too large (``ValueTooLarge``).
@@ -90,7 +90,7 @@ class ChatContext:
         return True
 
     def clear(self) -> None:
-        """Leave out all messages that there are."""
+        """Leave out all messages so far."""
         scope = _scope()
         changes = _Changes(scope)
         changes.added = []
@@ -99,7 +99,7 @@ class ChatContext:
 
 
 class _Changes:
-    """What handlers have changed, as the session keeps it."""
+    """The changes of handlers, as the session keeps them."""
 
     def __init__(self, scope: Scope) -> None:
         kept = _run(scope).user.get(CHAT_CONTEXT) or {}
@@ -171,12 +171,12 @@ def _relevant(
         elif is_ours and step.attempt != scope.attempt:
             continue
         yield step
-        # What a person has clicked, or an enqueued task stands under, is no message of a person.
+        # A step that was clicked, or that a task stands under, is not a message of a person.
         answered = answered or (step.type == USER_MESSAGE and step.id == scope.default_parent_id)
 
 
 def _as_message(node: MessageNode, scope: Scope) -> Message:
-    """A question is a message, too, for who reads the conversation."""
+    """A question is a message, too, for the reader of the conversation."""
     if isinstance(node, Message):
         return node
     ts = now()

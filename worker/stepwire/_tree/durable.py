@@ -59,7 +59,7 @@ def result_text(what: str, value: object, limit: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What an earlier attempt has stored."""
+    """The result that an earlier attempt has stored."""
 
     attempt: int
     value: Any
@@ -87,7 +87,7 @@ class DurableCall:
         return f"{self._call}:{self._number}"
 
     async def find(self) -> Kept | None:
-        """What an earlier attempt has stored for this call, or None.
+        """The result that an earlier attempt has stored for this call, or None.
 
         Raises: as :meth:`find_sync`.
         """

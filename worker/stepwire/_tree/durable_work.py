@@ -40,11 +40,11 @@ class DurableWork(MeasuredWork):
 
     @property
     def result(self) -> Any:
-        """What the work has come to; of a step with a key, a later attempt of the run has it, too.
+        """The result of the work; if the step has a key, a later attempt of the run has it, too.
 
         Assign it inside the block, when it is complete: it is stored as it is then, when the block
-        ends well. It must be JSON, of ``STEPWIRE_MAX_EVENT_BYTES`` at most. What JSON turns into
-        something else, as a tuple into a list, is here as it will be there. It is shown as the
+        ends well. It must be JSON, of ``STEPWIRE_MAX_EVENT_BYTES`` at most. A value that JSON
+        changes, such as a tuple, which becomes a list, is changed here, too. It is shown as the
         output, unless that is set.
 
         Raises:
@@ -71,7 +71,7 @@ class DurableWork(MeasuredWork):
 
     @property
     def _stored_as(self) -> str | None:
-        """What tells its work from other work of the run; None: its result is not stored."""
+        """The key that tells its work from other work of the run; None: no result is stored."""
         return self.key
 
     def _call(self) -> DurableCall | None:
@@ -93,7 +93,7 @@ class DurableWork(MeasuredWork):
             self.language = self.language or language
 
     def _results(self, exc: BaseException | None) -> list[NewEvent]:
-        """What is to be stored of its result, now that it has ended."""
+        """The events that store its result, now that it has ended."""
         if self._durable is None or self.is_reused:
             return []
         if exc is not None or self._result_text is None:

@@ -51,7 +51,7 @@ class CustomElement(LiveElement):
     """Something that your own front end draws: ``cl.CustomElement(name="Chart", props={"a": 1})``.
 
     Args:
-        name: What your front end knows it by.
+        name: The name under which your front end knows it.
         props: JSON-able facts, which may be changed and shown anew with :meth:`update`.
         **options: As of :class:`Element`, but for its sources.
 
@@ -95,7 +95,7 @@ class Task:
 
 
 class TaskList(LiveElement):
-    """What has to be done, and how far each part of it is: one element, shown anew as it changes.
+    """A list of tasks, with the status of each: one element, which is shown anew as it changes.
 
     ``tasks`` and ``status``, a word for the whole, may be changed; :meth:`send` and :meth:`update`
     both show it as it is now.
@@ -128,7 +128,7 @@ class TaskList(LiveElement):
     async def send(self, for_id: str | UUID | None = None) -> Self:
         """Show it as it is now.
 
-        The first time it is put with a step or message, as :meth:`Element.send`; where none is
+        The first time it is put with a step or message, as :meth:`Element.send`; if none is
         around the running code, with a message of its own.
         """
         if self._is_sent:

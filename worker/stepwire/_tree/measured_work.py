@@ -31,9 +31,9 @@ class MeasuredWork(Node):
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
         """Say how far it is: users see it at once, as a bar.
 
-        It may be said as often as one likes, from synchronous code and threads too: what has not
-        been sent yet is replaced. Never waits; while the process's buffer is full, it is shown with
-        the next thing that is sent of the step.
+        Call it as often as you like, from synchronous code and threads too: an update that was not
+        yet sent is replaced. It never waits; while the process's buffer is full, the progress is
+        shown with the next event of the step.
 
         Args:
             done: How much is done, in whatever is counted.
@@ -41,7 +41,7 @@ class MeasuredWork(Node):
             text: What it does now, in a few words.
 
         Raises:
-            InvalidArgument: a number is not one, or is negative; or the text is not text.
+            InvalidArgument: a value is not a number, or is negative; the text is not a string.
             RunFenced, RunEnded, SessionNotFound, SessionFull, StoreUnavailable: nothing more can be
                 stored.
         """
@@ -80,7 +80,7 @@ class MeasuredWork(Node):
             model: Its name.
 
         Raises:
-            InvalidArgument: a number is not one, or is negative; or the model is not text.
+            InvalidArgument: a value is not a number, or is negative; the model is not a string.
         """
         self._usage = usage_of(self._usage, input_tokens, output_tokens, cost, model)
 

@@ -105,7 +105,7 @@ class MessageNode(Node):
         await self._stream(token, "output", replace=replace)
 
     def _renaming(self) -> Rename | None:
-        """What gives its author another name, if it is not sent yet."""
+        """The function that renames its author, if it is not sent yet."""
         if self._scope is not None or self._is_renamed:
             return None
         frame = own_frame()

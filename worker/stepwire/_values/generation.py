@@ -1,4 +1,4 @@
-"""What is known of a call of a model: ``step.generation``."""
+"""The facts about a call of a model: ``step.generation``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Generation:
     model: str | None = None
     error: str | None = None
     settings: Mapping[str, Any] | None = None
-    """What the model was called with, such as its temperature."""
+    """The parameters of the call, such as its temperature."""
     variables: Mapping[str, Any] | None = None
     tags: Sequence[str] | None = None
     metadata: Mapping[str, Any] | None = None
@@ -44,7 +44,7 @@ class Generation:
     """In seconds."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What was said of it, with its ``type``; None is left out."""
+        """The facts that were given, with its ``type``; None is left out."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return {"type": self.type} | given
 

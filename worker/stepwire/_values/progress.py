@@ -1,4 +1,4 @@
-"""What users say of how far a step is."""
+"""The progress of a step, as users give it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from stepwire_core.wire.documents import Progress
 
 
 def progress_of(done: Any, total: Any, text: Any) -> Progress:
-    """Checked: a total of 0 and a ``done`` beyond the total are what happens to users.
+    """The progress, checked. A total of 0 and a ``done`` beyond the total happen, and are allowed.
 
     Raises:
-        InvalidArgument: a number is none, or is negative; the text is not text.
+        InvalidArgument: a value is not a number, or is negative; the text is not a string.
     """
     if text is not None and not isinstance(text, str):
         raise InvalidArgument(f"the text of a progress is text, not {type(text).__name__}")

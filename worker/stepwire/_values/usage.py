@@ -1,4 +1,4 @@
-"""What users say that a step has used."""
+"""The usage of a step, as users give it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MOST: Final = 2**53
 def usage_of(
     before: Usage | None, input_tokens: Any, output_tokens: Any, cost: Any, model: Any
 ) -> Usage:
-    """``before``, with what is given in place of what it said of that.
+    """``before``, with the given values in place of its own.
 
     Raises:
-        InvalidArgument: a number is none, or is negative; the model is not text.
+        InvalidArgument: a value is not a number, or is negative; the model is not a string.
     """
     given = {
         "input_tokens": _tokens("input_tokens", input_tokens),

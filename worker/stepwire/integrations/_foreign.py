@@ -154,9 +154,9 @@ class ForeignStep(Step):
             self._end_after(error)
 
     def _count_usage(self) -> None:
-        """Take what the library tells as the usage of the step, unless somebody has said it.
+        """Take the usage that the library tells for the step, unless the user's code has set one.
 
-        What an agent or chain tells is the sum of the calls below it, which tell themselves. Of a
+        The usage of an agent or chain is the sum of the calls below it, which tell their own. Of a
         call that two libraries see as two steps, each has its own part.
         """
         told = usage_in(self.metadata)

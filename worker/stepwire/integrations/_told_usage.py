@@ -17,7 +17,7 @@ _COST: Final = ("cost", "total_cost")
 
 
 def usage_in(facts: Mapping[str, Any]) -> Usage | None:
-    """What the facts about a call tell of its usage; None: nothing."""
+    """The usage that the facts about a call tell; None: they tell nothing of it."""
     told: Mapping[str, Any] = next(
         (facts[name] for name in _WHERE if isinstance(facts.get(name), Mapping)), {}
     )
@@ -35,7 +35,7 @@ def usage_in(facts: Mapping[str, Any]) -> Usage | None:
             model if isinstance(model, str) else None,
         )
     except InvalidArgument:
-        # A library may count below zero; nobody has to see that.
+        # A library may count below zero; users need not see that.
         return None
 
 

@@ -1,4 +1,4 @@
-"""What is under way in the whole installation: runs and workers, for those who run it."""
+"""The runs and workers of the whole installation, for its operators."""
 
 from __future__ import annotations
 

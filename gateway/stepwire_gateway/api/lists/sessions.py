@@ -131,7 +131,7 @@ class _View:
     def of(
         cls, caller: Caller, subject: str | None, status: str | None, title: str | None
     ) -> _View:
-        """Check what is asked for.
+        """Check the parameters of the request.
 
         Raises:
             Forbidden: the caller may not know whose sessions these are.
