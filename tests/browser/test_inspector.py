@@ -334,6 +334,12 @@ def test_a_deep_tree_stays_on_the_page_and_its_error_is_said_once_in_a_message(
     page = inspector.page
     page.set_viewport_size({"width": width, "height": 800})
     inspector.open(gateway, session)
+    bar = [
+        box
+        for button in page.locator("#session-actions > :visible").all()
+        if (box := button.bounding_box())
+    ]
+    assert max(box["y"] for box in bar) < min(box["y"] + box["height"] for box in bar)
     page.get_by_role("button", name="Expand all").click()
     deepest = page.get_by_text("level 25", exact=True)
     deepest.scroll_into_view_if_needed()
@@ -360,6 +366,10 @@ def test_progress_usage_and_reused_results_are_to_be_seen_and_heard(
     expect(bar).to_have_attribute("aria-valuetext", "3 of 12 (25%) · customers")
     expect(page.locator(".tag.reused")).to_have_text("result of attempt 1")
     expect(page.locator(".step .tag.usage")).to_have_text("used 1,200 in · 34 out · cost 0.5")
+    page.set_viewport_size({"width": 360, "height": 800})
+    time = page.locator(".run-line > .step-time").first.bounding_box()
+    assert time is not None
+    assert time["x"] + time["width"] <= 360
     expect(page.locator(".run .tag.usage")).to_have_text("used 1,200 in · 34 out · cost 0.5")
     expect(page.locator("[data-part=usage]")).to_have_text("1,200 in · 34 out · cost 0.5")
     # A bar in a folded step can be seen and heard, too: it stands beside its button.

@@ -4,7 +4,7 @@ import { newId } from "./ids.js";
 
 /** The buttons of a step or message: each click is a run. */
 export class ActionsView {
-  element = el("div", { class: "actions", role: "group", "aria-label": "Actions" });
+  element = el("div", { class: "message-actions", role: "group", "aria-label": "Actions" });
 
   #node;
   #tree;
