@@ -82,14 +82,18 @@ def _gateway(*, url: str | None, token: str | None, token_file: str | None) -> G
     return Gateway(settings.url, _token(settings, in_file=token_file is not None))
 
 
+# One name is as good as the other: what works for one command works for all of them.
 _gateway_option = click.option(
     "--gateway",
+    "--url",
     "gateway_url",
     metavar="URL",
     help="Ask this gateway instead of Redis; it needs a token with the right 'admin'.",
 )
 _url_option = click.option(
     "--url",
+    "--gateway",
+    "url",
     help="Where the gateway is.  "
     f"[default: $STEPWIRE_URL or {ClientSettings.model_fields['url'].default}]",
 )

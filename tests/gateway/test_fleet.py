@@ -207,13 +207,13 @@ def test_the_client_and_the_commands_ask_the_gateway(gateway: Gateway, stack: St
     assert json.loads(stepwire("runs", "--tag", word, "--json", *at_gateway))[0]["run_id"] == run
     assert run in stepwire("runs", "--tag", word, *at_gateway)
     assert "no such run" in stepwire("runs", "--failed", "--tag", word, *at_gateway)
-    assert json.loads(stepwire("workers", "--json", *at_gateway))[0]["id"] == worker.id
     url = ("--url", gateway.url)
+    assert json.loads(stepwire("workers", "--json", *url))[0]["id"] == worker.id
     table = stepwire("sessions", "--title", word, *url)
     assert session in table
     assert "\x1b" not in table
     assert json.loads(stepwire("sessions", "--title", word, "--json", *url))[0]["id"] == session
-    assert "no such session" in stepwire("sessions", "--title", new_id(), *url)
+    assert "no such session" in stepwire("sessions", "--title", new_id(), *at_gateway)
 
 
 def test_a_filter_works_on_redis_too(gateway: Gateway, stack: Stack) -> None:
