@@ -34,7 +34,8 @@ STARTS_PROCESSES: Final = {
 
 
 MEASURED: Final = {"test_delivery.py", "test_stopping.py"}
-"""Files whose processes are measured, too: all others start the same ones once more."""
+"""Files whose processes are measured, too: all others start the same ones once more. So is the
+gateway that many tests share."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -110,7 +111,8 @@ def gateway_of_all(
     tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer
 ) -> Iterator[SharedGateway]:
     """See ``Stack.shared_gateway``."""
-    with SharedGateway(tmp_path_factory.mktemp("gateway"), server.url) as shared:
+    # One process for many tests: it is measured.
+    with SharedGateway(tmp_path_factory.mktemp("gateway"), server.url, measured=True) as shared:
         yield shared
 
 

@@ -233,8 +233,8 @@ class SharedGateway:
     It is started by the first test that wants it.
     """
 
-    def __init__(self, folder: Path, redis_url: str) -> None:
-        self._stack = Stack(folder, redis_url)
+    def __init__(self, folder: Path, redis_url: str, *, measured: bool = False) -> None:
+        self._stack = Stack(folder, redis_url, measured=measured)
         self._gateway: Gateway | None = None
         self.queue = self._stack.queue
         self.settings = self._stack.settings

@@ -178,15 +178,20 @@ async def test_with_one_attempt_allowed_a_dead_workers_run_ends(bench: Bench) ->
     assert run.error.type == "WorkerLost"
 
 
-async def test_a_worker_that_died_before_its_first_event_still_gets_an_end(bench: Bench) -> None:
+@pytest.mark.parametrize("dead", [1, 3])
+async def test_a_worker_that_died_before_its_first_event_still_gets_an_end(
+    bench: Bench, dead: int
+) -> None:
+    """Those after the last attempt only close it, and do not count as attempts if they die, too."""
     run_id = new_id()
-    await bench.log.begin_run(bench.session_id, run_id, "died at once")
+    for number in range(dead):
+        await bench.log.begin_run(bench.session_id, run_id, f"died at once {number}")
 
     async def handler() -> None:
         raise AssertionError("must not be called")
 
     run = await bench.run(handler, run_id=run_id)
-    assert (run.status, run.will_retry) == ("interrupted", False)
+    assert (run.status, run.will_retry, run.attempt) == ("interrupted", False, 1)
     assert await bench.types() == ["run.end"]
 
 

@@ -156,7 +156,8 @@ class Attempt:
         snapshot = await patiently(settings, lambda: parts.log.snapshot(session_id))
         retry = producer.attempt <= self._max_attempts
         lost = RunFault("interrupted", DEAD_WORKER)
-        earlier = producer.attempt - 1
+        # One that came after the last may have died while it closed that, and called no handler.
+        earlier = min(producer.attempt - 1, self._max_attempts)
         run = snapshot.run(run_id)
         self._used = None if run is None else run.usage
         producer.publish(*closing_events(snapshot, request, earlier, lost, retry=retry))
