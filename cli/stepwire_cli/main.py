@@ -17,6 +17,7 @@ from stepwire_cli.ops import queue_commands
 from stepwire_cli.printable import documents_as_json
 from stepwire_core.errors import StepwireError
 from stepwire_core.process.health_file import check_health
+from stepwire_core.process.loading import keep_what_is_loaded
 from stepwire_core.queue.run_list import WantedRuns
 from stepwire_core.settings import Settings, load_settings, misspelt_settings
 from stepwire_core.wire.run_entry import FAILED, UNDER_WAY, RunEntry
@@ -141,7 +142,9 @@ def worker(
     _warn_of_misspelt_settings()
     if app is None:
         raise click.UsageError("name the file or module with your handlers: stepwire worker app.py")
-    run_worker(load_handlers(app), settings)
+    handlers = load_handlers(app)
+    keep_what_is_loaded()
+    run_worker(handlers, settings)
 
 
 @main.command()
@@ -173,6 +176,7 @@ def gateway(
         redis_url=redis_url, queue_url=queue_url, host=host, port=port, root_path=root_path
     )
     _warn_of_misspelt_settings()
+    keep_what_is_loaded()
     run_gateway(settings)
 
 

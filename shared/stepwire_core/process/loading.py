@@ -22,3 +22,12 @@ def loading_modules() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def keep_what_is_loaded() -> None:
+    """All that there is now is for good: no later collection looks at it (``gc.freeze``).
+
+    For a process of ours, before it serves. Without it the first collections look at all modules,
+    and each holds up the runs that begin just then by some 15 ms.
+    """
+    gc.freeze()
