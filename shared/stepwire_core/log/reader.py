@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar, get_args
 
@@ -35,7 +35,7 @@ from stepwire_core.wire.documents import (
     UsageSum,
 )
 from stepwire_core.wire.events import Event
-from stepwire_core.wire.kinds import KINDS, RUN, STEP
+from stepwire_core.wire.kinds import ACTION, ASK, ELEMENT, KINDS, RUN, STEP, Kind
 from stepwire_core.wire.unreadable import UNREADABLE, readable
 
 D = TypeVar("D", bound=BaseModel)
@@ -139,14 +139,9 @@ class LogReader:
 
         Raises: as :meth:`element`.
         """
-        values = await self._state(session_id, [f"e:{element_id}" for element_id in element_ids])
-        found = []
-        for element_id, value in zip(element_ids, values, strict=True):
-            element = _document(ElementDocument, value, session_id, "element", element_id)
-            if element is None:
-                raise ElementNotFound(session_id, element_id)
-            found.append(element)
-        return found
+        return await self._documents(
+            session_id, ELEMENT, ElementDocument, element_ids, ElementNotFound
+        )
 
     async def ask(self, session_id: str, ask_id: str) -> AskDocument:
         """One ask as the state has it.
@@ -155,10 +150,7 @@ class LogReader:
             SessionNotFound: the session is not there.
             AskNotFound: it has no such ask, or not any more.
         """
-        [value] = await self._state(session_id, [f"a:{ask_id}"])
-        ask = _document(AskDocument, value, session_id, "ask", ask_id)
-        if ask is None:
-            raise AskNotFound(session_id, ask_id)
+        [ask] = await self._documents(session_id, ASK, AskDocument, [ask_id], AskNotFound)
         return ask
 
     async def action(self, session_id: str, action_id: str) -> StepActionDocument:
@@ -168,10 +160,9 @@ class LogReader:
             SessionNotFound: the session is not there.
             ActionNotFound: it has no such action, or not any more.
         """
-        [value] = await self._state(session_id, [f"b:{action_id}"])
-        action = _document(StepActionDocument, value, session_id, "action", action_id)
-        if action is None:
-            raise ActionNotFound(session_id, action_id)
+        [action] = await self._documents(
+            session_id, ACTION, StepActionDocument, [action_id], ActionNotFound
+        )
         return action
 
     async def run(self, session_id: str, run_id: str) -> RunDocument | None:
@@ -201,6 +192,29 @@ class LogReader:
         if fence is None or (run is None and value is not None):
             raise RunNotFound(session_id, run_id)
         return run
+
+    async def _documents(
+        self,
+        session_id: str,
+        kind: Kind,
+        model: type[D],
+        ids: Sequence[str],
+        missing: Callable[[str, str], Exception],
+    ) -> list[D]:
+        """Documents of one kind, whose model is ``model``.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            ``missing``: it does not have one of them, or it cannot be read.
+        """
+        values = await self._state(session_id, [f"{kind.prefix}{id_}" for id_ in ids])
+        found = []
+        for id_, value in zip(ids, values, strict=True):
+            document = _document(model, value, session_id, kind.name, id_)
+            if document is None:
+                raise missing(session_id, id_)
+            found.append(document)
+        return found
 
     async def _state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         keys = SessionKeys.of(session_id)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stepwire._elements.element_base import Element
-from stepwire._values.attributes import refusal
-from stepwire_core.errors import InvalidArgument
+from stepwire._values.attributes import list_of
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope
@@ -15,21 +14,9 @@ if TYPE_CHECKING:
 
 
 def checked_elements(value: object, name: str, noun: str) -> list[Element]:
-    """None is empty. A list stays the one that it is: what is put into it later counts.
-
-    Raises:
-        InvalidArgument: it is something else, or something else is in it.
-    """
-    given = [] if value is None else value
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise refusal(name, noun, "must be a list of elements", value)
-    for element in given:
-        if not isinstance(element, Element):
-            raise InvalidArgument(
-                f"the elements of a {noun} are cl.Image, cl.File and so on, "
-                f"not {type(element).__name__}"
-            )
-    return given if isinstance(given, list) else list(given)
+    """As :func:`list_of`."""
+    known = f"the elements of a {noun} are cl.Image, cl.File and so on"
+    return list_of(Element, known, value, name, noun)
 
 
 def own_elements(elements: Sequence[Element], step_id: str, noun: str) -> list[Element]:

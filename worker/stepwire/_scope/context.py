@@ -94,6 +94,16 @@ class Scope:
     def attempt(self) -> int:
         return self.producer.attempt
 
+    def require_run(self, what: str) -> RunContext:
+        """What only a run has, for ``what`` works only in one.
+
+        Raises:
+            NoActiveSession: this is not a run.
+        """
+        if self.run is None:
+            raise NoActiveSession(what)
+        return self.run
+
     def end_open(self, status: EndStatus) -> None:
         """End what was left open, the latest first: what was sent by hand, or in a task that the
         handler did not await."""

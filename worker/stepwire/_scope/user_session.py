@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._scope.context import Scope, current_frame
-from stepwire_core.errors import InvalidArgument, NoActiveSession, StepwireError
+from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import is_whole
 from stepwire_core.wire.events import user_value_event
@@ -17,7 +17,6 @@ from stepwire_core.wire.events import user_value_event
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stepwire._scope.run_context import RunContext
 
 logger = logging.getLogger("stepwire.user_session")
 
@@ -27,6 +26,7 @@ CHAT_CONTEXT: Final = ".chat_context"
 _OURS: Final = frozenset({CHAT_CONTEXT})
 """Values that are kept with those of the handlers, and that they do not see."""
 
+_WHAT: Final = "user_session"
 _RESERVED: Final = ("id", "user", "env")
 """Names of what the session knows by itself."""
 
@@ -69,7 +69,7 @@ class UserSession:
         scope = _scope()
         if key == "id":
             return scope.session_id
-        run = _run(scope)
+        run = scope.require_run(_WHAT)
         if key == "user":
             return None if run.subject is None else User(run.subject)
         if key == "env":
@@ -101,7 +101,7 @@ class UserSession:
                 f"not {key!r:.100}"
             )
         scope = _scope()
-        run = _run(scope)
+        run = scope.require_run(_WHAT)
         if value is None:
             run.user.pop(key, None)
             run.handed_out.pop(key, None)
@@ -173,13 +173,7 @@ def _is_key(key: object) -> bool:
 
 
 def _scope() -> Scope:
-    return current_frame("user_session").scope
-
-
-def _run(scope: Scope) -> RunContext:
-    if scope.run is None:
-        raise NoActiveSession("user_session")
-    return scope.run
+    return current_frame(_WHAT).scope
 
 
 user_session: UserSession = UserSession()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stepwire._scope.context import current_frame
-from stepwire._values.attributes import refusal
+from stepwire._values.attributes import list_of
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
@@ -147,15 +147,5 @@ def own_actions(actions: Sequence[Action], step_id: str) -> list[Action]:
 
 
 def checked_actions(value: object, name: str, noun: str) -> list[Action]:
-    """None is empty. A list stays the one that it is: what is put into it later counts.
-
-    Raises:
-        InvalidArgument: it is something else, or something else is in it.
-    """
-    given = [] if value is None else value
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise refusal(name, noun, "must be a list of actions", value)
-    for action in given:
-        if not isinstance(action, Action):
-            raise InvalidArgument(f"an action is a cl.Action, not {type(action).__name__}")
-    return given if isinstance(given, list) else list(given)
+    """As :func:`list_of`."""
+    return list_of(Action, "an action is a cl.Action", value, name, noun)

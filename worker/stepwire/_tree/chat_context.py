@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwire._scope.context import current_frame
 from stepwire._scope.user_session import CHAT_CONTEXT
 from stepwire._tree.message import Message, MessageNode, ReceivedMessage
-from stepwire_core.errors import InvalidArgument, NoActiveSession
+from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
 from stepwire_core.values.json_values import encoded
 from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, StepDocument
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stepwire._scope.context import Scope
-    from stepwire._scope.run_context import RunContext
 
+_WHAT: Final = "chat_context"
 _ROLES: Final = {ASSISTANT_MESSAGE: "assistant", USER_MESSAGE: "user"}
 
 
@@ -102,7 +102,7 @@ class _Changes:
     """The changes of handlers, as the session keeps them."""
 
     def __init__(self, scope: Scope) -> None:
-        kept = _run(scope).user.get(CHAT_CONTEXT) or {}
+        kept = scope.require_run(_WHAT).user.get(CHAT_CONTEXT) or {}
         self._scope = scope
         self.removed: list[str] = list(kept.get("removed", ()))
         self.added: list[dict[str, Any]] = list(kept.get("added", ()))
@@ -113,7 +113,7 @@ class _Changes:
         removed = [id_ for id_ in self.removed if id_ in shown]
         text = encoded({"removed": removed, "added": self.added})
         self._scope.producer.publish(user_value_event(CHAT_CONTEXT, text))
-        _run(self._scope).user[CHAT_CONTEXT] = json.loads(text)
+        self._scope.require_run(_WHAT).user[CHAT_CONTEXT] = json.loads(text)
         self._scope.producer.room_sync()
 
 
@@ -135,7 +135,7 @@ def _messages(scope: Scope, *, removed_too: bool = False) -> dict[str, Message]:
 
 def _shown(scope: Scope) -> dict[str, Message]:
     """The messages that the session shows: those of earlier runs, and those of this one."""
-    run = _run(scope)
+    run = scope.require_run(_WHAT)
     if run.conversation is None:
         run.conversation = {
             step.id: ReceivedMessage(step, scope) for step in _relevant(scope, _stored(scope))
@@ -205,13 +205,7 @@ def _id_of(message: object) -> str:
 
 
 def _scope() -> Scope:
-    return current_frame("chat_context").scope
-
-
-def _run(scope: Scope) -> RunContext:
-    if scope.run is None:
-        raise NoActiveSession("chat_context")
-    return scope.run
+    return current_frame(_WHAT).scope
 
 
 chat_context: ChatContext = ChatContext()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 G = TypeVar("G")
 S = TypeVar("S", contravariant=True)
+T = TypeVar("T")
 
 
 if TYPE_CHECKING:
@@ -133,6 +134,22 @@ def mapping(value: object, name: str, noun: str) -> dict[str, Any]:
     if value is None or isinstance(value, Mapping):
         return dict(value or {})
     raise refusal(name, noun, "must be a dict", value)
+
+
+def list_of(kind: type[T], plural: str, value: object, name: str, noun: str) -> list[T]:
+    """None is empty. A list stays the one that it is: what is put into it later counts.
+
+    Raises:
+        InvalidArgument: ``value`` is something else, or holds something else; ``plural`` says what
+            it should hold.
+    """
+    given = [] if value is None else value
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise refusal(name, noun, f"must be a list of {name}", value)
+    for item in given:
+        if not isinstance(item, kind):
+            raise InvalidArgument(f"{plural}, not {type(item).__name__}")
+    return given if isinstance(given, list) else list(given)
 
 
 def words(value: object, name: str, noun: str) -> list[str]:
