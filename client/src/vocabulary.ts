@@ -167,7 +167,7 @@ export interface TextDelta {
   readonly replace?: boolean | undefined;
 }
 
-/** What a call of a model has used, as far as its step tells; None: it does not tell. */
+/** The usage of a call of a model; a field is None where the step does not say it. */
 export interface StepUsage {
   readonly input_tokens: number | null;
   readonly output_tokens: number | null;

@@ -276,7 +276,7 @@ class Settings(BaseSettings):
     )
     steps_outside_sessions: Literal["error", "ignore"] = Field(
         default="error",
-        description="What a `@cl.step` function does outside any session: raise, or only run.",
+        description="Outside any session, a `@cl.step` function raises, or only runs.",
     )
     startup_timeout_s: float = Field(
         default=300.0, gt=0, description="Time that `on_app_startup` may take."

@@ -64,8 +64,8 @@ INSTEAD: Final[Mapping[str, str]] = {
     "on_settings_edit": _SETTINGS_FORM,
     "on_settings_update": _SETTINGS_FORM,
     "on_shared_thread_view": "who may read a session is said by the token: docs/protocol.md",
-    "on_slack_reaction_added": "there is no bridge to Slack; on_feedback hears of ratings, also of "
-    "those that your bridge gives",
+    "on_slack_reaction_added": "there is no bridge to Slack; on_feedback is called for ratings, "
+    "also for those that your bridge gives",
     "on_window_message": _WINDOW,
     "password_auth_callback": _SIGN_IN,
     "send_window_message": _WINDOW,

@@ -25,7 +25,7 @@ def loading_modules() -> Iterator[None]:
 
 
 def keep_what_is_loaded() -> None:
-    """All that there is now is for good: no later collection looks at it (``gc.freeze``).
+    """Keep all current objects for good: no later collection looks at them (``gc.freeze``).
 
     For a process of ours, before it serves. Without it the first collections look at all modules,
     and each holds up the runs that begin just then by some 15 ms.

@@ -145,7 +145,7 @@ class Progress(_Document):
 
 
 class Usage(_Document):
-    """What a call of a model has used, as far as its step tells; None: it does not tell."""
+    """The usage of a call of a model; a field is None where the step does not say it."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -174,7 +174,7 @@ class UsageSum(_Document):
 
     @classmethod
     def of_session(cls, runs: Iterable[RunDocument], steps: Iterable[StepDocument]) -> UsageSum:
-        """What a session has used: its runs, and the steps that it has outside of runs."""
+        """The usage of a session: of its runs, and of its steps outside of runs."""
         total = cls()
         for run in runs:
             total = total.plus(run.usage)

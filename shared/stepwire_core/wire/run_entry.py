@@ -1,4 +1,4 @@
-"""What a list of runs shows of one."""
+"""A run as a list shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a list of sessions shows of one."""
+"""A session as a list shows it."""
 
 from __future__ import annotations
 

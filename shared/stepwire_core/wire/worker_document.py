@@ -1,4 +1,4 @@
-"""What a worker tells of itself and of its runs."""
+"""A worker and its runs, as it describes them."""
 
 from __future__ import annotations
 
