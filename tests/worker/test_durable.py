@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AnyUrl, BaseModel
 
 import stepwire as cl
 from bench import Bench
+from stepwire._decorating.call_identity import identity
 from stepwire._runs.outcome import RetryLater
 from stepwire._transport.process_publisher import used_as_process_publisher
 from stepwire.testing import App
@@ -430,3 +435,61 @@ async def test_a_handler_under_test_pays_once(stepwire_app: App) -> None:
     assert calls == [5]
     paid = [step for step in stepwire_app.tree.children[0].children if step.name == "pay"]
     assert [step.step.from_attempt for step in paid if step.step is not None] == [None, 1]
+
+
+async def test_a_result_that_is_assigned_before_the_block_is_stored_and_has_its_limit(
+    attempts: Attempts,
+) -> None:
+    async def handler() -> None:
+        step = cl.Step("early", key="early")
+        if not attempts.calls:
+            step.result = {"found": 2}
+        async with step:
+            attempts.calls.append(step.result)
+        large = cl.Step("large", key="large")
+        large.result = "x" * 2_000_000
+        with pytest.raises(cl.ValueTooLarge, match="large"):
+            async with large:
+                raise AssertionError
+
+    await attempts.run(handler, handler)
+    assert attempts.calls == [{"found": 2}] * 2
+
+
+class Page(BaseModel):
+    at: datetime
+    link: AnyUrl
+
+
+IDENTITY = """
+from pydantic import BaseModel
+from stepwire._decorating.call_identity import identity
+
+class Query(BaseModel):
+    words: set[str]
+
+print(identity(print, "name", {"query": Query(words={"a", "b", "c", "d"})}))
+"""
+
+
+def test_the_identity_of_a_call_is_the_same_in_every_process() -> None:
+    def of_process(seed: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", IDENTITY],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return done.stdout
+
+    assert len({of_process(seed) for seed in "123"}) == 1
+
+
+def test_a_model_that_holds_what_only_pydantic_can_express_has_an_identity() -> None:
+    def of(link: str) -> str:
+        page = Page(at=datetime(2026, 1, 1, tzinfo=UTC), link=AnyUrl(link))
+        return identity(print, "name", {"page": page})
+
+    assert of("https://a.example") == of("https://a.example") != of("https://b.example")

@@ -63,7 +63,12 @@ def _plain(value: Any, depth: int) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        try:
+            # As JSON a set would have the order of its hashes, which differs between processes.
+            return _plain(value.model_dump(), depth + 1)
+        except TypeError:
+            # It holds a value that only pydantic can express, such as an address.
+            return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: _plain(getattr(value, field.name), depth + 1)

@@ -39,12 +39,12 @@ def step_key(value: object, _name: str, _noun: str) -> str | None:
     )
 
 
-def result_text(what: str, value: object, limit: float) -> str:
+def result_text(what: str, value: object, limit: int | None) -> str:
     """A result as JSON, which is all that another process can have.
 
     Raises:
         InvalidArgument: it is not JSON.
-        ValueTooLarge: it has more than ``limit`` bytes.
+        ValueTooLarge: it has more than ``limit`` bytes; None: that is not known yet.
     """
     try:
         text = encoded(value)
@@ -53,8 +53,18 @@ def result_text(what: str, value: object, limit: float) -> str:
             f"the result of the durable step {what!r} is stored for later attempts, so it must be "
             f"JSON: {error}. Return what can be stored, such as model.model_dump(mode='json')"
         ) from error
-    require_size(f"the result of the durable step {what!r}", text, int(limit))
+    if limit is not None:
+        require_result_size(what, text, limit)
     return text
+
+
+def require_result_size(what: str, text: str, limit: int) -> None:
+    """Return when a result has at most ``limit`` bytes.
+
+    Raises:
+        ValueTooLarge: it has more.
+    """
+    require_size(f"the result of the durable step {what!r}", text, limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from stepwire._scope.context import current_frame
-from stepwire._tree.durable import DurableCall, result_text, step_key
+from stepwire._tree.durable import DurableCall, require_result_size, result_text, step_key
 from stepwire._tree.measured_work import MeasuredWork
 from stepwire._values.attributes import Checked
 from stepwire_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from stepwire._scope.context import Scope
     from stepwire._tree.durable import Kept
-    from stepwire_core.wire.documents import StepDocument
     from stepwire_core.wire.events import NewEvent
 
 
@@ -25,13 +22,12 @@ class DurableWork(MeasuredWork):
 
     key: Checked[str | None, str | None] = Checked(step_key, NoneType)
 
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields)
-        self._checked_key: str | None = None
-        self._durable: DurableCall | None = None
-        self._result: Any = None
-        self._result_text: str | None = None
-        self._from_attempt: int | None = None
+    # On the class, as those of :class:`MeasuredWork`.
+    _checked_key: str | None = None
+    _durable: DurableCall | None = None
+    _result: Any = None
+    _result_text: str | None = None
+    _from_attempt: int | None = None
 
     @property
     def is_reused(self) -> bool:
@@ -60,7 +56,8 @@ class DurableWork(MeasuredWork):
                 f"step {self.name!r} has no key to store a result under: cl.Step(…, key='…'), or "
                 "@cl.step(durable=True)"
             )
-        limit = math.inf if self._scope is None else self._scope.producer.settings.max_event_bytes
+        scope = self._scope
+        limit = None if scope is None else scope.producer.settings.max_event_bytes
         text = result_text(self.name, value, limit)
         again = json.loads(text)
         if self.is_reused:
@@ -79,6 +76,11 @@ class DurableWork(MeasuredWork):
         if self._stored_as is None:
             return None
         scope = self._scope or current_frame(f"{self._what} {self.name!r}").scope
+        if self._result_text is not None:
+            # It was assigned before the block, when the limit was not known.
+            require_result_size(
+                self.name, self._result_text, scope.producer.settings.max_event_bytes
+            )
         self._durable = DurableCall.in_run(scope, self._stored_as)
         return self._durable
 
@@ -110,6 +112,3 @@ class DurableWork(MeasuredWork):
     def _has_stored(self) -> bool:
         """Whether its block has ended with a result: what comes next may rely on it."""
         return self._durable is not None and not self.is_reused
-
-    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
-        return super()._document(scope, started_at, ts, from_attempt=self._from_attempt, **own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepwire._transport.append_call import ProgressUpdate
 from stepwire._tree.node import Node
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from stepwire._scope.context import Scope
-    from stepwire_core.wire.documents import Progress, StepDocument, Usage
+    from stepwire_core.wire.documents import Progress, Usage
     from stepwire_core.wire.events import NewEvent
 
 
 class MeasuredWork(Node):
     """Work that can be measured while it is done."""
 
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields)
-        self._usage: Usage | None = None
-        self._progress: Progress | None = None
+    # On the class: steps are made by thousands, and most say neither.
+    _usage: Usage | None = None
+    _progress: Progress | None = None
 
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
         """Say how far it is: users see it at once, as a bar.
@@ -100,8 +99,3 @@ class MeasuredWork(Node):
         if self._usage is None or scope.run is None:
             return ()
         return scope.run.usage.take(self.id, self._usage)
-
-    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
-        return super()._document(
-            scope, started_at, ts, usage=self._usage, progress=self._progress, **own
-        )

@@ -87,6 +87,7 @@ class Step(DurableWork):
     auto_collapse: Checked[bool, bool | None] = Checked(flag, bool)
     disable_feedback: Checked[bool, bool | None] = Checked(flag, bool)
     generation: Checked[Generation | None, Generation | None] = Checked(generation_or_none)
+    _checked_generation: Generation | None = None
 
     def __init__(
         self,
@@ -122,8 +123,8 @@ class Step(DurableWork):
         self.auto_collapse = auto_collapse
         self.root: bool = flag(root, "root", "step")
         self.disable_feedback = True if disable_feedback is None else disable_feedback
-        self.key = key
-        self._checked_generation: Generation | None = None
+        if key is not None:
+            self.key = key
         self._entered = False
         self._token: Token[Frame | None] | None = None
 
@@ -325,6 +326,9 @@ class Step(DurableWork):
             default_open=self.default_open,
             auto_collapse=self.auto_collapse,
             icon=self.icon,
+            usage=self._usage,
+            progress=self._progress,
+            from_attempt=self._from_attempt,
             **own,
         )
 
