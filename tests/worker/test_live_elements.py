@@ -164,6 +164,14 @@ async def main(message):
     await streamed.send()
     await streamed.update()
     await cl.Message("as it is", author="Bob").send()
+
+    def in_thread():
+        message = cl.Message()
+        message.stream_token("from a ")
+        message.stream_token("thread")
+        cl.run_sync(message.send())
+
+    await cl.make_async(in_thread)()
     try:
         await cl.Message("x", author="nobody").send()
     except cl.InvalidArgument:
@@ -184,6 +192,7 @@ async def test_authors_of_messages_have_the_names_that_the_app_gives_them(
         (helper, "complete"),
         (helper, "streamed"),
         ("Bob", "as it is"),
+        (helper, "from a thread"),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -136,6 +137,9 @@ async def test_what_happens_to_users_is_taken(bench: Bench, done: Any, total: An
         (1, -1),
         (1, "2"),
         (2**54,),
+        (10**400,),
+        (1, Fraction(10**400, 3)),
+        (Decimal("sNaN"),),
         (1, 2, 5),
     ],
 )

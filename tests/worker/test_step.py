@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
@@ -26,6 +27,10 @@ async def test_what_is_known_of_a_models_call_is_in_its_metadata(bench: Bench) -
             assert step.generation is None
             step.generation = cl.ChatGeneration(model="small", messages=[asked])
             step.generation.output_token_count = 2
+            # It cannot be copied, and is shown as far as it can be.
+            step.generation.settings = {"lock": threading.Lock()}
+            assert "lock" in step.generation.to_dict()["settings"]
+            step.generation.settings = None
         async with cl.Step("text") as step:
             step.generation = cl.CompletionGeneration(prompt="a", completion="b")
             with pytest.raises(InvalidArgument, match="must be a ChatGeneration or"):

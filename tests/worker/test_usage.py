@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -154,6 +155,11 @@ async def test_steps_outside_of_runs_count_for_the_session(bench: Bench) -> None
         {"cost": float("nan")},
         {"cost": float("inf")},
         {"cost": "1"},
+        {"cost": 10**400},
+        {"cost": 10**5000},
+        {"cost": Fraction(10**400, 3)},
+        {"cost": Decimal("sNaN")},
+        {"input_tokens": 10**5000},
         {"model": 5},
     ],
 )

@@ -20,7 +20,7 @@ from stepwire_core.wire.documents import (
     StepDocument,
     TextField,
 )
-from stepwire_core.wire.kinds import EVENTS, RUN_END, TEXT_DELTA
+from stepwire_core.wire.kinds import ACTION, ELEMENT, EVENTS, RUN_END, TEXT_DELTA, Kind
 
 Op = Literal[
     "start_step",
@@ -139,8 +139,7 @@ def element_event(element: ElementDocument) -> NewEvent:
 
 
 def element_remove_event(element_id: str) -> NewEvent:
-    payload = f'{{"id":"{element_id}"}}'
-    return NewEvent("remove", "element.remove", f"e:{element_id}", NO_PARENT, payload)
+    return _removal(ELEMENT, element_id)
 
 
 def action_event(action: StepActionDocument) -> NewEvent:
@@ -148,8 +147,12 @@ def action_event(action: StepActionDocument) -> NewEvent:
 
 
 def action_remove_event(action_id: str) -> NewEvent:
-    payload = f'{{"id":"{action_id}"}}'
-    return NewEvent("remove", "action.remove", f"b:{action_id}", NO_PARENT, payload)
+    return _removal(ACTION, action_id)
+
+
+def _removal(kind: Kind, id_: str) -> NewEvent:
+    field = f"{kind.prefix}{id_}"
+    return NewEvent("remove", f"{kind.name}.remove", field, NO_PARENT, f'{{"id":"{id_}"}}')
 
 
 def feedback_event(feedback: FeedbackDocument) -> NewEvent:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 from stepwire._asking.question import Question
 from stepwire._elements.received_files import fetch
 from stepwire._transport.threads import in_thread
-from stepwire._tree.action import checked_actions, option
+from stepwire._tree.action import checked_actions, option, require_distinct
 from stepwire._tree.message import MessageNode, ReceivedMessage
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.values.clock import after, now
@@ -273,8 +273,7 @@ def _checked_actions(actions: object) -> list[Action]:
     if not isinstance(actions, Sequence) or not actions:
         raise InvalidArgument("AskActionMessage takes a list of actions, at least one")
     checked = checked_actions(actions, "actions", "question")
-    if len({action.id for action in checked}) < len(checked):
-        raise InvalidArgument("two actions have the same id: give each an id of its own, or no id")
+    require_distinct(checked)
     return list(checked)
 
 

@@ -141,9 +141,18 @@ def own_actions(actions: Sequence[Action], step_id: str) -> list[Action]:
         action if action.for_id in (None, step_id) else replace(action, id=new_id())
         for action in checked_actions(actions, "actions", "message")
     ]
-    if len({action.id for action in own}) < len(own):
-        raise InvalidArgument("two actions have the same id: give each an id of its own, or no id")
+    require_distinct(own)
     return own
+
+
+def require_distinct(actions: Sequence[Action]) -> None:
+    """Return when no two have one id.
+
+    Raises:
+        InvalidArgument: two have.
+    """
+    if len({action.id for action in actions}) < len(actions):
+        raise InvalidArgument("two actions have the same id: give each an id of its own, or no id")
 
 
 def checked_actions(value: object, name: str, noun: str) -> list[Action]:

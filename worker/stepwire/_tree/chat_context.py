@@ -140,12 +140,13 @@ def _shown(scope: Scope) -> dict[str, Message]:
         run.conversation = {
             step.id: ReceivedMessage(step, scope) for step in _relevant(scope, _stored(scope))
         }
-    for id_, node in list(run.said.items()):
+    for id_ in list(run.said):
+        # One by one: others may say something meanwhile.
+        node = run.said.pop(id_)
         if node is None or node.status == "error":
             run.conversation.pop(id_, None)
         else:
             run.conversation[id_] = _as_message(node, scope)
-    run.said.clear()
     return dict(run.conversation)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from stepwire._scope.context import current_frame, own_frame
-from stepwire._scope.sync import Emitting
+from stepwire._scope.sync import Emitting, on_loop, run_sync
 from stepwire._tree.action import attached, checked_actions, own_actions
 from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, text_or_none
@@ -97,7 +97,10 @@ class MessageNode(Node):
     def stream_token(self, token: str, is_sequence: bool = False) -> Emitting:
         """Append a piece of text, or replace all of it; as :meth:`Step.stream_token`."""
         if (rename := self._renaming()) is not None:
-            return Emitting(self._stream_renamed(rename, token, replace=is_sequence))
+            if on_loop():
+                return Emitting(self._stream_renamed(rename, token, replace=is_sequence))
+            # Synchronous code leaves what is returned: nothing may be left to do in it.
+            run_sync(self._rename(rename))
         return self._stream(token, "output", replace=is_sequence)
 
     async def _stream_renamed(self, rename: Rename, token: str, *, replace: bool) -> None:

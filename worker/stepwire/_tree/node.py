@@ -105,6 +105,9 @@ class Node(Content):
         before: Sequence[NewEvent] = (),
     ) -> None:
         """Send its end, once, with these events right before it."""
+        if self._over_at is not None:
+            # What was added since is announced by the next update; here it would be lost.
+            return
         scope = self._scope or self._started()
         ended_at, fault = now(), None
         try:
@@ -126,8 +129,7 @@ class Node(Content):
             scope.open.pop(self.id, None)
             put(*announcements, *before, step_end, *self._sums(scope))
 
-        if self._over_at is None:
-            scope.producer.atomically(end)
+        scope.producer.atomically(end)
         if fault is not None:
             raise fault
 

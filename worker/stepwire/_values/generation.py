@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypedDict
 
 from stepwire._values.attributes import refusal
@@ -45,8 +45,9 @@ class Generation:
 
     def to_dict(self) -> dict[str, Any]:
         """The facts that were given, with its ``type``; None is left out."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        return {"type": self.type} | given
+        # Not a copy: users put anything into it, and every document of the step has it.
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {"type": self.type} | {k: v for k, v in given.items() if v is not None}
 
 
 @dataclass(kw_only=True)

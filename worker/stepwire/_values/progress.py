@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from decimal import Decimal
-from numbers import Integral, Real
 from typing import Any
 
 from stepwire._values.rendering import cut
-from stepwire._values.usage import MOST
+from stepwire._values.usage import plain_number, shown
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.text import whole
 from stepwire_core.wire.documents import Progress
@@ -30,17 +27,10 @@ def progress_of(done: Any, total: Any, text: Any) -> Progress:
 
 
 def _count(name: str, value: Any) -> int | float:
-    is_number = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
-    if not is_number or not 0 <= (number := _plain(value)) <= MOST:
+    number = plain_number(value)
+    if number is None:
         raise InvalidArgument(
-            f"{name} of a progress is a number, 0 or more, not {value!r:.100}; leave the total out "
+            f"{name} of a progress is a number, 0 or more, not {shown(value)}; leave the total out "
             "if it is not known"
         )
     return number
-
-
-def _plain(value: Any) -> int | float:
-    if isinstance(value, Integral):
-        return int(value)
-    number = float(value)
-    return number if math.isfinite(number) else -1

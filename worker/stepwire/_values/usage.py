@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Real
 from operator import index
 from typing import Any, Final
 
@@ -43,18 +42,36 @@ def _tokens(name: str, value: Any) -> int | None:
     except TypeError:
         count = -1
     if isinstance(value, bool) or not 0 <= count <= MOST:
-        raise InvalidArgument(f"{name} is a whole number of tokens, 0 or more, not {value!r:.100}")
+        raise InvalidArgument(f"{name} is a whole number of tokens, 0 or more, not {shown(value)}")
     return count
 
 
 def _cost(value: Any) -> float | None:
     if value is None:
         return None
-    is_number = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
-    cost = float(value) if is_number else math.nan
-    if not 0 <= cost <= MOST:
-        raise InvalidArgument(f"cost is a number, 0 or more, not {value!r:.100}")
-    return round(cost, COST_DIGITS)
+    cost = plain_number(value)
+    if cost is None:
+        raise InvalidArgument(f"cost is a number, 0 or more, not {shown(value)}")
+    return round(float(cost), COST_DIGITS)
+
+
+def plain_number(value: Any) -> int | float | None:
+    """A number of any library as one of Python's own; None: it is not one from 0 to MOST."""
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+        return None
+    try:
+        number = int(value) if isinstance(value, Integral) else float(value)
+    except (OverflowError, ValueError):
+        return None
+    return number if 0 <= number <= MOST else None
+
+
+def shown(value: Any) -> str:
+    """A value in a message; Python refuses to write numbers of very many digits."""
+    try:
+        return f"{value!r:.100}"
+    except ValueError:
+        return "a number of so many digits"
 
 
 def _model(value: Any) -> str | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stepwire._values.usage import usage_of
+from stepwire._values.usage import MOST, usage_of
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.wire.documents import Usage
 
@@ -47,7 +46,7 @@ def _number(told: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
             for number in numbers
             if isinstance(number, (int, float))
             and not isinstance(number, bool)
-            and math.isfinite(number)
+            and abs(number) <= MOST
         ),
         None,
     )
