@@ -256,6 +256,41 @@ async def test_an_index_that_cannot_be_written_to_fails_no_caller(
     await house.index.forget("x")
 
 
+async def test_a_sweep_stops_where_redis_takes_no_writes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        await house.session()
+    await house.log.redis.zunionstore(f"{INDEX}time", {f"{INDEX}time": 0})
+    calls = []
+
+    async def refuse(*_: object, **__: object) -> None:
+        calls.append(1)
+        raise StoreUnavailable("read only")
+
+    monkeypatch.setattr(house.log.store, "call", refuse)
+    with pytest.raises(StoreUnavailable):
+        await house.index.sweep()
+    assert calls == [1]
+
+
+async def test_a_run_from_before_runs_were_counted_is_not_missed_later(house: House) -> None:
+    session = await house.session()
+    begun = run_start_event(a_run(run_id="old", status="running"))
+    await house.log.log.append(Batch(session, [begun]))
+    await house.log.redis.hdel(SessionKeys.of(session).meta, "running")  # type: ignore[misc]
+    for event in (
+        run_end_event(a_run(run_id="old", status="ok")),
+        run_start_event(a_run(run_id="new", status="running")),
+        run_start_event(a_run(run_id="brief", status="running")),
+        run_end_event(a_run(run_id="brief", status="ok")),
+    ):
+        await house.log.log.append(Batch(session, [event]))
+    [entry] = await house.index.entries([session])
+    assert entry is not None
+    assert entry.status == "running"
+
+
 async def test_changes_have_dense_numbers(house: House) -> None:
     assert await house.index.revision() == 0
     session = await house.session()

@@ -16,6 +16,8 @@ from bench import open_bench
 from stack import Gateway, Stack
 from stepwire_core.log.event_log import open_log
 from stepwire_core.log.session_index import Page, Wanted
+from stepwire_core.redis.commands import command
+from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.session_entry import SessionEntry
@@ -158,6 +160,7 @@ class Reader:
             batch = await anext(self._batches)
         found = []
         for frame in batch:
+            assert frame.encoded.count(b"\n\n") == 1
             data = frame.encoded.decode().partition("data: ")[2]
             found.append((frame.type, json.loads(data)))
         return found
@@ -227,9 +230,46 @@ async def test_what_was_lost_last_is_noticed_by_a_look(
         monkeypatch.setattr(hub.sessions, "hear", lambda _: None)
         await hub.sessions.index.note(f"{prefix}1")
         # The first look may be quicker than the news.
-        await hub.sessions.check(0.0)
-        await hub.sessions.check(1.0)
+        await hub.sessions.check()
+        await hub.sessions.check()
         assert await reader.next() == [("sessions", [f"{prefix}1"])]
+
+
+async def test_what_anybody_publishes_on_the_channel_of_changes_reaches_no_reader(
+    settings: Settings,
+) -> None:
+    """An id goes into a frame as it is."""
+    session = new_id()
+    async with reading(settings, "") as (hub, _, reader):
+        await reader.next()
+        for junk in ("a\n\nevent: x", 'a"b', "", "x" * 10_000):
+            await hub.log.store.call(
+                command("PUBLISH", hub.sessions.index.channel, f"1 {junk}".encode())
+            )
+        await hub.log.create(session, new_id())
+        await hub.sessions.index.note(session)
+        seen: list[Any] = []
+        while [session, None, "idle"] not in [data for _, data in seen]:
+            seen += await reader.next()
+        assert {type_ for type_, _ in seen} == {"session"}
+
+
+async def test_a_session_whose_keys_are_spoilt_costs_the_others_nothing(
+    settings: Settings,
+) -> None:
+    prefix = f"{new_id()}:"
+    async with reading(settings, prefix) as (hub, _, reader):
+        assert await reader.next() == [("sessions", [])]
+        index, bad, good = hub.sessions.index, f"{prefix}bad", f"{prefix}good"
+        await hub.log.store.call(command("SET", SessionKeys.of(bad).meta, "", "EX", 60))
+        await index.note(bad)
+        await hub.log.create(good, new_id())
+        await index.note(good)
+        seen: list[Any] = []
+        while [good, None, "idle"] not in seen:
+            seen += [data for _, data in await reader.next()]
+        page = await index.page(Wanted(prefixes=(prefix,)), 50)
+        assert [entry.id for entry in page.entries] == [good]
 
 
 async def test_a_reader_begins_anew_after_the_connection_was_away(settings: Settings) -> None:

@@ -92,6 +92,7 @@ class Hub:
             side_tasks.start(self._watch.run(), "stepwire-tails")
             side_tasks.start(self._watch_server(), "stepwire-server")
             side_tasks.start(self.sessions.run(), "stepwire-sessions")
+            side_tasks.start(self.sessions.sweep(), "stepwire-sweep")
             try:
                 yield
             finally:
@@ -135,9 +136,7 @@ class Hub:
         Raises:
             StoreUnavailable, StoreRefused: Redis does not answer.
         """
-        reading = await self.sessions.open(self._link, first_page, frames, self._readings.discard)
-        self._readings.add(reading)
-        return reading
+        return await self.sessions.open(self._link, first_page, frames, self._readings)
 
     def _show_metrics(self) -> None:
         self.metrics.watch(STREAMS, lambda: {(): len(self._readings)})
@@ -265,4 +264,4 @@ class Hub:
             except StoreUnavailable as error:
                 logger.warning("the log takes no writes", extra={"error": str(error)})
             await self._link.check()
-            await self.sessions.check(asyncio.get_running_loop().time())
+            await self.sessions.check()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import check_id
 from stepwire_gateway.hub.frames import Frame
 from stepwire_gateway.hub.log_source import retry_until_available
 from stepwire_gateway.metrics import counter
@@ -35,6 +36,9 @@ _SWEEP_S: Final = 60.0
 _SWEEPS: Final = 20
 """Of a run of sweeps, each of which is one bounded call."""
 
+_READS: Final = 8
+"""Readers that read their first page anew at a time: after a loss all of them have to."""
+
 _NO_CURSOR: Final = Cursor(0, 0)
 """A stream of the list has no ids: after each break it begins anew."""
 
@@ -56,12 +60,14 @@ class ListReading:
         frames: ListFrames,
         metrics: Metrics,
         release: Callable[[ListReading], Awaitable[None]],
+        reads: asyncio.Semaphore,
     ) -> None:
         self.stopped = False
         self._first_page = first_page
         self._frames = frames
         self._metrics = metrics
         self._release = release
+        self._reads = reads
         self._page: Page | None = None
         self._must_begin = False
         self._changed: dict[str, SessionEntry | None] = {}
@@ -96,11 +102,12 @@ class ListReading:
         page, self._page = self._page, None
         if page is not None and not self._must_begin:
             return page
-        # Before the read: what changes during it comes after the page.
-        self._must_begin = False
-        self._changed.clear()
         try:
-            return await retry_until_available(self._first_page)
+            async with self._reads:
+                # Before the read: what changes during it comes after the page.
+                self._must_begin = False
+                self._changed.clear()
+                return await retry_until_available(self._first_page)
         except StoreRefused as error:
             logger.error("the list cannot be read", extra={"error": str(error)})  # noqa: TRY400 - says all
             return None
@@ -174,30 +181,34 @@ class SessionList:
         self._ahead: int | None = None
         """The number that the last look has found beyond those that were announced."""
         self._changed: dict[str, None] = {}
+        self._generation = 0
+        """Counts the times that changes were lost."""
         self._news = asyncio.Event()
-        self._swept_at = float("-inf")
+        self._reads = asyncio.Semaphore(_READS)
 
     async def open(
         self,
         link: PubSubLink,
         first_page: Callable[[], Awaitable[Page]],
         frames: ListFrames,
-        on_release: Callable[[ListReading], object],
+        group: set[Any],
     ) -> ListReading:
-        """Start reading the list; the caller must close the reading.
+        """Start reading the list; the caller must close the reading. It is in the group meanwhile.
 
         Raises:
             StoreUnavailable, StoreRefused: Redis does not answer.
         """
 
         async def release(reading: ListReading) -> None:
-            on_release(reading)
+            group.discard(reading)
             self._readings.discard(reading)
             if not self._readings:
-                self._number = None
+                self._number = self._ahead = None
+                self._changed.clear()
                 await link.unsubscribe(self.index.channel)
 
-        reading = ListReading(first_page, frames, self._metrics, release)
+        reading = ListReading(first_page, frames, self._metrics, release, self._reads)
+        group.add(reading)
         self._readings.add(reading)
         try:
             # Subscribed first, read second: what changes in between comes as a message.
@@ -212,13 +223,18 @@ class SessionList:
         return reading
 
     def hear(self, payload: bytes) -> None:
-        """Something has changed: ``<number> <session>``."""
+        """Something has changed: ``<number> <session>``.
+
+        Raises:
+            ValueError, InvalidId: it is something else; anybody may publish anything there.
+        """
         number, _, session_id = payload.decode().partition(" ")
+        check_id(session_id, "session")
         before, self._number = self._number, int(number)
         if before is not None and self._number != before + 1:
             self._metrics.add(LIST_GAPS)
             self.begin_anew()
-        if self._readings and session_id:
+        if self._readings:
             self._changed[session_id] = None
             if len(self._changed) > _MOST_CHANGED:
                 self.begin_anew()
@@ -226,6 +242,7 @@ class SessionList:
 
     def begin_anew(self) -> None:
         """Changes were lost: every reader gets its first page again."""
+        self._generation += 1
         self._changed.clear()
         for reading in self._readings:
             reading.begin_anew()
@@ -249,25 +266,48 @@ class SessionList:
             # Each reader reads by itself, and learns what is wrong.
             self.begin_anew()
             return
+        except Exception:
+            # What one session holds, such as a key of another type, is no reason to end.
+            logger.exception("changes of the list cannot be read")
+            self.begin_anew()
+            return
+        generation = self._generation
         for id_, entry in zip(ids, entries, strict=True):
             for reading in self._readings:
                 reading.offer(id_, entry)
+            # There may be many readers, and others wait for their tokens.
+            await asyncio.sleep(0)
+            if generation != self._generation:
+                # Each reader begins anew, with what is newer than this.
+                return
 
-    async def check(self, now_s: float) -> None:
-        """Call now and then: find what was lost, and drop what has expired."""
+    async def check(self) -> None:
+        """Call now and then: find what was lost."""
         try:
             if self._readings:
                 await self._look()
-            if now_s - self._swept_at > _SWEEP_S:
-                self._swept_at = now_s
-                for _ in range(_SWEEPS):
-                    if not await self.index.sweep():
-                        break
         except (StoreUnavailable, StoreRefused) as error:
             logger.warning("the list cannot be looked at", extra={"error": str(error)})
 
+    async def sweep(self) -> None:
+        """Drop what has expired, until this is cancelled."""
+        while True:
+            try:
+                for _ in range(_SWEEPS):
+                    if not await self.index.sweep():
+                        break
+            except (StoreUnavailable, StoreRefused) as error:
+                logger.warning("the list cannot be swept", extra={"error": str(error)})
+            except Exception:
+                # As above: the next minute may find another hundred.
+                logger.exception("the list cannot be swept")
+            await asyncio.sleep(_SWEEP_S)
+
     async def _look(self) -> None:
         number = await self.index.revision()
+        if not self._readings:
+            # The last one has left meanwhile, and its subscription with it.
+            return
         if number == self._number:
             self._ahead = None
         elif self._ahead == number:

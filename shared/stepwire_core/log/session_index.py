@@ -22,6 +22,7 @@ from stepwire_core.redis.scripts import script_args
 from stepwire_core.redis.store import QUICK_S, Store
 from stepwire_core.values.clock import written
 from stepwire_core.wire.session_entry import SessionEntry
+from stepwire_core.wire.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from stepwire_core.settings import Settings
@@ -146,6 +147,9 @@ class SessionIndex:
 
         Nothing tells when a session expires. One that still lives although no run of it has begun
         or ended for so long gets the time of its last event, about.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer, or takes no writes.
         """
         ttl_us = self._settings.session_ttl_s * 17 * 1_000_000 // 16
         now_us = time.time_ns() // 1000
@@ -159,26 +163,26 @@ class SessionIndex:
             if values is None:
                 gone.append((place.session_id, str(place.score)))
                 continue
-            at_us = int(values["expires"] or 0) * 1000 - ttl_us
+            at_us = _number(values["expires"]) * 1000 - ttl_us
             if at_us > now_us:
                 # Its last event was under a setting that let sessions live for longer.
                 at_us = now_us - ttl_us // 2
-            await self._try(
-                listed_call(
-                    self._settings,
-                    place.session_id,
-                    _text(values["subject"]) or "",
-                    str(max(before + 1, at_us)),
-                )
-            )
-        await self._drop(gone)
+            subject, at = _text(values["subject"]) or "", str(max(before + 1, at_us))
+            call = listed_call(self._settings, place.session_id, subject, at)
+            await self._store.call(call, within_s=QUICK_S)
+        if gone:
+            await self._store.call(self._unlisting(gone), within_s=QUICK_S)
         return len(places)
 
     async def _drop(self, gone: Sequence[tuple[str, str]]) -> None:
         if gone:
-            rows = [word for row in gone for word in row]
-            args = script_args("log/unlist_sessions", *rows, channel=self.channel)
-            await self._try(UNLIST.on(INDEX_KEYS, args))
+            await self._try(self._unlisting(gone))
+
+    def _unlisting(self, gone: Sequence[tuple[str, str]]) -> Call:
+        rows = [word for row in gone for word in row]
+        return UNLIST.on(
+            INDEX_KEYS, script_args("log/unlist_sessions", *rows, channel=self.channel)
+        )
 
     async def _try(self, call: Call) -> None:
         try:
@@ -302,16 +306,34 @@ class SessionIndex:
         if not places:
             return []
         metas = (SessionKeys.of(place.session_id).meta for place in places)
-        replies = await self._store.read(*(command("HMGET", meta, *_FIELDS) for meta in metas))
+        calls = [command("HMGET", meta, *_FIELDS) for meta in metas]
+        try:
+            replies = await self._store.read(*calls)
+        except (StoreUnavailable, StoreRefused):
+            raise
+        except Exception:  # noqa: BLE001 - each by itself: one that is spoilt costs no other
+            pairs = zip(places, calls, strict=True)
+            replies = [await self._values_alone(place.session_id, call) for place, call in pairs]
         return [
             None if values[0] is None else dict(zip(_FIELDS, values, strict=True))
             for values in replies
         ]
 
+    async def _values_alone(self, session_id: str, call: Call) -> list[bytes | None]:
+        try:
+            [values] = await self._store.read(call)
+        except (StoreUnavailable, StoreRefused):
+            raise
+        except Exception as error:  # noqa: BLE001 - what is there is not a session: it is gone
+            UNREADABLE.note("session", session_id, str(error), session_id=session_id)
+            return [None] * len(_FIELDS)
+        found: list[bytes | None] = values
+        return found
+
 
 def _entry(place: Place, values: dict[str, bytes | None]) -> SessionEntry:
-    born_ms = int(values["born"] or values["epoch"] or 0)
-    is_running = int(values["running"] or 0) > 0
+    born_ms = _number(values["born"] or values["epoch"])
+    is_running = _number(values["running"]) > 0
     return SessionEntry(
         id=place.session_id,
         title=_text(values["title"]),
@@ -320,6 +342,10 @@ def _entry(place: Place, values: dict[str, bytes | None]) -> SessionEntry:
         updated_at=written(max(place.score // 1000, born_ms)),
         subject=_text(values["subject"]),
     )
+
+
+def _number(value: bytes | None) -> int:
+    return int(value) if value is not None and value.isdigit() else 0
 
 
 def _text(value: bytes | None) -> str | None:

@@ -13,8 +13,9 @@ local function store_run(call, id, status, payload, is_over)
   redis.call('HSET', call.meta, 'status', status)
   if not old and not is_over then
     redis.call('HINCRBY', call.meta, 'running', 1)
-  elseif old and is_over then
-    redis.call('HINCRBY', call.meta, 'running', -1)
+  elseif old and is_over and redis.call('HINCRBY', call.meta, 'running', -1) < 0 then
+    -- It began under a version that did not count.
+    redis.call('HSET', call.meta, 'running', 0)
   end
   return true
 end
