@@ -1,6 +1,7 @@
 import { StepwireError } from "./errors.js";
 import { Http, type HttpOptions } from "./http.js";
 import { follow, type StreamListener } from "./stream.js";
+import { equal } from "./tolerance.js";
 import type { RunEntry, RunEntries, SessionEntry, SessionPage, WorkerDocument, Workers } from "./vocabulary.js";
 
 export type { RunEntry, RunEntries, SessionEntry, SessionPage, WorkerDocument } from "./vocabulary.js";
@@ -103,7 +104,10 @@ export class Lists {
 export function folded(held: readonly SessionEntry[], type: string, data: unknown, limit = WATCHED): readonly SessionEntry[] {
   if (type === "sessions") {
     const before = new Map(held.map((entry) => [entry.id, entry]));
-    return (data as SessionPage).sessions.map((entry) => same(before.get(entry.id), entry));
+    return (data as SessionPage).sessions.map((entry) => {
+      const known = before.get(entry.id);
+      return known && equal(known, entry) ? known : entry;
+    });
   }
   if (type === "session.remove") {
     const { id } = data as { id: string };
@@ -115,10 +119,6 @@ export function folded(held: readonly SessionEntry[], type: string, data: unknow
   const at = others.findIndex(({ updated_at }) => updated_at <= entry.updated_at);
   others.splice(at < 0 ? others.length : at, 0, entry);
   return others.slice(0, limit);
-}
-
-function same(before: SessionEntry | undefined, entry: SessionEntry): SessionEntry {
-  return before && JSON.stringify(before) === JSON.stringify(entry) ? before : entry;
 }
 
 function path(route: string, query: Record<string, string | number | null | undefined>): string {

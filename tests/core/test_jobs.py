@@ -27,7 +27,18 @@ def test_arq_reads_the_job_that_we_write() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"\x80\x04K\x01.", b"[]", b"7", b"null", b"{}", b'{"f": "x", "a": null, "et": 1}']
+    "raw",
+    [
+        b"\x80\x04K\x01.",
+        b"[]",
+        b"7",
+        b"null",
+        b"{}",
+        b'{"f": "x", "a": null, "et": 1}',
+        b'{"f": "x", "a": [], "et": 1e400}',
+        b'{"f": "x", "a": [], "et": 1e30}',
+        b'{"f": "x", "a": [], "et": -1}',
+    ],
 )
 def test_what_others_have_queued_is_told_from_ours(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):

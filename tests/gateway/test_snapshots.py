@@ -22,7 +22,7 @@ from stepwire_core.redis.standalone import open_store
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import new_id
-from stepwire_core.wire.documents import AskDocument, FeedbackDocument
+from stepwire_core.wire.documents import AskDocument, FeedbackDocument, UsageSum
 from stepwire_core.wire.events import (
     NewEvent,
     ask_event,
@@ -33,9 +33,10 @@ from stepwire_core.wire.events import (
     run_start_event,
     step_event,
 )
-from stepwire_core.wire.kinds import KINDS
+from stepwire_core.wire.kinds import KINDS, STEP
 from stepwire_gateway.hub.snapshot_writer import write
 from stepwire_gateway.hub.snapshots import Snapshots
+from stepwire_gateway.hub.usage_sums import UsageSums
 from stepwire_gateway.hub.written_snapshot import PART_BYTES, WrittenSnapshot
 from stepwire_gateway.prefix import Prefix
 
@@ -311,3 +312,11 @@ def test_a_client_that_has_the_newest_state_is_sent_none(stack: Stack) -> None:
     gateway.client.delete(path)
     gone = gateway.client.get(path, headers={"If-None-Match": changed.headers["etag"]})
     assert (gone.status_code, gone.json()["code"]) == (404, "session_not_found")
+
+
+@pytest.mark.parametrize("odd", [10**400, float("nan"), float("inf"), "1", None, {}])
+def test_an_odd_usage_of_one_document_leaves_the_sum_of_the_others(odd: object) -> None:
+    sums = UsageSums()
+    sums.add(STEP, "odd", {"usage": {"input_tokens": odd, "output_tokens": 1, "cost": odd}})
+    sums.add(STEP, "other", {"usage": {"input_tokens": 3, "cost": 0.5}})
+    assert sums.total == UsageSum(input_tokens=3, output_tokens=1, cost=0.5)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.documents import Usage, UsageSum
 from stepwire_core.wire.kinds import RUN, STEP, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_MOST: Final = 2**63
+"""Beyond it a step can say nothing, nor can the sum of very many."""
 
 
 class UsageSums:
@@ -27,16 +29,21 @@ class UsageSums:
             kind is RUN or (kind is STEP and head.get("run_id") is None)
         ):
             return
-        cost = told.get("cost")
         usage = Usage(
-            input_tokens=_whole(told.get("input_tokens")),
-            output_tokens=_whole(told.get("output_tokens")),
-            cost=cost if isinstance(cost, (int, float)) and math.isfinite(cost) else None,
+            input_tokens=_number(told, "input_tokens", int),
+            output_tokens=_number(told, "output_tokens", int),
+            cost=_number(told, "cost", (int, float)),
         )
         if kind is RUN:
             self.of_runs[id_] = UsageSum().plus(usage)
         self.total = self.total.plus(usage)
 
 
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+def _number(told: Mapping[str, Any], name: str, of: type | tuple[type, ...]) -> Any:
+    """A number that our own workers may have stored; None: it is something else."""
+    value: Any = told.get(name)
+    if isinstance(value, of):
+        number: Any = value
+        if abs(number) <= _MOST:
+            return number
+    return None

@@ -19,6 +19,9 @@ retry_key_prefix: Final = "arq:retry:"
 JOB_TTL_MS: Final = 7 * 24 * 3600 * 1000
 """A job that no worker takes for this long after it is due is gone."""
 
+_LAST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredJob:
@@ -43,9 +46,12 @@ def stored_job(raw: bytes) -> StoredJob:
     """
     try:
         job = deserialize(raw)
-        return StoredJob(str(job["f"]), list(job["a"]), int(job["et"]))
-    except (LookupError, TypeError) as error:
+        found = StoredJob(str(job["f"]), list(job["a"]), int(job["et"]))
+    except (LookupError, TypeError, OverflowError) as error:
         raise ValueError(f"a job of a form that is not ours: {error!r}") from error
+    if not 0 <= found.queued_ms <= _LAST_MS:
+        raise ValueError("a job of a form that is not ours: its time is none that can be written")
+    return found
 
 
 def serialize(job: dict[str, Any]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
@@ -12,6 +11,7 @@ from stepwire_core.queue.arq_format import stored_job
 from stepwire_core.queue.run_queue import JobKeys, held_key
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.redis.commands import command
+from stepwire_core.values.clock import written
 from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun |
     try:
         stored = stored_job(job)
         request = RunRequest.model_validate(stored.arguments[0])
-        queued_at = _written(stored.queued_ms)
-    except (ValueError, LookupError, TypeError, OverflowError):
+        queued_at = written(stored.queued_ms)
+    except (ValueError, LookupError, TypeError):
         # Somebody else's job in our queue.
         return None
     state: Literal["running", "queued", "held", "deferred"] = "queued"
@@ -113,10 +113,5 @@ def _queued(job: bytes, at_ms: float, *, taken: bool, held: bool) -> QueuedRun |
         handler=request.handler,
         priority=request.priority,
         queued_at=queued_at,
-        due_at=_written(at_ms) if state == "deferred" else None,
+        due_at=written(int(at_ms)) if state == "deferred" else None,
     )
-
-
-def _written(time_ms: float) -> str:
-    at = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from stepwire_core.queue.arq_format import StoredJob, stored_job
 from stepwire_core.queue.dead_letters import DeadLetter, dead_letter_keys
-from stepwire_core.queue.run_queue import JobKeys, about_key, held_key
+from stepwire_core.queue.run_queue import JobKeys, about_key, held_key, subject_fact
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.redis.commands import command
 from stepwire_core.values.clock import written
@@ -53,14 +52,16 @@ class WantedRuns:
 
     def may_be(self, about: str | None) -> bool:
         """Whether a job may be one of them, by what the queue has beside it."""
-        if about is None:
+        facts = () if about is None else about.split(" ", 2)
+        if len(facts) != 3:
+            # Somebody else's job, or one that has left the queue: it says itself what it is.
             return True
-        _, subject, handler = about.split(" ", 2)
+        _, subject, handler = facts
         if self.handler is not None and handler != self.handler:
             return False
         if self.subject is None:
             return True
-        return subject == sha1(self.subject.encode(), usedforsecurity=False).hexdigest()
+        return subject == subject_fact(self.subject)
 
     def includes(self, entry: RunEntry) -> bool:
         return (
@@ -107,7 +108,7 @@ class RunList:
             begin = after if after is not None and after.part == part else None
             async for seen in self._part(part, wanted, running, begin):
                 if len(page.runs) == limit or looked_at == _MOST:
-                    page.next = at or Place(part, "", 0)
+                    page.next = at
                     return page
                 looked_at += 1
                 before = at.seen if at and (at.part, at.order) == (part, seen.order) else 0

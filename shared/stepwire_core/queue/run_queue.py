@@ -76,15 +76,17 @@ def queue_keys(queue_name: str) -> list[str]:
     return [queue_name, wake_key(queue_name)]
 
 
+def subject_fact(subject: str | None) -> str:
+    """A subject, which may have any characters, among the facts beside a job."""
+    return "-" if subject is None else sha1(subject.encode(), usedforsecurity=False).hexdigest()
+
+
 def enqueue_args(request: RunRequest, defer_s: float = 0.0) -> list[Argument]:
     """The ARGV of ``enqueue.lua``."""
     job = serialize_job(RUN_FUNCTION, request.model_dump())
     defer_ms = int(defer_s * 1000)
-    subject = "-"
-    if request.subject is not None:
-        subject = sha1(request.subject.encode(), usedforsecurity=False).hexdigest()
     # Beside the job, which may be large: what decides when it is taken.
-    about = f"{request.priority} {subject} {request.handler}"
+    about = f"{request.priority} {subject_fact(request.subject)} {request.handler}"
     return script_args(
         "queue/enqueue",
         id=request.run_id,
