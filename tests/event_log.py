@@ -77,9 +77,12 @@ class Writer:
 class Log(Writer):
     """An event log with one session, and one producer in the first attempt of its run."""
 
-    def __init__(self, store: StandaloneStore, settings: Settings, session_id: str) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, session_id: str, redis: Redis | None = None
+    ) -> None:
+        """``redis`` leads to the server that has the session; by default that of the store."""
         self.store = store
-        self.redis = store.redis
+        self.redis = redis or client_of(store)
         self.settings = settings
         super().__init__(EventLog(store, settings), session_id, run_id="run", attempt=1)
 

@@ -22,7 +22,14 @@ from pydantic import (
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from stepwire_core.errors import SettingsError
-from stepwire_core.values.addresses import DEFAULT_QUEUE, redacted, redis_address, split_address
+from stepwire_core.values.addresses import (
+    DEFAULT_QUEUE,
+    RedisAddress,
+    Topology,
+    redacted,
+    redis_address,
+    split_address,
+)
 
 
 def _elements_url(value: str) -> str:
@@ -123,6 +130,8 @@ def is_loopback(host: str) -> bool:
 
 _PREFIX: Final = "STEPWIRE_"
 
+_NO_QUEUE: Final = "which cannot hold the queue: name a single server, or Sentinels, for it"
+
 _OWN_FOLDERS: Final = frozenset({"v1", "inspector"})
 
 _MAX_S: Final = 10 * 365 * 24 * 3600
@@ -155,7 +164,9 @@ class Settings(BaseSettings):
         description="The Redis (7 or newer, or Valkey) that holds the event log.",
     )
     queue_url: RedisUrl | None = Field(
-        default=None, description="The Redis that holds arq's queue; by default the one of the log."
+        default=None,
+        validate_default=True,
+        description="The Redis that holds arq's queue; by default the one of the log.",
     )
     queue_name: str = Field(
         default=DEFAULT_QUEUE,
@@ -421,6 +432,17 @@ class Settings(BaseSettings):
     max_message_chars: int = Field(
         default=1_000_000, ge=1, description="Characters of one message."
     )
+
+    @field_validator("queue_url")
+    @classmethod
+    def _is_no_cluster(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """arq's jobs have keys in many slots: https://github.com/python-arq/arq/issues/249."""
+        if value and RedisAddress.of(value).topology is Topology.CLUSTER:
+            raise ValueError(f"is a cluster, {_NO_QUEUE}")
+        log = info.data.get("redis_url")
+        if not value and log and RedisAddress.of(log).topology is Topology.CLUSTER:
+            raise ValueError(f"is not set, and STEPWIRE_REDIS_URL is a cluster, {_NO_QUEUE}")
+        return value
 
     @field_validator("*")
     @classmethod

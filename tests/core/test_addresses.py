@@ -20,7 +20,7 @@ from stepwire_core.redis.commands import command
 from stepwire_core.redis.connections import new_pool, new_sync_pool
 from stepwire_core.redis.standalone import connect, connect_blocking
 from stepwire_core.settings import load_settings
-from stepwire_core.values.addresses import redacted
+from stepwire_core.values.addresses import RedisAddress, redacted
 from tls import new_certificate
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +52,14 @@ def test_options_that_stepwire_decides_itself_are_refused_for_every_client(optio
         ("rediss://host?ssl_ciphers=some", "as OpenSSL takes it"),
         ("redis://:12#34@host", "written as %2F"),
         ("redis://:a?b@host", "written as %2F"),
+        ("redis://host?prefix=a{b}", "option prefix of another value than up to 64 letters"),
+        ("redis://host?sentinel_password=a", "which is for Sentinel: begin it with redis+sentinel"),
+        ("redis+sentinel://host", "must name the primary; it has the form redis+sentinel://"),
+        ("redis+sentinel://host/name/x", "must end in the number of a database"),
+        ("redis+sentinel://host,,b/name", "is not an address; it has the form redis+sentinel"),
+        ("redis+sentinel://host/n?ssl_cert_reqs=none", "for TLS: begin it with rediss+sentinel://"),
+        ("redis+ring://host", "must begin with one of redis://"),
+        ("redis+cluster://host", "is a cluster, which cannot hold the queue"),
     ],
 )
 def test_a_wrong_address_is_said_with_what_to_write(url: str, said: str) -> None:
@@ -59,6 +67,40 @@ def test_a_wrong_address_is_said_with_what_to_write(url: str, said: str) -> None
         load_settings(queue_url=url)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis+cluster://host/1", "names a database, and a cluster has only number 0"),
+        ("redis+cluster://host?db=1", "names a database, and a cluster has only number 0"),
+        ("redis+cluster://host:port", "is not an address; it has the form redis+cluster://"),
+        (
+            "redis+cluster://host/0",
+            "STEPWIRE_QUEUE_URL=None: is not set, and STEPWIRE_REDIS_URL is",
+        ),
+    ],
+)
+def test_a_wrong_address_of_a_cluster_is_said_with_what_to_write(url: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(redis_url=url)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_servers_of_an_address_have_its_user_database_and_options() -> None:
+    several = RedisAddress.of(
+        "rediss+sentinel://me:a%2Fb@one,two:7,[::1]:8/my%20name/3"
+        "?sentinel_password=c%2Fd&ssl_cert_reqs=none&client_name=x&prefix=p:"
+    )
+    assert several.hosts == (("one", 26379), ("two", 7), ("::1", 8))
+    assert (several.primary, several.prefix) == ("my name", "p:")
+    options = "ssl_cert_reqs=none&client_name=x"
+    assert several.server("::2", 9) == f"rediss://me:a%2Fb@[::2]:9/3?{options}"
+    assert several.sentinel("one", 26379) == "rediss://:c%2Fd@one:26379?ssl_cert_reqs=none"
+    nodes = RedisAddress.of("redis+cluster://me@one,two:7")
+    assert nodes.hosts == (("one", 6379), ("two", 7))
+    assert nodes.server("three", 8) == "redis://me@three:8"
 
 
 def test_every_option_that_is_taken_works_for_both_kinds_of_client(
@@ -98,6 +140,9 @@ def test_every_option_that_is_taken_works_for_both_kinds_of_client(
         f":{SECRET}@host",
         f"host?password={SECRET}",
         f"http://me:{SECRET}@host",
+        f"redis+sentinel://:{SECRET}@host,b/name",
+        f"redis+sentinel://host/name?sentinel_password={SECRET}",
+        f"rediss+cluster://me:{SECRET}@host,b",
     ],
 )
 async def test_no_message_has_the_password_of_an_address(

@@ -23,9 +23,9 @@ from stepwire_core.redis.standalone import (
     StandaloneStore,
     connect,
     connect_blocking,
-    open_store,
 )
 from stepwire_core.redis.store import BlockingStore, Store, probe
+from stepwire_core.redis.stores.opening import connect_blocking_to, open_store
 from stepwire_core.values.ids import new_id
 
 pytestmark = pytest.mark.anyio
@@ -53,36 +53,45 @@ class InThread:
         return await asyncio.to_thread(self._store.read, *calls)
 
 
-IMPLEMENTATIONS = ("standalone", "standalone, blocking", "fakeredis", "fakeredis, blocking")
+IMPLEMENTATIONS = (
+    *("standalone", "standalone, blocking", "fakeredis", "fakeredis, blocking"),
+    *("cluster", "cluster, blocking", "sentinel", "sentinel, blocking"),
+)
 BLOCKING = tuple(name for name in IMPLEMENTATIONS if "blocking" in name)
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
-async def store(request: pytest.FixtureRequest, server: EmbeddedServer) -> AsyncIterator[Calls]:
-    match request.param:
-        case "standalone":
-            one = connect(server.url)
-            yield one
-            await one.aclose()
-        case "fakeredis":
-            yield StandaloneStore(FakeAsyncRedis(), "fakeredis")
-        case name:
-            blocking = made(name, server)
-            yield InThread(blocking)
-            blocking.close()
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Calls]:
+    kind, is_blocking, _ = request.param.partition(", ")
+    if is_blocking:
+        blocking = made(kind, request)
+        yield InThread(blocking)
+        blocking.close()
+    elif kind == "fakeredis":
+        yield StandaloneStore(FakeAsyncRedis(), "fakeredis")
+    else:
+        async with open_store(url_of(kind, request)) as store:
+            yield store
 
 
 @pytest.fixture(params=BLOCKING)
-def blocking(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[BlockingStore]:
-    store = made(request.param, server)
+def blocking(request: pytest.FixtureRequest) -> Iterator[BlockingStore]:
+    store = made(request.param.partition(", ")[0], request)
     yield store
     store.close()
 
 
-def made(name: str, server: EmbeddedServer) -> BlockingStore:
-    if name.startswith("fakeredis"):
+def made(kind: str, request: pytest.FixtureRequest) -> BlockingStore:
+    if kind == "fakeredis":
         return BlockingStandaloneStore(FakeRedis(server=FakeServer()))
-    return connect_blocking(server.url)
+    return connect_blocking_to(url_of(kind, request))
+
+
+def url_of(kind: str, request: pytest.FixtureRequest) -> str:
+    """The address of a running server, cluster or primary with Sentinels."""
+    fixture = {"standalone": "server", "cluster": "three", "sentinel": "watched"}[kind]
+    url: str = request.getfixturevalue(fixture).url
+    return url
 
 
 @pytest.fixture
@@ -187,6 +196,8 @@ class TestCallMany:
         assert blocking.call_many(calls) == [1, 2, 3]
         assert blocking.read(command("LRANGE", key, 0, -1)) == [[b"a", b"other", b"b"]]
 
+    # On a cluster nobody can say on which node a script is loaded.
+    @pytest.mark.parametrize("blocking", ["standalone", "fakeredis"], indirect=True)
     def test_a_script_that_came_in_between_fails_for_now_and_changes_no_order(
         self, blocking: BlockingStore, key: str
     ) -> None:

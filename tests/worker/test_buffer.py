@@ -282,4 +282,37 @@ def test_sources_that_have_waited_for_too_long_are_told_apart() -> None:
     now = 10.0
     stream(buffer, early, "b")
     stream(buffer, late, "c")
-    assert buffer.waiting_since(5.0) == [early]
+    assert buffer.waiting_since("s", 5.0) == [early]
+    assert buffer.waiting_since("other", 5.0) == []
+
+
+def test_what_is_held_goes_out_again_first_and_holds_up_its_own_session_alone() -> None:
+    now = 0.0
+    buffer = Buffer(clock=lambda: now)
+    held, beside, other = a_source("1"), a_source("2"), a_source("3", "other")
+    stream(buffer, held, "a")
+    calls = buffer.take()
+    buffer.hold(calls, 1.0)
+    stream(buffer, held, "b")
+    stream(buffer, beside, "c")
+    stream(buffer, other, "d")
+    assert [call.source for call in buffer.take()] == [other]
+    assert buffer.take() == []
+    assert buffer.held_for_s == 1.0
+    assert list(buffer.waiting_since("s", 0.0)) == [held, beside]
+    now = 1.0
+    assert [call.source for call in buffer.take()] == [held, held, beside]
+    assert buffer.held_for_s is None
+
+
+def test_a_source_that_fails_lets_go_of_what_is_held() -> None:
+    buffer = Buffer(clock=lambda: 0.0)
+    doomed, beside = a_source("1"), a_source("2")
+    stream(buffer, doomed, "a")
+    stream(buffer, beside, "b")
+    calls = buffer.take()
+    buffer.hold(calls, 1.0)
+    buffer.fail(doomed, RunEnded("s", "run"))
+    assert buffer.weight == calls[1].weight
+    assert buffer.take_all() == [calls[1]]
+    assert not buffer.take_all()

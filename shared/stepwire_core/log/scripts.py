@@ -7,7 +7,7 @@ from typing import Final
 
 from stepwire_core.queue.scripts import HEAD as QUEUE_HEAD
 from stepwire_core.queue.scripts import queue_body
-from stepwire_core.redis.commands import Function, Script
+from stepwire_core.redis.commands import GUARD, GUARDED, Function, Script
 from stepwire_core.redis.keys import ALL_RUNS, GONE
 from stepwire_core.redis.scripts import lua_constants, lua_source
 from stepwire_core.wire.documents import IN_TURN
@@ -75,12 +75,21 @@ def _library() -> tuple[Function, Function, Function]:
         ]
     )
     name = "stepwire_" + sha1(body, usedforsecurity=False).hexdigest()[:12]
-    registered = "".join(
-        f"redis.register_function('{name}_{function}', {function})\n" for function in _CALLED
-    )
-    source = f"#!lua name={name}\n".encode() + body + registered.encode()
+    registered = b"".join(_registration(name.encode(), called.encode()) for called in _CALLED)
+    source = f"#!lua name={name}\n".encode() + body + registered
     append, submit, list_session = (Function(source, f"{name}_{called}") for called in _CALLED)
     return append, submit, list_session
+
+
+def _registration(library: bytes, called: bytes) -> bytes:
+    """A function by its own name, and as it is called on a cluster."""
+    name = library + b"_" + called
+    return b"""redis.register_function('%b', %b)
+redis.register_function('%b', function(KEYS, ARGV)
+%b
+return %b(KEYS, ARGV)
+end)
+""" % (name, called, name + GUARDED.encode(), GUARD, called)
 
 
 _CALLED: Final = ("append", "submit", "list_session")

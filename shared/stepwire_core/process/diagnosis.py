@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from stepwire_core.redis.sockets import address_parts
+from stepwire_core.values.addresses import RedisAddress, Topology
 
 _GREETING_S: Final = 0.3
 """A server that refuses a client, or speaks first by its protocol, does so at once."""
@@ -28,6 +29,11 @@ async def diagnose(url: str, error: BaseException) -> str | None:
             "its certificate is not trusted: name its authority's file with ?ssl_ca_certs=/path, "
             "or, for a test, ?ssl_cert_reqs=none"
         )
+    address = RedisAddress.of(url)
+    if address.hosts:
+        # Only of the first one, which stands for the others.
+        ask = address.sentinel if address.topology is Topology.SENTINEL else address.server
+        url = ask(*address.hosts[0])
     parts = address_parts(url)
     if "path" in parts:
         return None

@@ -18,9 +18,9 @@ from stepwire_core.redis.failures import lacks_right
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys, rate_key
 from stepwire_core.redis.scripts import lua_source
 from stepwire_core.redis.sockets import CONNECT_TIMEOUT_S, address_parts
-from stepwire_core.redis.standalone import open_store
 from stepwire_core.redis.store import probe
-from stepwire_core.values.addresses import redacted
+from stepwire_core.redis.stores.opening import open_store
+from stepwire_core.values.addresses import RedisAddress, Topology, redacted
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -143,10 +143,11 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
     try:
         async with open_store(url) as store:
             await _answers(store, url, variable)
-            missing = [
-                *await _server_faults(store, where, variable),
-                *await _missing_rights(store, url, needs),
-            ]
+            missing = []
+            is_cluster = RedisAddress.of(url).topology is Topology.CLUSTER
+            for server in await store.primaries():
+                missing += await _server_faults(server, variable, is_cluster=is_cluster)
+                missing += await _missing_rights(server, needs)
             if missing:
                 raise SettingsError("\n".join(dict.fromkeys(missing)))
             for need in needs:
@@ -173,14 +174,19 @@ async def _answers(store: Store, url: str, variable: str) -> None:
         ) from error
 
 
-async def _server_faults(store: Store, where: str, variable: str) -> list[str]:
-    """The faults of the server itself."""
+async def _server_faults(store: Store, variable: str, *, is_cluster: bool) -> list[str]:
+    """The faults of one server itself."""
+    where = redacted(store.server)
     try:
         info: dict[str, Any] = await store.call(command("INFO"))
     except StoreRefused:
         # Not every user may ask; an unknown value is not held against the server.
         return []
     found = []
+    if info.get("redis_mode") == "cluster" and not is_cluster:
+        found.append(
+            f"{where} is a node of a cluster: begin the address in {variable} with redis+cluster://"
+        )
     version = str(info.get("redis_version", ""))
     if int(version.partition(".")[0] or 0) < OLDEST:
         found.append(
@@ -198,8 +204,8 @@ async def _server_faults(store: Store, where: str, variable: str) -> list[str]:
     return found
 
 
-async def _missing_rights(store: Store, url: str, needs: Sequence[Needs]) -> list[str]:
-    """Which rights its user lacks."""
+async def _missing_rights(store: Store, needs: Sequence[Needs]) -> list[str]:
+    """Which rights its user lacks at one server."""
     rights = [right for need in needs for right in need.rights()]
     if not rights:
         return []
@@ -221,7 +227,8 @@ async def _missing_rights(store: Store, url: str, needs: Sequence[Needs]) -> lis
             # To whom a key is closed every command on it is refused: these are not what lacks.
             missing -= {_right(command) for need in needs for command in need.commands}
         missing = {right for right in missing if not _is_covered(right, missing)}
-    user, where = address_parts(url).get("username") or "default", redacted(url)
+    user = address_parts(store.server).get("username") or "default"
+    where = redacted(store.server)
     return [
         f"{user!r} at {where} lacks a right: ACL SETUSER {user} {right} "
         "(all that it needs is in docs/operations.md)"

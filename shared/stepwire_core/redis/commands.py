@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha1
+from typing import Final
 
 Argument = str | int | bytes
+
+GUARD: Final = b"""
+if string.find(KEYS[1] or '', '{', 1, true) then
+  local seen = redis.pcall('EXISTS', KEYS[1] .. ':none')
+  if type(seen) == 'table' and seen.err and string.find(seen.err, 'non local', 1, true) then
+    return redis.error_reply('TRYAGAIN the keys of this slot are on their way to another node')
+  end
+end
+"""
+"""Stands before a script on a cluster. While a slot moves, a node does not take a key of it that it
+does not have, and says so of one that nobody has: then nothing is written by half. A key without
+braces has a slot of its own, and its script no other keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,20 @@ class Script:
         """The call that loads it."""
         return Call(("SCRIPT LOAD", self.source))
 
+    @property
+    def callee(self) -> str:
+        """What a call names it by."""
+        return self.sha
+
+    @cached_property
+    def guarded(self) -> Script:
+        """The same for a cluster: it refuses to begin while a key of its slot may be elsewhere."""
+        return Script(GUARD + self.source)
+
+
+GUARDED: Final = "_guarded"
+"""What the name of a function ends in if :data:`GUARD` stands before it."""
+
 
 class Function(Script):
     """A function of a library that Redis keeps, and hands on to its replicas and files.
@@ -56,6 +84,15 @@ class Function(Script):
 
     def on(self, keys: Sequence[str], args: Sequence[Argument]) -> Call:
         return Call(("FCALL", self.name, len(keys), *keys, *args), self)
+
+    @property
+    def callee(self) -> str:
+        return self.name
+
+    @cached_property
+    def guarded(self) -> Function:
+        """Its library has each function twice (:data:`GUARDED`)."""
+        return Function(self.source, self.name + GUARDED)
 
     @property
     def loading(self) -> Call:

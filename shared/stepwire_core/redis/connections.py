@@ -14,8 +14,8 @@ from redis.retry import Retry as SyncRetry
 
 from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
 from stepwire_core.redis.failures import Remedy, advice, reason, remedy
-from stepwire_core.redis.sockets import Pool, SyncPool, socket_options
-from stepwire_core.values.addresses import redacted, redis_address
+from stepwire_core.redis.sockets import BlockingLocator, Locator, Pool, SyncPool, socket_options
+from stepwire_core.values.addresses import RedisAddress, redacted
 
 SOCKET_TIMEOUT_S: Final = 10.0
 """A call fails if Redis takes longer to answer it."""
@@ -28,44 +28,46 @@ _REFUSED: Final[list[type[RedisError]]] = [ReadOnlyError, MasterDownError]
 is made once more, over a connection that is made anew: the address may have moved."""
 
 
-def new_pool(url: str) -> Pool:
-    """The connections of one client.
+def new_pool(url: str, locator: Locator | None = None) -> Pool:
+    """The connections of one client to one server: that of the address, or where ``locator`` says.
 
     They have no read timeout of their own, :func:`translated` has: with ``socket_timeout`` redis-py
     wraps every write in ``asyncio.wait_for``, which up to Python 3.11 swallows a cancellation that
     arrives together with the result.
-
-    Raises:
-        SettingsError: the address is wrong; one of the settings was checked already.
     """
     return Pool.from_url(
-        _checked(url),
+        url,
         max_connections=MAX_CONNECTIONS,
         timeout=SOCKET_TIMEOUT_S,
         retry=Retry(NoBackoff(), 1, tuple(_REFUSED)),
         retry_on_error=_REFUSED,
+        locator=locator,
         **socket_options(url),
     )
 
 
-def new_sync_pool(url: str, *, timeout_s: float) -> SyncPool:
-    """The connections of one blocking client, which gives up a call after ``timeout_s``.
-
-    Raises:
-        SettingsError: as :func:`new_pool`.
-    """
+def new_sync_pool(
+    url: str, *, timeout_s: float, locator: BlockingLocator | None = None
+) -> SyncPool:
+    """The connections of one blocking client, which gives up a call after ``timeout_s``."""
     return SyncPool.from_url(
-        _checked(url),
+        url,
         socket_timeout=timeout_s,
         retry=SyncRetry(NoBackoff(), 1, tuple(_REFUSED)),
         retry_on_error=_REFUSED,
+        locator=locator,
         **socket_options(url),
     )
 
 
-def _checked(url: str) -> str:
+def checked_address(url: str) -> RedisAddress:
+    """What an address names.
+
+    Raises:
+        SettingsError: it is wrong; one of the settings was checked already.
+    """
     try:
-        return redis_address(url)
+        return RedisAddress.of(url)
     except ValueError as error:
         raise SettingsError(f"{redacted(url)} {error}") from None
 

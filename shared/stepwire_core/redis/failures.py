@@ -41,6 +41,7 @@ class Remedy(StrEnum):
 
 
 _OF_WORD: Final = {
+    "ASK": Remedy.REPEAT,  # a key is on its way to another node
     "BUSY": Remedy.REPEAT,  # another client's script runs for too long
     "CLUSTERDOWN": Remedy.REPEAT,
     "LOADING": Remedy.REPEAT,
@@ -52,7 +53,6 @@ _OF_WORD: Final = {
     "MASTERDOWN": Remedy.RECONNECT,  # a replica that has lost its primary
     "READONLY": Remedy.RECONNECT,  # a primary that was demoted, and keeps its connections
     "UNBLOCKED": Remedy.RECONNECT,  # the same, said to a blocking call
-    "ASK": Remedy.CHANGE,
     "CROSSSLOT": Remedy.CHANGE,
     "DENIED": Remedy.CHANGE,  # protected mode
     "MOVED": Remedy.CHANGE,
@@ -74,10 +74,11 @@ _OF_CLASS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (NoScriptError, "NOSCRIPT"),
 )
 
+_IS_NODE: Final = "it is a node of a cluster: begin its address with redis+cluster://"
+
 _ADVICE: Final = {
-    "ASK": "it is a node of a cluster: name a single server",
-    "CROSSSLOT": "it is a node of a cluster: name a single server",
-    "MOVED": "it is a node of a cluster: name a single server",
+    "CROSSSLOT": _IS_NODE,
+    "MOVED": _IS_NODE,
     "DENIED": "it is in protected mode: give it a password, or bind it to loopback",
     "NOAUTH": "put the right user and password into its address (redis://user:password@host)",
     "WRONGPASS": "put the right user and password into its address (redis://user:password@host)",
@@ -87,7 +88,8 @@ _ADVICE: Final = {
 
 # "ERR" says nothing by itself; these texts do.
 _HOPELESS: Final = re.compile(
-    r"unknown command|DB index is out of range|invalid DB index|Client sent AUTH|AUTH <password>",
+    r"unknown command|DB index is out of range|invalid DB index|Client sent AUTH|AUTH <password>|"
+    r"cluster support disabled",
     re.IGNORECASE,
 )
 
@@ -98,6 +100,9 @@ _PIPELINE: Final = "of pipeline caused error: "
 
 # What redis.call says inside a script when a right is missing.
 _NO_RIGHT: Final = "ACL failure in script"
+
+# What redis.call says inside a script on a node of a cluster, when the slot of its keys moves.
+_NOT_LOCAL: Final = "non local key"
 
 # What FCALL says where EVALSHA says NOSCRIPT.
 _NO_FUNCTION: Final = "Function not found"
@@ -122,6 +127,8 @@ def word_of(error: BaseException) -> str:
         return "NOPERM"
     if _NO_FUNCTION in text:
         return "NOSCRIPT"
+    if _NOT_LOCAL in text:
+        return "TRYAGAIN"
     first = text.split(" ", 1)[0]
     # redis-py has cut off "ERR", and the words of its own classes, which are above.
     return first if first.isupper() else "ERR"
@@ -166,6 +173,8 @@ def advice(error: BaseException) -> str:
     """Of :attr:`Remedy.CHANGE`, what to change."""
     if _NO_DATABASE.search(str(error)):
         return "end its address in the number of a database that it has (0 to 15 by default)"
+    if "cluster support disabled" in str(error):
+        return "it is no node of a cluster: begin its address with redis://"
     return _ADVICE.get(word_of(error), _ADVICE["ERR"])
 
 

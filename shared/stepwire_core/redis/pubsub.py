@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.redis.backoff import Backoff
-from stepwire_core.redis.connections import translated, translation
+from stepwire_core.redis.commands import command
+from stepwire_core.redis.connections import translation
 from stepwire_core.redis.keys import PREFIX
 from stepwire_core.values.ids import new_id
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from stepwire_core.redis.sockets import Pool, Watched
+    from stepwire_core.redis.commands import Call
+    from stepwire_core.redis.sockets import Watched
 
 logger = logging.getLogger("stepwire.pubsub")
 
@@ -45,13 +45,15 @@ class PubSubLink:
 
     def __init__(
         self,
-        redis: Redis,
+        make_connection: Callable[[], Watched],
+        call: Callable[[Call], Awaitable[object]],
         on_message: Callable[[bytes, bytes], None],
         on_restored: Callable[[], None],
     ) -> None:
-        """The connection leads to where ``redis`` does, but is none of its pool."""
-        self._redis = redis
-        self._pool = cast("Pool", redis.connection_pool)
+        """``make_connection`` makes one that leads to where messages are published, which is what
+        ``call`` calls."""
+        self._make_connection = make_connection
+        self._call = call
         self._echo = f"{PREFIX}link:{new_id()}".encode()
         self._on_message = on_message
         self._on_restored = on_restored
@@ -117,7 +119,7 @@ class PubSubLink:
             StoreRefused: Redis does not let us subscribe.
         """
         while True:
-            connection = self._pool.make_separate()
+            connection = self._make_connection()
             try:
                 async with asyncio.timeout(CONFIRM_TIMEOUT_S):
                     await self._open(connection)
@@ -160,8 +162,7 @@ class PubSubLink:
 
     async def _publish_echo(self) -> None:
         try:
-            async with translated():
-                await self._redis.publish(self._echo, b"")
+            await self._call(command("PUBLISH", self._echo, b""))
         except StoreUnavailable:
             # It says nothing about the connection.
             self._missed = 0

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from redis import ConnectionPool as SyncConnectionPool
 from redis import connection as blocking
@@ -18,6 +17,7 @@ from redis.asyncio import BlockingConnectionPool, connection
 from redis.exceptions import RedisError, ResponseError
 
 from stepwire_core.redis.failures import condemns
+from stepwire_core.values.addresses import RedisAddress
 
 if TYPE_CHECKING:
     # They stand before another class, whose methods these are.
@@ -47,15 +47,44 @@ _KEEPALIVE: Final = {
 
 def address_parts(url: str) -> dict[str, Any]:
     """What redis-py finds in an address: ``host``, ``port``, ``db``, ``username``, ``path`` of a
-    socket; what the address does not name is missing."""
-    return dict(connection.parse_url(url))
+    socket; what the address does not name is missing. Of several hosts there is none."""
+    address = RedisAddress.of(url)
+    if not address.hosts:
+        return dict(connection.parse_url(address.client_url))
+    parts = dict(connection.parse_url(address.server("any", 1)))
+    del parts["host"], parts["port"]
+    return parts
+
+
+class Locator(Protocol):
+    """Tells where the server is, for connections whose address is not enough."""
+
+    async def locate(self) -> tuple[str, int]:
+        """Host and port, as of now.
+
+        Raises:
+            RedisError, OSError: nobody can say.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
+class BlockingLocator(Protocol):
+    """The same for blocking connections."""
+
+    def locate(self) -> tuple[str, int]: ...
+
+    def close(self) -> None: ...
 
 
 def socket_options(url: str) -> dict[str, Any]:
     """How long connecting may take, and that a connection which has died is noticed."""
     options: dict[str, Any] = {"socket_connect_timeout": CONNECT_TIMEOUT_S}
     # A socket of this machine has no keepalive, and its connection does not take the word.
-    if urlsplit(url).scheme == "unix":
+    if url.startswith("unix:"):
         return options
     known = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if _has(name)}
     return options | {"socket_keepalive": True, "socket_keepalive_options": known}
@@ -104,15 +133,18 @@ class Marks:
 class Watched(_Asyncio):
     """Notes when it was made, when something came, and what that says about its pool."""
 
-    def __init__(self, *, marks: Marks, **kwargs: Any) -> None:
+    def __init__(self, *, marks: Marks, locator: Locator | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.marks: Final = marks
         self.made_at = self.heard_at = float("-inf")
+        self._locator = locator
 
     async def connect(self) -> None:
         if not self.is_connected:
             # Before: what is found out meanwhile counts for this one, too.
             self.made_at = self.heard_at = time.monotonic()
+            if self._locator is not None:
+                self.host, self.port = await self._locator.locate()
             await super().connect()  # type: ignore[no-untyped-call]
 
     async def disconnect(self, nowait: bool = False) -> None:
@@ -176,15 +208,29 @@ class Pool(BlockingConnectionPool):
     """
 
     def __init__(
-        self, *, connection_class: type = connection.Connection, max_connections: int, **kwargs: Any
+        self,
+        *,
+        connection_class: type = connection.Connection,
+        max_connections: int,
+        locator: Locator | None = None,
+        **kwargs: Any,
     ) -> None:
+        """With a ``locator`` each connection leads to where that says the server is; it is closed
+        with the pool."""
         self.marks: Final = Marks()
+        self._locator = locator
         super().__init__(
             max_connections,
             connection_class=_WATCHED[connection_class],
             marks=self.marks,
+            locator=locator,
             **kwargs,
         )
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        await super().disconnect(inuse_connections)
+        if self._locator is not None and inuse_connections:
+            await self._locator.aclose()
 
     def make_separate(self) -> Watched:
         """A connection that the pool does not hand out, made as its own are; what these tell when
@@ -203,14 +249,19 @@ class Pool(BlockingConnectionPool):
 class _SyncWatched(_Blocking):
     """The same for a blocking client."""
 
-    def __init__(self, *, marks: Marks, **kwargs: Any) -> None:
+    def __init__(
+        self, *, marks: Marks, locator: BlockingLocator | None = None, **kwargs: Any
+    ) -> None:
         self.marks: Final = marks
         self.made_at = self.heard_at = float("-inf")
+        self._locator = locator
         super().__init__(**kwargs)
 
     def connect(self) -> None:
         if self._sock is None:
             self.made_at = self.heard_at = time.monotonic()
+            if self._locator is not None:
+                self.host, self.port = self._locator.locate()
             super().connect()  # type: ignore[no-untyped-call]
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -272,7 +323,19 @@ _SYNC_WATCHED: Final[dict[type, type[_SyncWatched]]] = {
 class SyncPool(SyncConnectionPool):
     """The same for a blocking client."""
 
-    def __init__(self, *, connection_class: type = blocking.Connection, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        connection_class: type = blocking.Connection,
+        locator: BlockingLocator | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.marks: Final = Marks()
+        self._locator = locator
         watched = cast("type[blocking.Connection]", _SYNC_WATCHED[connection_class])
-        super().__init__(watched, marks=self.marks, **kwargs)
+        super().__init__(watched, marks=self.marks, locator=locator, **kwargs)
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        super().disconnect(inuse_connections)
+        if self._locator is not None and inuse_connections:
+            self._locator.close()

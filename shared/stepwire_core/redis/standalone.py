@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
@@ -14,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from stepwire_core.redis.commands import Call, Script
 from stepwire_core.redis.connections import (
     SOCKET_TIMEOUT_S,
+    checked_address,
     new_pool,
     new_sync_pool,
     translated,
@@ -30,6 +31,9 @@ from stepwire_core.redis.failures import (
 from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.store import QUICK_S
 
+if TYPE_CHECKING:
+    from stepwire_core.redis.sockets import Pool, Watched
+
 
 class StandaloneStore:
     """The :class:`Store` of a client of redis-py."""
@@ -43,6 +47,9 @@ class StandaloneStore:
     @property
     def server(self) -> str:
         return self._server
+
+    async def primaries(self) -> Sequence[StandaloneStore]:
+        return [self]
 
     async def call(self, call: Call, *, within_s: float | None = None) -> Any:
         async with translated(within_s=within_s):
@@ -61,7 +68,11 @@ class StandaloneStore:
     def listen(
         self, on_message: Callable[[bytes, bytes], None], on_restored: Callable[[], None]
     ) -> PubSubLink:
-        return PubSubLink(self.redis, on_message, on_restored)
+        return PubSubLink(self.make_separate, self.call, on_message, on_restored)
+
+    def make_separate(self) -> Watched:
+        """A connection of its own to where the others lead."""
+        return cast("Pool", self.redis.connection_pool).make_separate()
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -167,7 +178,10 @@ class BlockingStandaloneStore:
 
 
 def _in_our_words(reply: Any) -> Any:
-    return (translation(reply) or reply) if isinstance(reply, Exception) else reply
+    if not isinstance(reply, Exception) or (ours := translation(reply)) is None:
+        return reply
+    ours.__cause__ = reply
+    return ours
 
 
 def connect(url: str) -> StandaloneStore:
@@ -176,7 +190,7 @@ def connect(url: str) -> StandaloneStore:
     Raises:
         SettingsError: the address is wrong; one of the settings was checked already.
     """
-    return StandaloneStore(Redis.from_pool(new_pool(url)), url)
+    return StandaloneStore(Redis.from_pool(new_pool(checked_address(url).client_url)), url)
 
 
 @asynccontextmanager
@@ -195,4 +209,5 @@ def connect_blocking(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> Blocki
     Raises:
         SettingsError: as :func:`connect`.
     """
-    return BlockingStandaloneStore(SyncRedis.from_pool(new_sync_pool(url, timeout_s=timeout_s)))
+    pool = new_sync_pool(checked_address(url).client_url, timeout_s=timeout_s)
+    return BlockingStandaloneStore(SyncRedis.from_pool(pool))

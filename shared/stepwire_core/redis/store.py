@@ -40,6 +40,14 @@ class Store(Protocol):
         """Which server it is: one call may have keys of all stores that say the same."""
         ...
 
+    async def primaries(self) -> Sequence[Store]:
+        """A store for each server that takes writes: itself, or the nodes of a cluster.
+
+        Raises:
+            StoreUnavailable, StoreRefused: a cluster does not say, or nobody has a part of it.
+        """
+        ...
+
     async def call(self, call: Call, *, within_s: float | None = None) -> Any:
         """Execute a call once, and return its reply, within ten seconds or ``within_s``.
 

@@ -45,6 +45,9 @@ class Buffer:
         self._clock = clock
         self._calls: deque[AppendCall] = deque()
         self._last_of_session: dict[str, AppendCall] = {}
+        self._held: dict[str, list[AppendCall]] = {}
+        """By session: the calls that were not taken at the moment, and all that came after them."""
+        self._retry_at = float("inf")
         self.weight = 0
         """Bytes that all calls hold which are not settled, also those that are under way."""
         self.refusal: Callable[[], StepwireError] | None = None
@@ -181,21 +184,45 @@ class Buffer:
     # -- out ------------------------------------------------------------------------------------
 
     def take(self) -> list[AppendCall]:
-        """The calls that go out next, at least one if there is one; to be settled later."""
+        """The calls that go out next, to be settled or held later; none if all that are here are
+        held for now (:attr:`held_for_s`)."""
+        if self._held and self._clock() >= self._retry_at:
+            self._calls.extendleft(reversed(self._held_calls()))
+            self._held = {}
+            self._retry_at = float("inf")
         group: list[AppendCall] = []
         weight = 0
         while self._calls and weight < MAX_GROUP_BYTES:
             call = self._calls.popleft()
+            if (before := self._held.get(call.source.session_id)) is not None:
+                before.append(call)
+                continue
             weight += call.weight
             group.append(call)
             if self._last_of_session.get(call.source.session_id) is call:
                 del self._last_of_session[call.source.session_id]
         return group
 
+    def hold(self, calls: Sequence[AppendCall], for_s: float) -> None:
+        """These were not taken at the moment: they go out again after that time, with all that
+        comes for their sessions meanwhile behind them; those of other sessions go on."""
+        for call in calls:
+            self._held.setdefault(call.source.session_id, []).append(call)
+        self._retry_at = min(self._retry_at, self._clock() + for_s)
+
+    @property
+    def held_for_s(self) -> float | None:
+        """How long what is held has to wait still; None if nothing is."""
+        return max(0.0, self._retry_at - self._clock()) if self._held else None
+
+    def _held_calls(self) -> list[AppendCall]:
+        return [call for calls in self._held.values() for call in calls]
+
     def take_all(self) -> list[AppendCall]:
         """All of them; they will not be stored."""
-        calls = list(self._calls)
+        calls = [*self._held_calls(), *self._calls]
         self._calls = deque()
+        self._held = {}
         self._last_of_session = {}
         return calls
 
@@ -214,9 +241,13 @@ class Buffer:
         """
         answers = source.fail(error)
         self._close_call(source)
-        dropped = [call for call in self._calls if call.source is source]
+        held = self._held.get(source.session_id, [])
+        dropped = [call for call in (*held, *self._calls) if call.source is source]
         if dropped:
             self._calls = deque(call for call in self._calls if call.source is not source)
+            held[:] = [call for call in held if call.source is not source]
+            if not held:
+                self._held.pop(source.session_id, None)
             self.settle(dropped)
         return answers
 
@@ -225,7 +256,7 @@ class Buffer:
         what ends something is left, and goes out in its place."""
         source = calls[0].source
         source.refused(calls[0].prepared(), full)
-        for call in (*calls, *self._calls):
+        for call in (*calls, *self._held_calls(), *self._calls):
             if call.source is source:
                 call.keep_what_fits()
         self._close_call(source)
@@ -237,6 +268,13 @@ class Buffer:
             return [(future, self.refusal())]
         return source.flush(future)
 
-    def waiting_since(self, before: float) -> list[Source]:
-        """The sources that have something here which came before that moment."""
-        return list({call.source: None for call in self._calls if call.since < before})
+    def waiting_since(self, session_id: str, before: float) -> list[Source]:
+        """The sources of a session that have something here which came before that moment."""
+        waiting = (*self._held.get(session_id, ()), *self._calls)
+        return list(
+            {
+                call.source: None
+                for call in waiting
+                if call.source.session_id == session_id and call.since <= before
+            }
+        )

@@ -22,7 +22,8 @@ import threading
 import weakref
 from collections import deque
 from concurrent.futures import Future
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -150,15 +151,21 @@ class Intake:
         self._storing_thread = get_ident()
         while True:
             self._report()
-            calls, is_over = self.run(self._take) or ([], False)
+            calls, is_over, wait_s = self.run(self._take) or ([], False, None)
             if calls or is_over:
                 return calls
-            self._bell.get()
+            with suppress(Empty):
+                self._bell.get(timeout=wait_s)
 
-    def _take(self) -> tuple[list[AppendCall], bool]:
+    def _take(self) -> tuple[list[AppendCall], bool, float | None]:
         calls = self.buffer.take()
         self._storing_thread_waits = not calls
-        return calls, self.buffer.refusal is not None
+        wait_s = self.buffer.held_for_s
+        return calls, self.buffer.refusal is not None and wait_s is None, wait_s
+
+    def hold(self, calls: Sequence[AppendCall], for_s: float) -> None:
+        """As :meth:`Buffer.hold`."""
+        self.run(self.buffer.hold, calls, for_s)
 
     def settle(self, calls: Sequence[AppendCall]) -> None:
         """As :meth:`Buffer.settle`; answers the flushes."""
@@ -168,9 +175,9 @@ class Intake:
         """As :meth:`Buffer.fail`; answers the flushes."""
         self._answer(self.run(self.buffer.fail, source, error) or ())
 
-    def fail_waiting(self, before: float, error: StepwireError) -> None:
-        """Fail all that have something waiting here since before that moment."""
-        for source in self.run(self.buffer.waiting_since, before) or ():
+    def fail_waiting(self, session_id: str, before: float, error: StepwireError) -> None:
+        """Fail all of a session that have something waiting here since before that moment."""
+        for source in self.run(self.buffer.waiting_since, session_id, before) or ():
             self.fail(source, error)
 
     def refused(self, full: SessionFull, calls: Sequence[AppendCall]) -> None:

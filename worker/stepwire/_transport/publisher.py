@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +49,14 @@ _SENT_AGAIN: Final = (StoreUnavailable, SessionFull, Unfinished)
 """The outcomes after which a call has to be sent again, whole or the rest of it."""
 
 
+@dataclass(slots=True)
+class _Away:
+    """Since when Redis takes nothing of a session, and what it says."""
+
+    since: float
+    why: str = ""
+
+
 class Publisher:
     """Group commit: while one round trip is under way, what comes is gathered for the next.
 
@@ -77,7 +86,9 @@ class Publisher:
         self._on_death = on_death
         self._to_list: dict[str, str] = {}
         """Sessions that the index is to hear of, and their subjects, as far as they are known."""
-        self._away_since: float | None = None
+        self._away: dict[str, _Away] = {}
+        """The sessions that Redis takes nothing of at the moment."""
+        self._backoff = Backoff()
         self._give_up_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="stepwire-publisher", daemon=True)
         self._thread.start()
@@ -135,8 +146,11 @@ class Publisher:
         calls: list[AppendCall] = []
         try:
             while calls := self.intake.take():
-                self._commit(calls)
-                self.intake.settle(calls)
+                waiting = self._without_overdue(self._commit(calls))
+                waits = set(waiting)
+                self.intake.settle([call for call in calls if call not in waits])
+                calls = waiting
+                self._hold(waiting)
                 if self._to_list and not self.intake.has_waiting:
                     self._list()
         except BaseException as error:  # noqa: BLE001 - the process must not go on without knowing
@@ -150,68 +164,95 @@ class Publisher:
             if self._on_death is not None:
                 self._on_death(error)
 
-    def _commit(self, calls: list[AppendCall]) -> None:
-        """Store the calls in order, repeating those that Redis does not take at the moment."""
-        backoff = Backoff()
+    def _commit(self, calls: list[AppendCall]) -> list[AppendCall]:
+        """Store the calls, each session's in their order; those that Redis does not take at the
+        moment."""
+        waiting: list[AppendCall] = []
         while calls:
             try:
                 calls, away = self._send(calls)
             except StoreUnavailable as error:
-                away = str(error)
+                away = dict.fromkeys((call.source.session_id for call in calls), str(error))
             except StoreRefused as error:
                 logger.error("Redis refuses to store events", extra={"error": str(error)})  # noqa: TRY400 - expected
                 for call in calls:
                     self.intake.fail(call.source, error.with_traceback(None))
-                return
+                break
             except Exception as error:  # noqa: BLE001 - whatever a call holds, it concerns no other
-                self._isolate(calls, error)
-                return
-            if not away:
-                self._away_since = None
-                continue
-            calls = self._without_overdue(calls, away)
-            if calls:
-                delay_s = backoff.next_s()
-                logger.warning(
-                    "Redis takes nothing at the moment, events wait",
-                    extra={"error": away, "retry_s": delay_s},
-                )
-                time.sleep(delay_s)
+                waiting += self._isolate(calls, error)
+                break
+            for session_id, why in away.items():
+                self._away.setdefault(session_id, _Away(time.monotonic())).why = why
+            waiting += [call for call in calls if call.source.session_id in away]
+            calls = [call for call in calls if call.source.session_id not in away]
+        return waiting
 
-    def _without_overdue(self, calls: list[AppendCall], away: str) -> list[AppendCall]:
+    def _without_overdue(self, calls: list[AppendCall]) -> list[AppendCall]:
         """Fail the producers that have waited for too long; the calls of the others."""
+        if not self._away:
+            return calls
         now = time.monotonic()
-        self._away_since = self._away_since or now
         timeout_s = self.settings.publish_timeout_s
         is_over = now > self._give_up_at
-        if not is_over and now - self._away_since <= timeout_s:
-            return calls
-        logger.error(
-            "Redis took nothing for too long: the waiting events fail", extra={"error": away}
-        )
         before = now if is_over else now - timeout_s
-        why = StoreUnavailable(
-            f"Redis has taken nothing for {timeout_s:g} s (STEPWIRE_PUBLISH_TIMEOUT_S): {away}"
-        )
-        for call in calls:
-            if call.since <= before:
-                self.intake.fail(call.source, why)
-        self.intake.fail_waiting(before, why)
-        return [call for call in calls if call.source.failure is None]
-
-    def _isolate(self, calls: list[AppendCall], error: Exception) -> None:
-        """One of the calls cannot be made, packed or understood: find it by sending each alone."""
-        if len(calls) > 1:
+        overdue = {
+            session_id for session_id, away in self._away.items() if is_over or away.since < before
+        }
+        for session_id in overdue:
+            away = self._away[session_id].why
+            logger.error(
+                "Redis took nothing for too long: the waiting events fail",
+                extra={"session_id": session_id, "error": away},
+            )
+            why = StoreUnavailable(
+                f"Redis has taken nothing for {timeout_s:g} s (STEPWIRE_PUBLISH_TIMEOUT_S): {away}"
+            )
             for call in calls:
-                self._commit([call])
+                if call.source.session_id == session_id and call.since <= before:
+                    self.intake.fail(call.source, why)
+            self.intake.fail_waiting(session_id, before, why)
+        left = [call for call in calls if call.source.failure is None]
+        for session_id in overdue - {call.source.session_id for call in left}:
+            del self._away[session_id]
+        return left
+
+    def _hold(self, calls: list[AppendCall]) -> None:
+        """Let calls wait that Redis does not take at the moment. Those of other sessions go on: one
+        node of a cluster may be away, or one session on its way to another node."""
+        if not calls:
+            if not self._away:
+                self._backoff.reset()
             return
+        delay_s = self._backoff.next_s()
+        sessions = {call.source.session_id for call in calls}
+        logger.warning(
+            "Redis takes nothing at the moment, events wait",
+            extra={
+                "error": self._away[calls[0].source.session_id].why,
+                "sessions": len(sessions),
+                "retry_s": delay_s,
+            },
+        )
+        self.intake.hold(calls, delay_s)
+
+    def _isolate(self, calls: list[AppendCall], error: Exception) -> list[AppendCall]:
+        """One of the calls cannot be made, packed or understood: find it by sending each alone.
+        Returns those that Redis does not take at the moment."""
+        if len(calls) > 1:
+            waiting: list[AppendCall] = []
+            for call in calls:
+                # What comes behind one that waits must not overtake it.
+                is_behind = any(call.source.session_id == w.source.session_id for w in waiting)
+                waiting += [call] if is_behind else self._commit([call])
+            return waiting
         [call] = calls
         logger.error("events cannot be stored", extra=_fields(call.source), exc_info=error)
         self.intake.fail(call.source, _not_storable(error))
+        return []
 
-    def _send(self, calls: list[AppendCall]) -> tuple[list[AppendCall], str]:
-        """One round trip; the calls that must be sent again, and if Redis does not take them at the
-        moment, what it says.
+    def _send(self, calls: list[AppendCall]) -> tuple[list[AppendCall], dict[str, str]]:
+        """One round trip; the calls that must be sent again, and of each session whose calls Redis
+        does not take at the moment, what it says.
 
         After the first call that is to be repeated, the later ones of its producer fail as gaps,
         and are repeated with it: the log takes a producer's events in order only. So are those
@@ -221,16 +262,19 @@ class Publisher:
         replies = self._replies(calls)
         again: list[AppendCall] = []
         waiting: set[Source] = set()
-        away = ""
+        away: dict[str, str] = {}
         for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
             if call.source in waiting:
                 again.append(call)
                 continue
             error = self._result(calls[number:], reply)
+            if isinstance(error, StoreUnavailable):
+                away[call.source.session_id] = str(error)
+            else:
+                self._away.pop(call.source.session_id, None)
             if isinstance(error, _SENT_AGAIN):
                 waiting.add(call.source)
                 again.append(call)
-                away = str(error) if isinstance(error, StoreUnavailable) else away
             elif error is not None:
                 self._cut_off(call.source, error)
         return again, away
@@ -319,9 +363,9 @@ def _not_storable(error: Exception) -> ProtocolViolation:
 
 def _connected(settings: Settings) -> BlockingStore:
     # Here, so that a process loads redis-py when it connects, and not by `import stepwire`.
-    from stepwire_core.redis.standalone import connect_blocking
+    from stepwire_core.redis.stores.opening import connect_blocking_to
 
-    return connect_blocking(settings.redis_url)
+    return connect_blocking_to(settings.redis_url)
 
 
 def _closed() -> StoreUnavailable:

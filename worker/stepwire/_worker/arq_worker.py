@@ -32,9 +32,9 @@ from stepwire_core.process.supervision import Supervisor, as_reason
 from stepwire_core.queue.run_queue import RUN_FUNCTION, wake_key
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.commands import command
-from stepwire_core.redis.connections import new_pool
 from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.redis.store import QUICK_S
+from stepwire_core.redis.stores.opening import open_pool
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers
@@ -85,7 +85,7 @@ class StepwireWorker(Worker):
             # It insists on one; what would call it is :meth:`_execute` here.
             functions=[func(cast("Any", self._execute), name=RUN_FUNCTION)],
             queue_name=settings.queue_name,
-            redis_pool=ArqRedis(new_pool(settings.effective_queue_url)),
+            redis_pool=ArqRedis(open_pool(settings.effective_queue_url)),
             handle_signals=False,
         )
         self.failure: StepwireError | None = None

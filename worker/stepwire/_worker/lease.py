@@ -14,7 +14,7 @@ from stepwire_core.process.supervision import as_reason
 from stepwire_core.queue.run_queue import queue_keys
 from stepwire_core.queue.scripts import RENEW
 from stepwire_core.redis.scripts import script_args
-from stepwire_core.redis.standalone import connect_blocking
+from stepwire_core.redis.stores.opening import connect_blocking_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +84,9 @@ class LeaseKeeper:
         self._fail = fail
         self._answered_at = time.monotonic()
         self._stopping = threading.Event()
-        self._store = connect_blocking(settings.effective_queue_url, timeout_s=settings.lease_s / 3)
+        self._store = connect_blocking_to(
+            settings.effective_queue_url, timeout_s=settings.lease_s / 3
+        )
         self._thread = threading.Thread(target=self._run, name="stepwire-lease", daemon=True)
 
     def __enter__(self) -> Self:

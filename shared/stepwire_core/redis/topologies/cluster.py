@@ -1,0 +1,183 @@
+"""A store on a Redis Cluster, for an event loop.
+
+redis-py's own client is not used. When one connection breaks, it closes those of all nodes, with
+the calls that are under way; when all are busy, it fails instead of waiting; and it repeats calls
+that may have been executed. Here a node is a store of its own, with the limits in time of any
+single server, and this class only chooses which one is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stepwire_core.errors import StoreRefused, StoreUnavailable
+from stepwire_core.redis.commands import Call
+from stepwire_core.redis.pubsub import PubSubLink
+from stepwire_core.redis.standalone import StandaloneStore, connect
+from stepwire_core.redis.stores.slots import (
+    ANSWER_S,
+    ASK_AGAIN_S,
+    HOPS,
+    TOLD,
+    Node,
+    SlotMap,
+    again,
+    guarded,
+    moved_to,
+    problem_of,
+    sent_on,
+    slot_of,
+)
+
+if TYPE_CHECKING:
+    from stepwire_core.redis.sockets import Watched
+    from stepwire_core.values.addresses import RedisAddress
+
+
+class ClusterStore:
+    """The :class:`Store` of a Redis Cluster."""
+
+    def __init__(self, address: RedisAddress, url: str) -> None:
+        self._address = address
+        self._url = url
+        self._stores: dict[Node, StandaloneStore] = {}
+        self._retired: list[StandaloneStore] = []
+        self._slots = SlotMap()
+        self._asked_at = float("-inf")
+        self._is_stale = True
+        self._asking: asyncio.Task[None] | None = None
+        self._problem: StoreRefused | StoreUnavailable | None = None
+
+    @property
+    def server(self) -> str:
+        # Never that of another store: keys of two kinds are in two slots.
+        return f"{self._url} {id(self)}"
+
+    async def call(self, call: Call, *, within_s: float | None = None) -> Any:
+        safe = guarded(call)
+        slot = slot_of(call)
+        for _ in range(HOPS):
+            node = await self._node_of(slot)
+            reply, went_on = await self._ask(node, lambda s: s.call(safe, within_s=within_s))
+            if not went_on:
+                return reply
+        raise sent_on()
+
+    async def read(self, *calls: Call) -> list[Any]:
+        replies: list[Any] = [None] * len(calls)
+        left = list(range(len(calls)))
+        for _ in range(HOPS):
+            of_node: defaultdict[Node, list[int]] = defaultdict(list)
+            for index in left:
+                of_node[await self._node_of(slot_of(calls[index]))].append(index)
+            parts = await asyncio.gather(
+                *(
+                    self._read_at(node, [calls[index] for index in indexes])
+                    for node, indexes in of_node.items()
+                ),
+                return_exceptions=True,
+            )
+            left = []
+            for indexes, part in zip(of_node.values(), parts, strict=True):
+                if isinstance(part, BaseException):
+                    raise part
+                if part is None:
+                    left += indexes
+                    continue
+                for index, reply in zip(indexes, part, strict=True):
+                    replies[index] = reply
+            if not left:
+                return replies
+        raise sent_on()
+
+    def listen(
+        self, on_message: Callable[[bytes, bytes], None], on_restored: Callable[[], None]
+    ) -> PubSubLink:
+        """A link to any node: every node carries what is published on any of them."""
+        return PubSubLink(self._make_separate, self.call, on_message, on_restored)
+
+    async def primaries(self) -> Sequence[StandaloneStore]:
+        await self._refresh()
+        if self._problem is not None:
+            raise again(self._problem)
+        if self._slots.missing:
+            raise StoreUnavailable(f"no node of the cluster has {self._slots.missing} of its slots")
+        return [self._store(node) for node in self._slots.nodes]
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+        for store in (*self._stores.values(), *self._retired):
+            await store.aclose()
+
+    async def _read_at(self, node: Node, calls: Sequence[Call]) -> list[Any] | None:
+        """The replies of one node; None if a key is at another one."""
+        safe = [guarded(call) for call in calls]
+        replies, went_on = await self._ask(node, lambda store: store.read(*safe))
+        return None if went_on else replies
+
+    async def _ask(
+        self, node: Node, question: Callable[[StandaloneStore], Awaitable[Any]]
+    ) -> tuple[Any, bool]:
+        """The reply of a node, and whether it has none but sends the call on to another one."""
+        try:
+            return await question(self._store(node)), False
+        except (StoreRefused, StoreUnavailable) as error:
+            self._is_stale = True
+            moved = moved_to(error, node)
+            if moved is None:
+                raise
+            self._slots.move(*moved)
+            return None, True
+
+    async def _node_of(self, slot: int | None) -> Node:
+        if self._is_stale and time.monotonic() - self._asked_at > ASK_AGAIN_S:
+            await self._refresh()
+        return self._slots.node_of(slot, self._problem)
+
+    async def _refresh(self) -> None:
+        # One question for all who wait for its answer, whoever of them goes away.
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._look())
+        await asyncio.shield(self._asking)
+
+    async def _look(self) -> None:
+        problems: list[StoreRefused | StoreUnavailable] = []
+        known = random.sample(self._slots.nodes, len(self._slots.nodes))
+        for node in dict.fromkeys((*known, *self._address.hosts)):
+            try:
+                reply = await self._store(node).call(TOLD, within_s=ANSWER_S)
+            except (StoreRefused, StoreUnavailable) as error:
+                problems.append(error)
+                continue
+            self._slots = SlotMap.told(reply, node)
+            self._is_stale = False
+            self._problem = None
+            break
+        else:
+            self._problem = problem_of(problems)
+        self._asked_at = time.monotonic()
+        await self._retire()
+
+    async def _retire(self) -> None:
+        """Close the connections to nodes that are not there any more, once they had time to end."""
+        for store in self._retired:
+            await store.aclose()
+        gone = self._stores.keys() - {*self._slots.nodes, *self._address.hosts}
+        self._retired = [self._stores.pop(node) for node in gone]
+
+    def _store(self, node: Node) -> StandaloneStore:
+        if (store := self._stores.get(node)) is None:
+            store = self._stores[node] = connect(self._address.server(*node))
+        return store
+
+    def _make_separate(self) -> Watched:
+        node = random.choice(self._slots.nodes or self._address.hosts)  # noqa: S311 - no secret
+        return self._store(node).make_separate()
