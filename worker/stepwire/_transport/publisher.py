@@ -363,7 +363,7 @@ def _not_storable(error: Exception) -> ProtocolViolation:
 
 def _connected(settings: Settings) -> BlockingStore:
     # Here, so that a process loads redis-py when it connects, and not by `import stepwire`.
-    from stepwire_core.redis.stores.opening import connect_blocking_to
+    from stepwire_core.redis.topologies.opening import connect_blocking_to
 
     return connect_blocking_to(settings.redis_url)
 
