@@ -15,7 +15,7 @@ from redis import Redis
 
 from stack import wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server, free_port
-from stepwire_core.redis.stores.slots import SLOTS
+from stepwire_core.redis.topologies.slots import SLOTS
 
 NODE_TIMEOUT_MS: Final = 1_000
 """After so long without an answer a node counts as down."""

@@ -161,16 +161,18 @@ class Settings(BaseSettings):
 
     redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
-        description="The Redis (7 or newer, or Valkey) that holds the event log.",
+        description="The Redis (7 or newer, or Valkey) that holds the event log: "
+        "a server, Sentinels or a cluster.",
     )
     queue_url: RedisUrl | None = Field(
         default=None,
         validate_default=True,
-        description="The Redis that holds arq's queue; by default the one of the log.",
+        description="The Redis that holds arq's queue, no cluster; by default that of the log.",
     )
     queue_name: str = Field(
         default=DEFAULT_QUEUE,
         min_length=1,
+        validate_default=True,
         description="Name of the queue; workers and gateways share it.",
     )
 
@@ -436,13 +438,21 @@ class Settings(BaseSettings):
     @field_validator("queue_url")
     @classmethod
     def _is_no_cluster(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """arq's jobs have keys in many slots: https://github.com/python-arq/arq/issues/249."""
+        """arq has no client for a cluster, and a job of it has keys in several slots."""
         if value and RedisAddress.of(value).topology is Topology.CLUSTER:
             raise ValueError(f"is a cluster, {_NO_QUEUE}")
         log = info.data.get("redis_url")
         if not value and log and RedisAddress.of(log).topology is Topology.CLUSTER:
             raise ValueError(f"is not set, and STEPWIRE_REDIS_URL is a cluster, {_NO_QUEUE}")
         return value
+
+    @field_validator("queue_name")
+    @classmethod
+    def _is_under_the_prefix(cls, value: str, info: ValidationInfo) -> str:
+        """The jobs of the default queue are named as arq names them, without any prefix."""
+        url = info.data.get("queue_url") or info.data.get("redis_url")
+        has_prefix = bool(url and RedisAddress.of(url).prefix)
+        return f"{DEFAULT_QUEUE}:own" if has_prefix and value == DEFAULT_QUEUE else value
 
     @field_validator("*")
     @classmethod

@@ -16,7 +16,7 @@ from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.redis.store import Store
-from stepwire_core.redis.stores.opening import open_store
+from stepwire_core.redis.topologies.opening import open_store
 from stepwire_core.settings import Settings
 
 

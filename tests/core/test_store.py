@@ -25,7 +25,7 @@ from stepwire_core.redis.standalone import (
     connect_blocking,
 )
 from stepwire_core.redis.store import BlockingStore, Store, probe
-from stepwire_core.redis.stores.opening import connect_blocking_to, open_store
+from stepwire_core.redis.topologies.opening import connect_blocking_to, open_store
 from stepwire_core.values.ids import new_id
 
 pytestmark = pytest.mark.anyio

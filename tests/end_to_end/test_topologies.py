@@ -48,7 +48,8 @@ def text_of(tokens: int) -> str:
 
 
 def output(snapshot: dict[str, Any]) -> str:
-    return next(step["output"] for step in snapshot["steps"] if step["name"] == "model")
+    [text] = [step["output"] for step in snapshot["steps"] if step["name"] == "model"]
+    return str(text)
 
 
 def slot(session: str) -> int:

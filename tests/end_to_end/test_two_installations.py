@@ -1,4 +1,5 @@
-"""Two installations on one Redis, each in a database of its own: neither notices the other."""
+"""Two installations on one Redis, each in a database of its own, or with a prefix of its own:
+neither notices the other."""
 
 from __future__ import annotations
 
@@ -25,13 +26,28 @@ APP = """
 """
 
 
-@pytest.fixture
-def stacks(tmp_path: Path, server: EmbeddedServer) -> Iterator[tuple[Stack, Stack]]:
+@pytest.fixture(params=["databases", "prefixes"])
+def stacks(
+    request: pytest.FixtureRequest, tmp_path: Path, server: EmbeddedServer
+) -> Iterator[tuple[Stack, Stack]]:
     for number in range(2):
         (tmp_path / str(number)).mkdir()
     url, database, _ = server.url.rpartition("/0")
     other = f"{url}/1" if database else f"{server.url}/1"
+    if request.param == "prefixes":
+        other = server.url
     with Stack(tmp_path / "0", server.url) as one, Stack(tmp_path / "1", other) as two:
+        if request.param == "prefixes":
+            for prefix, stack in (("a:", one), ("b:", two)):
+                # Whatever it touches without its prefix is refused.
+                stack.redis.execute_command(
+                    *("ACL", "SETUSER", f"of-{prefix}", "reset", "on", ">pw"),
+                    *(f"~{prefix}*", f"&{prefix}*", "+@all", "-@admin", "-@dangerous", "+info"),
+                )
+                place = f"127.0.0.1:{server.port}/0?prefix={prefix}"
+                stack.env["STEPWIRE_REDIS_URL"] = (
+                    f"redis://of-{prefix.replace(':', '%3A')}:pw@{place}"
+                )
         yield one, two
 
 

@@ -314,7 +314,7 @@ class EventLog(LogReader):
 async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
     """The log that the settings name, with connections of its own; Redis may be away."""
     # Here, so that a process loads redis-py when it connects, and not by `import stepwire`.
-    from stepwire_core.redis.stores.opening import open_store
+    from stepwire_core.redis.topologies.opening import open_store
 
     async with open_store(settings.redis_url) as store:
         yield EventLog(store, settings)

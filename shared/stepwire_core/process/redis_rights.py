@@ -19,8 +19,8 @@ from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys, rate_key
 from stepwire_core.redis.scripts import lua_source
 from stepwire_core.redis.sockets import CONNECT_TIMEOUT_S, address_parts
 from stepwire_core.redis.store import probe
-from stepwire_core.redis.stores.opening import open_store
-from stepwire_core.values.addresses import RedisAddress, Topology, redacted
+from stepwire_core.redis.topologies.opening import open_store
+from stepwire_core.values.addresses import DEFAULT_QUEUE, RedisAddress, Topology, redacted
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -59,19 +59,24 @@ class Needs:
     @classmethod
     def of_log(cls, url: str) -> Needs:
         its = Channels.of(url)
+        first = its.prefix + PREFIX
         channels = [channel.decode() for channel in (its.cancel, its.answer, its.session("check"))]
+        keys = (_SESSION.log, rate_key("check", ""))
         return cls(
             _commands("log", "redis"),
-            [(f"~{PREFIX}*", _SESSION.log), (f"~{PREFIX}*", rate_key("check", ""))],
-            [(f"&{PREFIX}*", channel) for channel in channels],
+            [(f"~{first}*", its.prefix + key) for key in keys],
+            [(f"&{first}*", channel) for channel in channels],
         )
 
     @classmethod
-    def of_queue(cls, name: str) -> Needs:
+    def of_queue(cls, url: str, name: str) -> Needs:
+        prefix = RedisAddress.of(url).prefix
         # Its dead letters and workers stand under its name, too.
-        own = [(f"~{name}*", key) for key in (*queue_keys(name), f"{name}:")]
-        prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
-        return cls(_commands("queue"), [*own, *(("~arq:*", f"{prefix}x") for prefix in prefixes)])
+        own = [(f"~{prefix}{name}*", prefix + key) for key in (*queue_keys(name), f"{name}:")]
+        if name == DEFAULT_QUEUE:
+            prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
+            own += [("~arq:*", f"{prefix}x") for prefix in prefixes]
+        return cls(_commands("queue"), own)
 
     def rights(self) -> Iterator[tuple[str, list[list[str]]]]:
         """Each as ``ACL SETUSER`` takes it, with commands of which one is allowed to those who have
@@ -125,7 +130,8 @@ async def require_stores(settings: Settings) -> None:
         SettingsError: nothing answers, or something is missing; a line for each, that says what to
             change.
     """
-    log, queue = Needs.of_log(settings.redis_url), Needs.of_queue(settings.queue_name)
+    log = Needs.of_log(settings.redis_url)
+    queue = Needs.of_queue(settings.effective_queue_url, settings.queue_name)
     if settings.effective_queue_url == settings.redis_url:
         await require(settings.redis_url, "STEPWIRE_REDIS_URL", log, queue)
     else:
@@ -150,8 +156,9 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
                 missing += await _missing_rights(server, needs)
             if missing:
                 raise SettingsError("\n".join(dict.fromkeys(missing)))
+            prefix = RedisAddress.of(url).prefix
             for need in needs:
-                await probe(store, need.keys[0][1] + ":probe")
+                await probe(store, need.keys[0][1].removeprefix(prefix) + ":probe")
     except StoreRefused as error:
         raise SettingsError(f"{where} ({variable}): {error}") from error
     except StoreUnavailable as error:
@@ -183,7 +190,8 @@ async def _server_faults(store: Store, variable: str, *, is_cluster: bool) -> li
         # Not every user may ask; an unknown value is not held against the server.
         return []
     found = []
-    if info.get("redis_mode") == "cluster" and not is_cluster:
+    # Redis says redis_mode, Valkey says server_mode.
+    if "cluster" in (info.get("redis_mode"), info.get("server_mode")) and not is_cluster:
         found.append(
             f"{where} is a node of a cluster: begin the address in {variable} with redis+cluster://"
         )

@@ -185,7 +185,7 @@ def _request(run_id: str, job: bytes) -> RunRequest | None:
 async def open_queue(settings: Settings) -> AsyncIterator[RunQueue]:
     """The queue that the settings name, with connections of its own."""
     # Here, so that a process loads redis-py when it connects, and not by `import stepwire`.
-    from stepwire_core.redis.stores.opening import open_store
+    from stepwire_core.redis.topologies.opening import open_store
 
     async with open_store(settings.effective_queue_url) as store:
         yield RunQueue(store, settings.queue_name)

@@ -41,6 +41,25 @@ def command(*words: Argument) -> Call:
     return Call(words)
 
 
+_WITHOUT_KEY: Final = frozenset(
+    {"ACL", "CLIENT", "CLUSTER", "CONFIG", "FUNCTION", "INFO", "PING", "PUBLISH", "SCRIPT", "TIME"}
+)
+_COUNTED: Final = frozenset({"EVALSHA", "FCALL"})
+_ALL_KEYS: Final = frozenset({"DEL", "EXISTS", "UNLINK"})
+
+
+def key_places(words: Sequence[Argument]) -> range:
+    """Where the keys of a call stand among its words."""
+    name = str(words[0]).partition(" ")[0]
+    if name in _COUNTED:
+        return range(3, 3 + int(words[2]))
+    if name in _WITHOUT_KEY:
+        return range(0)
+    if name in _ALL_KEYS:
+        return range(1, len(words))
+    return range(1, 2)
+
+
 class Script:
     """A Lua script, called by its digest."""
 

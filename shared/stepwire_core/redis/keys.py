@@ -11,9 +11,11 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
+from stepwire_core.values.addresses import RedisAddress
+
 PREFIX = "stepwire:"
 
-ANSWERS = f"{PREFIX}answer"
+ANSWER: Final = "answer"
 
 GONE = b"gone"
 """The last message on the channel of a session that is deleted."""
@@ -32,32 +34,34 @@ class Channels:
     """
 
     suffix: str
+    prefix: str = ""
+    """As the keys have it."""
 
     @classmethod
     def of(cls, url: str) -> Channels:
-        """Those of the database that an address names."""
-        return cls(_suffix(url))
+        """Those of the database, and of the prefix, that an address names."""
+        return cls(_suffix(url), RedisAddress.of(url).prefix)
 
     def session(self, session_id: str) -> bytes:
         """Carries the session's events."""
-        return f"{SessionKeys.of(session_id).channel}{self.suffix}".encode()
+        return f"{self.prefix}{SessionKeys.of(session_id).channel}{self.suffix}".encode()
 
     @property
     def cancel(self) -> bytes:
         """Carries ``<session> <run>`` for every run that is to be cancelled, and
         ``<session> *`` when the session is deleted."""
-        return f"{PREFIX}cancel{self.suffix}".encode()
+        return f"{self.prefix}{PREFIX}cancel{self.suffix}".encode()
 
     @property
     def sessions(self) -> bytes:
         """Carries ``<number> <session>`` for every change of the list of sessions."""
-        return f"{PREFIX}sessions{self.suffix}".encode()
+        return f"{self.prefix}{PREFIX}sessions{self.suffix}".encode()
 
     @property
     def answer(self) -> bytes:
         """Carries ``<session> <ask>`` for every ask that was answered, and
         ``<session> <run>`` for every result that a caller awaits."""
-        return f"{ANSWERS}{self.suffix}".encode()
+        return f"{self.prefix}{PREFIX}{ANSWER}{self.suffix}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +148,4 @@ def claim_key(id_: str) -> str:
 
 def session_of_channel(channel: bytes) -> str:
     """The session whose events that channel carries."""
-    return channel[len(PREFIX) + 1 :].partition(b"}")[0].decode()
+    return channel.partition(b"{")[2].partition(b"}")[0].decode()

@@ -74,6 +74,12 @@ class PubSubLink:
         self.unreadable = 0
         """Messages that were passed over."""
 
+    def put_before_own_channel(self, prefix: str) -> None:
+        """Name the channel of the messages to ourselves otherwise; before it runs."""
+        self._channels.discard(self._echo)
+        self._echo = prefix.encode() + self._echo
+        self._channels.add(self._echo)
+
     @property
     def problem(self) -> str | None:
         """Why messages may be lost now; None while every channel is confirmed."""

@@ -75,6 +75,14 @@ class Store(Protocol):
         ...
 
 
+class OwnStore(Store, Protocol):
+    """One with connections of its own."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
 class BlockingStore(Protocol):
     """The same for code without an event loop; any thread may use it.
 

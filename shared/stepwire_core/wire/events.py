@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from stepwire_core.redis.keys import ANSWERS
+from stepwire_core.redis.keys import ANSWER
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import (
     AskDocument,
@@ -207,7 +207,7 @@ def step_result_event(name: str, result: str) -> NewEvent:
 
 def result_event(run_id: str, result: str) -> NewEvent:
     """Keep the result of a run, as JSON, for the caller that awaits it; no client sees it."""
-    return NewEvent("keep_result", "", run_id, ANSWERS, result)
+    return NewEvent("keep_result", "", run_id, ANSWER, result)
 
 
 def escape(text: str) -> str:

@@ -32,9 +32,8 @@ from stepwire_core.process.supervision import Supervisor, as_reason
 from stepwire_core.queue.run_queue import RUN_FUNCTION, wake_key
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.commands import command
-from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.redis.store import QUICK_S
-from stepwire_core.redis.stores.opening import open_pool
+from stepwire_core.redis.topologies.opening import open_pool, store_of
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers
@@ -98,7 +97,7 @@ class StepwireWorker(Worker):
         self._claiming = asyncio.Lock()
         # With arq's connections: a demoted server refuses to block on the wake list, and condemns
         # them, but it does not refuse a claim that finds nothing.
-        self._store = StandaloneStore(self.pool, settings.effective_queue_url)
+        self._store = store_of(self.pool, settings.effective_queue_url)
         self._claims = Claims(self._store, settings, handlers.max_running)
         self._jobs = Jobs()
         self._slots = Slots(settings.max_jobs, self._claims, self.loop, on_free=self._wake.set)

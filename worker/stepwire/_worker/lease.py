@@ -14,7 +14,7 @@ from stepwire_core.process.supervision import as_reason
 from stepwire_core.queue.run_queue import queue_keys
 from stepwire_core.queue.scripts import RENEW
 from stepwire_core.redis.scripts import script_args
-from stepwire_core.redis.stores.opening import connect_blocking_to
+from stepwire_core.redis.topologies.opening import connect_blocking_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.redis.commands import Call
 from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.standalone import StandaloneStore, connect
-from stepwire_core.redis.stores.slots import (
+from stepwire_core.redis.topologies.slots import (
     ANSWER_S,
     ASK_AGAIN_S,
     HOPS,

@@ -1,4 +1,4 @@
-"""A store on a Redis Cluster, for threads: as :mod:`stepwire_core.redis.stores.cluster`."""
+"""A store on a Redis Cluster, for threads: as :mod:`stepwire_core.redis.topologies.cluster`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.redis.commands import Call
 from stepwire_core.redis.standalone import BlockingStandaloneStore, connect_blocking
-from stepwire_core.redis.stores.slots import (
+from stepwire_core.redis.topologies.slots import (
     ANSWER_S,
     ASK_AGAIN_S,
     HOPS,

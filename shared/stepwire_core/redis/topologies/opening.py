@@ -16,14 +16,16 @@ from stepwire_core.redis.connections import (
     new_sync_pool,
 )
 from stepwire_core.redis.standalone import BlockingStandaloneStore, StandaloneStore
-from stepwire_core.redis.stores.cluster import ClusterStore
-from stepwire_core.redis.stores.cluster_blocking import BlockingClusterStore
-from stepwire_core.redis.stores.sentinel import BlockingSentinels, Sentinels
+from stepwire_core.redis.topologies.cluster import ClusterStore
+from stepwire_core.redis.topologies.cluster_blocking import BlockingClusterStore
+from stepwire_core.redis.topologies.prefixed import BlockingPrefixedStore, PrefixedStore
+from stepwire_core.redis.topologies.sentinel import BlockingSentinels, Sentinels
 from stepwire_core.values.addresses import Topology
 
 if TYPE_CHECKING:
-    from stepwire_core.redis.sockets import Pool
-    from stepwire_core.redis.store import BlockingStore
+    from stepwire_core.redis.sockets import Pool, SyncPool
+    from stepwire_core.redis.store import BlockingStore, OwnStore
+    from stepwire_core.values.addresses import RedisAddress
 
 
 def open_pool(url: str) -> Pool:
@@ -39,7 +41,12 @@ def open_pool(url: str) -> Pool:
     return new_pool(address.client_url)
 
 
-def connect_to(url: str) -> StandaloneStore | ClusterStore:
+def store_of(redis: Redis, url: str) -> OwnStore:
+    """A store with a client of its own, which leads to that address."""
+    return _prefixed(StandaloneStore(redis, url), url)
+
+
+def connect_to(url: str) -> OwnStore:
     """A store with connections of its own for the current event loop; it connects on first use.
 
     Raises:
@@ -47,12 +54,12 @@ def connect_to(url: str) -> StandaloneStore | ClusterStore:
     """
     address = checked_address(url)
     if address.topology is Topology.CLUSTER:
-        return ClusterStore(address, url)
-    return StandaloneStore(Redis.from_pool(open_pool(url)), url)
+        return _prefixed(ClusterStore(address, url), url)
+    return store_of(Redis.from_pool(open_pool(url)), url)
 
 
 @asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[StandaloneStore | ClusterStore]:
+async def open_store(url: str) -> AsyncIterator[OwnStore]:
     """The same, closed in the end."""
     store = connect_to(url)
     try:
@@ -68,11 +75,21 @@ def connect_blocking_to(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> Blo
         SettingsError: as :func:`open_pool`.
     """
     address = checked_address(url)
+    store: BlockingStore
     if address.topology is Topology.CLUSTER:
-        return BlockingClusterStore(address, timeout_s=timeout_s)
+        store = BlockingClusterStore(address, timeout_s=timeout_s)
+    else:
+        store = BlockingStandaloneStore(SyncRedis.from_pool(_blocking_pool(address, timeout_s)))
+    return BlockingPrefixedStore(store, address.prefix) if address.prefix else store
+
+
+def _blocking_pool(address: RedisAddress, timeout_s: float) -> SyncPool:
     if address.topology is Topology.SENTINEL:
         locator = BlockingSentinels(address)
-        pool = new_sync_pool(address.server("", 0), timeout_s=timeout_s, locator=locator)
-    else:
-        pool = new_sync_pool(address.client_url, timeout_s=timeout_s)
-    return BlockingStandaloneStore(SyncRedis.from_pool(pool))
+        return new_sync_pool(address.server("", 0), timeout_s=timeout_s, locator=locator)
+    return new_sync_pool(address.client_url, timeout_s=timeout_s)
+
+
+def _prefixed(store: OwnStore, url: str) -> OwnStore:
+    prefix = checked_address(url).prefix
+    return PrefixedStore(store, prefix) if prefix else store

@@ -10,7 +10,7 @@ from typing import Any, Final
 from redis.crc import key_slot
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.redis.commands import Argument, Call, command
+from stepwire_core.redis.commands import Call, command, key_places
 from stepwire_core.redis.failures import reason, word_of
 
 SLOTS: Final = 16_384
@@ -30,29 +30,14 @@ Node = tuple[str, int]
 TOLD: Final = command("CLUSTER SLOTS")
 """The call that asks a node for all of them."""
 
-_WITH_KEYS: Final = frozenset({"EVALSHA", "FCALL"})
-_WITHOUT_KEY: Final = frozenset(
-    {"ACL", "CLIENT", "CLUSTER", "CONFIG", "FUNCTION", "INFO", "PING", "PUBLISH", "SCRIPT", "TIME"}
-)
-
 
 def slot_of(call: Call) -> int | None:
     """The slot of the keys of a call; None if it has none, so that any node may execute it."""
-    key = _key_of(call.words)
-    return None if key is None else key_slot(key if isinstance(key, bytes) else key.encode())
-
-
-def _key_of(words: tuple[Argument, ...]) -> str | bytes | None:
-    name = str(words[0]).partition(" ")[0]
-    if name in _WITHOUT_KEY:
+    places = key_places(call.words)
+    if not places:
         return None
-    if name not in _WITH_KEYS:
-        key = words[1]
-    elif words[2] == 0:
-        return None
-    else:
-        key = words[3]
-    return str(key) if isinstance(key, int) else key
+    key = call.words[places.start]
+    return key_slot(key if isinstance(key, bytes) else str(key).encode())
 
 
 @dataclass(slots=True)

@@ -62,11 +62,12 @@ OPERATIONS.end_run.fold = function(call, id, parent, payload)
   return store_run(call, id, parent, payload, true)
 end
 
-OPERATIONS.keep_result.fold = function(call, id, answers, payload)
+OPERATIONS.keep_result.fold = function(call, id, answer, payload)
   local results = call.base .. 'results'
   redis.call('HSET', results, id, payload)
   redis.call('PEXPIREAT', results, call.expires)
-  redis.call('PUBLISH', answers .. call.suffix, string.match(call.base, '{(.*)}') .. ' ' .. id)
+  redis.call('PUBLISH', string.match(call.base, '^[^{]*') .. answer .. call.suffix,
+    string.match(call.base, '{(.*)}') .. ' ' .. id)
   return false
 end
 
