@@ -175,7 +175,9 @@ class Attempt:
             # Nothing follows, whatever still holds the old producer.
             self._producer.publish_end(full=self._producer.full)
         name = fault_producer(request.run_id, attempt)
-        producer = parts.publisher.producer(name, session_id, request.run_id, attempt)
+        producer = parts.publisher.producer(
+            name, session_id, request.run_id, attempt, trace=self._producer.trace
+        )
         fault = RunFault("error", FAULT)
         run_alone = run_closing_events(None, request, attempt, fault, retry=False)
         try:
