@@ -38,5 +38,5 @@ class RunRequest(BaseModel):
     """Words by which lists of runs find it."""
     traceparent: str | None = None
     """The span that has requested it (W3C Trace Context)."""
-    due_at: str | None = None
-    """Not before then; None: at once."""
+    due_ms: int | None = None
+    """When it was to begin at the earliest, in milliseconds since 1970; None: at once."""

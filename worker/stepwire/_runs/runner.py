@@ -13,6 +13,7 @@ from stepwire._runs.attempt import Attempt, Parts
 from stepwire._runs.call import Invoker, invoke
 from stepwire._runs.failed_runs import FailedRuns
 from stepwire._runs.outcome import Ending, RetryLater
+from stepwire._runs.run_numbers import RunNumbers
 from stepwire._runs.turns import Turns
 from stepwire._scope.context import Scope
 from stepwire._scope.run_context import RunContext
@@ -73,7 +74,13 @@ class Runner:
             Invoker(handlers, log, signals, settings),
             FailedRuns(log, dead_letters),
             activity or Activity(),
+            RunNumbers(handlers.functions),
         )
+
+    @property
+    def numbers(self) -> RunNumbers:
+        """What its runs have come to."""
+        return self._parts.numbers
 
     async def execute(
         self, request: RunRequest, *, tried: int = 0, resting: Resting = nullcontext
