@@ -9,13 +9,16 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from promql import OTHERS_LABELS, labels_of, metrics_of, queries
 from stack import Stack, wait_until
+from stepwire._worker.metrics_server import METRICS
 from stepwire_cli.dev.child_processes import Child
 from stepwire_core.queue.queue_numbers import QueueNumbers, read_queue_numbers
 from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.run_request import RunRequest
+from stepwire_gateway.metrics import declared
 
 APP = """
 import asyncio
@@ -91,6 +94,30 @@ def test_a_worker_tells_its_runs_their_times_and_its_slots(stack: Stack) -> None
     assert queue["workers ready"] == 1
     assert (queue["worker_slots"], queue["worker_slots_taken"]) == (3, 1)
     assert queue["queue_slots_wanted"] == 1
+
+
+def test_dashboard_alerts_and_autoscalers_ask_for_what_is_there(stack: Stack) -> None:
+    gateway = stack.gateway()
+    worker = stack.worker(APP, STEPWIRE_METRICS_PORT="0")
+    served = {}
+    for url in (f"{gateway.url}/metrics", f"http://127.0.0.1:{port_of(worker)}/metrics"):
+        for family in text_string_to_metric_families(httpx.get(url).text):
+            # Also what has counted nothing yet is there, without a sample.
+            served[family.name] = family.type
+    names = {
+        name + suffix
+        for name, type_ in served.items()
+        for suffix in {"counter": ["_total"], "histogram": ["_bucket"]}.get(type_, [""])
+    }
+    labels = {label for metric in (*declared(), *METRICS) for label in metric.labels}
+    for title, query in queries():
+        assert metrics_of(query), title
+        assert metrics_of(query) <= names, title
+        assert labels_of(query) <= labels | OTHERS_LABELS, title
+    shown = {name for panel, query in queries() for name in metrics_of(query)}
+    # A number of a worker that no panel shows would be seen by no one.
+    own = {name for name in names if name.startswith("stepwire_worker_")}
+    assert own <= shown
 
 
 def test_a_port_that_is_taken_is_one_line(stack: Stack) -> None:
