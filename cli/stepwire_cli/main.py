@@ -307,6 +307,42 @@ def _found_runs(
 
 
 @main.command()
+@redis_option
+@queue_option
+@queue_name_option
+@session_commands.may_talk_to_gateway
+@click.option("--strict", is_flag=True, help="Exit 1 for warnings, too.")
+@json_option
+def doctor(
+    redis_url: str | None,
+    queue_url: str | None,
+    queue_name: str | None,
+    gateway: session_commands.Gateway | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Look at a deployment, and say what is wrong and what to change.
+
+    Give it the settings that the deployment has, and with --gateway the address that clients use:
+    it then looks through the proxies in front, too. It changes nothing. Exit code 1: an error.
+    """
+    from stepwire_cli.doctor.examination import examine, show
+    from stepwire_cli.doctor.finding import exit_code
+
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
+    findings = asyncio.run(examine(settings))
+    if gateway is not None:
+        with needs("client"):
+            from stepwire_cli.doctor.gateway_checks import look_at_gateway
+        findings += look_at_gateway(gateway.url, gateway.token)
+    if as_json:
+        click.echo(documents_as_json(findings))
+    else:
+        show(findings)
+    sys.exit(exit_code(findings, strict=strict))
+
+
+@main.command()
 @click.argument("run", required=False)
 @click.option("--all", "every", is_flag=True, help="Retry all failed runs, oldest first.")
 @redis_option

@@ -223,8 +223,10 @@ class _Pipe:
         self._tracer = self._provider.get_tracer("stepwire")
 
     def samples(self, trace_id: str) -> bool:
+        from opentelemetry.sdk.trace.sampling import Decision
+
         result = self._provider.sampler.should_sample(None, int(trace_id, 16), "")
-        return result.decision.is_sampled()
+        return result.decision is Decision.RECORD_AND_SAMPLE
 
     def record(self, timed: _Timed) -> None:
         from opentelemetry import trace
