@@ -90,7 +90,7 @@ def test_a_right_that_is_missing_is_told_as_the_command_that_gives_it(
     rules = (
         "on >secret-word ~stepwire:* ~queue:* ~arq:* &stepwire:* +@all -@admin -@dangerous -xadd"
     )
-    admin.execute_command("ACL", "SETUSER", "app", "reset", *rules.split())
+    admin.execute_command("ACL", "SETUSER", "app", "reset", *rules.split(), "-xadd")
     url = f"redis://app:secret-word@127.0.0.1:{own.port}/0"
     code, found = examined(STEPWIRE_REDIS_URL=url, STEPWIRE_QUEUE_NAME=f"queue:{new_id()}")
     assert code == 1
