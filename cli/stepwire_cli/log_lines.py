@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -127,9 +128,18 @@ def configure_logs(
     is_json = settings is not None and settings.log_format == "json"
     handler.setFormatter(_JsonFormatter(secrets, trace) if is_json else _TextFormatter(secrets))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.captureWarnings(is_json)
+    if is_json:
+        logging.captureWarnings(capture=True)
+        threading.excepthook = _thread_died
     for name in ("stepwire", "uvicorn"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _thread_died(died: threading.ExceptHookArgs) -> None:
+    if died.exc_value is not None and not isinstance(died.exc_value, SystemExit):
+        logging.getLogger("stepwire").error(
+            "a thread has ended by an error", exc_info=died.exc_value
+        )
 
 
 @contextmanager

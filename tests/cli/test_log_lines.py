@@ -101,7 +101,7 @@ def test_the_reason_why_a_process_ends_is_a_line_like_the_others(
 def test_processes_write_nothing_but_json_when_they_are_told_to(stack: Stack) -> None:
     env = {"STEPWIRE_LOG_FORMAT": "json", "STEPWIRE_ACCESS_LOG": "true"}
     secrets = {"STEPWIRE_AUTH_SECRETS": SECRET, "STEPWIRE_API_KEYS": API_KEY}
-    gateway = stack.gateway(**env, **secrets)
+    gateway = stack.gateway(port=None, **env, **secrets)
     worker = stack.worker(APP, **env)
     gateway.client.headers.update(bearer(API_KEY))
     session = gateway.create_session()

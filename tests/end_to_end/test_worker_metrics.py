@@ -109,7 +109,8 @@ def test_dashboard_alerts_and_autoscalers_ask_for_what_is_there(stack: Stack) ->
         for name, type_ in served.items()
         for suffix in {"counter": ["_total"], "histogram": ["_bucket"]}.get(type_, [""])
     }
-    labels = {label for metric in (*declared(), *METRICS) for label in metric.labels}
+    labels = {label for of_gateway in declared() for label in of_gateway.labels}
+    labels |= {label for of_worker in METRICS for label in of_worker.labels}
     for title, query in queries():
         assert metrics_of(query), title
         assert metrics_of(query) <= names, title

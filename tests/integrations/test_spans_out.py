@@ -207,7 +207,7 @@ async def execute(bench: Bench, function: object, **fields: str) -> RunRequest:
     """One attempt of a run with these fields of its request."""
     with collecting() as handlers:
         handlers.add("task", function)  # type: ignore[arg-type]
-    request = RunRequest(session_id=bench.session_id, run_id=new_id(), handler="task", **fields)  # type: ignore[arg-type]
+    request = RunRequest(session_id=bench.session_id, run_id=new_id(), handler="task", **fields)
     await Runner(handlers, bench.log, bench.publisher, bench.settings).execute(request)
     return request
 

@@ -89,7 +89,7 @@ async def _read_queue(services: Services) -> None:
     metrics.set(QUEUE_WAIT, {(): round(read.wait_s, 3)})
     metrics.set(SLOTS_WANTED, {(): read.slots_wanted})
     known = dict.fromkeys(get_args(WorkerState), 0)
-    metrics.set(WORKERS, {(state,): count for state, count in (known | read.workers).items()})
+    metrics.set(WORKERS, {(state,): count for state, count in (known | dict(read.workers)).items()})
     metrics.set(WORKER_SLOTS, {(): read.slots})
     metrics.set(WORKER_SLOTS_TAKEN, {(): read.slots_taken})
 

@@ -27,7 +27,8 @@ logger = logging.getLogger("stepwire.worker")
 
 PREFIX: Final = "stepwire_worker_"
 
-Values = Mapping[tuple[str, ...], float] | Mapping[str, "Histogram"]
+Values = Mapping[Any, Any]
+"""Numbers by the values of their labels; of a histogram, a :class:`.Histogram` by its handler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ def _collector(sources: Sources) -> Any:
     return Numbers()
 
 
-def _buckets(histogram: Any) -> list[tuple[str, int]]:
+def _buckets(histogram: Histogram) -> list[tuple[str, int]]:
     """With their bounds as text, each with all that is below it."""
     found, total = [], 0
     for bound, count in zip((*histogram.bounds, "+Inf"), list(histogram.counts), strict=True):
