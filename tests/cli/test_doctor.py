@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -33,10 +33,8 @@ def own() -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def admin(own: EmbeddedServer) -> Iterator[Redis]:
     with Redis.from_url(own.url, decode_responses=True) as redis:
-        before = {
-            name: redis.config_get(name)[name]
-            for name in ("maxmemory", "maxmemory-policy", "appendonly", "maxclients")
-        }
+        names = ("maxmemory", "maxmemory-policy", "appendonly", "maxclients")
+        before = {name: cast("dict[str, str]", redis.config_get(name))[name] for name in names}
         yield redis
         for name, value in before.items():
             redis.config_set(name, value)

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -203,11 +204,13 @@ async def handler_of_nothing() -> None:
     """Return."""
 
 
-async def execute(bench: Bench, function: object, **fields: str) -> RunRequest:
-    """One attempt of a run with these fields of its request."""
+async def execute(bench: Bench, function: Any, *, traceparent: str) -> RunRequest:
+    """One attempt of a run that was requested in a trace."""
     with collecting() as handlers:
-        handlers.add("task", function)  # type: ignore[arg-type]
-    request = RunRequest(session_id=bench.session_id, run_id=new_id(), handler="task", **fields)
+        handlers.add("task", function)
+    request = RunRequest(
+        session_id=bench.session_id, run_id=new_id(), handler="task", traceparent=traceparent
+    )
     await Runner(handlers, bench.log, bench.publisher, bench.settings).execute(request)
     return request
 

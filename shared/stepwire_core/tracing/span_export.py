@@ -269,7 +269,7 @@ class _Ids:
     """Hands the SDK the ids that a span has to have; used by one thread."""
 
     def __init__(self) -> None:
-        self.next = (0, 0)
+        self.next: tuple[int, int] = (0, 0)
 
     def generator(self) -> Any:
         from opentelemetry.sdk.trace.id_generator import IdGenerator
