@@ -31,7 +31,7 @@ FROM build AS packages
 COPY pyproject.toml deploy/dependencies.py ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     for side in worker gateway; do \
-        python dependencies.py "$side" s3 > "$side.txt" \
+        python dependencies.py "$side" s3 metrics otlp > "$side.txt" \
         && python -m venv --without-pip "/opt/$side" \
         && python -m pip --python "/opt/$side/bin/python" install \
             --constraint requirements.lock -r "$side.txt" || exit 1; \

@@ -13,6 +13,8 @@ from typing import Final
 from pydantic import BaseModel
 
 from stepwire._chainlit import HERE, INSTEAD
+from stepwire._worker.metrics_server import METRICS
+from stepwire._worker.metrics_server import PREFIX as WORKER_PREFIX
 from stepwire_core.settings import ClientSettings, Settings
 from stepwire_gateway import create_app
 from stepwire_gateway.api.metrics import PREFIX
@@ -38,6 +40,9 @@ def tables() -> dict[tuple[str, str], str]:
             ("variable", "default", ""), _settings(ClientSettings)
         ),
         ("operations.md", "metrics"): _table(("metric", "type", "labels", ""), _metrics()),
+        ("operations.md", "worker metrics"): _table(
+            ("metric", "type", "labels", ""), _worker_metrics()
+        ),
         ("protocol.md", "rights"): _table(("request", "right", "counts as"), _rights()),
         ("step.md", "chainlit"): _table(("chainlit", "stepwire"), _names()),
         ("protocol.md", "rates"): _table(("counts as", "setting", "default", "in"), _rates()),
@@ -77,6 +82,13 @@ def _metrics() -> Iterator[tuple[str, ...]]:
         suffix = "_total" if metric.kind == "counter" else ""
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         yield f"`{PREFIX}{metric.name}{suffix}`", metric.kind, labels, metric.about
+
+
+def _worker_metrics() -> Iterator[tuple[str, ...]]:
+    for metric in METRICS:
+        suffix = "_total" if metric.kind == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"`{WORKER_PREFIX}{metric.name}{suffix}`", metric.kind, labels, metric.about
 
 
 def _rights() -> Iterator[tuple[str, ...]]:

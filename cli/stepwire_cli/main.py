@@ -12,7 +12,7 @@ import click
 
 from stepwire_cli import session_commands
 from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
-from stepwire_cli.log_lines import configure_logs
+from stepwire_cli.log_lines import configure_logs, ends_in_the_log
 from stepwire_cli.ops import queue_commands
 from stepwire_cli.printable import documents_as_json
 from stepwire_core.errors import StepwireError
@@ -130,21 +130,23 @@ def worker(
     verbose: bool,
 ) -> None:
     """Execute runs with the handlers of a file (app.py) or module (package.app)."""
-    configure_logs(verbose=verbose)
     settings = load_settings(redis_url=redis_url, queue_url=queue_url, max_jobs=max_jobs)
     if check:
         check_health(settings)
         return
     with needs("worker"):
         from stepwire._handlers.loading import load_handlers
+        from stepwire._scope.context import trace_here
         from stepwire._worker.arq_worker import run_worker
 
+    configure_logs(verbose=verbose, settings=settings, trace=trace_here)
     _warn_of_misspelt_settings()
     if app is None:
         raise click.UsageError("name the file or module with your handlers: stepwire worker app.py")
-    handlers = load_handlers(app)
-    keep_what_is_loaded()
-    run_worker(handlers, settings)
+    with ends_in_the_log(settings):
+        handlers = load_handlers(app)
+        keep_what_is_loaded()
+        run_worker(handlers, settings)
 
 
 @main.command()
@@ -168,16 +170,18 @@ def gateway(
     verbose: bool,
 ) -> None:
     """Serve the HTTP API, the event streams and the inspector page."""
-    configure_logs(verbose=verbose)
     with needs("gateway"):
+        from stepwire_gateway.http.request_trace import request_trace
         from stepwire_gateway.server import run_gateway
 
     settings = load_settings(
         redis_url=redis_url, queue_url=queue_url, host=host, port=port, root_path=root_path
     )
+    configure_logs(verbose=verbose, settings=settings, trace=request_trace)
     _warn_of_misspelt_settings()
-    keep_what_is_loaded()
-    run_gateway(settings)
+    with ends_in_the_log(settings):
+        keep_what_is_loaded()
+        run_gateway(settings)
 
 
 def _warn_of_misspelt_settings() -> None:
@@ -300,6 +304,42 @@ def _found_runs(
             tag=wanted.tag,
         )
         return list(islice(listed, limit))
+
+
+@main.command()
+@redis_option
+@queue_option
+@queue_name_option
+@session_commands.may_talk_to_gateway
+@click.option("--strict", is_flag=True, help="Exit 1 for warnings, too.")
+@json_option
+def doctor(
+    redis_url: str | None,
+    queue_url: str | None,
+    queue_name: str | None,
+    gateway: session_commands.Gateway | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Look at a deployment, and say what is wrong and what to change.
+
+    Give it the settings that the deployment has, and with --gateway the address that clients use:
+    it then looks through the proxies in front, too. It changes nothing. Exit code 1: an error.
+    """
+    from stepwire_cli.doctor.examination import examine, show
+    from stepwire_cli.doctor.finding import exit_code
+
+    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
+    findings = asyncio.run(examine(settings))
+    if gateway is not None:
+        with needs("client"):
+            from stepwire_cli.doctor.gateway_checks import look_at_gateway
+        findings += look_at_gateway(gateway.url, gateway.token)
+    if as_json:
+        click.echo(documents_as_json(findings))
+    else:
+        show(findings)
+    sys.exit(exit_code(findings, strict=strict))
 
 
 @main.command()

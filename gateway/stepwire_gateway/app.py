@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from stepwire_core.process.health_file import HealthFile
 from stepwire_core.process.supervision import stop_process
 from stepwire_core.settings import Settings, load_settings
 from stepwire_core.storage.object_store import Objects
+from stepwire_core.tracing.span_export import SpanExport
 from stepwire_gateway.api import (
     asks,
     elements,
@@ -35,6 +37,7 @@ from stepwire_gateway.auth.browser import Cors
 from stepwire_gateway.auth.limits import Exits, Room
 from stepwire_gateway.http import problems
 from stepwire_gateway.http.body_limit import BodyLimit
+from stepwire_gateway.http.request_trace import Traced
 from stepwire_gateway.http.unexpected import Unexpected
 from stepwire_gateway.metrics import Metrics
 from stepwire_gateway.mounted import OnlyRunning
@@ -55,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     objects = Objects.open(settings)
     prefix, numbers = Prefix(settings.root_path), Metrics()
     health_file = HealthFile.of(settings)
+    spans = SpanExport.of(settings, service="stepwire-gateway")
 
     def fail(error: StepwireError) -> None:
         # Whatever server this runs in ends its streams, and then the process, as it always does.
@@ -72,6 +76,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 yield
             finally:
                 del app.state.services
+                if spans is not None:
+                    await asyncio.to_thread(spans.close)
 
     app = FastAPI(
         title="stepwire gateway",
@@ -96,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(Cors, settings=settings)
     # Those added last are the outermost: it counts the answers of all others.
     app.add_middleware(metrics.RequestCount, metrics=numbers)
+    app.add_middleware(Traced, settings=settings, spans=spans)
     app.add_middleware(Prefixed, prefix=prefix)
     parts = (
         session_list,

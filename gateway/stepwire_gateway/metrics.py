@@ -36,13 +36,13 @@ def counter(name: str, about: str, *, labels: tuple[str, ...] = ()) -> Metric:
     return _declared(Metric(name, "counter", about, labels))
 
 
-def gauge(name: str, about: str) -> Metric:
-    """Declare something that rises and falls.
+def gauge(name: str, about: str, *, labels: tuple[str, ...] = ()) -> Metric:
+    """Declare something that rises and falls. No label may carry an id or a token.
 
     Raises:
         ValueError: there is one of that name.
     """
-    return _declared(Metric(name, "gauge", about, ()))
+    return _declared(Metric(name, "gauge", about, labels))
 
 
 def _declared(metric: Metric) -> Metric:
@@ -63,6 +63,7 @@ class Metrics:
     def __init__(self) -> None:
         self._counted: dict[Metric, Counter[tuple[str, ...]]] = {}
         self._watched: dict[Metric, Callable[[], Values]] = {}
+        self._set: dict[Metric, Values] = {}
 
     def add(self, metric: Metric, *labels: str, amount: int = 1) -> None:
         """Count so many more.
@@ -85,8 +86,14 @@ class Metrics:
         """Ask ``read`` for the numbers each time that they are shown, instead of counting."""
         self._watched[metric] = read
 
+    def set(self, metric: Metric, values: Values) -> None:
+        """What the numbers are from now on; none: they are not known, and none is shown."""
+        self._set[metric] = values
+
     def values(self, metric: Metric) -> Values:
-        """The numbers now. Without labels there is always one."""
+        """The numbers now. Of a counter without labels there is always one."""
+        if metric in self._set:
+            return self._set[metric]
         watched = self._watched.get(metric)
         values = self._counted.get(metric, {}) if watched is None else watched()
         return values or ({} if metric.labels else {(): 0})

@@ -305,6 +305,27 @@ class Settings(BaseSettings):
         description="A file that the process touches while it lives, for health checks.",
     )
 
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Lines of the log: for people, or JSON, one object a line."
+    )
+    access_log: bool = Field(
+        default=False, description="Whether a gateway logs a line for each request that it answers."
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address of a worker's `/metrics`."
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of a worker's `/metrics`; by default none."
+    )
+    trace_steps: bool = Field(
+        default=False,
+        description="Whether steps are sent as OpenTelemetry spans, to `OTEL_EXPORTER_OTLP_…`.",
+    )
+    trace_content: bool = Field(
+        default=False,
+        description="Whether these spans carry what was asked and answered, and errors' texts.",
+    )
+
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address that the gateway listens on."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Final, get_args
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -10,8 +11,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from stepwire_core.errors import StoreRefused, StoreUnavailable
+from stepwire_core.queue.queue_numbers import read_queue_numbers
+from stepwire_core.wire.worker_document import WorkerState
 from stepwire_gateway.auth.guard import GuardedRoute, needs
-from stepwire_gateway.metrics import counter, declared
+from stepwire_gateway.metrics import counter, declared, gauge
 from stepwire_gateway.services import ServicesDep
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from stepwire_gateway.metrics import Metrics
+    from stepwire_gateway.services import Services
 
 router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
@@ -30,6 +35,25 @@ OTHER = "other"
 
 REQUESTS: Final = counter("requests", "Requests answered.", labels=("method", "route", "status"))
 
+QUEUE_ANSWERS: Final = gauge(
+    "queue_answers", "1 if the queue's Redis told the numbers of queue and workers."
+)
+QUEUE_RUNS: Final = gauge(
+    "queue_runs", "Runs that wait, run, are held by a limit or deferred.", labels=("state",)
+)
+QUEUE_WAIT: Final = gauge(
+    "queue_wait_seconds", "The longest wait among the hundred runs that are next."
+)
+SLOTS_WANTED: Final = gauge(
+    "queue_slots_wanted", "Slots that all that runs and waits would take: for autoscalers."
+)
+WORKERS: Final = gauge("workers", "Workers of the queue.", labels=("state",))
+WORKER_SLOTS: Final = gauge("worker_slots", "The slots of all workers.")
+WORKER_SLOTS_TAKEN: Final = gauge("worker_slots_taken", "Those that are taken.")
+
+QUEUE_S: Final = 2.0
+"""A scrape waits this long for the queue's Redis, then goes without its numbers."""
+
 
 @router.get(
     "/metrics",
@@ -38,11 +62,41 @@ REQUESTS: Final = counter("requests", "Requests answered.", labels=("method", "r
 )
 @needs("read", session="all")
 async def read_metrics(services: ServicesDep) -> Response:
-    """Counters and gauges of this process."""
+    """Counters and gauges of this process, and of the queue as a whole: every gateway tells the
+    same of that, so take the highest and add nothing up."""
+    await _read_queue(services)
     registry = CollectorRegistry()
     registry.register(Exposition(services.metrics))
     ProcessCollector(registry=registry)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+async def _read_queue(services: Services) -> None:
+    """The numbers of the queue as they are now; none where they are not known."""
+    metrics = services.metrics
+    try:
+        async with asyncio.timeout(QUEUE_S):
+            read = await read_queue_numbers(services.queue.store, services.settings.queue_name)
+    except (StoreUnavailable, StoreRefused, TimeoutError):
+        metrics.set(QUEUE_ANSWERS, {(): 0})
+        for metric in _OF_QUEUE:
+            # An old number would look like a queue that stands still.
+            metrics.set(metric, {})
+        return
+    states = ("waiting", "running", "held", "deferred")
+    metrics.set(QUEUE_ANSWERS, {(): 1})
+    metrics.set(QUEUE_RUNS, {(state,): getattr(read, state) for state in states})
+    metrics.set(QUEUE_WAIT, {(): round(read.wait_s, 3)})
+    metrics.set(SLOTS_WANTED, {(): read.slots_wanted})
+    known = dict.fromkeys(get_args(WorkerState), 0)
+    metrics.set(WORKERS, {(state,): count for state, count in (known | dict(read.workers)).items()})
+    metrics.set(WORKER_SLOTS, {(): read.slots})
+    metrics.set(WORKER_SLOTS_TAKEN, {(): read.slots_taken})
+
+
+_OF_QUEUE: Final = (
+    *(QUEUE_RUNS, QUEUE_WAIT, SLOTS_WANTED, WORKERS, WORKER_SLOTS, WORKER_SLOTS_TAKEN),
+)
 
 
 class Exposition(Collector):

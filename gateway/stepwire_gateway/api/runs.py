@@ -116,6 +116,7 @@ async def start_run(
                 handler=body.task,
                 arguments=dict(body.args),
                 tags=body.tags,
+                due_ms=None if body.defer_until is None else _ms(body.defer_until),
             )
         ),
         defer_s=defer_s,
@@ -181,6 +182,10 @@ async def _drop(services: Services, session_id: str, run_id: str) -> None:
         )
     await services.queue.finish(run_id)
     await pass_turn(services.log, services.queue, session_id, request.handler, run_id)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 async def _defer_s(services: Services, session_id: str, until: datetime) -> float:

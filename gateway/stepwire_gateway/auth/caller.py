@@ -14,6 +14,7 @@ from stepwire_core.values.ids import check_id
 from stepwire_core.wire.rights import Right
 from stepwire_core.wire.run_request import Priority, RunRequest
 from stepwire_gateway.http.bodies import OnBehalf
+from stepwire_gateway.http.request_trace import request_trace
 
 ADMIN: Final = "admin"
 """All the others, and what no other is enough for."""
@@ -171,8 +172,16 @@ class Caller:
         )
 
     def asking(self, request: RunRequest) -> RunRequest:
-        """The request with the caller's subject and priority: its place in the queue."""
-        return request.model_copy(update={"subject": self.subject, "priority": self.priority})
+        """The request with the caller's subject and priority, its place in the queue; and in the
+        trace of the HTTP request."""
+        trace = request_trace()
+        return request.model_copy(
+            update={
+                "subject": self.subject,
+                "priority": self.priority,
+                "traceparent": None if trace is None else trace.header(),
+            }
+        )
 
     def new_session_id(self, name: str) -> str:
         """The id of a session that the caller can reach: ``name`` after the beginning of a pattern.

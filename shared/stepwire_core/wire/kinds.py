@@ -101,6 +101,7 @@ class EventType:
 
 SNAPSHOT: Final = "snapshot"
 TEXT_DELTA: Final = "step.delta"
+STEP_END: Final = "step.end"
 RUN_END: Final = "run.end"
 
 EVENTS: Final[Mapping[str, EventType]] = {
@@ -111,7 +112,7 @@ EVENTS: Final[Mapping[str, EventType]] = {
         EventType("step.start", STEP, "put", "A step begins."),
         EventType(TEXT_DELTA, STEP, "text", "A piece of text streams into a step."),
         EventType("step.update", STEP, "put", "Something of a step has changed."),
-        EventType("step.end", STEP, "put", "A step has its final status.", True),
+        EventType(STEP_END, STEP, "put", "A step has its final status.", True),
         EventType("step.remove", STEP, "remove", "A step is gone with all below it.", True),
         EventType("element.add", ELEMENT, "put", "An element is there, or has got its step."),
         EventType("element.remove", ELEMENT, "remove", "An element is gone.", True),

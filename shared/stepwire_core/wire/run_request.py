@@ -36,3 +36,7 @@ class RunRequest(BaseModel):
     priority: Priority = 0
     tags: list[str] = []
     """Words by which lists of runs find it."""
+    traceparent: str | None = None
+    """The span that has requested it (W3C Trace Context)."""
+    due_ms: int | None = None
+    """When it was to begin at the earliest, in milliseconds since 1970; None: at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from stepwire._runs.activity import Activity
     from stepwire._runs.call import Invoker
     from stepwire._runs.failed_runs import FailedRuns
+    from stepwire._runs.run_numbers import RunNumbers
     from stepwire._scope.context import Scope
     from stepwire._transport.publisher import Publisher
     from stepwire_core.log.event_log import EventLog
@@ -48,6 +50,7 @@ class Parts:
     invoker: Invoker
     failed_runs: FailedRuns
     activity: Activity
+    numbers: RunNumbers
 
 
 class Attempt:
@@ -69,6 +72,7 @@ class Attempt:
         self._policy = policy
         self._ending = ending
         self._used: UsageSum | None = None
+        self._began_at = time.monotonic()
 
     async def run(self) -> None:
         """Call the handler; when this returns, the end of the attempt is stored.
@@ -122,6 +126,12 @@ class Attempt:
             self._show(ending.error)
         run.will_retry = after_s is not None
         ending = await self._store_end(run, ending)
+        self._parts.numbers.ended(
+            self._request.handler,
+            ending.status,
+            time.monotonic() - self._began_at,
+            is_final=not run.will_retry,
+        )
         if not run.will_retry and ending.is_replayable:
             await self._parts.failed_runs.remember(
                 self._request, ending.status, ending.error, attempt
@@ -175,7 +185,9 @@ class Attempt:
             # Nothing follows, whatever still holds the old producer.
             self._producer.publish_end(full=self._producer.full)
         name = fault_producer(request.run_id, attempt)
-        producer = parts.publisher.producer(name, session_id, request.run_id, attempt)
+        producer = parts.publisher.producer(
+            name, session_id, request.run_id, attempt, trace=self._producer.trace
+        )
         fault = RunFault("error", FAULT)
         run_alone = run_closing_events(None, request, attempt, fault, retry=False)
         try:

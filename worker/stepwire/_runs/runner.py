@@ -13,10 +13,12 @@ from stepwire._runs.attempt import Attempt, Parts
 from stepwire._runs.call import Invoker, invoke
 from stepwire._runs.failed_runs import FailedRuns
 from stepwire._runs.outcome import Ending, RetryLater
+from stepwire._runs.run_numbers import RunNumbers
 from stepwire._runs.turns import Turns
 from stepwire._scope.context import Scope
 from stepwire._scope.run_context import RunContext
 from stepwire_core.errors import RunEnded, SessionNotFound
+from stepwire_core.tracing.place import TracePlace
 from stepwire_core.values.ids import attempt_token
 from stepwire_core.wire.documents import (
     ON_CHAT_END,
@@ -72,7 +74,13 @@ class Runner:
             Invoker(handlers, log, signals, settings),
             FailedRuns(log, dead_letters),
             activity or Activity(),
+            RunNumbers(handlers.functions),
         )
+
+    @property
+    def numbers(self) -> RunNumbers:
+        """What its runs have come to."""
+        return self._parts.numbers
 
     async def execute(
         self, request: RunRequest, *, tried: int = 0, resting: Resting = nullcontext
@@ -145,10 +153,15 @@ class Runner:
             request.run_id,
             begun.attempt,
             subject=begun.subject or request.subject or "",
+            trace=self._trace(request),
         )
         if request.subject and not begun.subject:
             producer.publish(subject_event(request.subject))
         return producer
+
+    def _trace(self, request: RunRequest) -> TracePlace | None:
+        spans = self._parts.publisher.spans
+        return TracePlace.of_run(request, None if spans is None else spans.samples)
 
     def _scope(
         self, request: RunRequest, producer: Producer, user: dict[str, Any], resting: Resting

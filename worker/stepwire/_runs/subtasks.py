@@ -92,6 +92,7 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         awaited=True,
         subject=None if scope.run is None else scope.run.subject,
         priority=0 if scope.run is None else scope.run.priority,
+        traceparent=None if frame.span is None else frame.span.header(),
     )
     part = _Part(scope, request)
     # What it nests under is there before it, and what it may look up.

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stepwire._scope.file_folder import FileFolder
+from stepwire._scope.span_context import Entered, current_span, enter_span, leave_span
 from stepwire_core.errors import NoActiveSession
 
 if TYPE_CHECKING:
     from stepwire._scope.run_context import RunContext
     from stepwire._transport.producer import Producer
+    from stepwire_core.values.trace_context import TraceContext
     from stepwire_core.wire.documents import EndStatus
 
 logger = logging.getLogger("stepwire.context")
@@ -131,6 +133,18 @@ class Frame:
 
     scope: Scope
     step: Place | None = None
+    outside: Entered | None = field(default=None, compare=False)
+    """Of code in a trace, what OpenTelemetry's context was around it."""
+
+    @property
+    def span(self) -> TraceContext | None:
+        """The span around the code in it; None: it is in no trace."""
+        producer = self.scope.producer
+        if producer.trace is None:
+            return None
+        return producer.trace.inside(
+            producer.session_id, producer.run_id, producer.attempt, self.parent_id
+        )
 
     @property
     def parent_id(self) -> str | None:
@@ -171,12 +185,23 @@ def innermost(frame: Frame) -> Frame:
 
 
 def enter_frame(frame: Frame) -> Token[Frame | None]:
+    if frame.scope.producer.trace is not None:
+        frame = replace(frame, outside=enter_span(frame.span))
     return _frame.set(frame)
 
 
 def leave_frame(token: Token[Frame | None]) -> None:
+    left = _frame.get()
     try:
         _frame.reset(token)
     except ValueError:
         # A generator may be closed in another context than the one it ran in; that one is gone.
         return
+    if left is not None and left.outside is not None:
+        leave_span(left.outside)
+
+
+def trace_here() -> TraceContext | None:
+    """The span around the running code: a step's, a run's, or one of OpenTelemetry's."""
+    frame = _frame.get()
+    return (None if frame is None else frame.span) or current_span()

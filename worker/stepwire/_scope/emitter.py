@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire._scope.context import Frame, Scope, current_frame, enter_frame, leave_frame
+from stepwire._scope.context import (
+    Frame,
+    Scope,
+    current_frame,
+    enter_frame,
+    leave_frame,
+    trace_here,
+)
 from stepwire._transport.process_publisher import process_publisher
 from stepwire_core.errors import InvalidArgument, StepwireError
+from stepwire_core.tracing.place import TracePlace
 from stepwire_core.values.ids import check_id, emitter_producer
+from stepwire_core.values.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -31,6 +40,8 @@ class Current:
     run_id: str | None
     parent_id: str | None
     """The parent of a step that is opened now: the enclosing step, else the run's message."""
+    traceparent: str | None = None
+    """The span around the running code (W3C Trace Context), if it is in a trace."""
 
     def export(self) -> dict[str, Any]:
         """A small JSON-able form, to travel in any message; :func:`attach` continues from it."""
@@ -38,6 +49,7 @@ class Current:
             "v": EXPORT_VERSION,
             "session_id": self.session_id,
             "parent_id": self.parent_id,
+            **({} if self.traceparent is None else {"traceparent": self.traceparent}),
         }
 
 
@@ -48,7 +60,12 @@ def current() -> Current:
         NoActiveSession: outside any session.
     """
     frame = current_frame("current()")
-    return Current(frame.scope.session_id, frame.scope.run_id or None, frame.parent_id)
+    return Current(
+        frame.scope.session_id,
+        frame.scope.run_id or None,
+        frame.parent_id,
+        None if frame.span is None else frame.span.header(),
+    )
 
 
 class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
@@ -75,13 +92,17 @@ class session:  # noqa: N801 - used like a function: `with cl.session("id"):`
         self._session_id = check_id(session_id, "session")
         self._parent_id = None if parent_id is None else check_id(parent_id, "parent")
         self._scope: Scope | None = None
+        self._outer: TraceContext | None = None
         self._token: Token[Frame | None] | None = None
 
     def __enter__(self) -> Self:
         if self._scope is not None:
             raise InvalidArgument("this session block is in use; make another: cl.session(id)")
         name = emitter_producer()
-        producer = process_publisher().producer(name, self._session_id, create=self._create)
+        publisher = process_publisher()
+        sample = None if publisher.spans is None else publisher.spans.samples
+        trace = TracePlace.of_emitter(self._outer or trace_here(), sample, self._parent_id)
+        producer = publisher.producer(name, self._session_id, create=self._create, trace=trace)
         self._scope = Scope(producer, self._parent_id)
         self._token = enter_frame(Frame(self._scope))
         return self
@@ -158,3 +179,5 @@ class attach(session):  # noqa: N801 - used like a function: `with cl.attach(con
                 f"cl.attach takes what cl.current().export() returned, not {context!r}"
             )
         super().__init__(context["session_id"], parent_id=context["parent_id"])
+        told = context.get("traceparent")
+        self._outer = TraceContext.parse(told if isinstance(told, str) else None)

@@ -13,6 +13,8 @@ from stepwire_core.process.loading import loading_modules
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stepwire_core.tracing.span_export import SpanExport
+
 
 class _Process:
     """Remembers the publisher, and that a forked child must not use its parent's."""
@@ -36,6 +38,10 @@ class _Process:
         else:
             made.close()
         return publisher
+
+    def known(self) -> Publisher | None:
+        """The publisher, if there is one."""
+        return self._one.get("it")
 
     def exchange(self, publisher: Publisher | None) -> Publisher | None:
         """Use that one; the one that was used before."""
@@ -62,6 +68,12 @@ def process_publisher() -> Publisher:
         SettingsError: a setting has a wrong value.
     """
     return _process.get()
+
+
+def process_spans() -> SpanExport | None:
+    """Where its spans go; None: nowhere, or there is no publisher yet."""
+    publisher = _process.known()
+    return None if publisher is None else publisher.spans
 
 
 @contextmanager

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stepwire._transport.source import Source
     from stepwire_core.errors import SessionFull, StepwireError
     from stepwire_core.settings import Settings
+    from stepwire_core.tracing.place import TracePlace
     from stepwire_core.wire.documents import TextField
     from stepwire_core.wire.events import NewEvent, Op
 
@@ -61,6 +62,11 @@ class Producer:
     @property
     def settings(self) -> Settings:
         return self.calls.settings
+
+    @property
+    def trace(self) -> TracePlace | None:
+        """Where its spans hang; None: it is in no trace."""
+        return self._source.trace
 
     @property
     def creates(self) -> bool:

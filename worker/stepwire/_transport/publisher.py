@@ -29,6 +29,8 @@ from stepwire_core.log.event_log import APPEND, Appended, Unfinished
 from stepwire_core.log.session_index import listed_call
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.tracing.span_export import SpanExport
+from stepwire_core.wire.kinds import RUN_END, STEP_END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from stepwire_core.redis.commands import Call
     from stepwire_core.redis.store import BlockingStore
     from stepwire_core.settings import Settings
+    from stepwire_core.tracing.place import TracePlace
 
 logger = logging.getLogger("stepwire.publisher")
 
@@ -80,6 +83,8 @@ class Publisher:
         ``on_death`` is called, in the publisher's thread, if that ends although it should not:
         from then on nothing is stored, and every caller that emits gets an error that says so.
         """
+        self.spans = SpanExport.of(settings, service="stepwire-worker")
+        """Where what is stored goes as spans; None: nowhere."""
         self._store = store or _connected(settings)
         self.calls = SessionCalls(self._store, settings)
         self.intake = Intake(settings.buffer_bytes)
@@ -89,6 +94,8 @@ class Publisher:
         self._away: dict[str, _Away] = {}
         """The sessions that Redis takes nothing of at the moment."""
         self._backoff = Backoff()
+        self.stored_events = 0
+        """How many the log has taken."""
         self._give_up_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="stepwire-publisher", daemon=True)
         self._thread.start()
@@ -116,13 +123,14 @@ class Publisher:
         *,
         create: bool = False,
         subject: str = "",
+        trace: TracePlace | None = None,
     ) -> Producer:
         """A new source of events; ``name`` must be unique among all processes, for all time.
 
         With ``create``, its first event makes the session if it is not there. ``subject`` is whose
-        session it is, if that is known.
+        session it is, if that is known; ``trace`` where its spans hang.
         """
-        source = Source(name, session_id, run_id, attempt, create, subject)
+        source = Source(name, session_id, run_id, attempt, create, subject, trace)
         return Producer(self.intake, self.calls, source)
 
     def silent_producer(self, session_id: str) -> Producer:
@@ -139,6 +147,8 @@ class Publisher:
         self.intake.close(_closed)
         self._thread.join(_CLOSE_TIMEOUT_S * 2)
         self._store.close()
+        if self.spans is not None:
+            self.spans.close()
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -331,6 +341,9 @@ class Publisher:
             return _not_storable(error)
         if isinstance(result, Appended):
             call.source.stored(result.top)
+            self.stored_events += result.stored
+            if self.spans is not None and call.source.trace is not None:
+                _make_spans(self.spans, call.source.trace, call)
             if call.prepared().is_listed and result.top.epoch:
                 self._is_to_list(call.source)
             return None
@@ -349,6 +362,15 @@ class Publisher:
         if not isinstance(error, RunEnded):
             logger.warning("a producer is cut off", extra=_fields(source, error))
         self.intake.fail(source, error)
+
+
+def _make_spans(spans: SpanExport, place: TracePlace, call: AppendCall) -> None:
+    """What has ended is a span once it is stored: that of a stale attempt never is."""
+    for event in call.prepared().events:
+        if event.type == STEP_END:
+            spans.step(place, event.payload)
+        elif event.type == RUN_END:
+            spans.run(place, call.source.session_id, event.payload)
 
 
 def _fields(source: Source, reason: StepwireError | None = None) -> dict[str, str]:

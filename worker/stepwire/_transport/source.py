@@ -13,6 +13,7 @@ from stepwire_core.values.ids import emitter_producer
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from stepwire_core.tracing.place import TracePlace
     from stepwire_core.values.cursor import Cursor
     from stepwire_core.wire.events import NewEvent
 
@@ -43,6 +44,8 @@ class Source:
     """Its first batch makes the session if it is not there."""
     subject: str = ""
     """Whose session it is, if that is known."""
+    trace: TracePlace | None = None
+    """Where its spans hang; None: it is in no trace."""
     failure: StepwireError | None = None
     """Why nothing more of it is stored. Never raised itself: see :func:`fresh`."""
     full: SessionFull | None = None

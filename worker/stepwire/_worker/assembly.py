@@ -17,6 +17,7 @@ from stepwire._transport.signals import Signals
 from stepwire._transport.threads import in_thread, threads_left
 from stepwire._worker.heartbeat import Registration
 from stepwire._worker.lease import LeaseKeeper
+from stepwire._worker.metrics_server import Sources, metrics_served
 from stepwire_core.log.event_log import open_log
 from stepwire_core.process.supervision import as_reason
 from stepwire_core.queue.dead_letters import DeadLetters
@@ -52,12 +53,16 @@ async def assembled(
     event loop when a part that the process cannot do without has ended."""
     loop = asyncio.get_running_loop()
     activity = Activity()
+
+    def left_behind() -> int:
+        return UserCode.left_behind() + threads_left()
+
     registration = Registration(
         settings,
         handlers.functions,
         activity,
         places_taken=lambda: slots.taken,
-        left_behind=lambda: UserCode.left_behind() + threads_left(),
+        left_behind=left_behind,
         stopping=stopping,
         stalled=claims.is_stalled,
     )
@@ -91,14 +96,25 @@ async def assembled(
                     activity=activity,
                     dead_letters=DeadLetters(store, settings),
                 )
-                logger.info(
-                    "worker ready",
-                    extra={
-                        "handlers": ", ".join(sorted(handlers.functions)),
-                        "queue": settings.queue_name,
-                    },
+                sources = Sources(
+                    settings,
+                    runner.numbers,
+                    jobs,
+                    slots,
+                    keeper,
+                    publisher,
+                    left_behind,
+                    stopping,
                 )
-                yield runner
+                with metrics_served(sources):
+                    logger.info(
+                        "worker ready",
+                        extra={
+                            "handlers": ", ".join(sorted(handlers.functions)),
+                            "queue": settings.queue_name,
+                        },
+                    )
+                    yield runner
 
 
 @asynccontextmanager

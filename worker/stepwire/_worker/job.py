@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,9 +103,10 @@ class Job:
         fields: dict[str, Any] | None = None
         request: RunRequest | None = None
         try:
-            fields = self._claimed.request()
-            if fields is not None:
+            if (queued := self._claimed.queued()) is not None:
+                fields, queued_ms = queued
                 request = await self._understood(fields)
+                self._count_wait(request, queued_ms)
             if request is not None:
                 tried = self._claimed.tried - 1
                 await self._runner.execute(request, tried=tried, resting=self.slot.resting)
@@ -130,6 +132,13 @@ class Job:
             logger.exception("a job failed", extra={"job_id": self.lease.job_id})
             return await self._after_fault(fields)
         return None
+
+    def _count_wait(self, request: RunRequest | None, queued_ms: int) -> None:
+        """How long it waited for its first worker, by the clocks of both machines."""
+        if request is None or self._claimed.tried > 1:
+            return
+        due_ms = max(queued_ms, request.due_ms or 0)
+        self._runner.numbers.waited(request.handler, time.time() - due_ms / 1000)
 
     async def _understood(self, fields: dict[str, Any]) -> RunRequest | None:
         """The request; None if it cannot be understood, and its run has ended with that."""
@@ -174,6 +183,8 @@ class Jobs:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
+        self.lost = 0
+        """How many other workers took, since this one was silent."""
 
     @property
     def ids(self) -> list[str]:
@@ -196,6 +207,7 @@ class Jobs:
         for lease in leases:
             job = self._jobs.get(lease.job_id)
             if job is not None and job.lease is lease:
+                self.lost += 1
                 job.lose()
 
     def stop(self) -> None:

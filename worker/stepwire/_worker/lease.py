@@ -82,6 +82,11 @@ class LeaseKeeper:
         self._lost = lost
         self._poke_loop = poke_loop
         self._fail = fail
+        self.renewals = 0
+        self.failures = 0
+        """How often leases could not be renewed."""
+        self.is_blocked = False
+        """Whether the event loop has not answered for a lease."""
         self._answered_at = time.monotonic()
         self._stopping = threading.Event()
         self._store = connect_blocking_to(
@@ -125,7 +130,7 @@ class LeaseKeeper:
         due_at = time.monotonic()
         while True:
             blocked = self._is_blocked(reported=reported)
-            reported = blocked
+            self.is_blocked = reported = blocked
             if due := time.monotonic() >= due_at:
                 due_at = time.monotonic() + renew_s
             try:
@@ -135,6 +140,7 @@ class LeaseKeeper:
                 away = False
             except StoreUnavailable as error:
                 due_at = time.monotonic() + min(LOOK_S, renew_s)
+                self.failures += 1
                 if not away:
                     logger.warning("leases could not be renewed", extra={"error": str(error)})
                 away = True
@@ -160,6 +166,7 @@ class LeaseKeeper:
             keys = queue_keys(self._settings.queue_name)
             until_ms, *lost_ids = self._store.call(RENEW.on(keys, args))
             taken = {job_id.decode() for job_id in lost_ids}
+            self.renewals += len(some) - len(taken)
             for lease in some:
                 lease.until_ms = until_ms
             if lost := [lease for lease in some if lease.job_id in taken]:

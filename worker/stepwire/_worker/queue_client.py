@@ -46,6 +46,11 @@ class Claimed:
 
     def request(self) -> dict[str, Any] | None:
         """What it asks for; None if it has expired or is nothing of ours."""
+        queued = self.queued()
+        return None if queued is None else queued[0]
+
+    def queued(self) -> tuple[dict[str, Any], int] | None:
+        """The same, and when it was queued, in milliseconds since 1970."""
         fields = {"job_id": self.lease.job_id}
         if self.job is None:
             logger.warning("a job has expired", extra=fields)
@@ -54,11 +59,11 @@ class Claimed:
             stored = stored_job(self.job)
             function, [request] = stored.function, stored.arguments
         except (TypeError, ValueError):
-            function, request = "", None
-        if function != RUN_FUNCTION or not isinstance(request, dict):
+            function, request, stored = "", None, None
+        if stored is None or function != RUN_FUNCTION or not isinstance(request, dict):
             logger.error("a job in the queue was not written by stepwire", extra=fields)
             return None
-        return request
+        return request, stored.queued_ms
 
 
 class Claims:

@@ -1,0 +1,106 @@
+"""The workers and the queue: whether there are any, of one version, and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from stepwire_cli.doctor.finding import Finding, error, ok, warning
+from stepwire_core.errors import StoreRefused, StoreUnavailable
+from stepwire_core.queue.listing import read_queue
+from stepwire_core.queue.queue_numbers import read_queue_numbers
+from stepwire_core.queue.run_queue import open_queue
+from stepwire_core.queue.worker_registry import read_workers
+from stepwire_core.wire.documents import OPTIONAL_HANDLERS
+
+if TYPE_CHECKING:
+    from stepwire_core.queue.listing import QueuedRun
+    from stepwire_core.queue.queue_numbers import QueueNumbers
+    from stepwire_core.settings import Settings
+    from stepwire_core.wire.worker_document import WorkerDocument
+
+_LOOKED_AT: Final = 200
+_LONG_WAIT_S: Final = 60.0
+
+_STATES: Final = {
+    "blocked": "its handlers must not hold up the event loop: await, or cl.make_async",
+    "stalled": "look at the network between it and the queue's Redis",
+    "silent": "it is paused, cut off or dead; its runs go to others when its lease is over",
+}
+
+
+async def look_at_workers(settings: Settings) -> list[Finding]:
+    """Nothing where the queue's Redis does not answer: that is said elsewhere."""
+    try:
+        async with open_queue(settings) as queue:
+            workers = await read_workers(queue.store, settings.queue_name)
+            numbers = await read_queue_numbers(queue.store, settings.queue_name)
+            runs = await read_queue(queue.store, settings.queue_name, _LOOKED_AT)
+    except (StoreUnavailable, StoreRefused):
+        return []
+    return [*_workers(workers, settings), *_versions(workers), *_queue(workers, numbers, runs)]
+
+
+def _workers(workers: Sequence[WorkerDocument], settings: Settings) -> Iterator[Finding]:
+    if not workers:
+        yield error(
+            "workers",
+            "registered",
+            f"none has registered with the queue {settings.queue_name!r}",
+            "start one (stepwire worker app.py) with the same STEPWIRE_QUEUE_URL and "
+            "STEPWIRE_QUEUE_NAME as the gateways",
+        )
+        return
+    slots = sum(worker.max_jobs for worker in workers)
+    yield ok("workers", "registered", f"{len(workers)}, with {slots} slots")
+    for worker in workers:
+        where = f"{worker.host}, process {worker.pid}"
+        if (todo := _STATES.get(worker.state)) is not None:
+            yield warning("workers", "state", f"{where} is {worker.state}", todo)
+        if worker.left_behind:
+            yield warning(
+                "workers",
+                "left behind",
+                f"{where}: code of {worker.left_behind} ended runs could not be stopped",
+                "give the calls of its handlers time limits",
+            )
+
+
+def _versions(workers: Sequence[WorkerDocument]) -> Iterator[Finding]:
+    versions = sorted({worker.version for worker in workers} | {version("stepwire")})
+    if len(versions) > 1:
+        yield warning(
+            "workers",
+            "versions",
+            f"here and among the workers there are {', '.join(versions)}",
+            "that is as it should be during an upgrade; else bring all to one version",
+        )
+    elif workers:
+        yield ok("workers", "versions", versions[0])
+
+
+def _queue(
+    workers: Sequence[WorkerDocument], numbers: QueueNumbers, runs: Sequence[QueuedRun]
+) -> Iterator[Finding]:
+    known = {handler for worker in workers for handler in worker.handlers}
+    missing = sorted(
+        {run.handler for run in runs if run.state == "queued"} - known - OPTIONAL_HANDLERS
+    )
+    if workers and missing:
+        yield warning(
+            "queue",
+            "handlers",
+            f"runs wait for handlers that no worker has: {', '.join(missing)}",
+            "start workers with the module that defines them: others end these runs as errors",
+        )
+    said = f"{numbers.waiting} wait, {numbers.running} run, {numbers.deferred} are deferred"
+    if numbers.wait_s > _LONG_WAIT_S:
+        yield warning(
+            "queue",
+            "wait",
+            f"{said}; one has waited for {numbers.wait_s:.0f} s",
+            "more workers, or more slots (STEPWIRE_MAX_JOBS)",
+        )
+    else:
+        yield ok("queue", "wait", said)

@@ -1,0 +1,1 @@
+"""Steps, runs and requests as spans of OpenTelemetry."""

@@ -1,0 +1,112 @@
+"""A deployment in the middle of an upgrade: workers and gateways of two versions side by side."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from stack import Stack, wait_until
+
+ROOT: Final = Path(__file__).parents[2]
+
+PREVIOUS: Final = "28224e9babc7320e0b28def8372ec6407c3cb545"
+"""The release before this one. While there is none: a commit that has been in use. After a release
+it becomes that of its tag (CONTRIBUTING.md)."""
+
+FOLDERS: Final = ("worker", "gateway", "shared", "cli")
+
+APP = """
+import asyncio
+import pathlib
+import stepwire as cl
+
+OWN = str(pathlib.Path(cl.__file__).parents[2])
+
+@cl.on_message
+async def answer(message):
+    async with cl.Step("who") as step:
+        step.output = OWN
+    reply = cl.Message("")
+    for word in ("Hello ", message.content):
+        await reply.stream_token(word)
+    await reply.send()
+
+@cl.task
+async def part(number):
+    async with cl.Step(f"part {number}"):
+        return number * 2
+
+@cl.task(max_attempts=3)
+async def whole():
+    async with cl.Step("whole") as step:
+        step.output = OWN
+        await asyncio.gather(*(cl.enqueue(part, number) for number in range(3)))
+        if not pathlib.Path("go").exists():
+            pathlib.Path("held").touch()
+            await asyncio.Event().wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where its packages are."""
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("git is not here")
+    packed = subprocess.run(
+        [git, "-C", str(ROOT), "archive", PREVIOUS, *FOLDERS],
+        capture_output=True,
+        check=False,
+    )
+    if packed.returncode:
+        pytest.skip("this copy of the repository does not have the previous release")
+    folder = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=BytesIO(packed.stdout)) as files:
+        files.extractall(folder, filter="data")
+    return folder
+
+
+def test_versions_run_side_by_side(stack: Stack, previous: Path) -> None:
+    """One after the other is replaced, and no run, no step and no event is lost."""
+    old = {"PYTHONPATH": os.pathsep.join(str(previous / folder) for folder in FOLDERS)}
+    app = stack.folder / "app.py"
+    app.write_text(
+        APP.replace('"go"', repr(str(stack.folder / "go"))).replace(
+            '"held"', repr(str(stack.folder / "held"))
+        )
+    )
+    # What this one adds to requests and jobs meets the one that does not know it.
+    new_gateway = stack.gateway(port=None)
+    old_gateway = stack.gateway(port=None, **old)
+    old_worker = stack.worker(app, **old)
+    span = f"00-{'a' * 32}-{'b' * 16}-01"
+    new_gateway.client.headers["traceparent"] = span
+    session = new_gateway.create_session()
+    sent = new_gateway.send(session, "you")
+    assert new_gateway.wait_for_end(session, sent["run_id"])["status"] == "ok"
+    under_way = new_gateway.start(session, "whole")
+    wait_until((stack.folder / "held").exists, "it runs on the old worker")
+    new_worker = stack.worker(app, STEPWIRE_METRICS_PORT="0")
+    (stack.folder / "go").touch()
+    assert old_worker.stop() == 0
+    # The new worker goes on with what the old one had to leave.
+    run = old_gateway.wait_for_end(session, under_way)
+    assert (run["status"], run["attempt"]) == ("ok", 2)
+    again = old_gateway.send(session, "again")
+    assert old_gateway.wait_for_end(session, again["run_id"])["status"] == "ok"
+    assert new_worker.exit_code is None
+    # A gateway of either version reads the same.
+    snapshot = new_gateway.snapshot(session)
+    assert snapshot == old_gateway.snapshot(session)
+    by = [step["output"] for step in snapshot["steps"] if step["name"] in ("who", "whole")]
+    assert by == [str(previous), str(previous), str(ROOT), str(ROOT)]
+    assert {step["status"] for step in snapshot["steps"]} == {"ok", "interrupted"}
+    said = [step["output"] for step in snapshot["steps"] if step["type"] == "assistant_message"]
+    assert said == ["Hello you", "Hello again"]
