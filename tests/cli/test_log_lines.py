@@ -48,15 +48,16 @@ def test_a_half_of_a_character_can_be_written() -> None:
     assert formatted("handler failed", handler="\ud83d").encode().endswith(rb"\ud83d")
 
 
-def fail(words: str) -> None:
-    raise ValueError(words)
+def formatted_error(words: str) -> list[str]:
+    """The lines of an entry with a traceback."""
+    try:
+        raise LookupError(words)  # noqa: TRY301 - what is logged has been raised
+    except LookupError:
+        return formatted("handler failed", exc_info=True).split("\n")
 
 
 def test_what_an_error_says_is_part_of_its_entry() -> None:
-    try:
-        fail(f"no\n{FORGED}\x1b[2J")
-    except ValueError:
-        first, *more = formatted("handler failed", exc_info=True).split("\n")
+    first, *more = formatted_error(f"no\n{FORGED}\x1b[2J")
     assert first == "WARNING stepwire.test: handler failed"
     assert more[0] == "    Traceback (most recent call last):"
-    assert more[-2:] == ["    ValueError: no", rf"    {FORGED}\x1b[2J"]
+    assert more[-2:] == ["    LookupError: no", rf"    {FORGED}\x1b[2J"]

@@ -13,6 +13,7 @@ from contextlib import chdir, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import certifi
 import jwt
 import pytest
 from click.testing import CliRunner, Result
@@ -161,7 +162,7 @@ class Hostile(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(problem).encode())
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
@@ -174,14 +175,14 @@ def test_an_address_with_the_wrong_scheme_or_certificate_is_one_line_that_says_s
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         secure = f"https://127.0.0.1:{server.server_port}"
-        trusted = {"SSL_CERT_FILE": str(certificate.chain)}
+        strangers, ours = certifi.where(), str(certificate.chain)
         try:
-            for url, said, env in (
-                (gateway.url.replace("http", "https"), "begin its address with http://", {}),
-                (secure, "name its authority's file in SSL_CERT_FILE", {}),
-                (secure, "Error: no session\n", trusted),
+            for url, said, trusted in (
+                (gateway.url.replace("http", "https"), "address with http://", strangers),
+                (secure, "name its authority's file in SSL_CERT_FILE", strangers),
+                (secure, "Error: no session\n", ours),
             ):
-                done = stepwire(gateway, "cancel", "s", STEPWIRE_URL=url, **env)
+                done = stepwire(gateway, "cancel", "s", STEPWIRE_URL=url, SSL_CERT_FILE=trusted)
                 assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
                 assert said in done.stderr
         finally:

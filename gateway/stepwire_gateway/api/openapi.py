@@ -103,12 +103,9 @@ def _add_schemas(document: dict[str, Any]) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     ref_template = _REF + "{model}"
+    models: list[type[BaseModel]] = [Problem, *(data for data, _ in LIST_EVENTS.values())]
     _, own = models_json_schema(
-        [
-            (model, "serialization")
-            for model in (Problem, *(data for data, _ in LIST_EVENTS.values()))
-        ],
-        ref_template=ref_template,
+        [(model, "serialization") for model in models], ref_template=ref_template
     )
     for name, schema in {**own["$defs"], **document_schemas(ref_template)}.items():
         schemas.setdefault(name, schema)
