@@ -152,18 +152,20 @@ async def click_action(
 ) -> AcceptedRun:
     """Run the ``@cl.action_callback`` of an action, which a message has as a button."""
     caller = caller.on_behalf(body, session_id)
-    run_id = idempotency.id(body.id)
+    run_id, work = idempotency.id(body.id), json.dumps(["action", action_id])
     response.headers["Location"] = services.address(run_path(session_id, run_id))
     try:
         action = await _action(services, session_id, action_id)
     except ActionNotFound:
+        if not await _is_known(services, session_id, run_id):
+            raise
         # The run that this very request has started may have taken the button away.
-        if await _is_known(services, session_id, run_id):
-            return AcceptedRun(run_id=run_id)
-        raise
+        with idempotency.checked(body.id):
+            await services.log.register_run(session_id, run_id, work)
+        return AcceptedRun(run_id=run_id)
     await services.queue.require_room(services.settings.queue_max)
     with idempotency.checked(body.id):
-        await services.log.register_run(session_id, run_id, json.dumps(["action", action.id]))
+        await services.log.register_run(session_id, run_id, work)
     await services.queue.enqueue(
         caller.asking(
             RunRequest(
