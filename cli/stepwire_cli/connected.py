@@ -28,10 +28,7 @@ def connected(url: str, token: str | None = None) -> Iterator[Client]:
     except NoAnswer as error:
         if not isinstance(error.__cause__, httpx.ConnectError):
             raise
-        raise NoAnswer(
-            f"no gateway answers at {url}: start one with 'stepwire dev app.py' or "
-            "'stepwire gateway', or give its address with --url"
-        ) from error
+        raise NoAnswer(f"{error}: {_advice(str(error))}") from error
     except Unauthenticated as error:
         raise Unauthenticated(
             f"{error}; give the command one with --token-file, or in STEPWIRE_TOKEN",
@@ -39,3 +36,13 @@ def connected(url: str, token: str | None = None) -> Iterator[Client]:
             status=error.status,
             problem=error.problem,
         ) from error
+
+
+def _advice(why: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return "its certificate is not trusted: name its authority's file in SSL_CERT_FILE"
+    if "WRONG_VERSION_NUMBER" in why:
+        return "it does not speak TLS: begin its address with http://"
+    return (
+        "start one with 'stepwire dev app.py' or 'stepwire gateway', or give its address with --url"
+    )

@@ -1,4 +1,9 @@
-"""Logs of our own processes: a line an entry, for people, or as one JSON object for a collector."""
+"""Logs of our own processes: a line an entry, for people, or as one JSON object for a collector.
+
+Values come from requests and handlers, too. Nothing in them begins an entry of its own, or is
+obeyed by a terminal: what cannot be shown is escaped, and the further lines of an entry for people,
+such as those of a traceback, are indented.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +39,8 @@ _OWN: Final = frozenset({"time", "level", "logger", "message", "exception", "tra
 
 _IN_ADDRESSES: Final = re.compile(r"([?&](?:token|access_token|api_key)=)[^&\s\"'\\]+")
 _BEARER: Final = re.compile(r"\b(Bearer )[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+
+_MORE: Final = "\n    "
 
 _MIN_SECRET_CHARS: Final = 6
 """A shorter password would make holes in ordinary words."""
@@ -74,11 +81,24 @@ class _TextFormatter(logging.Formatter):
         self._secrets = secrets
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        fields = "".join(
+            f" {name}={_escaped(str(value))}" for name, value in _fields(record).items()
+        )
         return super().formatMessage(record) + fields
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._secrets.without(super().format(record))
+        lines = self._secrets.without(super().format(record)).split("\n")
+        return _MORE.join(_escaped(line) for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """The text in one line; as Python writes it in a literal where it cannot be shown."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character == "\t" else repr(character)[1:-1]
+        for character in text
+    )
 
 
 class _JsonFormatter(logging.Formatter):
@@ -105,7 +125,11 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         # What has no JSON is its text: a line that cannot be written would be lost.
-        return self._secrets.without(json.dumps(entry, default=str, ensure_ascii=False))
+        line = self._secrets.without(json.dumps(entry, default=str, ensure_ascii=False))
+        if line.isprintable():
+            return line
+        # All that is not printable stands inside of strings.
+        return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from stepwire_cli import session_commands
 from stepwire_cli.extras import EXIT_CODE, MissingExtra, needs
 from stepwire_cli.log_lines import configure_logs, ends_in_the_log
 from stepwire_cli.ops import queue_commands
-from stepwire_cli.printable import documents_as_json
+from stepwire_cli.printable import documents_as_json, printable
 from stepwire_core.errors import StepwireError
 from stepwire_core.process.health_file import check_health
 from stepwire_core.process.loading import keep_what_is_loaded
@@ -44,7 +44,8 @@ class _Group(click.Group):
         except MissingExtra as error:
             raise _NotInstalled(str(error)) from error
         except StepwireError as error:
-            raise click.ClickException(str(error)) from error
+            # It may have the words of a server that is not ours.
+            raise click.ClickException(printable(str(error))) from error
         except BrokenPipeError:
             # The reader of our output (`| head`) has left: what is still buffered is dropped.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

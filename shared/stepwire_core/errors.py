@@ -34,7 +34,7 @@
     │   ├── CrossSiteRequest    a page of another site would act in its visitor's name
     │   └── UntrustedHost       a gateway without authentication was called by a foreign name
     ├── LimitExceeded           too many requests in some time, or too many open streams
-    ├── MessageTooLarge         a message has too many characters
+    ├── MessageTooLarge         a message, or its metadata, has too many characters
     ├── UnsupportedMediaType    the media type or coding of a body is not accepted
     ├── TokensDisabled          this gateway has no secret to sign tokens with
     ├── RunFenced               a newer attempt of the run has begun
@@ -345,14 +345,16 @@ class LimitExceeded(StepwireError):
 
 
 class MessageTooLarge(StepwireError):
-    """A message has more characters than the settings allow."""
+    """A message, or its metadata as JSON, has more characters than the settings allow."""
 
-    def __init__(self, chars: int, limit: int) -> None:
+    def __init__(self, chars: int, limit: int, *, of_metadata: bool = False) -> None:
         self.chars = chars
         self.limit = limit
+        what, setting = "message", "STEPWIRE_MAX_MESSAGE_CHARS"
+        if of_metadata:
+            what, setting = "metadata of the message", "STEPWIRE_MAX_METADATA_CHARS"
         super().__init__(
-            f"the message has {chars} characters, at most {limit} are allowed "
-            "(STEPWIRE_MAX_MESSAGE_CHARS)"
+            f"the {what} has {chars} characters, at most {limit} are allowed ({setting})"
         )
 
 

@@ -219,7 +219,7 @@ class Settings(BaseSettings):
     max_metadata_chars: int = Field(
         default=100_000,
         ge=1_000,
-        description="Characters of a step's metadata as JSON; entries beyond that are left out.",
+        description="Characters of metadata as JSON: a step loses entries, a message is 413.",
     )
     max_event_bytes: int = Field(
         default=1024 * 1024,

@@ -319,12 +319,27 @@ def test_a_command_that_makes_no_sense_is_refused(stack: Stack, arguments: list[
     assert "Error: " in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["workers"], ["runs"], ["runs", "--failed"], ["retry", "r"]])
-def test_without_a_server_one_line_says_so(stack: Stack, arguments: list[str]) -> None:
-    result = stepwire(stack, *arguments, STEPWIRE_REDIS_URL="redis://127.0.0.1:1")
-    assert result.exit_code == 1
-    [line] = result.stderr.splitlines()
-    assert "Redis does not answer" in line
+@pytest.mark.parametrize(
+    "arguments",
+    [["workers"], ["runs"], ["runs", "--tag", "a"], ["runs", "--failed"], ["retry", "r"]],
+)
+def test_a_wrong_address_is_one_line_that_says_which_and_what_to_do(
+    stack: Stack, arguments: list[str]
+) -> None:
+    right, gateway = stack.env["STEPWIRE_REDIS_URL"], stack.shared_gateway()
+    nobody, no_database = "redis://:secret@127.0.0.1:1", right.replace("/0", "/99")
+    for variable, url, said in (
+        ("REDIS", nobody, "no Redis answers at redis://:***@127.0.0.1:1"),
+        ("REDIS", f"redis://127.0.0.1:{gateway.port}", "an HTTP server answers there"),
+        ("REDIS", no_database, f"{no_database} (STEPWIRE_REDIS_URL): "),
+        ("QUEUE", no_database, f"{no_database} (STEPWIRE_QUEUE_URL): "),
+    ):
+        result = stepwire(stack, *arguments, **{f"STEPWIRE_{variable}_URL": url})
+        assert result.exit_code == 1
+        [line] = result.stderr.splitlines()
+        assert said in line
+        assert f"STEPWIRE_{variable}_URL" in line
+        assert "secret" not in line
 
 
 def test_without_rich_scripts_are_served_and_people_are_told_what_to_install(stack: Stack) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import chdir, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import certifi
 import jwt
 import pytest
 from click.testing import CliRunner, Result
 
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.main import main
+from tls import new_certificate
 from tokens import API_KEY, SECRET, token
 
 WAITS = """
@@ -145,6 +150,44 @@ def test_the_address_and_the_token_come_from_dot_env_like_every_setting(
     assert done.exit_code == 1
     assert "STEPWIRE_URL='localhost:8000': must be the address of a gateway" in done.stderr
     assert "STEPWIRE_TOKEN: " in done.stderr
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """A server that is not ours, and whose words a terminal would obey."""
+
+    def do_GET(self) -> None:
+        problem = {"status": 404, "code": "session_not_found", "detail": "no \x1b[2Jsession"}
+        self.send_response(404)
+        self.send_header("Content-Type", "application/problem+json")
+        self.end_headers()
+        self.wfile.write(json.dumps(problem).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_an_address_with_the_wrong_scheme_or_certificate_is_one_line_that_says_so(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    certificate = new_certificate(tmp_path / "tls")
+    with HTTPServer(("127.0.0.1", 0), Hostile) as server:
+        server.socket = certificate.server_context().wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        secure = f"https://127.0.0.1:{server.server_port}"
+        strangers, ours = certifi.where(), str(certificate.chain)
+        try:
+            for url, said, trusted in (
+                (gateway.url.replace("http", "https"), "address with http://", strangers),
+                (secure, "name its authority's file in SSL_CERT_FILE", strangers),
+                (secure, "Error: no session\n", ours),
+            ):
+                done = stepwire(gateway, "cancel", "s", STEPWIRE_URL=url, SSL_CERT_FILE=trusted)
+                assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+                assert said in done.stderr
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("on_terminal", [False, True])

@@ -116,9 +116,10 @@ async def test_what_is_asked_while_no_gateway_is_there_gets_a_problem_or_a_wait(
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["code"] == codes[answer.status_code]
             assert answer.headers["retry-after"]
-            stream = client.get("/v1/sessions/alone/events")
-            assert stream.headers["content-type"] == "text/event-stream"
-            assert "retry: 3000" in stream.text
+            for path in ("/v1/sessions/alone/events", "/v1/events"):
+                stream = client.get(path)
+                assert stream.headers["content-type"] == "text/event-stream"
+                assert "retry: 3000" in stream.text
         finally:
             project.engine.docker("start", *gateways)
             for gateway in gateways:

@@ -23,6 +23,9 @@ from deploy.stack import (
 from sse import first_of, reading
 from stack import Gateway, Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer, free_port
+from stepwire_core.settings import Settings
+from stepwire_gateway import create_app
+from stepwire_gateway.auth.guard import GuardedRoute
 
 pytestmark = pytest.mark.skipif(
     why_there_is_no_proxy() is not None, reason=why_there_is_no_proxy() or ""
@@ -37,7 +40,19 @@ LIMITS = {
     "STEPWIRE_ELEMENTS_MAX_BYTES": str(MAX_BYTES),
 }
 
+COME_BACK = ": gateway_unavailable: no gateway answers at the moment\nretry: 3000\n\n"
+
 Front = Callable[..., httpx.Client]
+
+
+def streams_of(*prefixes: str) -> list[str]:
+    """An address of each stream that the gateway has, below each of these paths."""
+    routes: list[GuardedRoute] = create_app(Settings()).state.routes
+    paths = sorted({route.path for route in routes if route.need.stream})
+    assert len(paths) >= 3
+    return [
+        prefix + path.format(session_id="a", run_id="b") for prefix in prefixes for path in paths
+    ]
 
 
 @pytest.fixture
@@ -90,6 +105,8 @@ def test_uploads_may_be_larger_than_other_bodies_but_not_than_their_own_limit(
     assert "sandbox" in part.headers["content-security-policy"]
     for refused, setting in (
         (client.post(path, content=b"x" * (MAX_BYTES + 1)), "STEPWIRE_ELEMENTS_MAX_BYTES"),
+        # Below the path that a proxy in front of this one has passed on.
+        (client.post(f"/a{path}", content=b"x" * (MAX_BYTES + 1)), "STEPWIRE_ELEMENTS_MAX_BYTES"),
         (client.post("/v1/sessions", content=b"x" * (MAX_BODY_BYTES + 1)), "MAX_BODY_BYTES"),
     ):
         problem = _problem(refused, 413)
@@ -106,12 +123,15 @@ def test_a_request_that_no_gateway_answers_gets_a_problem(front: Front, gateway:
     assert "with the same id" in problem["detail"]
     assert refused.headers["retry-after"] == "2"
     # Else a page could not read it, and an EventSource of such a page would give up for good.
-    streams = client.get("/v1/sessions/a/events", headers={"Origin": "https://app.example"})
-    assert (
-        streams.text == ": gateway_unavailable: no gateway answers at the moment\nretry: 3000\n\n"
-    )
-    for answer, origin in (refused, "https://b.example"), (streams, "https://app.example"):
-        assert answer.headers["access-control-allow-origin"] == origin
+    streams = [
+        client.get(path, headers={"Origin": "https://app.example"})
+        for path in streams_of("", "/a/b")
+    ]
+    for answer in streams:
+        assert answer.text == COME_BACK
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert refused.headers["access-control-allow-origin"] == "https://b.example"
+    for answer in (refused, *streams):
         assert answer.headers["access-control-allow-credentials"] == "true"
     stranger = client.post("/v1/sessions", headers={"Origin": "https://c.example"})
     assert "access-control-allow-origin" not in stranger.headers

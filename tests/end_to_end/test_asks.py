@@ -37,6 +37,9 @@ def test_a_text_is_answered_once_through_any_gateway(stack: Stack) -> None:
     session, run, asked = ask(gateway, "text")
     assert (asked["kind"], asked["status"], asked["run_id"]) == ("text", "open", run)
     assert gateway.run(session, run)["status"] == "running"  # type: ignore[index]
+    many = {"a": "x" * 100_000}
+    too_large = other.answer(session, asked["id"], content="Ada", metadata=many)
+    assert_problem(too_large, 413, "message_too_large", "STEPWIRE_MAX_METADATA_CHARS")
     answered = other.answer(session, asked["id"], content="Ada", author="A. L.", id="x-1")
     assert answered.status_code == 200
     assert answered.json()["status"] == "answered"

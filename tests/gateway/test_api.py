@@ -143,10 +143,23 @@ def test_a_click_is_a_run_through_any_gateway_and_is_taken_once(
     # The same once more, although its run has taken the button away.
     assert gateway.client.post(path, json=body).json() == clicked.json()
     assert_problem(gateway.client.post(path, json={}), 404, "action_not_found")
+    elsewhere = path.replace(path.rpartition("/")[2], "another")
+    assert_problem(gateway.client.post(elsewhere, json=body), 409, "id_conflict")
     snapshot = gateway.snapshot(session)
     assert [action["name"] for action in snapshot["actions"]] == ["unknown"]
     question, answer = snapshot["steps"]
     assert (answer["output"], answer["parent_id"]) == ("approved 42", question["id"])
+
+
+def test_a_click_that_is_sent_twice_with_one_key_is_taken_once(gateway: Gateway) -> None:
+    session, key = gateway.create_session(), {"Idempotency-Key": new_id()}
+    path = f"/v1/sessions/{session}/actions/{offered(gateway, session)['approve']}"
+    clicked, again = (gateway.client.post(path, json={}, headers=key) for _ in range(2))
+    assert (again.status_code, again.json()) == (202, clicked.json())
+    gateway.wait_for_end(session, clicked.json()["run_id"])
+    assert gateway.client.post(path, json={}, headers=key).json() == clicked.json()
+    outputs = [step["output"] for step in gateway.snapshot(session)["steps"]]
+    assert outputs.count("approved 42") == 1
 
 
 def test_a_click_on_what_is_no_button_or_has_no_callback_says_so(gateway: Gateway) -> None:

@@ -149,13 +149,18 @@ def test_without_authentication_an_address_counts_but_not_this_machine(stack: St
 
 
 def test_a_message_has_so_many_characters(stack: Stack) -> None:
-    gateway = stack.gateway(STEPWIRE_MAX_MESSAGE_CHARS="10")
+    gateway = stack.gateway(STEPWIRE_MAX_MESSAGE_CHARS="10", STEPWIRE_MAX_METADATA_CHARS="1000")
     session = gateway.create_session()
     path = f"/v1/sessions/{session}/messages"
-    assert gateway.client.post(path, json={"content": "ä" * 10}).status_code == 202
-    refused = gateway.client.post(path, json={"content": "ä" * 11})
-    assert (refused.status_code, refused.json()["code"]) == (413, "message_too_large")
-    assert "STEPWIRE_MAX_MESSAGE_CHARS" in refused.json()["detail"]
+    fits = {"a": "ä" * (1000 - len('{"a": ""}'))}
+    assert gateway.client.post(path, json={"content": "ä" * 10, "metadata": fits}).is_success
+    for too_much, setting in (
+        ({"content": "ä" * 11}, "STEPWIRE_MAX_MESSAGE_CHARS"),
+        ({"content": "a", "metadata": {"a": fits["a"] + "ä"}}, "STEPWIRE_MAX_METADATA_CHARS"),
+    ):
+        refused = gateway.client.post(path, json=too_much)
+        assert (refused.status_code, refused.json()["code"]) == (413, "message_too_large")
+        assert setting in refused.json()["detail"]
     assert len(gateway.snapshot(session)["steps"]) == 1
 
 

@@ -36,6 +36,10 @@ BROKEN = "half of a surrogate pair"
         ("POST", "messages", f'{{"content": "x", "metadata": {{{HALF}: 1}}}}', BROKEN),
         ("POST", "messages", f'{{"content": "x", "metadata": {{"a": [{HALF}]}}}}', BROKEN),
         ("POST", "messages", '{"content": "x", "metadata": {"a": NaN}}', "not a number in JSON"),
+        ("POST", "runs", f'{{"task": "t", "args": {{"a": ["b", "c", {HALF}]}}}}', BROKEN),
+        ("POST", "runs", f'{{"task": "t", "args": {{"a": [1, {HALF}, null]}}}}', BROKEN),
+        ("POST", "runs", '{"task": "t", "args": {"a": [0.5, 1e400]}}', "not a number in JSON"),
+        ("POST", "runs", '{"task": "t", "args": {"a": [1, -1e400, true]}}', "not a number"),
         ("POST", "messages", f'{{"content": "x", "author": {HALF}}}', BROKEN),
         ("POST", "messages", f'{{"content": {HALF}}}', BROKEN),
         ("POST", "messages", f'{{"content": "x", {HALF}: 1}}', "body"),
@@ -60,6 +64,28 @@ def test_what_could_not_be_read_again_is_refused(
     assert response.json()["code"] == "invalid_request"
     assert said in response.json()["detail"]
     assert gateway.snapshot(session) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("messages", {f"field{number}": 1 for number in range(50_000)}, "has 50000 fields"),
+        ("messages", {f"field{number}": 1 for number in range(100)}, "and 80 more"),
+        ("messages", {"content": "x", "elements": [""] * 100}, "and 80 more"),
+        ("messages", {"content": "x", "f" * 900_000: 1}, "Extra inputs"),
+        ("asks/ask", {"files": [""] * 200_000}, "at most 100 items"),
+    ],
+    ids=["many fields", "some fields", "elements", "a long name", "files"],
+)
+def test_an_answer_is_not_larger_than_its_request_whatever_is_wrong_with_it(
+    gateway: Gateway, path: str, body: dict[str, Any], said: str
+) -> None:
+    session = gateway.create_session()
+    refused = gateway.client.post(f"/v1/sessions/{session}/{path}", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert said in refused.json()["detail"]
+    assert len(refused.json()["errors"]) <= 20
+    assert len(refused.content) < 10_000
 
 
 def test_what_is_just_shallow_enough_is_read_again(gateway: Gateway) -> None:

@@ -58,9 +58,9 @@ async def list_workers(settings: Settings) -> list[WorkerDocument]:
     """The workers of the queue, with what they run.
 
     Raises:
-        StoreUnavailable: the queue's Redis does not answer.
+        SettingsError, StoreUnavailable: the queue's Redis does not answer.
     """
-    async with open_queue(settings) as queue:
+    async with _queue(settings) as queue:
         return await read_workers(queue.store, settings.queue_name)
 
 
@@ -68,9 +68,9 @@ async def list_runs(settings: Settings, limit: int) -> list[QueuedRun]:
     """What runs and what waits.
 
     Raises:
-        StoreUnavailable: the queue's Redis does not answer.
+        SettingsError, StoreUnavailable: the queue's Redis does not answer.
     """
-    async with open_queue(settings) as queue:
+    async with _queue(settings) as queue:
         return await read_queue(queue.store, settings.queue_name, limit)
 
 
@@ -78,9 +78,9 @@ async def find_runs(settings: Settings, wanted: WantedRuns, limit: int) -> list[
     """The runs that a filter lets through.
 
     Raises:
-        StoreUnavailable: the queue's Redis does not answer.
+        SettingsError, StoreUnavailable: the queue's Redis does not answer.
     """
-    async with open_queue(settings) as queue:
+    async with _queue(settings) as queue:
         found: list[RunEntry] = []
         at = None
         runs = RunList(queue.store, settings)
@@ -96,9 +96,9 @@ async def list_failed(settings: Settings, limit: int) -> list[DeadLetter]:
     """The dead letters, the newest first.
 
     Raises:
-        StoreUnavailable: the queue's Redis does not answer.
+        SettingsError, StoreUnavailable: the queue's Redis does not answer.
     """
-    async with open_queue(settings) as queue:
+    async with _queue(settings) as queue:
         return await DeadLetters(queue.store, settings).newest(limit)
 
 
@@ -108,7 +108,7 @@ async def retry_run(settings: Settings, run_id: str) -> str:
     Raises:
         NotDead: the run has no dead letter.
         NothingToReplayInto: its session is gone.
-        StoreUnavailable: Redis does not answer; again is safe.
+        SettingsError, StoreUnavailable: Redis does not answer; again is safe.
     """
     async with _replaying(settings) as replaying:
         letter = await replaying.letters.get(run_id)
@@ -121,7 +121,7 @@ async def retry_all(settings: Settings) -> AsyncIterator[Retried]:
     """Replay all dead letters, the oldest first.
 
     Raises:
-        StoreUnavailable: Redis does not answer; again is safe.
+        SettingsError, StoreUnavailable: Redis does not answer; again is safe.
     """
     async with _replaying(settings) as replaying:
         for letter in reversed(await replaying.letters.newest(ALL_LETTERS)):
@@ -145,6 +145,24 @@ class _Replaying:
 
 
 @asynccontextmanager
+async def _queue(settings: Settings) -> AsyncIterator[RunQueue]:
+    """The queue, once its Redis has answered: a wrong address is said with what to do."""
+    url = settings.effective_queue_url
+    is_logs = url == settings.redis_url
+    await _require_answer(url, "STEPWIRE_REDIS_URL" if is_logs else "STEPWIRE_QUEUE_URL")
+    async with open_queue(settings) as queue:
+        yield queue
+
+
+@asynccontextmanager
 async def _replaying(settings: Settings) -> AsyncIterator[_Replaying]:
-    async with open_log(settings) as log, open_queue(settings) as queue:
+    await _require_answer(settings.redis_url, "STEPWIRE_REDIS_URL")
+    async with open_log(settings) as log, _queue(settings) as queue:
         yield _Replaying(DeadLetters(queue.store, settings), log, queue)
+
+
+async def _require_answer(url: str, variable: str) -> None:
+    # Here, so that redis-py is loaded by the commands that connect, and not by all of them.
+    from stepwire_core.process.redis_rights import require_answer
+
+    await require_answer(url, variable)

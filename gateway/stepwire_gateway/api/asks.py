@@ -15,7 +15,6 @@ from stepwire_core.errors import (
     AskNotFound,
     IdConflict,
     InvalidId,
-    MessageTooLarge,
     RunEnded,
     RunFenced,
     RunNotFound,
@@ -27,9 +26,9 @@ from stepwire_core.wire.run_request import RunRequest
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import may
 from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
-from stepwire_gateway.api.uploads import require_uploads
+from stepwire_gateway.api.uploads import MAX_FILES, require_uploads
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
-from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
+from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text, require_bounded
 from stepwire_gateway.services import ServicesDep, SessionId
 
 if TYPE_CHECKING:
@@ -47,6 +46,7 @@ class NewAnswer(Body):
     files: list[Id] | None = Field(
         default=None,
         min_length=1,
+        max_length=MAX_FILES,
         json_schema_extra={"uniqueItems": True},
         description="Ids of elements that were uploaded before.",
     )
@@ -79,8 +79,7 @@ async def answer_ask(
 async def _answered(
     services: Services, ask: AskDocument, body: NewAnswer, answer_id: str
 ) -> AskDocument:
-    if len(body.content or "") > services.settings.max_message_chars:
-        raise MessageTooLarge(len(body.content or ""), services.settings.max_message_chars)
+    require_bounded(body.content or "", body.metadata, services.settings)
     files = body.files
     answer = answers.Answer(
         id=answer_id,
@@ -153,18 +152,20 @@ async def click_action(
 ) -> AcceptedRun:
     """Run the ``@cl.action_callback`` of an action, which a message has as a button."""
     caller = caller.on_behalf(body, session_id)
-    run_id = idempotency.id(body.id)
+    run_id, work = idempotency.id(body.id), json.dumps(["action", action_id])
     response.headers["Location"] = services.address(run_path(session_id, run_id))
     try:
         action = await _action(services, session_id, action_id)
     except ActionNotFound:
+        if not await _is_known(services, session_id, run_id):
+            raise
         # The run that this very request has started may have taken the button away.
-        if await _is_known(services, session_id, run_id):
-            return AcceptedRun(run_id=run_id)
-        raise
+        with idempotency.checked(body.id):
+            await services.log.register_run(session_id, run_id, work)
+        return AcceptedRun(run_id=run_id)
     await services.queue.require_room(services.settings.queue_max)
     with idempotency.checked(body.id):
-        await services.log.register_run(session_id, run_id, json.dumps(["action", action.id]))
+        await services.log.register_run(session_id, run_id, work)
     await services.queue.enqueue(
         caller.asking(
             RunRequest(

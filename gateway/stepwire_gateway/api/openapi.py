@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire_core.wire.kinds import EVENTS, EventType
+from pydantic.json_schema import models_json_schema
+
+from stepwire_core.wire.kinds import EVENTS
 from stepwire_core.wire.vocabulary import CURSOR_PATTERN, document_schemas
 from stepwire_gateway.api.idempotency import HEADER
+from stepwire_gateway.api.lists.sessions import LIST_EVENTS
 from stepwire_gateway.api.operations import may
 from stepwire_gateway.auth.guard import GuardedRoute
 from stepwire_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from pydantic import BaseModel
 
 
 _REF: Final = "#/components/schemas/"
-_EVENT: Final = "SessionEvent"
+
+_CURSOR: Final[dict[str, Any]] = {
+    "id": {"type": "string", "description": "The cursor.", "pattern": CURSOR_PATTERN}
+}
 
 _USUAL: Final = ("bearer", "cookie")
 _SCHEMES: Final = {None: (), "api_key": ("bearer",)}
@@ -95,19 +103,40 @@ def _add_schemas(document: dict[str, Any]) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     ref_template = _REF + "{model}"
-    problem = Problem.model_json_schema(ref_template=ref_template, mode="serialization")
-    parts = problem.pop("$defs", {})
-    for name, schema in {"Problem": problem, **parts, **document_schemas(ref_template)}.items():
+    models: list[type[BaseModel]] = [Problem, *(data for data, _ in LIST_EVENTS.values())]
+    _, own = models_json_schema(
+        [(model, "serialization") for model in models], ref_template=ref_template
+    )
+    for name, schema in {**own["$defs"], **document_schemas(ref_template)}.items():
         schemas.setdefault(name, schema)
-    for event in EVENTS.values():
-        schemas[_name(event.name)] = _event(event)
-    schemas[_EVENT] = {
-        "title": _EVENT,
-        "description": "An event of a stream, by its three fields; `data` is JSON on the wire.",
-        "oneOf": [{"$ref": _REF + _name(type_)} for type_ in EVENTS],
-        "discriminator": {
-            "propertyName": "event",
-            "mapping": {type_: _REF + _name(type_) for type_ in EVENTS},
+    schemas |= _events(
+        "SessionEvent",
+        "An event of a stream, by its three fields; `data` is JSON on the wire.",
+        {
+            _name(type_): _event(type_, event.data, event.about, _CURSOR)
+            for type_, event in EVENTS.items()
+        },
+    )
+    schemas |= _events(
+        "SessionListEvent",
+        "An event of the stream of the list, which has no cursor; `data` is JSON on the wire.",
+        {
+            f"SessionList{_name(type_)}": _event(type_, data, about)
+            for type_, (data, about) in LIST_EVENTS.items()
+        },
+    )
+
+
+def _events(name: str, about: str, kinds: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The schemas of the events of one kind of stream, and that of any of them."""
+    refs = {schema["properties"]["event"]["const"]: _REF + kind for kind, schema in kinds.items()}
+    return {
+        **{kind: {"title": kind, **schema} for kind, schema in kinds.items()},
+        name: {
+            "title": name,
+            "description": about,
+            "oneOf": [{"$ref": ref} for ref in refs.values()],
+            "discriminator": {"propertyName": "event", "mapping": refs},
         },
     }
 
@@ -117,17 +146,19 @@ def _name(type_: str) -> str:
     return "".join(part.capitalize() for part in type_.split(".")) + "Event"
 
 
-def _event(event: EventType) -> dict[str, Any]:
+def _event(
+    type_: str, data: type[BaseModel], about: str, cursor: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    fields = {
+        **cursor,
+        "event": {"type": "string", "const": type_},
+        "data": {"$ref": _REF + data.__name__},
+    }
     return {
-        "title": _name(event.name),
-        "description": event.about,
+        "description": about,
         "type": "object",
-        "properties": {
-            "id": {"type": "string", "description": "The cursor.", "pattern": CURSOR_PATTERN},
-            "event": {"type": "string", "const": event.name},
-            "data": {"$ref": _REF + event.data.__name__},
-        },
-        "required": ["id", "event", "data"],
+        "properties": fields,
+        "required": list(fields),
     }
 
 

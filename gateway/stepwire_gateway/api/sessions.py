@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stepwire_core.errors import IdConflict, MessageTooLarge
+from stepwire_core.errors import IdConflict
 from stepwire_core.log.event_log import Batch
 from stepwire_core.log.submit import submit
 from stepwire_core.values.ids import derived_id, message_producer
@@ -29,9 +29,9 @@ from stepwire_core.wire.user_messages import attached, message_events, user_mess
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may
 from stepwire_gateway.api.runs import ACCEPTED, TAGS_ARE, AcceptedRun, run_path
-from stepwire_gateway.api.uploads import require_uploads
+from stepwire_gateway.api.uploads import MAX_FILES, require_uploads
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
-from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
+from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text, require_bounded
 from stepwire_gateway.http.ranges import etag_matches
 from stepwire_gateway.services import ServicesDep, SessionId
 
@@ -69,7 +69,7 @@ class NewMessage(OnBehalf):
     metadata: Object = Field(default_factory=dict)
     elements: list[Id] = Field(
         default_factory=list,
-        max_length=100,
+        max_length=MAX_FILES,
         json_schema_extra={"uniqueItems": True},
         description="Ids of files that were uploaded before: the handler gets them.",
     )
@@ -222,8 +222,7 @@ async def post_message(
 ) -> AcceptedMessage:
     """Put a person's message into the log, for all to see, and run ``on_message``."""
     caller = caller.on_behalf(body, session_id)
-    if len(body.content) > services.settings.max_message_chars:
-        raise MessageTooLarge(len(body.content), services.settings.max_message_chars)
+    require_bounded(body.content, body.metadata, services.settings)
     await services.queue.require_room(services.settings.queue_max)
     message_id = idempotency.id(body.id)
     run_id = derived_id(session_id, ON_MESSAGE, message_id)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stepwire_core.errors import ElementNotFound, IdConflict, InvalidArgument, SessionNotFound
 from stepwire_core.log.event_log import Batch
@@ -17,6 +17,10 @@ from stepwire_core.wire.user_messages import uploaded
 if TYPE_CHECKING:
     from stepwire_core.wire.documents import ElementDocument
     from stepwire_gateway.services import Services
+
+
+MAX_FILES: Final = 100
+"""Files that may go with one message or answer."""
 
 
 async def require_uploads(

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+import json
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SkipValidation,
+    model_validator,
+)
 
-from stepwire_core.errors import UnsupportedMediaType
+from stepwire_core.errors import MessageTooLarge, UnsupportedMediaType
 from stepwire_core.values.ids import ID_PATTERN
 from stepwire_core.values.json_values import flaw
 from stepwire_core.wire.run_request import Priority
 
 if TYPE_CHECKING:
     from fastapi import Request
+
+    from stepwire_core.settings import Settings
 
 T = TypeVar("T")
 
@@ -26,10 +37,15 @@ def _without_flaw(value: T) -> T:
 Text = Annotated[str, AfterValidator(_without_flaw)]
 """Text that UTF-8 can carry; JSON can write halves of surrogate pairs, which it cannot."""
 
-Object = Annotated[dict[str, JsonValue], AfterValidator(_without_flaw)]
-"""An object that every JSON parser reads again."""
+Object = Annotated[dict[str, SkipValidation[JsonValue]], AfterValidator(_without_flaw)]
+"""An object that every JSON parser reads again. It is JSON, since it was parsed: to look at each
+value once more would take half of the time of a large request."""
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
+
+
+MAX_FIELDS: Final = 100
+"""More than any request has: each unknown field is an error that is made, and told."""
 
 
 class Body(BaseModel):
@@ -37,6 +53,13 @@ class Body(BaseModel):
 
     # A misspelt field must not be dropped silently: its effect would be missed much later.
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_heap(cls, value: object) -> object:
+        if isinstance(value, dict) and len(value) > MAX_FIELDS:
+            raise ValueError(f"has {len(value)} fields; known are {', '.join(cls.model_fields)}")
+        return value
 
 
 def require_unpacked(request: Request) -> None:
@@ -53,6 +76,19 @@ def require_unpacked(request: Request) -> None:
             "application/gzip",
             accept_encoding="identity",
         )
+
+
+def require_bounded(content: str, metadata: dict[str, JsonValue], settings: Settings) -> None:
+    """Check the size of something that a person says.
+
+    Raises:
+        MessageTooLarge: its text or its metadata is larger than the settings allow.
+    """
+    if len(content) > settings.max_message_chars:
+        raise MessageTooLarge(len(content), settings.max_message_chars)
+    size = len(json.dumps(metadata, ensure_ascii=False))
+    if size > settings.max_metadata_chars:
+        raise MessageTooLarge(size, settings.max_metadata_chars, of_metadata=True)
 
 
 class OnBehalf(Body):

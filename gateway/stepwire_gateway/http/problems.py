@@ -56,6 +56,11 @@ TYPE_PREFIX: Final = "urn:stepwire:problem:"
 """What the ``type`` of every problem begins with (RFC 9457, 3.1.1). An address would differ from
 gateway to gateway, and what a client compares should not."""
 
+MAX_FLAWS: Final = 20
+MAX_FLAW_CHARS: Final = 500
+"""How many flaws of a request are told, and how long each may be: names of fields are the sender's,
+and an answer must not be several times as large as its request."""
+
 RETRY_AFTER_S: Final = 2
 STREAM_RETRY_MS: Final = 3_000
 
@@ -119,7 +124,8 @@ class Problem(BaseModel):
         examples=["session_not_found"],
     )
     errors: list[Flaw] | None = Field(
-        default=None, description="Of a request that cannot be taken: all that is wrong with it."
+        default=None,
+        description="Of a request that cannot be taken: what is wrong with it, up to 20 things.",
     )
 
 
@@ -230,9 +236,11 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
     if any(isinstance(problem.get("input"), bytes) for problem in problems):
         # FastAPI reads what is not declared as JSON as bytes.
         return _on_stepwire_error(request, _not_json(request))
-    errors = [_flaw(problem) for problem in problems]
-    detail = "; ".join(f"{flaw.where}: {flaw.what}" for flaw in errors)
-    return problem_response(422, "invalid_request", detail, errors=errors)
+    errors = [_flaw(problem) for problem in problems[:MAX_FLAWS]]
+    told = [f"{flaw.where}: {flaw.what}" for flaw in errors]
+    if (more := len(problems) - len(errors)) > 0:
+        told.append(f"and {more} more")
+    return problem_response(422, "invalid_request", "; ".join(told), errors=errors)
 
 
 def _not_json(request: Request) -> UnsupportedMediaType:
@@ -248,7 +256,10 @@ def _flaw(problem: dict[str, Any]) -> Flaw:
     if problem["type"] == "json_invalid":
         where, what = "body", f"is not JSON: {problem['ctx']['error']}, at {problem['loc'][-1]}"
     # The request may hold what no answer can: halves of surrogate pairs in a name, say.
-    return Flaw(where=whole(where), what=whole(what.removeprefix("Value error, ")))
+    return Flaw(
+        where=whole(where[:MAX_FLAW_CHARS]),
+        what=whole(what.removeprefix("Value error, ")[:MAX_FLAW_CHARS]),
+    )
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:

@@ -26,6 +26,11 @@ logger = logging.getLogger("stepwire.hub")
 LIST_SNAPSHOTS: Final = counter("list_snapshots", "Lists of sessions handed to streams, whole.")
 LIST_GAPS: Final = counter("list_gaps", "Times that changes of the list were lost: it was read.")
 
+PAGE: Final = "sessions"
+CHANGED: Final = "session"
+REMOVED: Final = "session.remove"
+"""The events of the list."""
+
 _AT_A_TIME: Final = 200
 """Sessions that are looked up at a time."""
 
@@ -157,13 +162,13 @@ class ListFrames:
         self._page = page
 
     def page(self, page: Page) -> Frame:
-        return _frame("sessions", self._page(page))
+        return _frame(PAGE, self._page(page))
 
     def change(self, session_id: str, entry: SessionEntry | None) -> Frame:
         content = None if entry is None else self._change(entry)
         if content is None:
-            return _frame("session.remove", b'{"id":"%b"}' % session_id.encode())
-        return _frame("session", content)
+            return _frame(REMOVED, b'{"id":"%b"}' % session_id.encode())
+        return _frame(CHANGED, content)
 
 
 class SessionList:

@@ -148,7 +148,7 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
     where = redacted(url)
     try:
         async with open_store(url) as store:
-            await _answers(store, url, variable)
+            await _require_answer(store, url, variable)
             missing = []
             is_cluster = RedisAddress.of(url).topology is Topology.CLUSTER
             for server in await store.primaries():
@@ -167,7 +167,20 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
         ) from error
 
 
-async def _answers(store: Store, url: str, variable: str) -> None:
+async def require_answer(url: str, variable: str) -> None:
+    """Only that a Redis answers there and lets us in: for a command that a person has called.
+
+    Raises:
+        SettingsError: none does; one line says where, and what to do.
+    """
+    try:
+        async with open_store(url) as store:
+            await _require_answer(store, url, variable)
+    except StoreRefused as error:
+        raise SettingsError(f"{redacted(url)} ({variable}): {error}") from error
+
+
+async def _require_answer(store: Store, url: str, variable: str) -> None:
     where = redacted(url)
     try:
         await store.call(command("PING"), within_s=CONNECT_TIMEOUT_S)

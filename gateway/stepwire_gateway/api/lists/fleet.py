@@ -13,6 +13,7 @@ from stepwire_core.queue.run_list import Place, RunList, WantedRuns
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.wire.run_entry import UNDER_WAY, RunEntry, RunStatus
 from stepwire_core.wire.worker_document import WorkerDocument
+from stepwire_gateway.api.operations import may
 from stepwire_gateway.auth.guard import GuardedRoute, needs
 from stepwire_gateway.http.bodies import Text
 from stepwire_gateway.services import ServicesDep
@@ -54,7 +55,7 @@ class Workers(BaseModel):
     workers: list[WorkerDocument]
 
 
-@router.get("/runs")
+@router.get("/runs", responses=may(503))
 @needs("admin", session="all")
 async def list_runs(
     services: ServicesDep,
@@ -80,7 +81,7 @@ async def list_runs(
     return RunEntries(runs=page.runs, next=None if page.next is None else _cursor(page.next))
 
 
-@router.get("/workers")
+@router.get("/workers", responses=may(503))
 @needs("admin", session="all")
 async def list_workers(services: ServicesDep) -> Workers:
     """The workers and what each executes. One that has died vanishes within a lease."""

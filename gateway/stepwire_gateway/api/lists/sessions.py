@@ -20,7 +20,7 @@ from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Text
 from stepwire_gateway.http.problems import try_again_response
 from stepwire_gateway.hub.event_filter import Selection
-from stepwire_gateway.hub.session_list import ListFrames
+from stepwire_gateway.hub.session_list import CHANGED, PAGE, REMOVED, ListFrames
 from stepwire_gateway.services import Services, ServicesDep
 
 router = APIRouter(prefix="/v1", tags=["sessions"], route_class=GuardedRoute)
@@ -66,6 +66,18 @@ class SessionPage(BaseModel):
     )
 
 
+class RemovedSession(BaseModel):
+    id: str
+
+
+LIST_EVENTS: Final[dict[str, tuple[type[BaseModel], str]]] = {
+    PAGE: (SessionPage, "The first page of the list, which replaces everything."),
+    CHANGED: (SessionEntry, "A session that is new or has changed."),
+    REMOVED: (RemovedSession, "A session that is gone, or no longer fits the parameters."),
+}
+"""The events of a stream of the list: what each carries, and when it comes."""
+
+
 @router.get("/sessions")
 @needs("read", session="listed", counts="reads")
 async def list_sessions(
@@ -89,8 +101,8 @@ async def list_sessions(
     responses={
         200: {
             "content": {"text/event-stream": {}},
-            "description": "The stream: `sessions` has a `SessionPage`, which replaces all, "
-            "`session` a `SessionEntry`, `session.remove` its `id`.",
+            "description": "The stream, of events as `SessionListEvent`. An empty one, in which a "
+            "comment says why, is to be asked for again.",
         }
     },
 )
