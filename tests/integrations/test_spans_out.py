@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -574,3 +576,30 @@ async def test_the_spans_of_pydantic_ai_go_where_ours_go(
     assert spans["invoke_agent helper"].parent_id == spans["ours"].span_id
     assert spans["chat test"].parent_id == spans["invoke_agent helper"].span_id
     assert {span.service for span in spans.values()} == {"stepwire-worker"}
+
+
+FORKED = """
+import os, sys
+from stepwire_core.settings import Settings
+from stepwire_core.tracing.span_export import SpanExport
+from stepwire_core.values.trace_context import TraceContext
+
+spans = SpanExport(Settings(trace_steps=True), service="forked")
+child = os.fork()
+own = TraceContext("a" * 32, "b" * 16 if child else "c" * 16)
+spans.request(own, None, ("GET", "/parent" if child else "/child", 200), 1)
+spans.close()
+if child:
+    _, status = os.waitpid(child, 0)
+    sys.exit(status)
+os._exit(0)
+"""
+
+
+async def test_a_forked_child_sends_its_spans_too(collector: Collector) -> None:
+    """As of a server that loads the application before it forks."""
+    done = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "ignore", "-c", FORKED, env=os.environ | {"STEPWIRE_ENV_FILE": ""}
+    )
+    assert await done.wait() == 0
+    assert set(collector.named(2)) == {"GET /parent", "GET /child"}

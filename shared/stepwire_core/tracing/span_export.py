@@ -8,14 +8,16 @@ most :data:`CLOSE_S`.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from os import environ
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from stepwire_core.errors import SettingsError
 from stepwire_core.tracing.span_facts import (
@@ -78,16 +80,27 @@ class SpanExport:
             SettingsError: the exporter is not installed, or its settings (OTEL_…) are wrong.
         """
         self._content = settings.trace_content
+        self.dropped = 0
+        """Spans that were not made, since too much waited."""
+        self._pipe = _pipe(service)
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=partial(_begin_anew, ref(self)))
+
+    def _begin(self) -> None:
         self._work: deque[tuple[int, Callable[[], _Timed | None]]] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
         self._bell = threading.Event()
         self._closing = False
-        self.dropped = 0
-        """Spans that were not made, since too much waited."""
-        self._pipe = _pipe(service)
         self._thread = threading.Thread(target=self._run, name="stepwire-spans", daemon=True)
         self._thread.start()
+
+    def begin_anew(self) -> None:
+        """In a forked child, as of a server that loads the application first: what waits is the
+        parent's, as its thread is, and its lock may be held."""
+        if not self._closing:
+            self._begin()
 
     @classmethod
     def of(cls, settings: Settings, *, service: str) -> SpanExport | None:
@@ -172,6 +185,11 @@ class SpanExport:
                 return
 
 
+def _begin_anew(export: ref[SpanExport]) -> None:
+    if (alive := export()) is not None:
+        alive.begin_anew()
+
+
 def _of_step(place: TracePlace, document: str, *, content: bool) -> _Timed | None:
     step = StepDocument.model_validate_json(document)
     if foreign_span(step.id) is not None:
@@ -211,7 +229,7 @@ class _Pipe:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         names = (OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT)
-        told = any(name in environ for name in names)
+        told = any(name in os.environ for name in names)
         self.processor = BatchSpanProcessor(OTLPSpanExporter(timeout=None if told else EXPORT_S))
         self._ids = _Ids()
         self._provider = TracerProvider(
