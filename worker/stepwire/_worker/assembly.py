@@ -55,6 +55,7 @@ async def assembled(
     registration = Registration(
         settings,
         handlers.functions,
+        handlers.hooks,
         activity,
         places_taken=lambda: slots.taken,
         left_behind=lambda: UserCode.left_behind() + threads_left(),
