@@ -110,7 +110,8 @@ class Resumption(Body):
     responses={
         200: {"model": CreatedSession, "description": "It was there already."},
         201: {"headers": LOCATION},
-    },
+    }
+    | may(404),
 )
 @needs("write", session="body", counts="sessions")
 async def create_session(
