@@ -33,8 +33,9 @@ async def shown(bench: Bench) -> dict[str, Any]:
         return {}
     [sidebar] = found
     assert sidebar.step_id is None
-    names = [elements[id_].name for id_ in sidebar.props["elements"]]
-    return {"title": sidebar.props["title"], "names": names}
+    props: dict[str, Any] = sidebar.props
+    names = [elements[id_].name for id_ in props["elements"]]
+    return {"title": props["title"], "names": names}
 
 
 async def names(bench: Bench) -> list[str]:

@@ -108,10 +108,10 @@ class Resumption(Body):
     "",
     status_code=201,
     responses={
+        **may(404),
         200: {"model": CreatedSession, "description": "It was there already."},
         201: {"headers": LOCATION},
-    }
-    | may(404),
+    },
 )
 @needs("write", session="body", counts="sessions")
 async def create_session(
