@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from stack import Gateway, Stack, wait_until
+from stepwire.client import Client, InvalidRequest, NotFound, Submission
 from stepwire_core.values.ids import new_id
 from tokens import SECRET, bearer, token
 
@@ -52,6 +54,10 @@ APP = """
     async def main(message):
         settings = cl.user_session.get("chat_settings")
         await cl.Message(str(settings), author="read").send()
+
+    @cl.task
+    async def beside():
+        await cl.ElementSidebar.set_elements([cl.Text("note", content="x")])
 
     @cl.task
     async def ask():
@@ -188,6 +194,30 @@ def test_a_value_that_does_not_fit_changes_nothing(
         assert flaw["what"].startswith(what)
     assert own(gateway, session, "settings")["values"] == FIRST
     assert len(gateway.snapshot(session)["runs"]) == runs
+
+
+def test_of_many_changes_at_once_each_keeps_what_the_others_did_not_name(
+    gateways: tuple[Gateway, Gateway],
+) -> None:
+    session = with_form(gateways[0])
+    path, headers = f"/v1/sessions/{session}/settings", of("ada")
+
+    def change(number: int) -> int:
+        names = ("temperature", "loud", "name", "model")
+        values = (number / 10, number % 8 >= 4, f"person {number}", "large")
+        body = {"values": {names[number % 4]: values[number % 4]}}
+        gateway = gateways[number % 2]
+        return gateway.client.put(path, json=body, headers=headers).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(change, range(16))) == {200}
+    values = own(gateways[0], session, "settings")["values"]
+    assert values["model"] == "large"
+    assert values["temperature"] in (0, 0.4, 0.8, 1.2)
+    assert values["name"] in {f"person {number}" for number in (2, 6, 10, 14)}
+    gateways[0].wait_for_end(session, gateways[0].send(session, "?")["run_id"])
+    assert said(gateways[0], session, "read") == [str(values)]
+    assert len(said(gateways[0], session, "told")) == 16
 
 
 def test_without_a_form_there_is_nothing_to_change(gateway: Gateway) -> None:
@@ -327,3 +357,34 @@ def test_what_handlers_show_beside_the_conversation_is_no_upload(gateway: Gatewa
     assert response.status_code == 422
     assert "is not a file that was uploaded" in response.json()["detail"]
     assert gateway.client.get(form["url"]).status_code == 404
+
+
+def test_the_python_client_has_a_call_for_each(gateway: Gateway) -> None:
+    with Client(gateway.url) as client:
+        page = client.start_page(chat_profile="fast", language="fr")
+        assert [starter.message for starter in page.starters] == ["Hello!"]
+        session = client.create_session(chat_profile="fast")
+        for task in ("show", "beside"):
+            session.wait(session.run(task))
+        changed = session.change_settings({"name": "Ada"})
+        assert changed.values == FIRST | {"name": "Ada"}
+        session.wait(changed.run_id)
+        session.wait(session.edit_settings({"model": "large"}))
+        with pytest.raises(InvalidRequest) as refused:
+            session.change_settings({"loud": 5, "temperature": 9})
+        where = [error["where"] for error in refused.value.problem["errors"]]
+        assert where == ["body.values.loud", "body.values.temperature"]
+        run_id = session.run("ask")
+        gateway.open_ask(session.id)
+        [ask] = session.read().open_asks
+        session.answer(ask.id, submission=Submission(submitted=True, props={"city": "Ulm"}))
+        session.wait(run_id)
+        tree = session.read()
+        assert tree.chat_profile == "fast"
+        assert tree.settings is not None
+        assert tree.settings.props["values"] == FIRST | {"model": "large"}
+        assert [element.name for element in tree.sidebar] == ["note"]
+        assert said(gateway, session.id, "answer") == [str({"city": "Ulm", "submitted": True})]
+        with pytest.raises(NotFound) as unknown:
+            client.create_session(chat_profile="wild")
+        assert unknown.value.code == "chat_profile_not_found"

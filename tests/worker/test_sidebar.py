@@ -123,6 +123,30 @@ async def test_with_the_same_key_nothing_changes(bench: Bench) -> None:
     assert await shown(bench) == {"title": None, "names": ["c"]}
 
 
+async def test_a_title_stays_when_two_sidebars_take_turns(bench: Bench) -> None:
+    """Chainlit/chainlit, pull request 2905: there it vanishes."""
+
+    async def task() -> None:
+        for _ in range(2):
+            for name in ("A", "B"):
+                await Sidebar.set_title(name)
+                await Sidebar.set_elements([cl.Text(name, content=name)], key=name)
+        # At once, too.
+        await asyncio.gather(
+            Sidebar.set_elements([cl.Text("C", content="C")], key="C"), Sidebar.set_title("C")
+        )
+
+    await ends_well(bench, task)
+    assert await shown(bench) == {"title": "C", "names": ["C"]}
+    titles = [
+        (data["props"]["title"], data["props"]["key"])
+        for type_, data in await bench.events()
+        if type_ == "element.add" and data["type"] == "sidebar"
+    ]
+    around = [("A", "A"), ("B", "A"), ("B", "B"), ("A", "B")]
+    assert titles[:8] == [("A", None), *around, *around[:3]]
+
+
 async def test_what_makes_no_sense_is_refused_and_changes_nothing(bench: Bench) -> None:
     async def task() -> None:
         text = cl.Text("a", content="1")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._elements.element_base import Element
@@ -45,8 +46,9 @@ class ElementSidebar:
         if not isinstance(title, str):
             raise refusal("title", "sidebar", "must be a string", title)
         scope = current_frame("ElementSidebar").scope
-        before = await _shown(scope)
-        await _show(scope, {"elements": [], "key": None} | before | {"title": title})
+        async with _alone(scope):
+            before = await _shown(scope)
+            await _show(scope, {"elements": [], "key": None} | before | {"title": title})
 
     @staticmethod
     async def set_elements(elements: Sequence[Element], key: str | None = None) -> None:
@@ -66,18 +68,31 @@ class ElementSidebar:
         if len(set(ids)) < len(ids):
             raise InvalidArgument("an element is in the list for the sidebar twice")
         scope = current_frame("ElementSidebar").scope
-        before = await _shown(scope)
-        if wanted and key is not None and before.get("key") == key:
-            return
-        there = [id_ for id_ in before.get("elements", ()) if isinstance(id_, str)]
-        for element in wanted:
-            await _put_beside(scope, element, is_there=element.id in there)
-        if wanted:
-            props = {"title": before.get("title"), "elements": ids, "key": key}
-            await _show(scope, props)
-        elif before:
-            scope.producer.publish(element_remove_event(own_element_id(scope.session_id, SIDEBAR)))
-        await _take_out(scope, [id_ for id_ in there if id_ not in ids])
+        async with _alone(scope):
+            before = await _shown(scope)
+            if not (wanted and key is not None and before.get("key") == key):
+                await _replace(scope, before, wanted, key)
+
+
+def _alone(scope: Scope) -> AbstractAsyncContextManager[object]:
+    """What a handler does side by side, as with ``asyncio.gather``, is done one after another."""
+    run = scope.run
+    is_ours = run is not None and run.loop is asyncio.get_running_loop()
+    return run.sidebar if run is not None and is_ours else nullcontext()
+
+
+async def _replace(
+    scope: Scope, before: Mapping[str, Any], wanted: Sequence[Element], key: str | None
+) -> None:
+    ids = [element.id for element in wanted]
+    there = [id_ for id_ in before.get("elements", ()) if isinstance(id_, str)]
+    for element in wanted:
+        await element._send_beside(scope, again=element.id not in there)
+    if wanted:
+        await _show(scope, {"title": before.get("title"), "elements": ids, "key": key})
+    elif before:
+        scope.producer.publish(element_remove_event(own_element_id(scope.session_id, SIDEBAR)))
+    await _take_out(scope, [id_ for id_ in there if id_ not in ids])
 
 
 async def _shown(scope: Scope) -> dict[str, Any]:
@@ -92,11 +107,6 @@ async def _show(scope: Scope, props: dict[str, Any]) -> None:
     document = own_element(scope.session_id, SIDEBAR, SIDEBAR, props, run_id=scope.run_id or None)
     scope.producer.publish(element_event(document))
     await scope.producer.room()
-
-
-async def _put_beside(scope: Scope, element: Element, *, is_there: bool) -> None:
-    """Show an element that no step shows."""
-    await element._send_beside(scope, again=not is_there)
 
 
 async def _take_out(scope: Scope, ids: Sequence[str]) -> None:
