@@ -240,6 +240,7 @@ async def beside_the_steps(story: Recorder) -> None:
     await story.answer(over, ask="where")
     await story.put(element_remove_event("form"), by=RUN)
     await story.put(element_remove_event(own_element_id(SESSION, "sidebar")), by=RUN)
+    await story.put(end(story, "asks", type="assistant_message", output="Where?"), by=RUN)
 
 
 async def feedback(story: Recorder) -> None:
