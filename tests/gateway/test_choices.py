@@ -9,7 +9,9 @@ import pytest
 
 from stack import Gateway, Stack, wait_until
 from stepwire.client import Client, InvalidRequest, NotFound, Submission
+from stepwire_core.queue.offers import question
 from stepwire_core.values.ids import new_id
+from stepwire_core.wire.choices.start_page import ChatProfileDocument, Offers
 from tokens import SECRET, bearer, token
 
 APP = """
@@ -297,6 +299,22 @@ def test_the_page_offers_profiles_and_starters_for_the_person_who_asks(
     assert refused.json()["detail"].endswith("'ada' is not offered; 'fast', 'deep' may be chosen")
     assert one.client.get("/v1/start", params={"language": "../x"}).status_code == 422
     assert other.client.get("/v1/start").status_code == 401
+
+
+def test_an_earlier_answer_does_where_no_worker_gives_another(
+    shared_stack: Stack, gateways: tuple[Gateway, Gateway]
+) -> None:
+    queue = f"queue:{new_id()}"
+    alone = shared_stack.gateway(STEPWIRE_QUEUE_NAME=queue)
+    refused = alone.client.get("/v1/start")
+    assert (refused.status_code, refused.json()["code"]) == (503, "no_worker")
+    assert refused.headers["retry-after"]
+    assert alone.client.post("/v1/sessions", json={"chat_profile": "old"}).status_code == 503
+    kept = Offers(at_s=0, chat_profiles=[ChatProfileDocument(name="old", markdown_description="")])
+    key = f"{queue}:offers:{question(queue, None, None).run_id}"
+    shared_stack.redis.set(key, kept.model_dump_json())
+    assert alone.client.get("/v1/start").json()["chat_profile"] == "old"
+    assert alone.client.post("/v1/sessions", json={"chat_profile": "old"}).status_code == 201
 
 
 def first_message(gateway: Gateway, session: str) -> str:
