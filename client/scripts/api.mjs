@@ -74,7 +74,7 @@ function page() {
     "This page is made from the declarations of `client/src` by `make client-api`.",
     "",
     ...Object.entries(PARTS).flatMap(([title, modules]) => [`## ${title}`, "", ...blockOf(modules, exported), ""]),
-    ...["lists", "react"].flatMap((path) => [`## stepwire/${path}`, "", ...blockOf([path], new Map([[path, null]])), ""]),
+    ...["choices", "lists", "react"].flatMap((path) => [`## stepwire/${path}`, "", ...blockOf([path], new Map([[path, null]])), ""]),
   ].join("\n");
 }
 

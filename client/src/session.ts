@@ -6,7 +6,7 @@ import { newId } from "./ids.js";
 import type { Schedule } from "./notifier.js";
 import { Store, type Connection } from "./store.js";
 import { follow, viaFetch, type Transport } from "./stream.js";
-import type { AcceptedMessage, AcceptedRun, Ask, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { AcceptedMessage, AcceptedRun, Ask, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSubmission, Snapshot, Step, StepElement } from "./vocabulary.js";
 
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
@@ -39,9 +39,9 @@ export interface UploadOptions {
 }
 
 export type SendOptions = Omit<NewMessage, "content" | "id" | "elements"> & { readonly id?: string; readonly files?: readonly Blob[] };
-export type AnswerOptions = Omit<NewAnswer, "content" | "action" | "files" | "id"> & { readonly id?: string };
-/** An answer fits the kind of its ask: a text, the id of an action, or files. */
-export type GivenAnswer = { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] };
+export type AnswerOptions = Omit<NewAnswer, "content" | "action" | "files" | "submission" | "id"> & { readonly id?: string };
+/** An answer fits the kind of its ask: a text, the id of an action, files, or what an element submits. */
+export type GivenAnswer = { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] } | { readonly submission: NewSubmission };
 
 /**
  * One session: its state in a store, which its stream keeps current, and what a person can do in it.

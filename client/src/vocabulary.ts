@@ -12,12 +12,13 @@ export interface Action {
   readonly payload: Readonly<Record<string, JsonValue>>;
 }
 
-/** A person's answer to an ask, by the ask's kind: a message, an action, or files. */
+/** A person's answer to an ask, by the ask's kind: a message, an action, files, or what the element that asks has submitted. */
 export interface Answer {
   readonly id: string;
   readonly message_id: string | null;
   readonly action_id: string | null;
   readonly elements: readonly string[];
+  readonly submission: Submission | null;
 }
 
 /** A question to the person, shown with the step `step_id`; a handler waits for the answer. */
@@ -27,11 +28,12 @@ export interface Ask {
   readonly run_id: string | null;
   readonly attempt: number;
   readonly step_id: string;
-  readonly kind: "text" | "action" | "file" | (string & {});
+  readonly kind: "text" | "action" | "file" | "element" | (string & {});
   readonly actions: readonly Action[];
   readonly accept: readonly string[];
   readonly max_files: number | null;
   readonly max_bytes: number | null;
+  readonly element_id: string | null;
   readonly status: "open" | "answered" | "timeout" | "cancelled" | "interrupted" | (string & {});
   readonly answer: Answer | null;
   readonly expires_at: string;
@@ -159,6 +161,12 @@ export interface Step {
   readonly ts: string;
 }
 
+/** What a person has done with an element that asks. */
+export interface Submission {
+  readonly submitted: boolean;
+  readonly props: Readonly<Record<string, JsonValue>>;
+}
+
 /** A piece of text for a field of the step `id`: to be appended, or put in its place. */
 export interface TextDelta {
   readonly id: string;
@@ -214,13 +222,15 @@ export interface NewRun {
   readonly tags?: readonly string[] | undefined;
 }
 
-/** By the kind of the ask: `content` (text), `action`, or `files`. */
+/** By the kind of the ask: `content` (text), `action`, `files`, or `submission` (element). */
 export interface NewAnswer {
   readonly content?: string | null | undefined;
   /** The id of one of its actions. */
   readonly action?: string | null | undefined;
   /** Ids of elements that were uploaded before. */
   readonly files?: readonly string[] | null | undefined;
+  /** What the element of the ask has come to. */
+  readonly submission?: NewSubmission | null | undefined;
   /** Makes the request repeatable; of a text also the id of its message. */
   readonly id?: string | null | undefined;
   readonly author?: string | undefined;
@@ -253,6 +263,33 @@ export interface AcceptedRun {
 
 export interface CreatedSession {
   readonly session_id: string;
+}
+
+export interface NewSession {
+  /** Taken once; by default a fresh one. */
+  readonly id?: string | null | undefined;
+  /** The name of a profile of `GET /v1/start`; by default its default one. */
+  readonly chat_profile?: string | null | undefined;
+}
+
+export interface NewSubmission {
+  /** False: the person has cancelled. */
+  readonly submitted?: boolean | undefined;
+  /** What the element says. */
+  readonly props?: Readonly<Record<string, JsonValue>> | undefined;
+}
+
+export interface NewSettings {
+  /** By the ids of the inputs; those that are left out stay. */
+  readonly values: Readonly<Record<string, JsonValue>>;
+  /** The run's id; makes the request repeatable. */
+  readonly id?: string | null | undefined;
+}
+
+export interface ChangedSettings {
+  readonly run_id: string;
+  /** Of all inputs of the form, as they are now. */
+  readonly values: Readonly<Record<string, JsonValue>>;
 }
 
 /** A session, in a list of them. */
@@ -314,6 +351,7 @@ export interface WorkerDocument {
   readonly since: string;
   readonly version: string;
   readonly handlers: readonly string[];
+  readonly hooks?: readonly string[] | undefined;
   readonly running: number;
   readonly max_jobs: number;
   readonly lease_s: number;
@@ -324,6 +362,41 @@ export interface WorkerDocument {
 
 export interface Workers {
   readonly workers: readonly WorkerDocument[];
+}
+
+/** A question to begin with. */
+export interface StarterDocument {
+  readonly label: string;
+  readonly message: string;
+  readonly command: string | null;
+  readonly icon: string | null;
+}
+
+/** Starters that belong together. */
+export interface StarterCategoryDocument {
+  readonly label: string;
+  readonly icon: string | null;
+  readonly starters: readonly StarterDocument[];
+}
+
+/** A kind of conversation, which the creator of a session chooses by its name. */
+export interface ChatProfileDocument {
+  readonly name: string;
+  readonly markdown_description: string;
+  readonly icon: string | null;
+  readonly display_name: string | null;
+  readonly default: boolean;
+  readonly starters: readonly StarterDocument[] | null;
+  readonly config_overrides: JsonValue;
+}
+
+/** What a page shows before a session begins. */
+export interface StartPage {
+  readonly chat_profiles: readonly ChatProfileDocument[];
+  readonly chat_profile: string | null;
+  readonly starters: readonly StarterDocument[];
+  readonly starter_categories: readonly StarterCategoryDocument[];
+  readonly failed: readonly string[];
 }
 
 /** The data of each event that this version knows, by the event's type. */

@@ -18,15 +18,19 @@ from stepwire_core.errors import (
     RunFenced,
     RunNotFound,
     SessionNotFound,
+    StateChanged,
 )
 from stepwire_core.log.event_log import Batch, LogTail, events_of_message
+from stepwire_core.log.script_calls import Expected
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.storage.redis_store import Files
 from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.choices.settings_form import changed_events, settings_form
 from stepwire_core.wire.documents import Snapshot
 from stepwire_core.wire.events import (
     NewEvent,
     delta_event,
+    element_event,
     element_remove_event,
     remove_event,
     run_end_event,
@@ -406,3 +410,26 @@ async def test_whoever_leaves_the_row_lets_nobody_begin_who_has_begun_before(log
     # It may wait for its next attempt, and its backoff is not to be cut short.
     assert await log.log.leave_turn(log.session_id, "on_message", "nobody") is None
     assert await log.log.leave_turn(log.session_id, "on_message", "one") == "two"
+
+
+async def test_a_batch_that_expects_another_state_stores_nothing(log: Log) -> None:
+    session_id = log.session_id
+    await log.put(log.start("a"))
+    first = settings_form(session_id, [{"id": "a", "type": "textinput"}], {"a": "1"})
+    await log.log.append(Batch(session_id, [element_event(first)]))
+    form, stored = await log.log.settings_form(session_id)
+    assert form.props == first.props
+    changed = changed_events(form, {"a": "2\n\u20ac % \0"})
+    batch = Batch(session_id, changed, producer="k/one", expects=stored)
+    before = (await log.log.append(batch)).top
+    # The same call again is known, whatever has become of the form.
+    assert (await log.log.append(batch)).stored == 0
+    for expected in (stored, Expected("e:none", b"0 - {}")):
+        with pytest.raises(StateChanged):
+            await log.log.append(Batch(session_id, changed, producer="k/two", expects=expected))
+    assert await log.log.tops([session_id]) == [before]
+    again, stored = await log.log.settings_form(session_id)
+    assert again.props["values"] == {"a": "2\n\u20ac % \0"}
+    assert (
+        await log.log.append(Batch(session_id, changed, producer="k/two", expects=stored))
+    ).stored

@@ -112,7 +112,7 @@ async def test_without_redis_an_operation_gives_what_the_document_says() -> None
 @pytest.mark.parametrize(
     ("operation", "statuses"),
     [
-        ("createSession", "200 201 401 403 413 415 422 429 500 503"),
+        ("createSession", "200 201 401 403 404 413 415 422 429 500 503"),
         ("readSession", "200 304 401 403 404 429 500 503"),
         ("deleteSession", "204 401 403 404 500 503"),
         ("postMessage", "202 401 403 404 409 413 415 422 429 500 503"),

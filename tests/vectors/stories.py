@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from documents import a_run, a_step, an_element
+from stepwire_core.wire.choices.settings_form import own_element, own_element_id
 from stepwire_core.wire.documents import (
     AskDocument,
     FeedbackDocument,
@@ -212,6 +213,36 @@ async def asks(story: Recorder) -> None:
     await story.keep(late, by=RUN)
 
 
+async def beside_the_steps(story: Recorder) -> None:
+    """A form, a profile and a sidebar stand with no step, each once; an element in the sidebar may
+    have a step or none; an element asks, and its answer is what it submits."""
+
+    def own(type_: str, name: str, /, **props: Any) -> NewEvent:
+        document = own_element(SESSION, type_, name, props, run_id="r1")
+        return element_event(document.model_copy(update={"ts": story.now()}))
+
+    inputs = [{"type": "textinput", "id": "name", "label": "Name", "initial": None}]
+    profile = own("chat_profile", "deep", name="deep")
+    await story.put(profile, own("settings", "chat_settings", inputs=inputs, values={}), by=RUN)
+    await story.put(start(story, "asks", type="assistant_message", output="Where?"), by=RUN)
+    form = an_element(SESSION, "form", step_id="asks", type="custom", ts=story.now())
+    note = an_element(SESSION, "note", step_id=None, run_id="r1", ts=story.now())
+    await story.put(element_event(form), element_event(note), by=RUN)
+    await story.put(own("sidebar", "sidebar", title="Notes", elements=["note", "form"]), by=RUN)
+    ask = an_ask(story, "where", "asks", kind="element")
+    ask = AskDocument.model_validate(ask.model_dump() | {"element_id": "form"})
+    await story.put(ask_event(ask), by=RUN)
+    await story.put(own("settings", "chat_settings", inputs=inputs, values={"name": "Ada"}))
+    at = story.now()
+    answer = {"id": "answer", "submission": {"submitted": True, "props": {"city": "Rome"}}}
+    ended = {"status": "answered", "answer": answer, "ended_at": at, "ts": at}
+    over = ask_end_event(AskDocument.model_validate(ask.model_dump() | ended))
+    await story.answer(over, ask="where")
+    await story.put(element_remove_event("form"), by=RUN)
+    await story.put(element_remove_event(own_element_id(SESSION, "sidebar")), by=RUN)
+    await story.put(end(story, "asks", type="assistant_message", output="Where?"), by=RUN)
+
+
 async def feedback(story: Recorder) -> None:
     """A rating replaces the one before, and null takes it back; given anew, it comes last."""
     await story.put(start(story, "a", disable_feedback=False), start(story, "b"), by=RUN)
@@ -394,6 +425,7 @@ STORIES: Final[dict[str, Story]] = {
         removed_steps,
         elements,
         asks,
+        beside_the_steps,
         feedback,
         actions,
         user_session,

@@ -253,7 +253,7 @@ async def test_reserved_names_of_the_user_session(bench: Bench) -> None:
         assert cl.user_session.get("user") is None
         assert cl.user_session.get("env") == {}
         for name in ("user", "env", "id"):
-            with pytest.raises(InvalidArgument, match="and not id, user, env; not"):
+            with pytest.raises(InvalidArgument, match="and not id, user, env, chat_"):
                 cl.user_session.set(name, 1)
 
     await ends_well(bench, task)

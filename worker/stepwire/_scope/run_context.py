@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -65,3 +66,5 @@ class RunContext:
     """The calls of its durable steps."""
     usage: UsageMeter = field(default_factory=UsageMeter)
     """The usage of its steps."""
+    sidebar: Lock = field(default_factory=Lock)
+    """Held while what the sidebar shows is read and written."""

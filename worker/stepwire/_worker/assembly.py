@@ -60,6 +60,7 @@ async def assembled(
     registration = Registration(
         settings,
         handlers.functions,
+        handlers.hooks,
         activity,
         places_taken=lambda: slots.taken,
         left_behind=left_behind,
