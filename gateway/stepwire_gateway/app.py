@@ -97,14 +97,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Those added last are the outermost: it counts the answers of all others.
     app.add_middleware(metrics.RequestCount, metrics=numbers)
     app.add_middleware(Prefixed, prefix=prefix)
+    # A request is compared with those before its own: what comes most often stands first.
     parts = (
-        session_list,
+        streams,
         sessions,
+        session_list,
         runs,
         elements,
         asks,
         feedback,
-        streams,
         fleet,
         tokens,
         health,
