@@ -220,7 +220,7 @@ function echoOf(session_id: string, id: string, output: string, author = "User")
   return {
     id, session_id, run_id: null, attempt: 0, parent_id: null, name: author, type: "user_message", status: "running", input: "", output,
     language: null, show_input: false, disable_feedback: true, default_open: false, auto_collapse: false, icon: null, tags: [],
-    metadata: {}, elements: [], started_at: now, ended_at: null, error: null, from_attempt: null, usage: null, progress: null, ts: now,
+    metadata: {}, elements: [], started_at: now, ended_at: null, error: null, ts: now,
   };
 }
 

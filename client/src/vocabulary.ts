@@ -97,7 +97,7 @@ export interface Run {
   readonly error: ErrorInfo | null;
   readonly will_retry: boolean;
   readonly parent_run_id: string | null;
-  readonly usage: UsageSum | null;
+  readonly usage?: UsageSum | null | undefined;
   readonly ts: string;
   readonly v: number;
 }
@@ -155,9 +155,9 @@ export interface Step {
   readonly started_at: string;
   readonly ended_at: string | null;
   readonly error: ErrorInfo | null;
-  readonly from_attempt: number | null;
-  readonly usage: StepUsage | null;
-  readonly progress: Progress | null;
+  readonly from_attempt?: number | null | undefined;
+  readonly usage?: StepUsage | null | undefined;
+  readonly progress?: Progress | null | undefined;
   readonly ts: string;
 }
 

@@ -106,16 +106,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(metrics.RequestCount, metrics=numbers)
     app.add_middleware(Traced, settings=settings, spans=spans)
     app.add_middleware(Prefixed, prefix=prefix)
+    # A request is compared with those before its own: what comes most often stands first.
     parts = (
+        streams,
+        sessions,
         session_list,
         start_page,
-        sessions,
         runs,
         elements,
         asks,
         feedback,
         chat_settings,
-        streams,
         fleet,
         tokens,
         health,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from stepwire_core.errors import InvalidCursor, InvalidId, SettingsError, Stepwi
 from stepwire_core.process.listen_address import require_address
 from stepwire_core.process.redis_rights import require
 from stepwire_core.settings import Settings, load_settings
-from stepwire_core.values.clock import now
+from stepwire_core.values.clock import now, written
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import check_id, derived_id, new_id
 from stepwire_core.wire.events import escape
@@ -50,6 +54,49 @@ def test_new_ids_differ_and_derived_ids_do_not() -> None:
     assert new_id() != new_id()
     assert derived_id("a", "b") == derived_id("a", "b") != derived_id("ab", "")
     assert check_id(derived_id("a"), "run")
+
+
+def test_new_ids_are_random_uuids_and_none_comes_twice() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        ids = [
+            id_
+            for some in threads.map(lambda _: [new_id() for _ in range(500)], range(8))
+            for id_ in some
+        ]
+    assert len(set(ids)) == len(ids)
+    assert {(uuid.UUID(id_).version, uuid.UUID(id_).variant) for id_ in ids} == {(4, uuid.RFC_4122)}
+    assert all(id_ == uuid.UUID(id_).hex for id_ in ids)
+    # Each digit that is not fixed takes all of its values.
+    assert [len(set(digits)) for digits in zip(*ids, strict=True)] == [16] * 12 + [1] + [16] * 3 + [
+        4
+    ] + [16] * 15
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_has_ids_of_its_own() -> None:
+    code = """
+import os
+from stepwire_core.values.ids import new_id
+new_id()
+if os.fork():
+    os.wait()
+print(new_id())
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    child, parent = done.stdout.split()
+    assert child != parent
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_763_837_100_999, "2025-11-22T18:45:00.999Z"),
+        (1_763_837_101_000, "2025-11-22T18:45:01.000Z"),
+    ],
+)
+def test_a_time_is_that_of_its_second(time_ms: int, text: str) -> None:
+    assert written(time_ms) == text
 
 
 def test_times_are_rfc_3339_in_utc_with_milliseconds() -> None:

@@ -83,9 +83,6 @@ async def test_a_step_starts_streams_and_ends(bench: Bench) -> None:
         "metadata": {},
         "elements": [],
         "error": None,
-        "from_attempt": None,
-        "usage": None,
-        "progress": None,
     }
     assert step.started_at <= (step.ended_at or "")
     assert run.status == "ok"

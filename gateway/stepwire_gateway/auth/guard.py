@@ -185,9 +185,10 @@ def include(app: FastAPI, *routers: APIRouter) -> None:
                 raise TypeError(
                     f"{route} is not guarded: make its router with route_class=GuardedRoute"
                 )
-        for served in (router, _heads(router)):
-            app.include_router(served)
-            app.state.routes = [*getattr(app.state, "routes", ()), *served.routes]
+    # Those of HEAD last: every other request would be compared with them on its way.
+    for served in (*routers, *map(_heads, routers)):
+        app.include_router(served)
+        app.state.routes = [*getattr(app.state, "routes", ()), *served.routes]
 
 
 def _heads(router: APIRouter) -> APIRouter:

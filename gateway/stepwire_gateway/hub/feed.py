@@ -63,7 +63,7 @@ class Subscriber:
 
         ``encoded`` is all of them, joined once for all subscribers.
         """
-        if frames[0].snapshot is None and frames[0].cursor <= self.cursor:
+        if frames[0].cursor <= self.cursor and frames[0].snapshot is None:
             frames = [frame for frame in frames if frame.cursor > self.cursor]
             if not frames:
                 return

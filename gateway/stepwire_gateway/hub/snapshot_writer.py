@@ -90,6 +90,8 @@ async def write(stored: StoredState, prefix: Prefix) -> WrittenSnapshot:
     layout = Layout(stored.session_id, stored.cursor)
     for kind, items in found.items():
         layout.begin(kind)
+        if not items.ids:
+            continue
         async for at in _giving_way(sorted(range(len(items.ids)), key=items.orders.__getitem__)):
             layout.add(items.orders[at], items.ids[at], items.owners[at], items.contents[at])
     frame = await joined_aside(layout.ended(used.total))

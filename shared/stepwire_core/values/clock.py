@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 
 
 def now() -> str:
@@ -18,4 +19,10 @@ def after(seconds: float) -> str:
 def written(time_ms: int) -> str:
     """A time in milliseconds since 1970."""
     seconds, ms = divmod(time_ms, 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"
+    return f"{_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    # Hundreds of steps begin in one second.
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

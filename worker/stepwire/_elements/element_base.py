@@ -21,7 +21,6 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from stepwire._scope.context import current_frame
-from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
 from stepwire._values.attributes import Checked, own_id, text, text_or_none, unsendable
 from stepwire._values.json_form import jsonable
@@ -194,9 +193,7 @@ class Element:
         if self.url is None and self._has_bytes:
             # After the event is stored: no client may be shown an element whose bytes are gone.
             await scope.producer.flush()
-            await in_thread(
-                content_store(scope.producer).remove_objects, scope.session_id, [self.id]
-            )
+            await in_thread(scope.producer.contents.remove_objects, scope.session_id, [self.id])
 
     async def _send_beside(self, scope: Scope, *, again: bool) -> None:
         """Show it with no step, unless one shows it; ``again``: it was, and is gone since."""
@@ -270,14 +267,14 @@ class Element:
 
     def _store_bytes(self, scope: Scope) -> tuple[int, str, bytes]:
         what = f"element {self.name!r}"
-        store = content_store(scope.producer)
+        store = scope.producer.contents
         with self._opened(what) as (file, size):
             store.check(what, size)
             head = file.read(media_types.HEAD_BYTES)
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            store.put(scope.producer, self.id, file, size)
+            scope.producer.put_bytes(self.id, file, size)
         return size, sha256, head
 
     def _guessed(self, head: bytes) -> str:

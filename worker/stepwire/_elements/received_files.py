@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from stepwire._elements.element_base import Element
 from stepwire._elements.element_types import Audio, File, Image, Pdf, Video
-from stepwire._transport.blobs import content_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,7 @@ def fetch(scope: Scope, documents: Sequence[ElementDocument]) -> list[Element]:
 def _fetch(scope: Scope, document: ElementDocument) -> Element:
     path = scope.files.path(document.id + _suffix(document.name))
     with path.open("wb") as file:
-        content_store(scope.producer).save(document.session_id, document.id, file)
+        scope.producer.contents.save(document.session_id, document.id, file)
     return _CLASSES.get(document.type, File)._received(document, scope, path)
 
 

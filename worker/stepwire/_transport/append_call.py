@@ -56,7 +56,7 @@ class ProgressUpdate:
     step_id: str
     parent: str
     head: str
-    """The JSON of the step, up to the value of ``progress``."""
+    """The JSON of the step, up to where ``progress`` stands."""
     progress: str
     """That value, as JSON."""
     ts: str
@@ -64,11 +64,11 @@ class ProgressUpdate:
     @classmethod
     def of(cls, step: StepDocument) -> ProgressUpdate:
         told = "null" if step.progress is None else step.progress.model_dump_json()
-        # It stands near the end, and no text of a user stands behind it.
+        # Left out where it is None, it would stand before the time, which is the last field.
         whole = step.model_copy(update={"progress": None}).to_json()
-        head, mark, _ = whole.rpartition(_NO_PROGRESS)
+        head, mark, _ = whole.rpartition(_TIME)
         if not mark:
-            raise ValueError("the document of a step has no progress")
+            raise ValueError("the document of a step has no time")
         return cls(step.id, step.parent_id or NO_PARENT, head, told, step.ts)
 
     @property
@@ -80,7 +80,7 @@ class ProgressUpdate:
         return NewEvent("update_step", "step.update", self.step_id, self.parent, whole)
 
 
-_NO_PROGRESS: Final = '"progress":null,"ts":'
+_TIME: Final = '"ts":'
 
 
 @dataclass(slots=True, eq=False)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import IO, TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from typing import IO, TYPE_CHECKING, Protocol
 
-from stepwire._transport.producer import Silent
 from stepwire._transport.subtree import Belongings
 from stepwire_core.errors import (
     ElementNotFound,
@@ -25,10 +23,21 @@ from stepwire_core.storage.object_store import Objects
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stepwire._transport.producer import Producer
-    from stepwire._transport.session_calls import SessionCalls
+    from stepwire_core.redis.store import BlockingStore
+    from stepwire_core.settings import Settings
 
 logger = logging.getLogger("stepwire.elements")
+
+
+class Owner(Protocol):
+    """Whom bytes belong to: a producer."""
+
+    session_id: str
+
+    @property
+    def creates(self) -> bool:
+        """Whether it makes its session if that is not there."""
+        ...
 
 
 class ContentStore:
@@ -38,9 +47,9 @@ class ContentStore:
     their place.
     """
 
-    def __init__(self, calls: SessionCalls) -> None:
-        self._settings = calls.settings
-        self._store = calls.store
+    def __init__(self, store: BlockingStore, settings: Settings) -> None:
+        self._settings = settings
+        self._store = store
         self._objects = Objects.open(self._settings)
 
     def check(self, what: str, size: int) -> None:
@@ -66,21 +75,19 @@ class ContentStore:
                 "STEPWIRE_ELEMENTS_REDIS_BYTES, or give the url of a place that has it",
             )
 
-    def put(self, producer: Producer, element_id: str, file: IO[bytes], size: int) -> None:
+    def put(self, owner: Owner, element_id: str, file: IO[bytes], size: int) -> None:
         """Store ``size`` bytes, which :meth:`check` has let pass.
 
         Raises:
-            SessionNotFound: the session is not there, and the producer does not make it.
+            SessionNotFound: the session is not there, and the owner does not make it.
             SessionFull: it takes nothing new.
             StoreUnavailable: not stored within ``STEPWIRE_PUBLISH_TIMEOUT_S``.
             StoreRefused: Redis refuses it until its set-up is changed.
         """
-        if isinstance(producer, Silent):
-            return
         if self._objects is not None and size > self._settings.elements_redis_bytes:
-            self._objects.put(self._folder_for(producer), element_id, file)
+            self._objects.put(self._folder_for(owner), element_id, file)
         else:
-            self._keep(producer, element_id, file.read())
+            self._keep(owner, element_id, file.read())
 
     def save(self, session_id: str, element_id: str, file: IO[bytes]) -> None:
         """Write the bytes of an element into a file.
@@ -135,15 +142,15 @@ class ContentStore:
                 extra={"session_id": session_id, "element_ids": list(element_ids)},
             )
 
-    def _folder_for(self, producer: Producer) -> str:
-        """Where the objects of the producer's session are, which it may make.
+    def _folder_for(self, owner: Owner) -> str:
+        """Where the objects of the owner's session are, which it may make.
 
         Raises:
-            SessionNotFound: it is not there, and the producer does not make it.
+            SessionNotFound: it is not there, and the owner does not make it.
         """
-        session_id = producer.session_id
+        session_id = owner.session_id
         folder = self._folder(session_id)
-        if folder is None and producer.creates:
+        if folder is None and owner.creates:
             self._create(session_id)
             folder = self._folder(session_id)
         if folder is None:
@@ -164,12 +171,12 @@ class ContentStore:
         if isinstance(result := batch.result(reply), StepwireError):
             raise result
 
-    def _keep(self, producer: Producer, element_id: str, content: bytes) -> None:
+    def _keep(self, owner: Owner, element_id: str, content: bytes) -> None:
         give_up_at = time.monotonic() + self._settings.publish_timeout_s
         backoff = Backoff()
         while True:
             try:
-                return self._keep_once(producer, element_id, content)
+                return self._keep_once(owner, element_id, content)
             except StoreUnavailable as error:
                 if time.monotonic() > give_up_at:
                     raise StoreUnavailable(
@@ -182,31 +189,15 @@ class ContentStore:
                 )
             time.sleep(backoff.next_s())
 
-    def _keep_once(self, producer: Producer, element_id: str, content: bytes) -> None:
-        keys = SessionKeys.of(producer.session_id).script_keys
+    def _keep_once(self, owner: Owner, element_id: str, content: bytes) -> None:
+        keys = SessionKeys.of(owner.session_id).script_keys
         call = KEEP.on(keys, keep_args(self._settings, element_id, content))
         try:
-            check_kept(producer.session_id, self._store.call(call))
+            check_kept(owner.session_id, self._store.call(call))
         except SessionNotFound:
-            if not producer.creates:
+            if not owner.creates:
                 raise
         else:
             return
-        self._create(producer.session_id)
-        check_kept(producer.session_id, self._store.call(call))
-
-
-_stores: WeakKeyDictionary[SessionCalls, ContentStore] = WeakKeyDictionary()
-
-
-def content_store(producer: Producer) -> ContentStore:
-    """The one of the producer's process.
-
-    Raises:
-        SettingsError: STEPWIRE_ELEMENTS_URL cannot be used.
-    """
-    calls = producer.calls
-    store = _stores.get(calls)
-    if store is None:
-        store = _stores.setdefault(calls, ContentStore(calls))
-    return store
+        self._create(owner.session_id)
+        check_kept(owner.session_id, self._store.call(call))

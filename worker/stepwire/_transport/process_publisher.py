@@ -7,12 +7,12 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stepwire._transport.publisher import Publisher
 from stepwire_core.process.loading import loading_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stepwire._transport.publisher import Publisher
     from stepwire_core.tracing.span_export import SpanExport
 
 
@@ -27,8 +27,10 @@ class _Process:
         publisher = self._one.get("it")
         if publisher is not None:
             return publisher
-        # Here and by the publisher, so that `import stepwire` loads no settings and no Redis.
+        # Here and by the publisher, so that `import stepwire` loads neither what stores events, nor
+        # settings, nor Redis.
         with loading_modules():
+            from stepwire._transport.publisher import Publisher
             from stepwire_core.settings import load_settings
 
             made = Publisher(load_settings())

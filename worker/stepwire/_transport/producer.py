@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from stepwire._transport.source import fresh
 from stepwire._transport.threads import short_call
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from stepwire._transport.append_call import ProgressUpdate
+    from stepwire._transport.blobs import ContentStore
     from stepwire._transport.intake import Intake
     from stepwire._transport.session_calls import SessionCalls
     from stepwire._transport.source import Source
@@ -67,6 +68,22 @@ class Producer:
     def trace(self) -> TracePlace | None:
         """Where its spans hang; None: it is in no trace."""
         return self._source.trace
+
+    @property
+    def contents(self) -> ContentStore:
+        """Where the bytes of its elements go.
+
+        Raises:
+            SettingsError: STEPWIRE_ELEMENTS_URL cannot be used.
+        """
+        return self.calls.contents
+
+    def put_bytes(self, element_id: str, file: IO[bytes], size: int) -> None:
+        """Store the bytes of an element; blocking.
+
+        Raises: as :meth:`ContentStore.put`.
+        """
+        self.contents.put(self, element_id, file, size)
 
     @property
     def creates(self) -> bool:
@@ -274,6 +291,9 @@ class Silent(Producer):
     def _put_progress(self, update: ProgressUpdate, is_current: Callable[[], bool]) -> bool:  # noqa: ARG002
         """Let go of the update."""
         return True
+
+    def put_bytes(self, element_id: str, file: IO[bytes], size: int) -> None:
+        """Let go of the bytes."""
 
     def publish(self, *events: NewEvent) -> None:
         """Let go of the events."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from stepwire._transport.blobs import ContentStore
 from stepwire_core.errors import SessionNotFound, StoreRefused, StoreUnavailable
 from stepwire_core.log.event_log import (
     CANCEL,
@@ -44,6 +46,15 @@ class SessionCalls:
     def __init__(self, store: BlockingStore, settings: Settings) -> None:
         self.store = store
         self.settings = settings
+
+    @cached_property
+    def contents(self) -> ContentStore:
+        """Where the bytes of elements are.
+
+        Raises:
+            SettingsError: STEPWIRE_ELEMENTS_URL cannot be used.
+        """
+        return ContentStore(self.store, self.settings)
 
     def state(self, session_id: str, fields: Sequence[str]) -> list[bytes | None]:
         """Documents of a session's state as JSON, by their fields in it; None: not there."""

@@ -13,6 +13,7 @@ from stepwire._values.attributes import Checked
 from stepwire_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from stepwire._scope.context import Scope
     from stepwire._tree.durable import Kept
     from stepwire_core.wire.events import NewEvent
 
@@ -107,6 +108,12 @@ class DurableWork(MeasuredWork):
         durable, self._durable = self._durable, None
         if durable is not None:
             durable.give_back()
+
+    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at, ts)
+        if self._from_attempt is not None:
+            fields["from_attempt"] = self._from_attempt
+        return fields
 
     @property
     def _has_stored(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepwire._transport.append_call import ProgressUpdate
 from stepwire._tree.node import Node
@@ -91,6 +91,14 @@ class MeasuredWork(Node):
             # If it was ended meanwhile, this would show it as running for ever.
             is_current = partial(self._is_over_since, over_at)
             is_taken = scope.producer.put_progress(update, is_current)
+
+    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at, ts)
+        if self._usage is not None:
+            fields["usage"] = self._usage
+        if self._progress is not None:
+            fields["progress"] = self._progress
+        return fields
 
     def _is_over_since(self, over_at: str | None) -> bool:
         return self._over_at == over_at

@@ -136,10 +136,10 @@ class MessageNode(Node):
         await scope.producer.room()
         return scope
 
-    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
-        return super()._document(
-            scope, started_at, ts, disable_feedback=self.disable_feedback, **own
-        )
+    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at, ts)
+        fields["disable_feedback"] = self.disable_feedback
+        return fields
 
 
 class Message(MessageNode):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from stepwire._elements.attachments import own_elements, store_elements, unstored
 from stepwire._scope.context import Frame, Scope, current_frame
 from stepwire._scope.sync import EMITTED, Emitting, on_loop
-from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
 from stepwire._tree.node_content import Content
 from stepwire_core.errors import InvalidArgument
@@ -172,7 +171,7 @@ class Node(Content):
         scope = self._scope
         if scope is None:
             return
-        if not (store := content_store(scope.producer)).has_objects:
+        if not (store := scope.producer.contents).has_objects:
             self._remove()
             await self._room()
             return

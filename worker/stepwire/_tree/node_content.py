@@ -164,21 +164,29 @@ class Content(Place):
         """Its metadata as it is shown."""
         return self.metadata
 
-    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
+    def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
         try:
-            return StepDocument(
-                **self._certain_fields(scope),
-                status=self.status,
-                language=self.language and cut(self.language),
-                tags=labels(self.tags),
-                metadata=bounded(self._facts(), scope.producer.max_metadata_chars),
-                elements=ids_shown_with(self.elements, self.id) if self.elements else [],
-                started_at=started_at,
-                ended_at=self.ended_at,
-                error=self.error,
-                ts=ts,
-                **own,
-            )
+            return StepDocument.model_validate(self._fields(scope, started_at, ts))
         except ValidationError as error:
             # An attribute that only we set.
             raise unsendable(self._what, self.name, error) from error
+
+    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
+        """The fields of its document; one that is missing has its default."""
+        fields = self._certain_fields(scope)
+        fields["status"] = self.status
+        fields["started_at"] = started_at
+        fields["ts"] = ts
+        if self.language is not None:
+            fields["language"] = cut(self.language)
+        if self.tags:
+            fields["tags"] = labels(self.tags)
+        if facts := self._facts():
+            fields["metadata"] = bounded(facts, scope.producer.max_metadata_chars)
+        if self.elements:
+            fields["elements"] = ids_shown_with(self.elements, self.id)
+        if self.ended_at is not None:
+            fields["ended_at"] = self.ended_at
+        if self.error is not None:
+            fields["error"] = self.error
+        return fields

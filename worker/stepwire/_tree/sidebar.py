@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._elements.element_base import Element
 from stepwire._scope.context import current_frame
-from stepwire._transport.blobs import content_store
 from stepwire._transport.threads import in_thread
 from stepwire._values.attributes import list_of, refusal
 from stepwire_core.errors import InvalidArgument
@@ -118,7 +117,7 @@ async def _take_out(scope: Scope, ids: Sequence[str]) -> None:
     scope.producer.publish(*map(element_remove_event, gone))
     # After the events are stored: no client may be shown an element whose bytes are gone.
     await scope.producer.flush()
-    store = content_store(scope.producer)
+    store = scope.producer.contents
     await asyncio.shield(in_thread(store.remove_objects, scope.session_id, gone))
 
 

@@ -14,7 +14,7 @@ from stepwire._tree.durable_work import DurableWork
 from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_none
 from stepwire._values.generation import Generation, generation_or_none
 from stepwire_core.errors import InvalidArgument, StepwireError
-from stepwire_core.wire.documents import EndStatus, ErrorInfo, StepDocument
+from stepwire_core.wire.documents import EndStatus, ErrorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -316,21 +316,14 @@ class Step(DurableWork):
     def _default_parent(self, frame: Frame) -> str | None:
         return None if self.root else frame.parent_id
 
-    def _document(self, scope: Scope, started_at: str, ts: str, **own: Any) -> StepDocument:
-        return super()._document(
-            scope,
-            started_at,
-            ts,
-            show_input=self.show_input,
-            disable_feedback=self.disable_feedback,
-            default_open=self.default_open,
-            auto_collapse=self.auto_collapse,
-            icon=self.icon,
-            usage=self._usage,
-            progress=self._progress,
-            from_attempt=self._from_attempt,
-            **own,
-        )
+    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at, ts)
+        fields["show_input"] = self.show_input
+        fields["disable_feedback"] = self.disable_feedback
+        fields["default_open"] = self.default_open
+        fields["auto_collapse"] = self.auto_collapse
+        fields["icon"] = self.icon
+        return fields
 
 
 def outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:
