@@ -61,6 +61,7 @@ export interface StepElement {
 export interface ErrorInfo {
   readonly type: string;
   readonly message: string;
+  readonly traceback: string | null;
 }
 
 /** The opinion of a person about a step. */
@@ -319,6 +320,7 @@ export interface WorkerDocument {
   readonly lease_s: number;
   readonly state: string;
   readonly runs?: readonly RunningRun[] | undefined;
+  readonly max_running?: Readonly<Record<string, number>> | undefined;
   readonly left_behind?: number | undefined;
 }
 
