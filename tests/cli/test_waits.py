@@ -54,7 +54,7 @@ def test_a_message_without_a_run_is_asked_about_and_its_beginning_ends_that(
             watch.note(event, tree)
         assert heard.wait(10)
         assert "no worker is there" in str(told[-1])
-        event = as_event(3, run_start(tree.steps["m1"].document.run_id or "", message_id="m1"))
+        event = as_event(3, run_start("r1", message_id="m1"))
         tree.apply(event)
         watch.note(event, tree)
     assert told[-1] is None
