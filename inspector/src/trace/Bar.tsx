@@ -1,0 +1,30 @@
+import type { Store } from "stepwire";
+import { useSession } from "../app/session";
+import { duration } from "../app/words";
+import { useNow } from "./now";
+import { type Span, windowOf } from "./times";
+
+interface Props {
+  readonly runId: string | null;
+  readonly of: (store: Store, now: number) => Span;
+  readonly isRunning: boolean;
+  readonly status: string;
+}
+
+/** When something ran, on the time of its run, with the wait before it. */
+export function Bar({ runId, of, isRunning, status }: Props) {
+  const now = useNow(isRunning);
+  const { store } = useSession();
+  const whole = windowOf(store, runId, now);
+  if (!whole) return <span className="bar" />;
+  const { waitedFrom, start, end } = of(store, now);
+  const percent = (at: number) => (100 * Math.min(1, Math.max(0, (at - whole.start) / (whole.end - whole.start))));
+  const place = (from: number, to: number) => ({ insetInlineStart: `${percent(from)}%`, inlineSize: `${Math.max(0, percent(to) - percent(from))}%` });
+  const words = `after ${duration(Math.max(0, start - whole.start))}, waited ${duration(start - waitedFrom)}, took ${duration(Math.max(0, end - start))}`;
+  return (
+    <span className="bar" data-status={status} title={words} role="img" aria-label={words}>
+      {start > waitedFrom && <span className="bar-wait" style={place(waitedFrom, start)} />}
+      <span className="bar-run" style={place(start, end)} />
+    </span>
+  );
+}
