@@ -21,13 +21,13 @@ interface Props {
 export const Line = memo(function Line({ item, index, start, measure, at, of, isSelected, isTabStop }: Props) {
   const { kind, depth, open, descendants } = item;
   return (
-    <div className="row" ref={measure} role="treeitem" data-index={index} data-key={item.key} data-kind={kind}
+    <div className="row" ref={kind === "message" ? measure : undefined} role="treeitem" data-index={index} data-key={item.key} data-kind={kind}
       style={{ transform: `translateY(${start}px)` }} tabIndex={isTabStop ? 0 : -1}
       aria-level={depth + 1} aria-posinset={at} aria-setsize={of} aria-selected={isSelected}
       aria-expanded={descendants > 0 ? open : undefined} aria-labelledby={`name-${item.key}`}>
       <Fault what="this row" of={item}>
         {kind === "message" ? <Message item={item} isSelected={isSelected} />
-          : kind === "step" ? <StepRow item={item} isSelected={isSelected} />
+          : kind === "step" ? <StepRow item={item} isSelected={isSelected} measure={measure} />
           : kind === "run" ? <RunRow item={item} isSelected={isSelected} />
           : <AttemptRow item={item} />}
       </Fault>

@@ -50,7 +50,8 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     anchorTo: "end",
     followOnAppend: true,
     scrollEndThreshold: AT_END_PX,
-    onChange: (instance) => setAtEnd(instance.isAtEnd(AT_END_PX)),
+    // By what is known: asking the page would lay it out once more in each frame.
+    onChange: ({ scrollOffset, scrollRect, getTotalSize }) => setAtEnd((scrollOffset ?? 0) + (scrollRect?.height ?? 0) >= getTotalSize() - AT_END_PX),
     // The focused row stays, wherever the reader scrolls: focus would fall to the page's body.
     rangeExtractor: useCallback(
       ({ startIndex, endIndex, overscan, count }: { startIndex: number; endIndex: number; overscan: number; count: number }) => {

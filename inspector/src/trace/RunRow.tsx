@@ -1,16 +1,15 @@
 import { useRun } from "stepwire/react";
+import { useSession } from "../app/session";
 import { duration } from "../app/words";
 import { Icon } from "../design/Icon";
 import { RunActions } from "../talk";
-import { Bar } from "./Bar";
 import { useTrace } from "./context";
-import { Duration } from "./Duration";
 import { Indent } from "./Indent";
 import type { Item } from "./items";
 import { StatusMark } from "./StepRow";
 import { spanOfRun } from "./times";
 import { RunUsage } from "./RunUsage";
-import { useSession } from "../app/session";
+import { Took } from "./Took";
 
 const TOLD_WAIT_MS = 1000;
 
@@ -37,8 +36,7 @@ export function RunRow({ item, isSelected }: { readonly item: Item; readonly isS
         {error && <span className="line-error" title={error.message}>{error.type}: {error.message}</span>}
         <span className="run-actions" onClick={(event) => event.stopPropagation()}><RunActions runId={item.id} /></span>
         <span className="preview" />
-        <Duration of={(within, now) => spanOfRun(within, run, now)} isRunning={isRunning} />
-        {hasBars && <Bar runId={item.id} of={(within, now) => spanOfRun(within, run, now)} isRunning={isRunning} status={status} />}
+        <Took runId={item.id} of={(within, now) => spanOfRun(within, run, now)} isRunning={isRunning} status={status} hasBar={hasBars} />
       </div>
     </div>
   );

@@ -1,4 +1,5 @@
 import { useConnection, useStore } from "stepwire/react";
+import { useNowAndThen } from "../app/session";
 import { count } from "../app/words";
 import { Usage } from "../content";
 
@@ -8,7 +9,7 @@ const WORDS = { idle: "Paused", connecting: "Connecting…", live: "Live", recon
 export function Status() {
   const { state, error, attempt } = useConnection();
   const gaps = useStore("connection", (store) => store.gaps());
-  const steps = useStore("rows", (store) => store.steps().length);
+  const steps = useNowAndThen("rows", (store) => store.steps().length);
   return (
     <footer className="status" id="status" data-connection={state} data-gaps={gaps}>
       <span className="status-connection"><span className="status-dot" />{WORDS[state]}{state === "reconnecting" && attempt > 1 && ` (try ${attempt})`}</span>
@@ -22,6 +23,6 @@ export function Status() {
 }
 
 function Cursor() {
-  const cursor = useStore("any", (store) => store.cursor);
+  const cursor = useNowAndThen("any", (store) => store.cursor);
   return <code data-part="cursor" title="cursor">{cursor}</code>;
 }

@@ -1,5 +1,4 @@
-import { useRef } from "react";
-import { useStore } from "stepwire/react";
+import { useState } from "react";
 import { useSession } from "../app/session";
 import { Icon } from "../design/Icon";
 import { useTrace } from "./context";
@@ -20,16 +19,14 @@ interface Props {
 export function Toolbar({ query, onQuery, matches, errors, current, hasBars, onBars }: Props) {
   const { open, reveal } = useTrace();
   const { store } = useSession();
-  const types = useStore("rows", () => wordsOf(store, "type"));
-  const statuses = useStore("rows", () => wordsOf(store, "status"));
-  const field = useRef<HTMLInputElement>(null);
+  const [offered, offer] = useState<{ types: readonly string[]; statuses: readonly string[] }>({ types: [], statuses: [] });
   const change = (part: Partial<Query>) => onQuery({ ...query, ...part });
   const hides = query.type !== "" || query.status !== "" || query.seconds > 0 || (query.isStrict && query.words !== "");
   return (
     <div className="tools" role="toolbar" aria-label="Trace">
       <search className="tools-find">
         <Icon name="search" />
-        <input ref={field} type="search" className="field" aria-label="Find in the session" placeholder="Find, also in what is folded"
+        <input type="search" className="field" aria-label="Find in the session" placeholder="Find, also in what is folded"
           value={query.words} onChange={({ target }) => change({ words: target.value })}
           onKeyDown={(event) => {
             if (event.key === "Enter") step(matches, current, event.shiftKey ? -1 : 1, reveal);
@@ -49,9 +46,10 @@ export function Toolbar({ query, onQuery, matches, errors, current, hasBars, onB
         </span>
       )}
       <button type="button" className="button quiet" popoverTarget="filters" aria-pressed={hides}><Icon name="filter" />Filter{hides && <span className="chip">on</span>}</button>
-      <form id="filters" className="menu filters" popover="auto" onSubmit={(event) => event.preventDefault()}>
-        <Choice label="Type" value={query.type} words={types} onChange={(type) => change({ type })} />
-        <Choice label="Status" value={query.status} words={statuses} onChange={(status) => change({ status })} />
+      <form id="filters" className="menu filters" popover="auto" onSubmit={(event) => event.preventDefault()}
+        onBeforeToggle={() => offer({ types: wordsOf(store, "type"), statuses: wordsOf(store, "status") })}>
+        <Choice label="Type" value={query.type} words={offered.types} onChange={(type) => change({ type })} />
+        <Choice label="Status" value={query.status} words={offered.statuses} onChange={(status) => change({ status })} />
         <label>At least seconds<input className="field" type="number" min="0" step="any" value={query.seconds || ""} onChange={({ target }) => change({ seconds: Number(target.value) || 0 })} /></label>
         <label className="filters-check"><input type="checkbox" checked={query.isStrict} onChange={({ target }) => change({ isStrict: target.checked })} />Hide what the words do not find</label>
         <button type="button" className="button" onClick={() => onQuery(NO_QUERY)}>Show all</button>

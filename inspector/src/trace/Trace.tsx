@@ -34,10 +34,11 @@ export function Trace() {
   useEffect(() => {
     items.where = where;
   }, [items, where]);
-  const list = useSyncExternalStore(items.subscribe, () => items.list);
-  // They change with the list, not with each token.
-  const matches = useMemo(() => found(store, asked, where), [store, asked, where, list]);
-  const errors = useMemo(() => faults(store), [store, list]);
+  const version = useSyncExternalStore(items.subscribe, () => items.version);
+  const { list } = items;
+  // They change with the tree, not with each token.
+  const matches = useMemo(() => found(store, asked, where), [store, asked, where, version]);
+  const errors = useMemo(() => faults(store), [store, version]);
 
   const select = useCallback((key: string) => go({ session: session.id, step: key }), [session.id]);
   const reveal = useCallback(
@@ -56,7 +57,7 @@ export function Trace() {
     () => ({ open, items, select, reveal, words: asked.words.trim(), hasBars }),
     [open, items, select, reveal, asked.words, hasBars],
   );
-  const isEmpty = useStore("rows", ({ cursor }) => cursor !== null) && list.length === 0;
+  const isEmpty = store.cursor !== null && list.length === 0;
   return (
     <Context value={context}>
       <section className="trace" aria-label="Trace">

@@ -38,36 +38,31 @@ export function has(words: string): Where {
 export function found(store: Store, { words }: Query, where: Where | null): readonly string[] {
   if (!words.trim()) return [];
   const fits = has(words.trim());
-  return inOrder(store, (step) => fits(step) && (where === null || where(step)));
+  return store.tree.within(null).flatMap(({ ref }) => {
+    const step = ref.kind === "step" ? store.step(ref.id) : undefined;
+    return step && fits(step) && (where === null || where(step)) ? [step.id] : [];
+  });
 }
 
 /** Where errors come from, in the order of the tree: failed steps without a failed step below them, and runs that failed by themselves. */
 export function faults(store: Store): readonly string[] {
-  return store.derive("faults", () => {
-    const causes = inOrder(store, (step) => step.status === "error" && store.errors(step.id) === 0);
-    const told = new Set(causes.map((id) => store.step(id)!.run_id));
-    const runs = store.runs().filter(({ status, run_id }) => status === "error" && !told.has(run_id)).map(({ run_id }) => `run:${run_id}`);
-    return [...causes, ...runs];
-  });
+  const causes = store.tree.within(null).filter(({ ref, doc, errors }) => ref.kind === "step" && doc.status === "error" && errors === 0);
+  const told = new Set(causes.map(({ doc }) => doc.run_id));
+  const runs = store.runs().filter(({ status, run_id }) => status === "error" && !told.has(run_id)).map(({ run_id }) => `run:${run_id}`);
+  return [...causes.map(({ ref }) => ref.id), ...runs];
+}
+
+/** Whether a step has failed with what a step below it has failed with: that one is the cause. */
+export function isPassedOn(store: Store, { id, error }: Step): boolean {
+  if (error === null) return false;
+  return store.tree.of(id)?.below.some(({ ref }) => {
+    const below = ref.kind === "step" ? store.step(ref.id)?.error : null;
+    return below?.type === error.type && below.message === error.message;
+  }) ?? false;
 }
 
 /** All types, or statuses, that steps of the session have. */
 export function wordsOf(store: Store, field: "type" | "status"): readonly string[] {
-  return store.derive(`words:${field}`, () => [...new Set(store.steps().map((step) => step[field]))].sort());
+  return [...new Set(store.steps().map((step) => step[field]))].sort();
 }
 
-/** Those of all steps, in the order of the tree, whether or not they are shown. */
-function inOrder(store: Store, fits: (step: Step) => boolean): string[] {
-  const list: string[] = [];
-  const seen = new Set<string>();
-  const waiting = [...store.children(null)].reverse();
-  for (let ref = waiting.pop(); ref; ref = waiting.pop()) {
-    const step = ref.kind === "step" && !seen.has(ref.id) ? store.step(ref.id) : undefined;
-    if (!step) continue;
-    seen.add(ref.id);
-    if (fits(step)) list.push(ref.id);
-    const below = store.children(ref.id);
-    for (let at = below.length - 1; at >= 0; at -= 1) waiting.push(below[at]!);
-  }
-  return list;
-}

@@ -26,6 +26,8 @@ const AT_ONCE_MS = 8;
  */
 export class Items {
   list: readonly Item[] = [];
+  /** Grows each time that it is made. */
+  version = 0;
   readonly #store: Store;
   readonly #open: OpenState;
   readonly #known = new WeakMap<Row, Item>();
@@ -80,12 +82,11 @@ export class Items {
   #refresh(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const before = this.list;
     const startedAt = performance.now();
     this.#make();
+    this.version += 1;
     this.#endedAt = performance.now();
     this.#tookMs = this.#endedAt - startedAt;
-    if (this.list === before) return;
     for (const listener of [...this.#listeners]) listener();
   }
 

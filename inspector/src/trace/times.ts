@@ -40,12 +40,15 @@ function nearby(store: Store, step: Step) {
   return siblings.slice(Math.max(0, at - NEAR), at);
 }
 
+const MOST_WAIT = 0.25;
+
 /** What the bars of a run are drawn on: from when it was asked for until its end, over all that it has started. */
 export function windowOf(store: Store, runId: string | null, now: number): { start: number; end: number } | null {
   const run = topRun(store, runId);
   if (!run) return null;
-  const { waitedFrom, end } = spanOfRun(store, run, now);
-  return { start: waitedFrom, end: Math.max(end, waitedFrom + 1) };
+  const { waitedFrom, start, end } = spanOfRun(store, run, now);
+  // A long wait must not take the room of what was done after it: its bar is cut off at the beginning.
+  return { start: Math.max(waitedFrom, start - (end - start) * MOST_WAIT), end: Math.max(end, start + 1) };
 }
 
 function endOf(endedAt: string | null, now: number): number {
