@@ -334,9 +334,7 @@ def _rows(what: str, found: Figures) -> list[Row]:
     ]
 
 
-def measure(
-    *, short: bool = False, page: Path = PAGE, sizes: list[int] | None = None
-) -> list[Row]:
+def measure(*, short: bool = False, page: Path = PAGE, sizes: list[int] | None = None) -> list[Row]:
     rows: list[Row] = []
     for steps in sizes or ([200] if short else [10_000, 100_000]):
         rows += _rows(f"{steps:,} steps", figures(page, steps, live=0, short=short))
