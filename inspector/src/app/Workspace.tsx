@@ -1,5 +1,6 @@
 import { useEffect, useMemo } from "react";
 import { SessionProvider, useConnection, useSession as useSessionOf } from "stepwire/react";
+import { ElementPanel } from "../content";
 import { Composer } from "../talk";
 import { Detail, Status, Trace } from "../trace";
 import { useAddress } from "./address";
@@ -41,6 +42,7 @@ function Session({ id }: { readonly id: string }) {
         {isWritable && <Fault what="the box for messages" of={key}><Composer /></Fault>}
         <Status />
       </div>
+      <Fault what="this element" of={key}><ElementPanel /></Fault>
       {step !== null && <Fault what="this step" of={step}><Detail id={step} /></Fault>}
     </main>
   );
