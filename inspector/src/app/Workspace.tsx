@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Session } from "stepwire";
 import { SessionProvider, useConnection, useSession as useSessionOf } from "stepwire/react";
+import { ElementPanel } from "../content";
 import { Composer } from "../talk";
 import { Detail, History, HistoryContext, Scrubber, Status, Trace } from "../trace";
 import { useAddress } from "./address";
@@ -62,7 +63,10 @@ function Shown() {
           {isScrubbing ? <Scrubber read={read} onPast={setPast} onClose={backToNow} /> : isWritable && <Fault what="the box for messages"><Composer /></Fault>}
           <Status />
         </div>
-        {step !== null && <SessionProvider session={past ?? session}><Fault what="this step" of={step}><Detail id={step} /></Fault></SessionProvider>}
+        <SessionProvider session={past ?? session}>
+          <Fault what="this element" of={past}><ElementPanel /></Fault>
+          {step !== null && <Fault what="this step" of={step}><Detail id={step} /></Fault>}
+        </SessionProvider>
       </main>
     </HistoryContext>
   );
