@@ -18,7 +18,7 @@ const DOCUMENTS = {
   Usage: "StepUsage",
 };
 const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewClick", "NewFeedback", "AcceptedMessage", "AcceptedRun", "CreatedSession"];
-const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers"];
+const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers", "HandlerCounts", "QueueOverview", "WaitingRun", "WaitingRuns"];
 
 /** The words of these may become more within a version of the protocol. */
 const open = (words) => `${words} | (string & {})`;

@@ -26,7 +26,7 @@ from stepwire_gateway.api import (
     streams,
     tokens,
 )
-from stepwire_gateway.api.lists import fleet
+from stepwire_gateway.api.lists import failed, fleet, waiting
 from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
@@ -105,6 +105,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         feedback,
         streams,
         fleet,
+        failed,
+        waiting,
         tokens,
         health,
         metrics,

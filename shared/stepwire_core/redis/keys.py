@@ -71,6 +71,8 @@ class SessionKeys:
     files: str
     ending: str
     results: str
+    turns: str
+    waiting: str
     channel: str
 
     @classmethod
@@ -84,6 +86,8 @@ class SessionKeys:
             files=f"{base}:files",
             ending=f"{base}:ending",
             results=f"{base}:results",
+            turns=f"{base}:turns",
+            waiting=f"{base}:waiting",
             channel=base,
         )
 

@@ -97,7 +97,9 @@ class Runner:
             if not missing:
                 await self._end_chat(request, tried, resting)
             return
-        if not (missing and request.handler in OPTIONAL_HANDLERS - {ON_CHAT_RESUME}):
+        if missing and request.handler in OPTIONAL_HANDLERS - {ON_CHAT_RESUME}:
+            await self.turns.skip(request)
+        else:
             policy = self._handlers.policy(request.handler)
             try:
                 begun, ending = await self.turns.begin(request, policy.concurrency, tried)

@@ -34,6 +34,7 @@ from stepwire_core.wire.documents import (
 )
 from stepwire_core.wire.run_entry import RunEntry
 from stepwire_core.wire.session_entry import SessionEntry
+from stepwire_core.wire.waiting_run import WaitingRun
 from stepwire_core.wire.worker_document import RunningRun, WorkerDocument
 
 __all__ = [
@@ -73,5 +74,6 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Update",
+    "WaitingRun",
     "WorkerDocument",
 ]
