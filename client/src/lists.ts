@@ -2,9 +2,9 @@ import { StepwireError } from "./errors.js";
 import { Http, type HttpOptions } from "./http.js";
 import { follow, type StreamListener } from "./stream.js";
 import { equal } from "./tolerance.js";
-import type { RunEntry, RunEntries, SessionEntry, SessionPage, WorkerDocument, Workers } from "./vocabulary.js";
+import type { RunEntry, RunEntries, SessionEntry, SessionPage, TaskList, WorkerDocument, Workers } from "./vocabulary.js";
 
-export type { RunEntry, RunEntries, SessionEntry, SessionPage, WorkerDocument } from "./vocabulary.js";
+export type { RunEntry, RunEntries, SessionEntry, SessionPage, TaskEntry, TaskList, WorkerDocument } from "./vocabulary.js";
 
 /** Which sessions a list is about. */
 export interface SessionQuery {
@@ -40,7 +40,7 @@ export interface WatchOptions extends SessionQuery {
 
 const WATCHED = 50;
 
-/** The lists of a gateway: sessions for pages, runs and workers for those who run it. */
+/** The lists of a gateway: sessions for pages, tasks for forms, runs and workers for those who run it. */
 export class Lists {
   readonly #http: Http;
 
@@ -61,6 +61,11 @@ export class Lists {
   /** The workers, with what they execute; for callers with the right `admin`. */
   async workers(signal?: AbortSignal): Promise<readonly WorkerDocument[]> {
     return (await this.#http.json<Workers>("GET", "/v1/workers", undefined, signal)).workers;
+  }
+
+  /** The tasks of the workers that are there; for callers with the right `write`. */
+  tasks(signal?: AbortSignal): Promise<TaskList> {
+    return this.#http.json("GET", "/v1/tasks", undefined, signal);
   }
 
   /**

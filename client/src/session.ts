@@ -6,7 +6,7 @@ import { newId } from "./ids.js";
 import type { Schedule } from "./notifier.js";
 import { Store, type Connection } from "./store.js";
 import { follow, viaFetch, type Transport } from "./stream.js";
-import type { AcceptedMessage, AcceptedRun, Ask, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, Snapshot, Step, StepElement } from "./vocabulary.js";
 
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
@@ -116,6 +116,16 @@ export class Session {
   /** Runs a `@cl.task`. */
   run(task: string, args: Readonly<Record<string, JsonValue>> = {}, more: Omit<NewRun, "task" | "args"> = {}): Promise<AcceptedRun> {
     return this.#post("/runs", { id: newId(), ...more, task, args } satisfies NewRun);
+  }
+
+  /** Does the work of a run that is over again, by a new run; to change its input, `run` or `send` with `retry_of`. */
+  retry(runId: string, id = newId()): Promise<AcceptedRun> {
+    return this.#post(`/runs/${encodeURIComponent(runId)}/retry`, { id });
+  }
+
+  /** What a run that is over was asked for with. */
+  request(runId: string, signal?: AbortSignal): Promise<AskedFor> {
+    return this.#http.json("GET", `${this.#path}/runs/${encodeURIComponent(runId)}/request`, undefined, signal);
   }
 
   /** Stops a run, and what it has started. */

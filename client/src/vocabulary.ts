@@ -95,6 +95,7 @@ export interface Run {
   readonly error: ErrorInfo | null;
   readonly will_retry: boolean;
   readonly parent_run_id: string | null;
+  readonly retry_of: string | null;
   readonly usage: UsageSum | null;
   readonly ts: string;
   readonly v: number;
@@ -197,6 +198,8 @@ export interface NewMessage {
   readonly elements?: readonly string[] | undefined;
   /** Words by which `GET /v1/runs` finds the run. */
   readonly tags?: readonly string[] | undefined;
+  /** The run, of the same session, that this repeats with other input. */
+  readonly retry_of?: string | null | undefined;
 }
 
 export interface NewRun {
@@ -212,6 +215,8 @@ export interface NewRun {
   readonly defer_until?: string | null | undefined;
   /** Words by which `GET /v1/runs` finds the run. */
   readonly tags?: readonly string[] | undefined;
+  /** The run, of the same session, that this repeats with other input. */
+  readonly retry_of?: string | null | undefined;
 }
 
 /** By the kind of the ask: `content` (text), `action`, or `files`. */
@@ -249,6 +254,18 @@ export interface AcceptedMessage {
 
 export interface AcceptedRun {
   readonly run_id: string;
+}
+
+/** What a run was asked for with. */
+export interface AskedFor {
+  readonly run_id: string;
+  readonly handler: string;
+  /** Of a task, or of a click or a rating. null: it has none, or `hidden`. */
+  readonly args: Readonly<Record<string, JsonValue>> | null;
+  /** The arguments are shown to the subject that has sent them, and to callers with the right `admin`. */
+  readonly hidden: boolean;
+  /** The message that has started it. */
+  readonly message_id: string | null;
 }
 
 export interface CreatedSession {
@@ -320,10 +337,32 @@ export interface WorkerDocument {
   readonly state: string;
   readonly runs?: readonly RunningRun[] | undefined;
   readonly left_behind?: number | undefined;
+  readonly tasks?: string | null | undefined;
 }
 
 export interface Workers {
   readonly workers: readonly WorkerDocument[];
+}
+
+/** A task that can be run. */
+export interface TaskEntry {
+  readonly name: string;
+  /** From its docstring. */
+  readonly description: string;
+  /** A JSON Schema (2020-12) of `args`; null: no worker has described them. */
+  readonly args_schema: Readonly<Record<string, JsonValue>> | null;
+  /** How many of the workers that take runs have it. */
+  readonly workers: number;
+}
+
+/** What can be asked of the workers that are there. */
+export interface TaskList {
+  /** By name. Where workers describe one differently, as while a new version replaces the old one, the worker that has begun last is right. */
+  readonly tasks: readonly TaskEntry[];
+  /** What runs when something happens in a session: `on_message`, `action:<name>`. */
+  readonly handlers: readonly string[];
+  /** How many workers take runs, without those that stop or have missed a renewal; 0: what is asked for waits until one is there. */
+  readonly workers: number;
 }
 
 /** The data of each event that this version knows, by the event's type. */

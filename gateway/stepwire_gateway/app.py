@@ -28,7 +28,7 @@ from stepwire_gateway.api import (
     streams,
     tokens,
 )
-from stepwire_gateway.api.lists import fleet
+from stepwire_gateway.api.lists import fleet, tasks
 from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
@@ -105,6 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         asks,
         feedback,
         streams,
+        tasks,
         fleet,
         tokens,
         health,

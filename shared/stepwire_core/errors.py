@@ -22,6 +22,8 @@
     ├── AskNotFound             the session does not have that ask
     ├── AskEnded                the ask was answered before, or its handler no longer waits
     ├── FeedbackDisabled        the step cannot be rated
+    ├── RunNotOver              the run goes on, so it cannot be repeated yet
+    ├── RequestNotKept          what the run was asked for with is not known any more
     ├── IdConflict              an id was sent before with other content
     │   └── KeyReused           an Idempotency-Key was sent before with other content
     ├── StillInProgress         the request that is repeated has not been answered yet
@@ -253,6 +255,26 @@ class AskEnded(StepwireError):
             f"ask {ask_id!r} has ended: it was answered, its time ran out, or its run is over; "
             "the session's snapshot has its status"
         )
+
+
+class RunNotOver(StepwireError):
+    """The run waits or goes on, so it cannot be repeated yet."""
+
+    def __init__(self, session_id: str, run_id: str) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} is not over: wait for its end, or cancel it, then repeat it"
+        )
+
+
+class RequestNotKept(StepwireError):
+    """What the run was asked for with is not known any more."""
+
+    def __init__(self, session_id: str, run_id: str, what: str) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        super().__init__(f"run {run_id!r} cannot be repeated as it was: {what}")
 
 
 class FeedbackDisabled(StepwireError):

@@ -71,6 +71,7 @@ class SessionKeys:
     files: str
     ending: str
     results: str
+    requests: str
     channel: str
 
     @classmethod
@@ -84,6 +85,7 @@ class SessionKeys:
             files=f"{base}:files",
             ending=f"{base}:ending",
             results=f"{base}:results",
+            requests=f"{base}:requests",
             channel=base,
         )
 

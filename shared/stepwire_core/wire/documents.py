@@ -316,6 +316,8 @@ class RunDocument(_Document):
     will_retry: bool = False
     parent_run_id: str | None = None
     """The run that has started it with ``cl.enqueue``."""
+    retry_of: str | None = None
+    """The run whose work it does again, because a person has asked for that."""
     usage: UsageSum | None = None
     """What its steps have used, in all attempts, also those that were removed."""
     ts: str

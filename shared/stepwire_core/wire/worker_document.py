@@ -47,3 +47,5 @@ class WorkerDocument(_Document):
     left_behind: int = 0
     """Tasks and threads that go on although no caller awaits them, since their code could not be
     stopped. They take no slot."""
+    tasks: str | None = None
+    """The digest under which the description of its tasks is stored."""
