@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 const FILE = new URL("../src/vocabulary.ts", import.meta.url);
-const VOCABULARY = new URL("../../gateway/stepwire_gateway/inspector/vocabulary.json", import.meta.url);
+const VOCABULARY = new URL("../../gateway/stepwire_gateway/public/vocabulary.json", import.meta.url);
 const DOCUMENTS = {
   RunDocument: "Run",
   StepDocument: "Step",

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from importlib.resources import as_file, files
 
-from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
-from starlette.staticfiles import StaticFiles
+from fastapi import FastAPI
 
 from stepwire_core.errors import StepwireError
 from stepwire_core.process.health_file import HealthFile
 from stepwire_core.process.supervision import stop_process
 from stepwire_core.settings import Settings, load_settings
 from stepwire_core.storage.object_store import Objects
+from stepwire_gateway import page
 from stepwire_gateway.api import (
     asks,
     elements,
@@ -50,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         SettingsError: a setting has a wrong value, or the health file cannot be written.
+        PageMissing: the inspector is not in this installation.
     """
     settings = settings or load_settings()
     objects = Objects.open(settings)
@@ -113,28 +112,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     guard.include(app, *(part.router for part in parts))
     openapi.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
-    _add_inspector(app)
+    page.add(app)
     return app
-
-
-def _add_inspector(app: FastAPI) -> None:
-    with as_file(files("stepwire_gateway") / "inspector") as folder:
-        app.mount("/inspector", StaticFiles(directory=folder), name="inspector")
-        page = folder / "index.html"
-
-    router = APIRouter(route_class=guard.GuardedRoute)
-
-    @router.get("/", include_in_schema=False)
-    @guard.needs_nothing
-    async def inspector() -> FileResponse:
-        return FileResponse(page, headers=_PAGE_HEADERS)
-
-    guard.include(app, router)
-
-
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}

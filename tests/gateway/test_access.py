@@ -75,7 +75,7 @@ ROUTES = {
     "HEAD /openapi.json": OPEN,
     "GET /": OPEN,
     "HEAD /": OPEN,
-    "GET /inspector/main.js": OPEN,
+    "GET /inspector/icon.svg": OPEN,
 }
 LINKS = {
     "GET /v1/events",
@@ -96,7 +96,7 @@ def routes_of_the_app() -> set[str]:
     for route in iter_route_contexts(create_app(Settings()).routes):
         path = route.path or ""
         if path == "/inspector":
-            path, methods = "/inspector/main.js", {"GET"}
+            path, methods = "/inspector/icon.svg", {"GET"}
         else:
             assert route.methods, f"not a route: {path}"
             methods = route.methods

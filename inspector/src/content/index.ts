@@ -1,0 +1,4 @@
+export { Content } from "./Content";
+export { Elements } from "./Elements";
+export { Progress } from "./Progress";
+export { Usage } from "./Usage";

@@ -1,0 +1,4 @@
+/** What the person thinks of a step. */
+export function Feedback({ stepId }: { readonly stepId: string }) {
+  return <span hidden>{stepId}</span>;
+}

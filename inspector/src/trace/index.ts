@@ -1,0 +1,3 @@
+export { Detail } from "./Detail";
+export { Status } from "./Status";
+export { Trace } from "./Trace";
