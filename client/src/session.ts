@@ -38,10 +38,11 @@ export interface UploadOptions {
   readonly fetch?: Fetch;
 }
 
-export type SendOptions = Omit<NewMessage, "content" | "id" | "elements"> & { readonly id?: string; readonly files?: readonly Blob[] };
+/** `files` are uploaded, with each call anew; `elements` are ids of what was uploaded before. */
+export type SendOptions = Omit<NewMessage, "content" | "id"> & { readonly id?: string; readonly files?: readonly Blob[] };
 export type AnswerOptions = Omit<NewAnswer, "content" | "action" | "files" | "id"> & { readonly id?: string };
-/** An answer fits the kind of its ask: a text, the id of an action, or files. */
-export type GivenAnswer = { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] };
+/** An answer fits the kind of its ask: a text, the id of an action, or files; `elements` are ids of what was uploaded before. */
+export type GivenAnswer = { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] } | { readonly elements: readonly string[] };
 
 /**
  * One session: its state in a store, which its stream keeps current, and what a person can do in it.
@@ -102,11 +103,11 @@ export class Session {
   }
 
   /** Sends a message. Until the session has it, the store shows it as one that is being sent, or could not be. */
-  async send(content: string, { id = newId(), files = [], ...more }: SendOptions = {}): Promise<AcceptedMessage> {
+  async send(content: string, { id = newId(), files = [], elements = [], ...more }: SendOptions = {}): Promise<AcceptedMessage> {
     this.store.echo(echoOf(this.id, id, content, more.author));
     try {
-      const elements = await this.#uploadAll(files);
-      return await this.#post<AcceptedMessage>("/messages", { ...more, id, content, elements } satisfies NewMessage);
+      const all = [...elements, ...(await this.#uploadAll(files))];
+      return await this.#post<AcceptedMessage>("/messages", { ...more, id, content, elements: all } satisfies NewMessage);
     } catch (error) {
       this.store.echoFailed(id, error as StepwireError);
       throw error;
@@ -144,7 +145,7 @@ export class Session {
   }
 
   async answer(askId: string, given: GivenAnswer, { id = newId(), ...more }: AnswerOptions = {}): Promise<Ask> {
-    const answer: NewAnswer = "files" in given ? { files: await this.#uploadAll(given.files) } : given;
+    const answer: NewAnswer = "files" in given ? { files: await this.#uploadAll(given.files) } : "elements" in given ? { files: given.elements } : given;
     return this.#post(`/asks/${encodeURIComponent(askId)}`, { ...more, ...answer, id } satisfies NewAnswer);
   }
 

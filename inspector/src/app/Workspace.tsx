@@ -1,12 +1,11 @@
 import { useEffect, useMemo } from "react";
 import { SessionProvider, useConnection, useSession as useSessionOf } from "stepwire/react";
-import { Composer } from "../talk";
+import { Talk } from "../talk";
 import { Detail, Status, Trace } from "../trace";
 import { useAddress } from "./address";
 import { Fault } from "./Fault";
 import { client } from "./gateway";
 import { forget, remember } from "./recent";
-import { useWritable } from "./session";
 
 /** One session: its trace and conversation, the step that is looked at, and what the person writes. */
 export function Workspace({ id }: { readonly id: string }) {
@@ -28,7 +27,6 @@ export function Workspace({ id }: { readonly id: string }) {
 function Session({ id }: { readonly id: string }) {
   const { step } = useAddress();
   const { state, error } = useConnection();
-  const isWritable = useWritable();
   useEffect(() => {
     if (state === "live") remember(id);
     else if (error?.code === "session_not_found") forget(id);
@@ -38,7 +36,7 @@ function Session({ id }: { readonly id: string }) {
     <main className="workspace" data-detail={step !== null || undefined}>
       <div className="workspace-middle">
         <Fault what="the trace" of={key}><Trace /></Fault>
-        {isWritable && <Fault what="the box for messages" of={key}><Composer /></Fault>}
+        <Fault what="the box for messages" of={key}><Talk /></Fault>
         <Status />
       </div>
       {step !== null && <Fault what="this step" of={step}><Detail id={step} /></Fault>}

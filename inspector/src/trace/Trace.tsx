@@ -3,7 +3,7 @@ import { follow, hrefOf } from "../app/address";
 import { useSession } from "../app/session";
 import { Content, Elements, Progress, Usage } from "../content";
 import { RunStatus } from "../lists";
-import { Feedback, MessageActions, Question } from "../talk";
+import { Feedback, MessageActions, Question, RunActions } from "../talk";
 import "./trace.css";
 
 /** The session as a list of what is to be seen. */
@@ -11,7 +11,7 @@ export function Trace() {
   const rows = useRows();
   return (
     <div className="trace">
-      {rows.map(({ kind, id, depth }) => (kind === "step" ? <Step key={id} id={id} depth={depth} /> : null))}
+      {rows.map(({ kind, id, depth }) => (kind === "step" ? <Step key={id} id={id} depth={depth} /> : <RunActions key={id} runId={id} />))}
       <RunStatus />
     </div>
   );
