@@ -65,6 +65,7 @@ function watched(session: Session): () => void {
       if (isKnown) asked(ask);
     }
     isKnown = true;
+    leaveRows();
     title();
   };
   const heard = (run: Run, before: string | undefined) => {
@@ -96,8 +97,10 @@ function watched(session: Session): () => void {
     if (!document.hidden) news = "";
     title();
   };
+  // A session in which nothing has run yet is known with its first snapshot.
+  const leaveRows = store.subscribe("rows", () => isKnown || look());
+  const leave = [leaveRows, store.subscribe("runs", look), store.subscribe("asks", look)];
   look();
-  const leave = [store.subscribe("runs", look), store.subscribe("asks", look)];
   document.addEventListener("visibilitychange", seen);
   return () => {
     for (const each of leave) each();

@@ -130,6 +130,9 @@ function FileAnswer({ ask, sending }: { readonly ask: Ask; readonly sending: Sen
 /** It is seen as soon as it is said, wherever the person has scrolled to. */
 function ScrolledTo({ children }: { readonly children: ReactNode }) {
   const [element, setElement] = useState<HTMLElement | null>(null);
-  useEffect(() => element?.scrollIntoView({ block: "nearest" }), [element, children]);
+  useEffect(() => {
+    // Newer browsers return a promise, which is nothing that an effect may.
+    void element?.scrollIntoView({ block: "nearest" });
+  }, [element, children]);
   return <span ref={setElement}>{children}</span>;
 }

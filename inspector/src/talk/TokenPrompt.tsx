@@ -20,7 +20,7 @@ export function TokenPrompt() {
   }, [isClosed, error]);
   if (!isRefused) return null;
   return (
-    <form className="banner talk-token" role="alert" onSubmit={(event) => {
+    <form className="banner talk-token" aria-label="Another token" onSubmit={(event) => {
       event.preventDefault();
       // A whole address is what people are given.
       const token = (/[#?&]token=([^&\s]+)/.exec(text)?.[1] ?? text).trim();
@@ -30,7 +30,7 @@ export function TokenPrompt() {
       session.close();
       session.open();
     }}>
-      <label htmlFor={id}>Your token has ended or is not valid. Nothing is lost: paste another one, or the link that you were given.</label>
+      <label htmlFor={id} role="alert">Your token has ended or is not valid. Nothing is lost: paste another one, or the link that you were given.</label>
       <span className="talk-token-row">
         <input id={id} className="field" type="password" autoComplete="off" value={text} onChange={({ target }) => setText(target.value)} />
         <button type="submit" className="button primary">Go on</button>

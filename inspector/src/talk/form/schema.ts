@@ -131,7 +131,9 @@ export function defaultsOf(fields: readonly Field[]): Values {
 export function argsOf(values: Values, fields: readonly Field[]): Record<string, JsonValue> {
   const known = new Map(fields.map((field) => [field.name, field]));
   const args: Record<string, JsonValue> = {};
-  for (const [name, value] of Object.entries(values)) {
+  // In the order of the fields, whatever was filled in first.
+  for (const name of new Set([...known.keys(), ...Object.keys(values)])) {
+    const value = values[name];
     const control = known.get(name)?.control;
     if (value !== undefined) args[name] = (control?.kind === "object" && isObject(value) ? argsOf(value, control.fields) : value) as JsonValue;
   }
