@@ -30,9 +30,9 @@ export function TokenPrompt() {
       session.close();
       session.open();
     }}>
-      <label htmlFor={id} role="alert">Your token has ended or is not valid. Nothing is lost: paste another one, or the link that you were given.</label>
+      <p id={id} role="alert">Your token has ended or is not valid. Nothing is lost: paste another one, or the link that you were given.</p>
       <span className="talk-token-row">
-        <input id={id} className="field" type="password" autoComplete="off" value={text} onChange={({ target }) => setText(target.value)} />
+        <input aria-labelledby={id} className="field" type="password" autoComplete="off" value={text} onChange={({ target }) => setText(target.value)} />
         <button type="submit" className="button primary">Go on</button>
       </span>
     </form>
