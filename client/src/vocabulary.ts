@@ -12,12 +12,13 @@ export interface Action {
   readonly payload: Readonly<Record<string, JsonValue>>;
 }
 
-/** A person's answer to an ask, by the ask's kind: a message, an action, or files. */
+/** A person's answer to an ask, by the ask's kind: a message, an action, files, or what the element that asks has submitted. */
 export interface Answer {
   readonly id: string;
   readonly message_id: string | null;
   readonly action_id: string | null;
   readonly elements: readonly string[];
+  readonly submission: Submission | null;
 }
 
 /** A question to the person, shown with the step `step_id`; a handler waits for the answer. */
@@ -27,11 +28,12 @@ export interface Ask {
   readonly run_id: string | null;
   readonly attempt: number;
   readonly step_id: string;
-  readonly kind: "text" | "action" | "file" | (string & {});
+  readonly kind: "text" | "action" | "file" | "element" | (string & {});
   readonly actions: readonly Action[];
   readonly accept: readonly string[];
   readonly max_files: number | null;
   readonly max_bytes: number | null;
+  readonly element_id: string | null;
   readonly status: "open" | "answered" | "timeout" | "cancelled" | "interrupted" | (string & {});
   readonly answer: Answer | null;
   readonly expires_at: string;
@@ -160,6 +162,12 @@ export interface Step {
   readonly ts: string;
 }
 
+/** What a person has done with an element that asks. */
+export interface Submission {
+  readonly submitted: boolean;
+  readonly props: Readonly<Record<string, JsonValue>>;
+}
+
 /** A piece of text for a field of the step `id`: to be appended, or put in its place. */
 export interface TextDelta {
   readonly id: string;
@@ -219,13 +227,15 @@ export interface NewRun {
   readonly retry_of?: string | null | undefined;
 }
 
-/** By the kind of the ask: `content` (text), `action`, or `files`. */
+/** By the kind of the ask: `content` (text), `action`, `files`, or `submission` (element). */
 export interface NewAnswer {
   readonly content?: string | null | undefined;
   /** The id of one of its actions. */
   readonly action?: string | null | undefined;
   /** Ids of elements that were uploaded before. */
   readonly files?: readonly string[] | null | undefined;
+  /** What the element of the ask has come to. */
+  readonly submission?: NewSubmission | null | undefined;
   /** Makes the request repeatable; of a text also the id of its message. */
   readonly id?: string | null | undefined;
   readonly author?: string | undefined;
@@ -331,6 +341,7 @@ export interface WorkerDocument {
   readonly since: string;
   readonly version: string;
   readonly handlers: readonly string[];
+  readonly hooks?: readonly string[] | undefined;
   readonly running: number;
   readonly max_jobs: number;
   readonly lease_s: number;

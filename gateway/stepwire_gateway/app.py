@@ -26,6 +26,8 @@ from stepwire_gateway.api import (
     streams,
     tokens,
 )
+from stepwire_gateway.api.choices import settings as chat_settings
+from stepwire_gateway.api.choices import start_page
 from stepwire_gateway.api.lists import fleet, tasks
 from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
@@ -98,11 +100,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Prefixed, prefix=prefix)
     parts = (
         session_list,
+        start_page,
         sessions,
         runs,
         elements,
         asks,
         feedback,
+        chat_settings,
         streams,
         tasks,
         fleet,

@@ -19,15 +19,10 @@ from stepwire_core.errors import (
     SessionNotFound,
 )
 from stepwire_core.log.event_log import Batch
-from stepwire_core.log.repeat import past_request, repetition, start_again
+from stepwire_core.log.repeat import WITHOUT_ARGUMENTS, past_request, repetition, start_again
 from stepwire_core.log.turn_queue import pass_turn
 from stepwire_core.values.ids import attempt_token
-from stepwire_core.wire.documents import (
-    IN_TURN,
-    PROTOCOL_VERSION,
-    ErrorInfo,
-    is_event_handler,
-)
+from stepwire_core.wire.documents import PROTOCOL_VERSION, ErrorInfo, is_event_handler
 from stepwire_core.wire.run_ends import cancelled_events
 from stepwire_core.wire.run_entry import Tags
 from stepwire_core.wire.run_request import KeptRequest, RunRequest
@@ -204,7 +199,7 @@ async def read_request(
     """What a run that is over was asked for with: to repeat it, or to start another like it."""
     past = await past_request(services.log, services.dead_letters, session_id, run_id)
     request, shown = past.request, _may_see(caller, past)
-    has_args = request.message is None and request.handler not in IN_TURN
+    has_args = request.message is None and request.handler not in WITHOUT_ARGUMENTS
     return AskedFor(
         run_id=run_id,
         handler=request.handler,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
+    RunFenced,
     RunNotFound,
     RunWaits,
     SessionNotFound,
@@ -33,7 +34,7 @@ from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE
 from stepwire_core.redis.commands import Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
-from stepwire_core.values.ids import run_producer
+from stepwire_core.values.ids import request_producer, run_producer
 from stepwire_core.wire.events import subject_event
 from stepwire_core.wire.run_request import MAX_KEPT_BYTES, KeptRequest
 from stepwire_core.wire.unreadable import UNREADABLE, readable
@@ -41,6 +42,7 @@ from stepwire_core.wire.unreadable import UNREADABLE, readable
 if TYPE_CHECKING:
     from stepwire_core.redis.store import Store
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.events import NewEvent
 
 __all__ = [
     "APPEND",
@@ -144,11 +146,25 @@ class EventLog(LogReader):
         return await self.store.call(script.on(SessionKeys.of(session_id).script_keys, args))
 
     async def create(
-        self, session_id: str, first_run_id: str, turn: str = "", *, subject: str | None = None
+        self,
+        session_id: str,
+        first_run_id: str,
+        turn: str = "",
+        *,
+        subject: str | None = None,
+        events: Sequence[NewEvent] = (),
     ) -> bool:
-        """Make a session that knows one run, and whose it is; False if it was there."""
-        batch = Batch(session_id, (), run_id=first_run_id, create=True, turn=turn)
-        created = (await self.append(batch)).created
+        """Make a session that knows one run, and whose it is; False if it was there. ``events`` are
+        its first ones; they change nothing once that run has begun."""
+        # Without events there is nothing that must not be repeated.
+        producer = request_producer(first_run_id) if events else ""
+        batch = Batch(
+            session_id, events, producer=producer, run_id=first_run_id, create=True, turn=turn
+        )
+        try:
+            created = (await self.append(batch)).created
+        except (RunEnded, RunFenced):
+            return False
         if created and subject:
             # A call of its own: the first one may be repeated after that run is over. If this one
             # is not reached, the first run says it.

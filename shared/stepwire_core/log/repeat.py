@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
     from stepwire_core.queue.run_queue import RunQueue
 
-_WITHOUT_ARGUMENTS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME})
+WITHOUT_ARGUMENTS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME})
+"""Handlers whose runs are asked for with nothing but their name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ async def past_request(
     letter = await letters.get(run_id)
     if letter is not None and letter.request.session_id == session_id:
         return PastRequest(letter.request, is_open=is_event_handler(run.handler))
-    if run.handler in _WITHOUT_ARGUMENTS:
+    if run.handler in WITHOUT_ARGUMENTS:
         return PastRequest(plain, is_open=True)
     raise RequestNotKept(
         session_id,

@@ -37,6 +37,8 @@ class WorkerDocument(_Document):
     since: str
     version: str
     handlers: list[str]
+    hooks: list[str] = []
+    """The functions of its application that are called outside of runs."""
     running: int
     """Slots taken; fewer than ``runs`` while some of these wait for a person."""
     max_jobs: int

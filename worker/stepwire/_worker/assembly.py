@@ -56,6 +56,7 @@ async def assembled(
     registration = Registration(
         settings,
         handlers.functions,
+        handlers.hooks,
         activity,
         tasks=describe(handlers),
         places_taken=lambda: slots.taken,
