@@ -227,6 +227,13 @@ export interface NewRun {
   readonly retry_of?: string | null | undefined;
 }
 
+export interface NewSubmission {
+  /** False: the person has cancelled. */
+  readonly submitted?: boolean | undefined;
+  /** What the element says. */
+  readonly props?: Readonly<Record<string, JsonValue>> | undefined;
+}
+
 /** By the kind of the ask: `content` (text), `action`, `files`, or `submission` (element). */
 export interface NewAnswer {
   readonly content?: string | null | undefined;
@@ -280,6 +287,19 @@ export interface AskedFor {
 
 export interface CreatedSession {
   readonly session_id: string;
+}
+
+export interface NewSettings {
+  /** By the ids of the inputs; those that are left out stay. */
+  readonly values: Readonly<Record<string, JsonValue>>;
+  /** The run's id; makes the request repeatable. */
+  readonly id?: string | null | undefined;
+}
+
+export interface ChangedSettings {
+  readonly run_id: string;
+  /** Of all inputs of the form, as they are now. */
+  readonly values: Readonly<Record<string, JsonValue>>;
 }
 
 /** A session, in a list of them. */
@@ -374,6 +394,41 @@ export interface TaskList {
   readonly handlers: readonly string[];
   /** How many workers take runs, without those that stop or have missed a renewal; 0: what is asked for waits until one is there. */
   readonly workers: number;
+}
+
+/** A question to begin with. */
+export interface StarterDocument {
+  readonly label: string;
+  readonly message: string;
+  readonly command: string | null;
+  readonly icon: string | null;
+}
+
+/** Starters that belong together. */
+export interface StarterCategoryDocument {
+  readonly label: string;
+  readonly icon: string | null;
+  readonly starters: readonly StarterDocument[];
+}
+
+/** A kind of conversation, which the creator of a session chooses by its name. */
+export interface ChatProfileDocument {
+  readonly name: string;
+  readonly markdown_description: string;
+  readonly icon: string | null;
+  readonly display_name: string | null;
+  readonly default: boolean;
+  readonly starters: readonly StarterDocument[] | null;
+  readonly config_overrides: JsonValue;
+}
+
+/** What a page shows before a session begins. */
+export interface StartPage {
+  readonly chat_profiles: readonly ChatProfileDocument[];
+  readonly chat_profile: string | null;
+  readonly starters: readonly StarterDocument[];
+  readonly starter_categories: readonly StarterCategoryDocument[];
+  readonly failed: readonly string[];
 }
 
 /** The data of each event that this version knows, by the event's type. */

@@ -1,6 +1,6 @@
 import { useEffect, useMemo } from "react";
 import { SessionProvider, useConnection, useSession as useSessionOf } from "stepwire/react";
-import { Talk } from "../talk";
+import { Sidebar, Talk } from "../talk";
 import { Detail, Status, Trace } from "../trace";
 import { useAddress } from "./address";
 import { Fault } from "./Fault";
@@ -39,6 +39,7 @@ function Session({ id }: { readonly id: string }) {
         <Fault what="the box for messages" of={key}><Talk /></Fault>
         <Status />
       </div>
+      <Fault what="the sidebar" of={key}><Sidebar /></Fault>
       {step !== null && <Fault what="this step" of={step}><Detail id={step} /></Fault>}
     </main>
   );

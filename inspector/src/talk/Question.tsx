@@ -3,6 +3,7 @@ import type { Ask } from "stepwire";
 import { useAsks } from "stepwire/react";
 import { useSession, useWritable } from "../app/session";
 import { Icon, iconOf, type IconName } from "../design/Icon";
+import { ElementAnswer } from "./chat/ElementAnswer";
 import { Chips, PickButton, upload } from "./Files";
 import { findBox } from "./focus";
 import { useKept, useSending, type Sending } from "./kept";
@@ -25,7 +26,7 @@ function OneQuestion({ ask }: { readonly ask: Ask }) {
   const isWritable = useWritable();
   const [target] = useTarget();
   const problem = sending.code === "ask_ended" ? tooLate(status) : sending.problem && `Not sent. ${sending.problem}`;
-  const request = kind === "file" ? wanted(ask) : kind === "action" ? "Choose one" : target === ask.id ? "Answer in the box below" : "Waits for an answer";
+  const request = kind === "file" ? wanted(ask) : kind === "action" ? "Choose one" : kind === "element" ? "Fill this in" : target === ask.id ? "Answer in the box below" : "Waits for an answer";
   return (
     <div className="talk-ask" role="group" aria-label="Question" data-ask-id={ask.id} data-kind={kind} data-status={status}>
       <p className="talk-ask-line">
@@ -35,6 +36,7 @@ function OneQuestion({ ask }: { readonly ask: Ask }) {
       </p>
       {isWritable && kind === "text" && isOpen && target !== ask.id && <AnswerButton ask={ask} />}
       {kind === "action" && <Choices ask={ask} sending={sending} enabled={isWritable && isOpen && !sending.busy} />}
+      {isWritable && kind === "element" && isOpen && <ElementAnswer ask={ask} sending={sending} />}
       {isWritable && kind === "file" && isOpen && <FileAnswer ask={ask} sending={sending} />}
       <Problem>{problem}</Problem>
     </div>

@@ -1,5 +1,7 @@
 import { useConnection } from "stepwire/react";
 import { may } from "../app/session";
+import { Settings } from "./chat/Settings";
+import { Starters } from "./chat/Starters";
 import { Composer } from "./Composer";
 import { Notices } from "./Notices";
 import { TokenPrompt } from "./TokenPrompt";
@@ -15,6 +17,7 @@ export function Talk() {
     <div className="talk-below">
       <Notices />
       <TokenPrompt />
+      {!isOver && may("write") && <><Settings /><Starters /></>}
       {isOver ? <p className="talk-over hint">{error?.code === "session_not_found" ? "This session is gone: it takes no messages." : "This session takes no messages any more."}</p>
         : may("write") ? <Composer />
         : <p className="talk-over hint">You can read this session, and not write in it.</p>}

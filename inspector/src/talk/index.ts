@@ -1,3 +1,5 @@
+export { Sidebar } from "./chat/Sidebar";
+export { NewSession } from "./chat/Starters";
 export { Feedback } from "./Feedback";
 export { MessageActions } from "./MessageActions";
 export { Question } from "./Question";

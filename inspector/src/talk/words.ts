@@ -17,6 +17,7 @@ const TOO_LATE: Readonly<Record<string, string>> = {
 /** How a question has ended. */
 export function outcome({ kind, status, answer, actions }: Ask): string {
   if (status !== "answered") return UNANSWERED[status] ?? status;
+  if (kind === "element") return answer?.submission?.submitted === false ? "Cancelled" : "Answered";
   if (kind === "file") return `Answered with ${count(answer?.elements.length ?? 0, "file")}`;
   const chosen = actions.find(({ id }) => id === answer?.action_id);
   return chosen ? `Answered: ${chosen.label || chosen.name}` : "Answered";
