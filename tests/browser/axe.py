@@ -7,7 +7,9 @@ from typing import Final
 
 from playwright.sync_api import Page
 
-_SOURCE: Final = Path(__file__).parents[2] / "inspector" / "node_modules" / "axe-core" / "axe.min.js"
+_SOURCE: Final = (
+    Path(__file__).parents[2] / "inspector" / "node_modules" / "axe-core" / "axe.min.js"
+)
 
 _RUN: Final = """(within) => axe.run(within ?? document, {
     runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],

@@ -262,7 +262,9 @@ def test_operations_say_that_they_need_a_right(stack: Stack, inspector: Inspecto
     inspector.expect_complaints("403")
     token = tokens.token("*", rights=("read",))
     open_page(inspector.page, guarded, "?view=operations", token)
-    expect(inspector.page.get_by_role("alert")).to_contain_text("needs a token with the right admin")
+    expect(inspector.page.get_by_role("alert")).to_contain_text(
+        "needs a token with the right admin"
+    )
 
 
 @pytest.fixture
@@ -301,5 +303,3 @@ def _streams(gateway: Gateway) -> int:
     metrics = gateway.client.get("/metrics").text
     (count,) = re.findall(r"(?m)^stepwire_gateway_streams (\d+)", metrics)
     return int(count)
-
-

@@ -108,7 +108,10 @@ def with_a_worker() -> list[Picture]:
         Picture("phone", "?session=refund", "text=is_refundable", size=PHONE),
         Picture("phone-operations", "?view=operations", "text=CardDeclined", size=PHONE),
         Picture(
-            "phone-sessions", "?session=refund", ".lists-session", size=PHONE,
+            "phone-sessions",
+            "?session=refund",
+            ".lists-session",
+            size=PHONE,
             before=click(".top-sessions"),
         ),
     ]
@@ -168,7 +171,11 @@ def main() -> None:
     if path is None:
         sys.exit(chromium.MISSING)
     given.folder.mkdir(parents=True, exist_ok=True)
-    with stage() as scene, sync_playwright() as playwright, chromium.launch(playwright, path) as browser:
+    with (
+        stage() as scene,
+        sync_playwright() as playwright,
+        chromium.launch(playwright, path) as browser,
+    ):
         photographer = Photographer(browser, scene.gateway, given.folder, given.only)
         photographer.take(before_anything())
         worker = scene.stack.worker(SCENES, STEPWIRE_TRACEBACKS="clients", STEPWIRE_MAX_JOBS="6")
@@ -235,7 +242,9 @@ class Photographer:
             self.missing.append(f"{name}: {error.message.splitlines()[0]}")
         page.evaluate("document.fonts.ready")
         # What came last has been painted when the second frame begins.
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
         session = context.new_cdp_session(page)
         for quality in QUALITIES:
             shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": quality})

@@ -117,7 +117,9 @@ async def ask() -> None:
 async def elements() -> None:
     shown = [
         cl.Image(name="a pixel.png", content=DOT, size="small"),
-        cl.Text(name="notes.md", content="# Notes\n\nThe refund is *approved*.", language="markdown"),
+        cl.Text(
+            name="notes.md", content="# Notes\n\nThe refund is *approved*.", language="markdown"
+        ),
         cl.File(name="orders.csv", content=b"order,paid\n10-482,129.00\n"),
     ]
     async with cl.Step("report", type="tool", elements=shown) as step:
