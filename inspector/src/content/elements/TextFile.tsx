@@ -2,7 +2,7 @@ import type { StepElement } from "stepwire";
 import { Content } from "../Content";
 import { parsed, type Json } from "../text/json";
 import { JsonTree } from "../text/JsonTree";
-import { Misfit } from "./bytes";
+import { Misfit } from "./misfit";
 import { Fetched } from "./Fetched";
 
 /** Longer ones are saved to be read: no page holds them well. */

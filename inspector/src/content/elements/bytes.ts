@@ -1,15 +1,13 @@
 import { StepwireError, type Session, type StepElement } from "stepwire";
 import { useCurrentSession } from "stepwire/react";
 import { useCallback, useEffect, useState } from "react";
+import { Misfit } from "./misfit";
 
 /** What has become of the bytes of an element. */
 export type Loaded<T> =
   | { readonly state: "loading" }
   | { readonly state: "there"; readonly value: T }
   | { readonly state: "misfit"; readonly reason: string; readonly again: boolean };
-
-/** What was fetched is not what its type says. */
-export class Misfit extends Error {}
 
 /** An element whose bytes the gateway has; any other address is its author's, and nothing is asked there. */
 export function isOurs({ size, sha256, url }: StepElement): boolean {

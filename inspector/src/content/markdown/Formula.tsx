@@ -10,14 +10,17 @@ const load = () => (loading ??= import("./katex").then(({ renderFormula }) => re
 }));
 
 /** A longer one is shown as it is written: it is no formula, or one that costs more than it is worth. */
-const MOST_CHARS = 5000;
+const MOST_CHARS = 3000;
+/** Each cell of a matrix is laid out for itself. */
+const MOST_CELLS = 400;
 
 /** A formula; its source until it can be drawn, and where it cannot. */
 export function Formula({ tex, display }: { readonly tex: string; readonly display: boolean }) {
   const place = useRef<HTMLSpanElement>(null);
   const [state, setState] = useState<"source" | "drawn" | { fault: string }>("source");
   useEffect(() => {
-    if (tex.length > MOST_CHARS) return setState({ fault: `a formula of more than ${MOST_CHARS.toLocaleString()} characters` });
+    const excess = excessOf(tex);
+    if (excess) return setState({ fault: excess });
     return inSlices(async () => {
       try {
         const render = await load();
@@ -43,6 +46,11 @@ export function Formula({ tex, display }: { readonly tex: string; readonly displ
       {!drawn && <code className={fault ? "md-tex md-fault" : "md-tex"} title={fault}>{tex}</code>}
     </span>
   );
+}
+
+function excessOf(tex: string): string | null {
+  if (tex.length > MOST_CHARS) return `a formula of more than ${MOST_CHARS.toLocaleString()} characters`;
+  return tex.split(/&|\\\\/).length > MOST_CELLS ? `a formula with more than ${MOST_CELLS} cells` : null;
 }
 
 function reasonOf(error: unknown): string {

@@ -13,12 +13,23 @@ export function Markdown({ text, streaming }: Props) {
   const [blocks] = useState(() => new Blocks());
   const began = performance.now();
   const shown = usePaced(text, streaming, began);
+  const all = blocks.take(shown, !streaming);
+  const [most, setMost] = useState(PARTS);
+  const hidden = all.length - most;
   return (
     <div className="md">
-      {blocks.take(shown, !streaming).map((block) => <Shown key={block.at} block={block} />)}
+      {(hidden > 0 ? all.slice(0, most) : all).map((block) => <Shown key={block.at} block={block} />)}
+      {hidden > 0 && (
+        <button type="button" className="button quiet fold" onClick={() => setMost(most + PARTS)}>
+          Show {Math.min(PARTS, hidden).toLocaleString()} more of {hidden.toLocaleString()} parts
+        </button>
+      )}
     </div>
   );
 }
+
+/** So many blocks are shown at first, and each time that more are wanted. */
+const PARTS = 2000;
 
 const Shown = memo(
   function Shown({ block }: { readonly block: Block }) {

@@ -1,11 +1,12 @@
 import { useState, type ReactNode } from "react";
 
-const AT_FIRST = 200;
-const MORE = 1000;
+/** So many cells are shown at first, and each time that more are wanted. */
+const CELLS = 4000;
 
-/** The rows of a table; of a very long one the first, until more are wanted. */
-export function Rows({ rows }: { readonly rows: readonly ReactNode[] }) {
-  const [most, setMost] = useState(AT_FIRST);
+/** The rows of a table; of a very large one the first, until more are wanted. */
+export function Rows({ rows, columns }: { readonly rows: readonly ReactNode[]; readonly columns: number }) {
+  const more = Math.max(1, Math.ceil(CELLS / columns));
+  const [most, setMost] = useState(more);
   const hidden = rows.length - most;
   if (hidden <= 0) return <tbody>{rows}</tbody>;
   return (
@@ -13,9 +14,9 @@ export function Rows({ rows }: { readonly rows: readonly ReactNode[] }) {
       <tbody>{rows.slice(0, most)}</tbody>
       <tfoot>
         <tr>
-          <td colSpan={1000}>
-            <button type="button" className="button quiet" onClick={() => setMost(most + MORE)}>
-              Show {Math.min(MORE, hidden).toLocaleString()} more of {hidden.toLocaleString()} rows
+          <td colSpan={columns}>
+            <button type="button" className="button quiet" onClick={() => setMost(most + more)}>
+              Show {Math.min(more, hidden).toLocaleString()} more of {hidden.toLocaleString()} rows
             </button>
           </td>
         </tr>

@@ -97,7 +97,10 @@ export class Blocks {
       this.#from = last.at;
     }
     this.#fence = this.#openFence(last);
-    return [this.#fence ? { ...last, open: true } : this.#growing(last)];
+    if (this.#fence) return [{ ...last, open: true }];
+    const growing = this.#growing(last);
+    // Marks alone, without what they mark.
+    return growing.tokens.length > 0 || isOpenFormula(last.source) ? [growing] : [];
   }
 
   /** What a block refers to may be said after it. */

@@ -14,16 +14,18 @@ const MOST_MARKS = 200;
 export function settledLength(text: string): number {
   const lastLine = text.lastIndexOf("\n") + 1;
   const line = text.slice(lastLine);
+  if (CELLS.test(line)) return withoutHead(text, text.length);
   if (FENCE.test(line) || (line.length < MOST_MARKS && line.trim() && MARKS.test(line))) return withoutHead(text, lastLine);
   return withoutHead(text, text.length);
 }
 
-/** A table begins with its second line; before that, its first is a paragraph. */
+/** A table begins with its second line; before that is whole, its first is a paragraph. */
 function withoutHead(text: string, end: number): number {
   // Of the part that may be shown, the lines at its end that begin with a bar.
   const lines = text.slice(0, end).split("\n").slice(-4);
-  if (lines.at(-1) === "") lines.pop();
+  const isWhole = lines.at(-1) === "";
+  if (isWhole) lines.pop();
   const cells = lines.length - 1 - lines.findLastIndex((line) => !CELLS.test(line));
-  if (cells !== 1) return end;
-  return text.slice(0, end).replace(/\n$/, "").lastIndexOf("\n") + 1;
+  if (cells === 0 || cells > 2 || (cells === 2 && isWhole)) return end;
+  return end - lines.slice(-cells).join("\n").length - (isWhole ? 1 : 0);
 }

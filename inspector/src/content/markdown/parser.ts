@@ -1,5 +1,6 @@
 import { tex } from "@mdit/plugin-tex";
 import MarkdownIt from "markdown-it";
+import { brackets } from "./brackets";
 
 /** What a text refers to by name, as in `[1]: https://…`. */
 export interface References {
@@ -16,7 +17,8 @@ export const parser = new MarkdownIt({ html: false, linkify: true, breaks: true 
 parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
 // Which addresses can be followed is judged in one place, links.ts; what cannot stays readable.
 parser.validateLink = () => true;
-parser.use(tex, { delimiters: "all", render: (content) => content });
+// The brackets of the plugin are read to the end of the text for each that is opened.
+parser.use(tex, { delimiters: "dollars", render: (content) => content }).use(brackets);
 // The one tag that is needed: a cell of a table cannot have a line break otherwise.
 parser.inline.ruler.before("html_inline", "line_break", (state, silent) => {
   const tag = /^<br\s{0,9}\/?>/i.exec(state.src.slice(state.pos, state.pos + 16))?.[0];

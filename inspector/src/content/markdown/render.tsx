@@ -58,7 +58,7 @@ class Rendering {
       case "table_open":
         return <Table key={key}>{inside()}</Table>;
       case "tbody_open":
-        return <Rows key={key} rows={inside()} />;
+        return <Rows key={key} rows={inside()} columns={columnsOf(tokens, from)} />;
       case "tr_open":
         return <tr key={key}>{inside()}</tr>;
       case "th_open":
@@ -125,7 +125,13 @@ function closing(tokens: readonly Token[], at: number, to: number): number {
   return to;
 }
 
-/** A number of nine digits would push the list off the page. */
+/** How many cells the first row has. */
+function columnsOf(tokens: readonly Token[], from: number): number {
+  let count = 0;
+  for (let at = from; at < tokens.length && tokens[at]!.type !== "tr_close"; at += 1) count += tokens[at]!.type === "td_open" ? 1 : 0;
+  return Math.max(1, count);
+}
+
 function startOf(token: Token): number | undefined {
   const start = Number(token.attrGet("start") ?? 1);
   return start === 1 ? undefined : start;

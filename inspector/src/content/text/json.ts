@@ -1,6 +1,10 @@
 /** A number that JavaScript would write in another way than the text has it, as `9007199254740993`. */
 export class ExactNumber {
-  constructor(readonly source: string) {}
+  readonly source: string;
+
+  constructor(source: string) {
+    this.source = source;
+  }
 }
 
 export type Json = null | boolean | number | string | ExactNumber | Json[] | { readonly [key: string]: Json };

@@ -3,7 +3,7 @@ import type { StepElement } from "stepwire";
 import { useMemo, useRef, useState, type CSSProperties } from "react";
 import { announce } from "../../../app/announce";
 import { CopyButton } from "../../text/CopyButton";
-import { Misfit } from "../bytes";
+import { Misfit } from "../misfit";
 import { Fetched } from "../Fetched";
 import { nameOf } from "../names";
 import { csvOf, isNumeric, sorted, tableOf, widthOf, wordsOf, type Sorting, type Table } from "./table";

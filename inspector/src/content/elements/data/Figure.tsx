@@ -1,6 +1,6 @@
 import type { StepElement } from "stepwire";
 import { useEffect, useRef, useState } from "react";
-import { Misfit } from "../bytes";
+import { Misfit } from "../misfit";
 import { Fetched } from "../Fetched";
 import { MisfitNote } from "../MisfitNote";
 import { nameOf } from "../names";

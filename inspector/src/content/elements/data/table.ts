@@ -1,4 +1,4 @@
-import { Misfit } from "../bytes";
+import { Misfit } from "../misfit";
 
 /** A table as pandas writes it with `orient="split"`. */
 export interface Table {

@@ -1,6 +1,6 @@
 import type { StepElement } from "stepwire";
 import { useEffect, useState } from "react";
-import { Misfit } from "../bytes";
+import { Misfit } from "../misfit";
 import { Fetched } from "../Fetched";
 import { nameOf } from "../names";
 
