@@ -114,9 +114,9 @@ def test_sessions_come_and_go_live_and_are_found_and_opened(
     expect(rows(page).first).to_contain_text("Trip to Rome")
     expect(row(page, "Trip to Rome").get_by_text("unread")).to_be_attached()
 
-    page.get_by_label("Status").select_option("ok")
+    page.get_by_label("Status", exact=True).select_option("ok")
     expect(page.get_by_text("No session fits.")).to_be_visible()
-    page.get_by_label("Status").select_option("idle")
+    page.get_by_label("Status", exact=True).select_option("idle")
     expect(rows(page)).to_have_count(2)
     gateway.client.delete(f"/v1/sessions/{second}")
     expect(rows(page)).to_have_count(1)

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useEffect, useState } from "react";
 import type { Store, WaitingRun } from "stepwire";
 import { useStore } from "stepwire/react";
 import { useSession } from "../app/session";
@@ -6,43 +6,43 @@ import { useVisible } from "./useSessions";
 
 const FIRST_MS = 400;
 const EVERY_MS = 3000;
+const IDLE_EVERY_MS = 15_000;
+const NONE: readonly WaitingRun[] = [];
 /** Of what stands at the top: messages wait in their order, so one that waits is among the last. */
 const LAST = 50;
 
 /**
- * The runs of the session that wait. The gateway is asked when the page comes, when a message has no run, and while
- * something waits; a run that begins within moments is not asked about.
+ * The runs of the session that wait. The gateway is asked soon after a message that has no run yet, again and again
+ * while something waits, and now and then for what others have asked for. A run that begins within moments is not
+ * asked about.
  */
 export function useWaiting(): readonly WaitingRun[] {
   const session = useSession();
   const isLive = useStore("connection", (store) => store.connection().state === "live");
   const missing = useStore("rows", unbegun);
-  const begun = useStore("runs", (store) => store.runs().length);
   const isVisible = useVisible();
-  const [waiting, setWaiting] = useState<readonly WaitingRun[]>([]);
-  const isTold = useRef(true);
-  const ask = useCallback(async (signal: AbortSignal) => {
-    try {
-      const found = await session.waiting(signal);
-      if (!signal.aborted) setWaiting(found);
-    } catch {
-      // The stream says what is wrong with the gateway; an older one does not know the question.
-      if (!signal.aborted) setWaiting([]);
-    }
-  }, [session]);
-  const isAsking = isLive && isVisible && (missing !== "" || waiting.length > 0 || isTold.current);
+  const [waiting, setWaiting] = useState<readonly WaitingRun[]>(NONE);
+  const isBusy = missing !== "" || waiting.length > 0;
   useEffect(() => {
-    if (!isAsking) return;
-    isTold.current = false;
+    if (!isLive || !isVisible) return;
     const leaving = new AbortController();
-    const first = setTimeout(() => void ask(leaving.signal), FIRST_MS);
-    const timer = setInterval(() => void ask(leaving.signal), EVERY_MS);
+    const ask = async () => {
+      try {
+        const found = await session.waiting(leaving.signal);
+        if (!leaving.signal.aborted) setWaiting((before) => (found.length === 0 && before.length === 0 ? before : found));
+      } catch {
+        // The stream says what is wrong with the gateway; an older one does not know the question.
+        if (!leaving.signal.aborted) setWaiting(NONE);
+      }
+    };
+    const first = setTimeout(() => void ask(), FIRST_MS);
+    const timer = setInterval(() => void ask(), isBusy ? EVERY_MS : IDLE_EVERY_MS);
     return () => {
       leaving.abort();
       clearTimeout(first);
       clearInterval(timer);
     };
-  }, [ask, isAsking, missing, begun]);
+  }, [session, isLive, isVisible, missing, isBusy]);
   return waiting;
 }
 
