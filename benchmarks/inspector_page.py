@@ -280,7 +280,7 @@ def _wait_for_live(page: Page) -> None:
 
 
 def figures(page_folder: Path, steps: int, *, live: int, short: bool = False) -> Figures:
-    """What the page needs for a session of so many steps, and for ``live`` more while it is open."""
+    """What the page needs for a session of so many steps, and for ``live`` more that come."""
     path = chromium.find()
     if path is None:
         raise RuntimeError(chromium.MISSING)

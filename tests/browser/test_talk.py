@@ -182,16 +182,14 @@ class Tab:
     def says(self, text: str) -> None:
         expect(self.page.get_by_text(text, exact=True).last).to_be_visible()
 
-    def violations(self) -> list[str]:
+    def violations(self, selector: str = OURS) -> list[str]:
         """What axe finds, in light and in dark."""
         found = []
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
             if not self.page.evaluate("'axe' in window"):
                 self.page.evaluate(AXE.read_text())
-            result = self.page.evaluate(
-                "axe.run('.talk-below, .talk-ask, .talk-feedback, .talk-actions, .talk-run')"
-            )
+            result = self.page.evaluate("(css) => axe.run(css)", selector)
             found += [
                 f"{scheme}: {rule['id']}: {node['html']}: {node['failureSummary']}"
                 for rule in result["violations"]

@@ -1,5 +1,5 @@
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
-import { useRuns, useStore } from "stepwire/react";
+import { useConnection, useRuns, useStore } from "stepwire/react";
 import type { Session } from "stepwire";
 import { may, useSession } from "../app/session";
 import { Icon } from "../design/Icon";
@@ -35,8 +35,9 @@ export function Composer() {
   const [first] = useState(() => storedDraft(session).target);
   const isEmpty = text.trim() === "" && files.length === 0;
   const ask = useAim(isEmpty && again === null, sending.busy, first);
-  const offer = useOffer();
   const [isFormOpen, setFormOpen] = useTaskFormOpen();
+  const { state } = useConnection();
+  const offer = useOffer(`${state === "live"} ${isFormOpen}`);
   const tasks = offer?.tasks ?? [];
   // Without a worker nobody knows: one that takes messages may come.
   const takesMessages = offer === null || offer.workers === 0 || offer.handlers.includes("on_message");

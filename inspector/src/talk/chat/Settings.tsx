@@ -1,10 +1,11 @@
-import { useEffect, useId, useRef, useState } from "react";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { createPortal } from "react-dom";
 import { StepwireError, type JsonValue, type StepElement } from "stepwire";
 import { useSession, useWritable } from "../../app/session";
 import { Icon } from "../../design/Icon";
 import { useKept, useSending } from "../kept";
 import { Problem } from "../Question";
+import { useOffer } from "../useOffer";
 import { InputControl } from "./InputControl";
 import { changed, tabsOf, valueOf, type Tab } from "./inputs";
 import { useOwnElement } from "./own";
@@ -33,11 +34,14 @@ export function Settings() {
 function SettingsDialog({ form, onClose }: { readonly form: StepElement; readonly onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const title = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
+    const opener = document.activeElement;
     const shown = dialog.current!;
-    // It gives the focus back to the button when it closes.
     shown.showModal();
-    return () => shown.close();
+    return () => {
+      shown.close();
+      if (opener instanceof HTMLElement) queueMicrotask(() => opener.focus());
+    };
   }, []);
   return (
     <dialog ref={dialog} className="talk-dialog" aria-labelledby={title} onClose={onClose} onCancel={onClose}>
@@ -62,7 +66,8 @@ function Form({ form, onClose }: { readonly form: StepElement; readonly onClose:
   const tab = tabs.find(({ id }) => id === shown) ?? tabs[0];
   const values = changed(tabs, props["values"], edited);
   const key = JSON.stringify(values);
-  useTelling(key, () => session.editSettings(JSON.parse(key)));
+  const hears = useOffer()?.handlers.includes("on_settings_edit") ?? false;
+  useTelling(key, () => (hears ? session.editSettings(JSON.parse(key)) : Promise.resolve()));
   const change = (id: string, value: unknown) => {
     setEdited({ ...edited, [id]: value });
     setProblems(new Map([...problems].filter(([place]) => place !== id)));

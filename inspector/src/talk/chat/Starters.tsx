@@ -5,17 +5,20 @@ import { client, lists } from "../../app/gateway";
 import { useSession } from "../../app/session";
 import { useSending } from "../kept";
 import { Problem } from "../Question";
+import { useOffer } from "../useOffer";
 import { textOf, useOwnElement } from "./own";
 
 /** What the application offers; null while that is not known. Without an answer there are no profiles and no starters. */
 function useStart(profile: string | undefined, isWanted: boolean): StartPage | null {
   const [page, setPage] = useState<StartPage | null>(null);
+  // Only a worker knows.
+  const isKnown = (useOffer()?.workers ?? 0) > 0;
   useEffect(() => {
-    if (!isWanted) return;
+    if (!isWanted || !isKnown) return;
     const leaving = new AbortController();
     lists.start(profile, leaving.signal).then(setPage, () => {});
     return () => leaving.abort();
-  }, [profile, isWanted]);
+  }, [profile, isWanted, isKnown]);
   return page;
 }
 
