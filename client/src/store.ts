@@ -87,6 +87,10 @@ export class Store {
     return this.#of("element", stepId);
   }
 
+  element(id: string): StepElement | undefined {
+    return this.#documents.get("element", id);
+  }
+
   /** The asks of a step, open and ended; without an id, those of the whole session. */
   asks(stepId?: string): readonly Ask[] {
     return stepId === undefined ? this.#list("asks", () => this.#documents.all("ask")) : this.#of("ask", stepId);

@@ -15,6 +15,7 @@ from stepwire_core.process.supervision import Fail
 from stepwire_core.queue.dead_letters import DeadLetters
 from stepwire_core.queue.run_queue import RunQueue, open_queue
 from stepwire_core.queue.standings import Standings
+from stepwire_core.queue.task_registry import TaskRegistry
 from stepwire_core.redis.rates import Rates
 from stepwire_core.settings import Settings
 from stepwire_core.storage.object_store import Objects
@@ -36,6 +37,7 @@ class Services:
     queue: RunQueue
     standings: Standings
     dead_letters: DeadLetters
+    tasks: TaskRegistry
     hub: Hub
     files: Files
     objects: Objects | None
@@ -59,9 +61,21 @@ async def open_services(
         files = Files(log.store, settings)
         limits, letters = Limits(Rates(log.store), settings), DeadLetters(queue.store, settings)
         standings = Standings(queue.store, settings.queue_name)
+        tasks = TaskRegistry(queue.store, settings.queue_name)
         async with hub.running(fail), auth.running():
             yield Services(
-                settings, log, queue, standings, letters, hub, files, objects, auth, limits, metrics
+                settings=settings,
+                log=log,
+                queue=queue,
+                standings=standings,
+                dead_letters=letters,
+                tasks=tasks,
+                hub=hub,
+                files=files,
+                objects=objects,
+                auth=auth,
+                limits=limits,
+                metrics=metrics,
             )
 
 

@@ -72,7 +72,7 @@ def test_causes_and_groups_are_told() -> None:
     assert text is not None
     assert "direct cause" in text
     assert text.index("ValueError") < text.index("RuntimeError")
-    group = ExceptionGroup("two", [raised(charge), raised(with_a_cause)])
+    group = BaseExceptionGroup("two", [raised(charge), raised(with_a_cause)])
     told = traceback_of(group)
     assert told is not None
     assert told.count("in charge") == 2

@@ -1,13 +1,14 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Session } from "stepwire";
 import { SessionProvider, useConnection, useSession as useSessionOf } from "stepwire/react";
-import { Composer } from "../talk";
+import { ElementPanel } from "../content";
+import { Sidebar, Talk } from "../talk";
 import { Detail, History, HistoryContext, Scrubber, Status, Trace } from "../trace";
 import { useAddress } from "./address";
 import { Fault } from "./Fault";
 import { client } from "./gateway";
 import { forget, remember } from "./recent";
-import { useSession, useWritable } from "./session";
+import { useSession } from "./session";
 import { takeToken } from "./token";
 
 /** One session: its trace and conversation, the step that is looked at, and what the person writes. */
@@ -41,7 +42,6 @@ function Shown() {
   const session = useSession();
   const { step } = useAddress();
   const { state, error } = useConnection();
-  const isWritable = useWritable();
   const [past, setPast] = useState<Session | null>(null);
   const [isScrubbing, setScrubbing] = useState(false);
   useEffect(() => {
@@ -59,10 +59,14 @@ function Shown() {
       <main className="workspace" data-detail={step !== null || undefined} data-past={past !== null || undefined}>
         <div className="workspace-middle">
           <SessionProvider session={past ?? session}><Fault what="the trace" of={past}><Trace /></Fault></SessionProvider>
-          {isScrubbing ? <Scrubber read={read} onPast={setPast} onClose={backToNow} /> : isWritable && <Fault what="the box for messages"><Composer /></Fault>}
+          {isScrubbing ? <Scrubber read={read} onPast={setPast} onClose={backToNow} /> : <Fault what="the box for messages"><Talk /></Fault>}
           <Status />
         </div>
-        {step !== null && <SessionProvider session={past ?? session}><Fault what="this step" of={step}><Detail id={step} /></Fault></SessionProvider>}
+        <SessionProvider session={past ?? session}>
+          <Fault what="the sidebar" of={past}><Sidebar /></Fault>
+          <Fault what="this element" of={past}><ElementPanel /></Fault>
+          {step !== null && <Fault what="this step" of={step}><Detail id={step} /></Fault>}
+        </SessionProvider>
       </main>
     </HistoryContext>
   );

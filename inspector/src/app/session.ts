@@ -22,9 +22,9 @@ export function may(right: string): boolean {
 const PAUSE_MS = 250;
 
 /** As `useStore`, for what costs too much to be made in each frame, or changes too often to be read: some times a second. */
-export function useNowAndThen<T extends string | number | boolean | null>(key: Key, select: (store: Store) => T): T {
+export function useNowAndThen<T>(key: Key, select: (store: Store) => T): T {
   const { store } = useSession();
-  const known = useRef<{ readonly store: Store; readonly value: T } | null>(null);
+  const known = useRef<{ readonly store: Store; readonly key: Key; readonly value: T } | null>(null);
   const subscribe = useCallback(
     (listener: () => void) => {
       let timer: ReturnType<typeof setTimeout> | undefined;
@@ -42,7 +42,7 @@ export function useNowAndThen<T extends string | number | boolean | null>(key: K
     [store, key],
   );
   return useSyncExternalStore(subscribe, () => {
-    if (known.current?.store !== store) known.current = { store, value: select(store) };
+    if (known.current?.store !== store || known.current.key !== key) known.current = { store, key, value: select(store) };
     return known.current.value;
   });
 }

@@ -33,7 +33,7 @@ export function Message({ item, isSelected }: { readonly item: Item; readonly is
           {status !== "ok" && !pending && <StatusMark status={status} />}
           {pending && <span className="chip">{pending.state === "sending" ? "sending" : "not sent"}</span>}
           {errors > 0 && <span className="chip errors" data-status="error"><Icon name="error" />{errors.toLocaleString()}<span className="visually-hidden"> failed below</span></span>}
-          {step.usage && <Usage stepId={id} />}
+          <Usage stepId={id} />
           <CopyButton text={() => session.store.step(id)?.output ?? ""} label="Copy the message" />
         </header>
         <div className="body">

@@ -73,6 +73,7 @@ class SessionKeys:
     results: str
     turns: str
     waiting: str
+    requests: str
     channel: str
 
     @classmethod
@@ -88,6 +89,7 @@ class SessionKeys:
             results=f"{base}:results",
             turns=f"{base}:turns",
             waiting=f"{base}:waiting",
+            requests=f"{base}:requests",
             channel=base,
         )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stepwire_core.wire.rights import Right
     from stepwire_core.wire.run_entry import RunEntry
     from stepwire_core.wire.session_entry import SessionEntry
+    from stepwire_core.wire.task_document import TaskList
     from stepwire_core.wire.worker_document import WorkerDocument
 
 DEFAULT_RIGHTS: Final[Sequence[Right]] = ("read", "write", "cancel")
@@ -185,6 +186,14 @@ class AsyncClient:
             NotFound: it is not among them.
         """
         await lists.forget_run(self._requests, run_id)
+
+    async def tasks(self) -> TaskList:
+        """The tasks of the workers that are there; for callers that have the right ``write``.
+
+        Raises:
+            GatewayError: the gateway says no, or does not answer.
+        """
+        return await lists.tasks(self._requests)
 
     async def create_token(
         self,

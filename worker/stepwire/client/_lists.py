@@ -1,4 +1,4 @@
-"""Lists of what a gateway has: sessions, runs, workers."""
+"""Lists of what a gateway has: sessions, runs, workers, tasks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from stepwire.client._gateway_errors import BadAnswer
 from stepwire.client._requests import field_of, path_of
 from stepwire_core.wire.run_entry import RunEntry
 from stepwire_core.wire.session_entry import SessionEntry
+from stepwire_core.wire.task_document import TaskList
 from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
@@ -77,6 +78,17 @@ async def retry_run(requests: Requests, run_id: str) -> str:
 async def forget_run(requests: Requests, run_id: str) -> None:
     """Take a failed run off the list."""
     await requests.json("DELETE", path_of("runs", run_id))
+
+
+async def tasks(requests: Requests) -> TaskList:
+    """What can be run."""
+    answer = await requests.json("GET", path_of("tasks"))
+    try:
+        return TaskList.model_validate(answer)
+    except ValidationError as error:
+        raise BadAnswer(
+            "the gateway's answer is not a list of tasks: check its address and version"
+        ) from error
 
 
 async def watch_sessions(

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 
 from stepwire_core.errors import InvalidId, RunNotFailed
-from stepwire_core.log.retry_failed import replay
+from stepwire_core.log.repeat import replay
 from stepwire_core.values.ids import check_id
 from stepwire_gateway.api.operations import may
 from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
@@ -29,7 +29,7 @@ RunId = Annotated[str, Depends(_run_id)]
 
 @router.post("/retry", status_code=202, responses=ACCEPTED | may(404))
 @needs("admin", session="all")
-async def retry_run(services: ServicesDep, run_id: RunId, response: Response) -> AcceptedRun:
+async def retry_failed_run(services: ServicesDep, run_id: RunId, response: Response) -> AcceptedRun:
     """Do the work of a failed run again, as a new run of its session; it leaves the list of failed
     runs. Asked for twice, it is done once more all the same."""
     await services.queue.require_room(services.settings.queue_max)
@@ -44,7 +44,7 @@ async def retry_run(services: ServicesDep, run_id: RunId, response: Response) ->
 
 @router.delete("", status_code=204, responses=may(404))
 @needs("admin", session="all")
-async def forget_run(services: ServicesDep, run_id: RunId) -> None:
+async def forget_failed_run(services: ServicesDep, run_id: RunId) -> None:
     """Take a failed run off the list: it cannot be retried any more. Its session keeps what it
     shows of it."""
     if await services.dead_letters.get(run_id) is None:
