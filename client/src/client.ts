@@ -1,5 +1,4 @@
 import { Http, type HttpOptions } from "./http.js";
-import { newId } from "./ids.js";
 import { Session, type SessionOptions } from "./session.js";
 import type { CreatedSession, Snapshot } from "./vocabulary.js";
 
@@ -26,8 +25,8 @@ export class Stepwire {
     return new Session(this.#http, id, { ...this.#options, ...options });
   }
 
-  /** A new session, or the one of that id. */
-  async create(id = newId(), { chatProfile, ...options }: CreateOptions = {}): Promise<Session> {
+  /** A new session, or the one of that id; without one, the gateway takes an id that the token opens. */
+  async create(id?: string, { chatProfile, ...options }: CreateOptions = {}): Promise<Session> {
     const { session_id } = await this.#http.json<CreatedSession>("POST", "/v1/sessions", { id, ...(chatProfile !== undefined && { chat_profile: chatProfile }) });
     return this.session(session_id, options);
   }
