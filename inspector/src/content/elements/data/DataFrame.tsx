@@ -12,6 +12,7 @@ const MOST_BYTES = 20_000_000;
 const ROW_PX = 28;
 const CHAR_PX = 8;
 const PADDING_PX = 20;
+const SCROLLBAR_PX = 18;
 /** A browser cannot make a taller box. */
 const MOST_ROWS = 500_000;
 
@@ -47,7 +48,7 @@ function Grid({ table, name }: { readonly table: Table; readonly name: string })
   };
   return (
     <div className="data">
-      <div ref={box} className="data-box" role="table" aria-label={name} aria-rowcount={table.rows.length + 1} aria-colcount={widths.length} tabIndex={0}>
+      <div ref={box} className="data-box" role="table" aria-label={name} aria-rowcount={table.rows.length + 1} aria-colcount={widths.length} tabIndex={0} style={{ "--rows": `${rows.getTotalSize() + ROW_PX + SCROLLBAR_PX}px` } as CSSProperties}>
         <div className="data-all" role="presentation" style={{ height: rows.getTotalSize() + ROW_PX, width: columns.getTotalSize() }}>
           <div className="data-head" role="row" aria-rowindex={1}>
             {shown.map(({ index, start, size }) => (
