@@ -17,8 +17,8 @@ const DOCUMENTS = {
   AnswerDocument: "Answer",
   Usage: "StepUsage",
 };
-const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewClick", "NewFeedback", "AcceptedMessage", "AcceptedRun", "CreatedSession"];
-const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers"];
+const REQUESTS = ["NewMessage", "NewRun", "NewSubmission", "NewAnswer", "NewClick", "NewFeedback", "AcceptedMessage", "AcceptedRun", "AskedFor", "CreatedSession", "NewSettings", "ChangedSettings"];
+const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers", "HandlerCounts", "QueueOverview", "WaitingRun", "WaitingRuns", "TaskEntry", "TaskList", "StarterDocument", "StarterCategoryDocument", "ChatProfileDocument", "StartPage"];
 
 /** The words of these may become more within a version of the protocol. */
 const open = (words) => `${words} | (string & {})`;

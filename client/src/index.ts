@@ -1,5 +1,5 @@
 export { attemptsOf, type Attempt } from "./attempts.js";
-export { Stepwire, type Options } from "./client.js";
+export { Stepwire, type CreateOptions, type Options } from "./client.js";
 export type { Kind, Ref, StreamEvent } from "./documents.js";
 export { StepwireError, type ErrorCode } from "./errors.js";
 export { viaEventSource } from "./event-source.js";
@@ -13,5 +13,6 @@ export { Store, type Connection, type Key, type Pending } from "./store.js";
 export { viaFetch, type StreamListener, type StreamOptions, type Transport } from "./stream.js";
 export type { GetToken, TokenReason } from "./tokens.js";
 export { uploadWithProgress } from "./upload.js";
+export { newId } from "./ids.js";
 export { usageOf, type Usage } from "./usage.js";
 export type * from "./vocabulary.js";

@@ -6,7 +6,7 @@ import { newId } from "./ids.js";
 import type { Schedule } from "./notifier.js";
 import { Store, type Connection } from "./store.js";
 import { follow, viaFetch, type Transport } from "./stream.js";
-import type { AcceptedMessage, AcceptedRun, Ask, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, ChangedSettings, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSettings, Snapshot, Step, StepElement, WaitingRun, WaitingRuns } from "./vocabulary.js";
 
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
@@ -38,10 +38,13 @@ export interface UploadOptions {
   readonly fetch?: Fetch;
 }
 
-export type SendOptions = Omit<NewMessage, "content" | "id" | "elements"> & { readonly id?: string; readonly files?: readonly Blob[] };
-export type AnswerOptions = Omit<NewAnswer, "content" | "action" | "files" | "id"> & { readonly id?: string };
-/** An answer fits the kind of its ask: a text, the id of an action, or files. */
-export type GivenAnswer = { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] };
+/** `files` are uploaded, with each call anew; `elements` are ids of what was uploaded before. */
+export type SendOptions = Omit<NewMessage, "content" | "id"> & { readonly id?: string; readonly files?: readonly Blob[] };
+export type AnswerOptions = Omit<NewAnswer, "content" | "action" | "files" | "submission" | "id"> & { readonly id?: string };
+/** An answer fits the kind of its ask: a text, the id of an action, files, or what an element says; `elements` are ids of what was uploaded before. */
+export type GivenAnswer =
+  | { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] } | { readonly elements: readonly string[] }
+  | Required<Pick<NewAnswer, "submission">>;
 
 /**
  * One session: its state in a store, which its stream keeps current, and what a person can do in it.
@@ -102,11 +105,11 @@ export class Session {
   }
 
   /** Sends a message. Until the session has it, the store shows it as one that is being sent, or could not be. */
-  async send(content: string, { id = newId(), files = [], ...more }: SendOptions = {}): Promise<AcceptedMessage> {
+  async send(content: string, { id = newId(), files = [], elements = [], ...more }: SendOptions = {}): Promise<AcceptedMessage> {
     this.store.echo(echoOf(this.id, id, content, more.author));
     try {
-      const elements = await this.#uploadAll(files);
-      return await this.#post<AcceptedMessage>("/messages", { ...more, id, content, elements } satisfies NewMessage);
+      const all = [...elements, ...(await this.#uploadAll(files))];
+      return await this.#post<AcceptedMessage>("/messages", { ...more, id, content, elements: all } satisfies NewMessage);
     } catch (error) {
       this.store.echoFailed(id, error as StepwireError);
       throw error;
@@ -116,6 +119,21 @@ export class Session {
   /** Runs a `@cl.task`. */
   run(task: string, args: Readonly<Record<string, JsonValue>> = {}, more: Omit<NewRun, "task" | "args"> = {}): Promise<AcceptedRun> {
     return this.#post("/runs", { id: newId(), ...more, task, args } satisfies NewRun);
+  }
+
+  /** The runs that wait for an attempt, and for what, the one that has waited longest first; at most 100. */
+  async waiting(signal?: AbortSignal): Promise<readonly WaitingRun[]> {
+    return (await this.#http.json<WaitingRuns>("GET", `${this.#path}/waiting`, undefined, signal)).waiting;
+  }
+
+  /** Does the work of a run that is over again, by a new run; to change its input, `run` or `send` with `retry_of`. */
+  retry(runId: string, id = newId()): Promise<AcceptedRun> {
+    return this.#post(`/runs/${encodeURIComponent(runId)}/retry`, { id });
+  }
+
+  /** What a run that is over was asked for with. */
+  request(runId: string, signal?: AbortSignal): Promise<AskedFor> {
+    return this.#http.json("GET", `${this.#path}/runs/${encodeURIComponent(runId)}/request`, undefined, signal);
   }
 
   /** Stops a run, and what it has started. */
@@ -134,8 +152,18 @@ export class Session {
   }
 
   async answer(askId: string, given: GivenAnswer, { id = newId(), ...more }: AnswerOptions = {}): Promise<Ask> {
-    const answer: NewAnswer = "files" in given ? { files: await this.#uploadAll(given.files) } : given;
+    const answer: NewAnswer = "files" in given ? { files: await this.#uploadAll(given.files) } : "elements" in given ? { files: given.elements } : given;
     return this.#post(`/asks/${encodeURIComponent(askId)}`, { ...more, ...answer, id } satisfies NewAnswer);
+  }
+
+  /** Changes settings of the session, by the ids of their inputs; those that are left out stay. */
+  changeSettings(values: Readonly<Record<string, JsonValue>>, id = newId()): Promise<ChangedSettings> {
+    return this.#http.json("PUT", `${this.#path}/settings`, { values, id } satisfies NewSettings);
+  }
+
+  /** Says what the person is about to choose: the application may send another form. Nothing is kept. */
+  editSettings(values: Readonly<Record<string, JsonValue>>, id = newId()): Promise<AcceptedRun> {
+    return this.#post("/settings/edit", { values, id } satisfies NewSettings);
   }
 
   /** Clicks a button of a message: runs its `@cl.action_callback`. */

@@ -12,12 +12,13 @@ export interface Action {
   readonly payload: Readonly<Record<string, JsonValue>>;
 }
 
-/** A person's answer to an ask, by the ask's kind: a message, an action, or files. */
+/** A person's answer to an ask, by the ask's kind: a message, an action, files, or what the element that asks has submitted. */
 export interface Answer {
   readonly id: string;
   readonly message_id: string | null;
   readonly action_id: string | null;
   readonly elements: readonly string[];
+  readonly submission: Submission | null;
 }
 
 /** A question to the person, shown with the step `step_id`; a handler waits for the answer. */
@@ -27,11 +28,12 @@ export interface Ask {
   readonly run_id: string | null;
   readonly attempt: number;
   readonly step_id: string;
-  readonly kind: "text" | "action" | "file" | (string & {});
+  readonly kind: "text" | "action" | "file" | "element" | (string & {});
   readonly actions: readonly Action[];
   readonly accept: readonly string[];
   readonly max_files: number | null;
   readonly max_bytes: number | null;
+  readonly element_id: string | null;
   readonly status: "open" | "answered" | "timeout" | "cancelled" | "interrupted" | (string & {});
   readonly answer: Answer | null;
   readonly expires_at: string;
@@ -61,6 +63,7 @@ export interface StepElement {
 export interface ErrorInfo {
   readonly type: string;
   readonly message: string;
+  readonly traceback: string | null;
 }
 
 /** The opinion of a person about a step. */
@@ -95,6 +98,7 @@ export interface Run {
   readonly error: ErrorInfo | null;
   readonly will_retry: boolean;
   readonly parent_run_id: string | null;
+  readonly retry_of: string | null;
   readonly usage: UsageSum | null;
   readonly ts: string;
   readonly v: number;
@@ -159,6 +163,12 @@ export interface Step {
   readonly ts: string;
 }
 
+/** What a person has done with an element that asks. */
+export interface Submission {
+  readonly submitted: boolean;
+  readonly props: Readonly<Record<string, JsonValue>>;
+}
+
 /** A piece of text for a field of the step `id`: to be appended, or put in its place. */
 export interface TextDelta {
   readonly id: string;
@@ -197,6 +207,8 @@ export interface NewMessage {
   readonly elements?: readonly string[] | undefined;
   /** Words by which `GET /v1/runs` finds the run. */
   readonly tags?: readonly string[] | undefined;
+  /** The run, of the same session, that this repeats with other input. */
+  readonly retry_of?: string | null | undefined;
 }
 
 export interface NewRun {
@@ -212,15 +224,26 @@ export interface NewRun {
   readonly defer_until?: string | null | undefined;
   /** Words by which `GET /v1/runs` finds the run. */
   readonly tags?: readonly string[] | undefined;
+  /** The run, of the same session, that this repeats with other input. */
+  readonly retry_of?: string | null | undefined;
 }
 
-/** By the kind of the ask: `content` (text), `action`, or `files`. */
+export interface NewSubmission {
+  /** False: the person has cancelled. */
+  readonly submitted?: boolean | undefined;
+  /** What the element says. */
+  readonly props?: Readonly<Record<string, JsonValue>> | undefined;
+}
+
+/** By the kind of the ask: `content` (text), `action`, `files`, or `submission` (element). */
 export interface NewAnswer {
   readonly content?: string | null | undefined;
   /** The id of one of its actions. */
   readonly action?: string | null | undefined;
   /** Ids of elements that were uploaded before. */
   readonly files?: readonly string[] | null | undefined;
+  /** What the element of the ask has come to. */
+  readonly submission?: NewSubmission | null | undefined;
   /** Makes the request repeatable; of a text also the id of its message. */
   readonly id?: string | null | undefined;
   readonly author?: string | undefined;
@@ -251,8 +274,33 @@ export interface AcceptedRun {
   readonly run_id: string;
 }
 
+/** What a run was asked for with. */
+export interface AskedFor {
+  readonly run_id: string;
+  readonly handler: string;
+  /** Of a task, or of a click or a rating. null: it has none, or `hidden`. */
+  readonly args: Readonly<Record<string, JsonValue>> | null;
+  /** The arguments are shown to the subject that has sent them, and to callers with the right `admin`. */
+  readonly hidden: boolean;
+  /** The message that has started it. */
+  readonly message_id: string | null;
+}
+
 export interface CreatedSession {
   readonly session_id: string;
+}
+
+export interface NewSettings {
+  /** By the ids of the inputs; those that are left out stay. */
+  readonly values: Readonly<Record<string, JsonValue>>;
+  /** The run's id; makes the request repeatable. */
+  readonly id?: string | null | undefined;
+}
+
+export interface ChangedSettings {
+  readonly run_id: string;
+  /** Of all inputs of the form, as they are now. */
+  readonly values: Readonly<Record<string, JsonValue>>;
 }
 
 /** A session, in a list of them. */
@@ -314,16 +362,121 @@ export interface WorkerDocument {
   readonly since: string;
   readonly version: string;
   readonly handlers: readonly string[];
+  readonly hooks?: readonly string[] | undefined;
   readonly running: number;
   readonly max_jobs: number;
   readonly lease_s: number;
   readonly state: string;
   readonly runs?: readonly RunningRun[] | undefined;
+  readonly max_running?: Readonly<Record<string, number>> | undefined;
   readonly left_behind?: number | undefined;
+  readonly tasks?: string | null | undefined;
 }
 
 export interface Workers {
   readonly workers: readonly WorkerDocument[];
+}
+
+/** The runs of one handler. */
+export interface HandlerCounts {
+  readonly handler: string;
+  readonly running?: number | undefined;
+  /** Due ones: of the first 1,000, and those that its limit holds back. */
+  readonly waiting?: number | undefined;
+  /** The most that all workers together execute; null: no limit. */
+  readonly max_running?: number | null | undefined;
+}
+
+/** What the queue holds. */
+export interface QueueOverview {
+  /** Runs that workers have taken. */
+  readonly running: number;
+  /** Runs that are due and wait for a slot. */
+  readonly queued: number;
+  /** Runs that a limit of their handler or subject holds back. */
+  readonly held: number;
+  /** Runs that wait for their time, their turn, or a retry. */
+  readonly deferred: number;
+  /** Runs that have failed for good, and can be retried. */
+  readonly failed: number;
+  /** What the workers that take runs can execute at a time. */
+  readonly slots: number;
+  /** Of the first 1,000 that are queued, how long the oldest waits; null: none. */
+  readonly longest_wait_s: number | null;
+  readonly handlers: readonly HandlerCounts[];
+  /** Whether at most 1,000 are queued, so that all were looked at. */
+  readonly is_complete: boolean;
+}
+
+/** A run that has been accepted, and of which no attempt is under way. */
+export interface WaitingRun {
+  readonly run_id: string;
+  /** null while nobody knows. */
+  readonly handler?: string | null | undefined;
+  readonly waiting_since: string;
+  readonly waits_for?: "worker" | "turn" | "limit" | "time" | "slot" | "start" | (string & {}) | null | undefined;
+  readonly ahead?: number | null | undefined;
+  readonly due_at?: string | null | undefined;
+}
+
+export interface WaitingRuns {
+  readonly waiting: readonly WaitingRun[];
+}
+
+/** A task that can be run. */
+export interface TaskEntry {
+  readonly name: string;
+  /** From its docstring. */
+  readonly description: string;
+  /** A JSON Schema (2020-12) of `args`; null: no worker has described them. */
+  readonly args_schema: Readonly<Record<string, JsonValue>> | null;
+  /** How many of the workers that take runs have it. */
+  readonly workers: number;
+}
+
+/** What can be asked of the workers that are there. */
+export interface TaskList {
+  /** By name. Where workers describe one differently, as while a new version replaces the old one, the worker that has begun last is right. */
+  readonly tasks: readonly TaskEntry[];
+  /** What runs when something happens in a session: `on_message`, `action:<name>`. */
+  readonly handlers: readonly string[];
+  /** How many workers take runs, without those that stop or have missed a renewal; 0: what is asked for waits until one is there. */
+  readonly workers: number;
+}
+
+/** A question to begin with. */
+export interface StarterDocument {
+  readonly label: string;
+  readonly message: string;
+  readonly command: string | null;
+  readonly icon: string | null;
+}
+
+/** Starters that belong together. */
+export interface StarterCategoryDocument {
+  readonly label: string;
+  readonly icon: string | null;
+  readonly starters: readonly StarterDocument[];
+}
+
+/** A kind of conversation, which the creator of a session chooses by its name. */
+export interface ChatProfileDocument {
+  readonly name: string;
+  readonly markdown_description: string;
+  readonly icon: string | null;
+  readonly display_name: string | null;
+  readonly default: boolean;
+  readonly starters: readonly StarterDocument[] | null;
+  readonly config_overrides: JsonValue;
+}
+
+/** What a page shows before a session begins. */
+export interface StartPage {
+  readonly chat_profiles: readonly ChatProfileDocument[];
+  readonly chat_profile: string | null;
+  readonly starters: readonly StarterDocument[];
+  readonly starter_categories: readonly StarterCategoryDocument[];
+  readonly failed: readonly string[];
 }
 
 /** The data of each event that this version knows, by the event's type. */

@@ -26,7 +26,9 @@ from stepwire_gateway.api import (
     streams,
     tokens,
 )
-from stepwire_gateway.api.lists import fleet
+from stepwire_gateway.api.choices import settings as chat_settings
+from stepwire_gateway.api.choices import start_page
+from stepwire_gateway.api.lists import failed, fleet, tasks, waiting
 from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
@@ -98,13 +100,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Prefixed, prefix=prefix)
     parts = (
         session_list,
+        start_page,
         sessions,
         runs,
         elements,
         asks,
         feedback,
+        chat_settings,
         streams,
+        tasks,
         fleet,
+        failed,
+        waiting,
         tokens,
         health,
         metrics,

@@ -12,20 +12,27 @@
     ├── InvalidArgument         (also a ValueError) a value that the API cannot take
     │   ├── InvalidId
     │   ├── InvalidCursor
+    │   ├── InvalidSettings     values that the form of the settings does not take
     │   ├── ElementTooLarge     the bytes of an element are more than can be kept
     │   └── ValueTooLarge       a value is larger than an event may be
     ├── SessionNotFound         the session does not exist: never created, expired, or deleted
     ├── RunNotFound             the session does not have that run
+    ├── RunNotFailed            the run is not among those that have failed for good
     ├── StepNotFound            the session does not have that step
     ├── ElementNotFound         the session does not have that element, or its bytes are gone
     ├── ActionNotFound          the session does not have that action, or not any more
+    ├── SettingsNotFound        the session does not have a form of settings
     ├── AskNotFound             the session does not have that ask
     ├── AskEnded                the ask was answered before, or its handler no longer waits
     ├── FeedbackDisabled        the step cannot be rated
+    ├── RunNotOver              the run goes on, so it cannot be repeated yet
+    ├── RequestNotKept          what the run was asked for with is not known any more
     ├── IdConflict              an id was sent before with other content
     │   └── KeyReused           an Idempotency-Key was sent before with other content
     ├── StillInProgress         the request that is repeated has not been answered yet
     ├── RunWaits                other runs of the session come before this one
+    ├── StateChanged            what a call goes by has changed meanwhile: it is made anew
+    ├── NoWorker                no worker has answered what only a worker knows
     ├── SessionFull             the session has as many steps or bytes as the settings allow
     ├── QueueFull               more runs wait than the settings allow
     ├── TaskFailed              a task that was awaited with ``cl.enqueue`` did not end well
@@ -156,6 +163,15 @@ class InvalidCursor(InvalidArgument):
         )
 
 
+class InvalidSettings(InvalidArgument):
+    """Values that the form of a session's settings does not take; nothing was stored."""
+
+    def __init__(self, flaws: dict[str, str]) -> None:
+        self.flaws = flaws
+        """What is wrong with each value, by the id of its input."""
+        super().__init__("; ".join(f"{id_!r} {flaw}" for id_, flaw in flaws.items()))
+
+
 class ElementTooLarge(InvalidArgument):
     """The bytes of an element are more than the settings allow."""
 
@@ -198,6 +214,18 @@ class RunNotFound(StepwireError):
         super().__init__(f"session {session_id!r} does not have a run {run_id!r}")
 
 
+class RunNotFailed(StepwireError):
+    """The run is not among those that have failed for good and are still kept."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} is not among the failed runs: it has not failed, was retried or "
+            "forgotten, or failed longer ago than these are kept; 'stepwire runs --failed' and "
+            "GET /v1/runs?status=error,interrupted list those that can be retried"
+        )
+
+
 class StepNotFound(StepwireError):
     """The session does not have a step of that id."""
 
@@ -234,6 +262,17 @@ class ActionNotFound(StepwireError):
         )
 
 
+class SettingsNotFound(StepwireError):
+    """The session does not have a form of settings."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        super().__init__(
+            f"session {session_id!r} has no settings to change: no handler has sent a "
+            "cl.ChatSettings in it"
+        )
+
+
 class AskNotFound(StepwireError):
     """The session does not have an ask of that id."""
 
@@ -253,6 +292,26 @@ class AskEnded(StepwireError):
             f"ask {ask_id!r} has ended: it was answered, its time ran out, or its run is over; "
             "the session's snapshot has its status"
         )
+
+
+class RunNotOver(StepwireError):
+    """The run waits or goes on, so it cannot be repeated yet."""
+
+    def __init__(self, session_id: str, run_id: str) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} is not over: wait for its end, or cancel it, then repeat it"
+        )
+
+
+class RequestNotKept(StepwireError):
+    """What the run was asked for with is not known any more."""
+
+    def __init__(self, session_id: str, run_id: str, what: str) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        super().__init__(f"run {run_id!r} cannot be repeated as it was: {what}")
 
 
 class FeedbackDisabled(StepwireError):
@@ -401,6 +460,19 @@ class RunWaits(StepwireError):
         self.before = before
         """Those runs in their order: handler and id."""
         super().__init__(f"run {run_id!r} waits for {len(before)} other runs")
+
+
+class StateChanged(StepwireError):
+    """What a call goes by has changed since it was read: read it, and make the call anew."""
+
+    def __init__(self, session_id: str, field: str) -> None:
+        self.session_id = session_id
+        self.field = field
+        super().__init__(f"{field!r} of session {session_id!r} has changed meanwhile: try again")
+
+
+class NoWorker(StepwireError):
+    """No worker has answered what only the handlers know: none runs, or all are busy."""
 
 
 class SessionFull(StepwireError):

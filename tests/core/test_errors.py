@@ -39,6 +39,7 @@ SAMPLES: Final[dict[object, object]] = {
     bool: False,
     object: {"any": "thing"},
     list[str]: ["a", "b"],
+    dict[str, str]: {"a": "b"},
     list[tuple[str, str]]: [("a", "b")],
     Exception: ValueError("why"),
     float | None: 1.5,

@@ -26,6 +26,7 @@ from tokens import API_KEY, SECRET, KeyServer, bearer, claims, token
 
 OPEN, KEY, ALL = "open", "api_key", "read, in all sessions"
 ADMIN_OF_ALL, LISTED = "admin, in all sessions", "read, of what it lists"
+ANYWHERE = "write, in any session"
 
 # What docs/protocol.md says. A route that is not here fails the test below.
 ROUTES = {
@@ -37,6 +38,14 @@ ROUTES = {
     "HEAD /v1/runs": ADMIN_OF_ALL,
     "GET /v1/workers": ADMIN_OF_ALL,
     "HEAD /v1/workers": ADMIN_OF_ALL,
+    "GET /v1/queue": ADMIN_OF_ALL,
+    "HEAD /v1/queue": ADMIN_OF_ALL,
+    "POST /v1/runs/{run_id}/retry": ADMIN_OF_ALL,
+    "DELETE /v1/runs/{run_id}": ADMIN_OF_ALL,
+    "GET /v1/sessions/{session_id}/waiting": "read",
+    "HEAD /v1/sessions/{session_id}/waiting": "read",
+    "GET /v1/tasks": ANYWHERE,
+    "HEAD /v1/tasks": ANYWHERE,
     "POST /v1/sessions": "write",
     "GET /v1/sessions/{session_id}": "read",
     "HEAD /v1/sessions/{session_id}": "read",
@@ -50,6 +59,9 @@ ROUTES = {
     "POST /v1/sessions/{session_id}/resume": "write",
     "POST /v1/sessions/{session_id}/messages": "write",
     "POST /v1/sessions/{session_id}/runs": "write",
+    "GET /v1/sessions/{session_id}/runs/{run_id}/request": "write",
+    "HEAD /v1/sessions/{session_id}/runs/{run_id}/request": "write",
+    "POST /v1/sessions/{session_id}/runs/{run_id}/retry": "write",
     "POST /v1/sessions/{session_id}/runs/{run_id}/cancel": "cancel",
     "POST /v1/sessions/{session_id}/elements": "write",
     "GET /v1/sessions/{session_id}/elements/{id}": "read",
@@ -240,7 +252,7 @@ def test_a_right_opens_its_routes_in_its_sessions_alone(
         if not opens:
             assert status == 403
         elsewhere, code, headers, _ = house.status(route, session=OTHER, headers=bearer(value))
-        if needed == OPEN or (needed == LISTED and opens):
+        if needed == OPEN or (needed in (LISTED, ANYWHERE) and opens):
             # The sessions in a list depend on the token, whatever the request asks for.
             assert elsewhere == 200
             continue
@@ -299,7 +311,7 @@ def test_a_token_in_the_address_counts_where_browsers_open_addresses_alone(
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_token_in_the_cookie_counts_when_our_own_page_sends_it(house: House, route: str) -> None:
-    if ROUTES[route] in (OPEN, KEY, ALL, ADMIN_OF_ALL, LISTED):
+    if ROUTES[route] in (OPEN, KEY, ALL, ADMIN_OF_ALL, LISTED, ANYWHERE):
         return
     cookie = {"Cookie": f"stepwire_token={token(MINE, rights=('admin',))}"}
     assert house.status(route, headers=cookie | SAME_ORIGIN)[0] not in (401, 403)

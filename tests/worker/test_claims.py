@@ -94,6 +94,7 @@ class Queue:
         registration = Registration(
             self.settings,
             [],
+            [],
             Activity(),
             places_taken=lambda: 0,
             stopping=lambda: False,

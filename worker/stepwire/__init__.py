@@ -2,8 +2,10 @@
 
 import typing
 
+from stepwire import input_widget
 from stepwire._asking.ask_user import (
     AskActionMessage,
+    AskElementMessage,
     AskFileMessage,
     AskFileResponse,
     AskUserMessage,
@@ -34,9 +36,15 @@ from stepwire._handlers.registry import (
     on_chat_start,
     on_feedback,
     on_message,
+    on_settings_edit,
+    on_settings_update,
     on_stop,
+    set_chat_profiles,
+    set_starter_categories,
+    set_starters,
     task,
 )
+from stepwire._handlers.start_page import ChatProfile, Starter, StarterCategory
 from stepwire._runs.subtasks import enqueue
 from stepwire._scope.emitter import Current, attach, current, session
 from stepwire._scope.session_title import session_title
@@ -44,9 +52,11 @@ from stepwire._scope.sync import make_async, run_sync, sleep
 from stepwire._scope.user_session import User, user_session
 from stepwire._tree.action import Action
 from stepwire._tree.chat_context import chat_context
+from stepwire._tree.chat_settings import ChatSettings
 from stepwire._tree.current import context
 from stepwire._tree.live_elements import CustomElement, Task, TaskList, TaskStatus
 from stepwire._tree.message import ErrorMessage, Message
+from stepwire._tree.sidebar import ElementSidebar
 from stepwire._tree.step import Step
 from stepwire._values.generation import ChatGeneration, CompletionGeneration, GenerationMessage
 from stepwire._version import __version__ as __version__
@@ -84,6 +94,7 @@ __all__ = [
     "Action",
     "ActionNotFound",
     "AskActionMessage",
+    "AskElementMessage",
     "AskEnded",
     "AskFileMessage",
     "AskFileResponse",
@@ -91,12 +102,15 @@ __all__ = [
     "AskUserMessage",
     "Audio",
     "ChatGeneration",
+    "ChatProfile",
+    "ChatSettings",
     "CompletionGeneration",
     "Current",
     "CustomElement",
     "Dataframe",
     "Element",
     "ElementNotFound",
+    "ElementSidebar",
     "ElementTooLarge",
     "ErrorMessage",
     "Feedback",
@@ -125,6 +139,8 @@ __all__ = [
     "SessionFull",
     "SessionNotFound",
     "SettingsError",
+    "Starter",
+    "StarterCategory",
     "Step",
     "StepNotFound",
     "StepwireError",
@@ -145,6 +161,7 @@ __all__ = [
     "context",
     "current",
     "enqueue",
+    "input_widget",
     "make_async",
     "on_app_shutdown",
     "on_app_startup",
@@ -153,10 +170,15 @@ __all__ = [
     "on_chat_start",
     "on_feedback",
     "on_message",
+    "on_settings_edit",
+    "on_settings_update",
     "on_stop",
     "run_sync",
     "session",
     "session_title",
+    "set_chat_profiles",
+    "set_starter_categories",
+    "set_starters",
     "sleep",
     "step",
     "task",

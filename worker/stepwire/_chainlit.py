@@ -16,24 +16,11 @@ _SIGN_IN: Final = (
 _AUDIO: Final = "there is no channel for live sound; upload a recording, and show cl.Audio"
 _WINDOW: Final = "the page that shows the session is your own; let it send a message, or run a task"
 _LANGCHAIN: Final = "stepwire.integrations.langchain: docs/integrations.md"
-_SETTINGS_FORM: Final = (
-    "there is no form of settings yet; ask with AskActionMessage, and keep the answer in "
-    "user_session"
-)
-_STARTERS: Final = (
-    "your page offers them, and sends the message; or offer them as actions of a message in "
-    "on_chat_start"
-)
 _MCP: Final = "open the client of your MCP server in on_app_startup, and its calls as cl.Step"
 
 INSTEAD: Final[Mapping[str, str]] = {
-    "AskElementMessage": "show a CustomElement; your page answers by a click on an action, or by "
-    "running a task",
     "AsyncLangchainCallbackHandler": _LANGCHAIN,
-    "ChatProfile": "your page chooses, and says it in the metadata of the message",
-    "ChatSettings": _SETTINGS_FORM,
     "CopilotFunction": _WINDOW,
-    "ElementSidebar": 'show the element with display="side"; remove() takes it away',
     "InputAudioChunk": _AUDIO,
     "LangchainCallbackHandler": _LANGCHAIN,
     "LlamaIndexCallbackHandler": "its OpenTelemetry spans show as steps: "
@@ -44,13 +31,10 @@ INSTEAD: Final[Mapping[str, str]] = {
     "PersistedUser": "stepwire keeps sessions, not people; cl.User is who a run is for",
     "SemanticKernelFilter": "its OpenTelemetry spans show as steps: "
     "stepwire.integrations.opentelemetry",
-    "Starter": _STARTERS,
-    "StarterCategory": _STARTERS,
     "cache": "functools.cache, or what on_app_startup makes; both are of one worker process",
     "data_layer": "sessions are kept in Redis for STEPWIRE_SESSION_TTL_S; copy what is to stay in "
     "on_chat_end",
     "header_auth_callback": _SIGN_IN,
-    "input_widget": _SETTINGS_FORM,
     "instrument_mistralai": "its OpenTelemetry spans show as steps: "
     "stepwire.integrations.opentelemetry",
     "instrument_openai": "stepwire.integrations.openai: docs/integrations.md",
@@ -61,17 +45,12 @@ INSTEAD: Final[Mapping[str, str]] = {
     "on_logout": _SIGN_IN,
     "on_mcp_connect": _MCP,
     "on_mcp_disconnect": _MCP,
-    "on_settings_edit": _SETTINGS_FORM,
-    "on_settings_update": _SETTINGS_FORM,
     "on_shared_thread_view": "who may read a session is said by the token: docs/protocol.md",
     "on_slack_reaction_added": "there is no bridge to Slack; on_feedback is called for ratings, "
     "also for those that your bridge gives",
     "on_window_message": _WINDOW,
     "password_auth_callback": _SIGN_IN,
     "send_window_message": _WINDOW,
-    "set_chat_profiles": "your page chooses, and says it in the metadata of the message",
-    "set_starter_categories": _STARTERS,
-    "set_starters": _STARTERS,
 }
 """What to use instead, or why there is nothing."""
 
@@ -79,13 +58,17 @@ HERE: Final = frozenset(
     {
         "Action",
         "AskActionMessage",
+        "AskElementMessage",
         "AskFileMessage",
         "AskUserMessage",
         "Audio",
         "ChatGeneration",
+        "ChatProfile",
+        "ChatSettings",
         "CompletionGeneration",
         "CustomElement",
         "Dataframe",
+        "ElementSidebar",
         "ErrorMessage",
         "File",
         "GenerationMessage",
@@ -94,6 +77,8 @@ HERE: Final = frozenset(
         "Pdf",
         "Plotly",
         "Pyplot",
+        "Starter",
+        "StarterCategory",
         "Step",
         "Task",
         "TaskList",
@@ -106,6 +91,7 @@ HERE: Final = frozenset(
         "author_rename",
         "chat_context",
         "context",
+        "input_widget",
         "make_async",
         "on_app_shutdown",
         "on_app_startup",
@@ -114,8 +100,13 @@ HERE: Final = frozenset(
         "on_chat_start",
         "on_feedback",
         "on_message",
+        "on_settings_edit",
+        "on_settings_update",
         "on_stop",
         "run_sync",
+        "set_chat_profiles",
+        "set_starter_categories",
+        "set_starters",
         "sleep",
         "step",
         "user_session",

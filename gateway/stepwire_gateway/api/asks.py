@@ -22,7 +22,7 @@ from stepwire_core.errors import (
 )
 from stepwire_core.log import answers
 from stepwire_core.values.ids import check_id
-from stepwire_core.wire.documents import AskDocument, action_handler
+from stepwire_core.wire.documents import AskDocument, Submission, action_handler
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import may
@@ -39,8 +39,14 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/sessions/{session_id}", route_class=GuardedRoute)
 
 
+class NewSubmission(Body):
+    submitted: bool = Field(default=True, description="False: the person has cancelled.")
+    props: Object = Field(default_factory=dict, description="What the element says.")
+
+
 class NewAnswer(Body):
-    """By the kind of the ask: ``content`` (text), ``action``, or ``files``."""
+    """By the kind of the ask: ``content`` (text), ``action``, ``files``, or ``submission``
+    (element)."""
 
     content: Text | None = Field(default=None, min_length=1)
     action: Id | None = Field(default=None, description="The id of one of its actions.")
@@ -49,6 +55,9 @@ class NewAnswer(Body):
         min_length=1,
         json_schema_extra={"uniqueItems": True},
         description="Ids of elements that were uploaded before.",
+    )
+    submission: NewSubmission | None = Field(
+        default=None, description="What the element of the ask has come to."
     )
     id: Id | None = Field(
         default=None,
@@ -89,6 +98,7 @@ async def _answered(
         files=None
         if files is None
         else await require_uploads(services, ask.session_id, files, for_step=ask.step_id),
+        submission=_submission(body),
         author=body.author,
         metadata=body.metadata,
     )
@@ -131,9 +141,15 @@ async def _same_answer(
         message = await services.log.step(ask.session_id, given.message_id)
         # One that has been removed since tells nothing.
         content = body.content if message is None else message["output"]
-    if (content, given.action_id, given.elements) != (body.content, body.action, body.files or []):
+    was = (content, given.action_id, given.elements, given.submission)
+    if was != (body.content, body.action, body.files or [], _submission(body)):
         raise IdConflict("answer", answer_id)
     return ask
+
+
+def _submission(body: NewAnswer) -> Submission | None:
+    given = body.submission
+    return None if given is None else Submission(submitted=given.submitted, props=given.props)
 
 
 class NewClick(OnBehalf):

@@ -14,6 +14,7 @@ from stepwire_core.errors import IdConflict, MessageTooLarge
 from stepwire_core.log.event_log import Batch
 from stepwire_core.log.submit import submit
 from stepwire_core.values.ids import derived_id, message_producer
+from stepwire_core.wire.choices.start_page import profile_events
 from stepwire_core.wire.documents import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
@@ -26,9 +27,15 @@ from stepwire_core.wire.run_entry import Tags
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.session_entry import title_of_message
 from stepwire_core.wire.user_messages import attached, message_events, user_message
+from stepwire_gateway.api.choices.start_page import (
+    Languages,
+    first_language,
+    offered,
+    offers_for,
+)
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may
-from stepwire_gateway.api.runs import ACCEPTED, TAGS_ARE, AcceptedRun, run_path
+from stepwire_gateway.api.runs import ACCEPTED, RETRY_OF_IS, TAGS_ARE, AcceptedRun, run_path
 from stepwire_gateway.api.uploads import require_uploads
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
@@ -38,6 +45,7 @@ from stepwire_gateway.services import ServicesDep, SessionId
 if TYPE_CHECKING:
     from stepwire_core.values.cursor import Cursor
     from stepwire_core.wire.documents import StepDocument
+    from stepwire_core.wire.events import NewEvent
     from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
     from stepwire_gateway.services import Services
 
@@ -46,6 +54,11 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=Guarded
 
 class NewSession(Body):
     id: Id | None = Field(default=None, description="Taken once; by default a fresh one.")
+    chat_profile: Text | None = Field(
+        default=None,
+        min_length=1,
+        description="The name of a profile of `GET /v1/start`; by default its default one.",
+    )
 
 
 class CreatedSession(BaseModel):
@@ -74,6 +87,7 @@ class NewMessage(OnBehalf):
         description="Ids of files that were uploaded before: the handler gets them.",
     )
     tags: Tags = Field(default_factory=list, description=TAGS_ARE)
+    retry_of: Id | None = Field(default=None, description=RETRY_OF_IS)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -105,16 +119,22 @@ async def create_session(
     caller: CallerDep,
     idempotency: IdempotencyDep,
     response: Response,
+    languages: Languages = None,
     body: NewSession | None = None,
 ) -> CreatedSession:
     """Create a session and run ``on_chat_start``; 200 if the ``id`` exists already."""
     session_id = (body.id if body else None) or caller.new_session_id(idempotency.id())
     caller.require("write", session_id)
     run_id = derived_id(session_id, ON_CHAT_START)
+    events: list[NewEvent] = []
+    if body is not None and body.chat_profile is not None:
+        offers = await offers_for(services, caller.subject, first_language(languages))
+        profile = offered(offers, body.chat_profile)
+        events = profile_events(session_id, profile)
     await services.queue.require_room(services.settings.queue_max)
     # Repeating all of it is harmless: the run is queued once, and runs once.
     created = await services.log.create(
-        session_id, run_id, turn=ON_CHAT_START, subject=caller.subject
+        session_id, run_id, turn=ON_CHAT_START, subject=caller.subject, events=events
     )
     if not created:
         response.status_code = 200
@@ -224,6 +244,8 @@ async def post_message(
     caller = caller.on_behalf(body, session_id)
     if len(body.content) > services.settings.max_message_chars:
         raise MessageTooLarge(len(body.content), services.settings.max_message_chars)
+    if body.retry_of is not None:
+        await services.log.known_run(session_id, body.retry_of)
     await services.queue.require_room(services.settings.queue_max)
     message_id = idempotency.id(body.id)
     run_id = derived_id(session_id, ON_MESSAGE, message_id)
@@ -252,6 +274,7 @@ async def post_message(
             message=message,
             elements=elements,
             tags=body.tags,
+            retry_of=body.retry_of,
         )
     )
     with idempotency.checked(body.id):

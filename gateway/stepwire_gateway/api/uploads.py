@@ -26,7 +26,7 @@ async def require_uploads(
 
     Raises:
         ElementNotFound: one of the elements does not exist.
-        InvalidArgument: one is listed twice, or was sent with something else.
+        InvalidArgument: one is listed twice, was sent with something else, or was not uploaded.
     """
     if not element_ids:
         return []
@@ -38,6 +38,9 @@ async def require_uploads(
             raise InvalidArgument(
                 f"element {element.id!r} belongs to step {element.step_id!r}: upload the file again"
             )
+        if element.step_id is None and (element.run_id is not None or element.sha256 is None):
+            # A handler shows it beside the conversation: the form of the settings, say.
+            raise InvalidArgument(f"element {element.id!r} is not a file that was uploaded")
     return elements
 
 

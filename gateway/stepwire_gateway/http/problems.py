@@ -24,14 +24,20 @@ from stepwire_core.errors import (
     InvalidArgument,
     InvalidCursor,
     InvalidId,
+    InvalidSettings,
     KeyReused,
     KeysUnavailable,
     LimitExceeded,
     MessageTooLarge,
+    NoWorker,
     QueueFull,
+    RequestNotKept,
+    RunNotFailed,
     RunNotFound,
+    RunNotOver,
     SessionFull,
     SessionNotFound,
+    SettingsNotFound,
     StepNotFound,
     StepwireError,
     StillInProgress,
@@ -62,14 +68,19 @@ STREAM_RETRY_MS: Final = 3_000
 _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     SessionNotFound: (404, "session_not_found"),
     RunNotFound: (404, "run_not_found"),
+    RunNotFailed: (404, "run_not_failed"),
     StepNotFound: (404, "step_not_found"),
     ElementNotFound: (404, "element_not_found"),
     ActionNotFound: (404, "action_not_found"),
     AskNotFound: (404, "ask_not_found"),
+    SettingsNotFound: (404, "settings_not_found"),
     AskEnded: (409, "ask_ended"),
+    RunNotOver: (409, "run_not_over"),
+    RequestNotKept: (409, "request_not_kept"),
     FeedbackDisabled: (409, "feedback_disabled"),
     InvalidCursor: (400, "invalid_cursor"),
     InvalidArgument: (422, "invalid_request"),
+    InvalidSettings: (422, "invalid_request"),
     InvalidId: (422, "invalid_request"),
     IdConflict: (409, "id_conflict"),
     KeyReused: (422, "idempotency_key_reused"),
@@ -85,6 +96,7 @@ _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     MessageTooLarge: (413, "message_too_large"),
     UnsupportedMediaType: (415, "unsupported_media_type"),
     KeysUnavailable: (503, "keys_unavailable"),
+    NoWorker: (503, "no_worker"),
     StoreUnavailable: (503, "store_unavailable"),
     StoreRefused: (503, "store_refused"),
 }
@@ -200,7 +212,9 @@ def _on_stepwire_error(_request: Request, error: Exception) -> Response:
     status, code = _meaning(error)
     if status == 500:
         logger.error("request failed", exc_info=error)
-    response = problem_response(status, code, str(error), setting=_setting(error))
+    response = problem_response(
+        status, code, str(error), setting=_setting(error), errors=_flaws(error)
+    )
     if isinstance(error, (LimitExceeded, QueueFull, StillInProgress)):
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, UnsupportedMediaType):
@@ -208,6 +222,13 @@ def _on_stepwire_error(_request: Request, error: Exception) -> Response:
     if challenge := _challenge(error):
         response.headers["WWW-Authenticate"] = challenge
     return response
+
+
+def _flaws(error: Exception) -> list[Flaw] | None:
+    """All that is wrong, where there may be several things."""
+    if not isinstance(error, InvalidSettings):
+        return None
+    return [Flaw(where=f"body.values.{id_}", what=what) for id_, what in error.flaws.items()]
 
 
 def _taken(error: UnsupportedMediaType) -> dict[str, str]:

@@ -1,31 +1,16 @@
-import { useState } from "react";
+import { NewSession } from "../talk";
 import { follow, go, hrefOf } from "./address";
-import { client } from "./gateway";
 import { recentSessions } from "./recent";
 
 /** The page before a session is chosen. */
 export function Start() {
-  const [problem, setProblem] = useState("");
-  const [busy, setBusy] = useState(false);
   const recent = recentSessions();
-  const create = async () => {
-    setBusy(true);
-    setProblem("");
-    try {
-      go({ session: (await client.create()).id });
-    } catch (error) {
-      setProblem((error as Error).message);
-    } finally {
-      setBusy(false);
-    }
-  };
   return (
     <main className="start">
       <div className="start-card">
         <h2>Watch your agent work</h2>
         <p>Every step of a session, live and nested: prompts, tools, tokens, errors.</p>
-        <button type="button" className="button primary" disabled={busy} onClick={() => void create()}>New session</button>
-        {problem && <p className="problem" role="alert">{problem}</p>}
+        <NewSession onOpen={(session) => go({ session })} />
         <form className="start-open" onSubmit={(event) => {
           event.preventDefault();
           const id = String(new FormData(event.currentTarget).get("id")).trim();

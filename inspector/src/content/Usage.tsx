@@ -1,11 +1,12 @@
 import { usageOf, type Step, type Store } from "stepwire";
 import { useStore } from "stepwire/react";
+import { useNowAndThen } from "../app/session";
 import { costWords, isCount, shortCount } from "./numbers";
 import "./content.css";
 
 /** What models have used in a step and below it; null: in the session. */
 export function Usage({ stepId }: { readonly stepId: string | null }) {
-  const sum = useStore("rows", (store) => usageOf(store, stepId));
+  const sum = useNowAndThen("rows", (store) => usageOf(store, stepId));
   const own = useStore(stepId === null ? "rows" : `step:${stepId}`, (store) => ownOf(store, stepId));
   const parts = [
     isCount(sum.tokens) && sum.tokens > 0 && `${shortCount(sum.tokens)} tokens`,

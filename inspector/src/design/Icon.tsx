@@ -33,6 +33,7 @@ const DRAWINGS = {
   stop: <rect x="4" y="4" width="8" height="8" rx="1.5" />,
   again: <path d="M13 8a5 5 0 1 1-1.6-3.7M13 2.5v3h-3" />,
   sessions: <path d="M2.5 4h11M2.5 8h11M2.5 12h7" />,
+  bell: <path d="M4 11V7.2a4 4 0 0 1 8 0V11l1.2 1.5H2.8zM6.8 14.2h2.4" />,
   sun: <><circle cx="8" cy="8" r="2.8" /><path d="M8 1.8v1.4M8 12.8v1.4M1.8 8h1.4M12.8 8h1.4M3.6 3.6l1 1M11.4 11.4l1 1M12.4 3.6l-1 1M4.6 11.4l-1 1" /></>,
 } as const;
 

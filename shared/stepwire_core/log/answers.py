@@ -12,22 +12,35 @@ from stepwire_core.errors import InvalidArgument
 from stepwire_core.log.event_log import Batch
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import message_producer
-from stepwire_core.wire.documents import AnswerDocument, AskDocument, ElementDocument, StepDocument
+from stepwire_core.wire.documents import (
+    AnswerDocument,
+    AskDocument,
+    ElementDocument,
+    StepDocument,
+    Submission,
+)
 from stepwire_core.wire.events import ask_end_event, element_event
 from stepwire_core.wire.media_types import accepts
 from stepwire_core.wire.user_messages import attached, message_events, user_message
 
-FIELD_OF_KIND: Final = {"text": "content", "action": "action", "file": "files"}
+FIELD_OF_KIND: Final = {
+    "text": "content",
+    "action": "action",
+    "file": "files",
+    "element": "submission",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The answer of a person: a text, the id of an action, or files, by the kind of the ask."""
+    """The answer of a person, by the kind of the ask: a text, the id of an action, files, or what
+    an element has come to."""
 
     id: str
     content: str | None = None
     action: str | None = None
     files: Sequence[ElementDocument] | None = None
+    submission: Submission | None = None
     author: str = "User"
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
 
@@ -44,6 +57,7 @@ def ended(ask: AskDocument, answer: Answer) -> AskDocument:
         message_id=None if answer.content is None else answer.id,
         action_id=answer.action,
         elements=[file.id for file in answer.files or ()],
+        submission=answer.submission,
     )
     update = {"status": "answered", "answer": given, "ended_at": (ts := now()), "ts": ts}
     return ask.model_copy(update=update)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwire_core.errors import (
     ProtocolViolation,
     RunEnded,
+    RunFenced,
     RunNotFound,
     RunWaits,
     SessionNotFound,
@@ -33,13 +34,15 @@ from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE
 from stepwire_core.redis.commands import Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
-from stepwire_core.values.ids import run_producer
+from stepwire_core.values.ids import request_producer, run_producer
 from stepwire_core.wire.events import subject_event
-from stepwire_core.wire.unreadable import UNREADABLE
+from stepwire_core.wire.run_request import MAX_KEPT_BYTES, KeptRequest
+from stepwire_core.wire.unreadable import UNREADABLE, readable
 
 if TYPE_CHECKING:
     from stepwire_core.redis.store import Store
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.events import NewEvent
 
 __all__ = [
     "APPEND",
@@ -143,11 +146,25 @@ class EventLog(LogReader):
         return await self.store.call(script.on(SessionKeys.of(session_id).script_keys, args))
 
     async def create(
-        self, session_id: str, first_run_id: str, turn: str = "", *, subject: str | None = None
+        self,
+        session_id: str,
+        first_run_id: str,
+        turn: str = "",
+        *,
+        subject: str | None = None,
+        events: Sequence[NewEvent] = (),
     ) -> bool:
-        """Make a session that knows one run, and whose it is; False if it was there."""
-        batch = Batch(session_id, (), run_id=first_run_id, create=True, turn=turn)
-        created = (await self.append(batch)).created
+        """Make a session that knows one run, and whose it is; False if it was there. ``events`` are
+        its first ones; they change nothing once that run has begun."""
+        # Without events there is nothing that must not be repeated.
+        producer = request_producer(first_run_id) if events else ""
+        batch = Batch(
+            session_id, events, producer=producer, run_id=first_run_id, create=True, turn=turn
+        )
+        try:
+            created = (await self.append(batch)).created
+        except (RunEnded, RunFenced):
+            return False
         if created and subject:
             # A call of its own: the first one may be repeated after that run is over. If this one
             # is not reached, the first run says it.
@@ -155,18 +172,38 @@ class EventLog(LogReader):
         return created
 
     async def register_run(
-        self, session_id: str, run_id: str, work: str, *, turn: str = ""
+        self,
+        session_id: str,
+        run_id: str,
+        work: str,
+        *,
+        turn: str = "",
+        keep: KeptRequest | None = None,
     ) -> None:
         """Make a run known; the same again changes nothing. ``turn`` as in :class:`Batch`.
+
+        ``keep`` is what :meth:`kept_request` returns later, unless it is larger than
+        :data:`MAX_KEPT_BYTES`.
 
         Raises:
             SessionNotFound: the session is not there.
             SessionFull: a new run could show nothing.
             IdConflict: the id stands for other ``work``.
         """
-        registration = Registration(session_id, run_id, work, turn=turn)
+        kept = "" if keep is None else keep.model_dump_json()
+        if len(kept.encode()) > MAX_KEPT_BYTES:
+            kept = ""
+        registration = Registration(session_id, run_id, work, turn=turn, kept=kept)
         args = registration.script_args(self._settings)
         registration.check(await self._call(REGISTER, session_id, args))
+
+    async def kept_request(self, session_id: str, run_id: str) -> KeptRequest | None:
+        """What the session has kept of the request of a run, if it has."""
+        requests = SessionKeys.of(session_id).requests
+        [content] = await self.store.read(command("HGET", requests, run_id))
+        if content is None:
+            return None
+        return readable(KeptRequest, content, "request", run_id, session_id=session_id)
 
     async def cancel_children(self, session_id: str, run_id: str) -> None:
         """Ask for all that a run has started to be cancelled."""

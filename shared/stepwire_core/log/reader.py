@@ -16,14 +16,17 @@ from stepwire_core.errors import (
     ProtocolViolation,
     RunNotFound,
     SessionNotFound,
+    SettingsNotFound,
 )
 from stepwire_core.log.entries import events_of_entry
 from stepwire_core.log.pieces import read_log
+from stepwire_core.log.script_calls import Expected
 from stepwire_core.log.stored_state import StoredState
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys
 from stepwire_core.redis.store import Store, probe
 from stepwire_core.values.cursor import Cursor
+from stepwire_core.wire.choices.settings_form import SETTINGS, own_element_id
 from stepwire_core.wire.documents import (
     AskDocument,
     Document,
@@ -142,6 +145,21 @@ class LogReader:
         return await self._documents(
             session_id, ELEMENT, ElementDocument, element_ids, ElementNotFound
         )
+
+    async def settings_form(self, session_id: str) -> tuple[ElementDocument, Expected]:
+        """The form of the session's settings, and how it is stored.
+
+        Raises:
+            SessionNotFound: the session is not there.
+            SettingsNotFound: it has no form.
+        """
+        id_ = own_element_id(session_id, SETTINGS)
+        field = f"{ELEMENT.prefix}{id_}"
+        [value] = await self._state(session_id, [field])
+        form = _document(ElementDocument, value, session_id, ELEMENT.name, id_)
+        if value is None or form is None or form.type != SETTINGS:
+            raise SettingsNotFound(session_id)
+        return form, Expected(field, value)
 
     async def ask(self, session_id: str, ask_id: str) -> AskDocument:
         """One ask as the state has it.

@@ -18,6 +18,7 @@ from stepwire_core.errors import (
     RunFenced,
     SessionFull,
     SessionNotFound,
+    StateChanged,
     StepwireError,
 )
 from stepwire_core.redis.commands import Argument
@@ -31,13 +32,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """A field of the state, as it was read."""
+
+    field: str
+    value: bytes
+
+    @property
+    def argument(self) -> bytes:
+        return self.field.encode() + b" " + self.value
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Events of one producer for one session, appended together or not at all.
 
     ``first`` is the sequence of the first event, dense per ``producer`` from 1: what the log has
     stored already it drops. ``known_epoch`` is the epoch of the producer's last stored event. An
     empty ``producer`` marks a call that may be repeated freely. With ``answers`` the batch is
-    stored only while that ask is open. ``turn`` is the handler of a run that this call makes known
+    stored only while that ask is open, and with ``expects`` only while the state has what was read
+    of it. ``turn`` is the handler of a run that this call makes known
     and that may have to wait for those before it. With ``closing`` the limits of the session do not
     count, and the events may only end what is there: the end of a step that is not makes none.
     With ``forget`` there are no events, and the log forgets where the producer was: all of its
@@ -55,6 +69,7 @@ class Batch:
     closing: bool = False
     forget: bool = False
     answers: str = ""
+    expects: Expected | None = None
     turn: str = ""
 
     def script_args(self, settings: Settings) -> list[Argument]:
@@ -80,6 +95,7 @@ class Batch:
             run=self.run_id,
             attempt=self.attempt,
             ask=self.answers,
+            expects="" if self.expects is None else self.expects.argument,
             turn=self.turn,
         )
 
@@ -111,6 +127,8 @@ class Batch:
                 return IdConflict("message", reply[1].decode())
             case b"closed":
                 return AskEnded(self.session_id, self.answers)
+            case b"changed":
+                return StateChanged(self.session_id, reply[1].decode())
             case b"full":
                 return SessionFull(self.session_id, reply[1].decode(), int(reply[2]))
             case _:
@@ -133,6 +151,8 @@ class Registration:
     turn: str = ""
     parent_run_id: str = ""
     parent_attempt: int = 0
+    kept: str = ""
+    """What the session keeps of its request, as JSON."""
 
     def script_args(self, settings: Settings) -> list[Argument]:
         """The ARGV of ``register_run.lua``."""
@@ -145,6 +165,7 @@ class Registration:
             parent_attempt=self.parent_attempt,
             max_steps=settings.session_max_steps,
             max_bytes=settings.session_max_bytes,
+            kept=self.kept,
         )
 
     def check(self, reply: list[Any]) -> None:

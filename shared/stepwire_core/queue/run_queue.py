@@ -47,6 +47,11 @@ def held_key(queue_name: str) -> str:
     return f"{queue_name}:held"
 
 
+def taken_key(queue_name: str) -> str:
+    """The set of the runs that workers have."""
+    return f"{queue_name}:taken"
+
+
 def about_key(queue_name: str) -> str:
     """The hash of what a claim has to know of a job: priority, digest of the subject, handler."""
     return f"{queue_name}:about"
@@ -107,7 +112,7 @@ class RunQueue:
     def __init__(self, store: Store, queue_name: str) -> None:
         self.store: Final = store
         """Where the queue is."""
-        self._queue_name = queue_name
+        self.name: Final = queue_name
         self._counted_at = float("-inf")
         self._count = 0
         self.keys: Final = queue_keys(queue_name)
@@ -134,14 +139,14 @@ class RunQueue:
             StoreUnavailable: the queue's Redis does not answer.
         """
         if time.monotonic() - self._counted_at > COUNT_EVERY_S:
-            [self._count] = await self.store.read(command("ZCARD", self._queue_name))
+            [self._count] = await self.store.read(command("ZCARD", self.name))
             self._counted_at = time.monotonic()
         if self._count >= limit:
             raise QueueFull(self._count, limit)
 
     async def has(self, run_id: str) -> bool:
         """Whether the run is queued, or a worker has it."""
-        keys = JobKeys.of(self._queue_name, run_id)
+        keys = JobKeys.of(self.name, run_id)
         found = await self.store.read(command("EXISTS", keys.job), command("EXISTS", keys.taken))
         return any(found)
 
@@ -151,7 +156,7 @@ class RunQueue:
         Raises:
             StoreUnavailable: the queue's Redis does not answer.
         """
-        [job] = await self.store.read(command("GET", JobKeys.of(self._queue_name, run_id).job))
+        [job] = await self.store.read(command("GET", JobKeys.of(self.name, run_id).job))
         return None if job is None else _request(run_id, job)
 
     async def take(self, run_id: str, lease_s: float) -> RunRequest | None:
@@ -168,7 +173,7 @@ class RunQueue:
 
     async def ping(self) -> None:
         """Return when the queue's Redis answers and takes writes."""
-        await probe(self.store, f"{self._queue_name}:probe")
+        await probe(self.store, f"{self.name}:probe")
 
 
 def _request(run_id: str, job: bytes) -> RunRequest | None:

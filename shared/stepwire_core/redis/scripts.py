@@ -12,7 +12,7 @@ from stepwire_core.redis.commands import Argument
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "log/append": (
         *("mode", "ttl_ms", "max_events", "log_max_bytes", "max_steps", "max_bytes", "suffix"),
-        *("producer", "first", "known_epoch", "run", "attempt", "ask", "turn"),
+        *("producer", "first", "known_epoch", "run", "attempt", "ask", "expects", "turn"),
     ),
     "log/read": ("after_epoch", "after_seq", "most_events", "most_bytes", "suffix", "how"),
     "log/begin_run": ("run", "token", "turn"),
@@ -24,6 +24,7 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
         "parent_attempt",
         "max_steps",
         "max_bytes",
+        "kept",
     ),
     "log/cancel_run": ("channel", "session"),
     "log/keep_bytes": ("element", "content", "max_bytes"),

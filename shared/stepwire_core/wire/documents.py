@@ -22,7 +22,7 @@ TextField = Literal["output", "input"]
 ElementDisplay = Literal["inline", "side", "page"]
 """Where an element is shown: in its step, beside the conversation, or on a page of its own."""
 
-AskKind = Literal["text", "action", "file"]
+AskKind = Literal["text", "action", "file", "element"]
 
 AskStatus = Literal["open", "answered", "timeout", "cancelled", "interrupted"]
 
@@ -32,10 +32,21 @@ ON_CHAT_END: Final = "on_chat_end"
 ON_MESSAGE: Final = "on_message"
 ON_STOP: Final = "on_stop"
 ON_FEEDBACK: Final = "on_feedback"
+ON_SETTINGS_UPDATE: Final = "on_settings_update"
+ON_SETTINGS_EDIT: Final = "on_settings_edit"
+START_PAGE: Final = "start:page"
+"""Not a function of the user's, but those that say what a page offers before there is a session."""
 EVENT_HANDLERS: Final = frozenset(
-    {ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_MESSAGE, ON_STOP, ON_FEEDBACK}
+    {
+        *(ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_MESSAGE, ON_STOP, ON_FEEDBACK),
+        *(ON_SETTINGS_UPDATE, ON_SETTINGS_EDIT, START_PAGE),
+    }
 )
-"""Handlers that are called for what happens in a session."""
+"""Handlers that are called for what happens in a session, or before there is one."""
+
+CHAT_SETTINGS: Final = "chat_settings"
+CHAT_PROFILE: Final = "chat_profile"
+"""Values of the user session that a person chooses: handlers read them, and cannot set them."""
 
 _ACTION: Final = "action:"
 
@@ -55,10 +66,15 @@ def is_event_handler(handler: str) -> bool:
     return handler in EVENT_HANDLERS or is_action(handler)
 
 
-IN_TURN: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_MESSAGE})
+IN_TURN: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_MESSAGE, ON_SETTINGS_UPDATE})
 """Handlers whose runs wait for each other, in the order in which they were requested."""
 
-OPTIONAL_HANDLERS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_FEEDBACK})
+OPTIONAL_HANDLERS: Final = frozenset(
+    {
+        *(ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_FEEDBACK),
+        *(ON_SETTINGS_UPDATE, ON_SETTINGS_EDIT),
+    }
+)
 """Handlers that an application may leave out; a run of such a handler then does nothing."""
 
 MAX_ERROR_CHARS: Final = 10_000
@@ -125,6 +141,11 @@ class ErrorInfo(_Document):
 
     type: Text
     message: Text
+    traceback: Text | None = None
+    """As Python prints it, without values; None where ``STEPWIRE_TRACEBACKS`` keeps it."""
+
+    def without_traceback(self) -> ErrorInfo:
+        return self.model_copy(update={"traceback": None})
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorInfo:
@@ -270,13 +291,23 @@ class StepActionDocument(ActionDocument):
     ts: str
 
 
+class Submission(_Document):
+    """What a person has done with an element that asks."""
+
+    submitted: bool
+    """False: cancelled."""
+    props: JsonObject = Field(default_factory=dict)
+
+
 class AnswerDocument(_Document):
-    """A person's answer to an ask, by the ask's kind: a message, an action, or files."""
+    """A person's answer to an ask, by the ask's kind: a message, an action, files, or what the
+    element that asks has submitted."""
 
     id: str
     message_id: str | None = None
     action_id: str | None = None
     elements: list[str] = Field(default_factory=list)
+    submission: Submission | None = None
 
 
 class AskDocument(_Document):
@@ -294,6 +325,8 @@ class AskDocument(_Document):
     max_files: int | None = None
     max_bytes: int | None = None
     """Of each file."""
+    element_id: str | None = None
+    """The element that a page draws to be answered, of an ask of kind ``element``."""
     status: Annotated[str, _words(AskStatus)] = "open"
     answer: AnswerDocument | None = None
     expires_at: str
@@ -316,6 +349,8 @@ class RunDocument(_Document):
     will_retry: bool = False
     parent_run_id: str | None = None
     """The run that has started it with ``cl.enqueue``."""
+    retry_of: str | None = None
+    """The run whose work it does again, because a person has asked for that."""
     usage: UsageSum | None = None
     """What its steps have used, in all attempts, also those that were removed."""
     ts: str

@@ -11,6 +11,7 @@ from stepwire._asking.question import Question
 from stepwire._elements.received_files import fetch
 from stepwire._transport.threads import in_thread
 from stepwire._tree.action import checked_actions, option, require_distinct
+from stepwire._tree.live_elements import CustomElement
 from stepwire._tree.message import MessageNode, ReceivedMessage
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.values.clock import after, now
@@ -25,6 +26,7 @@ from stepwire_core.wire.documents import (
 from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:
+    from stepwire._elements.element_base import Element
     from stepwire._scope.context import Scope
     from stepwire._tree.action import Action
 
@@ -48,8 +50,9 @@ class _Ask(MessageNode, Generic[A]):
         type: str,
         timeout: float,
         raise_on_timeout: bool,
+        elements: Sequence[Element] = (),
     ) -> None:
-        super().__init__(content, author, type=type)
+        super().__init__(content, author, type=type, elements=elements)
         self.timeout: float = _positive(timeout, "timeout", "seconds")
         self.raise_on_timeout = raise_on_timeout
 
@@ -70,6 +73,7 @@ class _Ask(MessageNode, Generic[A]):
         """
         scope = await self._say()
         ask = await Question(scope, self._asked(scope)).answered(self.timeout)
+        await self._over()
         if ask is not None and ask.answer is not None:
             return await self._answer(scope, ask)
         if self.raise_on_timeout:
@@ -88,6 +92,9 @@ class _Ask(MessageNode, Generic[A]):
             started_at=(ts := now()),
             ts=ts,
         )
+
+    async def _over(self) -> None:
+        """Clear up when no answer is waited for any more."""
 
     async def _answer(self, _scope: Scope, ask: AskDocument, /) -> A | None:
         raise NotImplementedError
@@ -259,6 +266,58 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
             )
             for document, file in zip(documents, files, strict=True)
         ]
+
+
+class AskElementMessage(_Ask[dict[str, Any]]):
+    """Let a page draw an element, and wait until the person has submitted it: ``answer = await
+    cl.AskElementMessage(content="Your address?", element=cl.CustomElement("Form")).send()``.
+
+    The answer is a dict: ``submitted``, which is False if the person has cancelled, and what the
+    element says. The element is taken away when it is answered, or nobody waits for it any more.
+
+    Args:
+        content: The question.
+        element: What the page draws.
+        author: The name of the asker.
+        timeout: Seconds to wait.
+        raise_on_timeout: Raise TimeoutError instead of returning None.
+
+    Raises:
+        InvalidArgument: a parameter has a value that cannot be shown or used.
+    """
+
+    _kind = "element"
+
+    def __init__(
+        self,
+        content: object,
+        element: CustomElement,
+        author: str = "Assistant",
+        timeout: float = 90,
+        raise_on_timeout: bool = False,
+    ) -> None:
+        if not isinstance(element, CustomElement):
+            raise InvalidArgument(
+                f"element takes a cl.CustomElement, not {type(element).__name__}: only a page of "
+                "your own knows how it is answered"
+            )
+        super().__init__(
+            content, author, ASSISTANT_MESSAGE, timeout, raise_on_timeout, elements=[element]
+        )
+        self.element: CustomElement = element
+
+    def _asked(self, scope: Scope) -> AskDocument:
+        # As it was sent: one that another message shows is sent here as a copy.
+        [shown] = self.elements
+        return super()._asked(scope).model_copy(update={"element_id": shown.id})
+
+    async def _over(self) -> None:
+        for shown in list(self.elements):
+            await shown.remove()
+
+    async def _answer(self, _scope: Scope, ask: AskDocument, /) -> dict[str, Any] | None:
+        given = None if ask.answer is None else ask.answer.submission
+        return None if given is None else dict(given.props) | {"submitted": given.submitted}
 
 
 def _positive(value: object, what: str, unit: str) -> float:

@@ -20,13 +20,15 @@ def checked_elements(value: object, name: str, noun: str) -> list[Element]:
 
 
 def own_elements(elements: Sequence[Element], step_id: str, noun: str) -> list[Element]:
-    """``elements``, with a copy of each that was sent with another step.
+    """``elements``, with a copy of each that was sent with another step, or beside them.
 
     Raises:
         InvalidArgument: something else was put into the list.
     """
     return [
-        element if element.for_id in (None, step_id) else element._again()
+        element
+        if element.for_id in (None, step_id) and not element._is_elsewhere
+        else element._again()
         for element in checked_elements(elements, "elements", noun)
     ]
 

@@ -198,6 +198,16 @@ class Element:
                 content_store(scope.producer).remove_objects, scope.session_id, [self.id]
             )
 
+    async def _send_beside(self, scope: Scope, *, again: bool) -> None:
+        """Show it with no step, unless one shows it; ``again``: it was, and is gone since."""
+        if self.for_id is None and self._is_sent and (again or not self._has_bytes):
+            self._state = "new"
+        if self._state in ("new", "removed"):
+            self.for_id = None
+            await in_thread(self._store, scope, None)
+        scope.producer.publish(*self._announcement())
+        await scope.producer.room()
+
     # -- sending, for steps and messages --------------------------------------------------------
 
     def _store(self, scope: Scope, step_id: str | None) -> None:
@@ -241,6 +251,11 @@ class Element:
     def _is_new(self) -> bool:
         """Whether its bytes are yet to be stored."""
         return self._state == "new"
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether it is shown, and with no step."""
+        return self._is_sent and self.for_id is None
 
     def _is_with(self, step_id: str) -> bool:
         """Whether that step shows it."""

@@ -20,6 +20,8 @@ from stepwire_core.wire.documents import (
     ON_CHAT_START,
     ON_FEEDBACK,
     ON_MESSAGE,
+    ON_SETTINGS_EDIT,
+    ON_SETTINGS_UPDATE,
     ON_STOP,
     FeedbackDocument,
     action_handler,
@@ -31,7 +33,14 @@ if TYPE_CHECKING:
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-Hook = Literal["on_app_startup", "on_app_shutdown", "author_rename"]
+Hook = Literal[
+    "on_app_startup",
+    "on_app_shutdown",
+    "author_rename",
+    "set_chat_profiles",
+    "set_starters",
+    "set_starter_categories",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,37 @@ def on_app_shutdown(function: Handler) -> Handler:
     return _registered_hook("on_app_shutdown", function)
 
 
+def set_chat_profiles(function: Handler) -> Handler:
+    """Say which chat profiles there are: the function returns a list of :class:`ChatProfile`.
+
+    It may take the :class:`User`, or None, and the person's language, a tag as ``en-GB``, or None.
+    It runs in a worker, outside any session, whenever a page asks; what it says for a person is
+    used for half a minute. It also runs where a session begins without a profile, which then gets
+    the default one.
+    """
+    return _registered_hook("set_chat_profiles", function)
+
+
+def set_starters(function: Handler) -> Handler:
+    """Say which questions a page offers to begin with: the function returns a list of
+    :class:`Starter`.
+
+    Its parameters, and how it runs, are as of :func:`set_chat_profiles`. A profile that has
+    starters shows its own.
+    """
+    return _registered_hook("set_starters", function)
+
+
+def set_starter_categories(function: Handler) -> Handler:
+    """Say which groups of questions a page offers to begin with: the function returns a list of
+    :class:`StarterCategory`.
+
+    It may take the user, the language, and the name of the chat profile, or None. How it runs is
+    as of :func:`set_chat_profiles`.
+    """
+    return _registered_hook("set_starter_categories", function)
+
+
 def author_rename(function: Handler) -> Handler:
     """Give the authors of messages other names: the function takes the author of a message that is
     about to be sent, and returns the name to show.
@@ -274,6 +314,55 @@ def on_feedback(
         InvalidArgument: an option makes no sense.
     """
     return _registered(ON_FEEDBACK, function, Policy.of(options))
+
+
+@overload
+def on_settings_update(function: Handler) -> Handler: ...
+
+
+@overload
+def on_settings_update(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_settings_update(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
+    """Run this when a person has changed the settings of a session; it may take all of their
+    values, a dict.
+
+    The values are kept already, whether or not it ends well. A message that is sent afterwards
+    waits until it has ended, as it waits for those before it.
+
+    Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+    """
+    return _registered(ON_SETTINGS_UPDATE, function, Policy.of(options))
+
+
+@overload
+def on_settings_edit(function: Handler) -> Handler: ...
+
+
+@overload
+def on_settings_edit(**options: Unpack[RunOptions]) -> Callable[[Handler], Handler]: ...
+
+
+def on_settings_edit(
+    function: Handler | None = None, **options: Unpack[RunOptions]
+) -> Handler | Callable[[Handler], Handler]:
+    """Run this while a person fills in the settings; it may take the values as they would be.
+
+    Nothing is kept of them. It may show another form with ``ChatSettings(…).refresh()``, in which
+    an input depends on another. It waits for no other run.
+
+    Used bare or with options, as :func:`task`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+    """
+    return _registered(ON_SETTINGS_EDIT, function, Policy.of(options))
 
 
 @overload

@@ -7,8 +7,7 @@ import traceback
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from stepwire._runs.call import invoke
-from stepwire._runs.user_code import UserCode
+from stepwire._runs.user_code import UserCode, invoke
 from stepwire_core.errors import HandlerModuleError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ async def _call(handlers: Handlers, hook: Hook, limit_s: float, limit: str) -> N
 def _user_traceback(error: BaseException) -> str:
     """The traceback from the user's first frame on."""
     frames = traceback.TracebackException.from_exception(error)
-    ours = {__file__, invoke.__code__.co_filename, UserCode.__init__.__code__.co_filename}
+    ours = {__file__, invoke.__code__.co_filename}
     frames.stack = traceback.StackSummary.from_list(
         frame for frame in frames.stack if frame.filename not in ours
     )

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._asking.waiting import patiently
-from stepwire._decorating.callables import kind_of
 from stepwire._elements.received_files import fetch
 from stepwire._handlers.registry import Handlers, feedback_of, takes_argument
 from stepwire._runs.outcome import CANCELLED, Ending
-from stepwire._runs.user_code import Cut, UserCode
+from stepwire._runs.start_page import choose_profile
+from stepwire._runs.user_code import Cut, UserCode, invoke
 from stepwire._scope.context import Frame, enter_frame, leave_frame
 from stepwire._scope.user_session import visible
 from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
 from stepwire._tree.action import clicked
 from stepwire._tree.message import ReceivedMessage
+from stepwire._values.tracebacks import traceback_of
 from stepwire_core.errors import (
     HandlerNotFound,
-    InvalidArgument,
     SessionFull,
     StoreRefused,
     ValueTooLarge,
@@ -33,8 +32,11 @@ from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import require_size
 from stepwire_core.wire.documents import (
     ON_CHAT_RESUME,
+    ON_CHAT_START,
     ON_FEEDBACK,
     ON_MESSAGE,
+    ON_SETTINGS_EDIT,
+    ON_SETTINGS_UPDATE,
     ON_STOP,
     ErrorInfo,
     is_action,
@@ -96,7 +98,7 @@ class Invoker:
             error = ErrorInfo(type="RunTimeout", message=message)
             return Ending("error", error, cause=TimeoutError(message))
         if outcome.error is not None:
-            return _failed(outcome.error, fields)
+            return _failed(outcome.error, fields, self._settings)
         return self._outcome(request, outcome.result)
 
     def _outcome(self, request: RunRequest, result: object) -> Ending:
@@ -133,7 +135,9 @@ class Invoker:
             logger.error("on_stop failed", extra=fields, exc_info=outcome.error)
 
     async def _handler(self, request: RunRequest, scope: Scope) -> object:
-        if request.handler == ON_CHAT_RESUME and ON_CHAT_RESUME not in self._handlers.functions:
+        if request.handler == ON_CHAT_START:
+            await choose_profile(self._handlers, scope)
+        if request.handler in _MAY_LACK and request.handler not in self._handlers.functions:
             return None
         function = self._handlers.get(request.handler)
         if request.handler in _GIVES_ARGUMENT or is_action(request.handler):
@@ -150,6 +154,8 @@ class Invoker:
             return feedback_of(request.session_id, request.arguments)
         if is_action(request.handler):
             return clicked(request.arguments)
+        if request.handler in (ON_SETTINGS_UPDATE, ON_SETTINGS_EDIT):
+            return dict(request.arguments)
         snapshot = await patiently(self._settings, lambda: self._log.snapshot(request.session_id))
         thread = snapshot.model_dump(mode="json", include={"steps", "elements", "feedback"})
         return {
@@ -164,7 +170,11 @@ class Invoker:
         return await patiently(self._settings, lambda: in_thread(fetch, scope, request.elements))
 
 
-_GIVES_ARGUMENT: Final = frozenset({ON_MESSAGE, ON_CHAT_RESUME, ON_FEEDBACK})
+_GIVES_ARGUMENT: Final = frozenset(
+    {ON_MESSAGE, ON_CHAT_RESUME, ON_FEEDBACK, ON_SETTINGS_UPDATE, ON_SETTINGS_EDIT}
+)
+_MAY_LACK: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME})
+"""Handlers whose run is shown, whether or not there is a function to call."""
 
 
 def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
@@ -181,26 +191,15 @@ def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
         leave_frame(token)
 
 
-async def invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
-    """The result of a handler, coroutine function or not."""
-    if kind_of(function) == "coroutine":
-        return await function(*args, **kwargs)
-    # A synchronous handler gets a thread, with the context, so that it blocks only itself.
-    result = await in_thread(function, *args, **kwargs)
-    if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        raise InvalidArgument(
-            "the handler is a generator, of which nothing has run: write its results with "
-            "stream_token, or return them, instead of 'yield'"
-        )
-    return await result if isinstance(result, Awaitable) else result
-
-
-def _failed(error: BaseException, fields: dict[str, str]) -> Ending:
+def _failed(error: BaseException, fields: dict[str, str], settings: Settings) -> Ending:
     if isinstance(error, StoreRefused):
         raise error
     info = _info(error)
     # Our own errors say what to do; a traceback helps with those of the handler.
     detail = error if not isinstance(error, HandlerNotFound) else None
+    if detail is not None and settings.tracebacks != "off":
+        # What clients get of it is decided where the end is written (attempt.py).
+        info.traceback = traceback_of(error)
     logger.error("handler failed", extra=fields | {"error": info.message}, exc_info=detail)
     # In a session that is full another attempt shows no more than this one.
     cause = None if isinstance(error, SessionFull) else error

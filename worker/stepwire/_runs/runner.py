@@ -8,12 +8,14 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stepwire._runs import start_page
 from stepwire._runs.activity import Activity
 from stepwire._runs.attempt import Attempt, Parts
-from stepwire._runs.call import Invoker, invoke
+from stepwire._runs.call import Invoker
 from stepwire._runs.failed_runs import FailedRuns
 from stepwire._runs.outcome import Ending, RetryLater
 from stepwire._runs.turns import Turns
+from stepwire._runs.user_code import invoke
 from stepwire._scope.context import Scope
 from stepwire._scope.run_context import RunContext
 from stepwire_core.errors import RunEnded, SessionNotFound
@@ -21,7 +23,9 @@ from stepwire_core.values.ids import attempt_token
 from stepwire_core.wire.documents import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
+    ON_CHAT_START,
     OPTIONAL_HANDLERS,
+    START_PAGE,
     ErrorInfo,
 )
 from stepwire_core.wire.events import subject_event
@@ -62,6 +66,7 @@ class Runner:
         put theirs; by default into the queue.
         """
         self._handlers = handlers
+        self._queue = queue
         self._signals = signals
         self.turns = Turns(log, queue, settings)
         self._sub_tasks = sub_tasks or queue
@@ -92,12 +97,18 @@ class Runner:
             asyncio.CancelledError: the worker is stopping; the attempt has ended as
             ``interrupted``.
         """
+        if request.handler == START_PAGE:
+            if self._queue is not None:
+                await start_page.answer(self._handlers, self._queue, request)
+            return
         missing = request.handler not in self._handlers.functions
         if request.handler == ON_CHAT_END:
             if not missing:
                 await self._end_chat(request, tried, resting)
             return
-        if not (missing and request.handler in OPTIONAL_HANDLERS - {ON_CHAT_RESUME}):
+        if missing and self._is_idle(request.handler):
+            await self.turns.skip(request)
+        else:
             policy = self._handlers.policy(request.handler)
             try:
                 begun, ending = await self.turns.begin(request, policy.concurrency, tried)
@@ -109,6 +120,13 @@ class Runner:
                 if tried and isinstance(error, RunEnded):
                     await self._parts.failed_runs.remember_ended(request)
         await self.turns.over(request)
+
+    def _is_idle(self, handler: str) -> bool:
+        """Whether a run does nothing if its handler is missing, and so need not be shown."""
+        if handler == ON_CHAT_START:
+            # It also gives the session its profile.
+            return "set_chat_profiles" not in self._handlers.hooks
+        return handler in OPTIONAL_HANDLERS - {ON_CHAT_RESUME}
 
     async def refuse(self, session_id: str, run_id: str, error: ErrorInfo) -> None:
         """End a run whose request cannot be understood, or executed."""

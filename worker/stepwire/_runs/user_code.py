@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+from stepwire._decorating.callables import kind_of
+from stepwire._transport.threads import in_thread
+from stepwire_core.errors import InvalidArgument
 
 logger = logging.getLogger("stepwire.run")
 
@@ -111,3 +114,17 @@ async def _contained(code: Coroutine[Any, Any, object]) -> Outcome:
         return Outcome(await code)
     except BaseException as error:  # noqa: BLE001 - the boundary to the user's code
         return Outcome(error=error)
+
+
+async def invoke(function: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
+    """The result of a handler, coroutine function or not."""
+    if kind_of(function) == "coroutine":
+        return await function(*args, **kwargs)
+    # A synchronous handler gets a thread, with the context, so that it blocks only itself.
+    result = await in_thread(function, *args, **kwargs)
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise InvalidArgument(
+            "the handler is a generator, of which nothing has run: write its results with "
+            "stream_token, or return them, instead of 'yield'"
+        )
+    return await result if isinstance(result, Awaitable) else result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from contextlib import suppress
@@ -12,6 +13,7 @@ from stepwire._scope.context import Scope, current_frame
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import is_whole
+from stepwire_core.wire.documents import CHAT_PROFILE, CHAT_SETTINGS
 from stepwire_core.wire.events import user_value_event
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ _OURS: Final = frozenset({CHAT_CONTEXT})
 """Values that are kept with those of the handlers, and that they do not see."""
 
 _WHAT: Final = "user_session"
-_RESERVED: Final = ("id", "user", "env")
-"""Names of what the session knows by itself."""
+_RESERVED: Final = ("id", "user", "env", CHAT_SETTINGS, CHAT_PROFILE)
+"""Names of what the session knows by itself, and of what a person chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ class UserSession:
 
         ``id`` is the session's id; ``user`` is the :class:`User` for whom the run is, or None where
         callers need no token; ``env`` is empty, as no client sends its own variables.
+        ``chat_settings`` are the values of the form that :class:`ChatSettings` has sent, as they
+        were when the run began, and ``chat_profile`` is the name of the profile that was chosen,
+        or None.
 
         Raises:
             NoActiveSession: outside any handler.
@@ -74,6 +79,11 @@ class UserSession:
             return None if run.subject is None else User(run.subject)
         if key == "env":
             return {}
+        if key == CHAT_SETTINGS:
+            # A copy: a change of it would be kept nowhere.
+            return copy.deepcopy(run.user.get(key, {}))
+        if key == CHAT_PROFILE:
+            return run.user.get(key, default)
         if key in _OURS:
             return default
         value = run.user.get(key, default)
@@ -91,7 +101,8 @@ class UserSession:
 
         Raises:
             InvalidArgument: the name is not a text of 1 to 1,000 whole characters, or is ``id``,
-                ``user`` or ``env``; or the value is not JSON, or too large (``ValueTooLarge``).
+                ``user``, ``env``, ``chat_settings`` or ``chat_profile``; or the value is not JSON,
+                or too large (``ValueTooLarge``).
             NoActiveSession: outside any handler.
         """
         if not _is_key(key):

@@ -4,7 +4,7 @@ It needs ``pip install 'stepwire[client]'``. docs/clients.md has a tour.
 """
 
 from stepwire.client._async_client import AsyncClient, IssuedToken
-from stepwire.client._async_session import AsyncSession, RunState, SentMessage, Update
+from stepwire.client._async_session import AskedFor, AsyncSession, RunState, SentMessage, Update
 from stepwire.client._blocking import Client, Session
 from stepwire.client._events import Event
 from stepwire.client._following import Connection
@@ -34,10 +34,13 @@ from stepwire_core.wire.documents import (
 )
 from stepwire_core.wire.run_entry import RunEntry
 from stepwire_core.wire.session_entry import SessionEntry
+from stepwire_core.wire.task_document import TaskEntry, TaskList
+from stepwire_core.wire.waiting_run import WaitingRun
 from stepwire_core.wire.worker_document import RunningRun, WorkerDocument
 
 __all__ = [
     "AskDocument",
+    "AskedFor",
     "AsyncClient",
     "AsyncSession",
     "BadAnswer",
@@ -70,8 +73,11 @@ __all__ = [
     "SessionsUpdate",
     "StepDocument",
     "StepNode",
+    "TaskEntry",
+    "TaskList",
     "Unauthenticated",
     "Unavailable",
     "Update",
+    "WaitingRun",
     "WorkerDocument",
 ]

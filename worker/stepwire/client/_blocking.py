@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     import httpx
 
     from stepwire.client._async_client import IssuedToken
-    from stepwire.client._async_session import FileSource, RunState, SentMessage, Update
+    from stepwire.client._async_session import (
+        AskedFor,
+        FileSource,
+        RunState,
+        SentMessage,
+        Update,
+    )
     from stepwire.client._events import Event
     from stepwire.client._following import OnConnection
     from stepwire.client._http import GetToken
@@ -37,6 +43,8 @@ if TYPE_CHECKING:
     from stepwire_core.wire.rights import Right
     from stepwire_core.wire.run_entry import RunEntry
     from stepwire_core.wire.session_entry import SessionEntry
+    from stepwire_core.wire.task_document import TaskList
+    from stepwire_core.wire.waiting_run import WaitingRun
     from stepwire_core.wire.worker_document import WorkerDocument
 
 
@@ -128,6 +136,18 @@ class Client:
         """The workers, with what they execute; for callers that have the right ``admin``."""
         return finished(lists.workers(self._requests))
 
+    def retry_run(self, run_id: str) -> str:
+        """Do the work of a run that has failed for good again; the id of the new run."""
+        return finished(lists.retry_run(self._requests, run_id))
+
+    def forget_run(self, run_id: str) -> None:
+        """Take a run off the list of those that have failed for good."""
+        finished(lists.forget_run(self._requests, run_id))
+
+    def tasks(self) -> TaskList:
+        """The tasks of the workers that are there; for callers that have the right ``write``."""
+        return finished(lists.tasks(self._requests))
+
     def create_token(
         self,
         subject: str,
@@ -158,6 +178,10 @@ class Session:
     def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
         return finished(self._session.read_run(run_id))
+
+    def waiting(self) -> list[WaitingRun]:
+        """The runs that wait for an attempt, and for what."""
+        return finished(self._session.waiting())
 
     def events(
         self,
@@ -196,6 +220,7 @@ class Session:
         subject: str | None = None,
         priority: int | None = None,
         tags: Sequence[str] | None = None,
+        retry_of: str | None = None,
     ) -> SentMessage:
         """Send a message; ``files`` are uploaded before."""
         return finished(
@@ -209,6 +234,7 @@ class Session:
                 subject=subject,
                 priority=priority,
                 tags=tags,
+                retry_of=retry_of,
             )
         )
 
@@ -222,6 +248,7 @@ class Session:
         subject: str | None = None,
         priority: int | None = None,
         tags: Sequence[str] | None = None,
+        retry_of: str | None = None,
     ) -> str:
         """Run a ``@cl.task``; the id of the run."""
         return finished(
@@ -233,8 +260,17 @@ class Session:
                 subject=subject,
                 priority=priority,
                 tags=tags,
+                retry_of=retry_of,
             )
         )
+
+    def retry(self, run_id: str, *, id: str | None = None) -> str:
+        """Do the work of a run that is over again; the id of the new run."""
+        return finished(self._session.retry(run_id, id=id))
+
+    def read_request(self, run_id: str) -> AskedFor:
+        """What a run that is over was asked for with."""
+        return finished(self._session.read_request(run_id))
 
     def cancel(self, run_id: str) -> None:
         """Stop a run, and what it has started."""

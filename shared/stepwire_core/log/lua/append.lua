@@ -16,11 +16,12 @@
 --       known_epoch     the epoch of the producer's last stored event, or ''
 --       run, attempt    the run that the events belong to, or ''
 --       ask             the ask that the events answer and that must still be open, or ''
+--       expects         '<field> <value>': a field of the state that must still have that value, or ''
 --       turn            the handler, if the run is new and is to wait for those before it, or ''
 --       then per event: op, type, id, parent, payload (see operations.lua)
 --
 -- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
---         {'fenced', current attempt}, {'closed'} (the ask), {'taken', id}, {'gap', last stored sequence},
+--         {'fenced', current attempt}, {'closed'} (the ask), {'changed', field}, {'taken', id}, {'gap', last stored sequence},
 --         {'full', 'steps' or 'bytes', the limit}. Or {'again'}: a part of the batch is stored, and the same call goes on
 --         with the rest.
 --
@@ -87,6 +88,10 @@ end
 -- The producer's own past may be in the lost tail; only within its epoch is a hole a fault.
 if producer ~= '' and first > last + 1 and (known_epoch == '' or known_epoch == epoch) then return {'gap', last} end
 if skip < count and ask ~= '' and redis.call('HGET', meta, 'a:' .. ask) ~= 'open' then return {'closed'} end
+if skip < count and expects ~= '' then
+  local field, value = string.match(expects, '^(%S+) (.*)$')
+  if redis.call('HGET', state, field) ~= value then return {'changed', field} end
+end
 
 local is_small_text, adds, new_steps, new_bytes = true, false, 0, 0
 for at = HEAD + skip * WIDTH, HEAD + (count - 1) * WIDTH, WIDTH do
@@ -154,7 +159,7 @@ local call = {
   log = log, state = state, meta = meta, open = open, base = base, suffix = suffix,
   mode = mode, max_events = max_events, producer = producer, run = run, attempt = attempt, last = first + count - 1,
   epoch = epoch, seq = seq, bytes = bytes, log_bytes = log_bytes, tail = tail, steps = steps,
-  expires = expires, must_touch = must_touch or is_log_lost, is_indexed = is_indexed,
+  now = now, expires = expires, must_touch = must_touch or is_log_lost, is_indexed = is_indexed,
   lines = {epoch}, -- what is published
   budget = AT_ONCE, is_unfinished = false, run_has_ended = false,
 }

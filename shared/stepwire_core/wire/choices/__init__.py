@@ -1,0 +1,1 @@
+"""What a person chooses: the settings of a session, its chat profile, a question to begin with."""
