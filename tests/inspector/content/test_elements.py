@@ -148,7 +148,7 @@ def test_a_structure_opens_and_closes_and_keeps_its_numbers(shown: Harness) -> N
     page.get_by_text("9007199254740993").wait_for()
     assert page.locator(".json li").count() < 50
     page.locator("summary", has_text="many").click()
-    page.get_by_text("100 – 199").click()
+    page.get_by_text("100 \u2013 199").click()
     page.locator(".json-leaf", has_text="199: 199").wait_for()
 
 

@@ -2,6 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import type { StepElement } from "stepwire";
 import { useMemo, useRef, useState, type CSSProperties } from "react";
 import { announce } from "../../../app/announce";
+import { parsed } from "../../text/json";
 import { CopyButton } from "../../text/CopyButton";
 import { Misfit } from "../misfit";
 import { Fetched } from "../Fetched";
@@ -22,12 +23,8 @@ export function DataFrame({ element }: { readonly element: StepElement }) {
 }
 
 async function read(blob: Blob): Promise<Table> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await blob.text());
-  } catch {
-    throw new Misfit("It is not a table, though its type says so: it is not JSON.");
-  }
+  const value = parsed(await blob.text());
+  if (value === undefined) throw new Misfit("It is not a table, though its type says so: it is not JSON.");
   return tableOf(value);
 }
 
