@@ -32,10 +32,9 @@ from stepwire_core.wire.documents import (
     RunDocument,
     StepDocument,
 )
-from stepwire_core.wire.run_entry import RunEntry
+from stepwire_core.wire.run_entry import RunEntry, WaitingRun
 from stepwire_core.wire.session_entry import SessionEntry
 from stepwire_core.wire.task_document import TaskEntry, TaskList
-from stepwire_core.wire.waiting_run import WaitingRun
 from stepwire_core.wire.worker_document import RunningRun, WorkerDocument
 
 __all__ = [

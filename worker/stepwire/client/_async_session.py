@@ -20,7 +20,7 @@ from stepwire.client._requests import field_of, path_of
 from stepwire.client._session_tree import SessionTree
 from stepwire_core.wire.documents import AskDocument, ElementDocument, ErrorInfo
 from stepwire_core.wire.kinds import RUN_END, SNAPSHOT
-from stepwire_core.wire.waiting_run import WaitingRun
+from stepwire_core.wire.run_entry import WaitingRun
 
 if TYPE_CHECKING:
     from stepwire.client._requests import Requests

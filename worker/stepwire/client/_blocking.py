@@ -41,10 +41,9 @@ if TYPE_CHECKING:
     from stepwire.client._session_tree import SessionTree
     from stepwire_core.wire.documents import AskDocument, ElementDocument
     from stepwire_core.wire.rights import Right
-    from stepwire_core.wire.run_entry import RunEntry
+    from stepwire_core.wire.run_entry import RunEntry, WaitingRun
     from stepwire_core.wire.session_entry import SessionEntry
     from stepwire_core.wire.task_document import TaskList
-    from stepwire_core.wire.waiting_run import WaitingRun
     from stepwire_core.wire.worker_document import WorkerDocument
 
 
