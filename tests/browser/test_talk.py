@@ -186,7 +186,7 @@ class Tab:
         """What axe finds, in light and in dark."""
         found = []
         for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.emulate_media(color_scheme=scheme)
             if not self.page.evaluate("'axe' in window"):
                 self.page.evaluate(AXE.read_text())
             result = self.page.evaluate("(css) => axe.run(css)", selector)

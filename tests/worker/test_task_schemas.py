@@ -79,10 +79,10 @@ def test_a_schema_has_the_types_defaults_and_texts_of_the_parameters() -> None:
 
 
 def test_a_type_that_nothing_describes_costs_its_parameter_alone() -> None:
-    def odd(
+    def odd(  # type: ignore[no-untyped-def]
         a: Opaque,
         b: Unknown,
-        c,  # type: ignore[no-untyped-def]
+        c,
         n: int,
         d: Callable[[], None] = print,
         e: float = float("nan"),
