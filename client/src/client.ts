@@ -5,11 +5,6 @@ import type { CreatedSession, Snapshot } from "./vocabulary.js";
 
 export interface Options extends HttpOptions, Pick<SessionOptions, "transport" | "schedule" | "pauseHiddenMs"> {}
 
-export interface CreateOptions extends SessionOptions {
-  /** The name of a chat profile that the application offers. */
-  readonly chatProfile?: string | undefined;
-}
-
 /** A gateway, and who calls it. */
 export class Stepwire {
   readonly #http: Http;
@@ -27,8 +22,8 @@ export class Stepwire {
   }
 
   /** A new session, or the one of that id. */
-  async create(id = newId(), { chatProfile, ...options }: CreateOptions = {}): Promise<Session> {
-    const { session_id } = await this.#http.json<CreatedSession>("POST", "/v1/sessions", { id, ...(chatProfile !== undefined && { chat_profile: chatProfile }) });
+  async create(id = newId(), options: SessionOptions = {}): Promise<Session> {
+    const { session_id } = await this.#http.json<CreatedSession>("POST", "/v1/sessions", { id });
     return this.session(session_id, options);
   }
 

@@ -1,5 +1,5 @@
 export { attemptsOf, type Attempt } from "./attempts.js";
-export { Stepwire, type CreateOptions, type Options } from "./client.js";
+export { Stepwire, type Options } from "./client.js";
 export type { Kind, Ref, StreamEvent } from "./documents.js";
 export { StepwireError, type ErrorCode } from "./errors.js";
 export { viaEventSource } from "./event-source.js";

@@ -2,9 +2,9 @@ import { StepwireError } from "./errors.js";
 import { Http, type HttpOptions } from "./http.js";
 import { follow, type StreamListener } from "./stream.js";
 import { equal } from "./tolerance.js";
-import type { RunEntry, RunEntries, SessionEntry, SessionPage, StartPage, TaskList, WorkerDocument, Workers } from "./vocabulary.js";
+import type { RunEntry, RunEntries, SessionEntry, SessionPage, TaskList, WorkerDocument, Workers } from "./vocabulary.js";
 
-export type { RunEntry, RunEntries, SessionEntry, SessionPage, StartPage, TaskEntry, TaskList, WorkerDocument } from "./vocabulary.js";
+export type { RunEntry, RunEntries, SessionEntry, SessionPage, TaskEntry, TaskList, WorkerDocument } from "./vocabulary.js";
 
 /** Which sessions a list is about. */
 export interface SessionQuery {
@@ -40,7 +40,7 @@ export interface WatchOptions extends SessionQuery {
 
 const WATCHED = 50;
 
-/** The lists of a gateway: sessions for pages, tasks for forms, starters for a page, runs and workers for those who run it. */
+/** The lists of a gateway: sessions for pages, tasks for forms, runs and workers for those who run it. */
 export class Lists {
   readonly #http: Http;
 
@@ -61,11 +61,6 @@ export class Lists {
   /** The workers, with what they execute; for callers with the right `admin`. */
   async workers(signal?: AbortSignal): Promise<readonly WorkerDocument[]> {
     return (await this.#http.json<Workers>("GET", "/v1/workers", undefined, signal)).workers;
-  }
-
-  /** What to offer before there is a session: chat profiles, and starters for one of them. */
-  start(chatProfile?: string, signal?: AbortSignal): Promise<StartPage> {
-    return this.#http.json("GET", path("/v1/start", { chat_profile: chatProfile }), undefined, signal);
   }
 
   /** The tasks of the workers that are there; for callers with the right `write`. */

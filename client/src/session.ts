@@ -6,7 +6,7 @@ import { newId } from "./ids.js";
 import type { Schedule } from "./notifier.js";
 import { Store, type Connection } from "./store.js";
 import { follow, viaFetch, type Transport } from "./stream.js";
-import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, ChangedSettings, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSettings, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSubmission, Snapshot, Step, StepElement } from "./vocabulary.js";
 
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
@@ -41,10 +41,10 @@ export interface UploadOptions {
 /** `files` are uploaded, with each call anew; `elements` are ids of what was uploaded before. */
 export type SendOptions = Omit<NewMessage, "content" | "id"> & { readonly id?: string; readonly files?: readonly Blob[] };
 export type AnswerOptions = Omit<NewAnswer, "content" | "action" | "files" | "submission" | "id"> & { readonly id?: string };
-/** An answer fits the kind of its ask: a text, the id of an action, files, or what an element says; `elements` are ids of what was uploaded before. */
+/** An answer fits the kind of its ask: a text, the id of an action, files, or what an element submits; `elements` are ids of what was uploaded before. */
 export type GivenAnswer =
   | { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] } | { readonly elements: readonly string[] }
-  | Required<Pick<NewAnswer, "submission">>;
+  | { readonly submission: NewSubmission };
 
 /**
  * One session: its state in a store, which its stream keeps current, and what a person can do in it.
@@ -149,16 +149,6 @@ export class Session {
   async answer(askId: string, given: GivenAnswer, { id = newId(), ...more }: AnswerOptions = {}): Promise<Ask> {
     const answer: NewAnswer = "files" in given ? { files: await this.#uploadAll(given.files) } : "elements" in given ? { files: given.elements } : given;
     return this.#post(`/asks/${encodeURIComponent(askId)}`, { ...more, ...answer, id } satisfies NewAnswer);
-  }
-
-  /** Changes settings of the session, by the ids of their inputs; those that are left out stay. */
-  changeSettings(values: Readonly<Record<string, JsonValue>>, id = newId()): Promise<ChangedSettings> {
-    return this.#http.json("PUT", `${this.#path}/settings`, { values, id } satisfies NewSettings);
-  }
-
-  /** Says what the person is about to choose: the application may send another form. Nothing is kept. */
-  editSettings(values: Readonly<Record<string, JsonValue>>, id = newId()): Promise<AcceptedRun> {
-    return this.#post("/settings/edit", { values, id } satisfies NewSettings);
   }
 
   /** Clicks a button of a message: runs its `@cl.action_callback`. */

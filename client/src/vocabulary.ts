@@ -227,13 +227,6 @@ export interface NewRun {
   readonly retry_of?: string | null | undefined;
 }
 
-export interface NewSubmission {
-  /** False: the person has cancelled. */
-  readonly submitted?: boolean | undefined;
-  /** What the element says. */
-  readonly props?: Readonly<Record<string, JsonValue>> | undefined;
-}
-
 /** By the kind of the ask: `content` (text), `action`, `files`, or `submission` (element). */
 export interface NewAnswer {
   readonly content?: string | null | undefined;
@@ -287,6 +280,20 @@ export interface AskedFor {
 
 export interface CreatedSession {
   readonly session_id: string;
+}
+
+export interface NewSession {
+  /** Taken once; by default a fresh one. */
+  readonly id?: string | null | undefined;
+  /** The name of a profile of `GET /v1/start`; by default its default one. */
+  readonly chat_profile?: string | null | undefined;
+}
+
+export interface NewSubmission {
+  /** False: the person has cancelled. */
+  readonly submitted?: boolean | undefined;
+  /** What the element says. */
+  readonly props?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
 export interface NewSettings {
