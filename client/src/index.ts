@@ -7,7 +7,7 @@ export { EMPTY, fold, replay } from "./fold.js";
 export type { HttpOptions } from "./http.js";
 export type { Schedule } from "./notifier.js";
 export type { Row, RowOptions } from "./rows.js";
-export type { AnswerOptions, EventsOptions, GivenAnswer, SendOptions, Session, SessionOptions, UploadOptions } from "./session.js";
+export type { AnswerOptions, EventsOptions, GivenAnswer, SendOptions, SentFile, Session, SessionOptions, UploadOptions } from "./session.js";
 export { viaSharedWorker } from "./shared-worker-client.js";
 export { Store, type Connection, type Key, type Pending } from "./store.js";
 export { viaFetch, type StreamListener, type StreamOptions, type Transport } from "./stream.js";

@@ -259,7 +259,7 @@ class AsyncSession:
             Conflict: it is not over, or its arguments are not kept.
         """
         answer = await self._requests.json("GET", self._path("runs", run_id, "request"))
-        return _document(AskedFor, answer)
+        return document(AskedFor, answer)
 
     async def cancel(self, run_id: str) -> None:
         """Stop a run, and what it has started."""
