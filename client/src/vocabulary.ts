@@ -399,7 +399,7 @@ export interface TaskList {
   readonly tasks: readonly TaskEntry[];
   /** What runs when something happens in a session: `on_message`, `action:<name>`. */
   readonly handlers: readonly string[];
-  /** How many workers take runs, without those that stop or have missed a renewal; 0: what is asked for waits until one is there. */
+  /** How many workers take runs, without those that stop or have missed a renewal; with 0, a run waits until a worker is there. */
   readonly workers: number;
 }
 
