@@ -4,11 +4,6 @@ import type { CreatedSession, Snapshot } from "./vocabulary.js";
 
 export interface Options extends HttpOptions, Pick<SessionOptions, "transport" | "schedule" | "pauseHiddenMs"> {}
 
-export interface CreateOptions extends SessionOptions {
-  /** The name of a chat profile that the application offers. */
-  readonly chatProfile?: string | undefined;
-}
-
 /** A gateway, and who calls it. */
 export class Stepwire {
   readonly #http: Http;
@@ -26,8 +21,8 @@ export class Stepwire {
   }
 
   /** A new session, or the one of that id; without one, the gateway takes an id that the token opens. */
-  async create(id?: string, { chatProfile, ...options }: CreateOptions = {}): Promise<Session> {
-    const { session_id } = await this.#http.json<CreatedSession>("POST", "/v1/sessions", { id, ...(chatProfile !== undefined && { chat_profile: chatProfile }) });
+  async create(id?: string, options: SessionOptions = {}): Promise<Session> {
+    const { session_id } = await this.#http.json<CreatedSession>("POST", "/v1/sessions", { id });
     return this.session(session_id, options);
   }
 
