@@ -26,7 +26,7 @@ def opened(browser: Browser, page_policy: str) -> Iterator[Harness]:
 
 @pytest.fixture
 def shown(opened: Harness) -> Iterator[Harness]:
-    """A page that shows content; in the end nothing has failed in it, and it has asked nobody else."""
+    """A page that shows content. In the end nothing in it has failed, and it has asked nobody."""
     opened.show()
     opened.files.clear()
     opened.tokens.clear()

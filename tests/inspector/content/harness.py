@@ -1,4 +1,7 @@
-"""What shows content, in a browser, with the documents that a test gives it; nothing listens on any port."""
+"""What shows content, in a browser, with the documents that a test gives it.
+
+Nothing listens on any port: the driver answers what the page asks for.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +136,8 @@ class Harness:
         self.page.evaluate(
             """async (events) => {
                 take(events);
-                const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+                const frame = () => new Promise((resolve) =>
+                    requestAnimationFrame(() => setTimeout(resolve)));
                 await frame();
                 await frame();
             }""",

@@ -1,4 +1,4 @@
-"""Whatever is written into a session, nothing of it runs in the page, loads anything, or stops the page."""
+"""Whatever is written into a session, nothing of it runs, loads anything, or stops the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARKUP = (
     f"<svg onload='{RAN}'><animate onbegin='{RAN}' attributeName=x dur=1s>",
     "<iframe srcdoc='<script>parent.ran = true</script>'></iframe>",
     f"<details open ontoggle='{RAN}'><summary>x</summary></details>",
-    f"<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror={RAN}&gt;'>",
+    f"<math><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror={RAN}&gt;'>",
     f"<a href='javascript:{RAN}'>click</a>",
     f"<form action='javascript:{RAN}'><button>go</button></form>",
     "<object data='data:text/html,<script>parent.ran = true</script>'></object>",
@@ -59,7 +59,8 @@ def harmless(shown: Harness) -> None:
     assert set(hrefs) <= {"http:", "https:", "mailto:"}
     assert page.locator("main img").count() == 0
     assert page.evaluate(
-        "[...document.querySelectorAll('main *')].every((one) => one.getAttributeNames().every((name) => !name.startsWith('on')))"
+        """[...document.querySelectorAll('main *')].every((one) =>
+            one.getAttributeNames().every((name) => !name.startsWith('on')))"""
     )
     assert shown.foreign == []
 
@@ -105,7 +106,7 @@ def test_a_picture_in_a_text_is_a_link_that_says_where_it_leads(shown: Harness) 
         ("[bank.test](https://bank.test.evil.test/)", "bank.test (bank.test.evil.test)"),
         ("[bank.test](https://bank.test@evil.test/)", "bank.test (evil.test)"),
         ("[bank.test](https://bank.test/login)", "bank.test"),
-        ("[x](https://bаnk.test/)", "x (xn--bnk-6cd.test)"),
+        ("[x](https://b\u0430nk.test/)", "x (xn--bnk-6cd.test)"),
         ("https://bank.test/a?b=c", "https://bank.test/a?b=c"),
         ("[mail](mailto:a%40b@evil.test)", "mail (a@b@evil.test)"),
     ],

@@ -12,13 +12,14 @@ import { showElement } from "./panel";
 export function Caption({ element, inPanel = false }: { readonly element: StepElement; readonly inPanel?: boolean }) {
   const session = useCurrentSession();
   const name = nameOf(element);
+  const hasBytes = isOurs(element) && element.type !== "custom";
   if (element.type === "tasklist") return null;
   const facts = [element.mime, isCount(element.size) ? bytes(element.size) : ""].filter(Boolean).join(", ");
   return (
     <figcaption className="element-caption">
-      <bdi className="element-name">{isOurs(element) || element.type === "custom" ? name : <Link address={absolute(element.url)} words={name}>{name}</Link>}</bdi>
+      <bdi className="element-name">{hasBytes || element.type === "custom" ? name : <Link address={absolute(element.url)} words={name}>{name}</Link>}</bdi>
       {element.type !== "custom" && <span className="hint">{facts}</span>}
-      {isOurs(element) && (
+      {hasBytes && (
         <span className="element-tools">
           {!inPanel && ENLARGED.has(element.type) && (
             <button type="button" className="button quiet icon-only" aria-label={`Enlarge ${name}`} title="Enlarge" onClick={() => showElement(session, element, "page")}>

@@ -48,7 +48,7 @@ function Panel({ opened: { id, stepId, display } }: { readonly opened: Opened })
         <h2 dir="auto">{name}</h2>
         <button type="button" className="button quiet icon-only" aria-label="Close" title="Close" autoFocus onClick={closeElement}><Icon name="close" /></button>
       </header>
-      <div className="element-panel-body" tabIndex={0} role="region" aria-label={name}>
+      <div className="element-panel-body" tabIndex={0} role="group" aria-label={name}>
         {element ? <figure className="element"><Element element={element} /><Caption element={element} inPanel /></figure> : <MisfitNote reason="It was removed." />}
       </div>
     </dialog>

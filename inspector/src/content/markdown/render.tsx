@@ -114,7 +114,7 @@ class Rendering {
 
 /** A wide table scrolls in itself, also by keyboard. */
 function Table({ children }: { readonly children: ReactNode }) {
-  return <div className="md-table" tabIndex={0} role="region" aria-label="Table"><table>{children}</table></div>;
+  return <div className="md-table" tabIndex={0} role="group" aria-label="Table"><table>{children}</table></div>;
 }
 
 function closing(tokens: readonly Token[], at: number, to: number): number {

@@ -23,7 +23,7 @@ export function Code({ code, language, growing = false, alone = false }: Props) 
   const lines = useHighlighted(code, language, growing);
   const text = code.replace(/\n$/, "");
   const shown = (
-    <pre className="code" dir="ltr" tabIndex={0} aria-label={language ? `Code in ${language}` : "Code"} role="region">
+    <pre className="code" dir="ltr" tabIndex={0} aria-label={language ? `Code in ${language}` : "Code"} role="group">
       {lines ? coloured(lines) : <PlainCode code={text} />}
     </pre>
   );

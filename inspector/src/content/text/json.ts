@@ -9,10 +9,13 @@ export class ExactNumber {
 
 export type Json = null | boolean | number | string | ExactNumber | Json[] | { readonly [key: string]: Json };
 
+/** Most texts have no such number, and are read at once. */
+const MAY_BE_INEXACT = /\d{16}|[eE]\+?\d{3}/;
+
 /** The value of a text; undefined if it is not JSON. */
 export function parsed(text: string): Json | undefined {
   try {
-    return JSON.parse(text, exact as never) as Json;
+    return JSON.parse(text, MAY_BE_INEXACT.test(text) ? (exact as never) : undefined) as Json;
   } catch (error) {
     // One that is too deep for a reviver is read without it.
     return error instanceof RangeError ? plainly(text) : undefined;

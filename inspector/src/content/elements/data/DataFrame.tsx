@@ -2,6 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import type { StepElement } from "stepwire";
 import { useMemo, useRef, useState, type CSSProperties } from "react";
 import { announce } from "../../../app/announce";
+import { parsed } from "../../text/json";
 import { CopyButton } from "../../text/CopyButton";
 import { Misfit } from "../misfit";
 import { Fetched } from "../Fetched";
@@ -12,6 +13,7 @@ const MOST_BYTES = 20_000_000;
 const ROW_PX = 28;
 const CHAR_PX = 8;
 const PADDING_PX = 20;
+const SCROLLBAR_PX = 18;
 /** A browser cannot make a taller box. */
 const MOST_ROWS = 500_000;
 
@@ -21,12 +23,8 @@ export function DataFrame({ element }: { readonly element: StepElement }) {
 }
 
 async function read(blob: Blob): Promise<Table> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await blob.text());
-  } catch {
-    throw new Misfit("It is not a table, though its type says so: it is not JSON.");
-  }
+  const value = parsed(await blob.text());
+  if (value === undefined) throw new Misfit("It is not a table, though its type says so: it is not JSON.");
   return tableOf(value);
 }
 
@@ -47,7 +45,7 @@ function Grid({ table, name }: { readonly table: Table; readonly name: string })
   };
   return (
     <div className="data">
-      <div ref={box} className="data-box" role="table" aria-label={name} aria-rowcount={table.rows.length + 1} aria-colcount={widths.length} tabIndex={0}>
+      <div ref={box} className="data-box" role="table" aria-label={name} aria-rowcount={table.rows.length + 1} aria-colcount={widths.length} tabIndex={0} style={{ "--rows": `${rows.getTotalSize() + ROW_PX + SCROLLBAR_PX}px` } as CSSProperties}>
         <div className="data-all" role="presentation" style={{ height: rows.getTotalSize() + ROW_PX, width: columns.getTotalSize() }}>
           <div className="data-head" role="row" aria-rowindex={1}>
             {shown.map(({ index, start, size }) => (

@@ -1,3 +1,4 @@
+import { ExactNumber } from "../../text/json";
 import { Misfit } from "../misfit";
 
 /** A table as pandas writes it with `orient="split"`. */
@@ -32,6 +33,7 @@ function labelOf(label: unknown): string {
 /** What a cell shows; nothing for what is missing. */
 export function wordsOf(value: unknown): string {
   if (value === null || value === undefined) return "";
+  if (value instanceof ExactNumber) return value.source;
   if (typeof value === "number") return Number.isInteger(value) && Math.abs(value) < 1e15 ? String(value) : String(Number(value.toPrecision(12)));
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
@@ -49,9 +51,19 @@ export function sorted(table: Table, sorting: Sorting | null): Int32Array {
 }
 
 function compared(a: unknown, b: unknown): number {
-  if (typeof a === "number" && typeof b === "number") return a - b;
+  if (isNumber(a) && isNumber(b)) return a instanceof ExactNumber || b instanceof ExactNumber ? comparedExactly(wordsOf(a), wordsOf(b)) : a - b;
   if (typeof a === "boolean" && typeof b === "boolean") return Number(a) - Number(b);
   return words.compare(wordsOf(a), wordsOf(b));
+}
+
+function isNumber(value: unknown): value is number | ExactNumber {
+  return typeof value === "number" || value instanceof ExactNumber;
+}
+
+function comparedExactly(a: string, b: string): number {
+  const whole = /^-?\d+$/;
+  if (!whole.test(a) || !whole.test(b)) return Number(a) - Number(b);
+  return BigInt(a) < BigInt(b) ? -1 : Number(BigInt(a) > BigInt(b));
 }
 
 function missing(value: unknown): number {
@@ -64,7 +76,7 @@ function numberOr(label: string): number | string {
 
 export function isNumeric(table: Table, column: number): boolean {
   const some = table.rows.slice(0, 100).map((row) => row[column]).filter((value) => value !== null && value !== undefined);
-  return some.length > 0 && some.every((value) => typeof value === "number");
+  return some.length > 0 && some.every(isNumber);
 }
 
 /** How many characters wide a column is, by its head and its first rows. */
