@@ -104,7 +104,7 @@ def with_a_worker(gateway: Gateway) -> list[Picture]:
         Picture("detail", f"?session=checkout&step={charge}", "text=most recent call last"),
         Picture("attempts", "?session=prices", "text=214"),
         Picture("ask", "?session=approval", "text=Send it"),
-        Picture("elements", "?session=report", "h1:has-text('Notes')"),
+        Picture("elements", "?session=report", "text=The refund is"),
         Picture("operations", "?view=operations", "text=CardDeclined"),
         Picture("phone", "?session=refund", "text=is_refundable", size=PHONE),
         Picture("phone-operations", "?view=operations", "text=CardDeclined", size=PHONE),
