@@ -246,7 +246,7 @@ class Photographer:
         page.evaluate(
             "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
-        session = context.new_cdp_session(page)
+        session, content = context.new_cdp_session(page), b""
         for quality in QUALITIES:
             shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": quality})
             content = base64.b64decode(shot["data"])
