@@ -16,7 +16,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^stepwire$/, replacement: client("index.ts") },
-      { find: /^stepwire\/(lists|react)$/, replacement: client("$1.ts") },
+      { find: /^stepwire\/(choices|lists|react)$/, replacement: client("$1.ts") },
       { find: "stepwire/shared-worker.js", replacement: client("shared-worker.ts") },
     ],
     // The client lies outside of this folder, where another React may be installed.

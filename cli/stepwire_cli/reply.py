@@ -1,13 +1,16 @@
-"""Which question a person answers, and how their words and files answer it."""
+"""How a person's words at a command line answer a question, or change settings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from stepwire_cli.printable import one_line
-from stepwire_core.errors import InvalidArgument
+from stepwire_core.errors import InvalidArgument, SettingsNotFound
 from stepwire_core.log import answers
 from stepwire_core.values.ids import new_id
+from stepwire_core.wire.choices.settings_form import inputs_of, values_of
+from stepwire_core.wire.documents import Submission
 from stepwire_core.wire.media_types import UNKNOWN, by_name
 from stepwire_core.wire.user_messages import uploaded
 
@@ -63,6 +66,62 @@ def given_answer(
         ask, answers.Answer(id=new_id(), files=[_as_element(ask, file) for file in files])
     )
     return None, None
+
+
+def given_submission(
+    ask: AskDocument, text: str, files: Sequence[Path], *, cancel: bool
+) -> Submission:
+    """What an element submits: a JSON object, or nothing if it is cancelled.
+
+    Raises:
+        InvalidArgument: the answer does not fit.
+    """
+    props = None if not text else _value(text)
+    if files or (cancel and text) or not (cancel or isinstance(props, dict)):
+        raise InvalidArgument(
+            f"question {ask.id[:SHOWN_ID_CHARS]} takes a JSON object, such as "
+            """'{"city": "Rome"}', or --cancel, and no files"""
+        )
+    return Submission(submitted=not cancel, props=props if isinstance(props, dict) else {})
+
+
+def given_settings(words: Sequence[str]) -> dict[str, Any]:
+    """The values of ``input=value`` words.
+
+    Raises:
+        InvalidArgument: one is not of this form.
+    """
+    given = {}
+    for word in words:
+        id_, separator, value = word.partition("=")
+        if not separator or not id_:
+            raise InvalidArgument(f"{word!r} is not of the form input=value: temperature=0.5")
+        given[id_] = _value(value)
+    return given
+
+
+def shown_settings(session_id: str, form: ElementDocument | None) -> list[str]:
+    """The form of a session, in a line for each input.
+
+    Raises:
+        SettingsNotFound: there is none.
+    """
+    if form is None:
+        raise SettingsNotFound(session_id)
+    values = values_of(form.props)
+    return [
+        f"{one_line(id_)}={json.dumps(values[id_], ensure_ascii=False)}  "
+        f"{one_line(str(item.get('label')))} ({one_line(str(item.get('type')))})"
+        for id_, item in inputs_of(form.props).items()
+    ]
+
+
+def _value(text: str) -> Any:
+    """JSON, or else the text as it stands."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _check_kind(ask: AskDocument, text: str, files: Sequence[Path]) -> None:

@@ -189,17 +189,30 @@ def tail(
 @click.argument("session")
 @click.argument("text", required=False, default="")
 @_file_option
+@click.option("--profile", help="The chat profile of the new session.  [default: its default one]")
 @_talks_to_gateway
 @_tail_option
-def send(session: str, text: str, files: tuple[Path, ...], gateway: Gateway, follow: bool) -> None:
+def send(
+    session: str,
+    text: str,
+    files: tuple[Path, ...],
+    profile: str | None,
+    gateway: Gateway,
+    follow: bool,
+) -> None:
     """Send TEXT as a person's message to SESSION; '-' as SESSION makes a new one."""
     if not text and not files:
         raise click.UsageError("give a TEXT, or files with --file, or both")
     with needs("client"):
         from stepwire_cli.connected import NEW_SESSION, connected
 
+    is_new = session == NEW_SESSION
+    if profile is not None and not is_new:
+        raise click.UsageError(
+            "a session keeps its chat profile: make a new one, with - as SESSION"
+        )
     with connected(gateway.url, gateway.token) as client:
-        chosen = client.create_session() if session == NEW_SESSION else client.session(session)
+        chosen = client.create_session(chat_profile=profile) if is_new else client.session(session)
         chosen.send(text, files=files)
     click.echo(chosen.id)
     if follow:
@@ -211,6 +224,7 @@ def send(session: str, text: str, files: tuple[Path, ...], gateway: Gateway, fol
 @click.argument("text", required=False, default="")
 @click.option("--ask", help="The id of the question, or how it begins.  [default: the only one]")
 @_file_option
+@click.option("--cancel", is_flag=True, help="Cancel the element that asks.")
 @_talks_to_gateway
 @_tail_option
 def answer(
@@ -218,21 +232,54 @@ def answer(
     text: str,
     ask: str | None,
     files: tuple[Path, ...],
+    cancel: bool,
     gateway: Gateway,
     follow: bool,
 ) -> None:
-    """Answer a handler's question in SESSION: with TEXT, the name of an action, or files."""
+    """Answer a handler's question in SESSION: with TEXT, the name of an action, or files; an
+    element with what it submits, a JSON object."""
     with needs("client"):
         from stepwire_cli.connected import connected
-    from stepwire_cli.reply import chosen_ask, given_answer
+    from stepwire_cli.reply import chosen_ask, given_answer, given_submission
 
     with connected(gateway.url, gateway.token) as client:
         known = client.session(session)
         found = chosen_ask(known.read().asks, ask)
         # Checked before anything is uploaded: what is in the session stays there.
-        content, action = given_answer(found, text, files)
-        known.answer(found.id, content, action=action, files=files or None)
+        if found.kind == "element":
+            known.answer(found.id, submission=given_submission(found, text, files, cancel=cancel))
+        elif cancel:
+            raise click.UsageError("only an element that asks can be cancelled")
+        else:
+            content, action = given_answer(found, text, files)
+            known.answer(found.id, content, action=action, files=files or None)
     click.echo(found.id)
+    if follow:
+        _draw(session, gateway, until_idle=True)
+
+
+@click.command()
+@click.argument("session")
+@click.argument("values", nargs=-1, metavar="[INPUT=VALUE]...")
+@_talks_to_gateway
+@_tail_option
+def settings(session: str, values: tuple[str, ...], gateway: Gateway, follow: bool) -> None:
+    """Show the settings of SESSION, or change some of them.
+
+    A VALUE is JSON (5, true, "text", null, ["a"]), or else text as it stands.
+    """
+    with needs("client"):
+        from stepwire_cli.connected import connected
+    from stepwire_cli.reply import given_settings, shown_settings
+
+    given = given_settings(values)
+    with connected(gateway.url, gateway.token) as client:
+        known = client.session(session)
+        if given:
+            known.change_settings(given)
+        lines = shown_settings(session, known.read().settings)
+    for line in lines:
+        click.echo(line)
     if follow:
         _draw(session, gateway, until_idle=True)
 
@@ -351,4 +398,4 @@ def sessions(
     print_sessions(found)
 
 
-COMMANDS: Final = (tail, send, answer, cancel, delete, token, sessions)
+COMMANDS: Final = (tail, send, answer, settings, cancel, delete, token, sessions)

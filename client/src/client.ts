@@ -1,14 +1,8 @@
 import { Http, type HttpOptions } from "./http.js";
-import { newId } from "./ids.js";
 import { Session, type SessionOptions } from "./session.js";
 import type { CreatedSession, Snapshot } from "./vocabulary.js";
 
 export interface Options extends HttpOptions, Pick<SessionOptions, "transport" | "schedule" | "pauseHiddenMs"> {}
-
-export interface CreateOptions extends SessionOptions {
-  /** The name of a chat profile that the application offers. */
-  readonly chatProfile?: string | undefined;
-}
 
 /** A gateway, and who calls it. */
 export class Stepwire {
@@ -26,9 +20,9 @@ export class Stepwire {
     return new Session(this.#http, id, { ...this.#options, ...options });
   }
 
-  /** A new session, or the one of that id. */
-  async create(id = newId(), { chatProfile, ...options }: CreateOptions = {}): Promise<Session> {
-    const { session_id } = await this.#http.json<CreatedSession>("POST", "/v1/sessions", { id, ...(chatProfile !== undefined && { chat_profile: chatProfile }) });
+  /** A new session, or the one of that id; without one, the gateway takes an id that the token opens. */
+  async create(id?: string, options: SessionOptions = {}): Promise<Session> {
+    const { session_id } = await this.#http.json<CreatedSession>("POST", "/v1/sessions", { id });
     return this.session(session_id, options);
   }
 

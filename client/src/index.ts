@@ -1,5 +1,5 @@
 export { attemptsOf, type Attempt } from "./attempts.js";
-export { Stepwire, type CreateOptions, type Options } from "./client.js";
+export { Stepwire, type Options } from "./client.js";
 export type { Kind, Ref, StreamEvent } from "./documents.js";
 export { StepwireError, type ErrorCode } from "./errors.js";
 export { viaEventSource } from "./event-source.js";
@@ -7,7 +7,7 @@ export { EMPTY, fold, replay } from "./fold.js";
 export type { HttpOptions } from "./http.js";
 export type { Schedule } from "./notifier.js";
 export type { Row, RowOptions } from "./rows.js";
-export type { AnswerOptions, EventsOptions, GivenAnswer, SendOptions, Session, SessionOptions, UploadOptions } from "./session.js";
+export type { AnswerOptions, EventsOptions, GivenAnswer, SendOptions, SentFile, Session, SessionOptions, UploadOptions } from "./session.js";
 export { viaSharedWorker } from "./shared-worker-client.js";
 export { Store, type Connection, type Key, type Pending } from "./store.js";
 export { viaFetch, type StreamListener, type StreamOptions, type Transport } from "./stream.js";

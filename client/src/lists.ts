@@ -3,9 +3,9 @@ import { Http, type HttpOptions } from "./http.js";
 import { follow, type StreamListener, type Transport } from "./stream.js";
 import { equal } from "./tolerance.js";
 import type { StreamEvent } from "./documents.js";
-import type { AcceptedRun, QueueOverview, RunEntry, RunEntries, SessionEntry, SessionPage, StartPage, TaskList, WorkerDocument, Workers } from "./vocabulary.js";
+import type { AcceptedRun, QueueOverview, RunEntry, RunEntries, SessionEntry, SessionPage, TaskList, WorkerDocument, Workers } from "./vocabulary.js";
 
-export type { HandlerCounts, QueueOverview, RunEntry, RunEntries, SessionEntry, SessionPage, StartPage, TaskEntry, TaskList, WorkerDocument } from "./vocabulary.js";
+export type { HandlerCounts, QueueOverview, RunEntry, RunEntries, SessionEntry, SessionPage, TaskEntry, TaskList, WorkerDocument } from "./vocabulary.js";
 
 /** Which sessions a list is about. */
 export interface SessionQuery {
@@ -46,7 +46,7 @@ export interface ListsOptions extends HttpOptions {
 
 const WATCHED = 50;
 
-/** The lists of a gateway: sessions for pages, tasks for forms, starters for a page, runs and workers for those who run it. */
+/** The lists of a gateway: sessions for pages, tasks for forms, runs and workers for those who run it. */
 export class Lists {
   readonly #http: Http;
   readonly #transport: Transport | undefined;
@@ -84,11 +84,6 @@ export class Lists {
   /** Takes a run off the list of those that have failed for good; for callers with the right `admin`. */
   async forget(runId: string): Promise<void> {
     await this.#http.json("DELETE", `/v1/runs/${encodeURIComponent(runId)}`);
-  }
-
-  /** What to offer before there is a session: chat profiles, and starters for one of them. */
-  start(chatProfile?: string, signal?: AbortSignal): Promise<StartPage> {
-    return this.#http.json("GET", path("/v1/start", { chat_profile: chatProfile }), undefined, signal);
   }
 
   /** The tasks of the workers that are there; for callers with the right `write`. */

@@ -6,7 +6,7 @@ import { newId } from "./ids.js";
 import type { Schedule } from "./notifier.js";
 import { Store, type Connection } from "./store.js";
 import { follow, viaFetch, type Transport } from "./stream.js";
-import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, ChangedSettings, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSettings, Snapshot, Step, StepElement, WaitingRun, WaitingRuns } from "./vocabulary.js";
+import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSubmission, Snapshot, Step, StepElement, WaitingRun, WaitingRuns } from "./vocabulary.js";
 
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
@@ -38,13 +38,12 @@ export interface UploadOptions {
   readonly fetch?: Fetch;
 }
 
-/** `files` are uploaded, with each call anew; `elements` are ids of what was uploaded before. */
-export type SendOptions = Omit<NewMessage, "content" | "id"> & { readonly id?: string; readonly files?: readonly Blob[] };
+/** A file to upload, or the id of an element that was uploaded before. */
+export type SentFile = Blob | string;
+export type SendOptions = Omit<NewMessage, "content" | "id" | "elements"> & { readonly id?: string; readonly files?: readonly SentFile[] };
 export type AnswerOptions = Omit<NewAnswer, "content" | "action" | "files" | "submission" | "id"> & { readonly id?: string };
-/** An answer fits the kind of its ask: a text, the id of an action, files, or what an element says; `elements` are ids of what was uploaded before. */
-export type GivenAnswer =
-  | { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] } | { readonly elements: readonly string[] }
-  | Required<Pick<NewAnswer, "submission">>;
+/** An answer fits the kind of its ask: a text, the id of an action, files, or what an element submits. */
+export type GivenAnswer = { readonly content: string } | { readonly action: string } | { readonly files: readonly SentFile[] } | { readonly submission: NewSubmission };
 
 /**
  * One session: its state in a store, which its stream keeps current, and what a person can do in it.
@@ -105,11 +104,11 @@ export class Session {
   }
 
   /** Sends a message. Until the session has it, the store shows it as one that is being sent, or could not be. */
-  async send(content: string, { id = newId(), files = [], elements = [], ...more }: SendOptions = {}): Promise<AcceptedMessage> {
+  async send(content: string, { id = newId(), files = [], ...more }: SendOptions = {}): Promise<AcceptedMessage> {
     this.store.echo(echoOf(this.id, id, content, more.author));
     try {
-      const all = [...elements, ...(await this.#uploadAll(files))];
-      return await this.#post<AcceptedMessage>("/messages", { ...more, id, content, elements: all } satisfies NewMessage);
+      const elements = await this.#uploadAll(files);
+      return await this.#post<AcceptedMessage>("/messages", { ...more, id, content, elements } satisfies NewMessage);
     } catch (error) {
       this.store.echoFailed(id, error as StepwireError);
       throw error;
@@ -132,8 +131,8 @@ export class Session {
   }
 
   /** What a run that is over was asked for with. */
-  request(runId: string, signal?: AbortSignal): Promise<AskedFor> {
-    return this.#http.json("GET", `${this.#path}/runs/${encodeURIComponent(runId)}/request`, undefined, signal);
+  request(runId: string): Promise<AskedFor> {
+    return this.#http.json("GET", `${this.#path}/runs/${encodeURIComponent(runId)}/request`);
   }
 
   /** Stops a run, and what it has started. */
@@ -152,18 +151,8 @@ export class Session {
   }
 
   async answer(askId: string, given: GivenAnswer, { id = newId(), ...more }: AnswerOptions = {}): Promise<Ask> {
-    const answer: NewAnswer = "files" in given ? { files: await this.#uploadAll(given.files) } : "elements" in given ? { files: given.elements } : given;
+    const answer: NewAnswer = "files" in given ? { files: await this.#uploadAll(given.files) } : given;
     return this.#post(`/asks/${encodeURIComponent(askId)}`, { ...more, ...answer, id } satisfies NewAnswer);
-  }
-
-  /** Changes settings of the session, by the ids of their inputs; those that are left out stay. */
-  changeSettings(values: Readonly<Record<string, JsonValue>>, id = newId()): Promise<ChangedSettings> {
-    return this.#http.json("PUT", `${this.#path}/settings`, { values, id } satisfies NewSettings);
-  }
-
-  /** Says what the person is about to choose: the application may send another form. Nothing is kept. */
-  editSettings(values: Readonly<Record<string, JsonValue>>, id = newId()): Promise<AcceptedRun> {
-    return this.#post("/settings/edit", { values, id } satisfies NewSettings);
   }
 
   /** Clicks a button of a message: runs its `@cl.action_callback`. */
@@ -173,9 +162,8 @@ export class Session {
 
   /** Rates a step: 1 good, 0 bad, null takes it back. */
   async rate(stepId: string, value: 0 | 1 | null, comment?: string): Promise<void> {
-    const path = `${this.#path}/steps/${encodeURIComponent(stepId)}/feedback`;
-    if (value === null) await this.#http.json("DELETE", path);
-    else await this.#http.json("PUT", path, { value, comment: comment ?? null } satisfies NewFeedback);
+    const given = value === null ? undefined : ({ value, comment } satisfies NewFeedback);
+    await this.#http.json(given ? "PUT" : "DELETE", `${this.#path}/steps/${encodeURIComponent(stepId)}/feedback`, given);
   }
 
   /** Uploads a file, to be sent with a message or as an answer; `uploadWithProgress` tells how far it is. */
@@ -209,8 +197,8 @@ export class Session {
     return this.#http.json("POST", this.#path + path, body);
   }
 
-  #uploadAll(files: readonly Blob[]): Promise<string[]> {
-    return Promise.all(files.map(async (file) => (await this.upload(file)).id));
+  #uploadAll(files: readonly SentFile[]): Promise<string[]> {
+    return Promise.all(files.map(async (file) => (typeof file === "string" ? file : (await this.upload(file)).id)));
   }
 
   #connect(): void {

@@ -24,7 +24,7 @@ export interface Pending {
 /**
  * The keys of {@link Store.subscribe}: `rows` (places, status, what is open), `runs`, `asks`, `connection`,
  * one step with its text, its text alone, one run, and what stands with a step: its elements (`elements:`
- * with no id: uploads that are not sent yet), asks, feedback and actions.
+ * with no id: those of no step), asks, feedback and actions.
  */
 export type Key = "any" | "rows" | "runs" | "asks" | "connection" | `${"step" | "text" | "run" | "elements" | "asks" | "feedback" | "actions"}:${string}`;
 
@@ -82,7 +82,7 @@ export class Store {
     return this.derive(`children:${stepId}`, () => (stepId === null ? this.tree.roots : (this.tree.of(stepId)?.below ?? [])).map(({ ref }) => ref));
   }
 
-  /** The elements of a step; null: files that were uploaded and not sent yet. */
+  /** The elements of a step; null: uploads that were not sent yet, and what stands beside the steps, for `stepwire/choices`. */
   elements(stepId: string | null): readonly StepElement[] {
     return this.#of("element", stepId);
   }

@@ -228,13 +228,6 @@ export interface NewRun {
   readonly retry_of?: string | null | undefined;
 }
 
-export interface NewSubmission {
-  /** False: the person has cancelled. */
-  readonly submitted?: boolean | undefined;
-  /** What the element says. */
-  readonly props?: Readonly<Record<string, JsonValue>> | undefined;
-}
-
 /** By the kind of the ask: `content` (text), `action`, `files`, or `submission` (element). */
 export interface NewAnswer {
   readonly content?: string | null | undefined;
@@ -288,6 +281,20 @@ export interface AskedFor {
 
 export interface CreatedSession {
   readonly session_id: string;
+}
+
+export interface NewSession {
+  /** Taken once; by default a fresh one. */
+  readonly id?: string | null | undefined;
+  /** The name of a profile of `GET /v1/start`; by default its default one. */
+  readonly chat_profile?: string | null | undefined;
+}
+
+export interface NewSubmission {
+  /** False: the person has cancelled. */
+  readonly submitted?: boolean | undefined;
+  /** What the element says. */
+  readonly props?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
 export interface NewSettings {
@@ -440,7 +447,7 @@ export interface TaskList {
   readonly tasks: readonly TaskEntry[];
   /** What runs when something happens in a session: `on_message`, `action:<name>`. */
   readonly handlers: readonly string[];
-  /** How many workers take runs, without those that stop or have missed a renewal; 0: what is asked for waits until one is there. */
+  /** How many workers take runs, without those that stop or have missed a renewal; with 0, a run waits until a worker is there. */
   readonly workers: number;
 }
 

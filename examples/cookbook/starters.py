@@ -1,43 +1,43 @@
-"""Questions to begin with, for a person who does not know what to ask.
+"""Kinds of conversation to choose from, each with questions to begin with.
 
     stepwire dev examples/cookbook/starters.py
 
-They are buttons of the first message. A click is answered as if the person had written it.
+A page shows them before there is a session (``GET /v1/start``). A starter is sent as a message; the
+profile belongs to the session for as long as it lives.
 """
 
 import stepwire as cl
 
-STARTERS = {
-    "Plan a week": "What could I cook this week?",
-    "Use leftovers": "What can I make of rice and two eggs?",
-}
+COOKS = {"home": "what the kitchen has", "chef": "what a restaurant would serve"}
 
 
-async def answer(question: str) -> None:
-    async with cl.Step(name="think", type="llm") as step:
-        step.input = question
-        step.output = f"{len(question.split())} words, and all of them about food"
-    await cl.Message(step.output).send()
+@cl.set_chat_profiles
+async def profiles(user: cl.User | None) -> list[cl.ChatProfile]:
+    name = "you" if user is None else user.identifier
+    dinner = cl.Starter(label="Impress guests", message="What do I cook for six guests?")
+    return [
+        cl.ChatProfile("home", f"Cooks **for {name}**, every day", icon="home", default=True),
+        cl.ChatProfile("chef", "Cooks _for a feast_", icon="star", starters=[dinner]),
+    ]
+
+
+@cl.set_starters
+async def starters() -> list[cl.Starter]:
+    return [
+        cl.Starter(label="Plan a week", message="What could I cook this week?"),
+        cl.Starter(label="Use leftovers", message="What can I make of rice and two eggs?"),
+    ]
 
 
 @cl.on_chat_start
 async def begin() -> None:
-    actions = [
-        cl.Action(name="starter", payload={"question": question}, label=label)
-        for label, question in STARTERS.items()
-    ]
-    await cl.Message("Ask me about food.", actions=actions).send()
-
-
-@cl.action_callback("starter")
-async def start(action: cl.Action) -> None:
-    # The others stay for later.
-    await action.remove()
-    question = action.payload["question"]
-    await cl.Message(question, author="User", type="user_message").send()
-    await answer(question)
+    profile = cl.user_session.get("chat_profile")
+    await cl.Message(f"Ask me about {COOKS[profile]}.").send()
 
 
 @cl.on_message
 async def main(message: cl.Message) -> None:
-    await answer(message.content)
+    async with cl.Step(name="think", type="llm") as step:
+        step.input = message.content
+        step.output = f"{len(message.content.split())} words, and all of them about food"
+    await cl.Message(step.output, author=cl.user_session.get("chat_profile")).send()

@@ -28,7 +28,7 @@ from stepwire_gateway.api import (
 )
 from stepwire_gateway.api.choices import settings as chat_settings
 from stepwire_gateway.api.choices import start_page
-from stepwire_gateway.api.lists import failed, fleet, tasks, waiting
+from stepwire_gateway.api.lists import failed, fleet, task_list, waiting
 from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
@@ -108,7 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         feedback,
         chat_settings,
         streams,
-        tasks,
+        task_list,
         fleet,
         failed,
         waiting,

@@ -22,6 +22,7 @@
     ├── ElementNotFound         the session does not have that element, or its bytes are gone
     ├── ActionNotFound          the session does not have that action, or not any more
     ├── SettingsNotFound        the session does not have a form of settings
+    ├── ChatProfileNotFound     the application does not offer that chat profile to this caller
     ├── AskNotFound             the session does not have that ask
     ├── AskEnded                the ask was answered before, or its handler no longer waits
     ├── FeedbackDisabled        the step cannot be rated
@@ -271,6 +272,16 @@ class SettingsNotFound(StepwireError):
             f"session {session_id!r} has no settings to change: no handler has sent a "
             "cl.ChatSettings in it"
         )
+
+
+class ChatProfileNotFound(StepwireError):
+    """The application does not offer a chat profile of that name to this caller."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name = name
+        self.known = known
+        listed = ", ".join(map(repr, known)) or "none"
+        super().__init__(f"the chat profile {name!r} is not offered; {listed} may be chosen")
 
 
 class AskNotFound(StepwireError):

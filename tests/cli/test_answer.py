@@ -37,6 +37,29 @@ APP = """
                 "Your texts?", accept=["text/plain"], max_size_mb=0.001, max_files=2, timeout=300
             ).send()
             await cl.Message(f"Files: {[file.name for file in files]}").send()
+
+        async def element():
+            element = cl.CustomElement("Address")
+            answer = await cl.AskElementMessage("Where?", element, timeout=300).send()
+            await cl.Message(f"Submitted: {answer}").send()
+
+        async def form():
+            inputs = [
+                cl.input_widget.Slider("heat", "How hot", initial=1, max=3),
+                cl.input_widget.TextInput("name", "Your name"),
+            ]
+            await cl.ChatSettings(inputs).send()
+
+        async def profile():
+            await cl.Message(f"Profile: {cl.user_session.get('chat_profile')}").send()
+
+    @cl.on_settings_update
+    async def changed(settings):
+        await cl.Message(f"Settings: {settings}").send()
+
+    @cl.set_chat_profiles
+    async def profiles():
+        return [cl.ChatProfile("plain", "Usual"), cl.ChatProfile("deep", "Slow")]
 """
 
 
@@ -150,7 +173,8 @@ def test_an_answer_that_does_not_fit_is_refused_in_a_line_and_nothing_is_uploade
     assert last.startswith("Error: ")
     assert words in last
     snapshot = gateway.snapshot(session)
-    assert (snapshot["elements"], snapshot["asks"][0]["status"]) == ([], "open")
+    assert [e for e in snapshot["elements"] if e["type"] != "chat_profile"] == []
+    assert snapshot["asks"][0]["status"] == "open"
 
 
 def test_what_cannot_be_answered_or_sent_is_said_in_a_line(gateway: Gateway) -> None:
@@ -168,3 +192,50 @@ def test_what_cannot_be_answered_or_sent_is_said_in_a_line(gateway: Gateway) -> 
         last = result.output.splitlines()[-1]
         assert last.startswith("Error: ")
         assert words in last
+
+
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        (['{"city": "Rome"}'], "Submitted: {'city': 'Rome', 'submitted': True}"),
+        (["--cancel"], "Submitted: {'submitted': False}"),
+    ],
+)
+def test_an_element_is_submitted_or_cancelled(
+    gateway: Gateway, words: list[str], reply: str
+) -> None:
+    session, run_id = ask(gateway, "element")
+    for wrong in ([], ["Rome"], ['{"a": 1}', "--cancel"]):
+        result = run(gateway, "answer", session, *wrong)
+        assert "takes a JSON object" in result.output, wrong
+    result = run(gateway, "answer", session, *words, "--tail")
+    assert result.exit_code == 0, result.output
+    assert "✓ answered: " in result.output
+    gateway.wait_for_end(session, run_id)
+    assert outputs(gateway, session)[-1] == reply
+
+
+def test_settings_are_shown_and_changed(gateway: Gateway) -> None:
+    session = gateway.create_session()
+    assert "has no settings to change" in run(gateway, "settings", session).output
+    gateway.wait_for_end(session, gateway.send(session, "form")["run_id"])
+    shown = "heat=1  How hot (slider)\nname=null  Your name (textinput)\n"
+    assert run(gateway, "settings", session).output == shown
+    changed = run(gateway, "settings", session, "heat=2.5", "name=Ada", "--tail")
+    assert changed.output.startswith(shown.replace("=1 ", "=2.5 ").replace("null", '"Ada"'))
+    assert outputs(gateway, session) == ["Settings: {'heat': 2.5, 'name': 'Ada'}"]
+    refused = run(gateway, "settings", session, "heat=9")
+    assert refused.exit_code == 1
+    assert "'heat' takes a number from 0 to 3, not 9" in refused.output
+    assert "not of the form input=value" in run(gateway, "settings", session, "heat").output
+
+
+def test_a_new_session_has_the_profile_that_is_named(gateway: Gateway) -> None:
+    for options, profile in ((["--profile", "deep"], "deep"), ([], "plain")):
+        result = run(gateway, "send", "-", "profile", *options, "--tail")
+        assert result.exit_code == 0, result.output
+        assert outputs(gateway, result.output.split()[0]) == [f"Profile: {profile}"]
+    assert "'wild' is not offered" in run(gateway, "send", "-", "x", "--profile", "wild").output
+    session = gateway.create_session()
+    refused = run(gateway, "send", session, "x", "--profile", "deep")
+    assert "a session keeps its chat profile" in refused.output

@@ -88,10 +88,11 @@ async def test_an_example_answers_a_message(stepwire_app: App, tmp_path: Path, c
     stepwire_app.load(str(app))
     if "cl.on_chat_start" in code:
         await stepwire_app.start()
-    replies: dict[str, str | list[Path]] = {
+    replies: dict[str, str | list[Path] | dict[str, str]] = {
         "AskUserMessage": "Ada",
         "AskActionMessage": "yes",
         "AskFileMessage": [text],
+        "AskElementMessage": {"city": "Rome"},
     }
     for ask, reply in replies.items():
         if f"cl.{ask}(" in code:

@@ -312,37 +312,45 @@ def test_a_setting_holds_from_the_next_message_on(stack: Stack) -> None:
     chat = Chat(stack, "chat_settings.py")
     chat.wait_for_start()
     chat.say_and_wait("A question that is too long for it")
-    chat.click("In capitals")
+    path = f"/v1/sessions/{chat.session}/settings"
+    refused = chat.gateway.client.put(path, json={"values": {"style": "mute", "length": 1}})
+    assert refused.status_code == 422
+    assert len(refused.json()["errors"]) == 2
+    values = {"style": "loud", "steps": False}
+    changed = chat.gateway.client.put(path, json={"values": values})
+    assert chat.ended(changed.json()["run_id"]) == "ok"
     chat.say_and_wait("and now?")
     assert chat.shown() == [
-        "Assistant: How would you like me to answer?",
-        "  Assistant: In capitals, from now on.",
+        "Assistant: Ask me anything. How I answer is for you to say, in the settings.",
         "User: A question that is too long for it",
         "  answer (tool): A question that is t",
         "  Assistant: A question that is t",
+        "Assistant: In capitals, from now on.",
         "User: and now?",
-        "  answer (tool): AND NOW?",
         "  Assistant: AND NOW?",
     ]
     assert chat.named("answer")["tags"] == ["brief"]
 
 
-def test_a_question_to_begin_with_is_answered_as_if_it_was_written(stack: Stack) -> None:
+def test_a_profile_and_a_question_to_begin_with_are_chosen_before_there_is_a_session(
+    stack: Stack,
+) -> None:
     chat = Chat(stack, "starters.py")
-    chat.wait_for_start()
-    chat.click("Plan a week")
-    chat.say_and_wait("Thank you!")
+    client = chat.gateway.client
+    page = client.get("/v1/start").json()
+    assert [profile["name"] for profile in page["chat_profiles"]] == ["home", "chef"]
+    assert [starter["label"] for starter in page["starters"]] == ["Plan a week", "Use leftovers"]
+    page = client.get("/v1/start", params={"chat_profile": "chef"}).json()
+    [starter] = page["starters"]
+    created = client.post("/v1/sessions", json={"chat_profile": page["chat_profile"]})
+    chat.session = created.json()["session_id"]
+    chat.say_and_wait(starter["message"])
     assert chat.shown() == [
-        "Assistant: Ask me about food.",
-        "  User: What could I cook this week?",
-        "  think (llm): 6 words, and all of them about food",
-        "  Assistant: 6 words, and all of them about food",
-        "User: Thank you!",
-        "  think (llm): 2 words, and all of them about food",
-        "  Assistant: 2 words, and all of them about food",
+        "Assistant: Ask me about what a restaurant would serve.",
+        "User: What do I cook for six guests?",
+        "  think (llm): 7 words, and all of them about food",
+        "  chef: 7 words, and all of them about food",
     ]
-    left = [action["label"] for action in chat.gateway.snapshot(chat.session)["actions"]]
-    assert left == ["Use leftovers"]
 
 
 # -- agents ---------------------------------------------------------------------------------------

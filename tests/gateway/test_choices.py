@@ -263,7 +263,7 @@ def test_the_page_offers_profiles_and_starters_for_the_person_who_asks(
     page = other.client.get("/v1/start", headers=of("ada")).json()
     assert [profile["name"] for profile in page["chat_profiles"]] == ["fast", "deep", "ada"]
     refused = one.client.get("/v1/start", params={"chat_profile": "ada"})
-    assert refused.status_code == 422
+    assert (refused.status_code, refused.json()["code"]) == (404, "chat_profile_not_found")
     assert refused.json()["detail"].endswith("'ada' is not offered; 'fast', 'deep' may be chosen")
     assert one.client.get("/v1/start", params={"language": "../x"}).status_code == 422
     assert other.client.get("/v1/start").status_code == 401
@@ -292,7 +292,7 @@ def test_a_session_has_the_profile_that_its_creator_has_chosen(
     for client, headers in ((one, {}), (other, of("eve"))):
         body = {"id": new_id(), "chat_profile": "ada"}
         refused = client.client.post("/v1/sessions", json=body, headers=headers)
-        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+        assert (refused.status_code, refused.json()["code"]) == (404, "chat_profile_not_found")
         assert client.client.get(f"/v1/sessions/{body['id']}", headers=headers).status_code == 404
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from schemathesis import Case, GenerationMode
 
-from stack import Gateway, Stack
+from stack import Gateway, Stack, wait_until
 from stepwire_core.settings import Settings
 from stepwire_gateway import create_app
 from tokens import API_KEY, SECRET, bearer, token
@@ -60,14 +60,32 @@ every_open_operation = pytest.mark.parametrize("operation", operations(Settings(
 every_guarded_operation = pytest.mark.parametrize("operation", operations(GUARDED), ids=str)
 
 
-@pytest.fixture(scope="module")
-def open_gateway(shared_stack: Stack) -> Gateway:
-    return shared_stack.gateway()
+APP = """
+    import stepwire as cl
+
+    @cl.on_message
+    async def main(message):
+        pass
+"""
 
 
 @pytest.fixture(scope="module")
-def guarded(shared_stack: Stack) -> Gateway:
-    return shared_stack.gateway(STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_API_KEYS=API_KEY)
+def working(shared_stack: Stack) -> Stack:
+    """With a worker: without one it is not known what a page offers."""
+    shared_stack.worker(APP)
+    workers = f"{shared_stack.queue}:workers"
+    wait_until(lambda: bool(shared_stack.redis.zcard(workers)), "the worker is registered")
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def open_gateway(working: Stack) -> Gateway:
+    return working.gateway()
+
+
+@pytest.fixture(scope="module")
+def guarded(working: Stack) -> Gateway:
+    return working.gateway(STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_API_KEYS=API_KEY)
 
 
 def check(gateway: Gateway, case: Case[Any], headers: dict[str, str] | None = None) -> None:

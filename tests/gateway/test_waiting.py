@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -107,8 +108,10 @@ def test_each_reason_has_its_word(gateway: Gateway, stack: Stack) -> None:
     due = datetime.fromisoformat(put_off["due_at"])
     assert abs(due - datetime.fromisoformat(later)) < timedelta(minutes=1)
     stack.redis.hset(held_key(stack.queue), second, 1)
+    stack.redis.zadd(stack.queue, {second: time.time() * 1000 + 30_000})
     assert seen(gateway, session)[second] == ("limit", None)
     stack.redis.set(JobKeys.of(stack.queue, first).taken, "one", px=60_000)
+    stack.redis.zadd(stack.queue, {first: time.time() * 1000 + 30_000})
     assert seen(gateway, session)[first] == ("start", None)
     # Not in the queue just now: nobody can say for what.
     stack.redis.zrem(stack.queue, second)

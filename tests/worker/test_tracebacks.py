@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 SECRET = "the-value-of-a-variable"
 
 
-def raised(make: object) -> BaseException:
+def raised(make: object) -> Exception:
     try:
         make()  # type: ignore[operator]
     except Exception as error:  # noqa: BLE001

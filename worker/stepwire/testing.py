@@ -31,7 +31,7 @@ import contextvars
 import hashlib
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -45,9 +45,16 @@ from stepwire._outline import Branch, grown
 from stepwire._runs.app_hooks import application
 from stepwire._runs.outcome import RetryLater
 from stepwire._runs.runner import Runner
+from stepwire._runs.start_page import offers_of
 from stepwire._transport.process_publisher import used_as_process_publisher
 from stepwire._transport.publisher import Publisher
-from stepwire_core.errors import ActionNotFound, FeedbackDisabled, HandlerNotFound, StepNotFound
+from stepwire_core.errors import (
+    ActionNotFound,
+    ChatProfileNotFound,
+    FeedbackDisabled,
+    HandlerNotFound,
+    StepNotFound,
+)
 from stepwire_core.log import answers as asks
 from stepwire_core.log.event_log import Batch, EventLog
 from stepwire_core.redis.standalone import BlockingStandaloneStore, StandaloneStore
@@ -56,17 +63,27 @@ from stepwire_core.storage.redis_store import Files
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import message_producer, new_id, upload_producer
 from stepwire_core.wire import media_types
+from stepwire_core.wire.choices.settings_form import changed_events, with_values
+from stepwire_core.wire.choices.start_page import (
+    ChatProfileDocument,
+    Offers,
+    StartPage,
+    profile_events,
+)
 from stepwire_core.wire.documents import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
     ON_FEEDBACK,
     ON_MESSAGE,
+    ON_SETTINGS_EDIT,
+    ON_SETTINGS_UPDATE,
     AskDocument,
     ElementDocument,
     FeedbackDocument,
     RunDocument,
     StepDocument,
+    Submission,
     action_handler,
 )
 from stepwire_core.wire.events import element_event, feedback_event
@@ -116,7 +133,7 @@ class App:
         self._application: _Application | None = None
         self._branches = Branch(None)
         self._sub_tasks: set[asyncio.Task[None]] = set()
-        self._replies: deque[str | Sequence[Path]] = deque()
+        self._replies: deque[str | Sequence[Path] | Mapping[str, Any]] = deque()
         self.session_id: str = new_id()
 
     @property
@@ -164,9 +181,62 @@ class App:
         if ended is not None:
             await ended.end()
 
-    async def start(self) -> Run:
-        """Run ``on_chat_start``; the run as it ended."""
+    async def start_page(
+        self,
+        *,
+        chat_profile: str | None = None,
+        user: str | None = None,
+        language: str | None = None,
+    ) -> StartPage:
+        """What a page offers before there is a session: chat profiles and starters.
+
+        Raises:
+            ChatProfileNotFound: that profile is not offered.
+        """
+        await self.startup()
+        offers = await offers_of(self._handlers, user, language)
+        return offers.page(
+            offers.default if chat_profile is None else _offered(offers, chat_profile)
+        )
+
+    async def start(self, *, chat_profile: str | None = None) -> Run:
+        """Begin the session with a chat profile, and run ``on_chat_start``; the run as it ended.
+
+        Raises:
+            ChatProfileNotFound: that profile is not offered.
+        """
+        if chat_profile is not None:
+            await self.startup()
+            offers = await offers_of(self._handlers, None, None)
+            await self._log.create(self.session_id, new_id())
+            events = profile_events(self.session_id, _offered(offers, chat_profile))
+            await self._log.append(Batch(self.session_id, events))
         return await self._run(ON_CHAT_START)
+
+    async def change_settings(self, **values: Any) -> Run | None:
+        """Change settings as a person does, and run ``on_settings_update``; the run as it ended, or
+        None without such a handler.
+
+        Raises:
+            SettingsNotFound: no handler has sent ``ChatSettings``.
+            InvalidSettings: a value does not fit the form.
+        """
+        await self._log.create(self.session_id, new_id())
+        form, _ = await self._log.settings_form(self.session_id)
+        changed = with_values(form.props, values)
+        await self._log.append(Batch(self.session_id, changed_events(form, changed)))
+        if ON_SETTINGS_UPDATE not in self._handlers.functions:
+            return None
+        return await self._run(ON_SETTINGS_UPDATE, arguments=changed)
+
+    async def edit_settings(self, **values: Any) -> Run:
+        """Run ``on_settings_edit`` with what a person is about to choose; the run as it ended.
+
+        Raises: as :meth:`change_settings`.
+        """
+        await self._log.create(self.session_id, new_id())
+        form, _ = await self._log.settings_form(self.session_id)
+        return await self._run(ON_SETTINGS_EDIT, arguments=with_values(form.props, values))
 
     async def message(
         self, content: str, *, author: str = "User", files: Sequence[Path] = (), **metadata: Any
@@ -247,9 +317,9 @@ class App:
         )
         self._branches = Branch(None)
 
-    def reply(self, *answers: str | Sequence[Path]) -> None:
-        """Put down what the person answers to the next asks: a text, the name of an action, or the
-        paths of files."""
+    def reply(self, *answers: str | Sequence[Path] | Mapping[str, Any]) -> None:
+        """Put down what the person answers to the next asks: a text, the name of an action, the
+        paths of files, or what an element submits: a dict, with ``submitted`` if it is False."""
         self._replies.extend(answers)
 
     async def _run(
@@ -291,7 +361,8 @@ class App:
         return Run.model_validate(run.model_dump())
 
     def _require(self, handler: str) -> None:
-        if handler not in self._handlers.functions:
+        is_profile_chosen = handler == ON_CHAT_START and "set_chat_profiles" in self._handlers.hooks
+        if handler not in self._handlers.functions and not is_profile_chosen:
             raise HandlerNotFound(handler, list(self._handlers.functions))
 
     async def _execute(self, request: RunRequest) -> None:
@@ -327,14 +398,19 @@ class App:
                 "stepwire_app.reply(…) before the call"
             )
         given = self._replies.popleft()
-        content = action = files = None
-        if not isinstance(given, str):
+        content = action = files = submission = None
+        if isinstance(given, Mapping):
+            props = {name: value for name, value in given.items() if name != "submitted"}
+            submission = Submission(submitted=given.get("submitted", True), props=props)
+        elif not isinstance(given, str):
             files = [await self._upload(Path(path)) for path in given]
         elif ask.kind == "action":
             action = next((item.id for item in ask.actions if item.name == given), given)
         else:
             content = given
-        answer = asks.Answer(id=new_id(), content=content, action=action, files=files)
+        answer = asks.Answer(
+            id=new_id(), content=content, action=action, files=files, submission=submission
+        )
         await self._log.answer(asks.answer_batch(ask, answer, asks.ended(ask, answer)))
 
     async def _upload(self, path: Path) -> ElementDocument:
@@ -392,6 +468,13 @@ class _Application:
 async def _around(handlers: Handlers, settings: Settings) -> AsyncGenerator[None, None]:
     async with application(handlers, settings):
         yield
+
+
+def _offered(offers: Offers, name: str) -> ChatProfileDocument:
+    profile = offers.profile(name)
+    if profile is None:
+        raise ChatProfileNotFound(name, [each.name for each in offers.chat_profiles])
+    return profile
 
 
 def _folder(target: str) -> Path:

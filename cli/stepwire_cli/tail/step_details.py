@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -93,6 +94,8 @@ class Belongings:
         words = ["stepwire answer", shlex.quote(one_line(ask.session_id))]
         if ask.kind == "file":
             words.append("--file PATH")
+        elif ask.kind == "element":
+            words.append("'{…}'")
         elif ask.kind == "action" and ask.actions:
             words.append(shlex.quote(one_line(ask.actions[0].name)))
         else:
@@ -120,6 +123,8 @@ def _wanted(ask: AskDocument) -> str:
         return f"choose one of {', '.join(_action(ask, action.id) for action in ask.actions)}"
     if ask.kind == "text":
         return "waits for a text"
+    if ask.kind == "element":
+        return "waits for what its element submits"
     if ask.kind != "file":
         return f"waits for what this version of stepwire does not know, {one_line(ask.kind)!r}"
     count = "files" if ask.max_files is None else f"up to {ask.max_files} files"
@@ -135,6 +140,10 @@ def _ended(ask: AskDocument) -> Belonging:
     mark, style, words = _OUTCOMES.get(ask.status, ("?", "dim", one_line(ask.status)))
     if ask.answer is not None and ask.answer.action_id is not None:
         words += f": {_action(ask, ask.answer.action_id)}"
+    elif ask.answer is not None and ask.answer.submission is not None:
+        given = ask.answer.submission
+        said = json.dumps(given.props, ensure_ascii=False) if given.submitted else "cancelled"
+        words += f": {one_line(said)}"
     elif ask.answer is not None and (count := len(ask.answer.elements)):
         words += f" with {count} file{'' if count == 1 else 's'}"
     return Belonging(f"ask {ask.id}", ask.status, mark, style, words)

@@ -21,7 +21,7 @@ _PROBLEMS: Final[dict[int, str]] = {
     400: "The cursor is malformed.",
     401: "The request has no valid token.",
     403: "The token does not open this, or a page of another site sends the request.",
-    404: "The session, run, step, element or ask does not exist.",
+    404: "The session, run, step, element, ask or chat profile does not exist.",
     409: "The id is used for something else, the thing has ended, or the session is full.",
     413: "The body, or the message in it, is too large.",
     415: "The body has a type or a coding that is not accepted.",

@@ -109,6 +109,7 @@ class Resumption(Body):
     "",
     status_code=201,
     responses={
+        **may(404),
         200: {"model": CreatedSession, "description": "It was there already."},
         201: {"headers": LOCATION},
     },

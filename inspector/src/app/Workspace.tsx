@@ -22,15 +22,11 @@ export function Workspace({ id }: { readonly id: string }) {
     };
   }, [id]);
   useEffect(() => {
-    // A new fragment alone loads no page.
-    const another = () => {
-      if (!takeToken()) return;
-      session.close();
-      session.open();
-    };
+    // A new fragment alone loads no page, and what was asked for with the token before is not to be mixed with what follows.
+    const another = () => takeToken() && location.reload();
     addEventListener("hashchange", another);
     return () => removeEventListener("hashchange", another);
-  }, [session]);
+  }, []);
   return (
     <SessionProvider session={session}>
       <Shown />

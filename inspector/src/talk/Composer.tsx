@@ -159,9 +159,9 @@ export function Composer() {
   );
 }
 
-async function sendMessage(session: Session, id: string, text: string, elements: readonly string[], retryOf: string | undefined): Promise<void> {
+async function sendMessage(session: Session, id: string, text: string, files: readonly string[], retryOf: string | undefined): Promise<void> {
   try {
-    await session.send(text, { id, elements, ...(retryOf !== undefined && { retry_of: retryOf }) });
+    await session.send(text, { id, files, ...(retryOf !== undefined && { retry_of: retryOf }) });
   } catch (error) {
     // It stands in the box, and not in the conversation as well.
     session.store.discard(id);

@@ -111,8 +111,8 @@ function FileAnswer({ ask, sending }: { readonly ask: Ask; readonly sending: Sen
   };
   const answer = async () => {
     const taken = await sending.send({ files: files.map(({ name, size, lastModified }) => [name, size, lastModified]) }, async (id) => {
-      const elements = await upload(session, files, (file, bytes) => setSent({ file, part: file.size ? bytes / file.size : 1 }));
-      await session.answer(ask.id, { elements }, { id });
+      const uploaded = await upload(session, files, (file, bytes) => setSent({ file, part: file.size ? bytes / file.size : 1 }));
+      await session.answer(ask.id, { files: uploaded }, { id });
     });
     setSent(null);
     if (taken) setFiles(undefined);

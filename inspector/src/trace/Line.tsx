@@ -24,7 +24,7 @@ export const Line = memo(function Line({ item, index, start, measure, at, of, is
     <div className="row" ref={kind === "message" ? measure : undefined} role="treeitem" data-index={index} data-key={item.key} data-kind={kind}
       style={{ transform: `translateY(${start}px)` }} tabIndex={isTabStop ? 0 : -1}
       aria-level={depth + 1} aria-posinset={at} aria-setsize={of} aria-selected={isSelected}
-      aria-expanded={descendants > 0 ? open : undefined} aria-labelledby={`name-${item.key}`}>
+      aria-expanded={descendants > 0 ? open : undefined}>
       <Fault what="this row" of={item}>
         {kind === "message" ? <Message item={item} isSelected={isSelected} />
           : kind === "step" ? <StepRow item={item} isSelected={isSelected} measure={measure} />

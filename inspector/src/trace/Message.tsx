@@ -4,7 +4,6 @@ import { timeOfDay } from "../app/words";
 import { Elements, Progress, Usage } from "../content";
 import { Icon, iconOf } from "../design/Icon";
 import { Feedback, MessageActions, Question } from "../talk";
-import { CopyButton } from "./CopyButton";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
 import type { Item } from "./items";
@@ -28,16 +27,15 @@ export function Message({ item, isSelected }: { readonly item: Item; readonly is
         data-pending={pending?.state}>
         <header className="message-head" onClick={() => select(item.key)}>
           <Icon name={iconOf(type)} />
-          <span className="line-name" id={`name-${item.key}`}><Marked text={name || "unnamed"} words={words} /></span>
+          <span className="line-name"><Marked text={name || "unnamed"} words={words} /></span>
           <time dateTime={started_at}>{timeOfDay(started_at)}</time>
           {status !== "ok" && !pending && <StatusMark status={status} />}
           {pending && <span className="chip">{pending.state === "sending" ? "sending" : "not sent"}</span>}
           {errors > 0 && <span className="chip errors" data-status="error"><Icon name="error" />{errors.toLocaleString()}<span className="visually-hidden"> failed below</span></span>}
           <Usage stepId={id} />
-          <CopyButton text={() => session.store.step(id)?.output ?? ""} label="Copy the message" />
         </header>
         <div className="body">
-          {step.progress && <Progress progress={step.progress} />}
+          {step.progress && status === "running" && <Progress progress={step.progress} />}
           <Texts step={step} />
           {error && <p className="problem"><strong>{error.type}</strong>{error.message !== step.output && ` ${error.message}`}</p>}
           {pending?.error && (

@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useCallback, useEffect, useImperativeHandle, useRef, useState, type KeyboardEvent, type Ref } from "react";
+import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type KeyboardEvent, type Ref } from "react";
 import { useSession } from "../app/session";
 import { Icon } from "../design/Icon";
 import { Breadcrumb } from "./Breadcrumb";
@@ -34,8 +34,9 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   const { store } = useSession();
   const scroller = useRef<HTMLDivElement>(null);
   const [focused, setFocused] = useState<string | null>(null);
-  const [isAtEnd, setAtEnd] = useState(true);
+  const [isFollowing, setFollowing] = useFollow();
   const wanted = useRef<{ key: string; focus: boolean } | null>(null);
+  const lastTop = useRef(0);
   const focusedAt = focused === null ? -1 : list.findIndex(({ key }) => key === focused);
   const latest = useRef(list);
   latest.current = list;
@@ -47,11 +48,8 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     estimateSize: useCallback((at: number) => (latest.current[at]?.kind === "message" ? MESSAGE_PX : LINE_PX), []),
     getItemKey: useCallback((at: number) => latest.current[at]?.key ?? at, []),
     overscan: OVERSCAN,
+    // Rows that come or go above what the reader looks at do not move it.
     anchorTo: "end",
-    followOnAppend: true,
-    scrollEndThreshold: AT_END_PX,
-    // By what is known: asking the page would lay it out once more in each frame.
-    onChange: ({ scrollOffset, scrollRect, getTotalSize }) => setAtEnd((scrollOffset ?? 0) + (scrollRect?.height ?? 0) >= getTotalSize() - AT_END_PX),
     // The focused row stays, wherever the reader scrolls: focus would fall to the page's body.
     rangeExtractor: useCallback(
       ({ startIndex, endIndex, overscan, count }: { startIndex: number; endIndex: number; overscan: number; count: number }) => {
@@ -66,6 +64,11 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     ),
   });
 
+  const [total, height] = [rows.getTotalSize(), rows.scrollRect?.height ?? 0];
+  useLayoutEffect(() => {
+    if (isFollowing.current && scroller.current) scroller.current.scrollTop = total;
+  }, [total, height, list, isFollowing]);
+
   const focusRow = useCallback((key: string) => {
     setFocused(key);
     requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true }));
@@ -78,10 +81,11 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
         return;
       }
       wanted.current = null;
+      setFollowing(false);
       rows.scrollToIndex(at, { align: focus ? "center" : "auto" });
       if (focus) focusRow(key);
     },
-    [rows, focusRow],
+    [rows, focusRow, setFollowing],
   );
   useImperativeHandle(ref, () => ({ goTo }), [goTo]);
   // It had to be opened first.
@@ -112,9 +116,14 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   return (
     <div className="rows-frame">
       {top && top.depth > 0 && <Breadcrumb item={top} list={list} at={rows.range?.startIndex ?? 0} onGo={goTo} />}
-      <div className="rows" ref={scroller} id="timeline">
+      <div className="rows" ref={scroller} id="timeline" onScroll={({ currentTarget }) => {
+        const { scrollTop, clientHeight } = currentTarget;
+        if (scrollTop + clientHeight >= total - AT_END_PX) setFollowing(true);
+        else if (scrollTop < lastTop.current) setFollowing(false);
+        lastTop.current = scrollTop;
+      }}>
         <div role="tree" aria-label={isFiltered ? "Messages and steps, filtered" : "Messages and steps"} className="rows-all"
-          style={{ height: rows.getTotalSize() }} onKeyDown={onKeyDown}
+          style={{ height: total }} onKeyDown={onKeyDown}
           onFocus={(event) => {
             const row = (event.target as HTMLElement).closest<HTMLElement>("[role=treeitem]");
             if (row?.dataset["key"] !== undefined) setFocused(row.dataset["key"]);
@@ -130,7 +139,22 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
           })}
         </div>
       </div>
-      {!isAtEnd && <button type="button" className="button jump" onClick={() => rows.scrollToEnd()}><Icon name="down" />Jump to latest</button>}
+      {!isFollowing.shown && <button type="button" className="button jump" onClick={() => {
+        setFollowing(true);
+        if (scroller.current) scroller.current.scrollTop = total;
+      }}><Icon name="down" />Jump to latest</button>}
     </div>
   );
+}
+
+/** Whether the list follows its end: from when the reader is there until they move up. It renders when that changes. */
+function useFollow(): [{ current: boolean; shown: boolean }, (follows: boolean) => void] {
+  const follow = useRef({ current: true, shown: true }).current;
+  const [shown, show] = useState(true);
+  follow.shown = shown;
+  const set = useCallback((follows: boolean) => {
+    follow.current = follows;
+    show(follows);
+  }, [follow]);
+  return [follow, set];
 }

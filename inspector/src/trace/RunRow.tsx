@@ -27,7 +27,7 @@ export function RunRow({ item, isSelected }: { readonly item: Item; readonly isS
       <div className="line" onClick={() => select(item.key)}>
         <Indent depth={item.depth} />
         <span className="line-type" data-type="run" title="run"><Icon name="run" /></span>
-        <span className="line-name run-handler" id={`name-${item.key}`}>{handler}</span>
+        <span className="line-name run-handler">{handler}</span>
         <StatusMark status={status} />
         {attempt > 1 && <span className="chip">attempt {attempt}</span>}
         {will_retry && <span className="chip" data-status="interrupted">will retry</span>}

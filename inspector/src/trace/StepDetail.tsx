@@ -49,19 +49,19 @@ export function StepDetail({ id }: { readonly id: string }) {
       </div>
       {path.length > 1 && <p className="hint detail-path">{path.slice(0, -1).map((above) => store.step(above)?.name || "unnamed").join(" › ")}</p>}
       {error && <ErrorText error={error} />}
-      {progress && <Progress progress={progress} />}
+      {progress && status === "running" && <Progress progress={progress} />}
       <Timing of={(within, now) => spanOfStep(within, step, now)} isRunning={status === "running"} />
       {tags.length > 0 && <p className="detail-tags">{tags.map((tag, at) => <span className="chip tag" key={at}>{String(tag)}</span>)}</p>}
       {input && (
         <section className="detail-text" aria-label="Input">
-          <h3>Input <CopyButton text={() => input} label="Copy the input" /></h3>
-          <Content text={input} language={typeof show_input === "string" ? show_input : null} />
+          <h3>Input</h3>
+          <Content text={input} language={typeof show_input === "string" ? show_input : null} place={`detail:input:${id}`} what="input" />
         </section>
       )}
       {output && (
         <section className="detail-text" aria-label="Output">
-          <h3>Output <CopyButton text={() => output} label="Copy the output" /></h3>
-          <Content text={output} language={language} message={isMessage(step)} streaming={status === "running"} />
+          <h3>Output</h3>
+          <Content text={output} language={language} message={isMessage(step)} streaming={status === "running"} place={`detail:output:${id}`} what="output" />
         </section>
       )}
       <Elements stepId={id} />

@@ -45,14 +45,14 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Item; re
           <Icon name="open" />
         </button>
         <span className="line-type" data-type={type} title={type}><Icon name={iconOf(type)} /></span>
-        <span className="line-name" id={`name-${item.key}`}><Marked text={name || "unnamed"} words={words} /></span>
+        <span className="line-name"><Marked text={name || "unnamed"} words={words} /></span>
         <StatusMark status={status} />
         {!item.open && hasChildren && <span className="chip">{descendants.toLocaleString()} below</span>}
         {errors > 0 && <span className="chip errors" data-status="error"><Icon name="error" />{errors.toLocaleString()}<span className="visually-hidden"> failed below</span></span>}
         {tags.map((tag, at) => <span className="chip tag" key={at}>{String(tag)}</span>)}
         {from_attempt !== null && <span className="chip reused">result of attempt {from_attempt}</span>}
         <Usage stepId={id} />
-        {progress && <Progress progress={progress} />}
+        {progress && status === "running" && <Progress progress={progress} />}
         {error && <span className={isPassed ? "line-error passed" : "line-error"} title={error.message}>{isPassed ? "passed on: " : `${error.type}: `}{gist(error.message)}</span>}
         {!isBodyOpen && <Preview id={id} isRunning={isRunning} />}
         <Took runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} isRunning={isRunning} hasBar={hasBars} />

@@ -71,7 +71,7 @@ export function Trace() {
           <p className="trace-empty">{where ? "No step is like that." : "Nothing has happened yet. Send a message to start a run."}</p>
         )}
         <Rows ref={rows} list={list} selected={selected} isFiltered={where !== null} />
-        <RunStatus />
+        <div className="trace-below"><RunStatus /></div>
         <Uploads />
         <Announcements />
       </section>

@@ -1,5 +1,6 @@
 import type { Step, Store } from "stepwire";
 import type { Where } from "./items";
+import { isMessage } from "./open";
 
 /** What is looked for. Words find; the rest hides what does not fit. */
 export interface Query {
@@ -44,9 +45,12 @@ export function found(store: Store, { words }: Query, where: Where | null): read
   });
 }
 
-/** Where errors come from, in the order of the tree: failed steps without a failed step below them, and runs that failed by themselves. */
+/**
+ * Where errors come from, in the order of the tree: failed steps without a failed step below them, and runs that failed
+ * by themselves. A message that tells of an error is not where it comes from.
+ */
 export function faults(store: Store): readonly string[] {
-  const causes = store.tree.within(null).filter(({ ref, doc, errors }) => ref.kind === "step" && doc.status === "error" && errors === 0);
+  const causes = store.tree.within(null).filter(({ ref, doc, errors }) => ref.kind === "step" && doc.status === "error" && errors === 0 && !isMessage(doc as Step));
   const told = new Set(causes.map(({ doc }) => doc.run_id));
   const runs = store.runs().filter(({ status, run_id }) => status === "error" && !told.has(run_id)).map(({ run_id }) => `run:${run_id}`);
   return [...causes.map(({ ref }) => ref.id), ...runs];

@@ -15,11 +15,6 @@ export class OpenState {
     this.isOpen = (step) => this.#look(step);
   }
 
-  /** Whether a text below a line is shown: of `text:` and the step's id. A long one starts folded. */
-  isTextOpen(step: Step, isLong: boolean): boolean {
-    return this.#choices.get(`text:${step.id}`) ?? (this.#base === "own" ? !isLong : this.#base === "open");
-  }
-
   /** Whether the line of a step has its text and what stands with it below it. */
   isBodyOpen(step: Step, hasChildren: boolean, hasMore: boolean): boolean {
     const own = this.#base === "own" ? step.default_open || hasMore : this.#base === "open" || hasMore;

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from stepwire_core.queue.run_queue import JobKeys, about_key, held_key
+from stepwire_core.queue.scripts import WAITING_MS
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.redis.commands import command
 
@@ -29,6 +30,7 @@ class Standing:
     ahead: int
     """The runs that go before one that is queued."""
     due_ms: int
+    """When one that is deferred is looked at again."""
 
 
 class Standings:
@@ -47,28 +49,37 @@ class Standings:
         """Those of them that are in the queue."""
         if not run_ids:
             return {}
-        calls = [command("HMGET", about_key(self._queue), *run_ids)]
-        for run_id in run_ids:
-            calls.append(command("ZSCORE", self._queue, run_id))
-            calls.append(command("ZRANK", self._queue, run_id))
-            calls.append(command("EXISTS", JobKeys.of(self._queue, run_id).taken))
-            calls.append(command("HEXISTS", held_key(self._queue), run_id))
-        about, *replies = await self._store.read(*calls)
+        scores, about, held = await self._store.read(
+            command("ZMSCORE", self._queue, *run_ids),
+            command("HMGET", about_key(self._queue), *run_ids),
+            command("HMGET", held_key(self._queue), *run_ids),
+        )
+        there = [
+            (run_id, float(score), _handler(facts), held_at is not None)
+            for run_id, score, facts, held_at in zip(run_ids, scores, about, held, strict=True)
+            if score is not None
+        ]
+        if not there:
+            return {}
+        row_end = time.time() * 1000 - WAITING_MS / 2
+        replies = await self._store.read(
+            *(
+                command("ZRANK", self._queue, run_id)
+                if at_ms < row_end
+                else command("EXISTS", JobKeys.of(self._queue, run_id).taken)
+                for run_id, at_ms, _, _ in there
+            )
+        )
         found = {}
-        for run_id, facts, score, rank, taken, held in zip(
-            run_ids, about, replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True
-        ):
-            if score is None or rank is None:
-                continue
-            at_ms = float(score)
-            state: Literal["taken", "held", "deferred", "queued"] = "queued"
-            if taken:
-                state = "taken"
-            elif held:
-                state = "held"
-            elif at_ms > time.time() * 1000:
-                state = "deferred"
-            found[run_id] = Standing(state, _handler(facts), int(rank), int(at_ms))
+        for (run_id, at_ms, handler, is_held), reply in zip(there, replies, strict=True):
+            if at_ms < row_end:
+                found[run_id] = Standing("queued", handler, int(reply or 0), 0)
+            elif reply:
+                found[run_id] = Standing("taken", handler, 0, 0)
+            elif is_held:
+                found[run_id] = Standing("held", handler, 0, 0)
+            else:
+                found[run_id] = Standing("deferred", handler, 0, int(at_ms))
         return found
 
     async def are_attended(self) -> bool:

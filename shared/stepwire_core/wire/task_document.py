@@ -49,5 +49,5 @@ class TaskList(BaseModel):
     )
     workers: int = Field(
         description="How many workers take runs, without those that stop or have missed a "
-        "renewal; 0: what is asked for waits until one is there."
+        "renewal; with 0, a run waits until a worker is there."
     )

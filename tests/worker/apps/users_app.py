@@ -1,8 +1,23 @@
 """An app that uses the API, typed strictly."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import date
+from typing import Any
 
 import stepwire as cl
+from stepwire.input_widget import (
+    Checkbox,
+    DatePicker,
+    MultiSelect,
+    NumberInput,
+    RadioGroup,
+    Select,
+    Slider,
+    Switch,
+    Tab,
+    Tags,
+    TextInput,
+)
 
 
 @cl.author_rename
@@ -71,6 +86,62 @@ async def main(message: cl.Message) -> None:
     cl.chat_context.clear()
     print(spoken, was_there)
     await ask()
+
+
+async def settings() -> None:
+    inputs = [
+        Switch("a", "A", initial=True),
+        Checkbox("b", "B", disabled=True),
+        Slider("c", "C", initial=0.5, min=0, max=1, step=0.1, tooltip="?"),
+        NumberInput("d", "D", initial=1.5, placeholder="any"),
+        TextInput("e", "E", multiline=True, description="?"),
+        Select("f", "F", values=["x", "y"], initial_index=1),
+        RadioGroup("g", "G", items={"Yes": "y", "No": "n"}, initial_value="y"),
+        MultiSelect("h", "H", values=("x", "y"), initial=["x"]),
+        Tags("i", "I", initial=["x"]),
+        DatePicker("j", "J", mode="range", initial=("2026-01-01", date(2026, 1, 2))),
+        cl.input_widget.Switch("k", "K"),
+    ]
+    form = cl.ChatSettings([Tab("t", "T", inputs)])
+    values: dict[str, Any] = await form.send()
+    print(values, form.settings(), await form.refresh())
+    print(await cl.ChatSettings([Switch("l", "L"), TextInput("m", "M")]).send())
+    await cl.ElementSidebar.set_elements([cl.Text("n", content="1")], key="k")
+    await cl.ElementSidebar.set_title("Notes")
+    element = cl.CustomElement("Form", props={"a": 1})
+    answer = await cl.AskElementMessage(content="?", element=element, timeout=5).send()
+    if answer is not None and answer["submitted"]:
+        print(answer["a"])
+
+
+@cl.on_settings_update(max_attempts=2)
+async def changed(settings: dict[str, Any]) -> None:
+    print(settings)
+
+
+@cl.on_settings_edit
+async def edited(settings: dict[str, Any]) -> None:
+    print(settings)
+
+
+@cl.set_chat_profiles
+async def profiles(user: cl.User | None, language: str | None) -> list[cl.ChatProfile]:
+    print(user, language)
+    starters = [cl.Starter(label="a", message="b", command="c", icon="d")]
+    return [cl.ChatProfile("a", "b", icon="c", default=True, starters=starters)]
+
+
+@cl.set_starters
+async def starters(user: cl.User | None) -> list[cl.Starter]:
+    return [cl.Starter("a", user.identifier if user else "b")]
+
+
+@cl.set_starter_categories
+async def categories(
+    user: cl.User | None, language: str | None, profile: str | None
+) -> list[cl.StarterCategory]:
+    print(user, language)
+    return [cl.StarterCategory(profile or "a", starters=[cl.Starter("a", "b")])]
 
 
 @cl.action_callback("approve", max_attempts=2)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
-from stepwire_core.wire.choices.start_page import (
-    ChatProfileDocument,
-    StarterCategoryDocument,
-    StarterDocument,
-)
+
+if TYPE_CHECKING:
+    # Where documents are made they are loaded: `import stepwire` makes none.
+    from stepwire_core.wire.choices.start_page import (
+        ChatProfileDocument,
+        StarterCategoryDocument,
+        StarterDocument,
+    )
 
 T = TypeVar("T")
 
@@ -113,17 +116,23 @@ def list_of(kind: type[T], value: object, what: str) -> list[T]:
 
 
 def _starter(starter: Starter) -> StarterDocument:
+    from stepwire_core.wire.choices.start_page import StarterDocument
+
     return StarterDocument(
         label=starter.label, message=starter.message, command=starter.command, icon=starter.icon
     )
 
 
 def _category(category: StarterCategory) -> StarterCategoryDocument:
+    from stepwire_core.wire.choices.start_page import StarterCategoryDocument
+
     starters = [_starter(starter) for starter in category.starters]
     return StarterCategoryDocument(label=category.label, icon=category.icon, starters=starters)
 
 
 def _profile(profile: ChatProfile) -> ChatProfileDocument:
+    from stepwire_core.wire.choices.start_page import ChatProfileDocument
+
     own = profile.starters
     return ChatProfileDocument(
         name=profile.name,

@@ -37,10 +37,17 @@ async def answer(handlers: Handlers, queue: RunQueue, request: RunRequest) -> No
         StoreUnavailable: the queue's Redis does not answer.
         asyncio.CancelledError: the worker is stopping; another one is asked.
     """
-    language = request.arguments.get("language")
-    person = _person(request.subject)
-    offers = await _Asking(handlers, person, language).offers()
+    offers = await offers_of(handlers, request.subject, request.arguments.get("language"))
     await keep_offers(queue.store, queue.name, request, offers)
+
+
+async def offers_of(handlers: Handlers, subject: str | None, language: object) -> Offers:
+    """What the functions say for a person; one that fails is named, and costs the others nothing.
+
+    Raises:
+        asyncio.CancelledError: the caller is cancelled.
+    """
+    return await _Asking(handlers, _person(subject), language).offers()
 
 
 async def choose_profile(handlers: Handlers, scope: Scope) -> None:

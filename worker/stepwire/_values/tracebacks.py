@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from traceback import FrameSummary, StackSummary, TracebackException, walk_tb
@@ -106,6 +107,7 @@ def _is_users(frame: FrameType) -> bool:
     )
 
 
+@lru_cache(maxsize=1_000)
 def _short(filename: str) -> str:
     """A path as it is imported: where the code lies on a machine is nobody's business."""
     roots = (f"{Path(entry).resolve()}/" for entry in chain(sys.path, (".",)))

@@ -4,7 +4,14 @@ It needs ``pip install 'stepwire[client]'``. docs/clients.md has a tour.
 """
 
 from stepwire.client._async_client import AsyncClient, IssuedToken
-from stepwire.client._async_session import AskedFor, AsyncSession, RunState, SentMessage, Update
+from stepwire.client._async_session import (
+    AskedFor,
+    AsyncSession,
+    ChangedSettings,
+    RunState,
+    SentMessage,
+    Update,
+)
 from stepwire.client._blocking import Client, Session
 from stepwire.client._events import Event
 from stepwire.client._following import Connection
@@ -25,17 +32,23 @@ from stepwire.client._gateway_errors import (
 from stepwire.client._lists import SessionsUpdate
 from stepwire.client._session_tree import SessionTree
 from stepwire.client._tree_parts import Node, Row, RunNode, StepNode
+from stepwire_core.wire.choices.start_page import (
+    ChatProfileDocument,
+    StarterCategoryDocument,
+    StarterDocument,
+    StartPage,
+)
 from stepwire_core.wire.documents import (
     AskDocument,
     ElementDocument,
     FeedbackDocument,
     RunDocument,
     StepDocument,
+    Submission,
 )
-from stepwire_core.wire.run_entry import RunEntry
+from stepwire_core.wire.run_entry import RunEntry, WaitingRun
 from stepwire_core.wire.session_entry import SessionEntry
 from stepwire_core.wire.task_document import TaskEntry, TaskList
-from stepwire_core.wire.waiting_run import WaitingRun
 from stepwire_core.wire.worker_document import RunningRun, WorkerDocument
 
 __all__ = [
@@ -44,6 +57,8 @@ __all__ = [
     "AsyncClient",
     "AsyncSession",
     "BadAnswer",
+    "ChangedSettings",
+    "ChatProfileDocument",
     "Client",
     "Conflict",
     "Connection",
@@ -71,8 +86,12 @@ __all__ = [
     "SessionEntry",
     "SessionTree",
     "SessionsUpdate",
+    "StartPage",
+    "StarterCategoryDocument",
+    "StarterDocument",
     "StepDocument",
     "StepNode",
+    "Submission",
     "TaskEntry",
     "TaskList",
     "Unauthenticated",

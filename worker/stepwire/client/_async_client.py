@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stepwire.client import _lists as lists
-from stepwire.client._async_session import AsyncSession
+from stepwire.client._async_session import AsyncSession, document
 from stepwire.client._http import AsyncHttp
 from stepwire.client._requests import Requests, field_of, path_of
 from stepwire.client._tokens import checked
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.wire.choices.start_page import StartPage
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -101,13 +102,33 @@ class AsyncClient:
         """A session that is there already; nothing is asked yet."""
         return AsyncSession(self._requests, session_id)
 
-    async def create_session(self, id: str | None = None) -> AsyncSession:
+    async def create_session(
+        self, id: str | None = None, *, chat_profile: str | None = None
+    ) -> AsyncSession:
         """A new session, or the one of that id; ``on_chat_start`` runs once.
 
+        ``chat_profile`` is the name of one that :meth:`start_page` offers; without it the session
+        has the default one, if there is one.
+
         Raises:
+            NotFound: that profile is not offered.
             GatewayError: the gateway says no, or does not answer.
         """
-        return AsyncSession(self._requests, await create_session(self._requests, id))
+        created = await create_session(self._requests, id, chat_profile)
+        return AsyncSession(self._requests, created)
+
+    async def start_page(
+        self, *, chat_profile: str | None = None, language: str | None = None
+    ) -> StartPage:
+        """What a page shows a person before there is a session: chat profiles, and questions to
+        begin with. ``language`` is a tag, as ``en-GB``.
+
+        Raises:
+            NotFound: that profile is not offered.
+            Unavailable: no worker has said it.
+            GatewayError: the gateway says no, or does not answer.
+        """
+        return await start_page(self._requests, chat_profile, language)
 
     def sessions(
         self,
@@ -214,10 +235,19 @@ class AsyncClient:
         return await create_token(self._requests, subject, sessions, rights, ttl_s, priority)
 
 
-async def create_session(requests: Requests, id: str | None) -> str:
+async def create_session(requests: Requests, id: str | None, chat_profile: str | None) -> str:
     """The id of a new session, or ``id``."""
-    body = {} if id is None else {"id": id}
+    given = {"id": id, "chat_profile": chat_profile}
+    body = {name: value for name, value in given.items() if value is not None}
     return field_of(await requests.json("POST", path_of("sessions"), body), "session_id")
+
+
+async def start_page(
+    requests: Requests, chat_profile: str | None, language: str | None
+) -> StartPage:
+    """What a page shows before there is a session."""
+    path = path_of("start", chat_profile=chat_profile, language=language)
+    return document(StartPage, await requests.json("GET", path))
 
 
 async def create_token(

@@ -20,11 +20,12 @@ from stepwire.client._requests import field_of, path_of
 from stepwire.client._session_tree import SessionTree
 from stepwire_core.wire.documents import AskDocument, ElementDocument, ErrorInfo
 from stepwire_core.wire.kinds import RUN_END, SNAPSHOT
-from stepwire_core.wire.waiting_run import WaitingRun
+from stepwire_core.wire.run_entry import WaitingRun
 
 if TYPE_CHECKING:
     from stepwire.client._requests import Requests
     from stepwire.client._tree_parts import Node
+    from stepwire_core.wire.documents import Submission
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -80,6 +81,15 @@ class SentMessage:
     message_id: str
 
 
+class ChangedSettings(BaseModel):
+    """All values of the settings after a change, and the run that is told of it."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
+
+    run_id: str
+    values: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """An event, and the tree that it is folded into."""
@@ -116,7 +126,7 @@ class AsyncSession:
 
     async def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
-        return _document(RunState, await self._requests.json("GET", self._path("runs", run_id)))
+        return document(RunState, await self._requests.json("GET", self._path("runs", run_id)))
 
     async def waiting(self) -> list[WaitingRun]:
         """The runs that wait for an attempt, and for what: no worker, another run of the session, a
@@ -259,7 +269,7 @@ class AsyncSession:
             Conflict: it is not over, or its arguments are not kept.
         """
         answer = await self._requests.json("GET", self._path("runs", run_id, "request"))
-        return _document(AskedFor, answer)
+        return document(AskedFor, answer)
 
     async def cancel(self, run_id: str) -> None:
         """Stop a run, and what it has started."""
@@ -277,12 +287,13 @@ class AsyncSession:
         *,
         action: str | None = None,
         files: Sequence[FileSource] | None = None,
+        submission: Submission | None = None,
         author: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         id: str | None = None,
     ) -> AskDocument:
-        """Answer what a handler asks, by the kind of the ask: a text, the id of an action, or
-        files.
+        """Answer what a handler asks, by the kind of the ask: a text, the id of an action, files,
+        or the submission of an element: ``Submission(submitted=True, props={…})``.
 
         Raises:
             Conflict: another client was quicker, or the handler waits no more.
@@ -292,11 +303,12 @@ class AsyncSession:
             content=content,
             action=action,
             files=uploaded,
+            submission=None if submission is None else submission.model_dump(mode="json"),
             author=author,
             metadata=metadata,
             id=id,
         )
-        return _document(
+        return document(
             AskDocument, await self._requests.json("POST", self._path("asks", ask_id), body)
         )
 
@@ -315,6 +327,30 @@ class AsyncSession:
         """
         body = _given(id=id, subject=subject, priority=priority)
         answer = await self._requests.json("POST", self._path("actions", action_id), body)
+        return field_of(answer, "run_id")
+
+    async def change_settings(
+        self, values: Mapping[str, Any], *, id: str | None = None
+    ) -> ChangedSettings:
+        """Change values of the form of the settings, by the ids of their inputs; those that are
+        left out stay. The run is that of ``on_settings_update``.
+
+        Raises:
+            NotFound: the session has no form.
+            InvalidRequest: a value does not fit; ``problem["errors"]`` has all that do not.
+        """
+        body = _given(values=dict(values), id=id)
+        return document(
+            ChangedSettings, await self._requests.json("PUT", self._path("settings"), body)
+        )
+
+    async def edit_settings(self, values: Mapping[str, Any], *, id: str | None = None) -> str:
+        """Say what a person is about to choose; the id of the run of ``on_settings_edit``.
+
+        Raises: as :meth:`change_settings`.
+        """
+        body = _given(values=dict(values), id=id)
+        answer = await self._requests.json("POST", self._path("settings", "edit"), body)
         return field_of(answer, "run_id")
 
     async def rate(
@@ -362,7 +398,7 @@ class AsyncSession:
 
     async def _upload(self, file: BinaryIO, name: str, mime: str | None) -> ElementDocument:
         path = self._path("elements", name=name)
-        return _document(ElementDocument, await self._requests.upload(path, Upload(file), mime))
+        return document(ElementDocument, await self._requests.upload(path, Upload(file), mime))
 
     def _path(self, *parts: str, **query: str | None) -> str:
         return path_of("sessions", self.id, *parts, **query)
@@ -377,7 +413,12 @@ def _listed(words: Sequence[str] | None) -> list[str] | None:
     return None if words is None else list(words)
 
 
-def _document(model: type[D], answer: Mapping[str, Any]) -> D:
+def document(model: type[D], answer: Mapping[str, Any]) -> D:
+    """An answer of the gateway as what it should be.
+
+    Raises:
+        BadAnswer: it is something else.
+    """
     try:
         return model.model_validate(answer)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from stepwire.client._async_client import (
     create_session,
     create_token,
     source_of,
+    start_page,
 )
 from stepwire.client._async_session import AsyncSession
 from stepwire.client._http import BlockingHttp, finished, iterated
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stepwire.client._async_client import IssuedToken
     from stepwire.client._async_session import (
         AskedFor,
+        ChangedSettings,
         FileSource,
         RunState,
         SentMessage,
@@ -39,12 +41,12 @@ if TYPE_CHECKING:
     from stepwire.client._http import GetToken
     from stepwire.client._lists import SessionsUpdate
     from stepwire.client._session_tree import SessionTree
-    from stepwire_core.wire.documents import AskDocument, ElementDocument
+    from stepwire_core.wire.choices.start_page import StartPage
+    from stepwire_core.wire.documents import AskDocument, ElementDocument, Submission
     from stepwire_core.wire.rights import Right
-    from stepwire_core.wire.run_entry import RunEntry
+    from stepwire_core.wire.run_entry import RunEntry, WaitingRun
     from stepwire_core.wire.session_entry import SessionEntry
     from stepwire_core.wire.task_document import TaskList
-    from stepwire_core.wire.waiting_run import WaitingRun
     from stepwire_core.wire.worker_document import WorkerDocument
 
 
@@ -92,9 +94,16 @@ class Client:
         """A session that is there already; nothing is asked yet."""
         return Session(self._requests, session_id)
 
-    def create_session(self, id: str | None = None) -> Session:
+    def create_session(self, id: str | None = None, *, chat_profile: str | None = None) -> Session:
         """A new session, or the one of that id; ``on_chat_start`` runs once."""
-        return Session(self._requests, finished(create_session(self._requests, id)))
+        created = finished(create_session(self._requests, id, chat_profile))
+        return Session(self._requests, created)
+
+    def start_page(
+        self, *, chat_profile: str | None = None, language: str | None = None
+    ) -> StartPage:
+        """What a page shows a person before there is a session."""
+        return finished(start_page(self._requests, chat_profile, language))
 
     def sessions(
         self,
@@ -287,17 +296,20 @@ class Session:
         *,
         action: str | None = None,
         files: Sequence[FileSource] | None = None,
+        submission: Submission | None = None,
         author: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         id: str | None = None,
     ) -> AskDocument:
-        """Answer what a handler asks: with a text, the id of an action, or files."""
+        """Answer what a handler asks: with a text, the id of an action, files, or the submission of
+        an element."""
         return finished(
             self._session.answer(
                 ask_id,
                 content,
                 action=action,
                 files=files,
+                submission=submission,
                 author=author,
                 metadata=metadata,
                 id=id,
@@ -314,6 +326,16 @@ class Session:
     ) -> str:
         """Click an action of a message; the id of the run of its ``action_callback``."""
         return finished(self._session.click(action_id, id=id, subject=subject, priority=priority))
+
+    def change_settings(
+        self, values: Mapping[str, Any], *, id: str | None = None
+    ) -> ChangedSettings:
+        """Change values of the form of the settings, by the ids of their inputs."""
+        return finished(self._session.change_settings(values, id=id))
+
+    def edit_settings(self, values: Mapping[str, Any], *, id: str | None = None) -> str:
+        """Say what a person is about to choose; the id of the run of ``on_settings_edit``."""
+        return finished(self._session.edit_settings(values, id=id))
 
     def rate(self, step_id: str, value: Literal[0, 1] | None, comment: str | None = None) -> None:
         """Rate a step: 1 good, 0 bad; None takes the rating back."""

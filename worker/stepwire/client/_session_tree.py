@@ -13,9 +13,12 @@ from pydantic import BaseModel, ValidationError
 from stepwire.client._attached import ATTACHED_KINDS, Attached
 from stepwire.client._events import following
 from stepwire.client._tree_parts import Node, Row, RunNode, StepNode, laid_out
+from stepwire_core.wire.choices.settings_form import SETTINGS
 from stepwire_core.wire.documents import (
+    CHAT_PROFILE,
     USER_MESSAGE,
     AskDocument,
+    ElementDocument,
     RunDocument,
     StepDocument,
     TextField,
@@ -23,6 +26,7 @@ from stepwire_core.wire.documents import (
 )
 from stepwire_core.wire.kinds import (
     ASK,
+    ELEMENT,
     EVENTS,
     KINDS,
     RUN,
@@ -58,6 +62,35 @@ class SessionTree:
         """What stands with steps, by its kind."""
         self._ordinal = 0
         self._rows: Sequence[Row] | None = None
+
+    @property
+    def settings(self) -> ElementDocument | None:
+        """The form of the session's settings: its ``props`` are ``inputs`` and ``values``."""
+        return self._beside(SETTINGS)
+
+    @property
+    def sidebar(self) -> Sequence[ElementDocument]:
+        """The elements that stand beside the conversation; none: it is closed."""
+        shown = self._beside("sidebar")
+        ids = [] if shown is None else shown.props.get("elements")
+        known = self.attached[ELEMENT].documents
+        listed = ids if isinstance(ids, list) else []
+        return [
+            element for id_ in listed if isinstance(element := known.get(str(id_)), ElementDocument)
+        ]
+
+    @property
+    def chat_profile(self) -> str | None:
+        """The name of the profile that the session has."""
+        found = self._beside(CHAT_PROFILE)
+        return None if found is None else found.name
+
+    def _beside(self, type_: str) -> ElementDocument | None:
+        """The one element of that type that stands with no step."""
+        for element in self.attached[ELEMENT].of(None).values():
+            if isinstance(element, ElementDocument) and element.type == type_:
+                return element
+        return None
 
     def apply(self, event: Event) -> Sequence[Node]:
         """Fold one event in; the nodes that it put, changed or removed.

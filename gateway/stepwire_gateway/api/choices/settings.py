@@ -18,11 +18,9 @@ from stepwire_core.errors import (
 from stepwire_core.log.event_log import Batch
 from stepwire_core.log.submit import is_one_step, submit
 from stepwire_core.log.turn_queue import pass_turn
-from stepwire_core.values.clock import now
 from stepwire_core.values.ids import request_producer
-from stepwire_core.wire.choices.settings_form import values_of, with_values
+from stepwire_core.wire.choices.settings_form import changed_events, values_of, with_values
 from stepwire_core.wire.documents import CHAT_SETTINGS, ON_SETTINGS_EDIT, ON_SETTINGS_UPDATE
-from stepwire_core.wire.events import element_event, user_value_event
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import LOCATION, may
@@ -34,8 +32,6 @@ from stepwire_gateway.services import ServicesDep, SessionId
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from stepwire_core.wire.documents import ElementDocument
-    from stepwire_core.wire.events import NewEvent
     from stepwire_gateway.services import Services
 
 router = APIRouter(
@@ -161,7 +157,7 @@ class _Change:
         while True:
             batch = Batch(
                 self._session_id,
-                _events(self._form, self.values),
+                changed_events(self._form, self.values),
                 producer=request_producer(self._run_id),
                 expects=self._stored,
             )
@@ -186,14 +182,6 @@ class _Change:
             services = self._services
             await pass_turn(services.log, services.queue, self._session_id, handler, self._run_id)
             raise
-
-
-def _events(form: ElementDocument, values: dict[str, Any]) -> list[NewEvent]:
-    props = form.props | {"values": values}
-    return [
-        user_value_event(CHAT_SETTINGS, json.dumps(values, ensure_ascii=False)),
-        element_event(form.model_copy(update={"props": props, "ts": now()})),
-    ]
 
 
 def _texts(values: Iterable[object]) -> Iterator[str]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Header, Query
 
-from stepwire_core.errors import InvalidArgument, NoWorker
+from stepwire_core.errors import ChatProfileNotFound, NoWorker
 from stepwire_core.queue.offers import is_fresh, kept_offers, question
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.wire.choices.start_page import HOOKS, ChatProfileDocument, Offers, StartPage
+from stepwire_gateway.api.operations import may
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Text
 from stepwire_gateway.services import ServicesDep
@@ -36,7 +37,7 @@ _LANGUAGE: Final = r"^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,3}$"
 Languages = Annotated[str | None, Header(alias="Accept-Language", include_in_schema=False)]
 
 
-@router.get("")
+@router.get("", responses=may(404))
 @needs("read", session="listed", counts="messages")
 async def read_start_page(
     services: ServicesDep,
@@ -65,15 +66,14 @@ def offered(offers: Offers, name: str) -> ChatProfileDocument:
     """The chat profile of that name.
 
     Raises:
-        InvalidArgument: it is not offered.
+        ChatProfileNotFound: it is not offered.
         NoWorker: it is not known which are.
     """
     profile = offers.profile(name)
     if profile is None and "set_chat_profiles" in offers.failed:
         raise NoWorker("set_chat_profiles has failed, so no profile can be chosen: try again")
     if profile is None:
-        known = ", ".join(repr(each.name) for each in offers.chat_profiles) or "none"
-        raise InvalidArgument(f"chat_profile: {name!r} is not offered; {known} may be chosen")
+        raise ChatProfileNotFound(name, [each.name for each in offers.chat_profiles])
     return profile
 
 

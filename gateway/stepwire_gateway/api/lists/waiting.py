@@ -7,8 +7,8 @@ from typing import Final
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from stepwire_core.log.waiting_runs import read_waiting
-from stepwire_core.wire.waiting_run import WaitingRun
+from stepwire_core.log.waits import read_waiting
+from stepwire_core.wire.run_entry import WaitingRun
 from stepwire_gateway.auth.guard import GuardedRoute, needs
 from stepwire_gateway.services import ServicesDep, SessionId
 

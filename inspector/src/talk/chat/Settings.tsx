@@ -1,6 +1,7 @@
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { createPortal } from "react-dom";
 import { StepwireError, type JsonValue, type StepElement } from "stepwire";
+import { choices } from "../../app/gateway";
 import { useSession, useWritable } from "../../app/session";
 import { Icon } from "../../design/Icon";
 import { useKept, useSending } from "../kept";
@@ -67,7 +68,7 @@ function Form({ form, onClose }: { readonly form: StepElement; readonly onClose:
   const values = changed(tabs, props["values"], edited);
   const key = JSON.stringify(values);
   const hears = useOffer()?.handlers.includes("on_settings_edit") ?? false;
-  useTelling(key, () => (hears ? session.editSettings(JSON.parse(key)) : Promise.resolve()));
+  useTelling(key, () => (hears ? choices.editSettings(session.id, JSON.parse(key)) : Promise.resolve()));
   const change = (id: string, value: unknown) => {
     setEdited({ ...edited, [id]: value });
     setProblems(new Map([...problems].filter(([place]) => place !== id)));
@@ -75,7 +76,7 @@ function Form({ form, onClose }: { readonly form: StepElement; readonly onClose:
   const save = async () => {
     if (Object.keys(values).length === 0) return onClose();
     let refused: ReadonlyMap<string, string> = new Map();
-    const taken = await sending.send(values, (id) => session.changeSettings(values as Record<string, JsonValue>, id).catch((error) => {
+    const taken = await sending.send(values, (id) => choices.changeSettings(session.id, values as Record<string, JsonValue>, id).catch((error) => {
       refused = flawsOf(error);
       throw error;
     }));

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import type { ChatProfileDocument, StarterDocument, StartPage } from "stepwire";
 import { useConnection, useStore } from "stepwire/react";
-import { client, lists } from "../../app/gateway";
+import { choices, client } from "../../app/gateway";
 import { useSession } from "../../app/session";
 import { useSending } from "../kept";
 import { Problem } from "../Question";
@@ -16,7 +16,7 @@ function useStart(profile: string | undefined, isWanted: boolean): StartPage | n
   useEffect(() => {
     if (!isWanted || !isKnown) return;
     const leaving = new AbortController();
-    lists.start(profile, leaving.signal).then(setPage, () => {});
+    choices.startPage({ chatProfile: profile }, leaving.signal).then(setPage, () => {});
     return () => leaving.abort();
   }, [profile, isWanted, isKnown]);
   return page;
@@ -68,7 +68,7 @@ export function NewSession({ onOpen }: { readonly onOpen: (id: string) => void }
     setBusy(true);
     setProblem("");
     try {
-      onOpen((await client.create(undefined, { chatProfile: profiles.length > 0 ? name : undefined })).id);
+      onOpen(profiles.length > 0 && name ? await choices.createSession(name) : (await client.create()).id);
     } catch (error) {
       setProblem((error as Error).message);
     } finally {

@@ -5,6 +5,7 @@ Both who sends a form and who takes a person's values go by the same rules, whic
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -14,6 +15,7 @@ from stepwire_core.errors import InvalidSettings
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import derived_id
 from stepwire_core.wire.documents import CHAT_SETTINGS, ElementDocument
+from stepwire_core.wire.events import NewEvent, element_event, user_value_event
 
 SETTINGS: Final = "settings"
 """The type of the element."""
@@ -85,6 +87,15 @@ def with_values(form: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     if wrong := {id_: flaw for id_, flaw in flaws.items() if flaw is not None}:
         raise InvalidSettings(wrong)
     return before | dict(given)
+
+
+def changed_events(form: ElementDocument, values: Mapping[str, Any]) -> list[NewEvent]:
+    """What gives a form other values: handlers read them, and clients get the form."""
+    props = form.props | {"values": dict(values)}
+    return [
+        user_value_event(CHAT_SETTINGS, json.dumps(values, ensure_ascii=False)),
+        element_event(form.model_copy(update={"props": props, "ts": now()})),
+    ]
 
 
 def flaw(item: Input, value: object) -> str | None:

@@ -15,7 +15,7 @@ from stepwire_core.errors import SessionNotFound
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.values.clock import written
-from stepwire_core.wire.waiting_run import WaitingRun
+from stepwire_core.wire.run_entry import WaitingRun
 
 if TYPE_CHECKING:
     from stepwire_core.queue.standings import Standing, Standings
