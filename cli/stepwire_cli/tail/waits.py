@@ -32,7 +32,8 @@ class Waits:
     def __init__(self, session: Session, tell: Callable[[str | None], None]) -> None:
         self._session = session
         self._tell = tell
-        self._begun = threading.Event()
+        self._waits = threading.Event()
+        self._lock = threading.Lock()
         self._done = threading.Event()
         self._runs: set[str] = set()
         self._thread = threading.Thread(target=self._watch, name="stepwire-waits", daemon=True)
@@ -48,7 +49,7 @@ class Waits:
         traceback: TracebackType | None,
     ) -> None:
         self._done.set()
-        self._begun.set()
+        self._waits.set()
         self._thread.join()
 
     def note(self, event: Event, tree: SessionTree) -> None:
@@ -63,21 +64,24 @@ class Waits:
         elif not event.type.startswith("run."):
             return
         self._runs = {run for run in self._runs if run not in tree.runs}
-        if self._runs:
-            self._begun.set()
-        else:
-            self._begun.clear()
-            self._tell(None)
+        with self._lock:
+            if self._runs:
+                self._waits.set()
+            else:
+                self._waits.clear()
+                self._tell(None)
 
     def _watch(self) -> None:
-        while self._begun.wait() and not self._done.wait(ASK_EVERY_S):
+        while self._waits.wait() and not self._done.wait(ASK_EVERY_S):
             try:
                 waiting = self._session.waiting()
             except GatewayError:
                 # The stream says why, and an older gateway does not know the question.
                 continue
-            if self._begun.is_set():
-                self._tell(words(waiting[0]) if waiting else None)
+            # Not after the beginning, about which the stream was quicker than this answer.
+            with self._lock:
+                if self._waits.is_set():
+                    self._tell(words(waiting[0]) if waiting else None)
 
 
 def _run_of(node: StepNode) -> str | None:

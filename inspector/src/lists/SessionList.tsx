@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useDeferredValue, useEffect, useRef, useState, type KeyboardEvent } from "react";
+import { useDeferredValue, useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import type { SessionEntry, SessionQuery } from "stepwire/lists";
 import { follow, go, hrefOf } from "../app/address";
 import { announce } from "../app/announce";
@@ -97,7 +97,7 @@ function Rows({ entries, hasMore, loadMore, current, onOpen, onDelete }: {
 }) {
   const scroller = useRef<HTMLDivElement>(null);
   const [focused, setFocused] = useState<string | null>(null);
-  const wantsFocus = useRef(false);
+  const wanted = useRef<string | null>(null);
   const at = Math.max(0, entries.findIndex(({ id }) => id === (focused ?? current)));
   const list = useVirtualizer({
     count: entries.length,
@@ -112,18 +112,23 @@ function Rows({ entries, hasMore, loadMore, current, onOpen, onDelete }: {
       return [...shown].filter((i) => i < count).sort((a, b) => a - b);
     },
   });
+  const hasCurrent = current !== null && entries.some(({ id }) => id === current);
+  useEffect(() => {
+    // Another session is shown: its row is, too. Later the list stays where the person has put it.
+    if (hasCurrent) list.scrollToIndex(entries.findIndex(({ id }) => id === current));
+  }, [current, hasCurrent]);
   const items = list.getVirtualItems();
   const last = items.at(-1)?.index ?? 0;
   useEffect(() => {
     if (hasMore && last >= entries.length - 20) loadMore();
   });
-  useEffect(() => {
-    if (!wantsFocus.current) return;
+  useLayoutEffect(() => {
+    // The row may come with a later render than the one that a key has asked for.
+    if (wanted.current === null || wanted.current !== entries[at]?.id) return;
     const link = scroller.current?.querySelector<HTMLElement>(`[data-index="${at}"] a`);
-    if (link) {
-      wantsFocus.current = false;
-      link.focus({ preventScroll: true });
-    }
+    if (!link) return;
+    wanted.current = null;
+    link.focus({ preventScroll: true });
   });
   const move = (event: KeyboardEvent) => {
     const page = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / ROW_PX) - 1);
@@ -133,9 +138,10 @@ function Rows({ entries, hasMore, loadMore, current, onOpen, onDelete }: {
     if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const index = Math.min(entries.length - 1, Math.max(0, to));
-    wantsFocus.current = true;
-    setFocused(entries[index]!.id);
     list.scrollToIndex(index);
+    if (index === at) return;
+    wanted.current = entries[index]!.id;
+    setFocused(wanted.current);
   };
   return (
     <div ref={scroller} className="lists-scroller">

@@ -94,16 +94,17 @@ def click(selector: str) -> Callable[[Page], None]:
     return lambda page: page.locator(selector).first.click()
 
 
-def with_a_worker() -> list[Picture]:
-    first_step = "main a[href*='step=']"
+def with_a_worker(gateway: Gateway) -> list[Picture]:
+    steps = gateway.snapshot("checkout")["steps"]
+    [charge] = [step["id"] for step in steps if step["name"] == "charge"]
     return [
         Picture("nested", "?session=refund", "text=is_refundable"),
         Picture("streaming", "?session=late-orders", "text=most frequent reason"),
         Picture("error", "?session=checkout", "text=declined"),
-        Picture("detail", "?session=checkout", "aside", before=click(first_step)),
+        Picture("detail", f"?session=checkout&step={charge}", "text=most recent call last"),
         Picture("attempts", "?session=prices", "text=214"),
         Picture("ask", "?session=approval", "text=Send it"),
-        Picture("elements", "?session=report", "text=notes.md"),
+        Picture("elements", "?session=report", "h1:has-text('Notes')"),
         Picture("operations", "?view=operations", "text=CardDeclined"),
         Picture("phone", "?session=refund", "text=is_refundable", size=PHONE),
         Picture("phone-operations", "?view=operations", "text=CardDeclined", size=PHONE),
@@ -119,7 +120,7 @@ def with_a_worker() -> list[Picture]:
 
 def without_a_worker() -> list[Picture]:
     return [
-        Picture("queued", "?session=waiting", "text=no worker is there"),
+        Picture("queued", "?session=waiting", ".lists-run[data-waits=worker]"),
         Picture("operations-no-worker", "?view=operations", "text=No worker takes runs"),
     ]
 
@@ -180,7 +181,7 @@ def main() -> None:
         photographer.take(before_anything())
         worker = scene.stack.worker(SCENES, STEPWIRE_TRACEBACKS="clients", STEPWIRE_MAX_JOBS="6")
         fill(scene)
-        photographer.take(with_a_worker())
+        photographer.take(with_a_worker(scene.gateway))
         worker.stop()
         scene.gateway.create_session("waiting")
         scene.say("waiting", "Is anybody there?")

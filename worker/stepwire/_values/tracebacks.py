@@ -33,15 +33,15 @@ LAST_FRAMES: Final = 20
 """Frames of the user's code that are shown: the outermost, and the innermost."""
 
 INNERMOST: Final = 2
-"""Frames that are shown whosever they are: where it was raised."""
+"""Frames that are shown also if they are a library's, but not ours: where it was raised."""
 
 MAX_EXCEPTIONS: Final = 10
 """Causes, contexts and parts of groups that are followed."""
 
-_OURS: Final = (Path(__file__).parents[1], Path(stepwire_core.__file__).parent)
+_PACKAGES: Final = (f"{Path(__file__).parents[1]}/", f"{Path(stepwire_core.__file__).parent}/")
 _OF_LIBRARIES: Final = (
     *{f"{path}/" for name in ("stdlib", "platstdlib") if (path := sysconfig.get_path(name))},
-    *(f"{package}/" for package in _OURS),
+    *_PACKAGES,
     "<frozen ",
 )
 
@@ -94,10 +94,15 @@ def _frames(traceback: TracebackType | None) -> Iterator[FrameSummary]:
     own = [at for at, (frame, _) in enumerate(walked) if _is_users(frame)]
     last = max(FIRST_FRAMES, len(own) - LAST_FRAMES)
     shown = {*own[:FIRST_FRAMES], *own[last:]}
-    shown.update(range(max(0, len(walked) - INNERMOST), len(walked)))
+    innermost = range(max(0, len(walked) - INNERMOST), len(walked))
+    shown.update(at for at in innermost if not _is_ours(walked[at][0]))
     for frame in StackSummary.extract(walked[at] for at in sorted(shown)):
         name = _short(frame.filename)
         yield FrameSummary(name, frame.lineno, frame.name, lookup_line=False, line=frame.line)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_PACKAGES)
 
 
 def _is_users(frame: FrameType) -> bool:
