@@ -66,7 +66,9 @@ function Preview({ file }: { readonly file: File }) {
     setUrl(made);
     return () => URL.revokeObjectURL(made);
   }, [file]);
-  return url === null ? null : <img className="talk-file-preview" src={url} alt="" />;
+  // What is called a picture may be none.
+  const [isBroken, setBroken] = useState(false);
+  return url === null || isBroken ? <Icon name="file" /> : <img className="talk-file-preview" src={url} alt="" onError={() => setBroken(true)} />;
 }
 
 /** A button that opens the browser's file picker. */
