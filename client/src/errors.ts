@@ -3,7 +3,7 @@
  * answered in time), `unreachable` (the network, or CORS, let nothing through), `no_token` (`getToken` failed), `aborted`, `bad_answer` (of no gateway).
  */
 export type ErrorCode =
-  | "session_not_found" | "run_not_found" | "step_not_found" | "action_not_found" | "ask_not_found" | "ask_ended" | "feedback_disabled"
+  | "session_not_found" | "run_not_found" | "run_not_failed" | "step_not_found" | "action_not_found" | "ask_not_found" | "ask_ended" | "feedback_disabled"
   | "settings_not_found" | "chat_profile_not_found" | "no_worker" | "run_not_over" | "request_not_kept"
   | "element_not_found" | "not_found" | "method_not_allowed" | "invalid_cursor" | "invalid_request" | "unauthenticated"
   | "forbidden" | "cross_site_request" | "untrusted_host" | "tokens_disabled" | "keys_unavailable" | "id_conflict"

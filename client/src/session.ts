@@ -6,7 +6,7 @@ import { newId } from "./ids.js";
 import type { Schedule } from "./notifier.js";
 import { Store, type Connection } from "./store.js";
 import { follow, viaFetch, type Transport } from "./stream.js";
-import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSubmission, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSubmission, Snapshot, Step, StepElement, WaitingRun, WaitingRuns } from "./vocabulary.js";
 
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
@@ -118,6 +118,11 @@ export class Session {
   /** Runs a `@cl.task`. */
   run(task: string, args: Readonly<Record<string, JsonValue>> = {}, more: Omit<NewRun, "task" | "args"> = {}): Promise<AcceptedRun> {
     return this.#post("/runs", { id: newId(), ...more, task, args } satisfies NewRun);
+  }
+
+  /** The runs that wait for an attempt, and for what, the one that has waited longest first; at most 100. */
+  async waiting(signal?: AbortSignal): Promise<readonly WaitingRun[]> {
+    return (await this.#http.json<WaitingRuns>("GET", `${this.#path}/waiting`, undefined, signal)).waiting;
   }
 
   /** Does the work of a run that is over again, by a new run; to change its input, `run` or `send` with `retry_of`. */

@@ -63,6 +63,7 @@ export interface StepElement {
 export interface ErrorInfo {
   readonly type: string;
   readonly message: string;
+  readonly traceback: string | null;
 }
 
 /** The opinion of a person about a step. */
@@ -374,12 +375,59 @@ export interface WorkerDocument {
   readonly lease_s: number;
   readonly state: string;
   readonly runs?: readonly RunningRun[] | undefined;
+  readonly max_running?: Readonly<Record<string, number>> | undefined;
   readonly left_behind?: number | undefined;
   readonly tasks?: string | null | undefined;
 }
 
 export interface Workers {
   readonly workers: readonly WorkerDocument[];
+}
+
+/** The runs of one handler. */
+export interface HandlerCounts {
+  readonly handler: string;
+  readonly running?: number | undefined;
+  /** Due ones: of the first 1,000, and those that its limit holds back. */
+  readonly waiting?: number | undefined;
+  /** The most that all workers together execute; null: no limit. */
+  readonly max_running?: number | null | undefined;
+}
+
+/** What the queue holds. */
+export interface QueueOverview {
+  /** Runs that workers have taken. */
+  readonly running: number;
+  /** Runs that are due and wait for a slot. */
+  readonly queued: number;
+  /** Runs that a limit of their handler or subject holds back. */
+  readonly held: number;
+  /** Runs that wait for their time, their turn, or a retry. */
+  readonly deferred: number;
+  /** Runs that have failed for good, and can be retried. */
+  readonly failed: number;
+  /** What the workers that take runs can execute at a time. */
+  readonly slots: number;
+  /** Of the first 1,000 that are queued, how long the oldest waits; null: none. */
+  readonly longest_wait_s: number | null;
+  readonly handlers: readonly HandlerCounts[];
+  /** Whether at most 1,000 are queued, so that all were looked at. */
+  readonly is_complete: boolean;
+}
+
+/** A run that has been accepted, and of which no attempt is under way. */
+export interface WaitingRun {
+  readonly run_id: string;
+  /** null while nobody knows. */
+  readonly handler?: string | null | undefined;
+  readonly waiting_since: string;
+  readonly waits_for?: "worker" | "turn" | "limit" | "time" | "slot" | "start" | (string & {}) | null | undefined;
+  readonly ahead?: number | null | undefined;
+  readonly due_at?: string | null | undefined;
+}
+
+export interface WaitingRuns {
+  readonly waiting: readonly WaitingRun[];
 }
 
 /** A task that can be run. */

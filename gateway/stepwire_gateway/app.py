@@ -28,7 +28,7 @@ from stepwire_gateway.api import (
 )
 from stepwire_gateway.api.choices import settings as chat_settings
 from stepwire_gateway.api.choices import start_page
-from stepwire_gateway.api.lists import fleet, task_list
+from stepwire_gateway.api.lists import failed, fleet, task_list, waiting
 from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
@@ -110,6 +110,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         streams,
         task_list,
         fleet,
+        failed,
+        waiting,
         tokens,
         health,
         metrics,

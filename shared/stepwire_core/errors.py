@@ -17,6 +17,7 @@
     │   └── ValueTooLarge       a value is larger than an event may be
     ├── SessionNotFound         the session does not exist: never created, expired, or deleted
     ├── RunNotFound             the session does not have that run
+    ├── RunNotFailed            the run is not among those that have failed for good
     ├── StepNotFound            the session does not have that step
     ├── ElementNotFound         the session does not have that element, or its bytes are gone
     ├── ActionNotFound          the session does not have that action, or not any more
@@ -212,6 +213,18 @@ class RunNotFound(StepwireError):
         self.session_id = session_id
         self.run_id = run_id
         super().__init__(f"session {session_id!r} does not have a run {run_id!r}")
+
+
+class RunNotFailed(StepwireError):
+    """The run is not among those that have failed for good and are still kept."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} is not among the failed runs: it has not failed, was retried or "
+            "forgotten, or failed longer ago than these are kept; 'stepwire runs --failed' and "
+            "GET /v1/runs?status=error,interrupted list those that can be retried"
+        )
 
 
 class StepNotFound(StepwireError):

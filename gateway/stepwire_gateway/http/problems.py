@@ -33,6 +33,7 @@ from stepwire_core.errors import (
     NoWorker,
     QueueFull,
     RequestNotKept,
+    RunNotFailed,
     RunNotFound,
     RunNotOver,
     SessionFull,
@@ -68,6 +69,7 @@ STREAM_RETRY_MS: Final = 3_000
 _OF_ERROR: Final[dict[type[StepwireError], tuple[int, str]]] = {
     SessionNotFound: (404, "session_not_found"),
     RunNotFound: (404, "run_not_found"),
+    RunNotFailed: (404, "run_not_failed"),
     StepNotFound: (404, "step_not_found"),
     ElementNotFound: (404, "element_not_found"),
     ActionNotFound: (404, "action_not_found"),

@@ -4,6 +4,7 @@ import { go, useAddress } from "./address";
 import { ANNOUNCER } from "./announce";
 import { Fault } from "./Fault";
 import { Header } from "./Header";
+import { PageFaults } from "./PageFaults";
 import { Start } from "./Start";
 import { Workspace } from "./Workspace";
 
@@ -22,6 +23,7 @@ export function App() {
           <Fault what="the sessions"><SessionList current={session} onOpen={open} /></Fault>
         </nav>
         {session !== null ? <Workspace key={session} id={session} /> : view === "operations" ? <main className="app-operations"><Fault what="the operations"><Operations /></Fault></main> : <Start />}
+        <PageFaults />
         <div id={ANNOUNCER} className="visually-hidden" aria-live="polite" />
       </div>
     </Fault>

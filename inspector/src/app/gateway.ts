@@ -9,6 +9,6 @@ const options = { baseUrl: location.origin + ROOT.replace(/\/$/, ""), getToken: 
 
 // One stream for all tabs of a session: six streams would leave this browser no connection for anything else.
 export const client = new Stepwire({ ...options, transport: viaSharedWorker() });
-export const lists = new Lists(options);
+export const lists = new Lists({ ...options, transport: viaSharedWorker() });
 export const choices = new Choices(options);
 

@@ -1,4 +1,6 @@
 /** What the parts of the page share of the session that is shown. Selectors of single documents are in `stepwire/react`. */
+import { useCallback, useRef, useSyncExternalStore } from "react";
+import type { Key, Store } from "stepwire";
 import { useCurrentSession, useStore } from "stepwire/react";
 import { claims } from "./token";
 
@@ -15,4 +17,32 @@ export function useWritable(): boolean {
 export function may(right: string): boolean {
   const { rights } = claims();
   return !Array.isArray(rights) || rights.includes(right) || rights.includes("admin");
+}
+
+const PAUSE_MS = 250;
+
+/** As `useStore`, for what costs too much to be made in each frame, or changes too often to be read: some times a second. */
+export function useNowAndThen<T>(key: Key, select: (store: Store) => T): T {
+  const { store } = useSession();
+  const known = useRef<{ readonly store: Store; readonly key: Key; readonly value: T } | null>(null);
+  const subscribe = useCallback(
+    (listener: () => void) => {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const look = () => {
+        timer = undefined;
+        known.current = null;
+        listener();
+      };
+      const leave = store.subscribe(key, () => (timer ??= setTimeout(look, PAUSE_MS)));
+      return () => {
+        leave();
+        clearTimeout(timer);
+      };
+    },
+    [store, key],
+  );
+  return useSyncExternalStore(subscribe, () => {
+    if (known.current?.store !== store || known.current.key !== key) known.current = { store, key, value: select(store) };
+    return known.current.value;
+  });
 }

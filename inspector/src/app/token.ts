@@ -8,17 +8,18 @@ import { kept } from "./root";
 
 const store = kept("token", "session");
 
-/** Call once, before anything is fetched. */
-export function takeToken(): void {
+/** Call it before anything is fetched, and when the fragment changes. Returns whether there was one. */
+export function takeToken(): boolean {
   const address = new URL(location.href);
   const fragment = new URLSearchParams(address.hash.slice(1));
   const given = fragment.get("token") ?? address.searchParams.get("token");
-  if (given === null) return;
+  if (given === null) return false;
   store.set(given || null);
   fragment.delete("token");
   address.searchParams.delete("token");
   address.hash = fragment.toString();
   history.replaceState(history.state, "", address);
+  return true;
 }
 
 export const currentToken = () => store.get();

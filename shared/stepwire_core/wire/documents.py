@@ -141,6 +141,11 @@ class ErrorInfo(_Document):
 
     type: Text
     message: Text
+    traceback: Text | None = None
+    """As Python prints it, without values; None where ``STEPWIRE_TRACEBACKS`` keeps it."""
+
+    def without_traceback(self) -> ErrorInfo:
+        return self.model_copy(update={"traceback": None})
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorInfo:

@@ -63,6 +63,7 @@ async def assembled(
         left_behind=lambda: UserCode.left_behind() + threads_left(),
         stopping=stopping,
         stalled=claims.is_stalled,
+        max_running=handlers.max_running,
     )
     keeper = LeaseKeeper(
         settings,

@@ -16,7 +16,7 @@ from stepwire_core.values.ids import new_id
 from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from stepwire._runs.activity import Activity
     from stepwire_core.redis.commands import Call
@@ -47,6 +47,7 @@ class Registration:
         left_behind: Callable[[], int] = int,
         stopping: Callable[[], bool],
         stalled: Callable[[], bool],
+        max_running: Mapping[str, int] | None = None,
     ) -> None:
         self._settings = settings
         self._activity = activity
@@ -64,6 +65,7 @@ class Registration:
             since=now(),
             version=version("stepwire"),
             handlers=sorted(handlers),
+            max_running=dict(max_running or {}),
             hooks=sorted(hooks),
             running=0,
             max_jobs=settings.max_jobs,

@@ -46,7 +46,7 @@ from stepwire_core.wire.documents import (
     StepDocument,
     Submission,
 )
-from stepwire_core.wire.run_entry import RunEntry
+from stepwire_core.wire.run_entry import RunEntry, WaitingRun
 from stepwire_core.wire.session_entry import SessionEntry
 from stepwire_core.wire.task_document import TaskEntry, TaskList
 from stepwire_core.wire.worker_document import RunningRun, WorkerDocument
@@ -97,5 +97,6 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Update",
+    "WaitingRun",
     "WorkerDocument",
 ]

@@ -20,6 +20,7 @@ from stepwire.client._requests import field_of, path_of
 from stepwire.client._session_tree import SessionTree
 from stepwire_core.wire.documents import AskDocument, ElementDocument, ErrorInfo
 from stepwire_core.wire.kinds import RUN_END, SNAPSHOT
+from stepwire_core.wire.run_entry import WaitingRun
 
 if TYPE_CHECKING:
     from stepwire.client._requests import Requests
@@ -126,6 +127,15 @@ class AsyncSession:
     async def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
         return document(RunState, await self._requests.json("GET", self._path("runs", run_id)))
+
+    async def waiting(self) -> list[WaitingRun]:
+        """The runs that wait for an attempt, and for what: no worker, another run of the session, a
+        limit, their time. The one that has waited longest comes first; at most 100."""
+        answer = await self._requests.json("GET", self._path("waiting"))
+        try:
+            return [WaitingRun.model_validate(run) for run in answer["waiting"]]
+        except (ValidationError, LookupError, TypeError) as error:
+            raise _unlike("waiting") from error
 
     async def events(
         self,

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from stepwire_core.wire.choices.start_page import StartPage
     from stepwire_core.wire.documents import AskDocument, ElementDocument, Submission
     from stepwire_core.wire.rights import Right
-    from stepwire_core.wire.run_entry import RunEntry
+    from stepwire_core.wire.run_entry import RunEntry, WaitingRun
     from stepwire_core.wire.session_entry import SessionEntry
     from stepwire_core.wire.task_document import TaskList
     from stepwire_core.wire.worker_document import WorkerDocument
@@ -145,6 +145,14 @@ class Client:
         """The workers, with what they execute; for callers that have the right ``admin``."""
         return finished(lists.workers(self._requests))
 
+    def retry_run(self, run_id: str) -> str:
+        """Do the work of a run that has failed for good again; the id of the new run."""
+        return finished(lists.retry_run(self._requests, run_id))
+
+    def forget_run(self, run_id: str) -> None:
+        """Take a run off the list of those that have failed for good."""
+        finished(lists.forget_run(self._requests, run_id))
+
     def tasks(self) -> TaskList:
         """The tasks of the workers that are there; for callers that have the right ``write``."""
         return finished(lists.tasks(self._requests))
@@ -179,6 +187,10 @@ class Session:
     def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
         return finished(self._session.read_run(run_id))
+
+    def waiting(self) -> list[WaitingRun]:
+        """The runs that wait for an attempt, and for what."""
+        return finished(self._session.waiting())
 
     def events(
         self,

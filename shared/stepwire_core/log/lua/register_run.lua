@@ -47,6 +47,9 @@ if not known then
     redis.call('RPUSH', turns, turn .. ' ' .. run)
     redis.call('PEXPIREAT', turns, redis.call('HGET', meta, 'expires'))
   end
+  local waiting, clock = base_of(KEYS) .. 'waiting', redis.call('TIME')
+  redis.call('ZADD', waiting, clock[1] * 1000 + math.floor(clock[2] / 1000), run)
+  redis.call('PEXPIREAT', waiting, redis.call('HGET', meta, 'expires'))
   if parent ~= '' then
     -- The parts of a run, by their number, so that cancelling it does not have to look for them.
     redis.call('HSET', meta, 'd:' .. parent .. ' ' .. redis.call('HINCRBY', meta, 'd:' .. parent, 1), run)
