@@ -55,7 +55,9 @@ function compressed(): Plugin {
 
 async function compress(file: string): Promise<void> {
   const bytes = await readFile(file);
-  const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+  // The best costs ten times the time for megabytes, and saves a tenth.
+  const quality = bytes.length > 1_000_000 ? 9 : constants.BROTLI_MAX_QUALITY;
+  const params = { [constants.BROTLI_PARAM_QUALITY]: quality, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
   await writeFile(`${file}.gz`, await promisify(gzip)(bytes, { level: 9 }));
   await writeFile(`${file}.br`, await promisify(brotliCompress)(bytes, { params }));
 }

@@ -72,11 +72,17 @@ APP = '''
 
         async def buttons():
             count = cl.Action("count", label="Count <b>up</b>", tooltip="Adds one")
-            await cl.Message("Click one.", actions=[count, cl.Action("go")]).send()
+            actions = [count, cl.Action("go"), cl.Action("upload")]
+            await cl.Message("Click one.", actions=actions).send()
 
         async def long():
             async with cl.Step("long"):
                 await asyncio.Event().wait()
+
+
+    @cl.action_callback("upload")
+    async def upload(action):
+        await Asks.file()
 
 
     @cl.action_callback("count")
@@ -352,9 +358,9 @@ def test_files_come_by_button_by_drop_and_from_the_clipboard(gateway: Gateway, t
     session = begin(gateway, tab)
     choose(tab.composer.locator("input[type=file]"), ("a.txt", b"hello"), ("no.txt", b"secret"))
     drop(tab, ".trace", "b.txt", "dropped")
-    paste(tab, {"c.txt": "pasted"}, "")
-    # A spreadsheet puts a picture of its cells beside their text.
-    paste(tab, {"cells.png": "picture"}, "1\t2")
+    # A file manager puts its name beside a file; a spreadsheet puts a picture beside its cells.
+    paste(tab, {"c.txt": "pasted"}, {"text/plain": "c.txt"})
+    paste(tab, {"cells.png": "picture"}, {"text/plain": "1\t2", "text/html": "<table>"})
     expect(tab.composer.locator(".talk-file-name")).to_have_text(
         ["a.txt", "no.txt", "b.txt", "c.txt"]
     )
@@ -384,28 +390,32 @@ def drop(tab: Tab, selector: str, name: str, content: str) -> None:
     )
 
 
-def paste(tab: Tab, files: dict[str, str], text: str) -> None:
+def paste(tab: Tab, files: dict[str, str], texts: dict[str, str]) -> None:
     tab.box.evaluate(
-        """(box, [files, text]) => {
+        """(box, [files, texts]) => {
           const transfer = new DataTransfer();
           for (const [name, content] of Object.entries(files)) {
             transfer.items.add(new File([content], name, {type: "text/plain"}));
           }
-          if (text) transfer.setData("text/plain", text);
+          for (const [type, text] of Object.entries(texts)) transfer.setData(type, text);
           const init = {clipboardData: transfer, bubbles: true, cancelable: true};
           box.dispatchEvent(new ClipboardEvent("paste", init));
         }""",
-        [files, text],
+        [files, texts],
     )
 
 
 def test_stop_ends_the_run_and_the_focus_goes_to_the_box(gateway: Gateway, tab: Tab) -> None:
     session = begin(gateway, tab, "long")
     stop = tab.composer.get_by_role("button", name="Stop")
+    # It is there while something else is written, which stays.
+    expect(stop).to_be_visible()
+    tab.box.fill("next")
     stop.focus()
     tab.page.keyboard.press("Enter")
     expect(stop).to_have_count(0)
     expect(tab.box).to_be_focused()
+    expect(tab.box).to_have_value("next")
     expect(tab.page.locator("#announcer")).to_have_text("The answer was stopped")
     assert gateway.snapshot(session)["runs"][-1]["status"] == "cancelled"
 
@@ -603,6 +613,17 @@ def test_a_rating_and_its_comment_are_seen_by_all_and_can_be_taken_back(
     theirs.get_by_role("button", name="Not good").click()
     expect(mine.locator("[aria-pressed=true]")).to_have_count(0)
     assert gateway.snapshot(session)["feedback"] == []
+
+
+def test_a_button_may_ask_for_files_and_the_box_goes_on(gateway: Gateway, tab: Tab) -> None:
+    """Chainlit/chainlit#2122."""
+    begin(gateway, tab, "buttons")
+    tab.button("upload").click()
+    choose(tab.ask.locator("input[type=file]"), ("a.txt", b"hello"))
+    tab.ask.get_by_role("button", name="Send", exact=True).click()
+    tab.says("Files: [('a.txt', 5)]")
+    tab.send("and on")
+    tab.says("You said: and on")
 
 
 # -- tasks and runs -----------------------------------------------------------------------------

@@ -66,7 +66,9 @@ function Preview({ file }: { readonly file: File }) {
     setUrl(made);
     return () => URL.revokeObjectURL(made);
   }, [file]);
-  return url === null ? null : <img className="talk-file-preview" src={url} alt="" />;
+  // What is called a picture may be none.
+  const [isBroken, setBroken] = useState(false);
+  return url === null || isBroken ? <Icon name="file" /> : <img className="talk-file-preview" src={url} alt="" onError={() => setBroken(true)} />;
 }
 
 /** A button that opens the browser's file picker. */
@@ -104,9 +106,13 @@ function keyOf(file: File): string {
   return key;
 }
 
-/** Files that are pasted. With them comes the text of what was copied, as from a spreadsheet: then the text is meant. */
+/**
+ * Files that are pasted. Office programs put a picture of what was copied beside its text, plain and formatted: then
+ * the text is meant. (Beside files of a folder stand their names, plain alone.)
+ */
 export function pastedFiles(transfer: DataTransfer): File[] {
-  return transfer.types.includes("text/plain") ? [] : [...transfer.files];
+  const isText = transfer.getData("text/plain") !== "" && transfer.types.some((type) => type === "text/html" || type === "text/rtf");
+  return isText ? [] : [...transfer.files];
 }
 
 /**

@@ -28,7 +28,8 @@ setInterval(() => {
 }, 10);
 
 const client = new Stepwire({ baseUrl: location.origin, getToken: () => "a-token" });
-const session = client.session("s");
+// What a test gives is there when it looks: nothing waits for a frame.
+const session = client.session("s", { schedule: (flush) => queueMicrotask(flush) });
 window.take = (events) => events.forEach((event) => session.store.take(event));
 
 function Steps() {

@@ -89,13 +89,13 @@ def test_a_text_of_many_lines_is_folded_and_unfolds_for_a_search(shown: Harness)
     shown.message("\n".join(f"line {n}" for n in range(2000)))
     page = shown.page
     button = page.get_by_role("button", name="Show all 2,000 lines")
-    assert page.locator(".folded").bounding_box()["height"] < 400  # type: ignore[index]
+    assert page.locator(".content-folded").bounding_box()["height"] < 400  # type: ignore[index]
     button.click()
-    assert page.locator(".folded").count() == 0
+    assert page.locator(".content-folded").count() == 0
     page.get_by_role("button", name="Show less").click()
     # A link to a text finds it as a search does, which no script can start.
     page.evaluate("location.hash = '#:~:text=line%201777'")
-    page.locator(".folded").wait_for(state="detached")
+    page.locator(".content-folded").wait_for(state="detached")
     page.evaluate("window.find('line 1777')")
     shown.until("getSelection().getRangeAt(0).getBoundingClientRect().top > 0")
     assert page.evaluate("getSelection().getRangeAt(0).getBoundingClientRect().top") < 800
@@ -105,7 +105,7 @@ def test_the_keyboard_unfolds_what_it_comes_to(shown: Harness) -> None:
     lines = [f"line {n}" for n in range(500)]
     shown.message("\n\n".join((*lines[:499], "[a link](https://site.test)")), id="k")
     shown.page.locator("main a").focus()
-    shown.page.locator(".folded").wait_for(state="detached")
+    shown.page.locator(".content-folded").wait_for(state="detached")
 
 
 def test_what_the_reader_has_unfolded_stays_so(shown: Harness) -> None:
@@ -115,7 +115,7 @@ def test_what_the_reader_has_unfolded_stays_so(shown: Harness) -> None:
     # As in a list that keeps what is in view alone.
     shown.show()
     shown.message(text, id="u")
-    assert shown.page.locator(".folded").count() == 0
+    assert shown.page.locator(".content-folded").count() == 0
     shown.page.get_by_role("button", name="Show less").wait_for()
 
 
@@ -124,7 +124,7 @@ def test_a_text_that_grows_before_the_reader_is_not_folded(shown: Harness) -> No
     text = "\n".join(f"line {n}" for n in range(100))
     shown.take(("step.delta", {"id": "g", "field": "output", "text": text}))
     shown.page.get_by_role("button", name="Show less").wait_for()
-    assert shown.page.locator(".folded").count() == 0
+    assert shown.page.locator(".content-folded").count() == 0
 
 
 @pytest.mark.parametrize("language", [None, "python", "json", "text"])
@@ -220,7 +220,7 @@ def test_usage_is_summed_upwards_and_says_what_is_the_steps_own(shown: Harness) 
     assert shown.page.locator("#c > .content-usage").count() == 0
     # A step that tells its usage later changes the sum above it.
     shown.take(("step.end", _step("c", "b", used)))
-    assert "3,600 tokens" in (above.text_content() or "")
+    above.filter(has_text="3,600 tokens").wait_for()
 
 
 def _step(id_: str, parent: str, usage: dict[str, object]) -> dict[str, object]:

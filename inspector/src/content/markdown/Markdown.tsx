@@ -14,11 +14,12 @@ export function Markdown({ text, streaming }: Props) {
   const began = performance.now();
   const shown = usePaced(text, streaming, began);
   const all = blocks.take(shown, !streaming);
-  const [most, setMost] = useState(PARTS);
+  // What grows before the reader's eyes is not taken away from them.
+  const [most, setMost] = useState(streaming ? Infinity : PARTS);
   const hidden = all.length - most;
   return (
     <div className="md">
-      {(hidden > 0 ? all.slice(0, most) : all).map((block) => <Shown key={block.at} block={block} />)}
+      {groupsOf(hidden > 0 ? all.slice(0, most) : all).map((group) => <Group key={group[0]!.at} blocks={group} />)}
       {hidden > 0 && (
         <button type="button" className="button quiet fold" onClick={() => setMost(most + PARTS)}>
           Show {Math.min(PARTS, hidden).toLocaleString()} more of {hidden.toLocaleString()} parts
@@ -30,6 +31,21 @@ export function Markdown({ text, streaming }: Props) {
 
 /** So many blocks are shown at first, and each time that more are wanted. */
 const PARTS = 2000;
+/** So many blocks are looked at, and laid out, together. */
+const GROUP = 64;
+
+function groupsOf(blocks: readonly Block[]): (readonly Block[])[] {
+  const groups = [];
+  for (let from = 0; from < blocks.length; from += GROUP) groups.push(blocks.slice(from, from + GROUP));
+  return groups;
+}
+
+const Group = memo(
+  function Group({ blocks }: { readonly blocks: readonly Block[] }) {
+    return <div className="md-group">{blocks.map((block) => <Shown key={block.at} block={block} />)}</div>;
+  },
+  ({ blocks: before }, { blocks }) => before.length === blocks.length && blocks.every((block, at) => block === before[at]),
+);
 
 const Shown = memo(
   function Shown({ block }: { readonly block: Block }) {

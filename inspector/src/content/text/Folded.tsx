@@ -43,7 +43,7 @@ export function Folded({ lines, from, growing = false, children }: Props) {
   }, [open]);
   return (
     <>
-      <div ref={box} id={id} className={open ? undefined : "folded"} onScroll={open ? undefined : found}>
+      <div ref={box} id={id} className={open ? undefined : "content-folded"} onScroll={open ? undefined : found}>
         {children}
       </div>
       {isLong && (

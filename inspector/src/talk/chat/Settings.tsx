@@ -4,6 +4,7 @@ import { StepwireError, type JsonValue, type StepElement } from "stepwire";
 import { choices } from "../../app/gateway";
 import { useSession, useWritable } from "../../app/session";
 import { Icon } from "../../design/Icon";
+import { useFocusOnWrong } from "../focus";
 import { useKept, useSending } from "../kept";
 import { Problem } from "../Question";
 import { useOffer } from "../useOffer";
@@ -62,6 +63,7 @@ function Form({ form, onClose }: { readonly form: StepElement; readonly onClose:
   const [problems, setProblems] = useState<ReadonlyMap<string, string>>(new Map());
   const [shown, setShown] = useState("");
   const box = useRef<HTMLFormElement>(null);
+  const focusOnWrong = useFocusOnWrong(box);
   const props = form.props as Readonly<Record<string, unknown>>;
   const tabs = tabsOf(props);
   const tab = tabs.find(({ id }) => id === shown) ?? tabs[0];
@@ -88,7 +90,7 @@ function Form({ form, onClose }: { readonly form: StepElement; readonly onClose:
     setProblems(refused);
     const wrong = tabs.find(({ inputs }) => inputs.some(({ id }) => refused.has(id)));
     if (wrong) setShown(wrong.id);
-    requestAnimationFrame(() => box.current?.querySelector<HTMLElement>("[aria-invalid]")?.focus());
+    focusOnWrong();
   };
   return (
     <form ref={box} className="talk-settings" noValidate onSubmit={(event) => {

@@ -3,6 +3,7 @@ import type { JsonValue } from "stepwire";
 import type { TaskEntry } from "stepwire/lists";
 import { useSession } from "../../app/session";
 import { Icon } from "../../design/Icon";
+import { useFocusOnWrong } from "../focus";
 import { useKept, useSending } from "../kept";
 import { Problem } from "../Question";
 import { Fields, notJson, parsedJson } from "./Fields";
@@ -33,6 +34,7 @@ export function TaskForm({ tasks, onClose }: { readonly tasks: readonly TaskEntr
   const [problems, setProblems] = useState<Problems>(NONE);
   const id = useId();
   const form = useRef<HTMLFormElement>(null);
+  const focusOnWrong = useFocusOnWrong(form);
   const draft = kept ?? beginning(tasks[0]);
   const task = tasks.find(({ name }) => name === draft?.task);
   const schema = task?.args_schema ?? null;
@@ -51,7 +53,7 @@ export function TaskForm({ tasks, onClose }: { readonly tasks: readonly TaskEntr
     const wrong = "problems" in found ? found.problems : schema ? problemsOf(found.args, schema) : NONE;
     setProblems(wrong);
     if (wrong.size > 0 || "problems" in found) {
-      requestAnimationFrame(() => form.current?.querySelector<HTMLElement>("[aria-invalid]")?.focus());
+      focusOnWrong();
       return;
     }
     const { args } = found;
