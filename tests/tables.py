@@ -28,6 +28,7 @@ _IN_SESSION: Final = {
     "path": "",
     "body": " in the session that it names",
     "listed": ", of the sessions that the token opens",
+    "any": " in any session",
     "all": ' in all sessions (`"sessions": ["*"]`)',
 }
 

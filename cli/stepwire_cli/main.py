@@ -235,6 +235,40 @@ def workers(
 
 
 @main.command()
+@redis_option
+@queue_option
+@queue_name_option
+@session_commands.may_talk_to_gateway
+@json_option
+def tasks(
+    redis_url: str | None,
+    queue_url: str | None,
+    queue_name: str | None,
+    gateway: session_commands.Gateway | None,
+    as_json: bool,
+) -> None:
+    """Show the tasks of the workers that are there, with their arguments.
+
+    A gateway shows them to callers that have the right 'write' in any session.
+    """
+    if gateway is not None:
+        with needs("client"):
+            from stepwire_cli.connected import connected
+        with connected(gateway.url, gateway.token) as client:
+            found = client.tasks()
+    else:
+        settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
+        found = asyncio.run(queue_commands.list_tasks(settings))
+    if as_json:
+        click.echo(documents_as_json(found.tasks))
+        return
+    with needs("dev"):
+        from stepwire_cli.ops.tables import print_tasks
+
+    print_tasks(found)
+
+
+@main.command()
 @click.option("--failed", is_flag=True, help="Show the runs that failed for good, newest first.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, help="Show at most this many.")
 @click.option("--handler", help="Only the runs of this handler or task.")

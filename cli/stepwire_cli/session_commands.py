@@ -148,12 +148,24 @@ def _alone(text: str, where: str) -> str:
     return words[0]
 
 
-def _draw(session: str, gateway: Gateway, *, after: str | None = None, until_idle: bool) -> None:
+def _draw(
+    session: str,
+    gateway: Gateway,
+    *,
+    after: str | None = None,
+    until_idle: bool,
+    tracebacks: bool = False,
+) -> None:
     with needs("dev"):
         from stepwire_cli.tail.live import run_tail
 
     shown = run_tail(
-        session, url=gateway.url, token=gateway.token, after=after, until_idle=until_idle
+        session,
+        url=gateway.url,
+        token=gateway.token,
+        after=after,
+        until_idle=until_idle,
+        tracebacks=tracebacks,
     )
     sys.exit(0 if shown else 1)
 
@@ -163,9 +175,14 @@ def _draw(session: str, gateway: Gateway, *, after: str | None = None, until_idl
 @_talks_to_gateway
 @click.option("--after", help="Start after this cursor instead of with the whole state.")
 @click.option("--until-idle", is_flag=True, help="Exit when no run is open any more.")
-def tail(session: str, gateway: Gateway, after: str | None, until_idle: bool) -> None:
+@click.option(
+    "--tracebacks", is_flag=True, help="Show those of errors, where the worker tells them."
+)
+def tail(
+    session: str, gateway: Gateway, after: str | None, until_idle: bool, tracebacks: bool
+) -> None:
     """Draw the step tree of SESSION live in the terminal, until Ctrl-C."""
-    _draw(session, gateway, after=after, until_idle=until_idle)
+    _draw(session, gateway, after=after, until_idle=until_idle, tracebacks=tracebacks)
 
 
 @click.command()

@@ -6,7 +6,7 @@ const FILE = new URL("../../docs/reference/client.md", import.meta.url);
 const MOST_CHARACTERS = 120;
 const PARTS = {
   "The gateway": ["client", "http", "tokens", "errors"],
-  "A session": ["session", "upload"],
+  "A session": ["session", "upload", "ids"],
   "The store": ["store", "rows", "attempts", "usage", "fold", "documents", "notifier"],
   Transports: ["stream", "shared-worker-client", "event-source"],
   "Documents, events and requests": ["vocabulary"],

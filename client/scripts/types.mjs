@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 const FILE = new URL("../src/vocabulary.ts", import.meta.url);
-const VOCABULARY = new URL("../../gateway/stepwire_gateway/inspector/vocabulary.json", import.meta.url);
+const VOCABULARY = new URL("../../gateway/stepwire_gateway/public/vocabulary.json", import.meta.url);
 const DOCUMENTS = {
   RunDocument: "Run",
   StepDocument: "Step",
@@ -17,8 +17,8 @@ const DOCUMENTS = {
   AnswerDocument: "Answer",
   Usage: "StepUsage",
 };
-const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewClick", "NewFeedback", "AcceptedMessage", "AcceptedRun", "CreatedSession", "NewSession", "NewSubmission", "NewSettings", "ChangedSettings"];
-const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers", "StarterDocument", "StarterCategoryDocument", "ChatProfileDocument", "StartPage"];
+const REQUESTS = ["NewMessage", "NewRun", "NewAnswer", "NewClick", "NewFeedback", "AcceptedMessage", "AcceptedRun", "AskedFor", "CreatedSession", "NewSession", "NewSubmission", "NewSettings", "ChangedSettings"];
+const LISTS = ["SessionEntry", "SessionPage", "RunEntry", "RunEntries", "RunningRun", "WorkerDocument", "Workers", "HandlerCounts", "QueueOverview", "WaitingRun", "WaitingRuns", "TaskEntry", "TaskList", "StarterDocument", "StarterCategoryDocument", "ChatProfileDocument", "StartPage"];
 
 /** The words of these may become more within a version of the protocol. */
 const open = (words) => `${words} | (string & {})`;

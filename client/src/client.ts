@@ -1,5 +1,4 @@
 import { Http, type HttpOptions } from "./http.js";
-import { newId } from "./ids.js";
 import { Session, type SessionOptions } from "./session.js";
 import type { CreatedSession, Snapshot } from "./vocabulary.js";
 
@@ -21,8 +20,8 @@ export class Stepwire {
     return new Session(this.#http, id, { ...this.#options, ...options });
   }
 
-  /** A new session, or the one of that id. */
-  async create(id = newId(), options: SessionOptions = {}): Promise<Session> {
+  /** A new session, or the one of that id; without one, the gateway takes an id that the token opens. */
+  async create(id?: string, options: SessionOptions = {}): Promise<Session> {
     const { session_id } = await this.#http.json<CreatedSession>("POST", "/v1/sessions", { id });
     return this.session(session_id, options);
   }

@@ -19,7 +19,7 @@ export interface Kinds {
 export type Kind = keyof Kinds;
 type Document = Kinds[Kind];
 
-/** A place of the tree. There is one object for each run and step, for as long as it is there. */
+/** A place of the tree. */
 export interface Ref {
   readonly kind: Kind;
   readonly id: string;

@@ -3,8 +3,8 @@
  * answered in time), `unreachable` (the network, or CORS, let nothing through), `no_token` (`getToken` failed), `aborted`, `bad_answer` (of no gateway).
  */
 export type ErrorCode =
-  | "session_not_found" | "run_not_found" | "step_not_found" | "action_not_found" | "ask_not_found" | "ask_ended" | "feedback_disabled"
-  | "settings_not_found" | "chat_profile_not_found" | "no_worker"
+  | "session_not_found" | "run_not_found" | "run_not_failed" | "step_not_found" | "action_not_found" | "ask_not_found" | "ask_ended" | "feedback_disabled"
+  | "settings_not_found" | "chat_profile_not_found" | "no_worker" | "run_not_over" | "request_not_kept"
   | "element_not_found" | "not_found" | "method_not_allowed" | "invalid_cursor" | "invalid_request" | "unauthenticated"
   | "forbidden" | "cross_site_request" | "untrusted_host" | "tokens_disabled" | "keys_unavailable" | "id_conflict"
   | "queue_full" | "session_full" | "limit_exceeded" | "message_too_large" | "body_too_large" | "range_not_satisfiable"

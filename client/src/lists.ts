@@ -1,10 +1,11 @@
 import { StepwireError } from "./errors.js";
 import { Http, type HttpOptions } from "./http.js";
-import { follow, type StreamListener } from "./stream.js";
+import { follow, type StreamListener, type Transport } from "./stream.js";
 import { equal } from "./tolerance.js";
-import type { RunEntry, RunEntries, SessionEntry, SessionPage, WorkerDocument, Workers } from "./vocabulary.js";
+import type { StreamEvent } from "./documents.js";
+import type { AcceptedRun, QueueOverview, RunEntry, RunEntries, SessionEntry, SessionPage, TaskList, WorkerDocument, Workers } from "./vocabulary.js";
 
-export type { RunEntry, RunEntries, SessionEntry, SessionPage, WorkerDocument } from "./vocabulary.js";
+export type { HandlerCounts, QueueOverview, RunEntry, RunEntries, SessionEntry, SessionPage, TaskEntry, TaskList, WorkerDocument } from "./vocabulary.js";
 
 /** Which sessions a list is about. */
 export interface SessionQuery {
@@ -38,14 +39,21 @@ export interface WatchOptions extends SessionQuery {
   readonly onConnection?: StreamListener["connection"] | undefined;
 }
 
+export interface ListsOptions extends HttpOptions {
+  /** How the list that is watched comes: over a connection of its own, or `viaSharedWorker()`. */
+  readonly transport?: Transport | undefined;
+}
+
 const WATCHED = 50;
 
-/** The lists of a gateway: sessions for pages, runs and workers for those who run it. */
+/** The lists of a gateway: sessions for pages, tasks for forms, runs and workers for those who run it. */
 export class Lists {
   readonly #http: Http;
+  readonly #transport: Transport | undefined;
 
-  constructor(options: HttpOptions = {}) {
+  constructor(options: ListsOptions = {}) {
     this.#http = new Http(options);
+    this.#transport = options.transport;
   }
 
   /** A page of the sessions that the token opens, the one with the newest activity first. */
@@ -61,6 +69,26 @@ export class Lists {
   /** The workers, with what they execute; for callers with the right `admin`. */
   async workers(signal?: AbortSignal): Promise<readonly WorkerDocument[]> {
     return (await this.#http.json<Workers>("GET", "/v1/workers", undefined, signal)).workers;
+  }
+
+  /** How full the queue is, and with what; for callers with the right `admin`. */
+  queue(signal?: AbortSignal): Promise<QueueOverview> {
+    return this.#http.json("GET", "/v1/queue", undefined, signal);
+  }
+
+  /** Does the work of a run that has failed for good again, as a new run; for callers with the right `admin`. */
+  retry(runId: string): Promise<AcceptedRun> {
+    return this.#http.json("POST", `/v1/runs/${encodeURIComponent(runId)}/retry`, {});
+  }
+
+  /** Takes a run off the list of those that have failed for good; for callers with the right `admin`. */
+  async forget(runId: string): Promise<void> {
+    await this.#http.json("DELETE", `/v1/runs/${encodeURIComponent(runId)}`);
+  }
+
+  /** The tasks of the workers that are there; for callers with the right `write`. */
+  tasks(signal?: AbortSignal): Promise<TaskList> {
+    return this.#http.json("GET", "/v1/tasks", undefined, signal);
   }
 
   /**
@@ -83,10 +111,11 @@ export class Lists {
       },
       missed() {},
     };
-    const options = { http: this.#http, session: "", path: path("/v1/events", { ...query, limit }), after: null, dense: false };
+    const options = { http: this.#http, session: "/v1/sessions", path: path("/v1/events", { ...query, limit }), after: null, dense: false };
     let held: readonly SessionEntry[] = [];
     try {
-      for await (const { type, data } of follow(options, listener, stop.signal)) {
+      const events = this.#transport ? pulled(this.#transport, options, listener, stop.signal) : follow(options, listener, stop.signal);
+      for await (const { type, data } of events) {
         const next = folded(held, type, data, limit);
         if (next === held) continue;
         held = next;
@@ -97,6 +126,40 @@ export class Lists {
       signal?.removeEventListener("abort", abort);
       abort();
     }
+  }
+}
+
+/** The events of a transport, one after the other; it ends when the stream is closed for good. */
+async function* pulled(
+  transport: Transport, options: Parameters<Transport>[0], listener: Omit<StreamListener, "event">, signal: AbortSignal,
+): AsyncGenerator<StreamEvent, void, undefined> {
+  const events: StreamEvent[] = [];
+  let wake = () => {};
+  let isOver = false;
+  const over = () => {
+    isOver = true;
+    wake();
+  };
+  signal.addEventListener("abort", over);
+  const close = transport(options, {
+    ...listener,
+    event(event) {
+      events.push(event);
+      wake();
+    },
+    connection(connection) {
+      listener.connection(connection);
+      if (connection.state === "closed") over();
+    },
+  });
+  try {
+    while (!isOver) {
+      if (events.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+      while (events.length > 0 && !signal.aborted) yield events.shift()!;
+    }
+  } finally {
+    signal.removeEventListener("abort", over);
+    close();
   }
 }
 

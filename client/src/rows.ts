@@ -1,5 +1,6 @@
 import type { Store } from "./store.js";
 import { shared } from "./tolerance.js";
+import { walk, type Place } from "./tree.js";
 import type { Step } from "./vocabulary.js";
 
 /** A line of the tree. */
@@ -28,7 +29,6 @@ export class Rows {
   #version = -1;
   #options: RowOptions = {};
   #rows: readonly Row[] = [];
-  #known = new Map<string, Row>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -39,48 +39,35 @@ export class Rows {
     if (version !== this.#version || options.isOpen !== isOpen || options.where !== where) {
       this.#version = version;
       this.#options = options;
-      const rows = this.#make(options).map((row) => this.#kept(row));
-      this.#known = new Map(rows.map((row) => [keyOf(row), row]));
-      this.#rows = shared(this.#rows, rows);
+      this.#rows = shared(this.#rows, this.#make(options));
     }
     return this.#rows;
   }
 
-  #kept(row: Row): Row {
-    const known = this.#known.get(keyOf(row));
-    const same =
-      known?.depth === row.depth && known.open === row.open && known.descendants === row.descendants && known.errors === row.errors;
-    return known && same ? known : row;
-  }
-
-  #make({ isOpen, where }: RowOptions): Row[] {
+  #make({ isOpen = ({ id }) => this.#store.isOpen(id), where }: RowOptions): Row[] {
     const store = this.#store;
-    const { places } = store.tree;
     const wanted = where && this.#wanted(where);
     const rows: Row[] = [];
-    for (let at = 0; at < places.length; at += 1) {
-      const { ref, depth, descendants, errors } = places[at]!;
-      if (wanted && !wanted.has(at)) continue;
+    walk(store.tree.roots, (place) => {
+      if (wanted && !wanted.has(place)) return false;
+      const { ref, depth, descendants, errors, row } = place;
+      const { id } = ref;
       const isStep = ref.kind === "step";
-      const open = isStep && (isOpen ? isOpen(store.step(ref.id)!) : store.isOpen(ref.id));
-      rows.push({ id: ref.id, kind: isStep ? "step" : "run", depth, open, descendants, errors });
-      if (!open) at += descendants;
-    }
+      const open = isStep && isOpen(store.step(id)!);
+      const same = row?.open === open && row.descendants === descendants && row.errors === errors && row.depth === depth;
+      rows.push(same ? row : (place.row = { id, kind: isStep ? "step" : "run", depth, open, descendants, errors }));
+      return open;
+    });
     for (const id of store.echoes) rows.push({ id, kind: "step", depth: 0, open: true, descendants: 0, errors: 0 });
     return rows;
   }
 
-  #wanted(where: (step: Step) => boolean): Set<number> {
-    const { places } = this.#store.tree;
-    const wanted = new Set<number>();
-    for (let at = places.length - 1; at >= 0; at -= 1) {
-      const { ref, above } = places[at]!;
-      if (!wanted.has(at) && !(ref.kind === "step" && where(this.#store.step(ref.id)!))) continue;
-      wanted.add(at);
-      if (above >= 0) wanted.add(above);
+  #wanted(where: (step: Step) => boolean): Set<Place> {
+    const wanted = new Set<Place>();
+    for (const place of this.#store.tree.within(null)) {
+      const found = place.ref.kind === "step" && where(this.#store.step(place.ref.id)!);
+      for (let up: Place | null = found ? place : null; up && !wanted.has(up); up = up.above) wanted.add(up);
     }
     return wanted;
   }
 }
-
-const keyOf = ({ kind, id }: Pick<Row, "kind" | "id">) => `${kind}:${id}`;

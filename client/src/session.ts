@@ -6,7 +6,7 @@ import { newId } from "./ids.js";
 import type { Schedule } from "./notifier.js";
 import { Store, type Connection } from "./store.js";
 import { follow, viaFetch, type Transport } from "./stream.js";
-import type { AcceptedMessage, AcceptedRun, Ask, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSubmission, Snapshot, Step, StepElement } from "./vocabulary.js";
+import type { AcceptedMessage, AcceptedRun, Ask, AskedFor, JsonValue, NewAnswer, NewClick, NewFeedback, NewMessage, NewRun, NewSubmission, Snapshot, Step, StepElement, WaitingRun, WaitingRuns } from "./vocabulary.js";
 
 export interface SessionOptions {
   /** Where to start from, as from a server that has rendered it. */
@@ -38,10 +38,12 @@ export interface UploadOptions {
   readonly fetch?: Fetch;
 }
 
-export type SendOptions = Omit<NewMessage, "content" | "id" | "elements"> & { readonly id?: string; readonly files?: readonly Blob[] };
+/** A file to upload, or the id of an element that was uploaded before. */
+export type SentFile = Blob | string;
+export type SendOptions = Omit<NewMessage, "content" | "id" | "elements"> & { readonly id?: string; readonly files?: readonly SentFile[] };
 export type AnswerOptions = Omit<NewAnswer, "content" | "action" | "files" | "submission" | "id"> & { readonly id?: string };
 /** An answer fits the kind of its ask: a text, the id of an action, files, or what an element submits. */
-export type GivenAnswer = { readonly content: string } | { readonly action: string } | { readonly files: readonly Blob[] } | { readonly submission: NewSubmission };
+export type GivenAnswer = { readonly content: string } | { readonly action: string } | { readonly files: readonly SentFile[] } | { readonly submission: NewSubmission };
 
 /**
  * One session: its state in a store, which its stream keeps current, and what a person can do in it.
@@ -118,6 +120,21 @@ export class Session {
     return this.#post("/runs", { id: newId(), ...more, task, args } satisfies NewRun);
   }
 
+  /** The runs that wait for an attempt, and for what, the one that has waited longest first; at most 100. */
+  async waiting(signal?: AbortSignal): Promise<readonly WaitingRun[]> {
+    return (await this.#http.json<WaitingRuns>("GET", `${this.#path}/waiting`, undefined, signal)).waiting;
+  }
+
+  /** Does the work of a run that is over again, by a new run; to change its input, `run` or `send` with `retry_of`. */
+  retry(runId: string, id = newId()): Promise<AcceptedRun> {
+    return this.#post(`/runs/${encodeURIComponent(runId)}/retry`, { id });
+  }
+
+  /** What a run that is over was asked for with. */
+  request(runId: string): Promise<AskedFor> {
+    return this.#http.json("GET", `${this.#path}/runs/${encodeURIComponent(runId)}/request`);
+  }
+
   /** Stops a run, and what it has started. */
   async cancel(runId: string): Promise<void> {
     await this.#post(`/runs/${encodeURIComponent(runId)}/cancel`);
@@ -145,9 +162,8 @@ export class Session {
 
   /** Rates a step: 1 good, 0 bad, null takes it back. */
   async rate(stepId: string, value: 0 | 1 | null, comment?: string): Promise<void> {
-    const path = `${this.#path}/steps/${encodeURIComponent(stepId)}/feedback`;
-    if (value === null) await this.#http.json("DELETE", path);
-    else await this.#http.json("PUT", path, { value, comment: comment ?? null } satisfies NewFeedback);
+    const given = value === null ? undefined : ({ value, comment } satisfies NewFeedback);
+    await this.#http.json(given ? "PUT" : "DELETE", `${this.#path}/steps/${encodeURIComponent(stepId)}/feedback`, given);
   }
 
   /** Uploads a file, to be sent with a message or as an answer; `uploadWithProgress` tells how far it is. */
@@ -181,8 +197,8 @@ export class Session {
     return this.#http.json("POST", this.#path + path, body);
   }
 
-  #uploadAll(files: readonly Blob[]): Promise<string[]> {
-    return Promise.all(files.map(async (file) => (await this.upload(file)).id));
+  #uploadAll(files: readonly SentFile[]): Promise<string[]> {
+    return Promise.all(files.map(async (file) => (typeof file === "string" ? file : (await this.upload(file)).id)));
   }
 
   #connect(): void {

@@ -17,11 +17,14 @@ export type ToWorker =
         readonly credentials: RequestCredentials | undefined;
         readonly token: string | null;
         readonly hasTokens: boolean;
+        /** Whether any number of streams fit into the browser's connection to that gateway. */
+        readonly isMultiplexed: boolean;
         /** The tab holds this lock while it lives. */
         readonly lock: string;
       };
     }
   | { readonly token: string | null }
+  | { readonly isVisible: boolean }
   | { readonly close: true };
 
 /** The messages of the worker to a tab. */
@@ -37,7 +40,9 @@ let tabs = 0;
 
 /**
  * One stream for all tabs of a browser that show the same session for the same subject, in a SharedWorker.
- * Six tabs that each hold a stream leave an HTTP/1.1 browser no connection for anything else.
+ * Six tabs that each hold a stream leave an HTTP/1.1 browser no connection for anything else. So of tabs with
+ * different sessions, four have their stream at a time, those that are seen first; the others are `idle`, and go on
+ * from where they were. Over HTTP/2, all have one.
  *
  * Without SharedWorker (Node, Chrome on Android), each page has a stream of its own.
  *
@@ -74,9 +79,13 @@ export function viaSharedWorker(
       });
       if (leaving.signal.aborted) return;
       const key = JSON.stringify([http.baseUrl, path, subject, http.credentials]);
-      say({ open: { key, baseUrl: http.baseUrl, session, path, dense, credentials: http.credentials, token, hasTokens: token !== null, lock } });
+      say({ open: { key, baseUrl: http.baseUrl, session, path, dense, credentials: http.credentials, token, hasTokens: token !== null, isMultiplexed: isMultiplexed(http.baseUrl), lock } });
+      // Only now is it known which streams are seen, and which of them get a connection.
+      look();
     };
     const leave = () => say({ close: true });
+    const look = () => say({ isVisible: !document.hidden });
+    document.addEventListener("visibilitychange", look);
     // The page may come back from the back-forward cache.
     const comeBack = (event: PageTransitionEvent) => event.persisted && void open();
     addEventListener("pagehide", leave);
@@ -85,11 +94,18 @@ export function viaSharedWorker(
     return () => {
       removeEventListener("pagehide", leave);
       removeEventListener("pageshow", comeBack);
+      document.removeEventListener("visibilitychange", look);
       leaving.abort();
       leave();
       port.close();
     };
   };
+}
+
+/** Known of the page's own origin alone: it came over that connection. */
+function isMultiplexed(baseUrl: string): boolean {
+  const [page] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+  return baseUrl.startsWith(location.origin) && /^h[23]/.test(page?.nextHopProtocol ?? "");
 }
 
 function revived(error: WireError | null): StepwireError | null {

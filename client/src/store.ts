@@ -79,12 +79,16 @@ export class Store {
 
   /** The steps below one, and the runs that it has started; null: what stands at the top. */
   children(stepId: string | null): readonly Ref[] {
-    return this.tree.children.get(stepId) ?? NONE;
+    return this.derive(`children:${stepId}`, () => (stepId === null ? this.tree.roots : (this.tree.of(stepId)?.below ?? [])).map(({ ref }) => ref));
   }
 
   /** The elements of a step; null: uploads that were not sent yet, and what stands beside the steps, for `stepwire/choices`. */
   elements(stepId: string | null): readonly StepElement[] {
     return this.#of("element", stepId);
+  }
+
+  element(id: string): StepElement | undefined {
+    return this.#documents.get("element", id);
   }
 
   /** The asks of a step, open and ended; without an id, those of the whole session. */
@@ -142,7 +146,7 @@ export class Store {
   setOpen(stepId: string, open: boolean | null): void {
     if (open === null) this.#choices.delete(stepId);
     else this.#choices.set(stepId, open);
-    this.#restructured();
+    this.#restructured(true);
   }
 
   connection(): Connection {
@@ -203,7 +207,7 @@ export class Store {
     if (!this.#echoes.delete(id)) return;
     this.#pending.delete(id);
     this.#notifier.changed(`step:${id}`);
-    this.#restructured();
+    this.#restructured(true);
   }
 
   /**
@@ -232,7 +236,7 @@ export class Store {
   #pend(pending: Pending): void {
     this.#pending.set(pending.id, pending);
     this.#notifier.changed(`step:${pending.id}`);
-    this.#restructured();
+    this.#restructured(true);
   }
 
   #of<K extends Kind>(kind: K, stepId: string | null): readonly Kinds[K][] {
@@ -256,25 +260,23 @@ export class Store {
       if (kind === "run") changed("runs");
       if (kind === "step" && (text || !sameText(before as Step, after as Step))) changed(`text:${id}`);
       if (kind === "step" && this.#echoes.delete(id)) this.#pending.delete(id);
-      if (!text) this.#restructured();
+      if (!text) this.#restructured(this.#tree?.take({ kind, id }, parent, before as Step, after as Step));
       return;
     }
     changed(`${LIST[kind].list as "actions"}:${parent ?? ""}`);
     if (kind === "ask") {
       changed("asks");
-      this.#restructured();
+      this.#restructured(true);
     }
   }
 
   /** The tree, or what is to be seen of it, is another. */
-  #restructured(): void {
-    this.#tree = null;
+  #restructured(isKept?: boolean): void {
+    if (!isKept) this.#tree = null;
     this.#version += 1;
     this.#notifier.changed("rows");
   }
 }
-
-const NONE: readonly Ref[] = [];
 
 function sameText(before: Step | undefined, after: Step | undefined): boolean {
   return before?.output === after?.output && before?.input === after?.input;

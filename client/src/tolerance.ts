@@ -43,6 +43,6 @@ export function equal(a: unknown, b: unknown): boolean {
 }
 
 /** The list `before` itself if `list` has the same items. */
-export function shared<T>(before: readonly T[] | undefined, list: readonly T[]): readonly T[] {
+export function shared<T>(before: readonly T[] | null | undefined, list: readonly T[]): readonly T[] {
   return before?.length === list.length && list.every((item, at) => item === before[at]) ? before : list;
 }

@@ -1,91 +1,128 @@
-import type { Documents, Ref } from "./documents.js";
-import { shared } from "./tolerance.js";
+import type { Documents, Kind, Ref } from "./documents.js";
+import type { Row } from "./rows.js";
 import type { Run, Step } from "./vocabulary.js";
 
 /** A run or step where it is shown. */
 export interface Place {
   readonly ref: Ref;
-  readonly doc: Run | Step;
-  readonly depth: number;
-  /** Where the one above it stands in the tree's order; -1 at the top. */
-  readonly above: number;
-  /** How many stand below it, at any depth: they follow it in the tree's order. */
+  doc: Run | Step;
+  /** The step that it names as the one above, whether or not that is there. */
+  readonly parent: string | null;
+  above: Place | null;
+  readonly below: Place[];
+  depth: number;
+  /** How many stand below it, at any depth. */
   descendants: number;
   /** How many of these have failed. */
   errors: number;
+  /** The line that was last made of it. */
+  row?: Row | undefined;
 }
 
-/** All runs and steps in the order in which a page shows them: each before all that stands below it. */
+/**
+ * All runs and steps where a page shows them. What an event usually does (something begins, goes on, ends) changes a
+ * place and what stands above it; after anything else a tree is made anew.
+ */
 export class Tree {
-  readonly places: readonly Place[];
-  readonly children: ReadonlyMap<string | null, readonly Ref[]>;
-  readonly #at = new Map<string, number>();
+  readonly roots: Place[] = [];
+  readonly #places = new Map<string, Place>();
+  /** Steps that were named as the one above, and were not there. */
+  readonly #missing = new Set<string>();
 
-  /** @param previous whose lists of children are kept where nothing has changed in them */
+  /** @param previous whose lines are kept where nothing has changed in them */
   constructor(documents: Documents, previous?: Tree) {
-    const nodes = documents.nodes();
-    const below = new Map<string | null, typeof nodes>();
-    for (const node of nodes) add(below, node.parent !== null && documents.get("step", node.parent) ? node.parent : null, node);
-    const places: Place[] = [];
-    const placed = new Set<Ref>();
-    const lay = (start: typeof nodes) => {
-      const waiting = start.map((node) => ({ node, above: -1 })).reverse();
-      for (let next = waiting.pop(); next; next = waiting.pop()) {
-        const { node, above } = next;
-        if (placed.has(node.ref)) continue;
-        placed.add(node.ref);
-        const at = places.length;
-        places.push({ ref: node.ref, doc: node.doc, depth: above < 0 ? 0 : places[above]!.depth + 1, above, descendants: 0, errors: 0 });
-        if (node.ref.kind !== "step") continue;
-        this.#at.set(node.ref.id, at);
-        const children = below.get(node.ref.id) ?? [];
-        for (let i = children.length - 1; i >= 0; i -= 1) waiting.push({ node: children[i]!, above: at });
-      }
-    };
-    lay(below.get(null) ?? []);
-    // Data from outside may close a circle, which then hangs below nothing.
-    if (placed.size < nodes.length) for (const node of nodes) if (!placed.has(node.ref)) lay([node]);
-    this.places = places;
-    for (let at = places.length - 1; at >= 0; at -= 1) {
-      const { above, descendants, errors, doc } = places[at]!;
-      if (above < 0) continue;
-      places[above]!.descendants += descendants + 1;
-      places[above]!.errors += errors + (doc.status === "error" ? 1 : 0);
+    for (const { ref, doc, parent } of documents.nodes()) this.#make(ref, doc, parent).row = previous?.of(ref.id, ref.kind)?.row;
+    const all = this.#places;
+    for (const [, place] of all) {
+      place.above = this.of(place.parent) ?? null;
+      if (!place.above && place.parent) this.#missing.add(place.parent);
+      (place.above?.below ?? this.roots).push(place);
     }
-    this.children = this.#lists(previous);
+    const laid = new Set<Place>();
+    const lay = (start: readonly Place[]) =>
+      walk(start, (place) => {
+        place.depth = place.above ? place.above.depth + 1 : 0;
+        return laid.size < laid.add(place).size;
+      });
+    lay(this.roots);
+    // Data from outside may close a circle, which then hangs below nothing.
+    if (laid.size < all.size) {
+      for (const [, place] of all) {
+        if (laid.has(place)) continue;
+        const { below } = place.above!;
+        below.splice(below.indexOf(place), 1);
+        place.above = null;
+        this.roots.push(place);
+        lay([place]);
+      }
+    }
+    for (const { above, descendants, errors, doc } of [...laid].reverse()) {
+      if (!above) continue;
+      above.descendants += descendants + 1;
+      above.errors += errors + failed(doc);
+    }
   }
 
-  /** The place of a step. */
-  of(stepId: string): Place | undefined {
-    return this.places[this.#at.get(stepId) ?? -1];
+  /**
+   * Takes a change of a document, if it is one that leaves all others in their places.
+   *
+   * @returns whether it was one
+   */
+  take(ref: Ref, parent: string | null, before: Run | Step | undefined, after: Run | Step | undefined): boolean {
+    if (!after) return false;
+    let place = this.of(ref.id, ref.kind);
+    const above = this.of(parent);
+    // Of one that has moved, Documents tells twice.
+    if (!place !== !before || (place ? place.parent !== parent : above === undefined || this.#missing.has(ref.id))) return false;
+    const errors = failed(after) - (place ? failed(place.doc) : 0);
+    if (place) place.doc = after;
+    else {
+      place = this.#make(ref, after, parent);
+      place.above = above!;
+      place.depth = above ? above.depth + 1 : 0;
+      (above?.below ?? this.roots).push(place);
+    }
+    for (let up = place.above; up; up = up.above) {
+      up.errors += errors;
+      if (!before) up.descendants += 1;
+    }
+    return true;
   }
 
-  /** A step, and all below it; everything for null. */
-  within(stepId: string | null): readonly Place[] {
-    if (stepId === null) return this.places;
-    const at = this.#at.get(stepId);
-    return at === undefined ? [] : this.places.slice(at, at + 1 + this.places[at]!.descendants);
+  /** The place of a step, or of a run; null for null, the top. */
+  of(id: string | null, kind: Kind = "step"): Place | null | undefined {
+    return id === null ? id : this.#places.get(kind + id);
+  }
+
+  /** A step, and all below it, each before what stands below it; everything for null. */
+  within(stepId: string | null): Place[] {
+    const places: Place[] = [];
+    const top = this.of(stepId);
+    walk(top ? [top] : stepId === null ? this.roots : [], (place) => places.push(place) > 0);
+    return places;
   }
 
   /** The ids of the steps above a step, from the top, and its own. */
   path(stepId: string): string[] {
     const path: string[] = [];
-    for (let place = this.of(stepId); place; place = this.places[place.above]) path.unshift(place.ref.id);
-    return path;
+    for (let place = this.of(stepId); place; place = place.above) path.push(place.ref.id);
+    return path.reverse();
   }
 
-  #lists(previous?: Tree): Map<string | null, readonly Ref[]> {
-    const lists = new Map<string | null, Ref[]>();
-    for (const { ref, above } of this.places) add(lists, this.places[above]?.ref.id ?? null, ref);
-    if (!previous) return lists;
-    const kept = new Map<string | null, readonly Ref[]>(lists);
-    for (const [parent, list] of lists) kept.set(parent, shared(previous.children.get(parent), list));
-    return kept;
+  #make(ref: Ref, doc: Run | Step, parent: string | null): Place {
+    const place: Place = { ref, doc, parent, above: null, below: [], depth: 0, descendants: 0, errors: 0 };
+    this.#places.set(ref.kind + ref.id, place);
+    return place;
   }
 }
 
-function add<K, T>(lists: Map<K, T[]>, key: K, item: T): void {
-  const list = lists.get(key);
-  if (list) list.push(item);
-  else lists.set(key, [item]);
+/** Calls `into` with these places and all below them, in the order in which a page shows them; it says whether to go on below. */
+export function walk(start: readonly Place[], into: (place: Place) => boolean): void {
+  const waiting = [...start].reverse();
+  for (let place = waiting.pop(); place; place = waiting.pop()) {
+    if (!into(place)) continue;
+    for (let at = place.below.length - 1; at >= 0; at -= 1) waiting.push(place.below[at]!);
+  }
 }
+
+const failed = ({ status }: Run | Step) => +(status === "error");

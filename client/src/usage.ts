@@ -1,4 +1,5 @@
 import type { Store } from "./store.js";
+import type { Place } from "./tree.js";
 import type { Step } from "./vocabulary.js";
 
 /** What models have used, as far as steps tell. */
@@ -18,24 +19,24 @@ export function usageOf(store: Store, stepId: string | null = null): Usage {
 }
 
 function sumOf(store: Store, stepId: string | null): Usage {
-  const { tree } = store;
-  const places = tree.within(stepId);
-  const offset = tree.places.indexOf(places[0]!);
-  const below = places.map(() => ({ tokens: 0, cost: 0 }));
   const sum = { tokens: 0, cost: 0 };
-  for (let at = places.length - 1; at >= 0; at -= 1) {
-    const { ref, doc, above } = places[at]!;
+  const top = store.tree.of(stepId);
+  const sums = new Map<Place | null, { tokens: number; cost: number }>();
+  for (const place of store.tree.within(stepId).reverse()) {
+    const { ref, doc, above } = place;
     const step = ref.kind === "step" ? (doc as Step) : undefined;
-    const into = below[above - offset] ?? sum;
+    const below = sums.get(place) ?? { tokens: 0, cost: 0 };
+    const into = place === top || !above ? sum : (sums.get(above) ?? { tokens: 0, cost: 0 });
+    if (into !== sum) sums.set(above, into);
     if (step?.usage) {
       // The usage of a step is its own; its metadata may tell the sum of the steps below it.
       const { input_tokens, output_tokens, cost } = step.usage;
-      into.tokens += below[at]!.tokens + (input_tokens ?? 0) + (output_tokens ?? 0);
-      into.cost += below[at]!.cost + (cost ?? 0);
+      into.tokens += below.tokens + (input_tokens ?? 0) + (output_tokens ?? 0);
+      into.cost += below.cost + (cost ?? 0);
     } else {
       const own = told(step?.metadata ?? {});
-      into.tokens += below[at]!.tokens || own.tokens;
-      into.cost += below[at]!.cost || own.cost;
+      into.tokens += below.tokens || own.tokens;
+      into.cost += below.cost || own.cost;
     }
   }
   if (stepId !== null) return sum;

@@ -63,6 +63,7 @@ export interface StepElement {
 export interface ErrorInfo {
   readonly type: string;
   readonly message: string;
+  readonly traceback: string | null;
 }
 
 /** The opinion of a person about a step. */
@@ -97,6 +98,7 @@ export interface Run {
   readonly error: ErrorInfo | null;
   readonly will_retry: boolean;
   readonly parent_run_id: string | null;
+  readonly retry_of?: string | null | undefined;
   readonly usage?: UsageSum | null | undefined;
   readonly ts: string;
   readonly v: number;
@@ -205,6 +207,8 @@ export interface NewMessage {
   readonly elements?: readonly string[] | undefined;
   /** Words by which `GET /v1/runs` finds the run. */
   readonly tags?: readonly string[] | undefined;
+  /** The run, of the same session, that this repeats with other input. */
+  readonly retry_of?: string | null | undefined;
 }
 
 export interface NewRun {
@@ -220,6 +224,8 @@ export interface NewRun {
   readonly defer_until?: string | null | undefined;
   /** Words by which `GET /v1/runs` finds the run. */
   readonly tags?: readonly string[] | undefined;
+  /** The run, of the same session, that this repeats with other input. */
+  readonly retry_of?: string | null | undefined;
 }
 
 /** By the kind of the ask: `content` (text), `action`, `files`, or `submission` (element). */
@@ -259,6 +265,18 @@ export interface AcceptedMessage {
 
 export interface AcceptedRun {
   readonly run_id: string;
+}
+
+/** What a run was asked for with. */
+export interface AskedFor {
+  readonly run_id: string;
+  readonly handler: string;
+  /** Of a task, or of a click or a rating. null: it has none, or `hidden`. */
+  readonly args: Readonly<Record<string, JsonValue>> | null;
+  /** The arguments are shown to the subject that has sent them, and to callers with the right `admin`. */
+  readonly hidden: boolean;
+  /** The message that has started it. */
+  readonly message_id: string | null;
 }
 
 export interface CreatedSession {
@@ -357,11 +375,80 @@ export interface WorkerDocument {
   readonly lease_s: number;
   readonly state: string;
   readonly runs?: readonly RunningRun[] | undefined;
+  readonly max_running?: Readonly<Record<string, number>> | undefined;
   readonly left_behind?: number | undefined;
+  readonly tasks?: string | null | undefined;
 }
 
 export interface Workers {
   readonly workers: readonly WorkerDocument[];
+}
+
+/** The runs of one handler. */
+export interface HandlerCounts {
+  readonly handler: string;
+  readonly running?: number | undefined;
+  /** Due ones: of the first 1,000, and those that its limit holds back. */
+  readonly waiting?: number | undefined;
+  /** The most that all workers together execute; null: no limit. */
+  readonly max_running?: number | null | undefined;
+}
+
+/** What the queue holds. */
+export interface QueueOverview {
+  /** Runs that workers have taken. */
+  readonly running: number;
+  /** Runs that are due and wait for a slot. */
+  readonly queued: number;
+  /** Runs that a limit of their handler or subject holds back. */
+  readonly held: number;
+  /** Runs that wait for their time, their turn, or a retry. */
+  readonly deferred: number;
+  /** Runs that have failed for good, and can be retried. */
+  readonly failed: number;
+  /** What the workers that take runs can execute at a time. */
+  readonly slots: number;
+  /** Of the first 1,000 that are queued, how long the oldest waits; null: none. */
+  readonly longest_wait_s: number | null;
+  readonly handlers: readonly HandlerCounts[];
+  /** Whether at most 1,000 are queued, so that all were looked at. */
+  readonly is_complete: boolean;
+}
+
+/** A run that has been accepted, and of which no attempt is under way. */
+export interface WaitingRun {
+  readonly run_id: string;
+  /** null while nobody knows. */
+  readonly handler?: string | null | undefined;
+  readonly waiting_since: string;
+  readonly waits_for?: "worker" | "turn" | "limit" | "time" | "slot" | "start" | (string & {}) | null | undefined;
+  readonly ahead?: number | null | undefined;
+  readonly due_at?: string | null | undefined;
+}
+
+export interface WaitingRuns {
+  readonly waiting: readonly WaitingRun[];
+}
+
+/** A task that can be run. */
+export interface TaskEntry {
+  readonly name: string;
+  /** From its docstring. */
+  readonly description: string;
+  /** A JSON Schema (2020-12) of `args`; null: no worker has described them. */
+  readonly args_schema: Readonly<Record<string, JsonValue>> | null;
+  /** How many of the workers that take runs have it. */
+  readonly workers: number;
+}
+
+/** What can be asked of the workers that are there. */
+export interface TaskList {
+  /** By name. Where workers describe one differently, as while a new version replaces the old one, the worker that has begun last is right. */
+  readonly tasks: readonly TaskEntry[];
+  /** What runs when something happens in a session: `on_message`, `action:<name>`. */
+  readonly handlers: readonly string[];
+  /** How many workers take runs, without those that stop or have missed a renewal; with 0, a run waits until a worker is there. */
+  readonly workers: number;
 }
 
 /** A question to begin with. */

@@ -19,11 +19,13 @@ test("pages, runs and workers are asked for with what is given, and a token", LI
   await lists.sessions({ subject: undefined }, { cursor: next });
   await lists.runs({ status: ["error", "interrupted"], tag: "nightly" }, { cursor: null });
   assert.deepEqual(await lists.workers(), [{ id: "w" }]);
+  assert.equal((await lists.tasks()).next, "n");
   assert.deepEqual(requests.map(({ path }) => path), [
     "/v1/sessions?title=a+b%26c&limit=2",
     "/v1/sessions?cursor=n",
     "/v1/runs?tag=nightly&status=error%2Cinterrupted",
     "/v1/workers",
+    "/v1/tasks",
   ]);
   assert.ok(requests.every(({ headers }) => headers.authorization === "Bearer secret"));
 });

@@ -178,12 +178,16 @@ test("every call goes where the protocol says", LIMIT, async (t) => {
   const sent = [];
   await client.snapshot("made");
   await session.send("x", { id: "m", files: [file] });
+  await session.send("y", { id: "n", files: ["e0", file], retry_of: "r0" });
   await session.run("task", { a: 1 }, { id: "r1", defer_until: "2030-01-01T00:00:00Z" });
+  await session.retry("r/1", "r3");
+  await session.request("r/1");
   await session.cancel("r/1");
   await session.resume("r2");
   await session.answer("k", { content: "y" }, { id: "i" });
   await session.answer("k", { action: "z" }, { id: "i" });
   await session.answer("k", { files: [file] }, { id: "i" });
+  await session.answer("k", { files: ["e0"] }, { id: "i" });
   await session.rate("s", 1, "good");
   await session.rate("s", null);
   await uploadWithProgress(session, file, (bytes) => sent.push(bytes), { name: "other" });
@@ -195,13 +199,18 @@ test("every call goes where the protocol says", LIMIT, async (t) => {
     ["GET", s, ""],
     ["POST", `${s}/elements?name=a%20b.txt`, "bytes"],
     ["POST", `${s}/messages`, '{"id":"m","content":"x","elements":["e1"]}'],
+    ["POST", `${s}/elements?name=a%20b.txt`, "bytes"],
+    ["POST", `${s}/messages`, '{"retry_of":"r0","id":"n","content":"y","elements":["e0","e1"]}'],
     ["POST", `${s}/runs`, '{"id":"r1","defer_until":"2030-01-01T00:00:00Z","task":"task","args":{"a":1}}'],
+    ["POST", `${s}/runs/r%2F1/retry`, '{"id":"r3"}'],
+    ["GET", `${s}/runs/r%2F1/request`, ""],
     ["POST", `${s}/runs/r%2F1/cancel`, "{}"],
     ["POST", `${s}/resume`, '{"id":"r2"}'],
     ["POST", `${s}/asks/k`, '{"content":"y","id":"i"}'],
     ["POST", `${s}/asks/k`, '{"action":"z","id":"i"}'],
     ["POST", `${s}/elements?name=a%20b.txt`, "bytes"],
     ["POST", `${s}/asks/k`, '{"files":["e1"],"id":"i"}'],
+    ["POST", `${s}/asks/k`, '{"files":["e0"],"id":"i"}'],
     ["PUT", `${s}/steps/s/feedback`, '{"value":1,"comment":"good"}'],
     ["DELETE", `${s}/steps/s/feedback`, ""],
     ["POST", `${s}/elements?name=other`, "bytes"],

@@ -269,3 +269,27 @@ test("documents that are none cost only themselves", () => {
   assert.deepEqual({ output, tags, metadata, error }, { output: '{\n  "a": 1\n}', tags: [], metadata: {}, error: null });
   assert.equal(store.rows(), rows);
 });
+
+test("the tree that follows each event is the one that a store of the same snapshot makes", () => {
+  const event = stream();
+  const store = new Store(EMPTY, () => {});
+  store.take({ id: "1-0", type: "snapshot", data: snapshotOf() });
+  // Drawn by a generator of its own, so that a failure is the same one each time.
+  let drawn = 7;
+  const draw = (below) => (drawn = (drawn * 16807) % 2147483647) % below;
+  const shape = ({ id, depth, descendants, errors }) => [id, depth, descendants, errors];
+  const open = { isOpen: () => true };
+  for (let n = 0; n < 400; n += 1) {
+    const number = draw(60);
+    const id = `s${number}`;
+    // Often one that is not there (yet), and never one that closes a circle.
+    const parent_id = draw(5) === 0 || number === 0 ? null : `s${draw(number)}`;
+    const status = ["running", "ok", "error"][draw(3)];
+    const before = store.step(id);
+    if (draw(12) === 0) store.take(event("step.remove", { id }));
+    else if (draw(15) === 0) store.take(event("run.start", { run_id: `r${draw(9)}`, handler: "h", attempt: 1, message_id: parent_id, status, usage: null }));
+    else store.take(event("step.update", stepOf(id, { parent_id: before && draw(4) ? before.parent_id : parent_id, status })));
+    const again = new Store(store.snapshot(), () => {});
+    assert.deepEqual(store.rows(open).map(shape), again.rows(open).map(shape), `after ${n} events`);
+  }
+});

@@ -6,11 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from importlib.resources import as_file, files
 
-from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
-from starlette.staticfiles import StaticFiles
+from fastapi import FastAPI
 
 from stepwire_core.errors import StepwireError
 from stepwire_core.process.health_file import HealthFile
@@ -18,6 +15,7 @@ from stepwire_core.process.supervision import stop_process
 from stepwire_core.settings import Settings, load_settings
 from stepwire_core.storage.object_store import Objects
 from stepwire_core.tracing.span_export import SpanExport
+from stepwire_gateway import page
 from stepwire_gateway.api import (
     asks,
     elements,
@@ -32,7 +30,7 @@ from stepwire_gateway.api import (
 )
 from stepwire_gateway.api.choices import settings as chat_settings
 from stepwire_gateway.api.choices import start_page
-from stepwire_gateway.api.lists import fleet
+from stepwire_gateway.api.lists import failed, fleet, task_list, waiting
 from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
@@ -55,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         SettingsError: a setting has a wrong value, or the health file cannot be written.
+        PageMissing: the inspector is not in this installation.
     """
     settings = settings or load_settings()
     objects = Objects.open(settings)
@@ -117,35 +116,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         asks,
         feedback,
         chat_settings,
+        task_list,
         fleet,
+        failed,
+        waiting,
         tokens,
         health,
         metrics,
     )
     guard.include(app, *(part.router for part in parts))
     openapi.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
-    _add_inspector(app)
+    page.add(app)
     return app
-
-
-def _add_inspector(app: FastAPI) -> None:
-    with as_file(files("stepwire_gateway") / "inspector") as folder:
-        app.mount("/inspector", StaticFiles(directory=folder), name="inspector")
-        page = folder / "index.html"
-
-    router = APIRouter(route_class=guard.GuardedRoute)
-
-    @router.get("/", include_in_schema=False)
-    @guard.needs_nothing
-    async def inspector() -> FileResponse:
-        return FileResponse(page, headers=_PAGE_HEADERS)
-
-    guard.include(app, router)
-
-
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}

@@ -14,6 +14,8 @@ from stepwire_core.log.event_log import EventLog, open_log
 from stepwire_core.process.supervision import Fail
 from stepwire_core.queue.dead_letters import DeadLetters
 from stepwire_core.queue.run_queue import RunQueue, open_queue
+from stepwire_core.queue.standings import Standings
+from stepwire_core.queue.task_registry import TaskRegistry
 from stepwire_core.redis.rates import Rates
 from stepwire_core.settings import Settings
 from stepwire_core.storage.object_store import Objects
@@ -33,7 +35,9 @@ class Services:
     settings: Settings
     log: EventLog
     queue: RunQueue
+    standings: Standings
     dead_letters: DeadLetters
+    tasks: TaskRegistry
     hub: Hub
     files: Files
     objects: Objects | None
@@ -56,9 +60,22 @@ async def open_services(
         hub, auth = Hub(log, settings, prefix, metrics), Auth(settings)
         files = Files(log.store, settings)
         limits, letters = Limits(Rates(log.store), settings), DeadLetters(queue.store, settings)
+        standings = Standings(queue.store, settings.queue_name)
+        tasks = TaskRegistry(queue.store, settings.queue_name)
         async with hub.running(fail), auth.running():
             yield Services(
-                settings, log, queue, letters, hub, files, objects, auth, limits, metrics
+                settings=settings,
+                log=log,
+                queue=queue,
+                standings=standings,
+                dead_letters=letters,
+                tasks=tasks,
+                hub=hub,
+                files=files,
+                objects=objects,
+                auth=auth,
+                limits=limits,
+                metrics=metrics,
             )
 
 

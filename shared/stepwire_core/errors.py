@@ -17,6 +17,7 @@
     │   └── ValueTooLarge       a value is larger than an event may be
     ├── SessionNotFound         the session does not exist: never created, expired, or deleted
     ├── RunNotFound             the session does not have that run
+    ├── RunNotFailed            the run is not among those that have failed for good
     ├── StepNotFound            the session does not have that step
     ├── ElementNotFound         the session does not have that element, or its bytes are gone
     ├── ActionNotFound          the session does not have that action, or not any more
@@ -25,6 +26,8 @@
     ├── AskNotFound             the session does not have that ask
     ├── AskEnded                the ask was answered before, or its handler no longer waits
     ├── FeedbackDisabled        the step cannot be rated
+    ├── RunNotOver              the run goes on, so it cannot be repeated yet
+    ├── RequestNotKept          what the run was asked for with is not known any more
     ├── IdConflict              an id was sent before with other content
     │   └── KeyReused           an Idempotency-Key was sent before with other content
     ├── StillInProgress         the request that is repeated has not been answered yet
@@ -212,6 +215,18 @@ class RunNotFound(StepwireError):
         super().__init__(f"session {session_id!r} does not have a run {run_id!r}")
 
 
+class RunNotFailed(StepwireError):
+    """The run is not among those that have failed for good and are still kept."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} is not among the failed runs: it has not failed, was retried or "
+            "forgotten, or failed longer ago than these are kept; 'stepwire runs --failed' and "
+            "GET /v1/runs?status=error,interrupted list those that can be retried"
+        )
+
+
 class StepNotFound(StepwireError):
     """The session does not have a step of that id."""
 
@@ -288,6 +303,26 @@ class AskEnded(StepwireError):
             f"ask {ask_id!r} has ended: it was answered, its time ran out, or its run is over; "
             "the session's snapshot has its status"
         )
+
+
+class RunNotOver(StepwireError):
+    """The run waits or goes on, so it cannot be repeated yet."""
+
+    def __init__(self, session_id: str, run_id: str) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} is not over: wait for its end, or cancel it, then repeat it"
+        )
+
+
+class RequestNotKept(StepwireError):
+    """What the run was asked for with is not known any more."""
+
+    def __init__(self, session_id: str, run_id: str, what: str) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        super().__init__(f"run {run_id!r} cannot be repeated as it was: {what}")
 
 
 class FeedbackDisabled(StepwireError):

@@ -282,6 +282,10 @@ class Settings(BaseSettings):
     dead_letters_ttl_s: int = Field(
         default=7 * 24 * 3600, ge=60, description="How long a run that has failed for good is kept."
     )
+    tracebacks: Literal["off", "operators", "clients"] = Field(
+        default="operators",
+        description="Who gets tracebacks: nobody; lists of failed runs; clients, too.",
+    )
     grace_s: float = Field(
         default=20.0,
         ge=0,

@@ -36,6 +36,11 @@ async def stopped() -> None:
     await cl.Message("Stopped.").send()
 
 
+@cl.on_chat_resume
+async def back(thread: object) -> None:
+    await cl.Message("Welcome back.").send()
+
+
 async def count() -> None:
     """Streams until it is told to finish, so that no test depends on how fast a machine is."""
     is_to_finish, number = finishes[cl.context.session.id], 0

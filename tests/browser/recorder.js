@@ -1,27 +1,22 @@
 // Runs before the page's own scripts: notes everything that a reader gets to see, as it changes.
 (() => {
-  const OUTPUT = [
-    ":scope > .step-body > .field > .step-output",
-    ":scope > .message-card > .step-body > .field > .step-output",
-  ].join(", ");
-  const TIME = ":scope > .step-toggle > .step-time, :scope > .message-card > .message-head > .step-time";
-  const NAME = ":scope > .step-toggle > .step-name, :scope > .message-card > .message-head > .step-name";
   const text = (element, selector) => element.querySelector(selector)?.textContent ?? "";
-  const above = (element) => element.parentElement.closest("[data-step-id]")?.dataset.stepId ?? null;
 
-  /** The steps that are on the page, from top to bottom. */
-  const steps = () => [...document.querySelectorAll("[data-step-id]")].map((element) => ({
+  /** The steps that are in the window of the list, from top to bottom. */
+  const steps = () => [...document.querySelectorAll("[role=treeitem] [data-step-id]")].map((element) => ({
     id: element.dataset.stepId,
-    parent: above(element),
+    parent: element.dataset.parent ?? null,
+    level: Number(element.closest("[role=treeitem]").ariaLevel),
     type: element.dataset.type,
     status: element.dataset.status,
-    name: text(element, NAME),
-    output: text(element, OUTPUT),
-    time: text(element, TIME),
+    name: text(element, ".line-name"),
+    // A structure is shown as a tree, whose text is another.
+    output: text(element, ":scope > .body > [data-field=output] > .content:not([data-form=json]) > .content-shown"),
+    time: text(element, ".line-time"),
   }));
-  const runs = () => [...document.querySelectorAll("[data-run-id]")].map((element) => ({
+  const runs = () => [...document.querySelectorAll("[role=treeitem] [data-run-id]")].map((element) => ({
     id: element.dataset.runId,
-    message: above(element),
+    message: element.dataset.message ?? null,
     handler: text(element, ".run-handler"),
     status: element.dataset.status,
   }));
@@ -35,11 +30,13 @@
     if (connection && recorded.connections.at(-1) !== connection) recorded.connections.push(connection);
   }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
 
-  globalThis.EventSource = class extends EventSource {
+  globalThis.SharedWorker = class extends SharedWorker {
     constructor(...given) {
       super(...given);
       recorded.streams += 1;
-      this.addEventListener("snapshot", () => { recorded.snapshots += 1; });
+      this.port.addEventListener("message", ({ data }) => {
+        recorded.snapshots += (data.events ?? []).filter(({ type }) => type === "snapshot").length;
+      });
     }
   };
 })();

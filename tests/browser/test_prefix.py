@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from browser.inspector import Inspector
 from prefixed import PREFIX, WAYS, prefixed
-from stack import Stack, wait_until
+from stack import Stack
 
 APP = """
     import stepwire as cl
@@ -35,22 +35,17 @@ def test_the_page_does_all_that_it_does_at_the_root(
     with prefixed(way, stack) as gateway:
         page = inspector.page
         page.goto(f"{gateway.url}/")
-        page.get_by_role("button", name="New session").click()
+        page.get_by_role("main").get_by_role("button", name="New session").click()
         inspector.wait_for_snapshot()
         assert f"{PREFIX}/?session=" in page.url
         inspector.send("hello")
-        wait_until(lambda: inspector.output("shows") == "you said hello", "the answer")
+        shown = page.locator(".preview, .content-shown", has_text="you said hello")
+        expect(shown.first).to_be_visible()
         image = page.locator("img[alt='dot.gif']")
         expect(image).to_be_visible()
         assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
-        page.get_by_text("words", exact=True).first.click()
         expect(page.get_by_text("many words")).to_be_visible()
-        # Icons and the way back to the start are below the path, too.
-        icon = page.locator("svg use").first.get_attribute("href")
-        assert icon is not None
-        assert icon.startswith(f"{PREFIX}/inspector/")
         inspector.reload()
         page.get_by_role("link", name="another session").click()
-        expect(page.get_by_role("button", name="New session")).to_be_visible()
-        expect(page.get_by_label("Recent sessions").get_by_role("link")).to_have_count(1)
+        expect(page.get_by_role("main").get_by_role("button", name="New session")).to_be_visible()
         assert page.url == f"{gateway.url}/"

@@ -40,7 +40,7 @@ _BASES: Final = (
     Base(
         "python:3.13-slim",
         "base-files base-passwd libc-bin bash dash coreutils findutils grep sed hostname login "
-        "passwd tar util-linux debianutils netbase tzdata python3 python3-venv",
+        "passwd tar util-linux debianutils libstdc++6 netbase tzdata python3 python3-venv",
         next_release=True,
     ),
     Base(

@@ -139,7 +139,7 @@ async def test_text_after_the_end_of_a_step_is_appended_to_it(log: Log) -> None:
 async def test_text_for_a_removed_step_leaves_nothing_behind(log: Log) -> None:
     await log.put(log.start("a"), remove_event("a"))
     await log.put(delta_event("a", "late"))
-    assert await log.keys() == {"log", "meta", "state"}
+    assert await log.keys() == {"log", "meta", "state", "waiting"}
     assert await log.outputs() == {}
 
 
@@ -307,7 +307,7 @@ async def test_all_keys_of_a_session_expire_at_one_instant(log: Log) -> None:
         key: await log.redis.execute_command("PEXPIRETIME", key)
         for key in await log.redis.keys(f"*{log.session_id}*")
     }
-    assert len(expiries) == 7
+    assert len(expiries) == 8
     assert len(set(expiries.values())) == 1
     [at] = set(expiries.values())
     ttl_ms = log.settings.session_ttl_s * 1000
@@ -344,7 +344,7 @@ async def test_an_element_that_comes_after_its_step_was_removed_leaves_nothing(l
     await log.put(log.start("a"), remove_event("a"))
     await Files(log.store, log.settings).put(log.session_id, "late", b"bytes")
     assert (await log.put(log.element("late", "a"))).stored == 0
-    assert await log.keys() == {"log", "meta", "state"}
+    assert await log.keys() == {"log", "meta", "state", "waiting"}
     assert await log.outputs() == {}
     assert (await log.put(log.start("a"), log.element("again", "a"))).stored == 2
 

@@ -90,7 +90,7 @@ def test_a_document_of_every_kind_is_in_a_view() -> None:
 
 
 def test_the_vocabulary_that_is_served_is_that_of_the_table() -> None:
-    path = Path(stepwire_gateway.__file__).parent / "inspector/vocabulary.json"
+    path = Path(stepwire_gateway.__file__).parent / "public/vocabulary.json"
     assert path.read_text() == vocabulary_json(), "if that is meant: make vocabulary"
 
 

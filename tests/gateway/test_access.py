@@ -26,6 +26,7 @@ from tokens import API_KEY, SECRET, KeyServer, bearer, claims, token
 
 OPEN, KEY, ALL = "open", "api_key", "read, in all sessions"
 ADMIN_OF_ALL, LISTED = "admin, in all sessions", "read, of what it lists"
+ANYWHERE = "write, in any session"
 
 # What docs/protocol.md says. A route that is not here fails the test below.
 ROUTES = {
@@ -39,6 +40,14 @@ ROUTES = {
     "HEAD /v1/runs": ADMIN_OF_ALL,
     "GET /v1/workers": ADMIN_OF_ALL,
     "HEAD /v1/workers": ADMIN_OF_ALL,
+    "GET /v1/queue": ADMIN_OF_ALL,
+    "HEAD /v1/queue": ADMIN_OF_ALL,
+    "POST /v1/runs/{run_id}/retry": ADMIN_OF_ALL,
+    "DELETE /v1/runs/{run_id}": ADMIN_OF_ALL,
+    "GET /v1/sessions/{session_id}/waiting": "read",
+    "HEAD /v1/sessions/{session_id}/waiting": "read",
+    "GET /v1/tasks": ANYWHERE,
+    "HEAD /v1/tasks": ANYWHERE,
     "POST /v1/sessions": "write",
     "GET /v1/sessions/{session_id}": "read",
     "HEAD /v1/sessions/{session_id}": "read",
@@ -52,6 +61,9 @@ ROUTES = {
     "POST /v1/sessions/{session_id}/resume": "write",
     "POST /v1/sessions/{session_id}/messages": "write",
     "POST /v1/sessions/{session_id}/runs": "write",
+    "GET /v1/sessions/{session_id}/runs/{run_id}/request": "write",
+    "HEAD /v1/sessions/{session_id}/runs/{run_id}/request": "write",
+    "POST /v1/sessions/{session_id}/runs/{run_id}/retry": "write",
     "POST /v1/sessions/{session_id}/runs/{run_id}/cancel": "cancel",
     "POST /v1/sessions/{session_id}/elements": "write",
     "GET /v1/sessions/{session_id}/elements/{id}": "read",
@@ -73,7 +85,7 @@ ROUTES = {
     "HEAD /openapi.json": OPEN,
     "GET /": OPEN,
     "HEAD /": OPEN,
-    "GET /inspector/main.js": OPEN,
+    "GET /inspector/icon.svg": OPEN,
 }
 LINKS = {
     "GET /v1/events",
@@ -94,7 +106,7 @@ def routes_of_the_app() -> set[str]:
     for route in iter_route_contexts(create_app(Settings()).routes):
         path = route.path or ""
         if path == "/inspector":
-            path, methods = "/inspector/main.js", {"GET"}
+            path, methods = "/inspector/icon.svg", {"GET"}
         else:
             assert route.methods, f"not a route: {path}"
             methods = route.methods
@@ -244,7 +256,7 @@ def test_a_right_opens_its_routes_in_its_sessions_alone(
         if not opens:
             assert status == 403
         elsewhere, code, headers, _ = house.status(route, session=OTHER, headers=bearer(value))
-        if needed == OPEN or (needed == LISTED and opens):
+        if needed == OPEN or (needed in (LISTED, ANYWHERE) and opens):
             # The sessions in a list depend on the token, whatever the request asks for. What a page
             # offers only a worker knows, and there is none.
             assert elsewhere == (503 if route.endswith("/start") else 200)
@@ -304,7 +316,7 @@ def test_a_token_in_the_address_counts_where_browsers_open_addresses_alone(
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_token_in_the_cookie_counts_when_our_own_page_sends_it(house: House, route: str) -> None:
-    if ROUTES[route] in (OPEN, KEY, ALL, ADMIN_OF_ALL, LISTED):
+    if ROUTES[route] in (OPEN, KEY, ALL, ADMIN_OF_ALL, LISTED, ANYWHERE):
         return
     cookie = {"Cookie": f"stepwire_token={token(MINE, rights=('admin',))}"}
     assert house.status(route, headers=cookie | SAME_ORIGIN)[0] not in (401, 403)

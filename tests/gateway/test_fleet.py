@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from redis import Redis
 
 from stack import Gateway, Stack
-from stepwire.client import Client
+from stepwire.client import Client, NotFound
 from stepwire_cli.main import main
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.run_queue import JobKeys
@@ -223,3 +223,88 @@ def test_a_filter_works_on_redis_too(gateway: Gateway, stack: Stack) -> None:
     assert [found["run_id"] for found in json.loads(result.output)] == [run]
     refused = CliRunner().invoke(main, ["runs", "--token", "x"], env=stack.env)
     assert (refused.exit_code, "--gateway" in refused.output) == (2, True)
+
+
+async def a_failed_run(stack: Stack, session: str, error: ErrorInfo | None = None) -> str:
+    settings = Settings(redis_url=stack.env["STEPWIRE_REDIS_URL"], queue_name=stack.queue)
+    request = RunRequest(session_id=session, run_id=new_id(), handler="report", arguments={"a": 1})
+    async with open_store(settings.redis_url) as store:
+        letter = DeadLetter(
+            request=request, status="error", error=error, attempts=3, ended_at=now()
+        )
+        await DeadLetters(store, settings).add(letter)
+    return request.run_id
+
+
+def test_a_failed_run_is_done_again_or_forgotten(gateway: Gateway, stack: Stack) -> None:
+    session = gateway.create_session()
+    error = ErrorInfo(type="ValueError", message="no", traceback="Traceback: …")
+    failed = asyncio.run(a_failed_run(stack, session, error))
+    other = asyncio.run(a_failed_run(stack, session))
+    [_, shown] = listed(gateway, status="error")
+    assert (shown["run_id"], shown["attempt"]) == (failed, 3)
+    assert shown["error"] == {"type": "ValueError", "message": "no", "traceback": "Traceback: …"}
+
+    response = gateway.client.post(f"/v1/runs/{failed}/retry")
+    assert response.status_code == 202, response.text
+    again = response.json()["run_id"]
+    assert response.headers["location"] == f"/v1/sessions/{session}/runs/{again}"
+    assert gateway.client.get(response.headers["location"]).json()["status"] == "queued"
+    assert ids(listed(gateway, status="error")) == [other]
+    # A person who clicks twice makes one run.
+    twice = gateway.client.post(f"/v1/runs/{failed}/retry")
+    assert (twice.status_code, twice.json()["code"]) == (404, "run_not_failed")
+    assert again in ids(without_start(gateway, handler="report"))
+
+    with Client(gateway.url) as client:
+        client.forget_run(other)
+    assert listed(gateway, status="error") == []
+    gone = gateway.client.delete(f"/v1/runs/{other}")
+    assert (gone.status_code, gone.json()["code"]) == (404, "run_not_failed")
+    assert gateway.client.delete("/v1/runs/not~an~id").json()["code"] == "run_not_failed"
+
+
+def test_a_failed_run_stays_when_its_session_is_gone(gateway: Gateway, stack: Stack) -> None:
+    failed = asyncio.run(a_failed_run(stack, "gone-" + new_id()))
+    response = gateway.client.post(f"/v1/runs/{failed}/retry")
+    assert (response.status_code, response.json()["code"]) == (404, "session_not_found")
+    assert ids(listed(gateway, status="error")) == [failed]
+
+
+def test_the_queue_says_how_full_it_is_and_with_what(gateway: Gateway, stack: Stack) -> None:
+    empty = gateway.client.get("/v1/queue").json()
+    assert empty["longest_wait_s"] is None
+    assert (empty["queued"], empty["slots"], empty["handlers"]) == (0, 0, [])
+    session = gateway.create_session()
+    for _ in range(2):
+        start(gateway, session, "report")
+    start(gateway, session, "answer", priority=5)
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    start(gateway, session, "report", defer_until=later)
+    worker = a_worker(stack.redis, stack.queue, (session, new_id(), "report"))
+    worker.max_running = {"report": 1}
+    stack.redis.set(worker_key(stack.queue, worker.id), worker.model_dump_json(), px=60_000)
+    asyncio.run(a_failed_run(stack, session))
+    found = gateway.client.get("/v1/queue").json()
+    assert (found["queued"], found["deferred"], found["held"]) == (4, 1, 0)
+    assert (found["running"], found["failed"], found["slots"]) == (0, 1, 9)
+    assert found["is_complete"]
+    assert 0 <= found["longest_wait_s"] < 60
+    counts = {
+        of["handler"]: (of["running"], of["waiting"], of["max_running"]) for of in found["handlers"]
+    }
+    assert counts == {
+        "answer": (0, 1, None),
+        "on_chat_start": (0, 1, None),
+        "report": (1, 2, 1),
+    }
+
+
+def test_the_python_client_retries_a_run(gateway: Gateway, stack: Stack) -> None:
+    session = gateway.create_session()
+    failed = asyncio.run(a_failed_run(stack, session))
+    with Client(gateway.url) as client:
+        again = client.retry_run(failed)
+        assert client.session(session).read_run(again).status == "queued"
+        with pytest.raises(NotFound):
+            client.retry_run(failed)

@@ -12,7 +12,7 @@ from stepwire._handlers.registry import collecting
 from stepwire._runs.runner import Runner
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import StoreUnavailable
-from stepwire_core.log.retry_failed import replay
+from stepwire_core.log.repeat import replay
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.listing import read_queue
 from stepwire_core.queue.run_queue import RunQueue, open_queue

@@ -90,7 +90,7 @@ def _environment(redis_url: str, elements_url: str | None) -> dict[str, str]:
     if elements_url is not None:
         places["elements_url"] = elements_url
     # A person who works on a handler does not want to wait for one that hangs.
-    return {"STEPWIRE_GRACE_S": "2"} | environment(**places)
+    return {"STEPWIRE_GRACE_S": "2", "STEPWIRE_TRACEBACKS": "clients"} | environment(**places)
 
 
 def _check(app: str, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""``stepwire workers``, ``runs`` and ``retry``: what the queue's Redis knows of them."""
+"""``stepwire workers``, ``tasks``, ``runs`` and ``retry``: what the queue's Redis knows of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from stepwire_core.errors import SessionNotFound, StepwireError
 from stepwire_core.log.event_log import EventLog, open_log
-from stepwire_core.log.retry_failed import replay
+from stepwire_core.log.repeat import replay
 from stepwire_core.queue.dead_letters import DeadLetter, DeadLetters
 from stepwire_core.queue.listing import QueuedRun, read_queue
 from stepwire_core.queue.run_list import RunList, WantedRuns
 from stepwire_core.queue.run_queue import RunQueue, open_queue
+from stepwire_core.queue.task_registry import TaskRegistry
 from stepwire_core.queue.worker_registry import read_workers
+from stepwire_core.wire.task_document import TaskList
 from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
@@ -62,6 +64,16 @@ async def list_workers(settings: Settings) -> list[WorkerDocument]:
     """
     async with _queue(settings) as queue:
         return await read_workers(queue.store, settings.queue_name)
+
+
+async def list_tasks(settings: Settings) -> TaskList:
+    """The tasks of the workers of the queue.
+
+    Raises:
+        StoreUnavailable: the queue's Redis does not answer.
+    """
+    async with open_queue(settings) as queue:
+        return await TaskRegistry(queue.store, settings.queue_name).offer()
 
 
 async def list_runs(settings: Settings, limit: int) -> list[QueuedRun]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stepwire_core.queue.listing import QueuedRun
     from stepwire_core.wire.run_entry import RunEntry
     from stepwire_core.wire.session_entry import SessionEntry
+    from stepwire_core.wire.task_document import TaskEntry, TaskList
     from stepwire_core.wire.worker_document import WorkerDocument
 
 _STATE_STYLES = {
@@ -64,6 +65,33 @@ def print_workers(workers: Sequence[WorkerDocument]) -> None:
     if runs.row_count:
         print()
         _print(runs)
+
+
+def print_tasks(offer: TaskList) -> None:
+    """The tasks, with what each takes."""
+    if not offer.tasks:
+        none = "no worker is there: start one with 'stepwire worker app.py'"
+        print("no worker has a task: decorate a function with @cl.task" if offer.workers else none)
+        return
+    table = _table("task", "workers", "arguments", "what it does")
+    for task in offer.tasks:
+        table.add_row(
+            one_line(task.name),
+            str(task.workers),
+            one_line(_arguments(task)),
+            one_line(task.description.partition("\n")[0]),
+        )
+    _print(table)
+
+
+def _arguments(task: TaskEntry) -> str:
+    """The names of the arguments, those in brackets that may be left out."""
+    if task.args_schema is None:
+        return "?"
+    properties, required = task.args_schema.get("properties"), task.args_schema.get("required")
+    names = list(properties) if isinstance(properties, dict) else []
+    needed = required if isinstance(required, list) else []
+    return ", ".join(name if name in needed else f"[{name}]" for name in names)
 
 
 def print_runs(runs: Sequence[QueuedRun]) -> None:

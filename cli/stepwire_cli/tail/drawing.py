@@ -66,8 +66,10 @@ class Drawing:
         spinner: str = STILL,
         fold: int | None = None,
         url: str = DEFAULT_URL,
+        tracebacks: bool = False,
     ) -> None:
         self._tree = tree
+        self._tracebacks = tracebacks
         self._belongings = Belongings(tree, url)
         self._console = console
         # Terminals disagree on what happens after the last column.
@@ -217,6 +219,8 @@ class Drawing:
         text = Text.assemble(
             (one_line(error.type), "bold red"), (f": {printable(error.message)}", "red")
         )
+        if self._tracebacks and error.traceback:
+            text.append(f"\n{printable(error.traceback)}", "dim")
         return self._wrapped(text, width)
 
     # -- text -----------------------------------------------------------------------------------

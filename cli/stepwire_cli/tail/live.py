@@ -18,6 +18,7 @@ from stepwire_cli.connected import connected
 from stepwire_cli.printable import ServerClock, one_line
 from stepwire_cli.tail.drawing import STILL, Drawing
 from stepwire_cli.tail.transcript import Transcript
+from stepwire_cli.tail.waits import Waits
 from stepwire_core.wire.kinds import SNAPSHOT, TEXT_DELTA
 
 if TYPE_CHECKING:
@@ -49,9 +50,18 @@ class Display(Protocol):
     def trouble(self, what: str | None) -> None:
         """Say why nothing comes, or that it comes again."""
 
+    def waits(self, what: str | None) -> None:
+        """Say what a message waits for, from any thread; None: for nothing any more."""
+
 
 def run_tail(
-    session: str, *, url: str, token: str | None = None, after: str | None, until_idle: bool
+    session: str,
+    *,
+    url: str,
+    token: str | None = None,
+    after: str | None,
+    until_idle: bool,
+    tracebacks: bool = False,
 ) -> bool:
     """Show a session until Ctrl-C or, with ``until_idle``, until no run is open any more.
 
@@ -75,9 +85,9 @@ def run_tail(
     console = Console(highlight=False, markup=False, emoji=False)
     display: Display
     if console.is_terminal and not console.is_dumb_terminal:
-        display = Screen(tree, console, url)
+        display = Screen(tree, console, url, tracebacks=tracebacks)
     else:
-        display = Transcript(tree, _write_line, url)
+        display = Transcript(tree, _write_line, url, tracebacks=tracebacks)
     try:
         with display, connected(url, token) as client:
             _follow(client.session(session), tree, display, after=after, until_idle=until_idle)
@@ -94,9 +104,13 @@ def _follow(
     def on_connection(connection: Connection) -> None:
         display.trouble(_trouble(connection))
 
-    with closing(session.events(after=after, on_connection=on_connection)) as events:
+    with (
+        Waits(session, display.waits) as waits,
+        closing(session.events(after=after, on_connection=on_connection)) as events,
+    ):
         for event in events:
             display.apply(event)
+            waits.note(event, tree)
             if until_idle and tree.idle:
                 return
 
@@ -120,7 +134,9 @@ class Screen:
     terminal is left out above; the whole is printed on leaving.
     """
 
-    def __init__(self, tree: SessionTree, console: Console, url: str) -> None:
+    def __init__(
+        self, tree: SessionTree, console: Console, url: str, *, tracebacks: bool = False
+    ) -> None:
         self._tree = tree
         self._url = url
         self._console = console
@@ -128,7 +144,9 @@ class Screen:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._is_old = True
+        self._tracebacks = tracebacks
         self._trouble: str | None = None
+        self._waits: str | None = None
         self._stopped_s: float | None = None
         self._failure: Exception | None = None
         self._width = console.width
@@ -150,7 +168,10 @@ class Screen:
         self._thread.join()
         self._live.stop()
         now_s = self._clock.now_s()
-        for line in Drawing(self._tree, self._console, now_s=now_s, url=self._url).lines():
+        drawing = Drawing(
+            self._tree, self._console, now_s=now_s, url=self._url, tracebacks=self._tracebacks
+        )
+        for line in drawing.lines():
             self._console.print(line, soft_wrap=True)
 
     def apply(self, event: Event) -> None:
@@ -172,6 +193,10 @@ class Screen:
                 # Nobody knows how long things take while nothing is heard of them.
                 self._stopped_s = None if what is None else self._clock.now_s()
             self._trouble = what
+
+    def waits(self, what: str | None) -> None:
+        self._is_old |= what != self._waits
+        self._waits = what
 
     def _run(self) -> None:
         try:
@@ -204,7 +229,13 @@ class Screen:
         else:
             now_s, mark = self._stopped_s, STILL
         drawing = Drawing(
-            self._tree, self._console, now_s=now_s, spinner=mark, fold=height, url=self._url
+            self._tree,
+            self._console,
+            now_s=now_s,
+            spinner=mark,
+            fold=height,
+            url=self._url,
+            tracebacks=self._tracebacks,
         )
         status = self._status(spinner)
         status.truncate(max(self._console.width - 1, 1), overflow="ellipsis")
@@ -216,6 +247,8 @@ class Screen:
         steps = f"{_count(len(self._tree.steps), 'step')} · Ctrl-C leaves"
         if unread := self._tree.unread.total():
             steps += f" · {_count(unread, 'event')} left out: of a newer stepwire than this"
+        if self._waits:
+            return Text(f"{spinner} {self._waits} · {steps}", "yellow")
         if open_runs := len(self._tree.open_runs):
             return Text(f"{spinner} {_count(open_runs, 'run')} open · {steps}", "dim")
         return Text(f"● live · {steps}", "dim")

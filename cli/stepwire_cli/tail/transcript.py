@@ -24,13 +24,20 @@ class Transcript:
     """Writes a line when a step or run starts, and one with the complete text when it ends."""
 
     def __init__(
-        self, tree: SessionTree, write: Callable[[str], object], url: str = DEFAULT_URL
+        self,
+        tree: SessionTree,
+        write: Callable[[str], object],
+        url: str = DEFAULT_URL,
+        *,
+        tracebacks: bool = False,
     ) -> None:
         self._tree = tree
         self._belongings = Belongings(tree, url)
         self._write = write
         self._told: dict[str, object] = {}
         self._in_trouble = False
+        self._tracebacks = tracebacks
+        self._waits: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +75,11 @@ class Transcript:
             self._write(f"… {what}")
             self._in_trouble = True
 
+    def waits(self, what: str | None) -> None:
+        if what and what != self._waits:
+            self._write(f"… {what}")
+        self._waits = what
+
     def _run(self, node: RunNode) -> None:
         run = node.document
         if not self._is_news(f"run {run.run_id}", (run.attempt, run.status)):
@@ -78,6 +90,7 @@ class Transcript:
         if run.ended_at:
             head += f" {duration(run.started_at, run.ended_at, 0)}{_used(run.usage)}"
         self._write(head + _error(run.error))
+        self._traceback(run.error, INDENT)
         if run.will_retry:
             self._write(f"{INDENT}it will be tried again")
 
@@ -102,6 +115,12 @@ class Transcript:
         if step.show_input:
             self._text(node, node.text("input"), "> ")
         self._text(node, node.text("output"), "")
+        self._traceback(step.error, self._indent(node) + INDENT)
+
+    def _traceback(self, error: ErrorInfo | None, indent: str) -> None:
+        if self._tracebacks and error is not None and error.traceback:
+            for line in printable(error.traceback).splitlines():
+                self._write(f"{indent}{line}".rstrip())
 
     def _belongings_of(self, node: StepNode) -> None:
         indent = self._indent(node) + INDENT

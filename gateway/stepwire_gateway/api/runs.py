@@ -8,28 +8,40 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from stepwire_core.errors import InvalidArgument, RunEnded, SessionNotFound
+from stepwire_core.errors import (
+    Forbidden,
+    InvalidArgument,
+    RequestNotKept,
+    RunEnded,
+    RunNotFound,
+    SessionNotFound,
+)
 from stepwire_core.log.event_log import Batch
+from stepwire_core.log.repeat import WITHOUT_ARGUMENTS, past_request, repetition, start_again
 from stepwire_core.log.turn_queue import pass_turn
 from stepwire_core.values.ids import attempt_token
 from stepwire_core.wire.documents import PROTOCOL_VERSION, ErrorInfo, is_event_handler
 from stepwire_core.wire.run_ends import cancelled_events
 from stepwire_core.wire.run_entry import Tags
-from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.run_request import KeptRequest, RunRequest
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import LOCATION, may
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
-from stepwire_gateway.http.bodies import Id, Object, OnBehalf, Text
+from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text
 from stepwire_gateway.services import RunId, ServicesDep, SessionId
 
 if TYPE_CHECKING:
+    from stepwire_core.log.repeat import PastRequest
+    from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.services import Services
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/runs", tags=["runs"], route_class=GuardedRoute)
 
 TAGS_ARE: Final = "Words by which `GET /v1/runs` finds the run."
+
+RETRY_OF_IS: Final = "The run, of the same session, that this repeats with other input."
 
 ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {"description": "It is queued; `Location` says how far it is.", "headers": LOCATION}
@@ -44,6 +56,28 @@ class NewRun(OnBehalf):
         default=None, description="Not before then (RFC 3339); the past is now."
     )
     tags: Tags = Field(default_factory=list, description=TAGS_ARE)
+    retry_of: Id | None = Field(default=None, description=RETRY_OF_IS)
+
+
+class Retry(Body):
+    id: Id | None = Field(
+        default=None, description="The new run's id; makes the request repeatable."
+    )
+
+
+class AskedFor(BaseModel):
+    """What a run was asked for with."""
+
+    run_id: str
+    handler: str
+    args: dict[str, JsonValue] | None = Field(
+        description="Of a task, or of a click or a rating. null: it has none, or `hidden`."
+    )
+    hidden: bool = Field(
+        description="The arguments are shown to the subject that has sent them, and to callers "
+        "with the right `admin`."
+    )
+    message_id: str | None = Field(description="The message that has started it.")
 
 
 class AcceptedRun(BaseModel):
@@ -73,6 +107,7 @@ class RunState(BaseModel):
     error: ErrorInfo | None = None
     will_retry: bool = False
     parent_run_id: str | None = None
+    retry_of: str | None = None
     ts: str | None = None
     v: int = PROTOCOL_VERSION
 
@@ -93,6 +128,7 @@ async def start_run(
     body: NewRun,
 ) -> AcceptedRun:
     """Run a ``@cl.task`` with ``args`` as keyword arguments."""
+    sender = caller.subject
     caller = caller.on_behalf(body, session_id)
     if is_event_handler(body.task):
         # Their arguments say what a person did, so a request must not be able to invent them.
@@ -101,13 +137,23 @@ async def start_run(
             "name a function that has @cl.task"
         )
     run_id = idempotency.id(body.id)
-    digest = json.dumps([body.task, body.args], sort_keys=True)
+    work = [body.task, body.args]
+    if body.retry_of is not None:
+        await services.log.known_run(session_id, body.retry_of)
+        work.append(body.retry_of)
     await services.queue.require_room(services.settings.queue_max)
     defer_s = 0.0
     if body.defer_until is not None:
         defer_s = await _defer_s(services, session_id, body.defer_until)
     with idempotency.checked(body.id):
-        await services.log.register_run(session_id, run_id, digest)
+        await services.log.register_run(
+            session_id,
+            run_id,
+            json.dumps(work, sort_keys=True),
+            keep=KeptRequest(
+                handler=body.task, arguments=dict(body.args), tags=body.tags, sender=sender
+            ),
+        )
     await services.queue.enqueue(
         caller.asking(
             RunRequest(
@@ -117,6 +163,7 @@ async def start_run(
                 arguments=dict(body.args),
                 tags=body.tags,
                 due_ms=None if body.defer_until is None else _ms(body.defer_until),
+                retry_of=body.retry_of,
             )
         ),
         defer_s=defer_s,
@@ -141,7 +188,78 @@ async def read_run(services: ServicesDep, session_id: SessionId, run_id: RunId) 
         handler=request.handler,
         message_id=request.message.id if request.message else None,
         parent_run_id=request.parent_run_id,
+        retry_of=request.retry_of,
     )
+
+
+@router.get("/{run_id}/request", responses=may(409))
+@needs("write", counts="reads")
+async def read_request(
+    services: ServicesDep, caller: CallerDep, session_id: SessionId, run_id: RunId
+) -> AskedFor:
+    """What a run that is over was asked for with: to repeat it, or to start another like it."""
+    past = await past_request(services.log, services.dead_letters, session_id, run_id)
+    request, shown = past.request, _may_see(caller, past)
+    has_args = request.message is None and request.handler not in WITHOUT_ARGUMENTS
+    return AskedFor(
+        run_id=run_id,
+        handler=request.handler,
+        args=dict(request.arguments) if has_args and shown else None,
+        hidden=has_args and not shown,
+        message_id=None if request.message is None else request.message.id,
+    )
+
+
+@router.post("/{run_id}/retry", status_code=202, responses=ACCEPTED | may(409))
+@needs("write", counts="messages")
+async def retry_run(
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency: IdempotencyDep,
+    session_id: SessionId,
+    run_id: RunId,
+    response: Response,
+    body: Retry | None = None,
+) -> AcceptedRun:
+    """Do the work of a run that is over again, by a new run, whose ``retry_of`` it is.
+
+    The same message, or the same arguments: to change them, start a run or send a message with
+    ``retry_of``. A run that has failed is taken off the list of the failed ones.
+    """
+    given = body.id if body else None
+    new_id = idempotency.id(given)
+    response.headers["Location"] = services.address(run_path(session_id, new_id))
+    try:
+        past = await past_request(services.log, services.dead_letters, session_id, run_id)
+    except RequestNotKept:
+        # The dead letter, from which a first request of this id has taken it, went with that one.
+        if not await _is_known(services, session_id, new_id):
+            raise
+        return AcceptedRun(run_id=new_id)
+    if not _may_see(caller, past):
+        # It would do something with what the caller is not to know.
+        raise Forbidden(
+            "the arguments of this run are those of another sender: only that one, and callers with"
+            " the right 'admin', may repeat it"
+        )
+    await services.queue.require_room(services.settings.queue_max)
+    request = caller.asking(repetition(past.request, new_id))
+    with idempotency.checked(given):
+        await start_again(request, services.log, services.queue, keep=past.kept)
+    await services.dead_letters.forget(run_id)
+    return AcceptedRun(run_id=new_id)
+
+
+async def _is_known(services: Services, session_id: str, run_id: str) -> bool:
+    try:
+        await services.log.known_run(session_id, run_id)
+    except RunNotFound:
+        return False
+    return True
+
+
+def _may_see(caller: Caller, past: PastRequest) -> bool:
+    return past.is_open or caller.may_know(past.sender)
 
 
 @router.post("/{run_id}/cancel", status_code=202, responses=ACCEPTED)

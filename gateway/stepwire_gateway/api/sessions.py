@@ -35,7 +35,7 @@ from stepwire_gateway.api.choices.start_page import (
 )
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may
-from stepwire_gateway.api.runs import ACCEPTED, TAGS_ARE, AcceptedRun, run_path
+from stepwire_gateway.api.runs import ACCEPTED, RETRY_OF_IS, TAGS_ARE, AcceptedRun, run_path
 from stepwire_gateway.api.uploads import MAX_FILES, require_uploads
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text, require_bounded
@@ -87,6 +87,7 @@ class NewMessage(OnBehalf):
         description="Ids of files that were uploaded before: the handler gets them.",
     )
     tags: Tags = Field(default_factory=list, description=TAGS_ARE)
+    retry_of: Id | None = Field(default=None, description=RETRY_OF_IS)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -243,6 +244,8 @@ async def post_message(
     """Put a person's message into the log, for all to see, and run ``on_message``."""
     caller = caller.on_behalf(body, session_id)
     require_bounded(body.content, body.metadata, services.settings)
+    if body.retry_of is not None:
+        await services.log.known_run(session_id, body.retry_of)
     await services.queue.require_room(services.settings.queue_max)
     message_id = idempotency.id(body.id)
     run_id = derived_id(session_id, ON_MESSAGE, message_id)
@@ -271,6 +274,7 @@ async def post_message(
             message=message,
             elements=elements,
             tags=body.tags,
+            retry_of=body.retry_of,
         )
     )
     with idempotency.checked(body.id):

@@ -46,9 +46,10 @@ class Need:
 
     right: Right | Literal["api_key"] | None
     """None: nothing."""
-    session: Literal["path", "body", "listed", "all"] = "path"
+    session: Literal["path", "body", "listed", "any", "all"] = "path"
     """In which session: the one of the path; one that the function itself looks up and checks with
-    :meth:`Caller.require`; those that a list shows, which are the caller's own; or in all."""
+    :meth:`Caller.require`; those that a list shows, which are the caller's own; in any, since it is
+    about none; or in all."""
     link: bool = False
     """A browser opens the address by itself (EventSource, img): the token may be in the query."""
     stream: bool = False
@@ -60,7 +61,7 @@ class Need:
 def needs(
     right: Right,
     *,
-    session: Literal["path", "body", "listed", "all"] = "path",
+    session: Literal["path", "body", "listed", "any", "all"] = "path",
     link: bool = False,
     stream: bool = False,
     counts: str | None = None,

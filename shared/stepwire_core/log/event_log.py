@@ -36,7 +36,8 @@ from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.ids import request_producer, run_producer
 from stepwire_core.wire.events import subject_event
-from stepwire_core.wire.unreadable import UNREADABLE
+from stepwire_core.wire.run_request import MAX_KEPT_BYTES, KeptRequest
+from stepwire_core.wire.unreadable import UNREADABLE, readable
 
 if TYPE_CHECKING:
     from stepwire_core.redis.store import Store
@@ -171,18 +172,38 @@ class EventLog(LogReader):
         return created
 
     async def register_run(
-        self, session_id: str, run_id: str, work: str, *, turn: str = ""
+        self,
+        session_id: str,
+        run_id: str,
+        work: str,
+        *,
+        turn: str = "",
+        keep: KeptRequest | None = None,
     ) -> None:
         """Make a run known; the same again changes nothing. ``turn`` as in :class:`Batch`.
+
+        ``keep`` is what :meth:`kept_request` returns later, unless it is larger than
+        :data:`MAX_KEPT_BYTES`.
 
         Raises:
             SessionNotFound: the session is not there.
             SessionFull: a new run could show nothing.
             IdConflict: the id stands for other ``work``.
         """
-        registration = Registration(session_id, run_id, work, turn=turn)
+        kept = "" if keep is None else keep.model_dump_json()
+        if len(kept.encode()) > MAX_KEPT_BYTES:
+            kept = ""
+        registration = Registration(session_id, run_id, work, turn=turn, kept=kept)
         args = registration.script_args(self._settings)
         registration.check(await self._call(REGISTER, session_id, args))
+
+    async def kept_request(self, session_id: str, run_id: str) -> KeptRequest | None:
+        """What the session has kept of the request of a run, if it has."""
+        requests = SessionKeys.of(session_id).requests
+        [content] = await self.store.read(command("HGET", requests, run_id))
+        if content is None:
+            return None
+        return readable(KeptRequest, content, "request", run_id, session_id=session_id)
 
     async def cancel_children(self, session_id: str, run_id: str) -> None:
         """Ask for all that a run has started to be cancelled."""

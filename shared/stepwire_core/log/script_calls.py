@@ -151,6 +151,8 @@ class Registration:
     turn: str = ""
     parent_run_id: str = ""
     parent_attempt: int = 0
+    kept: str = ""
+    """What the session keeps of its request, as JSON."""
 
     def script_args(self, settings: Settings) -> list[Argument]:
         """The ARGV of ``register_run.lua``."""
@@ -163,6 +165,7 @@ class Registration:
             parent_attempt=self.parent_attempt,
             max_steps=settings.session_max_steps,
             max_bytes=settings.session_max_bytes,
+            kept=self.kept,
         )
 
     def check(self, reply: list[Any]) -> None:

@@ -35,6 +35,7 @@ _CONSTANTS: Final = lua_constants(
     ALL_RUNS=ALL_RUNS,
     IN_TURN=sorted(IN_TURN),
     NO_PARENT=NO_PARENT,
+    RUNNING="running",
     REMOVAL_EVENTS=_REMOVAL_EVENTS,
 )
 """What stands before every script of the log."""

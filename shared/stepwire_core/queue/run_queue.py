@@ -47,6 +47,11 @@ def held_key(queue_name: str) -> str:
     return f"{queue_name}:held"
 
 
+def taken_key(queue_name: str) -> str:
+    """The set of the runs that workers have."""
+    return f"{queue_name}:taken"
+
+
 def about_key(queue_name: str) -> str:
     """The hash of what a claim has to know of a job: priority, digest of the subject, handler."""
     return f"{queue_name}:about"

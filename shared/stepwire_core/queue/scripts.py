@@ -17,6 +17,11 @@ from stepwire_core.values.addresses import DEFAULT_QUEUE
 WAKE_MAX: Final = 1_000
 """Wakes that wait while no worker listens; beyond them the poll finds the jobs."""
 
+WAITING_MS: Final = 30 * 24 * 3600 * 1000
+"""So far in the past is the score of a job that waits for a worker."""
+
+LEVEL_MS: Final = 3600 * 1000
+"""As much waiting is a level of priority worth."""
 
 HEAD: Final = lua_constants(
     ARQ_QUEUE=DEFAULT_QUEUE,
@@ -25,6 +30,8 @@ HEAD: Final = lua_constants(
     ARQ_TRIED=retry_key_prefix,
     TRIED_TTL_S=JOB_TTL_MS // 1000,
     WAKE_MAX=WAKE_MAX,
+    WAITING_MS=WAITING_MS,
+    LEVEL_MS=LEVEL_MS,
 ) + lua_source("queue/keys")
 """What stands before every script of the queue."""
 

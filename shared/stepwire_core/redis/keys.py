@@ -75,6 +75,9 @@ class SessionKeys:
     files: str
     ending: str
     results: str
+    turns: str
+    waiting: str
+    requests: str
     channel: str
 
     @classmethod
@@ -88,6 +91,9 @@ class SessionKeys:
             files=f"{base}:files",
             ending=f"{base}:ending",
             results=f"{base}:results",
+            turns=f"{base}:turns",
+            waiting=f"{base}:waiting",
+            requests=f"{base}:requests",
             channel=base,
         )
 

@@ -24,6 +24,7 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
         "parent_attempt",
         "max_steps",
         "max_bytes",
+        "kept",
     ),
     "log/cancel_run": ("channel", "session"),
     "log/keep_bytes": ("element", "content", "max_bytes"),

@@ -150,6 +150,11 @@ class ErrorInfo(_Document):
 
     type: Text
     message: Text
+    traceback: Text | None = None
+    """As Python prints it, without values; None where ``STEPWIRE_TRACEBACKS`` keeps it."""
+
+    def without_traceback(self) -> ErrorInfo:
+        return self.model_copy(update={"traceback": None})
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorInfo:
@@ -353,6 +358,8 @@ class RunDocument(_Document):
     will_retry: bool = False
     parent_run_id: str | None = None
     """The run that has started it with ``cl.enqueue``."""
+    retry_of: Annotated[str | None, _IF_SAID] = None
+    """The run whose work it does again, because a person has asked for that."""
     usage: Annotated[UsageSum | None, _IF_SAID] = None
     """What its steps have used, in all attempts, also those that were removed."""
     ts: str

@@ -27,6 +27,7 @@ def first_document(request: RunRequest, attempt: int) -> RunDocument:
         status="running",
         started_at=ts,
         parent_run_id=request.parent_run_id,
+        retry_of=request.retry_of,
         ts=ts,
     )
 

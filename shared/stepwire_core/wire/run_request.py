@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from stepwire_core.values.json_values import JsonObject
 from stepwire_core.wire.documents import ElementDocument, StepDocument
@@ -27,6 +27,8 @@ class RunRequest(BaseModel):
     """The step under which its own nest, if no message has started it."""
     parent_run_id: str | None = None
     """The run that has started it."""
+    retry_of: str | None = None
+    """The run whose work it does again."""
     awaited: bool = False
     """Whether a caller waits for its result."""
     user: JsonObject = {}
@@ -40,3 +42,22 @@ class RunRequest(BaseModel):
     """The span that has requested it (W3C Trace Context)."""
     due_ms: int | None = None
     """When it was to begin at the earliest, in milliseconds since 1970; None: at once."""
+
+
+class KeptRequest(BaseModel):
+    """What a session keeps of a task that a client has asked for, so that it can be asked for
+    again: it is in no event, and not for all who read the session."""
+
+    # A field of a newer version is passed on.
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
+
+    handler: str
+    arguments: JsonObject
+    tags: list[str] = []
+    sender: str | None = None
+    """The subject of the token that it was sent with; None for a backend, whose arguments may be
+    nobody else's business."""
+
+
+MAX_KEPT_BYTES: Final = 65_536
+"""Of one request as JSON: what is larger is not kept."""

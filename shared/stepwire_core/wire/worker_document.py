@@ -46,6 +46,10 @@ class WorkerDocument(_Document):
     state: str
     """One of :data:`WorkerState`, or a newer version's."""
     runs: list[RunningRun] = []
+    max_running: dict[str, int] = {}
+    """The limits of its handlers: how many runs all workers together execute at a time."""
     left_behind: int = 0
     """Tasks and threads that go on although no caller awaits them, since their code could not be
     stopped. They take no slot."""
+    tasks: str | None = None
+    """The digest under which the description of its tasks is stored."""

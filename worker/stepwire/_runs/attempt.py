@@ -123,7 +123,7 @@ class Attempt:
         store_changes(scope)
         after_s = self._next_try(ending)
         if ending.status == "error" and ending.error is not None and after_s is None:
-            self._show(ending.error)
+            self._show(ending.error.without_traceback())
         run.will_retry = after_s is not None
         ending = await self._store_end(run, ending)
         self._parts.numbers.ended(
@@ -148,7 +148,7 @@ class Attempt:
         while True:
             full = producer.full
             ending = ending.with_losses(full)
-            run.status, run.error = ending.status, ending.error
+            run.status, run.error = ending.status, self._public(ending.error)
             run.ended_at = run.ts = now()
             with suppress(SessionFull):
                 # Threads that were not awaited go on until here.
@@ -158,6 +158,12 @@ class Attempt:
                 await producer.flush()
             if producer.full is full:
                 return ending
+
+    def _public(self, error: ErrorInfo | None) -> ErrorInfo | None:
+        """An error as clients get it; the list of failed runs has all of it."""
+        if error is None or self._parts.settings.tracebacks == "clients":
+            return error
+        return error.without_traceback()
 
     async def _close_earlier(self) -> bool:
         """End what a lost attempt left open; whether the run may be tried again."""

@@ -21,6 +21,7 @@ from stepwire._transport.signals import Cancellable, Signals
 from stepwire._transport.threads import in_thread
 from stepwire._tree.action import clicked
 from stepwire._tree.message import ReceivedMessage
+from stepwire._values.tracebacks import traceback_of
 from stepwire_core.errors import (
     HandlerNotFound,
     SessionFull,
@@ -97,7 +98,7 @@ class Invoker:
             error = ErrorInfo(type="RunTimeout", message=message)
             return Ending("error", error, cause=TimeoutError(message))
         if outcome.error is not None:
-            return _failed(outcome.error, fields)
+            return _failed(outcome.error, fields, self._settings)
         return self._outcome(request, outcome.result)
 
     def _outcome(self, request: RunRequest, result: object) -> Ending:
@@ -190,12 +191,15 @@ def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:
         leave_frame(token)
 
 
-def _failed(error: BaseException, fields: dict[str, str]) -> Ending:
+def _failed(error: BaseException, fields: dict[str, str], settings: Settings) -> Ending:
     if isinstance(error, StoreRefused):
         raise error
     info = _info(error)
     # Our own errors say what to do; a traceback helps with those of the handler.
     detail = error if not isinstance(error, HandlerNotFound) else None
+    if detail is not None and settings.tracebacks != "off":
+        # What clients get of it is decided where the end is written (attempt.py).
+        info.traceback = traceback_of(error)
     logger.error("handler failed", extra=fields | {"error": info.message}, exc_info=detail)
     # In a session that is full another attempt shows no more than this one.
     cause = None if isinstance(error, SessionFull) else error

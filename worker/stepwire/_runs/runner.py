@@ -114,7 +114,9 @@ class Runner:
             if not missing:
                 await self._end_chat(request, tried, resting)
             return
-        if not (missing and self._is_idle(request.handler)):
+        if missing and self._is_idle(request.handler):
+            await self.turns.skip(request)
+        else:
             policy = self._handlers.policy(request.handler)
             try:
                 begun, ending = await self.turns.begin(request, policy.concurrency, tried)

@@ -71,6 +71,10 @@ class Turns:
                 self._log, self._queue, request.session_id, request.handler, request.run_id
             )
 
+    async def skip(self, request: RunRequest) -> None:
+        """A run that does nothing waits no more; no attempt of it begins."""
+        await self._log.leave_turn(request.session_id, request.handler, request.run_id)
+
     async def look_again(self, request: RunRequest) -> None:
         """Its turn may have come between the moment when it was told to wait and the moment when
         it was back in the queue, where one can be hurried."""

@@ -13,6 +13,7 @@ from stepwire._scope.context import Frame, Scope, enter_frame, leave_frame
 from stepwire._tree.durable_work import DurableWork
 from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_none
 from stepwire._values.generation import Generation, generation_or_none
+from stepwire._values.tracebacks import described
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.wire.documents import EndStatus, ErrorInfo
 
@@ -307,6 +308,8 @@ class Step(DurableWork):
     def _end_after(self, exc: BaseException | None) -> None:
         """End it as work that ``exc`` has left, or that nothing has."""
         status, error = outcome(exc)
+        if exc is not None and error is not None and self._scope is not None:
+            error = described(exc, self._scope.producer.settings)
         if status == "cancelled" and self._scope is not None:
             status = self._scope.cancellation.status
         if self._result_text is not None:

@@ -7,6 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from stepwire._handlers.task_schemas import describe
 from stepwire._runs.activity import Activity
 from stepwire._runs.app_hooks import application
 from stepwire._runs.runner import Runner
@@ -62,10 +63,12 @@ async def assembled(
         handlers.functions,
         handlers.hooks,
         activity,
+        tasks=describe(handlers),
         places_taken=lambda: slots.taken,
         left_behind=left_behind,
         stopping=stopping,
         stalled=claims.is_stalled,
+        max_running=handlers.max_running,
     )
     keeper = LeaseKeeper(
         settings,

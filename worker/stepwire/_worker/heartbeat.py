@@ -8,6 +8,7 @@ import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
+from stepwire_core.queue.task_registry import described, tasks_key
 from stepwire_core.queue.worker_registry import worker_key, workers_key
 from stepwire_core.redis.commands import command
 from stepwire_core.values.clock import now
@@ -15,11 +16,13 @@ from stepwire_core.values.ids import new_id
 from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from stepwire._runs.activity import Activity
+    from stepwire_core.redis.commands import Call
     from stepwire_core.redis.store import BlockingStore
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.task_document import TaskDocument
     from stepwire_core.wire.worker_document import WorkerState
 
 FORGOTTEN_S: Final = 3600
@@ -39,10 +42,12 @@ class Registration:
         hooks: Iterable[str],
         activity: Activity,
         *,
+        tasks: Iterable[TaskDocument] = (),
         places_taken: Callable[[], int],
         left_behind: Callable[[], int] = int,
         stopping: Callable[[], bool],
         stalled: Callable[[], bool],
+        max_running: Mapping[str, int] | None = None,
     ) -> None:
         self._settings = settings
         self._activity = activity
@@ -51,6 +56,8 @@ class Registration:
         self._stopping = stopping
         self._stalled = stalled
         self._written = b""
+        digest, self._tasks = described(tasks)
+        self._tasks_key = tasks_key(settings.queue_name, digest)
         self._is = WorkerDocument(
             id=new_id(),
             host=socket.gethostname(),
@@ -58,11 +65,13 @@ class Registration:
             since=now(),
             version=version("stepwire"),
             handlers=sorted(handlers),
+            max_running=dict(max_running or {}),
             hooks=sorted(hooks),
             running=0,
             max_jobs=settings.max_jobs,
             lease_s=settings.lease_s,
             state="ready",
+            tasks=digest,
         )
 
     def write(self, store: BlockingStore, *, due: bool, blocked: bool) -> None:
@@ -82,10 +91,15 @@ class Registration:
             command("ZADD", index, now_s, self._is.id),
         ]
         if not self._written:
+            # Before the document that names them.
+            calls.insert(0, self._tell_tasks(lease_ms))
             calls.append(command("ZREMRANGEBYSCORE", index, "-inf", now_s - FORGOTTEN_S))
-        for reply in store.call_many(calls):
-            if isinstance(reply, Exception):
-                raise reply
+        elif due:
+            calls.append(command("PEXPIRE", self._tasks_key, lease_ms))
+        replies = _without_error(store.call_many(calls))
+        if self._written and due and replies[-1] == 0:
+            # They were lost, as with a Redis that has restarted.
+            _without_error(store.call_many([self._tell_tasks(lease_ms)]))
         self._written = content
 
     def remove(self, store: BlockingStore) -> None:
@@ -97,6 +111,9 @@ class Registration:
         name = self._settings.queue_name
         store.call(command("DEL", worker_key(name, self._is.id)))
         store.call(command("ZREM", workers_key(name), self._is.id))
+
+    def _tell_tasks(self, lease_ms: int) -> Call:
+        return command("SET", self._tasks_key, self._tasks, "PX", lease_ms)
 
     def _content(self, *, blocked: bool) -> bytes:
         self._is.running = self._places_taken()
@@ -111,3 +128,11 @@ class Registration:
         if self._stopping():
             return "stopping"
         return "stalled" if self._stalled() else "ready"
+
+
+def _without_error(replies: Iterable[object]) -> list[object]:
+    found = list(replies)
+    for reply in found:
+        if isinstance(reply, Exception):
+            raise reply
+    return found

@@ -5,6 +5,7 @@ It needs ``pip install 'stepwire[client]'``. docs/clients.md has a tour.
 
 from stepwire.client._async_client import AsyncClient, IssuedToken
 from stepwire.client._async_session import (
+    AskedFor,
     AsyncSession,
     ChangedSettings,
     RunState,
@@ -45,12 +46,14 @@ from stepwire_core.wire.documents import (
     StepDocument,
     Submission,
 )
-from stepwire_core.wire.run_entry import RunEntry
+from stepwire_core.wire.run_entry import RunEntry, WaitingRun
 from stepwire_core.wire.session_entry import SessionEntry
+from stepwire_core.wire.task_document import TaskEntry, TaskList
 from stepwire_core.wire.worker_document import RunningRun, WorkerDocument
 
 __all__ = [
     "AskDocument",
+    "AskedFor",
     "AsyncClient",
     "AsyncSession",
     "BadAnswer",
@@ -89,8 +92,11 @@ __all__ = [
     "StepDocument",
     "StepNode",
     "Submission",
+    "TaskEntry",
+    "TaskList",
     "Unauthenticated",
     "Unavailable",
     "Update",
+    "WaitingRun",
     "WorkerDocument",
 ]

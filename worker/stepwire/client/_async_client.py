@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stepwire_core.wire.rights import Right
     from stepwire_core.wire.run_entry import RunEntry
     from stepwire_core.wire.session_entry import SessionEntry
+    from stepwire_core.wire.task_document import TaskList
     from stepwire_core.wire.worker_document import WorkerDocument
 
 DEFAULT_RIGHTS: Final[Sequence[Right]] = ("read", "write", "cancel")
@@ -188,6 +189,32 @@ class AsyncClient:
             GatewayError: the gateway says no, or does not answer.
         """
         return await lists.workers(self._requests)
+
+    async def retry_run(self, run_id: str) -> str:
+        """Do the work of a run that has failed for good again, as a new run of its session, whose
+        id is returned; for callers that have the right ``admin`` in all sessions.
+
+        Raises:
+            NotFound: it is not among the failed runs (any more), or its session is gone.
+        """
+        return await lists.retry_run(self._requests, run_id)
+
+    async def forget_run(self, run_id: str) -> None:
+        """Take a run off the list of those that have failed for good: it cannot be retried any
+        more. For callers that have the right ``admin`` in all sessions.
+
+        Raises:
+            NotFound: it is not among them.
+        """
+        await lists.forget_run(self._requests, run_id)
+
+    async def tasks(self) -> TaskList:
+        """The tasks of the workers that are there; for callers that have the right ``write``.
+
+        Raises:
+            GatewayError: the gateway says no, or does not answer.
+        """
+        return await lists.tasks(self._requests)
 
     async def create_token(
         self,

@@ -20,6 +20,7 @@ from stepwire.client._requests import field_of, path_of
 from stepwire.client._session_tree import SessionTree
 from stepwire_core.wire.documents import AskDocument, ElementDocument, ErrorInfo
 from stepwire_core.wire.kinds import RUN_END, SNAPSHOT
+from stepwire_core.wire.run_entry import WaitingRun
 
 if TYPE_CHECKING:
     from stepwire.client._requests import Requests
@@ -45,6 +46,8 @@ class RunState(BaseModel):
     """0 while it is queued."""
     message_id: str | None = None
     parent_run_id: str | None = None
+    retry_of: str | None = None
+    """The run whose work it does again."""
     started_at: str | None = None
     ended_at: str | None = None
     error: ErrorInfo | None = None
@@ -53,6 +56,21 @@ class RunState(BaseModel):
     @property
     def is_over(self) -> bool:
         return self.ended_at is not None and not self.will_retry
+
+
+class AskedFor(BaseModel):
+    """What a run was asked for with."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
+
+    run_id: str
+    handler: str
+    args: dict[str, Any] | None = None
+    """Of a task, a click or a rating; None: it has none, or they are ``hidden``."""
+    hidden: bool = False
+    """Whether the arguments are another sender's, and not shown to this caller."""
+    message_id: str | None = None
+    """The message that has started it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +127,15 @@ class AsyncSession:
     async def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
         return document(RunState, await self._requests.json("GET", self._path("runs", run_id)))
+
+    async def waiting(self) -> list[WaitingRun]:
+        """The runs that wait for an attempt, and for what: no worker, another run of the session, a
+        limit, their time. The one that has waited longest comes first; at most 100."""
+        answer = await self._requests.json("GET", self._path("waiting"))
+        try:
+            return [WaitingRun.model_validate(run) for run in answer["waiting"]]
+        except (ValidationError, LookupError, TypeError) as error:
+            raise _unlike("waiting") from error
 
     async def events(
         self,
@@ -171,9 +198,10 @@ class AsyncSession:
         subject: str | None = None,
         priority: int | None = None,
         tags: Sequence[str] | None = None,
+        retry_of: str | None = None,
     ) -> SentMessage:
         """Send a message. ``files`` are uploaded before, ``elements`` are ids of what was, and by
-        ``tags`` lists of runs find the run.
+        ``tags`` lists of runs find the run. ``retry_of`` is the run that it repeats in other words.
 
         ``subject`` and ``priority`` say for whom, for callers that have the right ``admin``.
         """
@@ -187,6 +215,7 @@ class AsyncSession:
             subject=subject,
             priority=priority,
             tags=_listed(tags),
+            retry_of=retry_of,
         )
         sent = await self._requests.json("POST", self._path("messages"), body)
         return SentMessage(field_of(sent, "run_id"), field_of(sent, "message_id"))
@@ -201,10 +230,12 @@ class AsyncSession:
         subject: str | None = None,
         priority: int | None = None,
         tags: Sequence[str] | None = None,
+        retry_of: str | None = None,
     ) -> str:
         """Run a ``@cl.task`` with ``args`` as its keyword arguments; the id of the run.
 
-        It does not begin before ``defer_until``, an RFC 3339 time with its zone.
+        It does not begin before ``defer_until``, an RFC 3339 time with its zone. ``retry_of`` is
+        the run that it repeats with other arguments.
         """
         body = _given(
             task=task,
@@ -214,8 +245,31 @@ class AsyncSession:
             subject=subject,
             priority=priority,
             tags=_listed(tags),
+            retry_of=retry_of,
         )
         return field_of(await self._requests.json("POST", self._path("runs"), body), "run_id")
+
+    async def retry(self, run_id: str, *, id: str | None = None) -> str:
+        """Do the work of a run that is over again, with the same message or arguments; the id of
+        the new run.
+
+        Raises:
+            Conflict: it is not over, or its arguments are not kept.
+            Forbidden: its arguments are another sender's.
+        """
+        answer = await self._requests.json(
+            "POST", self._path("runs", run_id, "retry"), _given(id=id)
+        )
+        return field_of(answer, "run_id")
+
+    async def read_request(self, run_id: str) -> AskedFor:
+        """What a run that is over was asked for with.
+
+        Raises:
+            Conflict: it is not over, or its arguments are not kept.
+        """
+        answer = await self._requests.json("GET", self._path("runs", run_id, "request"))
+        return document(AskedFor, answer)
 
     async def cancel(self, run_id: str) -> None:
         """Stop a run, and what it has started."""

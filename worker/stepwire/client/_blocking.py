@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from stepwire.client._async_client import IssuedToken
     from stepwire.client._async_session import (
+        AskedFor,
         ChangedSettings,
         FileSource,
         RunState,
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from stepwire_core.wire.choices.start_page import StartPage
     from stepwire_core.wire.documents import AskDocument, ElementDocument, Submission
     from stepwire_core.wire.rights import Right
-    from stepwire_core.wire.run_entry import RunEntry
+    from stepwire_core.wire.run_entry import RunEntry, WaitingRun
     from stepwire_core.wire.session_entry import SessionEntry
+    from stepwire_core.wire.task_document import TaskList
     from stepwire_core.wire.worker_document import WorkerDocument
 
 
@@ -143,6 +145,18 @@ class Client:
         """The workers, with what they execute; for callers that have the right ``admin``."""
         return finished(lists.workers(self._requests))
 
+    def retry_run(self, run_id: str) -> str:
+        """Do the work of a run that has failed for good again; the id of the new run."""
+        return finished(lists.retry_run(self._requests, run_id))
+
+    def forget_run(self, run_id: str) -> None:
+        """Take a run off the list of those that have failed for good."""
+        finished(lists.forget_run(self._requests, run_id))
+
+    def tasks(self) -> TaskList:
+        """The tasks of the workers that are there; for callers that have the right ``write``."""
+        return finished(lists.tasks(self._requests))
+
     def create_token(
         self,
         subject: str,
@@ -173,6 +187,10 @@ class Session:
     def read_run(self, run_id: str) -> RunState:
         """How far a run is: ``queued`` before its first event."""
         return finished(self._session.read_run(run_id))
+
+    def waiting(self) -> list[WaitingRun]:
+        """The runs that wait for an attempt, and for what."""
+        return finished(self._session.waiting())
 
     def events(
         self,
@@ -211,6 +229,7 @@ class Session:
         subject: str | None = None,
         priority: int | None = None,
         tags: Sequence[str] | None = None,
+        retry_of: str | None = None,
     ) -> SentMessage:
         """Send a message; ``files`` are uploaded before."""
         return finished(
@@ -224,6 +243,7 @@ class Session:
                 subject=subject,
                 priority=priority,
                 tags=tags,
+                retry_of=retry_of,
             )
         )
 
@@ -237,6 +257,7 @@ class Session:
         subject: str | None = None,
         priority: int | None = None,
         tags: Sequence[str] | None = None,
+        retry_of: str | None = None,
     ) -> str:
         """Run a ``@cl.task``; the id of the run."""
         return finished(
@@ -248,8 +269,17 @@ class Session:
                 subject=subject,
                 priority=priority,
                 tags=tags,
+                retry_of=retry_of,
             )
         )
+
+    def retry(self, run_id: str, *, id: str | None = None) -> str:
+        """Do the work of a run that is over again; the id of the new run."""
+        return finished(self._session.retry(run_id, id=id))
+
+    def read_request(self, run_id: str) -> AskedFor:
+        """What a run that is over was asked for with."""
+        return finished(self._session.read_request(run_id))
 
     def cancel(self, run_id: str) -> None:
         """Stop a run, and what it has started."""

@@ -1,4 +1,4 @@
-"""Lists of what a gateway has: sessions, runs, workers."""
+"""Lists of what a gateway has: sessions, runs, workers, tasks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from stepwire.client._following import Following, OnConnection, Stream
 from stepwire.client._gateway_errors import BadAnswer
-from stepwire.client._requests import path_of
+from stepwire.client._requests import field_of, path_of
 from stepwire_core.wire.run_entry import RunEntry
 from stepwire_core.wire.session_entry import SessionEntry
+from stepwire_core.wire.task_document import TaskList
 from stepwire_core.wire.worker_document import WorkerDocument
 
 if TYPE_CHECKING:
@@ -66,6 +67,28 @@ async def runs(
 async def workers(requests: Requests) -> list[WorkerDocument]:
     """The workers, with what they execute."""
     return _documents(WorkerDocument, await requests.json("GET", path_of("workers")), "workers")
+
+
+async def retry_run(requests: Requests, run_id: str) -> str:
+    """Do the work of a failed run again; the id of the new run."""
+    answer = await requests.json("POST", path_of("runs", run_id, "retry"), {})
+    return field_of(answer, "run_id")
+
+
+async def forget_run(requests: Requests, run_id: str) -> None:
+    """Take a failed run off the list."""
+    await requests.json("DELETE", path_of("runs", run_id))
+
+
+async def tasks(requests: Requests) -> TaskList:
+    """What can be run."""
+    answer = await requests.json("GET", path_of("tasks"))
+    try:
+        return TaskList.model_validate(answer)
+    except ValidationError as error:
+        raise BadAnswer(
+            "the gateway's answer is not a list of tasks: check its address and version"
+        ) from error
 
 
 async def watch_sessions(

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.queue.overview import QueueOverview, read_overview
 from stepwire_core.queue.run_list import Place, RunList, WantedRuns
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.wire.run_entry import UNDER_WAY, RunEntry, RunStatus
@@ -87,6 +88,13 @@ async def list_workers(services: ServicesDep) -> Workers:
     """The workers and what each executes. One that has died vanishes within a lease."""
     found = await read_workers(services.queue.store, services.settings.queue_name)
     return Workers(workers=found)
+
+
+@router.get("/queue")
+@needs("admin", session="all")
+async def read_queue(services: ServicesDep) -> QueueOverview:
+    """How many runs wait, for what, and for how long; and the limits of the handlers."""
+    return await read_overview(services.queue.store, services.settings)
 
 
 def _statuses(text: str | None) -> frozenset[str]:

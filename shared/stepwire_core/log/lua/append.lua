@@ -159,7 +159,7 @@ local call = {
   log = log, state = state, meta = meta, open = open, base = base, suffix = suffix,
   mode = mode, max_events = max_events, producer = producer, run = run, attempt = attempt, last = first + count - 1,
   epoch = epoch, seq = seq, bytes = bytes, log_bytes = log_bytes, tail = tail, steps = steps,
-  expires = expires, must_touch = must_touch or is_log_lost, is_indexed = is_indexed,
+  now = now, expires = expires, must_touch = must_touch or is_log_lost, is_indexed = is_indexed,
   lines = {epoch}, -- what is published
   budget = AT_ONCE, is_unfinished = false, run_has_ended = false,
 }

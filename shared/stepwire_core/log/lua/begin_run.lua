@@ -29,6 +29,7 @@ attempt = tonumber(attempt)
 if owner ~= token then
   attempt = attempt + 1
   redis.call('HSET', meta, 'r:' .. run, attempt .. ':' .. token)
+  redis.call('ZREM', base .. 'waiting', run)
   -- The fence refuses all that the attempt before still sends, so its number is not needed any more.
   counted = counted - ENTRY * redis.call('HDEL', meta, 'p:r/' .. run .. '/' .. attempt - 1 .. '/' .. owner)
   if counted ~= 0 then redis.call('HINCRBY', meta, 'bytes', counted) end

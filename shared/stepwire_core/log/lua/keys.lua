@@ -2,7 +2,7 @@
 
 -- The keys of a session beside KEYS, beside `out:<field>:<step>` for each text that streams, and beside `durable:<run>` for
 -- each run with results of durable steps.
-local BESIDE = {'tail', 'user', 'files', 'turns', 'results', 'durable'}
+local BESIDE = {'tail', 'user', 'files', 'turns', 'waiting', 'results', 'durable', 'requests'}
 
 -- What the names of a session's keys begin with.
 local function base_of(keys) return string.sub(keys[1], 1, -4) end

@@ -16,7 +16,7 @@
 --                    :about          a hash: what a claim has to know of a job, which may be large itself:
 --                                    `<priority> <sha1 of the subject, or -> <handler>`; the script that queues it writes it
 
-local WAITING_MS, LEVEL_MS, LAPSED, HELD_MS = 30 * 24 * 3600 * 1000, 3600 * 1000, 10, 30 * 1000
+local LAPSED, HELD_MS = 10, 30 * 1000
 local queue, wake = KEYS[1], KEYS[2]
 local ABOUT = queue .. ':about'
 

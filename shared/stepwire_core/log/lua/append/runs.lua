@@ -20,7 +20,16 @@ local function store_run(call, id, status, payload, is_over)
   return true
 end
 
+-- The run waits for an attempt from now on; begin_run.lua takes it out.
+local function waits(call, id)
+  local waiting = call.base .. 'waiting'
+  redis.call('ZADD', waiting, call.now, id)
+  redis.call('PEXPIREAT', waiting, call.expires)
+end
+
 OPERATIONS.put_run.fold = function(call, id, parent, payload)
+  -- The end of an attempt that is not the last.
+  if parent ~= RUNNING then waits(call, id) end
   return store_run(call, id, parent, payload, false)
 end
 
@@ -58,6 +67,8 @@ OPERATIONS.end_run.fold = function(call, id, parent, payload)
   end
   redis.call('HSET', call.meta, 'r:' .. id, ended .. '!' .. call.epoch .. '-' .. call.seq + 1)
   end_turn(call, id)
+  -- Its beginning has done so, unless the server has lost that.
+  redis.call('ZREM', call.base .. 'waiting', id)
   forget_steps(call, id)
   return store_run(call, id, parent, payload, true)
 end

@@ -21,7 +21,7 @@ local function rights_refusal(KEYS, base, channel, now)
     {'XADD', log, '*', 'd', ''}, {'XTRIM', log, 'MAXLEN', 1}, {'DEL', log}, {'HSET', state, MARK, ''}, {'HDEL', state, MARK},
     {'HSET', meta, 'seq', 0}, {'PEXPIREAT', meta, 0}, {'HSETNX', open, 'x', ''}, {'HDEL', open, 'x'},
     {'SET', base .. 'out:x', ''}, {'APPEND', base .. 'tail', ''}, {'UNLINK', base .. 'user'},
-    {'RPUSH', base .. 'turns', ''}, {'PUBLISH', channel, ''}})
+    {'RPUSH', base .. 'turns', ''}, {'ZADD', base .. 'waiting', 0, 'x'}, {'ZREM', base .. 'waiting', 'x'}, {'PUBLISH', channel, ''}})
 end
 
 -- The last sequence of the producer that is stored.
@@ -63,6 +63,7 @@ local function begin_run(call, turn)
   call.bytes = call.bytes + RUN
   redis.call('HSET', call.meta, 'r:' .. call.run, call.attempt, 'bytes', call.bytes)
   if turn ~= '' then redis.call('RPUSH', call.base .. 'turns', turn .. ' ' .. call.run) end
+  if call.attempt == 0 then waits(call, call.run) end
 end
 
 -- The log keeps its bytes in halves: when the younger one is full, the older one goes.

@@ -1,0 +1,2 @@
+/** What was fetched is not what its type says. */
+export class Misfit extends Error {}

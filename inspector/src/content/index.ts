@@ -1,0 +1,5 @@
+export { Content } from "./Content";
+export { ElementPanel } from "./elements/ElementPanel";
+export { Elements } from "./elements/Elements";
+export { Progress } from "./Progress";
+export { Usage } from "./Usage";

@@ -1,0 +1,3 @@
+export { Operations } from "./Operations";
+export { RunStatus } from "./RunStatus";
+export { SessionList } from "./SessionList";

@@ -1,0 +1,57 @@
+import { useState } from "react";
+import { useConnection, useStore } from "stepwire/react";
+import { follow, hrefOf } from "../app/address";
+import { client } from "../app/gateway";
+import { useSession } from "../app/session";
+import { count } from "../app/words";
+
+/** Sessions that were deleted with this page. */
+export const deletedHere = new Set<string>();
+
+/** Why the session is closed, and that events were missing. */
+export function Banners() {
+  const { state, error } = useConnection();
+  const gaps = useStore("connection", (store) => store.gaps());
+  return (
+    <>
+      {state === "closed" && error && <Closed />}
+      {gaps > 0 && (
+        <div className="banner" role="alert" id="gap-warning">
+          Events were missing in the stream, {count(gaps, "time")}. What is shown has been read anew each time, and is complete.
+        </div>
+      )}
+    </>
+  );
+}
+
+function Closed() {
+  const { error } = useConnection();
+  const session = useSession();
+  const wasThere = useStore("rows", ({ cursor }) => cursor !== null);
+  const [problem, setProblem] = useState("");
+  if (!error) return null;
+  const isUnknown = error.code === "session_not_found";
+  const title = isUnknown && deletedHere.has(session.id) ? "You have deleted this session."
+    : isUnknown && wasThere ? "This session is gone."
+    : String(error.problem["title"] ?? "This session cannot be shown.");
+  const detail = isUnknown && wasThere ? "It was deleted or has expired. Below is its last known state." : error.message;
+  const create = async () => {
+    try {
+      await client.create(session.id);
+      session.close();
+      session.open();
+    } catch (refused) {
+      setProblem((refused as Error).message);
+    }
+  };
+  return (
+    <div className="banner bad" role="alert" id="closed">
+      <strong>{title}</strong> <span>{detail}</span>
+      {error.status === 401 && <span>Open this page with “#token=…” at the end of its address.</span>}
+      {error.status > 0 && <code>{error.status} {error.code}</code>}
+      {isUnknown && !deletedHere.has(session.id) && <button type="button" className="button" onClick={() => void create()}>Create it</button>}
+      <a href={hrefOf({})} onClick={(event) => follow(event, {})}>Open another session</a>
+      {problem && <p className="problem">{problem}</p>}
+    </div>
+  );
+}

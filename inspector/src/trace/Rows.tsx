@@ -1,0 +1,160 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type KeyboardEvent, type Ref } from "react";
+import { useSession } from "../app/session";
+import { Icon } from "../design/Icon";
+import { Breadcrumb } from "./Breadcrumb";
+import { useTrace } from "./context";
+import type { Item } from "./items";
+import { Line } from "./Line";
+import { placeOf, target } from "./moving";
+
+export interface RowsHandle {
+  readonly goTo: (key: string) => void;
+}
+
+interface Props {
+  readonly ref: Ref<RowsHandle>;
+  readonly list: readonly Item[];
+  readonly selected: string | null;
+  readonly isFiltered: boolean;
+}
+
+/** Heights before they are measured; a line's is exact, so that scrolling through lines measures nothing anew. */
+const LINE_PX = 30;
+const MESSAGE_PX = 120;
+const OVERSCAN = 12;
+const AT_END_PX = 40;
+
+/**
+ * A window of the list. What the reader looks at stays where it is, whatever comes or goes above it; at the end, and
+ * only there, the list follows what comes.
+ */
+export function Rows({ ref, list, selected, isFiltered }: Props) {
+  const { open, select } = useTrace();
+  const { store } = useSession();
+  const scroller = useRef<HTMLDivElement>(null);
+  const [focused, setFocused] = useState<string | null>(null);
+  const [isFollowing, setFollowing] = useFollow();
+  const wanted = useRef<{ key: string; focus: boolean } | null>(null);
+  const lastTop = useRef(0);
+  const focusedAt = focused === null ? -1 : list.findIndex(({ key }) => key === focused);
+  const latest = useRef(list);
+  latest.current = list;
+
+  const rows = useVirtualizer({
+    count: list.length,
+    getScrollElement: () => scroller.current,
+    // They read the newest list, and stay the same functions, so that only what is new is laid out anew.
+    estimateSize: useCallback((at: number) => (latest.current[at]?.kind === "message" ? MESSAGE_PX : LINE_PX), []),
+    getItemKey: useCallback((at: number) => latest.current[at]?.key ?? at, []),
+    overscan: OVERSCAN,
+    // Rows that come or go above what the reader looks at do not move it.
+    anchorTo: "end",
+    // The focused row stays, wherever the reader scrolls: focus would fall to the page's body.
+    rangeExtractor: useCallback(
+      ({ startIndex, endIndex, overscan, count }: { startIndex: number; endIndex: number; overscan: number; count: number }) => {
+        const first = Math.max(0, startIndex - overscan);
+        const last = Math.min(count - 1, endIndex + overscan);
+        const shown = Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => first + at);
+        if (focusedAt >= 0 && focusedAt < first) shown.unshift(focusedAt);
+        if (focusedAt > last && focusedAt < count) shown.push(focusedAt);
+        return shown;
+      },
+      [focusedAt],
+    ),
+  });
+
+  const [total, height] = [rows.getTotalSize(), rows.scrollRect?.height ?? 0];
+  useLayoutEffect(() => {
+    if (isFollowing.current && scroller.current) scroller.current.scrollTop = total;
+  }, [total, height, list, isFollowing]);
+
+  const focusRow = useCallback((key: string) => {
+    setFocused(key);
+    requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true }));
+  }, []);
+  const goTo = useCallback(
+    (key: string, focus = true) => {
+      const at = latest.current.findIndex((item) => item.key === key);
+      if (at < 0) {
+        wanted.current = { key, focus };
+        return;
+      }
+      wanted.current = null;
+      setFollowing(false);
+      rows.scrollToIndex(at, { align: focus ? "center" : "auto" });
+      if (focus) focusRow(key);
+    },
+    [rows, focusRow, setFollowing],
+  );
+  useImperativeHandle(ref, () => ({ goTo }), [goTo]);
+  // It had to be opened first.
+  useEffect(() => {
+    if (wanted.current) goTo(wanted.current.key, wanted.current.focus);
+  }, [list, goTo]);
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    const row = (event.target as HTMLElement).closest<HTMLElement>("[role=treeitem]");
+    if (!row || event.target !== row || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = list.findIndex(({ key }) => key === row.dataset["key"]);
+    const item = list[at];
+    if (!item) return;
+    const moved = target(list, at, event.key, getComputedStyle(row).direction === "rtl", Math.floor((scroller.current?.clientHeight ?? 0) / LINE_PX));
+    if (moved === null) return;
+    event.preventDefault();
+    if (moved === "open" || moved === "close") open.set(item.id, moved === "open");
+    else if (moved === "select") select(item.kind === "attempt" ? `run:${item.id}` : item.key);
+    else {
+      focusRow(list[moved]!.key);
+      rows.scrollToIndex(moved, { align: "auto" });
+    }
+  };
+
+  const shown = rows.getVirtualItems();
+  const tabStop = focusedAt >= 0 ? focused : (list[shown[0]?.index ?? 0]?.key ?? null);
+  const top = list[rows.range?.startIndex ?? 0];
+  return (
+    <div className="rows-frame">
+      {top && top.depth > 0 && <Breadcrumb item={top} list={list} at={rows.range?.startIndex ?? 0} onGo={goTo} />}
+      <div className="rows" ref={scroller} id="timeline" onScroll={({ currentTarget }) => {
+        const { scrollTop, clientHeight } = currentTarget;
+        if (scrollTop + clientHeight >= total - AT_END_PX) setFollowing(true);
+        else if (scrollTop < lastTop.current) setFollowing(false);
+        lastTop.current = scrollTop;
+      }}>
+        <div role="tree" aria-label={isFiltered ? "Messages and steps, filtered" : "Messages and steps"} className="rows-all"
+          style={{ height: total }} onKeyDown={onKeyDown}
+          onFocus={(event) => {
+            const row = (event.target as HTMLElement).closest<HTMLElement>("[role=treeitem]");
+            if (row?.dataset["key"] !== undefined) setFocused(row.dataset["key"]);
+          }}>
+          {shown.map(({ index, key, start }) => {
+            const item = list[index];
+            if (!item) return null;
+            const { at, of } = placeOf(store, item);
+            return (
+              <Line key={key} item={item} index={index} start={start} measure={rows.measureElement} at={at} of={of}
+                isSelected={selected === item.key} isTabStop={tabStop === item.key} />
+            );
+          })}
+        </div>
+      </div>
+      {!isFollowing.shown && <button type="button" className="button jump" onClick={() => {
+        setFollowing(true);
+        if (scroller.current) scroller.current.scrollTop = total;
+      }}><Icon name="down" />Jump to latest</button>}
+    </div>
+  );
+}
+
+/** Whether the list follows its end: from when the reader is there until they move up. It renders when that changes. */
+function useFollow(): [{ current: boolean; shown: boolean }, (follows: boolean) => void] {
+  const follow = useRef({ current: true, shown: true }).current;
+  const [shown, show] = useState(true);
+  follow.shown = shown;
+  const set = useCallback((follows: boolean) => {
+    follow.current = follows;
+    show(follows);
+  }, [follow]);
+  return [follow, set];
+}

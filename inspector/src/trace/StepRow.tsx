@@ -1,0 +1,96 @@
+import { memo, useCallback, useLayoutEffect, useRef, useSyncExternalStore } from "react";
+import { useStep, useStepText } from "stepwire/react";
+import { useSession } from "../app/session";
+import { gist } from "../app/words";
+import { Elements, Progress, Usage } from "../content";
+import { Icon, iconOf } from "../design/Icon";
+import { Feedback, MessageActions, Question } from "../talk";
+import { useOpenState, useTrace } from "./context";
+import { isPassedOn } from "./find";
+import { Indent } from "./Indent";
+import type { Item } from "./items";
+import { Marked } from "./Marked";
+import { Texts } from "./Texts";
+import { spanOfStep } from "./times";
+import { Took } from "./Took";
+
+/** A step as one line, and below it, if that is open, what it shows. `measure` is told of a row that is not one line. */
+export function StepRow({ item, isSelected, measure }: { readonly item: Item; readonly isSelected: boolean; readonly measure: (row: HTMLElement | null) => void }) {
+  const { id, depth, descendants, errors } = item;
+  const step = useStep(id);
+  const { select, words, hasBars } = useTrace();
+  const { store } = useSession();
+  const open = useOpenState();
+  const hasMore = useHasMore(id);
+  const article = useRef<HTMLElement>(null);
+  const hasChildren = descendants > 0;
+  const isBodyOpen = step !== undefined && open.isBodyOpen(step, hasChildren, hasMore);
+  useLayoutEffect(() => {
+    if (isBodyOpen) measure(article.current!.parentElement);
+  }, [isBodyOpen, measure]);
+  if (!step) return null;
+  const { name, type, status, error, tags, from_attempt, progress } = step;
+  const isPassed = errors > 0 && isPassedOn(store, step);
+  const isRunning = status === "running";
+  const isOpen = hasChildren ? item.open : isBodyOpen;
+  return (
+    <article ref={article} className="step" data-step-id={id} data-type={type} data-status={status} data-parent={step.parent_id} data-selected={isSelected || undefined}>
+      <div className="line" onClick={() => select(item.key)}>
+        <Indent depth={depth} />
+        <button type="button" className="toggle" tabIndex={-1} aria-label={`${isOpen ? "Close" : "Open"} ${name || type}`} aria-expanded={isOpen}
+          onClick={(event) => {
+            event.stopPropagation();
+            open.set(id, !isOpen);
+          }}>
+          <Icon name="open" />
+        </button>
+        <span className="line-type" data-type={type} title={type}><Icon name={iconOf(type)} /></span>
+        <span className="line-name"><Marked text={name || "unnamed"} words={words} /></span>
+        <StatusMark status={status} />
+        {!item.open && hasChildren && <span className="chip">{descendants.toLocaleString()} below</span>}
+        {errors > 0 && <span className="chip errors" data-status="error"><Icon name="error" />{errors.toLocaleString()}<span className="visually-hidden"> failed below</span></span>}
+        {tags.map((tag, at) => <span className="chip tag" key={at}>{String(tag)}</span>)}
+        {from_attempt !== null && <span className="chip reused">result of attempt {from_attempt}</span>}
+        <Usage stepId={id} />
+        {progress && status === "running" && <Progress progress={progress} />}
+        {error && <span className={isPassed ? "line-error passed" : "line-error"} title={error.message}>{isPassed ? "passed on: " : `${error.type}: `}{gist(error.message)}</span>}
+        {!isBodyOpen && <Preview id={id} isRunning={isRunning} />}
+        <Took runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} isRunning={isRunning} hasBar={hasBars} />
+      </div>
+      {isBodyOpen && (
+        <div className="body" style={{ "--depth": Math.min(depth, 12) } as React.CSSProperties}>
+          <Texts step={step} />
+          <Elements stepId={id} />
+          <Question stepId={id} />
+          <MessageActions stepId={id} />
+          {!step.disable_feedback && <Feedback stepId={id} />}
+        </div>
+      )}
+    </article>
+  );
+}
+
+export function StatusMark({ status }: { readonly status: string }) {
+  return (
+    <span className="status-mark" data-status={status} title={status}>
+      <Icon name={iconOf(status)} turning={status === "running"} /><span className="visually-hidden">{status}</span>
+    </span>
+  );
+}
+
+/** One line of what comes out, which renders alone while that streams. */
+const Preview = memo(function Preview({ id, isRunning }: { readonly id: string; readonly isRunning: boolean }) {
+  const output = useStepText(id);
+  const { words } = useTrace();
+  return <span className="preview"><Marked text={gist(output, isRunning)} words={words} /></span>;
+});
+
+/** Whether something stands with a step: elements, or questions. */
+function useHasMore(id: string): boolean {
+  const { store } = useSession();
+  const subscribe = useCallback((listener: () => void) => {
+    const leave = [store.subscribe(`elements:${id}`, listener), store.subscribe(`asks:${id}`, listener)];
+    return () => leave.forEach((each) => each());
+  }, [store, id]);
+  return useSyncExternalStore(subscribe, () => store.elements(id).length + store.asks(id).length > 0);
+}

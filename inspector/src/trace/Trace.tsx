@@ -1,0 +1,94 @@
+import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { useStore } from "stepwire/react";
+import { go, useAddress } from "../app/address";
+import { kept } from "../app/root";
+import { useSession } from "../app/session";
+import { RunStatus } from "../lists";
+import { Announcements } from "./Announcements";
+import { Banners } from "./Banners";
+import { Context, type TraceContext } from "./context";
+import { faults, found, NO_QUERY, whereOf } from "./find";
+import { Items } from "./items";
+import { OpenState } from "./open";
+import { Rows, type RowsHandle } from "./Rows";
+import { Toolbar } from "./Toolbar";
+import { Uploads } from "./Uploads";
+import "./trace.css";
+
+const bars = kept("bars");
+
+/** The session as a list of what is to be seen: its messages, and between them what has been done for them. */
+export function Trace() {
+  const session = useSession();
+  const { store } = session;
+  const { step: selected } = useAddress();
+  const [query, setQuery] = useState(NO_QUERY);
+  const [hasBars, setBars] = useState(() => bars.get() !== "no");
+  const rows = useRef<RowsHandle>(null);
+  const open = useMemo(() => new OpenState(), [session.id]);
+  const items = useMemo(() => new Items(store, open), [store, open]);
+  useEffect(items.keep, [items]);
+
+  const asked = useDeferredValue(query);
+  const where = useMemo(() => whereOf(asked, () => session.serverNow()), [asked, session]);
+  useEffect(() => {
+    items.where = where;
+  }, [items, where]);
+  const version = useSyncExternalStore(items.subscribe, () => items.version);
+  const { list } = items;
+  // They change with the tree, not with each token.
+  const matches = useMemo(() => found(store, asked, where), [store, asked, where, version]);
+  const errors = useMemo(() => faults(store), [store, version]);
+
+  const select = useCallback((key: string) => go({ session: session.id, step: key }), [session.id]);
+  const reveal = useCallback(
+    (key: string) => {
+      const run = key.startsWith("run:") ? store.run(key.slice(4)) : undefined;
+      const above = run ? run.message_id : key;
+      if (above !== null) open.reveal(run ? [...store.path(above), ""] : store.path(above));
+      select(key);
+      rows.current?.goTo(key);
+    },
+    [store, open, select],
+  );
+  useFirst(selected, reveal);
+
+  const context = useMemo<TraceContext>(
+    () => ({ open, items, select, reveal, words: asked.words.trim(), hasBars }),
+    [open, items, select, reveal, asked.words, hasBars],
+  );
+  const isEmpty = store.cursor !== null && list.length === 0;
+  return (
+    <Context value={context}>
+      <section className="trace" aria-label="Trace">
+        <Banners />
+        <Toolbar query={query} onQuery={setQuery} matches={matches} errors={errors} current={selected} hasBars={hasBars}
+          onBars={() => {
+            bars.set(hasBars ? "no" : null);
+            setBars(!hasBars);
+          }} />
+        {isEmpty && (
+          <p className="trace-empty">{where ? "No step is like that." : "Nothing has happened yet. Send a message to start a run."}</p>
+        )}
+        <Rows ref={rows} list={list} selected={selected} isFiltered={where !== null} />
+        <div className="trace-below"><RunStatus /></div>
+        <Uploads />
+        <Announcements />
+      </section>
+    </Context>
+  );
+}
+
+/** A link to a step shows it, once it is there. */
+function useFirst(selected: string | null, reveal: (key: string) => void): void {
+  const wanted = useRef(selected);
+  const isThere = useStore("rows", (store) => {
+    const key = wanted.current;
+    return key !== null && (key.startsWith("run:") ? store.run(key.slice(4)) : store.step(key)) !== undefined;
+  });
+  useEffect(() => {
+    if (!isThere || wanted.current === null) return;
+    reveal(wanted.current);
+    wanted.current = null;
+  }, [isThere, reveal]);
+}

@@ -1,0 +1,72 @@
+import type { Step, Store } from "stepwire";
+import type { Where } from "./items";
+import { isMessage } from "./open";
+
+/** What is looked for. Words find; the rest hides what does not fit. */
+export interface Query {
+  readonly words: string;
+  readonly type: string;
+  readonly status: string;
+  /** At least so long. */
+  readonly seconds: number;
+  /** The words hide what they do not find, too. */
+  readonly isStrict: boolean;
+}
+
+export const NO_QUERY: Query = { words: "", type: "", status: "", seconds: 0, isStrict: false };
+
+/** Which steps are shown; null: all. It is the same function as long as the query is. */
+export function whereOf({ words, type, status, seconds, isStrict }: Query, now: () => number): Where | null {
+  const tests: Where[] = [];
+  if (type) tests.push((step) => step.type === type);
+  if (status) tests.push((step) => step.status === status);
+  if (seconds > 0) tests.push((step) => (step.ended_at ? Date.parse(step.ended_at) : now()) - Date.parse(step.started_at) >= seconds * 1000);
+  if (isStrict && words) tests.push(has(words));
+  if (tests.length === 0) return null;
+  return (step) => tests.every((test) => test(step));
+}
+
+/** Whether a step has these words, whatever their case: in its name, texts, error, tags or ids. */
+export function has(words: string): Where {
+  const wanted = words.toLowerCase();
+  const fits = (text: string) => text.toLowerCase().includes(wanted);
+  return ({ name, input, output, error, tags, id, run_id, metadata }) =>
+    fits(name) || fits(output) || fits(input) || tags.some((tag) => fits(String(tag))) || fits(id) || (run_id !== null && fits(run_id)) ||
+    (error !== null && fits(`${error.type} ${error.message}`)) || (Object.keys(metadata).length > 0 && fits(JSON.stringify(metadata)));
+}
+
+/** The steps with these words, in the order of the tree, that the query does not hide. */
+export function found(store: Store, { words }: Query, where: Where | null): readonly string[] {
+  if (!words.trim()) return [];
+  const fits = has(words.trim());
+  return store.tree.within(null).flatMap(({ ref }) => {
+    const step = ref.kind === "step" ? store.step(ref.id) : undefined;
+    return step && fits(step) && (where === null || where(step)) ? [step.id] : [];
+  });
+}
+
+/**
+ * Where errors come from, in the order of the tree: failed steps without a failed step below them, and runs that failed
+ * by themselves. A message that tells of an error is not where it comes from.
+ */
+export function faults(store: Store): readonly string[] {
+  const causes = store.tree.within(null).filter(({ ref, doc, errors }) => ref.kind === "step" && doc.status === "error" && errors === 0 && !isMessage(doc as Step));
+  const told = new Set(causes.map(({ doc }) => doc.run_id));
+  const runs = store.runs().filter(({ status, run_id }) => status === "error" && !told.has(run_id)).map(({ run_id }) => `run:${run_id}`);
+  return [...causes.map(({ ref }) => ref.id), ...runs];
+}
+
+/** Whether a step has failed with what a step below it has failed with: that one is the cause. */
+export function isPassedOn(store: Store, { id, error }: Step): boolean {
+  if (error === null) return false;
+  return store.tree.of(id)?.below.some(({ ref }) => {
+    const below = ref.kind === "step" ? store.step(ref.id)?.error : null;
+    return below?.type === error.type && below.message === error.message;
+  }) ?? false;
+}
+
+/** All types, or statuses, that steps of the session have. */
+export function wordsOf(store: Store, field: "type" | "status"): readonly string[] {
+  return [...new Set(store.steps().map((step) => step[field]))].sort();
+}
+
