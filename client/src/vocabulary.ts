@@ -63,7 +63,7 @@ export interface StepElement {
 export interface ErrorInfo {
   readonly type: string;
   readonly message: string;
-  readonly traceback: string | null;
+  readonly traceback?: string | null | undefined;
 }
 
 /** The opinion of a person about a step. */

@@ -105,7 +105,8 @@ async def test_without_redis_an_operation_gives_what_the_document_says() -> None
                     refused.add(operation["operationId"])
     assert refused == {
         *("listSessions", "readSession", "deleteSession", "readRun", "downloadElement"),
-        *("withdrawFeedback", "listRuns", "listWorkers", "checkReadiness"),
+        *("withdrawFeedback", "listRuns", "listWorkers", "checkReadiness", "readStartPage"),
+        *("forgetFailedRun", "listWaitingRuns", "readQueue", "readRequest", "listTasks"),
     }
 
 

@@ -80,7 +80,7 @@ class Waits:
                 continue
             # Not after the beginning, about which the stream was quicker than this answer.
             with self._lock:
-                if self._waits.is_set():
+                if self._waits.is_set() and not self._done.is_set():
                     self._tell(words(waiting[0]) if waiting else None)
 
 

@@ -107,7 +107,7 @@ class RunState(BaseModel):
     error: ErrorInfo | None = None
     will_retry: bool = False
     parent_run_id: str | None = None
-    retry_of: str | None = None
+    retry_of: str | None = Field(default=None, exclude_if=lambda run_id: run_id is None)
     ts: str | None = None
     v: int = PROTOCOL_VERSION
 

@@ -150,8 +150,8 @@ class ErrorInfo(_Document):
 
     type: Text
     message: Text
-    traceback: Text | None = None
-    """As Python prints it, without values; None where ``STEPWIRE_TRACEBACKS`` keeps it."""
+    traceback: Annotated[Text | None, _IF_SAID] = None
+    """As Python prints it, without values; missing where ``STEPWIRE_TRACEBACKS`` keeps it."""
 
     def without_traceback(self) -> ErrorInfo:
         return self.model_copy(update={"traceback": None})

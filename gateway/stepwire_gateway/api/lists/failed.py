@@ -27,7 +27,7 @@ async def _run_id(run_id: Annotated[str, Path()]) -> str:
 RunId = Annotated[str, Depends(_run_id)]
 
 
-@router.post("/retry", status_code=202, responses=ACCEPTED | may(404))
+@router.post("/retry", status_code=202, responses=ACCEPTED | may(404, 503))
 @needs("admin", session="all")
 async def retry_failed_run(services: ServicesDep, run_id: RunId, response: Response) -> AcceptedRun:
     """Do the work of a failed run again, as a new run of its session; it leaves the list of failed
@@ -42,7 +42,7 @@ async def retry_failed_run(services: ServicesDep, run_id: RunId, response: Respo
     return AcceptedRun(run_id=new_id)
 
 
-@router.delete("", status_code=204, responses=may(404))
+@router.delete("", status_code=204, responses=may(404, 503))
 @needs("admin", session="all")
 async def forget_failed_run(services: ServicesDep, run_id: RunId) -> None:
     """Take a failed run off the list: it cannot be retried any more. Its session keeps what it

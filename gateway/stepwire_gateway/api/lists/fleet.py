@@ -90,7 +90,7 @@ async def list_workers(services: ServicesDep) -> Workers:
     return Workers(workers=found)
 
 
-@router.get("/queue")
+@router.get("/queue", responses=may(503))
 @needs("admin", session="all")
 async def read_queue(services: ServicesDep) -> QueueOverview:
     """How many runs wait, for what, and for how long; and the limits of the handlers."""
