@@ -406,8 +406,12 @@ export interface QueueOverview {
   readonly deferred: number;
   /** Runs that have failed for good, and can be retried. */
   readonly failed: number;
+  /** How many workers there are of each state. */
+  readonly workers: Readonly<Record<string, number>>;
   /** What the workers that take runs can execute at a time. */
   readonly slots: number;
+  /** What all workers execute. */
+  readonly slots_taken: number;
   /** Of the first 1,000 that are queued, how long the oldest waits; null: none. */
   readonly longest_wait_s: number | null;
   readonly handlers: readonly HandlerCounts[];

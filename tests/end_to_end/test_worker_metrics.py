@@ -13,7 +13,7 @@ from promql import OTHERS_LABELS, labels_of, metrics_of, queries
 from stack import Stack, wait_until
 from stepwire._worker.metrics_server import METRICS
 from stepwire_cli.dev.child_processes import Child
-from stepwire_core.queue.queue_numbers import QueueNumbers, read_queue_numbers
+from stepwire_core.queue.overview import QueueOverview, read_overview
 from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
@@ -132,24 +132,29 @@ def test_a_port_that_is_taken_is_one_line(stack: Stack) -> None:
 async def test_what_waits_is_counted_by_why_it_does_and_how_long(settings: Settings) -> None:
     async with open_queue(settings) as queue:
 
-        async def read() -> QueueNumbers:
-            return await read_queue_numbers(queue.store, settings.queue_name)
+        async def read() -> QueueOverview:
+            return await read_overview(queue.store, settings)
 
         def request(priority: int = 0) -> RunRequest:
             return RunRequest(session_id="s", run_id=new_id(), handler="t", priority=priority)
 
         empty = await read()
-        assert (empty.waiting, empty.running, empty.wait_s, empty.slots_wanted) == (0, 0, 0.0, 0)
+        assert (empty.queued, empty.running, empty.longest_wait_s, empty.slots_wanted) == (
+            0,
+            0,
+            None,
+            0,
+        )
         first = request(9)
         for asked, defer_s in ((first, 0.0), (request(), 0.0), (request(), 3600.0)):
             await queue.enqueue(asked, defer_s=defer_s)
         told = await read()
-        assert (told.waiting, told.deferred, told.slots_wanted) == (2, 1, 2)
+        assert (told.queued, told.deferred, told.slots_wanted) == (2, 1, 2)
         # A level of priority stands for an hour in the score, and not in what is told.
-        assert 0 <= told.wait_s < 60
+        assert 0 <= (told.longest_wait_s or 0) < 60
         assert await queue.take(first.run_id, 60) is not None
         told = await read()
-        assert (told.waiting, told.running, told.deferred) == (1, 1, 1)
+        assert (told.queued, told.running, told.deferred) == (1, 1, 1)
 
 
 @pytest.mark.anyio

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 from stepwire_cli.doctor.finding import Finding, error, ok, warning
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.queue.listing import read_queue
-from stepwire_core.queue.queue_numbers import read_queue_numbers
+from stepwire_core.queue.overview import read_overview
 from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.wire.documents import OPTIONAL_HANDLERS
 
 if TYPE_CHECKING:
     from stepwire_core.queue.listing import QueuedRun
-    from stepwire_core.queue.queue_numbers import QueueNumbers
+    from stepwire_core.queue.overview import QueueOverview
     from stepwire_core.settings import Settings
     from stepwire_core.wire.worker_document import WorkerDocument
 
@@ -35,7 +35,7 @@ async def look_at_workers(settings: Settings) -> list[Finding]:
     try:
         async with open_queue(settings) as queue:
             workers = await read_workers(queue.store, settings.queue_name)
-            numbers = await read_queue_numbers(queue.store, settings.queue_name)
+            numbers = await read_overview(queue.store, settings)
             runs = await read_queue(queue.store, settings.queue_name, _LOOKED_AT)
     except (StoreUnavailable, StoreRefused):
         return []
@@ -81,7 +81,7 @@ def _versions(workers: Sequence[WorkerDocument]) -> Iterator[Finding]:
 
 
 def _queue(
-    workers: Sequence[WorkerDocument], numbers: QueueNumbers, runs: Sequence[QueuedRun]
+    workers: Sequence[WorkerDocument], numbers: QueueOverview, runs: Sequence[QueuedRun]
 ) -> Iterator[Finding]:
     known = {handler for worker in workers for handler in worker.handlers}
     missing = sorted(
@@ -94,12 +94,13 @@ def _queue(
             f"runs wait for handlers that no worker has: {', '.join(missing)}",
             "start workers with the module that defines them: others end these runs as errors",
         )
-    said = f"{numbers.waiting} wait, {numbers.running} run, {numbers.deferred} are deferred"
-    if numbers.wait_s > _LONG_WAIT_S:
+    said = f"{numbers.queued} wait, {numbers.running} run, {numbers.deferred} are deferred"
+    wait_s = numbers.longest_wait_s or 0.0
+    if wait_s > _LONG_WAIT_S:
         yield warning(
             "queue",
             "wait",
-            f"{said}; one has waited for {numbers.wait_s:.0f} s",
+            f"{said}; one has waited for {wait_s:.0f} s",
             "more workers, or more slots (STEPWIRE_MAX_JOBS)",
         )
     else:

@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.queue.queue_numbers import read_queue_numbers
+from stepwire_core.queue.overview import read_overview
 from stepwire_core.wire.worker_document import WorkerState
 from stepwire_gateway.auth.guard import GuardedRoute, needs
 from stepwire_gateway.metrics import counter, declared, gauge
@@ -76,20 +76,27 @@ async def _read_queue(services: Services) -> None:
     metrics = services.metrics
     try:
         async with asyncio.timeout(QUEUE_S):
-            read = await read_queue_numbers(services.queue.store, services.settings.queue_name)
+            read = await read_overview(services.queue.store, services.settings)
     except (StoreUnavailable, StoreRefused, TimeoutError):
         metrics.set(QUEUE_ANSWERS, {(): 0})
         for metric in _OF_QUEUE:
             # An old number would look like a queue that stands still.
             metrics.set(metric, {})
         return
-    states = ("waiting", "running", "held", "deferred")
     metrics.set(QUEUE_ANSWERS, {(): 1})
-    metrics.set(QUEUE_RUNS, {(state,): getattr(read, state) for state in states})
-    metrics.set(QUEUE_WAIT, {(): round(read.wait_s, 3)})
+    metrics.set(
+        QUEUE_RUNS,
+        {
+            ("waiting",): read.queued,
+            ("running",): read.running,
+            ("held",): read.held,
+            ("deferred",): read.deferred,
+        },
+    )
+    metrics.set(QUEUE_WAIT, {(): read.longest_wait_s or 0.0})
     metrics.set(SLOTS_WANTED, {(): read.slots_wanted})
     known = dict.fromkeys(get_args(WorkerState), 0)
-    metrics.set(WORKERS, {(state,): count for state, count in (known | dict(read.workers)).items()})
+    metrics.set(WORKERS, {(state,): count for state, count in (known | read.workers).items()})
     metrics.set(WORKER_SLOTS, {(): read.slots})
     metrics.set(WORKER_SLOTS_TAKEN, {(): read.slots_taken})
 

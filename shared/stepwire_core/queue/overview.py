@@ -45,7 +45,9 @@ class QueueOverview(BaseModel):
     held: int = Field(description="Runs that a limit of their handler or subject holds back.")
     deferred: int = Field(description="Runs that wait for their time, their turn, or a retry.")
     failed: int = Field(description="Runs that have failed for good, and can be retried.")
+    workers: dict[str, int] = Field(description="How many workers there are of each state.")
     slots: int = Field(description="What the workers that take runs can execute at a time.")
+    slots_taken: int = Field(description="What all workers execute.")
     longest_wait_s: float | None = Field(
         description="Of the first 1,000 that are queued, how long the oldest waits; null: none."
     )
@@ -53,6 +55,12 @@ class QueueOverview(BaseModel):
     is_complete: bool = Field(
         description="Whether at most 1,000 are queued, so that all were looked at."
     )
+
+    @property
+    def slots_wanted(self) -> int:
+        """So many slots would execute all that runs and waits. Runs that wait for a person, and
+        those that a limit holds back, want none."""
+        return self.queued + self.slots_taken
 
 
 async def read_overview(store: Store, settings: Settings) -> QueueOverview:
@@ -94,7 +102,9 @@ async def read_overview(store: Store, settings: Settings) -> QueueOverview:
         held=held,
         deferred=max(0, total - queued - taken - held),
         failed=failed,
+        workers=Counter(worker.state for worker in workers),
         slots=sum(worker.max_jobs for worker in workers if worker.state == "ready"),
+        slots_taken=sum(worker.running for worker in workers),
         longest_wait_s=round(max(0.0, max(waits)) / 1000, 3) if waits else None,
         handlers=list(_counted(running, waiting, limits)),
         is_complete=queued <= LOOKED_AT,
