@@ -48,7 +48,7 @@ SLOTS_WANTED: Final = gauge(
     "queue_slots_wanted", "Slots that all that runs and waits would take: for autoscalers."
 )
 WORKERS: Final = gauge("workers", "Workers of the queue.", labels=("state",))
-WORKER_SLOTS: Final = gauge("worker_slots", "The slots of all workers.")
+WORKER_SLOTS: Final = gauge("worker_slots", "The slots of the workers that take runs.")
 WORKER_SLOTS_TAKEN: Final = gauge("worker_slots_taken", "Those that are taken.")
 
 QUEUE_S: Final = 2.0
