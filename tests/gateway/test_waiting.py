@@ -107,7 +107,7 @@ def test_each_reason_has_its_word(gateway: Gateway, stack: Stack) -> None:
     assert put_off["waits_for"] == "time"
     due = datetime.fromisoformat(put_off["due_at"])
     assert abs(due - datetime.fromisoformat(later)) < timedelta(minutes=1)
-    stack.redis.hset(held_key(stack.queue), second, 1)
+    stack.redis.hset(held_key(stack.queue), second, "1")
     stack.redis.zadd(stack.queue, {second: time.time() * 1000 + 30_000})
     assert seen(gateway, session)[second] == ("limit", None)
     stack.redis.set(JobKeys.of(stack.queue, first).taken, "one", px=60_000)

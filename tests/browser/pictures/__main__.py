@@ -104,7 +104,7 @@ def with_a_worker(gateway: Gateway) -> list[Picture]:
         Picture("detail", f"?session=checkout&step={charge}", "text=most recent call last"),
         Picture("attempts", "?session=prices", "text=214"),
         Picture("ask", "?session=approval", "text=Send it"),
-        Picture("elements", "?session=report", "h1:has-text('Notes')"),
+        Picture("elements", "?session=report", "text=The refund is"),
         Picture("operations", "?view=operations", "text=CardDeclined"),
         Picture("phone", "?session=refund", "text=is_refundable", size=PHONE),
         Picture("phone-operations", "?view=operations", "text=CardDeclined", size=PHONE),
@@ -246,7 +246,7 @@ class Photographer:
         page.evaluate(
             "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
-        session = context.new_cdp_session(page)
+        session, content = context.new_cdp_session(page), b""
         for quality in QUALITIES:
             shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": quality})
             content = base64.b64decode(shot["data"])
