@@ -256,12 +256,14 @@ def test_what_is_kept_counts_and_goes_with_the_session(
     keys = SessionKeys.of(session)
 
     def held() -> int:
-        return int(shared_stack.redis.hget(keys.meta, "bytes") or 0)
+        count: Any = shared_stack.redis.hget(keys.meta, "bytes")
+        return int(count or 0)
 
     before = held()
     run = gateway.start(session, "report", city="x" * 10_000)
     assert held() >= before + 10_000
-    assert shared_stack.redis.pttl(keys.requests) > 0
+    lifetime_ms: Any = shared_stack.redis.pttl(keys.requests)
+    assert lifetime_ms > 0
     gateway.wait_for_end(session, run)
     gateway.client.delete(f"/v1/sessions/{session}")
     assert shared_stack.redis.exists(keys.requests) == 0
