@@ -1,4 +1,4 @@
-# Needs Python >= 3.11, make and a package index; everything else goes into .venv.
+# Needs Python >= 3.11, make and the package indexes (of Python, and npm's for the inspector); everything else goes into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

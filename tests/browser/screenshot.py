@@ -36,16 +36,14 @@ QUESTION = "Who gets a snapshot after a reconnect?"
 MOMENT = """(limitMs) => new Promise((resolve, reject) => {
   setTimeout(() => reject(new Error("the moment did not come")), limitMs);
   const look = () => {
-    const outputs = document.querySelectorAll(
-      ".step[data-status=running] > .step-body > .field > .step-output");
-    if ([...outputs].filter((output) => output.textContent.length > 35).length >= 3) resolve();
+    const previews = document.querySelectorAll(".step[data-status=running] .preview");
+    if ([...previews].filter((preview) => preview.textContent.length > 35).length >= 3) resolve();
     else requestAnimationFrame(look);
   };
   look();
 })"""
 # The page takes the font of the system, which on a server is none that was made for reading.
 FONT = "document.documentElement.style.setProperty('--sans', 'Inter, system-ui, sans-serif')"
-SETTLED = ("retrieve", "rank")
 LIMIT_MS = 30_000
 
 
@@ -62,9 +60,8 @@ def main() -> None:
         sync_playwright() as playwright,
         chromium.launch(playwright, path) as browser,
     ):
-        # High enough for the greeting, which has the thumbs.
         page = browser.new_page(
-            viewport={"width": 1280, "height": 1230}, device_scale_factor=2, color_scheme="light"
+            viewport={"width": 1280, "height": 800}, device_scale_factor=2, color_scheme="light"
         )
         page.set_default_timeout(LIMIT_MS)
         ask(page, f"{gateway.url}/?session={gateway.create_session('demo')}")
@@ -85,13 +82,10 @@ def ask(page: Page, url: str) -> None:
     """Ask the agent and return at the moment to be seen."""
     page.goto(url)
     page.evaluate(FONT)
-    page.locator(".run[data-status=ok]").wait_for()
+    page.locator(".run[data-status=ok]").first.wait_for()
     page.get_by_label("Message", exact=True).fill(QUESTION)
     page.keyboard.press("Enter")
-    for name in SETTLED:
-        line = page.locator(".step-toggle", has_text=name)
-        page.locator(".step[data-status=ok] > .step-toggle", has_text=name).wait_for()
-        line.click()
+    page.locator(".line", has_text="rank").first.click()
     page.mouse.move(0, 0)
     page.evaluate(MOMENT, LIMIT_MS)
 

@@ -149,7 +149,7 @@ def test_a_profile_is_chosen_and_its_starters_are_sent(gateway: Gateway, tab: Ta
     expect(deep).to_be_checked()
     fast = tab.page.get_by_role("radio", name="fast Fast answers")
     fast.check()
-    tab.button("New session").click()
+    tab.page.get_by_role("main").get_by_role("button", name="New session").click()
     tab.says("profile fast")
     expect(tab.button("Hello")).to_be_visible()
     session = tab.page.url.split("session=")[1]

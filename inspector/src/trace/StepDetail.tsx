@@ -14,6 +14,9 @@ import { StatusMark } from "./StepRow";
 import { Timing } from "./Timing";
 import { spanOfStep } from "./times";
 
+/** Of a deep tree, so many names of what stands above a step tell where it is. */
+const MOST_ABOVE = 6;
+
 /** Everything about one step. */
 export function StepDetail({ id }: { readonly id: string }) {
   const session = useSession();
@@ -47,7 +50,7 @@ export function StepDetail({ id }: { readonly id: string }) {
         <Usage stepId={id} />
         {!step.disable_feedback && <Feedback stepId={id} />}
       </div>
-      {path.length > 1 && <p className="hint detail-path">{path.slice(0, -1).map((above) => store.step(above)?.name || "unnamed").join(" › ")}</p>}
+      {path.length > 1 && <p className="hint detail-path">{path.length > MOST_ABOVE + 1 && `${path.length - 1 - MOST_ABOVE} more › `}{path.slice(0, -1).slice(-MOST_ABOVE).map((above) => store.step(above)?.name || "unnamed").join(" › ")}</p>}
       {error && <ErrorText error={error} />}
       {progress && status === "running" && <Progress progress={progress} />}
       <Timing of={(within, now) => spanOfStep(within, step, now)} isRunning={status === "running"} />

@@ -24,7 +24,7 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Item; re
   const hasMore = useHasMore(id);
   const article = useRef<HTMLElement>(null);
   const hasChildren = descendants > 0;
-  const isBodyOpen = step !== undefined && open.isBodyOpen(step, hasChildren, hasMore);
+  const isBodyOpen = step !== undefined && open.isBodyOpen(step, hasChildren, hasMore || !step.disable_feedback);
   useLayoutEffect(() => {
     if (isBodyOpen) measure(article.current!.parentElement);
   }, [isBodyOpen, measure]);

@@ -52,6 +52,12 @@ export function Trace() {
     [store, open, select],
   );
   useFirst(selected, reveal);
+  const before = useRef(selected);
+  useEffect(() => {
+    // The pane is closed: the focus was in it.
+    if (before.current !== null && selected === null) rows.current?.goTo(before.current, "auto");
+    before.current = selected;
+  }, [selected]);
 
   const context = useMemo<TraceContext>(
     () => ({ open, items, select, reveal, words: asked.words.trim(), hasBars }),

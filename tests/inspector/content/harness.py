@@ -196,5 +196,8 @@ class Harness:
         assert waited, f"not within {limit_s} s: {condition}"
 
     def drawn(self) -> None:
-        """Wait until nothing is left to be drawn later."""
-        self.until("!document.querySelector('.md-formula > .md-tex:not(.md-fault)')")
+        """Wait until nothing of what is in view is left to be drawn later."""
+        self.until(
+            "[...document.querySelectorAll('.md-formula > .md-tex:not(.md-fault)')].every("
+            "(one) => one.getBoundingClientRect().top > innerHeight || one.closest('.folded'))"
+        )

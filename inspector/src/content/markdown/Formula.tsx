@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "react";
+import { useSeen } from "../elements/seen";
 import { inSlices } from "../slices";
 
 type Renderer = typeof import("./katex").renderFormula;
@@ -17,10 +18,13 @@ const MOST_CELLS = 400;
 /** A formula; its source until it can be drawn, and where it cannot. */
 export function Formula({ tex, display }: { readonly tex: string; readonly display: boolean }) {
   const place = useRef<HTMLSpanElement>(null);
+  // Thousands of them are drawn as the reader comes to them.
+  const [around, seen] = useSeen<HTMLSpanElement>();
   const [state, setState] = useState<"source" | "drawn" | { fault: string }>("source");
   useEffect(() => {
     const excess = excessOf(tex);
     if (excess) return setState({ fault: excess });
+    if (!seen) return;
     return inSlices(async () => {
       try {
         const render = await load();
@@ -37,11 +41,11 @@ export function Formula({ tex, display }: { readonly tex: string; readonly displ
         return () => setState({ fault: "formulas cannot be drawn: a part of this page could not be loaded" });
       }
     });
-  }, [tex, display]);
+  }, [tex, display, seen]);
   const drawn = state === "drawn";
   const fault = typeof state === "object" ? state.fault : undefined;
   return (
-    <span className={display ? "md-formula md-display" : "md-formula"} dir="ltr">
+    <span ref={around} className={display ? "md-formula md-display" : "md-formula"} dir="ltr">
       <span ref={place} className="md-drawn" hidden={!drawn} />
       {!drawn && <code className={fault ? "md-tex md-fault" : "md-tex"} title={fault}>{tex}</code>}
     </span>

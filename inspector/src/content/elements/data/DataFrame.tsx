@@ -49,7 +49,7 @@ function Grid({ table, name }: { readonly table: Table; readonly name: string })
         <div className="data-all" role="presentation" style={{ height: rows.getTotalSize() + ROW_PX, width: columns.getTotalSize() }}>
           <div className="data-head" role="row" aria-rowindex={1}>
             {shown.map(({ index, start, size }) => (
-              <Head key={index} at={index} table={table} sorting={sorting} sort={sort} style={{ insetInlineStart: start, width: size }} />
+              <Head key={index} at={index} table={table} sorting={sorting} sort={sort} numeric={numeric[index - 1] ?? false} style={{ insetInlineStart: start, width: size }} />
             ))}
           </div>
           {rows.getVirtualItems().map((row) => (
@@ -77,15 +77,16 @@ interface HeadProps {
   readonly table: Table;
   readonly sorting: Sorting | null;
   readonly sort: (column: number) => void;
+  readonly numeric: boolean;
   readonly style: CSSProperties;
 }
 
-function Head({ at, table, sorting, sort, style }: HeadProps) {
+function Head({ at, table, sorting, sort, numeric, style }: HeadProps) {
   const column = at - 1;
   const down = sorting?.column === column ? sorting.down : null;
   const head = headOf(table, column);
   return (
-    <div role="columnheader" aria-colindex={at + 1} aria-sort={down === null ? "none" : down ? "descending" : "ascending"} className="data-cell" style={style}>
+    <div role="columnheader" aria-colindex={at + 1} aria-sort={down === null ? "none" : down ? "descending" : "ascending"} className={numeric ? "data-cell number" : "data-cell"} style={style}>
       <button type="button" title={head} onClick={() => sort(column)}>
         <bdi>{column < 0 ? <span className="visually-hidden">index</span> : head}</bdi>
         <span aria-hidden="true">{down === null ? "" : down ? " ↓" : " ↑"}</span>
