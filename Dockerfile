@@ -37,22 +37,16 @@ RUN --mount=type=cache,target=/root/.cache/pip \
             --constraint requirements.lock -r "$side.txt" || exit 1; \
     done
 
-# The inspector's page, in a layer of its own: a changed line of Python fetches nothing from npm. What it is made of is
-# copied once more below, since hatchling looks whether it is current.
-FROM build AS page
-COPY inspector inspector
-COPY client/src client/src
-RUN --mount=type=cache,target=/root/.npm python inspector/build.py
-
 FROM packages AS own
-COPY README.md CHANGELOG.md LICENSE ./
+# The inspector's page, in a layer of its own: a changed line of Python fetches nothing from npm.
 COPY inspector inspector
 COPY client/src client/src
+RUN --mount=type=cache,target=/root/.npm mkdir -p gateway/stepwire_gateway && python inspector/build.py
+COPY README.md CHANGELOG.md LICENSE ./
 COPY cli cli
 COPY gateway gateway
 COPY shared shared
 COPY worker worker
-COPY --from=page /src/gateway/stepwire_gateway/inspector gateway/stepwire_gateway/inspector
 RUN hatchling build -t wheel -d /dist \
     && for side in worker gateway; do \
         PIP_REQUIRE_HASHES=0 python -m pip --python "/opt/$side/bin/python" install \

@@ -101,8 +101,9 @@ def _copy(paths: list[str], folder: Path) -> None:
     *sources, target = paths
     for source in (ROOT / path for path in sources):
         if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / target, ignore=ignore)
+            # As .dockerignore has it; and Docker copies into a folder that is there.
+            ignore = shutil.ignore_patterns("__pycache__", "node_modules")
+            shutil.copytree(source, folder / target, ignore=ignore, dirs_exist_ok=True)
         else:
             shutil.copy(source, folder / target)
 

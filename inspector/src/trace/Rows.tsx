@@ -124,8 +124,10 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
       {top && top.depth > 0 && <Breadcrumb item={top} list={list} at={rows.range?.startIndex ?? 0} onGo={goTo} />}
       <div className="rows" ref={scroller} id="timeline" onScroll={({ currentTarget }) => {
         const { scrollTop, clientHeight } = currentTarget;
-        if (scrollTop + clientHeight >= total - AT_END_PX) setFollowing(true);
-        else if (scrollTop < lastTop.current) setFollowing(false);
+        const rest = total - scrollTop - clientHeight;
+        // However little the reader moves up, they want to stay there.
+        if (scrollTop < lastTop.current && rest > 1) setFollowing(false);
+        else if (rest <= AT_END_PX && scrollTop > lastTop.current) setFollowing(true);
         lastTop.current = scrollTop;
       }}>
         <div role="tree" aria-label={isFiltered ? "Messages and steps, filtered" : "Messages and steps"} className="rows-all"
