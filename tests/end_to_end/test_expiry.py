@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 LIMIT_S = 30
 
-KINDS = {"log", "state", "meta", "files", "user", "open", "out", "tail"}
+KINDS = {"log", "state", "meta", "files", "user", "open", "out", "tail", "waiting"}
 """All that a session may have in Redis (docs/architecture.md)."""
 
 

@@ -50,7 +50,7 @@ function Cell({ step, session }: { readonly step: Step; readonly session: string
   const took = step.ended_at === null ? "" : duration(Date.parse(step.ended_at) - Date.parse(step.started_at));
   return (
     <a href={hrefOf(place)} onClick={(event) => follow(event, place)} title={step.error ? `${step.error.type}: ${step.error.message}` : undefined}>
-      <StatusMark status={step.status} />{step.from_attempt === null ? took : `from ${step.from_attempt}`}
+      <StatusMark status={step.status} />{step.from_attempt == null ? took : `from ${step.from_attempt}`}
     </a>
   );
 }

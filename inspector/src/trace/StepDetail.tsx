@@ -32,7 +32,7 @@ export function StepDetail({ id }: { readonly id: string }) {
   });
   const facts: Fact[] = [
     ["Step", id], ["Run", step.run_id, step.run_id && { session: session.id, step: `run:${step.run_id}` }],
-    ["Attempt", step.attempt || null], ["Result of attempt", step.from_attempt],
+    ["Attempt", step.attempt || null], ["Result of attempt", step.from_attempt ?? null],
     ["Above it", step.parent_id, step.parent_id && store.step(step.parent_id) ? { session: session.id, step: step.parent_id } : null],
     ["Language", language], ["Icon", icon],
   ];

@@ -50,7 +50,7 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Item; re
         {!item.open && hasChildren && <span className="chip">{descendants.toLocaleString()} below</span>}
         {errors > 0 && <span className="chip errors" data-status="error"><Icon name="error" />{errors.toLocaleString()}<span className="visually-hidden"> failed below</span></span>}
         {tags.map((tag, at) => <span className="chip tag" key={at}>{String(tag)}</span>)}
-        {from_attempt !== null && <span className="chip reused">result of attempt {from_attempt}</span>}
+        {from_attempt != null && <span className="chip reused">result of attempt {from_attempt}</span>}
         <Usage stepId={id} />
         {progress && status === "running" && <Progress progress={progress} />}
         {error && <span className={isPassed ? "line-error passed" : "line-error"} title={error.message}>{isPassed ? "passed on: " : `${error.type}: `}{gist(error.message)}</span>}
