@@ -47,11 +47,13 @@ COPY cli cli
 COPY gateway gateway
 COPY shared shared
 COPY worker worker
+# A worker shows no page, which is three times as large as our code.
 RUN hatchling build -t wheel -d /dist \
     && for side in worker gateway; do \
         PIP_REQUIRE_HASHES=0 python -m pip --python "/opt/$side/bin/python" install \
             --no-index --no-deps --prefix "/own/$side" /dist/*.whl || exit 1; \
-    done
+    done \
+    && rm -r /own/worker/lib/python*/site-packages/stepwire_gateway/inspector
 
 FROM python:${PYTHON}-slim AS runtime
 RUN groupadd --gid 10001 stepwire && useradd --uid 10001 --gid 10001 --create-home stepwire
