@@ -9,11 +9,12 @@ single server, and this class only chooses which one is asked.
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.redis.commands import Call
@@ -21,15 +22,12 @@ from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.standalone import StandaloneStore, connect
 from stepwire_core.redis.topologies.slots import (
     ANSWER_S,
-    ASK_AGAIN_S,
     HOPS,
     TOLD,
     Node,
+    Problem,
     SlotMap,
-    again,
     guarded,
-    moved_to,
-    problem_of,
     sent_on,
     slot_of,
 )
@@ -47,11 +45,8 @@ class ClusterStore:
         self._url = url
         self._stores: dict[Node, StandaloneStore] = {}
         self._retired: list[StandaloneStore] = []
-        self._slots = SlotMap()
-        self._asked_at = float("-inf")
-        self._is_stale = True
+        self._slots = SlotMap(address.hosts)
         self._asking: asyncio.Task[None] | None = None
-        self._problem: StoreRefused | StoreUnavailable | None = None
 
     @property
     def server(self) -> str:
@@ -103,10 +98,7 @@ class ClusterStore:
 
     async def primaries(self) -> Sequence[StandaloneStore]:
         await self._refresh()
-        if self._problem is not None:
-            raise again(self._problem)
-        if self._slots.missing:
-            raise StoreUnavailable(f"no node of the cluster has {self._slots.missing} of its slots")
+        self._slots.require_all()
         return [self._store(node) for node in self._slots.nodes]
 
     async def aclose(self) -> None:
@@ -130,17 +122,14 @@ class ClusterStore:
         try:
             return await question(self._store(node)), False
         except (StoreRefused, StoreUnavailable) as error:
-            self._is_stale = True
-            moved = moved_to(error, node)
-            if moved is None:
+            if not self._slots.sends_on(error, node):
                 raise
-            self._slots.move(*moved)
             return None, True
 
     async def _node_of(self, slot: int | None) -> Node:
-        if self._is_stale and time.monotonic() - self._asked_at > ASK_AGAIN_S:
+        if self._slots.is_due:
             await self._refresh()
-        return self._slots.node_of(slot, self._problem)
+        return self._slots.node_of(slot)
 
     async def _refresh(self) -> None:
         # One question for all who wait for its answer, whoever of them goes away.
@@ -149,28 +138,26 @@ class ClusterStore:
         await asyncio.shield(self._asking)
 
     async def _look(self) -> None:
-        problems: list[StoreRefused | StoreUnavailable] = []
-        known = random.sample(self._slots.nodes, len(self._slots.nodes))
-        for node in dict.fromkeys((*known, *self._address.hosts)):
+        problems: list[Problem] = []
+        for node in self._slots.to_ask():
             try:
                 reply = await self._store(node).call(TOLD, within_s=ANSWER_S)
             except (StoreRefused, StoreUnavailable) as error:
                 problems.append(error)
                 continue
-            self._slots = SlotMap.told(reply, node)
-            self._is_stale = False
-            self._problem = None
+            self._slots.learn(reply, node)
             break
         else:
-            self._problem = problem_of(problems)
-        self._asked_at = time.monotonic()
+            self._slots.learn_nothing(problems)
         await self._retire()
 
     async def _retire(self) -> None:
         """Close the connections to nodes that are not there any more, once they had time to end."""
         for store in self._retired:
-            await store.aclose()
-        gone = self._stores.keys() - {*self._slots.nodes, *self._address.hosts}
+            # The node is gone: how its connections end concerns no caller.
+            with suppress(RedisError, OSError):
+                await store.aclose()
+        gone = self._stores.keys() - self._slots.known
         self._retired = [self._stores.pop(node) for node in gone]
 
     def _store(self, node: Node) -> StandaloneStore:
@@ -179,5 +166,4 @@ class ClusterStore:
         return store
 
     def _make_separate(self) -> Watched:
-        node = random.choice(self._slots.nodes or self._address.hosts)  # noqa: S311 - no secret
-        return self._store(node).make_separate()
+        return self._store(self._slots.any_node()).make_separate()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,14 +12,12 @@ from stepwire_core.redis.commands import Call
 from stepwire_core.redis.standalone import BlockingStandaloneStore, connect_blocking
 from stepwire_core.redis.topologies.slots import (
     ANSWER_S,
-    ASK_AGAIN_S,
     HOPS,
     TOLD,
     Node,
+    Problem,
     SlotMap,
     guarded,
-    moved_to,
-    problem_of,
     sent_on,
     slot_of,
 )
@@ -37,12 +33,9 @@ class BlockingClusterStore:
         self._address = address
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        """Around the map of the slots, and the stores of the nodes."""
+        """Around the question who has which slots, and the end of the stores."""
         self._stores: dict[Node, BlockingStandaloneStore] = {}
-        self._slots = SlotMap()
-        self._asked_at = float("-inf")
-        self._is_stale = True
-        self._problem: StoreRefused | StoreUnavailable | None = None
+        self._slots = SlotMap(address.hosts)
 
     def call(self, call: Call) -> Any:
         safe = guarded(call)
@@ -56,16 +49,23 @@ class BlockingClusterStore:
 
     def call_many(self, calls: Sequence[Call]) -> list[Any]:
         replies: list[Any] = [None] * len(calls)
-        for node, indexes in self._by_node(calls, range(len(calls))).items():
+        of_node: defaultdict[Node, list[int]] = defaultdict(list)
+        for index, call in enumerate(calls):
+            try:
+                of_node[self._node_of(slot_of(call))].append(index)
+            except (StoreRefused, StoreUnavailable) as error:
+                # Of those that no node has: the others go on.
+                replies[index] = error
+        for node, indexes in of_node.items():
             try:
                 part = self._store(node).call_many([guarded(calls[index]) for index in indexes])
             except (StoreRefused, StoreUnavailable) as error:
-                self._is_stale = True
-                if len(indexes) == len(calls):
-                    raise
                 part = [error] * len(indexes)
             for index, reply in zip(indexes, part, strict=True):
                 replies[index] = self._learned(reply, node)
+        problems = [reply for reply in replies if isinstance(reply, Problem)]
+        if problems and len(problems) == len(replies):
+            raise problems[0]
         return replies
 
     def read(self, *calls: Call) -> list[Any]:
@@ -73,7 +73,10 @@ class BlockingClusterStore:
         left: Sequence[int] = range(len(calls))
         for _ in range(HOPS):
             again = []
-            for node, indexes in self._by_node(calls, left).items():
+            of_node: defaultdict[Node, list[int]] = defaultdict(list)
+            for index in left:
+                of_node[self._node_of(slot_of(calls[index]))].append(index)
+            for node, indexes in of_node.items():
                 part = self._read_at(node, [guarded(calls[index]) for index in indexes])
                 if part is None:
                     again += indexes
@@ -95,12 +98,6 @@ class BlockingClusterStore:
         replies, went_on = self._ask(node, lambda store: store.read(*calls))
         return None if went_on else replies
 
-    def _by_node(self, calls: Sequence[Call], indexes: Sequence[int]) -> dict[Node, list[int]]:
-        of_node: defaultdict[Node, list[int]] = defaultdict(list)
-        for index in indexes:
-            of_node[self._node_of(slot_of(calls[index]))].append(index)
-        return of_node
-
     def _ask(
         self, node: Node, question: Callable[[BlockingStandaloneStore], Any]
     ) -> tuple[Any, bool]:
@@ -108,34 +105,27 @@ class BlockingClusterStore:
         try:
             return question(self._store(node)), False
         except (StoreRefused, StoreUnavailable) as error:
-            self._is_stale = True
-            moved = moved_to(error, node)
-            if moved is None:
+            if not self._slots.sends_on(error, node):
                 raise
-            self._slots.move(*moved)
             return None, True
 
     def _learned(self, reply: Any, node: Node) -> Any:
         """The reply to one of many calls. One that is sent on fails for now: calls with the same
         keys that came after it may have been executed where they were sent."""
-        if isinstance(reply, (StoreRefused, StoreUnavailable)):
-            self._is_stale = True
-            if (moved := moved_to(reply, node)) is not None:
-                self._slots.move(*moved)
-                return StoreUnavailable("its keys are on another node of the cluster by now")
+        if isinstance(reply, Problem) and self._slots.sends_on(reply, node):
+            return StoreUnavailable("its keys are on another node of the cluster by now")
         return reply
 
     def _node_of(self, slot: int | None) -> Node:
-        if self._is_stale and time.monotonic() - self._asked_at > ASK_AGAIN_S:
+        if self._slots.is_due:
             with self._lock:
-                if self._is_stale and time.monotonic() - self._asked_at > ASK_AGAIN_S:
+                if self._slots.is_due:
                     self._look()
-        return self._slots.node_of(slot, self._problem)
+        return self._slots.node_of(slot)
 
     def _look(self) -> None:
-        problems: list[StoreRefused | StoreUnavailable] = []
-        known = random.sample(self._slots.nodes, len(self._slots.nodes))
-        for node in dict.fromkeys((*known, *self._address.hosts)):
+        problems: list[Problem] = []
+        for node in self._slots.to_ask():
             # A store of its own: the limit in time is its socket's.
             asked = connect_blocking(self._address.server(*node), timeout_s=ANSWER_S)
             try:
@@ -145,13 +135,10 @@ class BlockingClusterStore:
                 continue
             finally:
                 asked.close()
-            self._slots = SlotMap.told(reply, node)
-            self._is_stale = False
-            self._problem = None
+            self._slots.learn(reply, node)
             break
         else:
-            self._problem = problem_of(problems)
-        self._asked_at = time.monotonic()
+            self._slots.learn_nothing(problems)
 
     def _store(self, node: Node) -> BlockingStandaloneStore:
         if (store := self._stores.get(node)) is None:

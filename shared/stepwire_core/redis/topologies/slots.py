@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from redis.crc import key_slot
@@ -20,6 +20,9 @@ HOPS: Final = 5
 
 ANSWER_S: Final = 1.0
 """How long a node may take to say who has which slots; then the next one is asked."""
+
+LOOK_S: Final = 3.0
+"""How long all of them may take together: a call waits for it."""
 
 ASK_AGAIN_S: Final = 0.2
 """How long at least between two such questions."""
@@ -40,26 +43,82 @@ def slot_of(call: Call) -> int | None:
     return key_slot(key if isinstance(key, bytes) else str(key).encode())
 
 
-@dataclass(slots=True)
+Problem = StoreRefused | StoreUnavailable
+
+
 class SlotMap:
-    """The primaries of a cluster and their slots. It is a guess: the nodes know better."""
+    """The primaries of a cluster and their slots. It is a guess: the nodes know better.
 
-    nodes: tuple[Node, ...] = ()
-    """Those that have slots."""
-    _of_slot: list[Node | None] = field(default_factory=lambda: [None] * SLOTS)
+    The store of either kind asks the nodes, and tells it what they have said.
+    """
 
-    @classmethod
-    def told(cls, reply: Sequence[Sequence[Any]], by: Node) -> SlotMap:
-        """What a node has answered to :data:`TOLD`."""
-        told = cls()
+    def __init__(self, hosts: Sequence[Node]) -> None:
+        """``hosts`` are asked while no other node is known."""
+        self._hosts = tuple(hosts)
+        self.nodes: tuple[Node, ...] = ()
+        """Those that have slots."""
+        self._of_slot: list[Node | None] = [None] * SLOTS
+        self._problem: Problem | None = None
+        self._is_stale = True
+        self._asked_at = float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the nodes are to be asked anew before anything is looked up."""
+        return self._is_stale and time.monotonic() - self._asked_at > ASK_AGAIN_S
+
+    @property
+    def known(self) -> frozenset[Node]:
+        """The nodes that may be asked something."""
+        return frozenset((*self.nodes, *self._hosts))
+
+    def to_ask(self) -> Iterator[Node]:
+        """The nodes to ask for all slots, one after another, for :data:`LOOK_S` at most."""
+        began = time.monotonic()
+        for node in dict.fromkeys((*random.sample(self.nodes, len(self.nodes)), *self._hosts)):
+            if time.monotonic() - began > LOOK_S:
+                return
+            yield node
+
+    def learn(self, reply: Sequence[Sequence[Any]], by: Node) -> None:
+        """A node has answered to :data:`TOLD`."""
+        of_slot: list[Node | None] = [None] * SLOTS
         for first, last, (host, port, *_), *_ in reply:
             # A node that does not know its own address is where it was asked.
             node = (host.decode() if host else by[0], int(port))
-            told._of_slot[first : last + 1] = [node] * (last + 1 - first)
-        told.nodes = tuple(dict.fromkeys(node for node in told._of_slot if node is not None))
-        return told
+            of_slot[first : last + 1] = [node] * (last + 1 - first)
+        self._of_slot = of_slot
+        self.nodes = tuple(dict.fromkeys(node for node in of_slot if node is not None))
+        self._problem = None
+        self._is_stale = False
+        self._asked_at = time.monotonic()
 
-    def node_of(self, slot: int | None, problem: StoreRefused | StoreUnavailable | None) -> Node:
+    def learn_nothing(self, problems: Sequence[Problem]) -> None:
+        """No node has answered, for these reasons."""
+        said = "; ".join(dict.fromkeys(str(problem) for problem in problems))
+        unavailable = StoreUnavailable(f"no node of the cluster answers: {said}")
+        refusals = (problem for problem in problems if isinstance(problem, StoreRefused))
+        self._problem = next(refusals, unavailable)
+        self._asked_at = time.monotonic()
+
+    def sends_on(self, error: Problem, by: Node) -> bool:
+        """Whether a node has executed nothing, and says that another one has the slot.
+
+        That is noted, and that the map may be wrong after any error.
+        """
+        self._is_stale = True
+        reply = error.__cause__
+        if reply is None or word_of(reply) != "MOVED":
+            return False
+        _, slot, place = reason(reply).split(" ")
+        host, _, port = place.rpartition(":")
+        node = (host or by[0], int(port))
+        self._of_slot[int(slot)] = node
+        if node not in self.nodes:
+            self.nodes = (*self.nodes, node)
+        return True
+
+    def node_of(self, slot: int | None) -> Node:
         """The node to ask about a slot, any one for None.
 
         Raises:
@@ -69,49 +128,28 @@ class SlotMap:
             return random.choice(self.nodes)  # noqa: S311 - no secret
         node = None if slot is None else self._of_slot[slot]
         if node is None:
-            if problem is not None:
-                raise again(problem)
+            self._raise_problem()
             raise StoreUnavailable(f"no node of the cluster has slot {slot}")
         return node
 
-    def move(self, slot: int, to: Node) -> None:
-        """A node has said that another one has this slot."""
-        self._of_slot[slot] = to
-        if to not in self.nodes:
-            self.nodes = (*self.nodes, to)
+    def any_node(self) -> Node:
+        """A node that may be there."""
+        return random.choice(self.nodes or self._hosts)  # noqa: S311 - no secret
 
-    @property
-    def missing(self) -> int:
-        """How many slots nobody has."""
-        return self._of_slot.count(None)
+    def require_all(self) -> None:
+        """Return if every slot has a node.
 
+        Raises:
+            StoreUnavailable, StoreRefused: some have none, or no node can say.
+        """
+        self._raise_problem()
+        if missing := self._of_slot.count(None):
+            raise StoreUnavailable(f"no node of the cluster has {missing} of its slots")
 
-def moved_to(error: StoreRefused | StoreUnavailable, by: Node) -> tuple[int, Node] | None:
-    """The slot that a node says is elsewhere, and where: it has executed nothing."""
-    reply = error.__cause__
-    if reply is None or word_of(reply) != "MOVED":
-        return None
-    _, slot, place = reason(reply).split(" ")
-    host, _, port = place.rpartition(":")
-    return int(slot), (host or by[0], int(port))
-
-
-def problem_of(
-    problems: Sequence[StoreRefused | StoreUnavailable],
-) -> StoreRefused | StoreUnavailable:
-    """Why no node has said who has which slots."""
-    for problem in problems:
-        if isinstance(problem, StoreRefused):
-            return problem
-    said = "; ".join(dict.fromkeys(str(problem) for problem in problems))
-    return StoreUnavailable(f"no node of the cluster answers: {said}")
-
-
-def again(problem: StoreRefused | StoreUnavailable) -> StoreRefused | StoreUnavailable:
-    """An error that was found out before, as a new one: each caller has its own traceback."""
-    fresh = type(problem)(str(problem))
-    fresh.__cause__ = problem.__cause__
-    return fresh
+    def _raise_problem(self) -> None:
+        if self._problem is not None:
+            # A new one: each caller has a traceback of its own.
+            raise type(self._problem)(str(self._problem)) from self._problem.__cause__
 
 
 def sent_on() -> StoreUnavailable:
