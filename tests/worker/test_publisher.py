@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from redis import Redis as SyncRedis
@@ -16,9 +17,13 @@ from documents import a_step
 from event_log import client_of
 from stepwire._transport.append_call import MAX_DELTA_BYTES
 from stepwire._transport.producer import Producer
+from stepwire._transport.publisher import Publisher
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
-from stepwire_core.log.event_log import APPEND, Batch, EventLog
+from stepwire_core.log.event_log import APPEND, Batch, EventLog, open_log
+from stepwire_core.redis.commands import Call
+from stepwire_core.redis.standalone import connect_blocking
+from stepwire_core.redis.store import BlockingStore
 from stepwire_core.settings import Settings
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import new_id
@@ -163,6 +168,54 @@ async def test_one_fenced_producer_does_not_hold_up_the_others(
         with pytest.raises(SessionNotFound):
             await nowhere.flush()
         assert list(await outputs(log, session_id)) == ["of-2"]
+
+
+class OfCluster:
+    """A store that does not take the calls of some sessions, as while their slot moves."""
+
+    def __init__(self, store: BlockingStore) -> None:
+        self._store = store
+        self.moving: set[str] = set()
+
+    def call(self, call: Call) -> Any:
+        return self._store.call(call)
+
+    def call_many(self, calls: Sequence[Call]) -> list[Any]:
+        moves = [any(session in str(call.words[3]) for session in self.moving) for call in calls]
+        taken = iter(self._store.call_many([c for c, m in zip(calls, moves, strict=True) if not m]))
+        return [StoreUnavailable("TRYAGAIN") if moved else next(taken) for moved in moves]
+
+    def read(self, *calls: Call) -> list[Any]:
+        return self._store.read(*calls)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+async def test_a_session_that_is_not_taken_holds_up_no_other_and_keeps_its_order(
+    settings: Settings,
+) -> None:
+    store = OfCluster(connect_blocking(settings.redis_url))
+    publisher = Publisher(settings, store=store)
+    moving, other = new_id(), new_id()
+    async with open_log(settings) as log:
+        for session in (moving, other):
+            await log.create(session, "first")
+        producers = [publisher.producer(f"p-{s}", s, "run", 1) for s in (moving, other)]
+        for producer in producers:
+            start(producer, "a")
+            await asyncio.wait_for(producer.flush(), LIMIT_S)
+        store.moving.add(moving)
+        for number in range(50):
+            for producer in producers:
+                producer.delta("a", f"{number} ", field="output", replace=False)
+            await asyncio.wait_for(producers[1].flush(), LIMIT_S)
+        whole = "".join(f"{number} " for number in range(50))
+        assert (await outputs(log, moving), await outputs(log, other)) == ({"a": ""}, {"a": whole})
+        store.moving.clear()
+        await asyncio.wait_for(producers[0].flush(), LIMIT_S)
+        assert await outputs(log, moving) == {"a": whole}
+    await asyncio.to_thread(publisher.close)
 
 
 async def test_scripts_that_the_server_has_forgotten_are_loaded_again(

@@ -146,6 +146,11 @@ class Intake:
         """Whether :meth:`take` would return at once, as far as one can see."""
         return bool(self.run(bool, self.buffer))
 
+    @property
+    def has_held(self) -> bool:
+        """Whether something waits for its time to go out again; for the thread that stores."""
+        return self.buffer.held_for_s is not None
+
     def take(self) -> list[AppendCall]:
         """Wait for the calls that go out next; none: it is closed, and none are left."""
         self._storing_thread = get_ident()

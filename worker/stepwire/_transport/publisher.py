@@ -230,6 +230,9 @@ class Publisher:
         """Let calls wait that Redis does not take at the moment. Those of other sessions go on: one
         node of a cluster may be away, or one session on its way to another node."""
         if not calls:
+            if self._away and not self.intake.has_held:
+                # Their producers have ended, in whatever way.
+                self._away.clear()
             if not self._away:
                 self._backoff.reset()
             return
@@ -251,7 +254,7 @@ class Publisher:
         if len(calls) > 1:
             waiting: list[AppendCall] = []
             for call in calls:
-                # What comes behind one that waits must not overtake it.
+                # A later call of a session must not overtake one that waits.
                 is_behind = any(call.source.session_id == w.source.session_id for w in waiting)
                 waiting += [call] if is_behind else self._commit([call])
             return waiting
