@@ -66,8 +66,13 @@ class _Secrets:
 def _secrets_of(settings: Settings) -> set[str]:
     secrets = {*listed(settings.auth_secrets), *listed(settings.api_keys)}
     for url in (settings.redis_url, settings.effective_queue_url):
-        if (password := urlsplit(url).password) is not None:
-            secrets |= {password, unquote(password)}
+        parts = urlsplit(url)
+        if parts.password is not None:
+            secrets |= {parts.password, unquote(parts.password)}
+        for option in parts.query.split("&"):
+            name, _, value = option.partition("=")
+            if name.endswith("password"):
+                secrets |= {value, unquote(value)}
     return {secret for secret in secrets if len(secret) >= _MIN_SECRET_CHARS}
 
 

@@ -67,13 +67,15 @@ def test_no_secret_is_in_a_line_whoever_writes_it(form: str) -> None:
         {
             "auth_secrets": SECRET,
             "api_keys": API_KEY,
-            "redis_url": "redis://app:pass%2Fw%C3%B6rd@127.0.0.1:1/0",
+            "redis_url": "redis+sentinel://app:pass%2Fw%C3%B6rd@a,b/name?sentinel_password=s%2Fentry",
+            "queue_url": "redis://127.0.0.1:1/0?password=opened%2Fdoor",
         }
     )
     signed = token("*")
     entry = record(
-        "connects to %s with pass/wörd",
+        "connects to %s and %s with pass/wörd, s/entry, opened/door",
         settings.redis_url,
+        settings.queue_url,
         key=API_KEY,
         made=SECRET,
         path=f"/v1/x?a=1&token={signed}&b=2",
@@ -82,7 +84,8 @@ def test_no_secret_is_in_a_line_whoever_writes_it(form: str) -> None:
     secrets = _Secrets(settings)
     formatter = _TextFormatter(secrets) if form == "text" else _JsonFormatter(secrets, lambda: None)
     line = formatter.format(entry)
-    for secret in (API_KEY, SECRET, signed, "pass%2Fw", "pass/w"):
+    of_redis = ("pass%2Fw", "pass/w", "s%2Fentry", "s/entry", "opened%2Fdoor", "opened/door")
+    for secret in (API_KEY, SECRET, signed, *of_redis):
         assert secret not in line
     assert "b=2" in line
 
