@@ -45,6 +45,13 @@ class ClusterNode(EmbeddedServer):
     def id(self) -> str:
         return text(self.ask("CLUSTER", "MYID"))
 
+    def owner_of(self, slot: int) -> int | None:
+        """The port of the primary that has a slot, as far as this node knows."""
+        for first, last, (_, port, *_), *_ in self.ask("CLUSTER SLOTS"):
+            if first <= slot <= last:
+                return int(port)
+        return None
+
 
 def text(reply: Any) -> str:
     return reply.decode() if isinstance(reply, bytes) else str(reply)
@@ -68,11 +75,9 @@ class Cluster:
 
     def owner(self, slot: int) -> ClusterNode:
         """The primary that has a slot, as the first node that is up tells it."""
-        node = next(node for node in self.nodes if node.process is not None)
-        for first, last, (_, port, *_), *_ in node.ask("CLUSTER SLOTS"):
-            if first <= slot <= last:
-                return next(node for node in self.nodes if node.port == port)
-        raise LookupError(slot)
+        asked = next(node for node in self.nodes if node.process is not None)
+        port = asked.owner_of(slot)
+        return next(node for node in self.nodes if node.port == port)
 
     def begin_move(self, slot: int, to: ClusterNode) -> ClusterNode:
         """Let a slot be on its way; its keys stay for now."""
@@ -89,9 +94,17 @@ class Cluster:
         return len(keys)
 
     def end_move(self, slot: int, to: ClusterNode) -> None:
-        for node in (to, *(node for node in self.primaries if node is not to)):
-            if node.process is not None:
+        """Let all nodes know who has it: an older word that comes late can undo that, and two nodes
+        would then send every call to one another for ever."""
+        up = [node for node in self.primaries if node.process is not None and node is not to]
+
+        def is_agreed() -> bool:
+            others = [node for node in (to, *up) if node.owner_of(slot) != to.port]
+            for node in others:
                 node.ask("CLUSTER", "SETSLOT", slot, "NODE", to.id)
+            return not others
+
+        wait_until(is_agreed, "all nodes agree who has the slot")
 
     def move(self, slot: int, to: ClusterNode) -> None:
         """Move a slot with its keys, key by key, as redis-cli does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -50,7 +51,7 @@ def test_the_nodes_are_asked_within_a_time_however_many_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(slots.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     asked = []
     for node in SlotMap(HOSTS).to_ask():
         asked.append(node)
