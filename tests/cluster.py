@@ -113,6 +113,16 @@ class Cluster:
             pass
         self.end_move(slot, to)
 
+    def settle(self) -> None:
+        """Let all nodes hear of the last move. A slot that goes on before that would be claimed by
+        two of them, and the one that gives in deletes the keys that it has."""
+
+        def has_one_epoch() -> bool:
+            up = [node for node in self.nodes if node.process is not None]
+            return len({node.ask("CLUSTER INFO")["cluster_current_epoch"] for node in up}) == 1
+
+        wait_until(has_one_epoch, "all nodes have heard of the last move")
+
     def is_up(self) -> bool:
         """Whether all nodes that run hold it for complete."""
         return all(

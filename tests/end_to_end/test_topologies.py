@@ -121,6 +121,7 @@ async def test_slots_move_while_sessions_stream(on_cluster: tuple[Stack, Cluster
                 others = [p for p in nodes.primaries if p is not nodes.owner(slot(session))]
                 to = others[(number + turn) % len(others)]
                 await asyncio.to_thread(nodes.move, slot(session), to)
+            await asyncio.to_thread(nodes.settle)
     for session, client in zip(sessions, clients, strict=True):
         assert_whole(gateway, session, client, 150)
 

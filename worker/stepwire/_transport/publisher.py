@@ -159,6 +159,9 @@ class Publisher:
                 waiting = self._without_overdue(self._commit(calls))
                 waits = set(waiting)
                 self.intake.settle([call for call in calls if call not in waits])
+                if len(waiting) < len(calls):
+                    # Redis does take something: what waits goes out again soon.
+                    self._backoff.reset()
                 calls = waiting
                 self._hold(waiting)
                 if self._to_list and not self.intake.has_waiting:
@@ -233,8 +236,6 @@ class Publisher:
             if self._away and not self.intake.has_held:
                 # Their producers have ended, in whatever way.
                 self._away.clear()
-            if not self._away:
-                self._backoff.reset()
             return
         delay_s = self._backoff.next_s()
         sessions = {call.source.session_id for call in calls}
