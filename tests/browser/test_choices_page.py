@@ -118,7 +118,7 @@ def test_settings_are_changed_in_their_form(gateway: Gateway, tab: Tab) -> None:
     expect(dialog.locator("[data-input=most]")).to_contain_text("takes a number or null")
     expect(dialog.get_by_label("Most")).to_be_focused()
     dialog.get_by_label("Most").fill("4")
-    # What was changed stays while the form is closed.
+    # Changed values stay while the form is closed.
     tab.page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(opener).to_be_focused()
@@ -175,7 +175,7 @@ def test_the_sidebar_stands_beside_the_conversation(gateway: Gateway, tab: Tab) 
     sidebar.get_by_role("button", name="Close the sidebar").click()
     expect(sidebar).to_have_count(0)
     expect(tab.box).to_be_focused()
-    # What is new opens it again.
+    # A new element opens it again.
     gateway.send(session, "beside")
     expect(sidebar).to_be_visible()
 

@@ -649,7 +649,7 @@ def test_a_task_is_run_with_what_is_filled_in(gateway: Gateway, tab: Tab) -> Non
     form.get_by_role("button", name="Run").click()
     expect(form.locator("[data-name=options]")).to_contain_text("This is not JSON")
     form.get_by_label("options").fill('{"x": 1}')
-    # What is filled in stays while the form is closed.
+    # Values in the fields stay while the form is closed.
     form.get_by_role("button", name="Close the form").click()
     expect(tab.box).to_be_focused()
     tab.button("Tasks").click()
@@ -826,7 +826,7 @@ def test_the_box_fits_a_telephone_and_writes_from_right_to_left(
         tab.box.fill("مرحبا")
         direction = tab.box.evaluate("(box) => getComputedStyle(box).direction")
         assert direction == "rtl"
-        # Enter begins a line where there is no Shift to hold.
+        # Without a Shift key to hold, Enter begins a line.
         tab.box.press("Enter")
         expect(tab.box).to_have_value("مرحبا\n")
         choose(tab.composer.locator("input[type=file]"), ("a-very-long-name-" * 12 + ".txt", b"x"))

@@ -1,4 +1,4 @@
-"""What is wrong with a deployment is found, and said with what to change."""
+"""``stepwire doctor`` finds what is wrong with a deployment, and says what to change."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_what_is_shown_of_a_growing_text_stays_in_its_place(shown: Harness) -> N
     for letter in text:
         grow(shown, letter)
     removed = shown.page.evaluate("window.removed")
-    # A word that becomes bold, code or a link is the one thing that nobody can know before.
+    # Only that a word becomes bold, code or a link cannot be known beforehand.
     assert not [one for one in removed if not one.startswith(("<strong", "<code", "<em", "<a "))]
 
 
