@@ -66,7 +66,7 @@ class Retry(Body):
 
 
 class AskedFor(BaseModel):
-    """What a run was asked for with."""
+    """The request that started a run."""
 
     run_id: str
     handler: str
@@ -99,7 +99,7 @@ class RunState(BaseModel):
         description="`queued`: no attempt has begun. One that failed and has `will_retry` waits "
         "for the next.",
     )
-    handler: str | None = Field(default=None, description="null while nobody knows.")
+    handler: str | None = Field(default=None, description="null while it is not known.")
     attempt: int = Field(default=0, description="Counted from 1.")
     message_id: str | None = None
     started_at: str | None = None
@@ -113,7 +113,7 @@ class RunState(BaseModel):
 
 
 def run_path(session_id: str, run_id: str) -> str:
-    """Where a run says how far it is."""
+    """The path at which the state of a run is read."""
     return f"/v1/sessions/{session_id}/runs/{run_id}"
 
 
@@ -197,7 +197,7 @@ async def read_run(services: ServicesDep, session_id: SessionId, run_id: RunId) 
 async def read_request(
     services: ServicesDep, caller: CallerDep, session_id: SessionId, run_id: RunId
 ) -> AskedFor:
-    """What a run that is over was asked for with: to repeat it, or to start another like it."""
+    """The request that started a run that is over: to repeat it, or to start another like it."""
     past = await past_request(services.log, services.dead_letters, session_id, run_id)
     request, shown = past.request, _may_see(caller, past)
     has_args = request.message is None and request.handler not in WITHOUT_ARGUMENTS

@@ -66,8 +66,8 @@ class ChatSettings:
         return await self._show(keeps=True)
 
     async def refresh(self) -> dict[str, Any]:
-        """Show the form to all, without a change of what is kept in the session: that comes when a
-        person has confirmed the form. For :func:`on_settings_edit`.
+        """Show the form to all; the values that the session keeps change only when a person
+        confirms the form. For :func:`on_settings_edit`.
 
         Returns:
             The values that the form shows.

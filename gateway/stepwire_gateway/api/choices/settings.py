@@ -140,7 +140,7 @@ class _Change:
                 raise MessageTooLarge(len(text), most)
 
     def request(self, handler: str) -> RunRequest:
-        """The run of a handler that is told of it."""
+        """The request for a run of the handler of this change."""
         return RunRequest(
             session_id=self._session_id,
             run_id=self._run_id,
