@@ -152,7 +152,7 @@ def _persistence(subject: str, info: dict[str, Any]) -> Iterator[Finding]:
             "persistence",
             "it keeps no append-only file"
             + (": a restart loses what came since its last snapshot" if saves else ""),
-            "set appendonly to yes (appendfsync everysec): else a restart loses sessions and runs",
+            "set appendonly yes (appendfsync everysec): else a restart loses sessions and runs",
         )
     elif info.get("aof_last_write_status", "ok") != "ok":
         yield error(
@@ -246,7 +246,7 @@ async def _settings_of(subject: str, store: Store) -> list[Finding]:
                     "limits",
                     f"client-output-buffer-limit pubsub is {hard // 1024} KiB: gateways are "
                     "disconnected when many messages come at once",
-                    "set client-output-buffer-limit to pubsub 32mb 8mb 60",
+                    "set client-output-buffer-limit pubsub 32mb 8mb 60",
                 )
             ]
     return [ok(subject, "limits", "the output buffer of pub/sub is large enough")]
