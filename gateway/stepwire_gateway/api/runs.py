@@ -117,6 +117,12 @@ def run_path(session_id: str, run_id: str) -> str:
     return f"/v1/sessions/{session_id}/runs/{run_id}"
 
 
+def accepted(services: Services, response: Response, session_id: str, run_id: str) -> AcceptedRun:
+    """The answer of a request that has queued, or ended, a run; ``Location`` leads to its state."""
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
+    return AcceptedRun(run_id=run_id)
+
+
 @router.post("", status_code=202, responses=ACCEPTED | may(409))
 @needs("write", counts="messages")
 async def start_run(
@@ -168,8 +174,7 @@ async def start_run(
         ),
         defer_s=defer_s,
     )
-    response.headers["Location"] = services.address(run_path(session_id, run_id))
-    return AcceptedRun(run_id=run_id)
+    return accepted(services, response, session_id, run_id)
 
 
 @router.get("/{run_id}")
@@ -228,14 +233,13 @@ async def retry_run(
     """
     given = body.id if body else None
     new_id = idempotency.id(given)
-    response.headers["Location"] = services.address(run_path(session_id, new_id))
     try:
         past = await past_request(services.log, services.dead_letters, session_id, run_id)
     except RequestNotKept:
         # The dead letter, from which a first request of this id has taken it, went with that one.
         if not await _is_known(services, session_id, new_id):
             raise
-        return AcceptedRun(run_id=new_id)
+        return accepted(services, response, session_id, new_id)
     if not _may_see(caller, past):
         # It would do something with what the caller is not to know.
         raise Forbidden(
@@ -247,7 +251,7 @@ async def retry_run(
     with idempotency.checked(given):
         await start_again(request, services.log, services.queue, keep=past.kept)
     await services.dead_letters.forget(run_id)
-    return AcceptedRun(run_id=new_id)
+    return accepted(services, response, session_id, new_id)
 
 
 async def _is_known(services: Services, session_id: str, run_id: str) -> bool:
@@ -274,8 +278,7 @@ async def cancel_run(
     """
     if await services.log.cancel_run(session_id, run_id):
         await _drop(services, session_id, run_id)
-    response.headers["Location"] = services.address(run_path(session_id, run_id))
-    return AcceptedRun(run_id=run_id)
+    return accepted(services, response, session_id, run_id)
 
 
 async def _drop(services: Services, session_id: str, run_id: str) -> None:
