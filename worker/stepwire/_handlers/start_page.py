@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.values.lists import items_of
 
 if TYPE_CHECKING:
     # Where documents are made they are loaded: `import stepwire` makes none.
@@ -104,15 +105,11 @@ def list_of(kind: type[T], value: object, what: str) -> list[T]:
     Raises:
         InvalidArgument: it is something else, or holds something else.
     """
+    noun = f"cl.{kind.__name__}"
     given = [] if value is None else value
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise InvalidArgument(f"{what}: a list of cl.{kind.__name__}, not {type(value).__name__}")
-    for item in given:
-        if not isinstance(item, kind):
-            raise InvalidArgument(
-                f"{what}: each is a cl.{kind.__name__}, not {type(item).__name__}"
-            )
-    return list(given)
+    return items_of(
+        kind, given, expected=f"{what}: a list of {noun}", item=f"{what}: each is a {noun}"
+    )
 
 
 def _starter(starter: Starter) -> StarterDocument:
