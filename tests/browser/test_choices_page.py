@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import expect
 
-from browser.test_talk import Tab, said
+from browser.tab import Tab, said
 from stack import Gateway, Stack, wait_until
 
 APP = """
@@ -70,20 +68,6 @@ APP = """
 def gateway(shared_stack: Stack) -> Gateway:
     shared_stack.worker(APP)
     return shared_stack.gateway()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context() as context:
-        context.set_default_timeout(15_000)
-        yield context
-
-
-@pytest.fixture
-def tab(context: BrowserContext) -> Iterator[Tab]:
-    tab = Tab(context.new_page())
-    yield tab
-    assert tab.complaints == []
 
 
 def begin(gateway: Gateway, tab: Tab) -> str:
