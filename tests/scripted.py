@@ -9,8 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any, Final
+
+from http_server import serving
 
 LIMIT_S: Final = 30
 
@@ -152,16 +154,11 @@ def scripted(*replies: Reply) -> Iterator[Script]:
     """A server that gives one answer to each request, in this order."""
     script = Script(replies)
     handler = type("Handler", (_Handler,), {"script": script})
-    with _Server(("127.0.0.1", 0), handler) as server:
-        script.url = f"http://127.0.0.1:{server.server_port}"
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(_Server(("127.0.0.1", 0), handler)) as script.url:
         try:
             yield script
         finally:
             script.over.set()
-            server.shutdown()
-            thread.join()
 
 
 def frame(seq: int, type_: str = "step.delta", epoch: int = 1, **data: Any) -> str:

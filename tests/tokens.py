@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from http_server import serving
+
 SECRET: Final = "the-secret-of-the-tests-which-is-long-enough"
 OLD_SECRET: Final = "the-secret-of-before-which-is-long-enough-too"
 API_KEY: Final = "the-api-key-of-the-tests-is-long-enough-too"
@@ -86,14 +88,8 @@ class KeyServer:
 
     @contextmanager
     def running(self) -> Iterator[KeyServer]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
     def publish(self, key: PrivateKey, key_id: str | None, **fields: str) -> None:
         algorithm: type[RSAAlgorithm | ECAlgorithm | OKPAlgorithm]

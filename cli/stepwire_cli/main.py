@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import sys
+from collections.abc import Callable
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +24,11 @@ from stepwire_core.process.loading import keep_what_is_loaded
 from stepwire_core.queue.run_list import WantedRuns
 from stepwire_core.settings import Settings, load_settings, misspelt_settings
 from stepwire_core.wire.run_entry import FAILED, UNDER_WAY, RunEntry
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from stepwire.client import Client
 
 logger = logging.getLogger("stepwire.settings")
 
@@ -194,22 +202,46 @@ for command in session_commands.COMMANDS:
     main.add_command(command)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON array, for scripts.")
-queue_name_option = click.option(
-    "--queue-name",
-    help=f"Its name.  [default: $STEPWIRE_QUEUE_NAME or {_default('queue_name')}]",
-)
+
+
+def names_queue(command: Callable[..., object]) -> Callable[..., object]:
+    """Adds the options that name the log and the queue, and hands the command the function that
+    loads the settings with them: with ``--gateway`` they may be wrong, and are not needed."""
+
+    @functools.wraps(command)
+    def with_settings(
+        *args: Any,
+        redis_url: str | None,
+        queue_url: str | None,
+        queue_name: str | None,
+        **options: Any,
+    ) -> object:
+        load = functools.partial(
+            load_settings, redis_url=redis_url, queue_url=queue_url, queue_name=queue_name
+        )
+        return command(*args, settings_of_queue=load, **options)
+
+    queue_name_option = click.option(
+        "--queue-name",
+        help=f"Its name.  [default: $STEPWIRE_QUEUE_NAME or {_default('queue_name')}]",
+    )
+    for option in (queue_name_option, queue_option, redis_option):
+        with_settings = option(with_settings)
+    return with_settings
+
+
+def _client_of(gateway: session_commands.Gateway) -> AbstractContextManager[Client]:
+    with needs("client"):
+        from stepwire_cli.connected import connected
+    return connected(gateway.url, gateway.token)
 
 
 @main.command()
-@redis_option
-@queue_option
-@queue_name_option
+@names_queue
 @session_commands.may_talk_to_gateway
 @json_option
 def workers(
-    redis_url: str | None,
-    queue_url: str | None,
-    queue_name: str | None,
+    settings_of_queue: Callable[[], Settings],
     gateway: session_commands.Gateway | None,
     as_json: bool,
 ) -> None:
@@ -218,13 +250,10 @@ def workers(
     A worker that has died vanishes within a lease. The list is at most a second old.
     """
     if gateway is not None:
-        with needs("client"):
-            from stepwire_cli.connected import connected
-        with connected(gateway.url, gateway.token) as client:
+        with _client_of(gateway) as client:
             found = client.workers()
     else:
-        settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
-        found = asyncio.run(queue_commands.list_workers(settings))
+        found = asyncio.run(queue_commands.list_workers(settings_of_queue()))
     if as_json:
         click.echo(documents_as_json(found))
         return
@@ -235,15 +264,11 @@ def workers(
 
 
 @main.command()
-@redis_option
-@queue_option
-@queue_name_option
+@names_queue
 @session_commands.may_talk_to_gateway
 @json_option
 def tasks(
-    redis_url: str | None,
-    queue_url: str | None,
-    queue_name: str | None,
+    settings_of_queue: Callable[[], Settings],
     gateway: session_commands.Gateway | None,
     as_json: bool,
 ) -> None:
@@ -252,13 +277,10 @@ def tasks(
     A gateway shows them to callers that have the right 'write' in any session.
     """
     if gateway is not None:
-        with needs("client"):
-            from stepwire_cli.connected import connected
-        with connected(gateway.url, gateway.token) as client:
+        with _client_of(gateway) as client:
             found = client.tasks()
     else:
-        settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
-        found = asyncio.run(queue_commands.list_tasks(settings))
+        found = asyncio.run(queue_commands.list_tasks(settings_of_queue()))
     if as_json:
         click.echo(documents_as_json(found.tasks))
         return
@@ -274,9 +296,7 @@ def tasks(
 @click.option("--handler", help="Only the runs of this handler or task.")
 @click.option("--subject", help="Only the runs of this subject.")
 @click.option("--tag", help="Only the runs with this tag.")
-@redis_option
-@queue_option
-@queue_name_option
+@names_queue
 @session_commands.may_talk_to_gateway
 @json_option
 def runs(
@@ -285,9 +305,7 @@ def runs(
     handler: str | None,
     subject: str | None,
     tag: str | None,
-    redis_url: str | None,
-    queue_url: str | None,
-    queue_name: str | None,
+    settings_of_queue: Callable[[], Settings],
     gateway: session_commands.Gateway | None,
     as_json: bool,
 ) -> None:
@@ -295,10 +313,9 @@ def runs(
 
     With a filter, or from a gateway, they come in the form of GET /v1/runs.
     """
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
     wanted = WantedRuns(FAILED if failed else UNDER_WAY, handler, subject, tag)
     if gateway is not None or wanted != WantedRuns(wanted.statuses):
-        found = _found_runs(gateway, settings, wanted, limit)
+        found = _found_runs(gateway, settings_of_queue, wanted, limit)
         if as_json:
             click.echo(documents_as_json(found))
             return
@@ -306,6 +323,7 @@ def runs(
             from stepwire_cli.ops.tables import print_entries
         print_entries(found)
         return
+    settings = settings_of_queue()
     if failed:
         letters = asyncio.run(queue_commands.list_failed(settings, limit))
         if as_json:
@@ -325,13 +343,14 @@ def runs(
 
 
 def _found_runs(
-    gateway: session_commands.Gateway | None, settings: Settings, wanted: WantedRuns, limit: int
+    gateway: session_commands.Gateway | None,
+    settings_of_queue: Callable[[], Settings],
+    wanted: WantedRuns,
+    limit: int,
 ) -> list[RunEntry]:
     if gateway is None:
-        return asyncio.run(queue_commands.find_runs(settings, wanted, limit))
-    with needs("client"):
-        from stepwire_cli.connected import connected
-    with connected(gateway.url, gateway.token) as client:
+        return asyncio.run(queue_commands.find_runs(settings_of_queue(), wanted, limit))
+    with _client_of(gateway) as client:
         listed = client.runs(
             status=sorted(wanted.statuses),
             handler=wanted.handler,
@@ -342,16 +361,12 @@ def _found_runs(
 
 
 @main.command()
-@redis_option
-@queue_option
-@queue_name_option
+@names_queue
 @session_commands.may_talk_to_gateway
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings, too.")
 @json_option
 def doctor(
-    redis_url: str | None,
-    queue_url: str | None,
-    queue_name: str | None,
+    settings_of_queue: Callable[[], Settings],
     gateway: session_commands.Gateway | None,
     strict: bool,
     as_json: bool,
@@ -364,7 +379,7 @@ def doctor(
     from stepwire_cli.doctor.examination import examine, show
     from stepwire_cli.doctor.finding import exit_code
 
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
+    settings = settings_of_queue()
     findings = asyncio.run(examine(settings))
     if gateway is not None:
         with needs("client"):
@@ -380,20 +395,16 @@ def doctor(
 @main.command()
 @click.argument("run", required=False)
 @click.option("--all", "every", is_flag=True, help="Retry all failed runs, oldest first.")
-@redis_option
-@queue_option
-@queue_name_option
+@names_queue
 def retry(
     run: str | None,
     every: bool,
-    redis_url: str | None,
-    queue_url: str | None,
-    queue_name: str | None,
+    settings_of_queue: Callable[[], Settings],
 ) -> None:
     """Repeat a failed RUN as a new run of its session, and print the id of the new run."""
     if (run is None) != every:
         raise click.UsageError("name one run, or use --all: stepwire retry RUN")
-    settings = load_settings(redis_url=redis_url, queue_url=queue_url, queue_name=queue_name)
+    settings = settings_of_queue()
     if run is not None:
         click.echo(asyncio.run(queue_commands.retry_run(settings, run)))
         return

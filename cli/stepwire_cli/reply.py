@@ -104,7 +104,7 @@ def shown_settings(session_id: str, form: ElementDocument | None) -> list[str]:
     """The form of a session, in a line for each input.
 
     Raises:
-        SettingsNotFound: there is none.
+        SettingsNotFound: the session has no form.
     """
     if form is None:
         raise SettingsNotFound(session_id)

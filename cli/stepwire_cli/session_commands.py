@@ -176,7 +176,7 @@ def _draw(
 @click.option("--after", help="Start after this cursor instead of with the whole state.")
 @click.option("--until-idle", is_flag=True, help="Exit when no run is open any more.")
 @click.option(
-    "--tracebacks", is_flag=True, help="Show those of errors, where the worker tells them."
+    "--tracebacks", is_flag=True, help="Show the tracebacks of errors, if clients get them."
 )
 def tail(
     session: str, gateway: Gateway, after: str | None, until_idle: bool, tracebacks: bool
@@ -189,7 +189,7 @@ def tail(
 @click.argument("session")
 @click.argument("text", required=False, default="")
 @_file_option
-@click.option("--profile", help="The chat profile of the new session.  [default: its default one]")
+@click.option("--profile", help="Chat profile of the new session.  [default: the default profile]")
 @_talks_to_gateway
 @_tail_option
 def send(
@@ -209,7 +209,7 @@ def send(
     is_new = session == NEW_SESSION
     if profile is not None and not is_new:
         raise click.UsageError(
-            "a session keeps its chat profile: make a new one, with - as SESSION"
+            "a session keeps its chat profile: create a new session, with - as SESSION"
         )
     with connected(gateway.url, gateway.token) as client:
         chosen = client.create_session(chat_profile=profile) if is_new else client.session(session)

@@ -99,7 +99,7 @@ export interface Sidebar {
 }
 
 export interface StartQuery {
-  /** By default the one that is the default. */
+  /** By default the default profile. */
   readonly chatProfile?: string | undefined;
   /** A tag, as `en-GB`; by default what the browser says. */
   readonly language?: string | undefined;
@@ -113,7 +113,7 @@ export class Choices {
     this.#http = new Http(options);
   }
 
-  /** What a page shows before there is a session. `no_worker`: nobody has said it, ask again later. */
+  /** The start page, which is shown before a session begins. `no_worker`: no worker has answered, ask again later. */
   startPage({ chatProfile, language }: StartQuery = {}, signal?: AbortSignal): Promise<StartPage> {
     const given = Object.entries({ chat_profile: chatProfile, language }).filter((pair): pair is [string, string] => pair[1] !== undefined);
     const query = new URLSearchParams(given).toString();

@@ -130,7 +130,7 @@ export class Session {
     return this.#post(`/runs/${encodeURIComponent(runId)}/retry`, { id });
   }
 
-  /** What a run that is over was asked for with. */
+  /** The request that started a run that is over. */
   request(runId: string): Promise<AskedFor> {
     return this.#http.json("GET", `${this.#path}/runs/${encodeURIComponent(runId)}/request`);
   }

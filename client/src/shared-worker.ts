@@ -50,7 +50,7 @@ class SharedStream {
     this.#open = () => viaFetch({ http, session, path, dense, after: this.#documents.cursor || null }, { event, connection, missed });
   }
 
-  /** Which goes first when there are not enough connections: what is seen, then what was seen last. */
+  /** Its priority for one of too few connections: visible streams first, then those that were visible last. */
   get rank(): number {
     return (this.#visible.size > 0 ? 1e9 : 0) + this.#seenAt;
   }

@@ -20,8 +20,8 @@ export interface Place {
 }
 
 /**
- * All runs and steps where a page shows them. What an event usually does (something begins, goes on, ends) changes a
- * place and what stands above it; after anything else a tree is made anew.
+ * All runs and steps where a page shows them. Most events (something begins, goes on, ends) change one place and
+ * those above it; after any other event the tree is rebuilt.
  */
 export class Tree {
   readonly roots: Place[] = [];

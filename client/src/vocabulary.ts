@@ -163,7 +163,7 @@ export interface Step {
   readonly ts: string;
 }
 
-/** What a person has done with an element that asks. */
+/** A person's submission of an element that asks. */
 export interface Submission {
   readonly submitted: boolean;
   readonly props: Readonly<Record<string, JsonValue>>;
@@ -235,7 +235,7 @@ export interface NewAnswer {
   readonly action?: string | null | undefined;
   /** Ids of elements that were uploaded before. */
   readonly files?: readonly string[] | null | undefined;
-  /** What the element of the ask has come to. */
+  /** The submission of an element that asks. */
   readonly submission?: NewSubmission | null | undefined;
   /** Makes the request repeatable; of a text also the id of its message. */
   readonly id?: string | null | undefined;
@@ -267,7 +267,7 @@ export interface AcceptedRun {
   readonly run_id: string;
 }
 
-/** What a run was asked for with. */
+/** The request that started a run. */
 export interface AskedFor {
   readonly run_id: string;
   readonly handler: string;
@@ -422,7 +422,7 @@ export interface QueueOverview {
 /** A run that has been accepted, and of which no attempt is under way. */
 export interface WaitingRun {
   readonly run_id: string;
-  /** null while nobody knows. */
+  /** null while it is not known. */
   readonly handler?: string | null | undefined;
   readonly waiting_since: string;
   readonly waits_for?: "worker" | "turn" | "limit" | "time" | "slot" | "start" | (string & {}) | null | undefined;
@@ -481,7 +481,7 @@ export interface ChatProfileDocument {
   readonly config_overrides: JsonValue;
 }
 
-/** What a page shows before a session begins. */
+/** The start page, which is shown before a session begins. */
 export interface StartPage {
   readonly chat_profiles: readonly ChatProfileDocument[];
   readonly chat_profile: string | null;

@@ -169,7 +169,7 @@ class InvalidSettings(InvalidArgument):
 
     def __init__(self, flaws: dict[str, str]) -> None:
         self.flaws = flaws
-        """What is wrong with each value, by the id of its input."""
+        """The flaw of each refused value, by the id of its input."""
         super().__init__("; ".join(f"{id_!r} {flaw}" for id_, flaw in flaws.items()))
 
 
@@ -476,7 +476,7 @@ class RunWaits(StepwireError):
 
 
 class StateChanged(StepwireError):
-    """What a call goes by has changed since it was read: read it, and make the call anew."""
+    """The state that a call is based on has changed since it was read: read it, and call again."""
 
     def __init__(self, session_id: str, field: str) -> None:
         self.session_id = session_id
@@ -485,7 +485,7 @@ class StateChanged(StepwireError):
 
 
 class NoWorker(StepwireError):
-    """No worker has answered what only the handlers know: none runs, or all are busy."""
+    """No worker has answered for the handlers: none runs, or all are busy."""
 
 
 class SessionFull(StepwireError):

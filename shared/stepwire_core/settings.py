@@ -284,7 +284,7 @@ class Settings(BaseSettings):
     )
     tracebacks: Literal["off", "operators", "clients"] = Field(
         default="operators",
-        description="Who gets tracebacks: nobody; lists of failed runs; clients, too.",
+        description="Who gets tracebacks: no one, operators (in failed runs), or also clients.",
     )
     grace_s: float = Field(
         default=20.0,
@@ -327,7 +327,7 @@ class Settings(BaseSettings):
     )
     trace_content: bool = Field(
         default=False,
-        description="Whether these spans carry what was asked and answered, and errors' texts.",
+        description="Whether these spans carry inputs, outputs and the texts of errors.",
     )
 
     host: str = Field(

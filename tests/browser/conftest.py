@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from browser import chromium
 from browser.inspector import Inspector
+from browser.tab import Tab
 
 
 # Not for the whole session: as long as it is open, no other event loop can run in this thread.
@@ -31,3 +32,17 @@ def inspector(browser: Browser) -> Iterator[Inspector]:
         inspector = Inspector(context.new_page())
         yield inspector
         assert inspector.complaints == []
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context() as context:
+        context.set_default_timeout(15_000)
+        yield context
+
+
+@pytest.fixture
+def tab(context: BrowserContext) -> Iterator[Tab]:
+    tab = Tab(context.new_page())
+    yield tab
+    assert tab.complaints == []

@@ -64,7 +64,7 @@ def test_a_gateway_that_has_too_much_to_do_is_asked_again(
     session = gateway.create_session()
     page, everything = inspector.page, "**/v1/**"
     inspector.expect_complaints("Failed to load resource")
-    # What a worker of the browser asks for cannot be held back; without one the page asks itself.
+    # Requests of a SharedWorker cannot be intercepted; without one the page makes them itself.
     page.add_init_script("globalThis.SharedWorker = undefined")
     page.route(everything, lambda route: route.fulfill(**BUSY))
     page.goto(f"{gateway.url}/?session={session}")

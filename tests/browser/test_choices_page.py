@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import expect
 
-from browser.test_talk import Tab, said
+from browser.tab import Tab, said
 from stack import Gateway, Stack, wait_until
 
 APP = """
@@ -72,20 +70,6 @@ def gateway(shared_stack: Stack) -> Gateway:
     return shared_stack.gateway()
 
 
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context() as context:
-        context.set_default_timeout(15_000)
-        yield context
-
-
-@pytest.fixture
-def tab(context: BrowserContext) -> Iterator[Tab]:
-    tab = Tab(context.new_page())
-    yield tab
-    assert tab.complaints == []
-
-
 def begin(gateway: Gateway, tab: Tab) -> str:
     session = gateway.create_session()
     tab.open(gateway, session)
@@ -118,7 +102,7 @@ def test_settings_are_changed_in_their_form(gateway: Gateway, tab: Tab) -> None:
     expect(dialog.locator("[data-input=most]")).to_contain_text("takes a number or null")
     expect(dialog.get_by_label("Most")).to_be_focused()
     dialog.get_by_label("Most").fill("4")
-    # What was changed stays while the form is closed.
+    # Changed values stay while the form is closed.
     tab.page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(opener).to_be_focused()
@@ -175,7 +159,7 @@ def test_the_sidebar_stands_beside_the_conversation(gateway: Gateway, tab: Tab) 
     sidebar.get_by_role("button", name="Close the sidebar").click()
     expect(sidebar).to_have_count(0)
     expect(tab.box).to_be_focused()
-    # What is new opens it again.
+    # A new element opens it again.
     gateway.send(session, "beside")
     expect(sidebar).to_be_visible()
 

@@ -172,15 +172,20 @@ def test_a_message_from_the_box_is_answered_and_stays_text(
     expect(inspector.page.locator("#timeline :is(img, script)")).to_have_count(0)
 
 
+def open_many_steps(gateway: Gateway, inspector: Inspector) -> tuple[str, Page]:
+    """A session that is longer than the window."""
+    session = gateway.create_session()
+    gateway.wait_for_end(session, gateway.send(session, "many steps")["run_id"])
+    inspector.page.set_viewport_size({"width": 1280, "height": 800})
+    inspector.open(gateway, session)
+    return session, inspector.page
+
+
 def test_a_long_session_is_a_window_of_its_rows_and_the_end_is_one_key_away(
     gateway: Gateway, inspector: Inspector
 ) -> None:
-    session = gateway.create_session()
-    gateway.wait_for_end(session, gateway.send(session, "many steps")["run_id"])
+    session, page = open_many_steps(gateway, inspector)
     steps = gateway.snapshot(session)["steps"]
-    page = inspector.page
-    page.set_viewport_size({"width": 1280, "height": 800})
-    inspector.open(gateway, session)
     expect(page.locator("[data-part=steps]")).to_have_text(f"{len(steps)} steps")
     # At its end, as a conversation is read.
     expect(row(page, "leaf 24.8")).to_be_visible()
@@ -212,11 +217,7 @@ def test_a_long_session_is_a_window_of_its_rows_and_the_end_is_one_key_away(
 def test_what_the_reader_looks_at_stays_where_it_is_and_the_end_is_followed_again(
     gateway: Gateway, inspector: Inspector
 ) -> None:
-    session = gateway.create_session()
-    gateway.wait_for_end(session, gateway.send(session, "many steps")["run_id"])
-    page = inspector.page
-    page.set_viewport_size({"width": 1280, "height": 800})
-    inspector.open(gateway, session)
+    session, page = open_many_steps(gateway, inspector)
     expect(row(page, "leaf 24.8")).to_be_visible()
     jump = page.get_by_role("button", name="Jump to latest")
     expect(jump).to_have_count(0)
@@ -449,11 +450,7 @@ def test_progress_usage_and_reused_results_are_to_be_seen_and_heard(
 def test_words_are_found_in_what_is_folded_and_filters_hide_the_rest(
     gateway: Gateway, inspector: Inspector
 ) -> None:
-    session = gateway.create_session()
-    gateway.wait_for_end(session, gateway.send(session, "many steps")["run_id"])
-    page = inspector.page
-    page.set_viewport_size({"width": 1280, "height": 800})
-    inspector.open(gateway, session)
+    _, page = open_many_steps(gateway, inspector)
     page.get_by_role("button", name="Collapse all").click()
     find = page.get_by_label("Find in the session")
     find.fill("LEAF 3 OF 7")

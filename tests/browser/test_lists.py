@@ -57,7 +57,7 @@ def stack(tmp_path: Path, server_of_lists: EmbeddedServer) -> Iterator[Stack]:
 
 @pytest.fixture
 def gateway(stack: Stack) -> Gateway:
-    """One with a queue that nobody works on."""
+    """A gateway whose queue has no worker."""
     return stack.gateway()
 
 
@@ -230,7 +230,7 @@ def test_operators_see_the_queue_and_do_failed_work_again(
     running = page.get_by_role("region", name="Running and waiting")
     expect(running).to_contain_text("its handler or subject has as many runs as it may")
     expect(page.get_by_role("region", name="Handlers")).to_contain_text("full")
-    # Clients do not get the traceback, operators do, and nobody a value.
+    # Operators get the traceback, clients do not, and no one gets values.
     first = failures.filter(has_text="the first")
     first.locator("summary").click()
     expect(first.locator("pre")).to_contain_text("in fail")

@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 import tokens
 from browser.inspector import choose
+from browser.tab import Tab, said
 from stack import Gateway, Stack, wait_until
 from tokens import API_KEY, SECRET, bearer
-
-AXE = Path(__file__).parents[2] / "inspector" / "node_modules" / "axe-core" / "axe.min.js"
-
-OURS = ".talk-below, .talk-ask, .talk-feedback, .talk-actions, .talk-run"
 
 APP = '''
     import asyncio
@@ -138,91 +132,6 @@ def guarded(shared_stack: Stack, gateway: Gateway) -> Gateway:
     return shared_stack.gateway(STEPWIRE_AUTH_SECRETS=SECRET, STEPWIRE_API_KEYS=API_KEY)
 
 
-class Tab:
-    """The page with one session; ``complaints`` are those of its console that were not expected."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.expected: str | None = None
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._hear)
-
-    def open(self, gateway: Gateway, session: str, token: str | None = None) -> None:
-        fragment = "" if token is None else f"#token={token}"
-        self.page.goto(f"{gateway.url}/?{urlencode({'session': session})}{fragment}")
-        self.wait_live()
-
-    def wait_live(self) -> None:
-        expect(self.page.locator("#status")).to_have_attribute("data-connection", "live")
-
-    def reload(self) -> None:
-        self.page.reload()
-        self.wait_live()
-
-    @property
-    def box(self) -> Locator:
-        return self.page.locator(".talk-box")
-
-    @property
-    def composer(self) -> Locator:
-        return self.page.locator("#composer")
-
-    @property
-    def ask(self) -> Locator:
-        return self.page.locator(".talk-ask")
-
-    def button(self, name: str, **options: Any) -> Locator:
-        return self.page.get_by_role("button", name=name, exact=True, **options)
-
-    def send(self, content: str) -> None:
-        self.box.fill(content)
-        self.box.press("Enter")
-
-    def says(self, text: str) -> None:
-        expect(self.page.get_by_text(text, exact=True).last).to_be_visible()
-
-    def violations(self, selector: str = OURS) -> list[str]:
-        """What axe finds, in light and in dark."""
-        found = []
-        for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)
-            if not self.page.evaluate("'axe' in window"):
-                self.page.evaluate(AXE.read_text())
-            result = self.page.evaluate("(css) => axe.run(css)", selector)
-            found += [
-                f"{scheme}: {rule['id']}: {node['html']}: {node['failureSummary']}"
-                for rule in result["violations"]
-                for node in rule["nodes"]
-            ]
-        self.page.emulate_media(color_scheme="light")
-        return found
-
-    @property
-    def focused(self) -> str:
-        tag: str = self.page.evaluate("document.activeElement.tagName")
-        return tag
-
-    def _hear(self, message: Any) -> None:
-        expected = self.expected is not None and self.expected in message.text
-        if message.type in ("error", "warning") and not expected:
-            self.complaints.append(message.text)
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context() as context:
-        context.set_default_timeout(15_000)
-        yield context
-
-
-@pytest.fixture
-def tab(context: BrowserContext) -> Iterator[Tab]:
-    tab = Tab(context.new_page())
-    yield tab
-    assert tab.complaints == []
-
-
 @pytest.fixture
 def other(browser: Browser) -> Iterator[Tab]:
     """A second person."""
@@ -239,12 +148,6 @@ def begin(gateway: Gateway, tab: Tab, content: str = "") -> str:
     if content:
         tab.send(content)
     return session
-
-
-def said(gateway: Gateway, session: str) -> list[str]:
-    """What people have said."""
-    steps = gateway.snapshot(session)["steps"]
-    return [step["output"] for step in steps if step["type"] == "user_message"]
 
 
 # -- the box ------------------------------------------------------------------------------------
@@ -649,7 +552,7 @@ def test_a_task_is_run_with_what_is_filled_in(gateway: Gateway, tab: Tab) -> Non
     form.get_by_role("button", name="Run").click()
     expect(form.locator("[data-name=options]")).to_contain_text("This is not JSON")
     form.get_by_label("options").fill('{"x": 1}')
-    # What is filled in stays while the form is closed.
+    # Values in the fields stay while the form is closed.
     form.get_by_role("button", name="Close the form").click()
     expect(tab.box).to_be_focused()
     tab.button("Tasks").click()
@@ -826,7 +729,7 @@ def test_the_box_fits_a_telephone_and_writes_from_right_to_left(
         tab.box.fill("مرحبا")
         direction = tab.box.evaluate("(box) => getComputedStyle(box).direction")
         assert direction == "rtl"
-        # Enter begins a line where there is no Shift to hold.
+        # Without a Shift key to hold, Enter begins a line.
         tab.box.press("Enter")
         expect(tab.box).to_have_value("مرحبا\n")
         choose(tab.composer.locator("input[type=file]"), ("a-very-long-name-" * 12 + ".txt", b"x"))

@@ -1,4 +1,4 @@
-"""What is wrong with a deployment is found, and said with what to change."""
+"""``stepwire doctor`` finds what is wrong with a deployment, and says what to change."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from redis import Redis
 
+from http_server import serving
 from stack import Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_cli.doctor.finding import Finding
@@ -162,17 +163,11 @@ def proxy(*, holds_back: bool, encoding: str | None = None) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        over.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+        try:
+            yield url
+        finally:
+            over.set()
 
 
 def test_a_proxy_that_holds_streams_back_is_found() -> None:

@@ -74,6 +74,17 @@ def at_work(gateway: Gateway, content: str) -> tuple[str, str]:
     return session, run
 
 
+@pytest.mark.parametrize("command", ["workers", "tasks", "runs"])
+def test_a_command_that_asks_a_gateway_needs_no_settings_of_redis(
+    stack: Stack, command: str
+) -> None:
+    url = stack.shared_gateway().url
+    wrong = {"STEPWIRE_REDIS_URL": "nonsense"}
+    assert "STEPWIRE_REDIS_URL" in stepwire(stack, command, **wrong).stderr
+    done = stepwire(stack, command, "--gateway", url, "--json", **wrong)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
 def test_workers_shows_who_is_there_and_who_runs_what(stack: Stack) -> None:
     assert listed(stack, "workers") == []
     assert "no worker is there" in stepwire(stack, "workers").stdout

@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-import threading
 from contextlib import chdir, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,6 +17,7 @@ import jwt
 import pytest
 from click.testing import CliRunner, Result
 
+from http_server import serving
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.main import main
 from tls import new_certificate
@@ -170,24 +170,19 @@ def test_an_address_with_the_wrong_scheme_or_certificate_is_one_line_that_says_s
     gateway: Gateway, tmp_path: Path
 ) -> None:
     certificate = new_certificate(tmp_path / "tls")
-    with HTTPServer(("127.0.0.1", 0), Hostile) as server:
-        server.socket = certificate.server_context().wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        secure = f"https://127.0.0.1:{server.server_port}"
-        strangers, ours = certifi.where(), str(certificate.chain)
-        try:
-            for url, said, trusted in (
-                (gateway.url.replace("http", "https"), "address with http://", strangers),
-                (secure, "name its authority's file in SSL_CERT_FILE", strangers),
-                (secure, "Error: no session\n", ours),
-            ):
-                done = stepwire(gateway, "cancel", "s", STEPWIRE_URL=url, SSL_CERT_FILE=trusted)
-                assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
-                assert said in done.stderr
-        finally:
-            server.shutdown()
-            thread.join()
+    server = HTTPServer(("127.0.0.1", 0), Hostile)
+    server.socket = certificate.server_context().wrap_socket(server.socket, server_side=True)
+    strangers, ours = certifi.where(), str(certificate.chain)
+    with serving(server) as origin:
+        secure = origin.replace("http", "https")
+        for url, said, trusted in (
+            (gateway.url.replace("http", "https"), "address with http://", strangers),
+            (secure, "name its authority's file in SSL_CERT_FILE", strangers),
+            (secure, "Error: no session\n", ours),
+        ):
+            done = stepwire(gateway, "cancel", "s", STEPWIRE_URL=url, SSL_CERT_FILE=trusted)
+            assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+            assert said in done.stderr
 
 
 @pytest.mark.parametrize("on_terminal", [False, True])

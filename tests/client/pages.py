@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from urllib.parse import urlencode
 
 from playwright.sync_api import BrowserContext, Page
 
 from client.package import ROOT
+from http_server import serving_folder
 
 LIMIT_MS = 30_000
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """The output of a test is for what has failed."""
-
-
-@contextmanager
-def serving_pages() -> Iterator[str]:
+def serving_pages() -> AbstractContextManager[str]:
     """The address at which the files of this repository are."""
-    handler = partial(_Quiet, directory=str(ROOT))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
+    return serving_folder(ROOT)
 
 
 def open_tab(context: BrowserContext, pages: str, **asked: object) -> Page:

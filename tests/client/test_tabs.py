@@ -78,7 +78,7 @@ def test_six_tabs_with_a_stream_each_deadlock_and_a_message_says_so(
 def test_tabs_with_a_shared_worker_hold_one_stream_and_can_send(
     context: BrowserContext, pages: str, gateway: Gateway
 ) -> None:
-    # The gateway hears of the tabs of another test that they are closed when it writes to them.
+    # The gateway notices that the tabs of another test are closed when it writes to them.
     wait_until(lambda: streams(gateway) == 0, "no stream is left of an earlier test")
     before = 0
     sid = gateway.create_session()

@@ -196,7 +196,7 @@ class TestCallMany:
         assert blocking.call_many(calls) == [1, 2, 3]
         assert blocking.read(command("LRANGE", key, 0, -1)) == [[b"a", b"other", b"b"]]
 
-    # On a cluster nobody can say on which node a script is loaded.
+    # On a cluster it is not known on which node a script is loaded.
     @pytest.mark.parametrize("blocking", ["standalone", "fakeredis"], indirect=True)
     def test_a_script_that_came_in_between_fails_for_now_and_changes_no_order(
         self, blocking: BlockingStore, key: str

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,25 +10,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from browser.conftest import browser  # noqa: F401 - the fixture
 from docs.snippets import files
+from http_server import serving_folder
 from stack import Stack
 
 LIMIT_MS = 15_000
 COFFEE = "Roast beans, grind them, pour hot water on them."
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The origin of ``python -m http.server`` in a folder."""
-    handler = partial(_Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.fixture
@@ -41,7 +23,7 @@ def address(stack: Stack, tmp_path: Path) -> Iterator[str]:
     written = files("docs/get-started.md")
     for name, text in written.items():
         (tmp_path / name).write_text(text)
-    with served(tmp_path) as origin:
+    with serving_folder(tmp_path) as origin:
         stack.worker(tmp_path / "app.py")
         gateway = stack.gateway(STEPWIRE_CORS_ORIGINS=origin)
         page = written["page.js"]

@@ -17,8 +17,8 @@ from stack import Stack, wait_until
 ROOT: Final = Path(__file__).parents[2]
 
 PREVIOUS: Final = "28224e9babc7320e0b28def8372ec6407c3cb545"
-"""The release before this one. While there is none: a commit that has been in use. After a release
-it becomes that of its tag (CONTRIBUTING.md)."""
+"""The commit of the release before this one (CONTRIBUTING.md); until the first release, a commit
+that has been in use."""
 
 FOLDERS: Final = ("worker", "gateway", "shared", "cli")
 

@@ -1,4 +1,4 @@
-"""What a worker and the queue tell Prometheus is true."""
+"""The metrics of a worker and of the queue are true."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def test_what_waits_is_counted_by_why_it_does_and_how_long(settings: Setti
             await queue.enqueue(asked, defer_s=defer_s)
         told = await read()
         assert (told.queued, told.deferred, told.slots_wanted) == (2, 1, 2)
-        # A level of priority stands for an hour in the score, and not in what is told.
+        # A level of priority counts as an hour in the score, but not in the reported wait.
         assert 0 <= (told.longest_wait_s or 0) < 60
         assert await queue.take(first.run_id, 60) is not None
         told = await read()

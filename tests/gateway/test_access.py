@@ -257,8 +257,8 @@ def test_a_right_opens_its_routes_in_its_sessions_alone(
             assert status == 403
         elsewhere, code, headers, _ = house.status(route, session=OTHER, headers=bearer(value))
         if needed == OPEN or (needed in (LISTED, ANYWHERE) and opens):
-            # The sessions in a list depend on the token, whatever the request asks for. What a page
-            # offers only a worker knows, and there is none.
+            # The sessions in a list depend on the token alone. The start page needs a worker, and
+            # none runs.
             assert elsewhere == (503 if route.endswith("/start") else 200)
             continue
         assert elsewhere == 403

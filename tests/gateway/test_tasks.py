@@ -94,7 +94,7 @@ def test_a_worker_describes_its_tasks(stack: Stack, gateway: Gateway) -> None:
         "additionalProperties": False,
         "required": ["city"],
     }
-    # What was lost comes back with the next renewal of the lease.
+    # A lost description comes back with the next renewal of the lease.
     [key] = stack.redis.scan_iter(f"{stack.queue}:tasks:*")
     stack.redis.delete(key)
     wait_until(lambda: bool(stack.redis.exists(key)), "it is described again")

@@ -1,4 +1,4 @@
-"""What a session's runs wait for, before a worker begins them: ``GET …/waiting``."""
+"""The reasons why runs of a session have not begun yet: ``GET …/waiting``."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_each_reason_has_its_word(gateway: Gateway, stack: Stack) -> None:
     stack.redis.set(JobKeys.of(stack.queue, first).taken, "one", px=60_000)
     stack.redis.zadd(stack.queue, {first: time.time() * 1000 + 30_000})
     assert seen(gateway, session)[first] == ("start", None)
-    # Not in the queue just now: nobody can say for what.
+    # Not in the queue just now, so the reason is not known.
     stack.redis.zrem(stack.queue, second)
     assert seen(gateway, session)[second] == (None, None)
 

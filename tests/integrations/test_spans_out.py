@@ -452,22 +452,28 @@ async def test_a_session_block_is_in_the_trace_of_the_code_around_it(
     assert spans["alone"].trace_id != spans["first"].trace_id
 
 
-async def test_the_request_of_a_gateway_is_the_parent_of_its_run(
-    traced: Settings, collector: Collector
-) -> None:
-    app = create_app(traced)
-    async with running(app), open_queue(traced) as queue:
+@asynccontextmanager
+async def a_session(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
+    """A gateway in this process, and the path of a session there."""
+    app = create_app(settings)
+    async with running(app):
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             session = (await http.post("/v1/sessions", json={})).json()["session_id"]
-            path = f"/v1/sessions/{session}"
-            told = {"traceparent": CALLER}
-            sent = await http.post(
-                f"{path}/messages?token=secret", json={"content": "Hi"}, headers=told
-            )
-            assert sent.status_code == 202
-            assert (await http.get("/healthz")).status_code == 200
-            request = await queue.request(sent.json()["run_id"])
+            yield http, f"/v1/sessions/{session}"
+
+
+async def test_the_request_of_a_gateway_is_the_parent_of_its_run(
+    traced: Settings, collector: Collector
+) -> None:
+    async with a_session(traced) as (http, path), open_queue(traced) as queue:
+        told = {"traceparent": CALLER}
+        sent = await http.post(
+            f"{path}/messages?token=secret", json={"content": "Hi"}, headers=told
+        )
+        assert sent.status_code == 202
+        assert (await http.get("/healthz")).status_code == 200
+        request = await queue.request(sent.json()["run_id"])
     spans = collector.named(2)
     span = spans["POST /v1/sessions/{session_id}/messages"]
     assert (span.kind, span.service) == (SERVER, "stepwire-gateway")
@@ -483,17 +489,12 @@ async def test_the_request_of_a_gateway_is_the_parent_of_its_run(
 async def test_without_spans_of_its_own_a_gateway_hands_the_callers_on(
     settings: Settings,
 ) -> None:
-    app = create_app(settings)
-    async with running(app), open_queue(settings) as queue:
-        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            session = (await http.post("/v1/sessions", json={})).json()["session_id"]
-            path = f"/v1/sessions/{session}/runs"
-            runs = [
-                (await http.post(path, json={"task": "t"}, headers=headers)).json()["run_id"]
-                for headers in ({"traceparent": CALLER}, {"traceparent": "nonsense"}, {})
-            ]
-            requests = [await queue.request(run_id) for run_id in runs]
+    async with a_session(settings) as (http, path), open_queue(settings) as queue:
+        runs = [
+            (await http.post(f"{path}/runs", json={"task": "t"}, headers=headers)).json()["run_id"]
+            for headers in ({"traceparent": CALLER}, {"traceparent": "nonsense"}, {})
+        ]
+        requests = [await queue.request(run_id) for run_id in runs]
     assert [request and request.traceparent for request in requests] == [CALLER, None, None]
 
 

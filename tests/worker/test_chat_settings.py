@@ -1,4 +1,4 @@
-"""Forms of settings: their inputs, what is kept of them, and what handlers are told."""
+"""Forms of settings: their inputs, the values that are kept, and those that handlers get."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_a_form_is_one_element_and_its_first_values_are_kept(bench: Bench)
 
     async def reads() -> None:
         seen.append(cl.user_session.get("chat_settings"))
-        # A copy: what a handler does with it reaches nobody.
+        # A copy: changes that a handler makes to it have no effect.
         cl.user_session.get("chat_settings")["tags"].append("z")
 
     assert (await bench.run(sends)).status == "ok"

@@ -26,7 +26,7 @@ Sidebar = cl.ElementSidebar
 
 
 async def shown(bench: Bench) -> dict[str, Any]:
-    """What is in the sidebar, by names; nothing: it is closed."""
+    """The content of the sidebar, by names; empty: it is closed."""
     elements = {element.id: element for element in (await bench.snapshot()).elements}
     found = [element for element in elements.values() if element.type == "sidebar"]
     if not found:

@@ -1,4 +1,4 @@
-"""What a page offers before there is a session, and which profile a session has."""
+"""The start page, and the chat profile of a session."""
 
 from __future__ import annotations
 

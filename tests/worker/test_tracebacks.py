@@ -124,5 +124,5 @@ async def test_the_setting_decides_who_gets_it(bench: Bench, setting: str) -> No
     for error in (run.error, (await bench.steps())["pay"].error):
         assert error is not None
         assert (error.traceback is not None) == (setting == "clients")
-        # Ours lie between the step and its function, and tell nobody anything.
+        # Frames of stepwire itself lie between the step and its function, and are left out.
         assert "call_wrappers" not in str(error.traceback)

@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.values.lists import items_of
 from stepwire_core.values.text import is_whole
 from stepwire_core.wire.choices.settings_form import as_date, flaw
 
@@ -284,15 +285,12 @@ class Tab:
             value = getattr(self, name)
             if not isinstance(value, str) or not value or not is_whole(value):
                 raise InvalidArgument(f"the {name} of a Tab is a text, not {value!r}")
-        given: object = self.inputs
-        if isinstance(given, str) or not isinstance(given, Sequence):
-            raise InvalidArgument(f"Tab {self.id!r}: inputs is a list of inputs")
-        for each in given:
-            if not isinstance(each, InputWidget):
-                raise InvalidArgument(
-                    f"Tab {self.id!r}: an input is one of stepwire.input_widget, "
-                    f"not {type(each).__name__}"
-                )
+        self.inputs = items_of(
+            InputWidget,
+            self.inputs,
+            expected=f"Tab {self.id!r}: inputs is a list of inputs",
+            item=f"Tab {self.id!r}: an input is one of stepwire.input_widget",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What clients get of it."""

@@ -43,4 +43,4 @@ def show(findings: Sequence[Finding]) -> None:
         if finding.todo:
             click.echo(f"{'':8}-> {printable(finding.todo)}")
     counts = {level: sum(f.level == level for f in findings) for level in ("error", "warning")}
-    click.echo(f"{len(findings)} looks: {counts['error']} errors, {counts['warning']} warnings")
+    click.echo(f"{len(findings)} checks: {counts['error']} errors, {counts['warning']} warnings")

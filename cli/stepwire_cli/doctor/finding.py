@@ -1,4 +1,4 @@
-"""What a look at a deployment has found."""
+"""The findings of ``stepwire doctor``, one for each check."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Final, Literal
 from pydantic import BaseModel
 
 Level = Literal["ok", "unknown", "warning", "error"]
-"""``unknown``: it could not be looked at. ``warning``: it works, and may not for long, or not for
-all. ``error``: it does not work, or loses something."""
+"""``unknown``: it could not be checked. ``warning``: it works, but may not for long, or not for
+all. ``error``: it does not work, or loses data."""
 
 _WEIGHT: Final = {"ok": 0, "unknown": 1, "warning": 2, "error": 3}
 
 
 class Finding(BaseModel):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     level: Level
     subject: str
-    """What was looked at: ``redis``, ``gateway``, ``workers``."""
+    """The part that was checked: ``redis``, ``gateway``, ``workers``."""
     check: str
-    """Which of its sides; the pair stays the same over versions."""
+    """The name of the check; subject and check stay the same over versions."""
     found: str
     todo: str | None = None
     """What to change."""

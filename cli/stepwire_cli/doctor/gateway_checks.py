@@ -25,17 +25,17 @@ _STREAM: Final = "/v1/events"
 
 
 def look_at_gateway(url: str, token: str | None) -> list[Finding]:
-    """Through ``url`` as any client would; nothing is changed there."""
+    """Checks a gateway through ``url`` as any client would; nothing is changed there."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     found: list[Finding] = []
     with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S) as http:
         try:
             alive = http.get("/healthz")
         except httpx.HTTPError as fault:
-            todo = "start one there, or name another address with --gateway"
+            todo = "start one there, or give another address with --gateway"
             return [error("gateway", "address", f"{url} does not answer: {fault}", todo)]
         if not _is_ours(alive):
-            todo = "name its address, with the path under which a proxy publishes it"
+            todo = "give its address, with the path under which a proxy publishes it"
             return [error("gateway", "address", f"what answers at {url} is not a gateway", todo)]
         for look in (_address, _ready, _version, _clock, _stream):
             try:
@@ -68,12 +68,12 @@ def _address(http: httpx.Client, _alive: httpx.Response) -> Iterator[Finding]:
 def _ready(http: httpx.Client, _alive: httpx.Response) -> Iterator[Finding]:
     ready = http.get("/readyz")
     if ready.status_code == 200:
-        yield ok("gateway", "ready", "it reaches Redis, and events come through")
+        yield ok("gateway", "ready", "it reaches Redis, and events arrive")
         return
     said = ready.text[:300]
     with suppress(ValueError, AttributeError):
         said = ready.json().get("detail", said)
-    yield error("gateway", "ready", f"it is not ready: {said}", "see what it says of Redis")
+    yield error("gateway", "ready", f"it is not ready: {said}", "follow what it says about Redis")
 
 
 def _version(http: httpx.Client, _alive: httpx.Response) -> Iterator[Finding]:
@@ -81,12 +81,12 @@ def _version(http: httpx.Client, _alive: httpx.Response) -> Iterator[Finding]:
     try:
         theirs = str(http.get("/openapi.json").json()["info"]["version"])
     except (ValueError, LookupError, TypeError):
-        yield unknown("gateway", "version", "/openapi.json, which tells it, does not come through")
+        yield unknown("gateway", "version", "/openapi.json, which has it, cannot be read")
         return
     if theirs == own:
         yield ok("gateway", "version", own)
     else:
-        todo = "that is as it should be during an upgrade; else bring all to one version"
+        todo = "this is expected during an upgrade; otherwise bring all to one version"
         yield warning("gateway", "version", f"it is {theirs}, this command {own}", todo)
 
 
@@ -100,14 +100,14 @@ def _clock(_http: httpx.Client, alive: httpx.Response) -> Iterator[Finding]:
             "gateway",
             "clock",
             f"its clock, or that of the proxy, is {abs(skew_s):.0f} s off that of this machine",
-            "run NTP on both: a token is refused before its time, and after it",
+            "run NTP on both: tokens are valid only between two times",
         )
     else:
         yield ok("gateway", "clock", f"within {MAX_SKEW_S:g} s of this machine's")
 
 
 def _stream(http: httpx.Client, _alive: httpx.Response) -> Iterator[Finding]:
-    """Whether what is sent arrives while the stream is open."""
+    """Whether events arrive while the stream is open."""
     first = httpx.Timeout(TIMEOUT_S, read=FIRST_BYTES_S)
     with suppress(httpx.ReadTimeout):
         with http.stream("GET", _STREAM, timeout=first) as stream:
@@ -119,19 +119,19 @@ def _stream(http: httpx.Client, _alive: httpx.Response) -> Iterator[Finding]:
                 )
                 return
             if stream.status_code != 200:
-                todo = "see what it says, and what the proxy does with /v1/"
+                todo = "look at the log of the gateway, and at the rules of the proxy for /v1/"
                 said = f"a stream was answered with {stream.status_code}"
                 yield error("gateway", "streams", said, todo)
                 return
             yield from _headers(stream)
             for piece in stream.iter_raw():
                 if piece:
-                    yield ok("gateway", "streams", "what is sent arrives at once")
+                    yield ok("gateway", "streams", "events arrive at once")
                     return
         yield error(
             "gateway",
             "streams",
-            "a stream ended before anything came",
+            "a stream ended before its first event",
             "look at the time limits of the proxy, and at the log of the gateway",
         )
         return
@@ -150,12 +150,12 @@ def _headers(stream: httpx.Response) -> Iterator[Finding]:
             "gateway",
             "compression",
             f"a proxy compresses streams ({encoding}), and may hold events back for it",
-            "leave text/event-stream out of what it compresses",
+            "exclude text/event-stream from compression",
         )
     if not stream.headers.get("content-type", "").startswith("text/event-stream"):
         yield error(
             "gateway",
             "streams",
             f"a stream came as {stream.headers.get('content-type')!r}",
-            "let the proxy pass on Content-Type as it is",
+            "let the proxy pass Content-Type on unchanged",
         )

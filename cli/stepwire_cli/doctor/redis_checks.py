@@ -1,4 +1,4 @@
-"""A Redis: whether it is there, what it keeps, what it may throw away, what its clock says."""
+"""A Redis: whether it answers, persists, evicts keys, and has the right time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stepwire_core.settings import Settings
 
 MAX_SKEW_S: Final = 2.0
-"""Of the clocks: waits and times of steps are told by both."""
+"""Of the clocks: waits and times of steps come from both."""
 
 SLOW_S: Final = 0.05
 FULL_SHARE: Final = 0.8
@@ -85,13 +85,13 @@ def _place(url: str) -> str:
 
 
 async def _answers(subject: str, store: Store) -> list[Finding]:
-    """How fast it is, and how its clock stands beside that of this machine."""
+    """How fast it is, and how far its clock is from that of this machine."""
     times_s, skews_s = [], []
     for _ in range(_TRIES):
         before, began_s = time.time(), time.monotonic()
         seconds, micros = await store.call(command("TIME"))
         times_s.append(time.monotonic() - began_s)
-        # The answer was made some time in between; the shortest way says it best.
+        # The server read its clock at some time in between: the quickest answer is the most exact.
         skews_s.append(int(seconds) + int(micros) / 1e6 - before - times_s[-1] / 2)
     best = times_s.index(min(times_s))
     quickest_s, skew_s = times_s[best], skews_s[best]
@@ -114,7 +114,7 @@ async def _answers(subject: str, store: Store) -> list[Finding]:
                 "clock",
                 f"its clock is {abs(skew_s):.1f} s {'ahead of' if skew_s > 0 else 'behind'} that "
                 "of this machine",
-                "run NTP (chrony, systemd-timesyncd) on both: tokens and times go by them",
+                "run NTP (chrony, systemd-timesyncd) on both: tokens and times need it",
             )
         )
     else:
@@ -152,14 +152,14 @@ def _persistence(subject: str, info: dict[str, Any]) -> Iterator[Finding]:
             "persistence",
             "it keeps no append-only file"
             + (": a restart loses what came since its last snapshot" if saves else ""),
-            "appendonly yes (appendfsync everysec): else a restart loses sessions and queued runs",
+            "set appendonly yes (appendfsync everysec): else a restart loses sessions and runs",
         )
     elif info.get("aof_last_write_status", "ok") != "ok":
         yield error(
             subject,
             "persistence",
             "its last write to the append-only file has failed",
-            "look at its disk: is it full, may the server write there",
+            "check that its disk has room and that the server may write to it",
         )
     else:
         yield ok(subject, "persistence", "append-only file")
@@ -179,9 +179,9 @@ def _memory(subject: str, info: dict[str, Any]) -> Iterator[Finding]:
         yield warning(
             subject,
             "memory",
-            f"it holds {mebibytes} MiB, and nothing bounds it: full, its machine kills it",
+            f"it holds {mebibytes} MiB without a limit: the system kills it if memory runs out",
             "set maxmemory to half of what its machine or container has, and maxmemory-policy to "
-            "noeviction: it then refuses what is new, and says so",
+            "noeviction: a full server then refuses writes with an error",
         )
     elif used > FULL_SHARE * most:
         yield warning(
@@ -196,9 +196,12 @@ def _memory(subject: str, info: dict[str, Any]) -> Iterator[Finding]:
         yield error(
             subject,
             "eviction",
-            f"it has thrown away {evicted} keys since its start",
-            "maxmemory-policy noeviction, and a server that no other program fills",
+            f"it has evicted {evicted} keys since its start",
+            "set maxmemory-policy to noeviction, and share the server with no other program",
         )
+
+
+_MORE_CLIENTS: Final = "raise maxclients, and the limit of open files of its process"
 
 
 def _clients(subject: str, info: dict[str, Any]) -> Iterator[Finding]:
@@ -208,30 +211,30 @@ def _clients(subject: str, info: dict[str, Any]) -> Iterator[Finding]:
             subject,
             "clients",
             f"{now} of its {most} connections are taken",
-            "raise maxclients, and the open files of its process",
+            _MORE_CLIENTS,
         )
     if rejected := int(info.get("rejected_connections", 0)):
         yield warning(
             subject,
             "clients",
-            f"it has turned away {rejected} connections since its start",
-            "raise maxclients, and the open files of its process",
+            f"it has rejected {rejected} connections since its start",
+            _MORE_CLIENTS,
         )
     if info.get("role") == "master" and not int(info.get("connected_slaves", 0)):
-        yield ok(subject, "replicas", "none: it alone has what it keeps")
+        yield ok(subject, "replicas", "none: it has the only copy of its data")
 
 
 _PUBSUB_BYTES: Final = 8 * 1024 * 1024
 
 
 async def _settings_of(subject: str, store: Store) -> list[Finding]:
-    """What only its administrator may ask; a managed server lets nobody."""
+    """Settings that only an administrator may read; managed servers show them to no one."""
     try:
         flat = await store.call(command("CONFIG", "GET", "client-output-buffer-limit"))
     except (StoreRefused, StoreUnavailable):
-        return [unknown(subject, "limits", "its user may not ask for CONFIG: that is as it should")]
-    except Exception:  # noqa: BLE001 - a managed server says whatever it likes to a foreign command
-        return [unknown(subject, "limits", "it does not tell its settings")]
+        return [unknown(subject, "limits", "its user may not run CONFIG GET, as it should be")]
+    except Exception:  # noqa: BLE001 - a managed server may answer CONFIG with anything
+        return [unknown(subject, "limits", "it does not show its settings")]
     limits = _text_of(flat)
     words = limits.split()
     if "pubsub" in words:
@@ -241,9 +244,9 @@ async def _settings_of(subject: str, store: Store) -> list[Finding]:
                 warning(
                     subject,
                     "limits",
-                    f"client-output-buffer-limit pubsub is {hard // 1024} KiB: gateways lose their "
-                    "news when much comes at once",
-                    "client-output-buffer-limit pubsub 32mb 8mb 60",
+                    f"client-output-buffer-limit pubsub is {hard // 1024} KiB: gateways are "
+                    "disconnected when many messages come at once",
+                    "set client-output-buffer-limit pubsub 32mb 8mb 60",
                 )
             ]
     return [ok(subject, "limits", "the output buffer of pub/sub is large enough")]

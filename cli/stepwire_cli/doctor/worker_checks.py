@@ -31,7 +31,7 @@ _STATES: Final = {
 
 
 async def look_at_workers(settings: Settings) -> list[Finding]:
-    """Nothing where the queue's Redis does not answer: that is said elsewhere."""
+    """Findings about workers; none if the queue's Redis is away, which its checks report."""
     try:
         async with open_queue(settings) as queue:
             workers = await read_workers(queue.store, settings.queue_name)
@@ -63,7 +63,7 @@ def _workers(workers: Sequence[WorkerDocument], settings: Settings) -> Iterator[
                 "workers",
                 "left behind",
                 f"{where}: code of {worker.left_behind} ended runs could not be stopped",
-                "give the calls of its handlers time limits",
+                "give the calls that its handlers make time limits",
             )
 
 
@@ -73,8 +73,8 @@ def _versions(workers: Sequence[WorkerDocument]) -> Iterator[Finding]:
         yield warning(
             "workers",
             "versions",
-            f"here and among the workers there are {', '.join(versions)}",
-            "that is as it should be during an upgrade; else bring all to one version",
+            f"this machine and the workers have {', '.join(versions)}",
+            "this is expected during an upgrade; otherwise bring all to one version",
         )
     elif workers:
         yield ok("workers", "versions", versions[0])
@@ -101,7 +101,7 @@ def _queue(
             "queue",
             "wait",
             f"{said}; one has waited for {wait_s:.0f} s",
-            "more workers, or more slots (STEPWIRE_MAX_JOBS)",
+            "start more workers, or give them more slots (STEPWIRE_MAX_JOBS)",
         )
     else:
         yield ok("queue", "wait", said)

@@ -124,7 +124,7 @@ def _wanted(ask: AskDocument) -> str:
     if ask.kind == "text":
         return "waits for a text"
     if ask.kind == "element":
-        return "waits for what its element submits"
+        return "waits for its element to be submitted"
     if ask.kind != "file":
         return f"waits for what this version of stepwire does not know, {one_line(ask.kind)!r}"
     count = "files" if ask.max_files is None else f"up to {ask.max_files} files"

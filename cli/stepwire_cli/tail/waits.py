@@ -1,4 +1,4 @@
-"""What a session's message waits for, before a worker begins its run."""
+"""Why the run of a session's message has not begun yet."""
 
 from __future__ import annotations
 

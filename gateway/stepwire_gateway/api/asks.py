@@ -57,7 +57,7 @@ class NewAnswer(Body):
         description="Ids of elements that were uploaded before.",
     )
     submission: NewSubmission | None = Field(
-        default=None, description="What the element of the ask has come to."
+        default=None, description="The submission of an element that asks."
     )
     id: Id | None = Field(
         default=None,

@@ -45,7 +45,7 @@ QUEUE_WAIT: Final = gauge(
     "queue_wait_seconds", "The longest wait among the hundred runs that are next."
 )
 SLOTS_WANTED: Final = gauge(
-    "queue_slots_wanted", "Slots that all that runs and waits would take: for autoscalers."
+    "queue_slots_wanted", "Slots for all runs that run or wait: for autoscalers."
 )
 WORKERS: Final = gauge("workers", "Workers of the queue.", labels=("state",))
 WORKER_SLOTS: Final = gauge("worker_slots", "The slots of the workers that take runs.")

@@ -66,7 +66,7 @@ class Retry(Body):
 
 
 class AskedFor(BaseModel):
-    """What a run was asked for with."""
+    """The request that started a run."""
 
     run_id: str
     handler: str
@@ -99,7 +99,7 @@ class RunState(BaseModel):
         description="`queued`: no attempt has begun. One that failed and has `will_retry` waits "
         "for the next.",
     )
-    handler: str | None = Field(default=None, description="null while nobody knows.")
+    handler: str | None = Field(default=None, description="null while it is not known.")
     attempt: int = Field(default=0, description="Counted from 1.")
     message_id: str | None = None
     started_at: str | None = None
@@ -113,8 +113,14 @@ class RunState(BaseModel):
 
 
 def run_path(session_id: str, run_id: str) -> str:
-    """Where a run says how far it is."""
+    """The path at which the state of a run is read."""
     return f"/v1/sessions/{session_id}/runs/{run_id}"
+
+
+def accepted(services: Services, response: Response, session_id: str, run_id: str) -> AcceptedRun:
+    """The answer of a request that has queued, or ended, a run; ``Location`` leads to its state."""
+    response.headers["Location"] = services.address(run_path(session_id, run_id))
+    return AcceptedRun(run_id=run_id)
 
 
 @router.post("", status_code=202, responses=ACCEPTED | may(409))
@@ -168,8 +174,7 @@ async def start_run(
         ),
         defer_s=defer_s,
     )
-    response.headers["Location"] = services.address(run_path(session_id, run_id))
-    return AcceptedRun(run_id=run_id)
+    return accepted(services, response, session_id, run_id)
 
 
 @router.get("/{run_id}")
@@ -197,7 +202,7 @@ async def read_run(services: ServicesDep, session_id: SessionId, run_id: RunId) 
 async def read_request(
     services: ServicesDep, caller: CallerDep, session_id: SessionId, run_id: RunId
 ) -> AskedFor:
-    """What a run that is over was asked for with: to repeat it, or to start another like it."""
+    """The request that started a run that is over: to repeat it, or to start another like it."""
     past = await past_request(services.log, services.dead_letters, session_id, run_id)
     request, shown = past.request, _may_see(caller, past)
     has_args = request.message is None and request.handler not in WITHOUT_ARGUMENTS
@@ -228,14 +233,13 @@ async def retry_run(
     """
     given = body.id if body else None
     new_id = idempotency.id(given)
-    response.headers["Location"] = services.address(run_path(session_id, new_id))
     try:
         past = await past_request(services.log, services.dead_letters, session_id, run_id)
     except RequestNotKept:
         # The dead letter, from which a first request of this id has taken it, went with that one.
         if not await _is_known(services, session_id, new_id):
             raise
-        return AcceptedRun(run_id=new_id)
+        return accepted(services, response, session_id, new_id)
     if not _may_see(caller, past):
         # It would do something with what the caller is not to know.
         raise Forbidden(
@@ -247,7 +251,7 @@ async def retry_run(
     with idempotency.checked(given):
         await start_again(request, services.log, services.queue, keep=past.kept)
     await services.dead_letters.forget(run_id)
-    return AcceptedRun(run_id=new_id)
+    return accepted(services, response, session_id, new_id)
 
 
 async def _is_known(services: Services, session_id: str, run_id: str) -> bool:
@@ -274,8 +278,7 @@ async def cancel_run(
     """
     if await services.log.cancel_run(session_id, run_id):
         await _drop(services, session_id, run_id)
-    response.headers["Location"] = services.address(run_path(session_id, run_id))
-    return AcceptedRun(run_id=run_id)
+    return accepted(services, response, session_id, run_id)
 
 
 async def _drop(services: Services, session_id: str, run_id: str) -> None:

@@ -35,7 +35,14 @@ from stepwire_gateway.api.choices.start_page import (
 )
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may
-from stepwire_gateway.api.runs import ACCEPTED, RETRY_OF_IS, TAGS_ARE, AcceptedRun, run_path
+from stepwire_gateway.api.runs import (
+    ACCEPTED,
+    RETRY_OF_IS,
+    TAGS_ARE,
+    AcceptedRun,
+    accepted,
+    run_path,
+)
 from stepwire_gateway.api.uploads import MAX_FILES, require_uploads
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Body, Id, Object, OnBehalf, Text, require_bounded
@@ -227,8 +234,7 @@ async def resume_session(
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_RESUME))
     )
-    response.headers["Location"] = services.address(run_path(session_id, run_id))
-    return AcceptedRun(run_id=run_id)
+    return accepted(services, response, session_id, run_id)
 
 
 @router.post("/{session_id}/messages", status_code=202, responses=ACCEPTED | may(409))

@@ -29,11 +29,11 @@ WITHOUT_ARGUMENTS: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME})
 
 @dataclass(frozen=True, slots=True)
 class PastRequest:
-    """What a run that is over was asked for with."""
+    """The request that started a run that is over."""
 
     request: RunRequest
     is_open: bool
-    """Whether all who read the session know it anyway, as they know a message."""
+    """Whether every reader of the session knows it anyway, as with a message."""
     sender: str | None = None
     """The subject that has sent the arguments; None for a backend, and for a handler."""
 
@@ -122,7 +122,7 @@ async def start_again(
         StoreUnavailable: Redis does not answer; repeating the call is safe.
     """
     turn = request.handler if request.handler in IN_TURN else ""
-    # Who asks, and how urgent it is, may differ when the call is repeated.
+    # The subject and the priority may differ when the call is repeated.
     work = request.model_dump_json(exclude={"subject", "priority"})
     await log.register_run(request.session_id, request.run_id, work, turn=turn, keep=keep)
     await queue.enqueue(request)

@@ -66,7 +66,7 @@ def _placed(
     if place is not None and place.state == "taken" and not before:
         run.waits_for = "start"
     elif place is not None and place.state == "deferred" and not before:
-        # One whose turn has not come is put off, too, whatever the time.
+        # A run whose turn has not come is deferred, too, with or without a due time.
         run.waits_for, run.due_at = "time", written(place.due_ms)
     elif place is None and not before:
         run.waits_for = None

@@ -46,7 +46,7 @@ def _key(queue_name: str, run_id: str) -> str:
 
 
 async def keep_offers(store: Store, queue_name: str, request: RunRequest, offers: Offers) -> None:
-    """Hand over what was asked for.
+    """Keep a worker's answer for the gateways.
 
     Raises:
         StoreUnavailable: the queue's Redis does not answer.
@@ -56,7 +56,7 @@ async def keep_offers(store: Store, queue_name: str, request: RunRequest, offers
 
 
 async def kept_offers(store: Store, queue_name: str, request: RunRequest) -> Offers | None:
-    """What a worker has said; None if none has, or it is too old.
+    """The answer of a worker; None if none has answered, or the answer is too old.
 
     Raises:
         StoreUnavailable: the queue's Redis does not answer.

@@ -20,13 +20,15 @@ AttributeValue = str | bool | int | float | list[str]
 
 OPERATION: Final = "gen_ai.operation.name"
 
-_OPERATIONS: Final = {
+OPERATIONS: Final = {
     "llm": "chat",
     "tool": "execute_tool",
     "agent": "invoke_agent",
     "embedding": "embeddings",
     "retrieval": "retrieval",
 }
+"""The operations of the conventions, by the types of steps."""
+
 _OF_MODELS: Final = frozenset({"llm", "embedding", "rerank"})
 
 MAX_CONTENT_CHARS: Final = 16_384
@@ -50,7 +52,7 @@ class SpanFacts:
 
 def facts_of_step(step: StepDocument, *, content: bool) -> SpanFacts:
     """Without ``content`` nothing that was asked or answered is in it, also no text of an error."""
-    operation = _OPERATIONS.get(step.type)
+    operation = OPERATIONS.get(step.type)
     told: dict[str, Any] = {
         OPERATION: operation,
         "gen_ai.conversation.id": step.session_id,

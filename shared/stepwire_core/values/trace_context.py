@@ -33,9 +33,9 @@ class TraceContext:
 
     @classmethod
     def parse(cls, header: str | None) -> TraceContext | None:
-        """The context in a header ``traceparent``; None if there is none that can be understood.
+        """The context in a ``traceparent`` header; None if it is absent or invalid.
 
-        Of a later version, what this one knows is read (Trace Context, section 4.3).
+        Of a later version the fields of this one are read (Trace Context, section 4.3).
         """
         if header is None or len(header) > _MAX_CHARS:
             return None

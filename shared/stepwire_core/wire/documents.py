@@ -301,7 +301,7 @@ class StepActionDocument(ActionDocument):
 
 
 class Submission(_Document):
-    """What a person has done with an element that asks."""
+    """A person's submission of an element that asks."""
 
     submitted: bool
     """False: cancelled."""

@@ -69,7 +69,7 @@ class WaitingRun(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     run_id: str
-    handler: str | None = Field(default=None, description="null while nobody knows.")
+    handler: str | None = Field(default=None, description="null while it is not known.")
     waiting_since: str
     """When it was accepted, or its last attempt ended."""
     waits_for: Annotated[

@@ -239,7 +239,7 @@ class Photographer:
             picture.before(page)
             page.locator(picture.sees).first.wait_for()
         except PlaywrightError as error:
-            # It is taken all the same: it shows what is wrong.
+            # The picture is taken anyway: it shows what is wrong.
             self.missing.append(f"{name}: {error.message.splitlines()[0]}")
         page.evaluate("document.fonts.ready")
         # What came last has been painted when the second frame begins.

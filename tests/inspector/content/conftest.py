@@ -26,7 +26,7 @@ def opened(browser: Browser, page_policy: str) -> Iterator[Harness]:
 
 @pytest.fixture
 def shown(opened: Harness) -> Iterator[Harness]:
-    """A page that shows content. In the end nothing in it has failed, and it has asked nobody."""
+    """A page that shows content. After the test: nothing has failed, no foreign request."""
     opened.show()
     opened.files.clear()
     opened.tokens.clear()

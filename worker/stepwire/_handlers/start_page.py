@@ -1,4 +1,4 @@
-"""What a page offers before there is a session: chat profiles, and questions to begin with."""
+"""The parts of the start page, as the user's functions return them: chat profiles and starters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.values.lists import items_of
 
 if TYPE_CHECKING:
     # Where documents are made they are loaded: `import stepwire` makes none.
@@ -69,10 +70,10 @@ class ChatProfile:
     Handlers read its ``name`` as ``cl.user_session.get("chat_profile")``.
 
     Args:
-        name: What your code calls it.
-        markdown_description: What people read about it, as Markdown.
+        name: The name that your code uses.
+        markdown_description: A description for people, as Markdown.
         icon: The name or address of an icon, for the page.
-        display_name: What people call it; by default the name.
+        display_name: The name that people see; by default ``name``.
         default: Whether it is the one that is chosen by default; else the first one is.
         starters: Its own questions to begin with; None: those of ``set_starters``.
         config_overrides: JSON-able facts for a page of your own.
@@ -104,15 +105,11 @@ def list_of(kind: type[T], value: object, what: str) -> list[T]:
     Raises:
         InvalidArgument: it is something else, or holds something else.
     """
+    noun = f"cl.{kind.__name__}"
     given = [] if value is None else value
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise InvalidArgument(f"{what}: a list of cl.{kind.__name__}, not {type(value).__name__}")
-    for item in given:
-        if not isinstance(item, kind):
-            raise InvalidArgument(
-                f"{what}: each is a cl.{kind.__name__}, not {type(item).__name__}"
-            )
-    return list(given)
+    return items_of(
+        kind, given, expected=f"{what}: a list of {noun}", item=f"{what}: each is a {noun}"
+    )
 
 
 def _starter(starter: Starter) -> StarterDocument:
@@ -146,7 +143,7 @@ def _profile(profile: ChatProfile) -> ChatProfileDocument:
 
 
 def profiles_of(value: object) -> list[ChatProfileDocument]:
-    """What ``set_chat_profiles`` has returned.
+    """The documents of the profiles that ``set_chat_profiles`` has returned.
 
     Raises:
         InvalidArgument: it is not a list of profiles, or two have one name.
@@ -158,7 +155,7 @@ def profiles_of(value: object) -> list[ChatProfileDocument]:
 
 
 def starters_of(value: object) -> list[StarterDocument]:
-    """What ``set_starters`` has returned.
+    """The documents of the starters that ``set_starters`` has returned.
 
     Raises:
         InvalidArgument: it is not a list of starters.
@@ -167,7 +164,7 @@ def starters_of(value: object) -> list[StarterDocument]:
 
 
 def categories_of(value: object) -> list[StarterCategoryDocument]:
-    """What ``set_starter_categories`` has returned.
+    """The documents of the categories that ``set_starter_categories`` has returned.
 
     Raises:
         InvalidArgument: it is not a list of categories.

@@ -1,4 +1,4 @@
-"""What clients are told of tasks: a JSON Schema of their arguments, and their docstrings."""
+"""Descriptions of tasks for clients: a JSON Schema of their arguments, and their docstrings."""
 
 from __future__ import annotations
 

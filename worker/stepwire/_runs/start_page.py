@@ -1,4 +1,4 @@
-"""What a page offers before there is a session, asked of the user's functions."""
+"""Calls the user's functions for the start page, which is shown before a session begins."""
 
 from __future__ import annotations
 

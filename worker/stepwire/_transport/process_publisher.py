@@ -73,7 +73,7 @@ def process_publisher() -> Publisher:
 
 
 def process_spans() -> SpanExport | None:
-    """Where its spans go; None: nowhere, or there is no publisher yet."""
+    """The export of this process's spans; None: it has none, or no publisher yet."""
     publisher = _process.known()
     return None if publisher is None else publisher.spans
 

@@ -11,6 +11,7 @@ from stepwire._values.json_form import jsonable
 from stepwire.input_widget import InputWidget, Tab
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.json_values import encoded
+from stepwire_core.values.lists import items_of
 from stepwire_core.values.text import require_size
 from stepwire_core.wire.choices.settings_form import inputs_of, settings_form, values_of
 from stepwire_core.wire.documents import CHAT_SETTINGS
@@ -36,16 +37,12 @@ class ChatSettings:
     """
 
     def __init__(self, inputs: Sequence[InputWidget | Tab]) -> None:
-        given: object = inputs
-        if isinstance(given, str) or not isinstance(given, Sequence):
-            raise InvalidArgument("ChatSettings takes a list of inputs: [Switch(id=…, label=…)]")
-        for each in given:
-            if not isinstance(each, (InputWidget, Tab)):
-                raise InvalidArgument(
-                    "an input of ChatSettings is one of stepwire.input_widget, "
-                    f"not {type(each).__name__}"
-                )
-        self.inputs: list[InputWidget | Tab] = list(inputs)
+        self.inputs: list[InputWidget | Tab] = items_of(
+            (InputWidget, Tab),
+            inputs,
+            expected="ChatSettings takes a list of inputs, such as [Switch(id=…, label=…)]",
+            item="an input of ChatSettings is one of stepwire.input_widget",
+        )
         self._form()
 
     def settings(self) -> dict[str, Any]:
@@ -66,8 +63,8 @@ class ChatSettings:
         return await self._show(keeps=True)
 
     async def refresh(self) -> dict[str, Any]:
-        """Show the form to all, without a change of what is kept in the session: that comes when a
-        person has confirmed the form. For :func:`on_settings_edit`.
+        """Show the form to all; the values that the session keeps change only when a person
+        confirms the form. For :func:`on_settings_edit`.
 
         Returns:
             The values that the form shows.

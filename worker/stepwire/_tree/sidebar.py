@@ -74,7 +74,7 @@ class ElementSidebar:
 
 
 def _alone(scope: Scope) -> AbstractAsyncContextManager[object]:
-    """What a handler does side by side, as with ``asyncio.gather``, is done one after another."""
+    """Serializes the concurrent changes of one handler, as with ``asyncio.gather``."""
     run = scope.run
     is_ours = run is not None and run.loop is asyncio.get_running_loop()
     return run.sidebar if run is not None and is_ours else nullcontext()

@@ -114,7 +114,7 @@ def _is_users(frame: FrameType) -> bool:
 
 @lru_cache(maxsize=1_000)
 def _short(filename: str) -> str:
-    """A path as it is imported: where the code lies on a machine is nobody's business."""
+    """A path as it is imported, which does not reveal where the code lies on a machine."""
     roots = (f"{Path(entry).resolve()}/" for entry in chain(sys.path, (".",)))
     found = max((root for root in roots if filename.startswith(root)), key=len, default="")
     return filename[len(found) :] or filename

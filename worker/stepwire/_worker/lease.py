@@ -86,7 +86,7 @@ class LeaseKeeper:
         self.failures = 0
         """How often leases could not be renewed."""
         self.is_blocked = False
-        """Whether the event loop has not answered for a lease."""
+        """Whether the event loop has been blocked for at least a lease."""
         self._answered_at = time.monotonic()
         self._stopping = threading.Event()
         self._store = connect_blocking_to(

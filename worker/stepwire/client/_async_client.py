@@ -245,7 +245,7 @@ async def create_session(requests: Requests, id: str | None, chat_profile: str |
 async def start_page(
     requests: Requests, chat_profile: str | None, language: str | None
 ) -> StartPage:
-    """What a page shows before there is a session."""
+    """The start page, which is shown before a session begins."""
     path = path_of("start", chat_profile=chat_profile, language=language)
     return document(StartPage, await requests.json("GET", path))
 

@@ -59,7 +59,7 @@ class RunState(BaseModel):
 
 
 class AskedFor(BaseModel):
-    """What a run was asked for with."""
+    """The request that started a run."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
@@ -82,7 +82,7 @@ class SentMessage:
 
 
 class ChangedSettings(BaseModel):
-    """All values of the settings after a change, and the run that is told of it."""
+    """All values of the settings after a change, and the run of the handler for it."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 

@@ -102,7 +102,7 @@ class Client:
     def start_page(
         self, *, chat_profile: str | None = None, language: str | None = None
     ) -> StartPage:
-        """What a page shows a person before there is a session."""
+        """The start page, which is shown before a session begins."""
         return finished(start_page(self._requests, chat_profile, language))
 
     def sessions(
@@ -278,7 +278,7 @@ class Session:
         return finished(self._session.retry(run_id, id=id))
 
     def read_request(self, run_id: str) -> AskedFor:
-        """What a run that is over was asked for with."""
+        """The request that started a run that is over."""
         return finished(self._session.read_request(run_id))
 
     def cancel(self, run_id: str) -> None:

@@ -38,6 +38,7 @@ from stepwire.integrations._foreign import cancellation
 from stepwire.integrations._guest import Guard, Switch
 from stepwire.integrations._open_steps import OpenSteps
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.tracing.span_facts import OPERATION, OPERATIONS
 from stepwire_core.wire.documents import ErrorInfo
 
 if TYPE_CHECKING:
@@ -50,17 +51,12 @@ _steps: OpenSteps[str] = OpenSteps(
 )
 _switches: WeakKeyDictionary[TracerProvider, Switch] = WeakKeyDictionary()
 
-OPERATION: Final = "gen_ai.operation.name"
 MODEL: Final = "gen_ai.request.model"
 
-_TYPES: Final = {
-    "chat": "llm",
+_TYPES: Final = {operation: type_ for type_, operation in OPERATIONS.items()} | {
     "text_completion": "llm",
     "generate_content": "llm",
-    "embeddings": "embedding",
-    "execute_tool": "tool",
     "create_agent": "agent",
-    "invoke_agent": "agent",
     "invoke_workflow": "agent",
 }
 _NAMES: Final = {

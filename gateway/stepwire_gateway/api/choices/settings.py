@@ -24,7 +24,7 @@ from stepwire_core.wire.documents import CHAT_SETTINGS, ON_SETTINGS_EDIT, ON_SET
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import LOCATION, may
-from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
+from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, accepted, run_path
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
 from stepwire_gateway.http.bodies import Body, Id, Object
 from stepwire_gateway.services import ServicesDep, SessionId
@@ -107,8 +107,7 @@ async def edit_settings(
         work = json.dumps([ON_SETTINGS_EDIT, body.values], sort_keys=True)
         await services.log.register_run(session_id, run_id, work)
     await services.queue.enqueue(caller.asking(change.request(ON_SETTINGS_EDIT)))
-    response.headers["Location"] = services.address(run_path(session_id, run_id))
-    return AcceptedRun(run_id=run_id)
+    return accepted(services, response, session_id, run_id)
 
 
 class _Change:
@@ -140,7 +139,7 @@ class _Change:
                 raise MessageTooLarge(len(text), most)
 
     def request(self, handler: str) -> RunRequest:
-        """The run of a handler that is told of it."""
+        """The request for a run of the handler of this change."""
         return RunRequest(
             session_id=self._session_id,
             run_id=self._run_id,

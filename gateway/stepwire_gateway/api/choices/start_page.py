@@ -1,4 +1,4 @@
-"""What a page offers before there is a session: only the handlers know it, and a worker says it."""
+"""The start page: only the handlers know its content, so a worker is asked for it."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ async def read_start_page(
     caller: CallerDep,
     languages: Languages = None,
     chat_profile: Annotated[
-        Text | None, Query(min_length=1, description="By default the one that is the default.")
+        Text | None, Query(min_length=1, description="By default the default profile.")
     ] = None,
     language: Annotated[
         str | None,
         Query(pattern=_LANGUAGE, description="By default the first of `Accept-Language`."),
     ] = None,
 ) -> StartPage:
-    """What a page shows before a session begins: chat profiles, and starters.
+    """The start page, which is shown before a session begins: chat profiles, and starters.
 
-    ``set_chat_profiles``, ``set_starters`` and ``set_starter_categories`` say it for this caller;
-    an answer is used for half a minute, and for ten where no worker has the time for another.
+    ``set_chat_profiles``, ``set_starters`` and ``set_starter_categories`` return them for this
+    caller; an answer is used for 30 seconds, and for ten minutes while all workers are busy.
     """
     wanted = language or first_language(languages)
     offers = await offers_for(services, caller.subject, wanted)
@@ -109,7 +109,7 @@ async def offers_for(services: Services, subject: str | None, language: str | No
         kept = await _answered(services, asked, kept) or kept
     if kept is None:
         raise NoWorker(
-            "no worker has said what this page offers: none runs, or all are busy; try again"
+            "no worker has answered for the start page: none runs, or all are busy; try again"
         )
     return kept
 

@@ -10,7 +10,7 @@ from stepwire_core.errors import InvalidId, RunNotFailed
 from stepwire_core.log.repeat import replay
 from stepwire_core.values.ids import check_id
 from stepwire_gateway.api.operations import may
-from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path
+from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, accepted
 from stepwire_gateway.auth.guard import GuardedRoute, needs
 from stepwire_gateway.services import ServicesDep
 
@@ -37,9 +37,7 @@ async def retry_failed_run(services: ServicesDep, run_id: RunId, response: Respo
     if letter is None:
         raise RunNotFailed(run_id)
     new_id = await replay(letter, services.dead_letters, services.log, services.queue)
-    session_id = letter.request.session_id
-    response.headers["Location"] = services.address(run_path(session_id, new_id))
-    return AcceptedRun(run_id=new_id)
+    return accepted(services, response, letter.request.session_id, new_id)
 
 
 @router.delete("", status_code=204, responses=may(404, 503))

@@ -1,1 +1,1 @@
-"""What a person chooses: the settings of a session, its chat profile, a question to begin with."""
+"""The choices of a person: the settings of a session, its chat profile, a starter."""

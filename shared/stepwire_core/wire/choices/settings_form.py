@@ -48,7 +48,7 @@ def own_element(
 
 
 def own_element_id(session_id: str, type_: str) -> str:
-    """The id of that element: the same for whoever sends it."""
+    """The id of that element, which is the same for every sender."""
     return derived_id(session_id, type_)
 
 

@@ -1,4 +1,4 @@
-"""What a page offers a person before there is a session: chat profiles and starters."""
+"""The start page, which a person sees before a session begins: chat profiles and starters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stepwire_core.wire.documents import CHAT_PROFILE, Text
 from stepwire_core.wire.events import NewEvent, element_event, user_value_event
 
 HOOKS: Final = ("set_chat_profiles", "set_starters", "set_starter_categories")
-"""The functions of the user's that say it."""
+"""The user's functions that return its parts."""
 
 
 class _Document(BaseModel):
@@ -51,11 +51,11 @@ class ChatProfileDocument(_Document):
     starters: list[StarterDocument] | None = None
     """Those of this profile alone; null: those of all."""
     config_overrides: JsonValue = None
-    """Whatever a page of the author's own takes from it."""
+    """For a page of the application's own, which gives it a meaning."""
 
 
 class StartPage(_Document):
-    """What a page shows before a session begins."""
+    """The start page, which is shown before a session begins."""
 
     chat_profiles: list[ChatProfileDocument] = Field(default_factory=list)
     chat_profile: str | None = None
@@ -68,7 +68,7 @@ class StartPage(_Document):
 
 
 class Offers(_Document):
-    """All that the functions have said for one person, as a worker hands it to the gateways."""
+    """The results of all these functions for one person, as a worker hands them to gateways."""
 
     at_s: float
     """When they were asked."""
@@ -86,7 +86,7 @@ class Offers(_Document):
         return default_profile(self.chat_profiles)
 
     def page(self, profile: ChatProfileDocument | None) -> StartPage:
-        """What a page shows where that profile is chosen."""
+        """The start page with that profile chosen."""
         own = None if profile is None else profile.starters
         name = None if profile is None else profile.name
         return StartPage(
