@@ -48,10 +48,10 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Ours to theirs, medians over the rounds."""
-        if not self.ours or not self.theirs:
+        """Ours to theirs, medians over the rounds; None without one of them, or beside nothing."""
+        if not self.ours or not self.theirs or not (theirs := statistics.median(self.theirs)):
             return None
-        return statistics.median(self.ours) / statistics.median(self.theirs)
+        return statistics.median(self.ours) / theirs
 
     @property
     def met(self) -> bool | None:

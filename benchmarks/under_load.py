@@ -126,7 +126,7 @@ def stepwire_served(
             for number, sid in enumerate(session_ids * max(1, readers))
         ]
         clients.open(streams if readers else [])
-        servers = {"gateway": [one.pid for one in running], "redis": [_pid(server)]}
+        servers = {"gateway": [one.pid for one in running], "redis": [pid_of(server)]}
         yield Served(servers, load, clients, server.port, streams)
 
 
@@ -142,11 +142,12 @@ def nchan_served(channels: int, *, readers: int = 1) -> Iterator[Served]:
         load = stack.enter_context(closing(Load(clients.received, [("nchan", port, ids)])))
         streams = [Stream.of(port, f"/sub/{id_}", b": hi\n\n") for id_ in ids * readers]
         clients.open(streams)
-        servers = {"gateway": pids, "redis": [_pid(server)]}
+        servers = {"gateway": pids, "redis": [pid_of(server)]}
         yield Served(servers, load, clients, server.port, streams)
 
 
-def _pid(server: EmbeddedServer) -> int:
+def pid_of(server: EmbeddedServer) -> int:
+    """Its process."""
     if server.process is None:
         raise RuntimeError("the server does not run")
     return server.process.pid

@@ -33,6 +33,7 @@ def row(ours: Sequence[float], theirs: Sequence[float], goal: str, skipped: str 
         ([2_999], [1], ">= 3,000 ms", False),
         ([1], [2], "", None),
         ([1], [], "<= 0.5", None),
+        ([1], [0], "<= 0.5", None),
         ([1], [], "<= 5 ms", True),
         ([], [], "<= 5 ms", None),
     ],
