@@ -6,12 +6,17 @@ Each stands below a comment that names it, and ends with an empty line.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from capacity_model import Costs, Load, breaks_first, plan
 from stepwire._chainlit import HERE, INSTEAD
 from stepwire._worker.metrics_server import METRICS
 from stepwire._worker.metrics_server import PREFIX as WORKER_PREFIX
@@ -46,6 +51,9 @@ def tables() -> dict[tuple[str, str], str]:
         ),
         ("protocol.md", "rights"): _table(("request", "right", "counts as"), _rights()),
         ("step.md", "chainlit"): _table(("chainlit", "stepwire"), _names()),
+        ("capacity.md", "costs"): _table(("cost", ""), _costs()),
+        ("capacity.md", "plan"): _table(("", "how many", "decided by", "US$ a month"), _plan()),
+        ("capacity.md", "limits"): _table(("what is full", "part of the load"), _limits()),
         ("protocol.md", "rates"): _table(("counts as", "setting", "default", "in"), _rates()),
     }
 
@@ -69,6 +77,24 @@ def _names() -> Iterator[tuple[str, str]]:
         # `Step` and `step` would have one anchor, and the version has no section.
         same = f"`{name}`" if name in ("step", "__version__") else f"[`{name}`](#{name.lower()})"
         yield f"`{name}`", INSTEAD.get(name, same)
+
+
+def _costs() -> Iterator[tuple[str, str]]:
+    for name, value in asdict(Costs()).items():
+        shown = f"{value:,.0f} bytes" if name.endswith("_bytes") else f"{value * 1e6:,.3g} µs"
+        yield f"`{name}`", shown
+
+
+def _plan() -> Iterator[tuple[str, ...]]:
+    parts = plan(Costs(), Load())
+    for part in parts:
+        yield part.name, f"{part.count:,}", part.decided_by, f"{part.dollars:,.0f}"
+    yield "in all", "", "", f"{sum(part.dollars for part in parts):,.0f}"
+
+
+def _limits() -> Iterator[tuple[str, str]]:
+    for what, carried in breaks_first(Costs(), Load()):
+        yield what, f"{carried:.2%}"
 
 
 def _settings(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,431 @@
+"""What one of each thing costs, and whether the sum of them is what a mixed load takes.
+
+    python benchmarks/capacity.py
+    python benchmarks/capacity.py --out costs.json      # for capacity_model.py
+
+Each cost is measured by itself: streams that are idle, streams that are opened, runs that do next
+to nothing, runs that stream. Then comes a load of all of it, in other amounts and at another pace,
+and what the model says of that load stands beside what it takes. A gateway, the workers, the Redis
+of the log and that of the queue are processes of their own; handlers run as jobs, messages come
+over HTTP. What is compared is processor time and memory by the kernel's accounting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, cast
+
+import httpx
+from redis import Redis
+
+from accounting import cpu_s, many_files, resident_bytes
+from capacity_model import Cores, Costs, Load, cores
+from clients import Clients, Stream
+from gateway_process import gateway_running
+from rounds import Row, table
+from stepwire_cli.dev import child_processes
+from stepwire_cli.dev.embedded_server import embedded_server
+from stepwire_core.log.event_log import open_log
+from stepwire_core.settings import Settings
+from stepwire_core.values.ids import new_id
+from under_load import READY, pid_of
+from worker_processes import ready
+
+WORKERS: Final = 2
+_PARTS: Final = ("gateway", "log", "queue", "worker")
+_HEADERS_BYTES: Final = 66
+"""What Ethernet, IP and TCP put before each segment: 14, 20 and 32, the last with time stamps."""
+_AT_ONCE: Final = 200
+
+HANDLERS: Final = """
+import asyncio, time
+import stepwire as cl
+
+@cl.task
+async def brief():
+    async with cl.Step("brief"):
+        pass
+
+@cl.task
+async def talk(tokens, per_s):
+    async with cl.Step("answer", type="llm") as step:
+        due = time.monotonic()
+        for _ in range(tokens):
+            await step.stream_token(f"at {time.monotonic_ns()} ")
+            due += 1 / per_s
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of each; the mixed load takes other amounts than those that costs are taken from."""
+
+    window_s: float = 8.0
+    idle: int = 2_000
+    runs_per_s: float = 20.0
+    talking: int = 150
+    events_per_s: float = 10.0
+    rounds: int = 3
+    mixed_talking: int = 60
+    mixed_events_per_s: float = 18.0
+    mixed_runs_per_s: float = 8.0
+    mixed_opens_per_s: float = 30.0
+    mixed_idle: int = 3_000
+
+
+SHORT: Final = Sizes(
+    window_s=0.6, idle=20, runs_per_s=10, talking=4, rounds=1, mixed_talking=3,
+    mixed_runs_per_s=4, mixed_opens_per_s=5, mixed_idle=30,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """What has been used by a point in time."""
+
+    at: float
+    cpu_s: Mapping[str, float]
+    delivered: int
+    gateway_bytes: int
+    log_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """What was used between two points in time."""
+
+    seconds: float
+    cpu_s: Mapping[str, float]
+    delivered: int
+    done: int
+    """How often the thing that the window is about was done."""
+
+    def cores(self, part: str) -> float:
+        return self.cpu_s[part] / self.seconds
+
+
+class _Place:
+    """All processes, and the means to use them."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        log, queue = (stack.enter_context(embedded_server()) for _ in range(2))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        app = folder / "app.py"
+        app.write_text(HANDLERS)
+        env = os.environ | {
+            "STEPWIRE_REDIS_URL": log.url,
+            "STEPWIRE_QUEUE_URL": queue.url,
+            "STEPWIRE_MAX_JOBS": "1000",
+            # All clients come from one address, and at once.
+            "STEPWIRE_MAX_READS_PER_MINUTE": "10000000",
+            "STEPWIRE_MAX_MESSAGES_PER_MINUTE": "10000000",
+            "STEPWIRE_MAX_STREAMS": "100000",
+        }
+        gateway = stack.enter_context(gateway_running(env, folder / "gateway.log"))
+        workers = [
+            child_processes.worker(app, env, log=folder / f"worker{number}.log")
+            for number in range(WORKERS)
+        ]
+        for worker in workers:
+            stack.callback(worker.stop)
+            worker.start()
+        for worker in workers:
+            ready(worker)
+        self.port = gateway.port
+        self._url = log.url
+        self._redis = stack.enter_context(Redis(port=log.port))
+        self._clients = stack.enter_context(closing(Clients()))
+        self._pids = {
+            "gateway": [gateway.pid],
+            "log": [pid_of(log)],
+            "queue": [pid_of(queue)],
+            "worker": [worker.process.pid for worker in workers if worker.process is not None],
+        }
+
+    async def sessions(self, count: int) -> list[str]:
+        """New ones, in which nothing has happened."""
+        ids = [new_id() for _ in range(count)]
+        async with open_log(Settings(redis_url=self._url)) as log:
+            for start in range(0, count, _AT_ONCE):
+                await asyncio.gather(*(log.create(i, i) for i in ids[start : start + _AT_ONCE]))
+        return ids
+
+    async def watch(self, session_ids: Sequence[str]) -> None:
+        """A client on each of these, until the end."""
+        streams = [Stream.of(self.port, _events(sid), READY) for sid in session_ids]
+        await asyncio.to_thread(self._clients.open, streams)
+
+    def used(self) -> _Used:
+        info = cast("Mapping[str, int]", self._redis.info("memory"))
+        return _Used(
+            at=time.perf_counter(),
+            cpu_s={part: cpu_s(self._pids[part]) for part in _PARTS},
+            delivered=self._clients.received.value,
+            gateway_bytes=sum(map(resident_bytes, self._pids["gateway"])),
+            log_bytes=info["used_memory"],
+        )
+
+    def since(self, before: _Used, done: int = 0) -> _Window:
+        after = self.used()
+        return _Window(
+            after.at - before.at,
+            {part: after.cpu_s[part] - before.cpu_s[part] for part in _PARTS},
+            after.delivered - before.delivered,
+            done,
+        )
+
+
+def _events(session_id: str) -> str:
+    return f"/v1/sessions/{session_id}/events"
+
+
+async def _opened(port: int, session_id: str) -> None:
+    """A stream is opened, comes to its session, and is left."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {_events(session_id)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    await reader.readuntil(READY)
+    writer.close()
+    await writer.wait_closed()
+
+
+@asynccontextmanager
+async def _pool(port: int) -> Any:
+    limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits) as client:
+        yield client
+
+
+async def _start(client: httpx.AsyncClient, session_id: str, task: str, **args: float) -> None:
+    body = {"task": task, "args": args}
+    answer = await client.post(f"/v1/sessions/{session_id}/runs", json=body)
+    answer.raise_for_status()
+
+
+async def _paced(per_s: float, seconds: float, once: Callable[[int], Awaitable[None]]) -> int:
+    """Do it so often a second, whether or not what was done before has ended; how often it was."""
+    started = time.perf_counter()
+    count = max(1, round(per_s * seconds))
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            await asyncio.sleep(max(0.0, started + number / per_s - time.perf_counter()))
+            group.create_task(_done(once(number)))
+        await asyncio.sleep(max(0.0, started + seconds - time.perf_counter()))
+    return count
+
+
+async def _done(what: Awaitable[None]) -> None:
+    await what
+
+
+async def _measured(place: _Place, sizes: Sizes) -> tuple[Costs, Load, Cores, Cores, float, float]:
+    """The costs; the mixed load, what it took, what it took when idle, and memory of a stream."""
+    window_s = sizes.window_s
+    busy = await place.sessions(max(sizes.talking, sizes.mixed_talking))
+    await place.watch(busy)
+    async with _pool(place.port) as client:
+        # What is loaded late, and every session's first run.
+        for session_id in busy:
+            await _start(client, session_id, "brief")
+        await asyncio.sleep(min(2.0, 2 * window_s))
+
+        before = place.used()
+        await asyncio.sleep(window_s)
+        base = place.since(before)
+
+        opened = await place.sessions(sizes.idle)
+        before = place.used()
+        await place.watch(opened)
+        opening = place.since(before, len(opened))
+        stream_bytes = (place.used().gateway_bytes - before.gateway_bytes) / len(opened)
+        before = place.used()
+        await asyncio.sleep(window_s)
+        idling = place.since(before, len(opened))
+
+        before = place.used()
+        runs = await _paced(
+            sizes.runs_per_s, window_s, lambda n: _start(client, busy[n % len(busy)], "brief")
+        )
+        running = place.since(before, runs)
+
+        tokens = round((window_s + 2) * sizes.events_per_s)
+        talking = busy[: sizes.talking]
+        for session_id in talking:
+            await _start(client, session_id, "talk", tokens=tokens, per_s=sizes.events_per_s)
+        await asyncio.sleep(min(1.0, window_s / 4))
+        before = place.used()
+        await asyncio.sleep(window_s)
+        events = place.since(before)
+        await asyncio.sleep(3.0)
+        session_bytes = await _session_bytes(place, client)
+        event_bytes = await _event_bytes(place, client)
+        costs = _costs(base, opening, idling, running, events)
+        costs = replace(
+            costs, stream_bytes=stream_bytes, session_bytes=session_bytes, event_bytes=event_bytes
+        )
+
+        more = await place.sessions(sizes.mixed_idle)
+        before_streams = place.used()
+        await place.watch(more)
+        more_bytes = (place.used().gateway_bytes - before_streams.gateway_bytes) / len(more)
+        tokens = round((window_s + 2) * sizes.mixed_events_per_s)
+        for session_id in busy[: sizes.mixed_talking]:
+            await _start(client, session_id, "talk", tokens=tokens, per_s=sizes.mixed_events_per_s)
+        await asyncio.sleep(min(1.0, window_s / 4))
+        before = place.used()
+        others = busy[sizes.mixed_talking :] or busy
+        runs, opens = await asyncio.gather(
+            _paced(
+                sizes.mixed_runs_per_s,
+                window_s,
+                lambda n: _start(client, others[n % len(others)], "brief"),
+            ),
+            _paced(
+                sizes.mixed_opens_per_s,
+                window_s,
+                lambda n: _opened(place.port, opened[n % len(opened)]),
+            ),
+        )
+        mixed = place.since(before)
+    per_s = mixed.delivered / mixed.seconds
+    load = Load(
+        browsers=len(busy) + len(opened) + len(more),
+        runs=1,
+        run_s=mixed.seconds / runs,
+        events_per_s=per_s,
+        visit_s=(len(busy) + len(opened) + len(more)) / (opens / mixed.seconds),
+    )
+    took = Cores(*(mixed.cores(part) for part in _PARTS))
+    beside = Cores(*(base.cores(part) for part in _PARTS))
+    return costs, load, took, beside, stream_bytes, more_bytes
+
+
+def _costs(
+    base: _Window, opening: _Window, idling: _Window, running: _Window, events: _Window
+) -> Costs:
+    """Each by itself: what the window took beyond what was there before it."""
+
+    def beyond(window: _Window, below: _Window, part: str, count: int) -> float:
+        # Never nothing: it stands below a fraction line.
+        return max(1e-9, (window.cores(part) - below.cores(part)) * window.seconds / count)
+
+    streams_s = round(idling.done * idling.seconds)
+    return Costs(
+        event_gateway_s=beyond(events, idling, "gateway", events.delivered),
+        event_log_s=beyond(events, idling, "log", events.delivered),
+        event_worker_s=beyond(events, idling, "worker", events.delivered),
+        run_gateway_s=beyond(running, idling, "gateway", running.done),
+        run_log_s=beyond(running, idling, "log", running.done),
+        run_queue_s=beyond(running, idling, "queue", running.done),
+        run_worker_s=beyond(running, idling, "worker", running.done),
+        open_gateway_s=beyond(opening, base, "gateway", opening.done),
+        open_log_s=beyond(opening, base, "log", opening.done),
+        idle_gateway_s=beyond(idling, base, "gateway", streams_s),
+        idle_log_s=beyond(idling, base, "log", streams_s),
+    )
+
+
+async def _session_bytes(place: _Place, client: httpx.AsyncClient) -> float:
+    """Memory of the log for a session with one run of a hundred pieces, each an event."""
+    count = 20
+    before = place.used()
+    for session_id in await place.sessions(count):
+        await _start(client, session_id, "talk", tokens=100, per_s=100)
+    await asyncio.sleep(3.0)
+    return (place.used().log_bytes - before.log_bytes) / count
+
+
+async def _event_bytes(place: _Place, client: httpx.AsyncClient) -> float:
+    """Bytes on the wire for a piece of text that is sent by itself."""
+    [session_id] = await place.sessions(1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+    writer.write(f"GET {_events(session_id)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    await reader.readuntil(READY)
+    await _start(client, session_id, "talk", tokens=20, per_s=50)
+    text, pieces = b"", 0
+    while b"event: run.end" not in text:
+        text += await asyncio.wait_for(reader.read(1 << 16), 20)
+    writer.close()
+    chunks = [chunk for chunk in text.split(b"\r\n") if b'"text":"at ' in chunk]
+    pieces = len(chunks)
+    # A chunk has its length before it, and two ends of line.
+    return sum(len(chunk) + 8 for chunk in chunks) / pieces + _HEADERS_BYTES
+
+
+@contextmanager
+def _place() -> Iterator[_Place]:
+    with ExitStack() as stack:
+        yield _Place(stack)
+
+
+def median_costs(measured: Sequence[Costs]) -> Costs:
+    """The middle of each over the rounds."""
+    every = [asdict(costs) for costs in measured]
+    return Costs(**{name: statistics.median(costs[name] for costs in every) for name in every[0]})
+
+
+def measured(sizes: Sizes) -> tuple[Costs, list[Row]]:
+    """The costs, and the rows with the model beside the mixed load."""
+    many_files()
+    rounds = []
+    for _ in range(sizes.rounds):
+        with _place() as place:
+            rounds.append(asyncio.run(_measured(place, sizes)))
+    costs = median_costs([each[0] for each in rounds])
+    rows = [_cost_row(name, [asdict(each[0])[name] for each in rounds]) for name in asdict(costs)]
+    for part in _PARTS:
+        took, said = [], []
+        for of_round, load, in_all, beside, *_ in rounds:
+            took.append(getattr(in_all, part))
+            said.append(getattr(cores(of_round, load), part) + getattr(beside, part))
+        rows += _beside(f"a mixed load: processor time, {part}", "cores", took, said)
+    streams = [(each[5] / 1024, each[4] / 1024) for each in rounds]
+    rows += _beside(
+        "a mixed load: memory of a stream", "KiB", *map(list, zip(*streams, strict=True))
+    )
+    return costs, rows
+
+
+def _cost_row(name: str, values: Sequence[float]) -> Row:
+    if name.endswith("_bytes"):
+        return Row(f"cost: {name}", "bytes", values, "", [], "")
+    return Row(
+        f"cost: {name.removesuffix('_s')}", "µs", [value * 1e6 for value in values], "", [], ""
+    )
+
+
+def _beside(what: str, unit: str, took: Sequence[float], said: Sequence[float]) -> list[Row]:
+    off = [abs(ours / theirs - 1) * 100 for ours, theirs in zip(took, said, strict=True)]
+    return [
+        Row(what, unit, took, "as the model says", said, ""),
+        Row(f"{what}: the model is off", "%", off, "", [], "<= 20 %"),
+    ]
+
+
+def measure(*, short: bool = False) -> list[Row]:
+    return measured(SHORT if short else Sizes())[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What one of each thing costs.")
+    parser.add_argument("--short", action="store_true", help="see that it works, measure nothing")
+    parser.add_argument("--out", type=Path, help="a file for the costs, as JSON")
+    arguments = parser.parse_args()
+    costs, rows = measured(SHORT if arguments.short else Sizes())
+    print(table(rows))
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(asdict(costs), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
