@@ -329,7 +329,7 @@ class TestOnAnEventLoop:
         self, own: EmbeddedServer
     ) -> None:
         store, heard, restored = connect(own.url), asyncio.Queue[bytes](), asyncio.Event()
-        link = store.listen(lambda _, payload: heard.put_nowait(payload), restored.set)
+        link = store.listen(lambda _, payload: heard.put_nowait(payload), lambda _: restored.set())
         running = asyncio.create_task(link.run())
         async with asyncio.timeout(LIMIT_S):
             await link.subscribe(b"news")

@@ -21,6 +21,7 @@ from stepwire_core.errors import SessionNotFound
 from stepwire_core.log import reader as reading_module
 from stepwire_core.log.event_log import Batch, EventLog, LogTail, open_log
 from stepwire_core.redis.keys import Channels, SessionKeys
+from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.sockets import Pool
 from stepwire_core.redis.standalone import connect
 from stepwire_core.settings import Settings
@@ -622,7 +623,7 @@ async def test_a_channel_that_is_left_and_joined_again_is_confirmed_by_its_last_
     """The first confirmation says nothing: between the two the channel is left."""
     connected, replies = asyncio.Event(), list[bytes]()
     store = connect(settings.redis_url)
-    link = store.listen(lambda *_: None, connected.set)
+    link = store.listen(lambda *_: None, lambda _: connected.set())
     pool = cast("Pool", store.redis.connection_pool)
     connection = pool.make_separate()
     read_response = connection.read_response
@@ -663,7 +664,8 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
         following = asyncio.create_task(reader.read(hub, session.id))
         await session.write(1)
         await reader.until(lambda: bool(reader.frames))
-        read, on_message = hub.log.read_stored, hub._link._on_message
+        link = cast("PubSubLink", hub._link)
+        read, on_message = hub.log.read_stored, link._on_message
         handled = asyncio.Event()
 
         def noted(channel: bytes, payload: bytes) -> None:
@@ -678,10 +680,10 @@ async def test_news_that_come_while_the_log_is_read_are_read_for_at_once(
             await handled.wait()
             return answer
 
-        monkeypatch.setattr(hub._link, "_on_message", lambda *_: handled.set())
+        monkeypatch.setattr(link, "_on_message", lambda *_: handled.set())
         await session.write(1)
         await handled.wait()
-        monkeypatch.setattr(hub._link, "_on_message", noted)
+        monkeypatch.setattr(link, "_on_message", noted)
         monkeypatch.setattr(hub.log, "read_stored", read_while_more_comes)
         await session.write(1)
         await reader.until(lambda: reader.frames[-1].cursor.seq == 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import httpx
 import pytest
 from prometheus_client.core import CollectorRegistry
@@ -11,6 +13,7 @@ from sse import events, is_empty_stream
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.log.event_log import EventLog
+from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.standalone import connect
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
@@ -157,7 +160,7 @@ def test_every_count_of_the_hub_has_its_own_metric(hub: Hub) -> None:
         (GAPS, FELL_BEHIND, SNAPSHOTS, FRAMES, FRAME_BYTES, STREAMS_CUT), 1
     ):
         metrics.add(metric, amount=amount)
-    hub._link.reconnects = 8
+    cast("PubSubLink", hub._link).reconnects = 8
     hub.draining = True
     registry = CollectorRegistry()
     registry.register(Exposition(metrics))

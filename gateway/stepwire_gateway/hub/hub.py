@@ -26,7 +26,7 @@ from stepwire_gateway.metrics import Metrics, counter, gauge
 from stepwire_gateway.prefix import Prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from stepwire_core.log.event_log import EventLog
     from stepwire_core.log.session_index import Page
@@ -40,6 +40,7 @@ logger = logging.getLogger("stepwire.hub")
 STREAMS: Final = gauge("streams", "Event streams that are open.")
 SESSIONS: Final = gauge("sessions", "Sessions that are being read.")
 DRAINING: Final = gauge("draining", "1 while the process is shutting down.")
+AWAY: Final = gauge("log_nodes_away", "Primaries of the log that take no writes; 1 if none does.")
 GAPS: Final = counter("gaps", "Messages that did not continue a session: its log was read.")
 RECONNECTS: Final = counter("pubsub_reconnects", "Times that the pub/sub connection was lost.")
 UNREADABLE_MESSAGES: Final = counter("unreadable", "Messages on channels that were passed over.")
@@ -81,6 +82,7 @@ class Hub:
         self._readings: set[Reading | ListReading] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
+        self._away: Sequence[str] = ()
         self._show_metrics()
 
     @asynccontextmanager
@@ -141,6 +143,7 @@ class Hub:
     def _show_metrics(self) -> None:
         self.metrics.watch(STREAMS, lambda: {(): len(self._readings)})
         self.metrics.watch(SESSIONS, lambda: {(): len(self._feeds)})
+        self.metrics.watch(AWAY, lambda: {(): len(self._away)})
         self.metrics.watch(DRAINING, lambda: {(): self.draining})
         # The first connection is not a reconnect.
         self.metrics.watch(RECONNECTS, lambda: {(): max(0, self._link.reconnects - 1)})
@@ -153,6 +156,11 @@ class Hub:
     def problem(self) -> str | None:
         """Why events may be late now; None while the pub/sub connection is confirmed."""
         return self._link.problem
+
+    @property
+    def partial_problems(self) -> Sequence[str]:
+        """Why events of some sessions may be late now: of those on a node that is away."""
+        return self._link.partial_problems
 
     def drain(self, spread_s: float) -> None:
         """End every reading, spread over some seconds: clients must not all come back at once."""
@@ -181,9 +189,11 @@ class Hub:
                 feed.catching_up.cancel()
             await self._link.unsubscribe(self._channels.session(feed.session_id))
 
-    def _on_restored(self) -> None:
-        self._watch.look_at_all()
-        self.sessions.begin_anew()
+    def _on_restored(self, channels: Collection[bytes]) -> None:
+        feeds = (self._feeds.get(session_of_channel(channel)) for channel in channels)
+        self._watch.look_at(feed for feed in feeds if feed is not None)
+        if self.sessions.index.channel in channels:
+            self.sessions.begin_anew()
 
     def _on_message(self, channel: bytes, payload: bytes) -> None:
         if channel == self.sessions.index.channel:
@@ -260,8 +270,11 @@ class Hub:
         while True:
             await asyncio.sleep(self._watch.next_check_s())
             try:
-                await self.log.ping()
+                self._away = await self.log.ping()
+                for problem in self._away:
+                    logger.warning("a node of the log takes no writes", extra={"error": problem})
             except StoreUnavailable as error:
+                self._away = [str(error)]
                 logger.warning("the log takes no writes", extra={"error": str(error)})
             await self._link.check()
             await self.sessions.check()

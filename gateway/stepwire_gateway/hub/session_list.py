@@ -16,7 +16,7 @@ from stepwire_gateway.metrics import counter
 
 if TYPE_CHECKING:
     from stepwire_core.log.session_index import Page, SessionIndex
-    from stepwire_core.redis.pubsub import PubSubLink
+    from stepwire_core.redis.store import Link
     from stepwire_core.wire.session_entry import SessionEntry
     from stepwire_gateway.hub.feed import WriteThrough
     from stepwire_gateway.metrics import Metrics
@@ -193,7 +193,7 @@ class SessionList:
 
     async def open(
         self,
-        link: PubSubLink,
+        link: Link,
         first_page: Callable[[], Awaitable[Page]],
         frames: ListFrames,
         group: set[Any],

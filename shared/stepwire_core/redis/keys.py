@@ -152,6 +152,12 @@ def claim_key(id_: str) -> str:
     return f"{PREFIX}claim:{id_}"
 
 
+def is_of_session(channel: bytes) -> bool:
+    """Whether it is the channel of a session: on a cluster it is a sharded one, in the slot of the
+    session's keys, and the scripts publish with ``NEWS``. All others are plain channels."""
+    return b"{" in channel
+
+
 def session_of_channel(channel: bytes) -> str:
     """The session whose events that channel carries."""
     return channel.partition(b"{")[2].partition(b"}")[0].decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +32,7 @@ from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.store import QUICK_S
 
 if TYPE_CHECKING:
+    from stepwire_core.redis.pubsub import OnMessage, OnRestored
     from stepwire_core.redis.sockets import Pool, Watched
 
 
@@ -65,9 +66,13 @@ class StandaloneStore:
                     raise
             return await self._replies(calls)
 
-    def listen(
-        self, on_message: Callable[[bytes, bytes], None], on_restored: Callable[[], None]
-    ) -> PubSubLink:
+    def probe_keys(self, key: str) -> Mapping[str, str]:
+        return {self._server: key}
+
+    def place_of(self, key: str) -> Hashable:  # noqa: ARG002 - all are on it
+        return self._server
+
+    def listen(self, on_message: OnMessage, on_restored: OnRestored) -> PubSubLink:
         return PubSubLink(self.make_separate, self.call, on_message, on_restored)
 
     def make_separate(self) -> Watched:
