@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,6 +112,20 @@ class Cluster:
         while self.move_keys(slot, source, to, 5):
             pass
         self.end_move(slot, to)
+
+    def can_migrate_at_once(self) -> bool:
+        """Whether the server has the atomic migration of Valkey 9."""
+        return bool(self.primaries[0].ask("COMMAND", "INFO", "CLUSTER|MIGRATESLOTS"))
+
+    def migrate_at_once(self, slots: Sequence[int], to: ClusterNode) -> None:
+        """Move slots of one node, with all their keys, by one command to that node."""
+        source = self.owner(slots[0])
+        ranges = [word for slot in slots for word in (slot, slot)]
+        source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *ranges, "NODE", to.id)
+        wait_until(
+            lambda: all(node.owner_of(slots[0]) == to.port for node in (source, to)),
+            "the slots have moved",
+        )
 
     def settle(self) -> None:
         """Let all nodes hear of the last move. A slot that goes on before that would be claimed by

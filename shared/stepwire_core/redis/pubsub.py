@@ -115,7 +115,7 @@ class Subscriptions:
         self._confirmed.discard(channel)
         if waiting := self._waiting.pop(channel, None):
             waiting.cancel()
-        await self._send(self._words.unsubscribe.encode(), channel)
+        await self._send_for(self._words.unsubscribe, [channel])
 
     async def run(self) -> None:
         """Read until cancelled; reconnect whenever the connection is lost.
@@ -154,7 +154,9 @@ class Subscriptions:
             return
         if self._heard and connection.marks.is_current(connection.made_at) and self._leads_there():
             self._heard = False
-            await self._send(b"PING")
+            with suppress(RedisError, OSError):
+                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                    await connection.send_command("PING")
             return
         self._connection = None
         with suppress(RedisError, OSError):
@@ -170,13 +172,17 @@ class Subscriptions:
         await self._ask(sorted(self._channels))
 
     async def _ask(self, channels: Sequence[bytes]) -> None:
-        """Send for confirmations of channels; without a connection this comes when there is one."""
-        if self._connection is None or not channels:
+        """Ask for confirmations of channels; without a connection this comes when there is one."""
+        if self._connection is None:
             return
         self._asked.update(channels)
-        packed = self._connection.pack_commands(
-            (self._words.subscribe, *group) for group in self._groups(channels)
-        )
+        await self._send_for(self._words.subscribe, channels)
+
+    async def _send_for(self, word: str, channels: Sequence[bytes]) -> None:
+        # Without a connection, or if it breaks here, `run` asks for all wanted channels anew.
+        if self._connection is None or not channels:
+            return
+        packed = self._connection.pack_commands((word, *group) for group in self._groups(channels))
         with suppress(RedisError, OSError):
             async with asyncio.timeout(CONFIRM_TIMEOUT_S):
                 await self._connection.send_packed_command(packed)
@@ -216,13 +222,6 @@ class Subscriptions:
                 "a message cannot be read, and is passed over",
                 extra={"channel": repr(channel)[:200], "error": type(error).__name__},
             )
-
-    async def _send(self, *command: bytes) -> None:
-        # Without a connection, or if it breaks here, `run` sends for all wanted channels anew.
-        if self._connection is not None:
-            with suppress(RedisError, OSError):
-                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
-                    await self._connection.send_command(*command)
 
     # -- what kinds of links differ in ------------------------------------------------------------
 

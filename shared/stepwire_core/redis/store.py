@@ -73,7 +73,7 @@ class Store(Protocol):
 
     def probe_keys(self, key: str) -> Mapping[str, str]:
         """For each server that takes writes, as far as is known, a key that it has: ``key``, or
-        that with something behind it."""
+        that with something behind it. Of one with braces there is only itself."""
         ...
 
     def place_of(self, key: str) -> Hashable:

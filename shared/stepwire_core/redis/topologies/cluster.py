@@ -22,6 +22,7 @@ from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.redis.commands import Call
 from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.standalone import StandaloneStore, connect
+from stepwire_core.redis.store import ONE_OF_MANY_S
 from stepwire_core.redis.topologies.cluster_link import ClusterLink
 from stepwire_core.redis.topologies.slots import (
     ANSWER_S,
@@ -96,6 +97,8 @@ class ClusterStore:
         raise sent_on()
 
     def probe_keys(self, key: str) -> Mapping[str, str]:
+        if "{" in key:
+            return {self._url: key}
         missing = set(self.slots.nodes)
         keys = {}
         for number in count():
@@ -113,9 +116,12 @@ class ClusterStore:
         return self.slots.place_of(key_slot(key.encode()))
 
     def listen(self, on_message: OnMessage, on_restored: OnRestored) -> ClusterLink:
-        # Any node: every one carries what is published on plain channels.
+        # At any node: every one carries what is published on plain channels.
         plain = PubSubLink(
-            lambda: self.connection_to(self.slots.any_node()), self.call, on_message, on_restored
+            lambda: self.connection_to(self.slots.any_node()),
+            lambda call: self.call(call, within_s=ONE_OF_MANY_S),
+            on_message,
+            on_restored,
         )
         return ClusterLink(self, plain, on_message, on_restored)
 

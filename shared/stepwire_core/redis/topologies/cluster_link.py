@@ -87,8 +87,10 @@ class ShardLink(Subscriptions):
         """Return before they are confirmed."""
         await self._ask(channels)
 
-    def give_up(self, channels: Iterable[bytes]) -> None:
-        """They are at another node: whoever waits for a confirmation is told so."""
+    def give_up(self, channels: Iterable[bytes]) -> list[bytes]:
+        """They are at another node: whoever waits for a confirmation is told so. Returns those to
+        :meth:`leave`."""
+        left = [one for one in channels if one in self._confirmed or self._asked[one] > 0]
         for channel in channels:
             self._channels.discard(channel)
             self._confirmed.discard(channel)
@@ -96,6 +98,11 @@ class ShardLink(Subscriptions):
             self._asked.pop(channel, None)
             if waiting := self._waiting.pop(channel, None):
                 waiting.set_result(False)
+        return left
+
+    async def leave(self, channels: Sequence[bytes]) -> None:
+        """Have the node send no more of them: a demoted one would, and all would come twice."""
+        await self._send_for(self._words.unsubscribe, channels)
 
     def _groups(self, channels: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
         # A command takes channels of one slot only.
@@ -156,6 +163,7 @@ class ClusterLink:
         self._links: dict[Node, ShardLink] = {}
         self._tasks: dict[Node, asyncio.Task[None]] = {}
         self._doubtful: set[int] = set()
+        self._settling: set[int] = set()
         self._doubt = asyncio.Event()
         self._failure: asyncio.Future[None] | None = None
         self._closed_reconnects = 0
@@ -182,7 +190,10 @@ class ClusterLink:
 
     @property
     def partial_problems(self) -> Sequence[str]:
-        return [problem for problem in self._problems() if problem is not None]
+        problems = [problem for problem in self._problems() if problem is not None]
+        if lost := self._doubtful | self._settling:
+            problems.append(f"the node of {len(lost)} slots is being looked for")
+        return problems
 
     def _problems(self) -> Iterator[str | None]:
         yield self._plain.problem
@@ -242,7 +253,10 @@ class ClusterLink:
     async def check(self) -> None:
         """Call now and then: drops connections that are of no use any more, and finds slots that
         have moved without a word."""
-        await self._plain.check()
+        # A node that says nothing takes its time, and is no reason to learn of the others late.
+        await asyncio.gather(self._plain.check(), self._check_nodes())
+
+    async def _check_nodes(self) -> None:
         if not self._links:
             return
         await self._nodes.refresh()
@@ -317,9 +331,10 @@ class ClusterLink:
         while True:
             await self._doubt.wait()
             self._doubt.clear()
-            slots, self._doubtful = self._doubtful, set()
-            if await self._place(slots):
+            self._settling, self._doubtful = self._doubtful, set()
+            if await self._place(self._settling):
                 pause.reset()
+            self._settling = set()
             # Nodes may disagree for a while, and send on to one another; or a node is away.
             await asyncio.sleep(pause.next_s())
 
@@ -332,6 +347,7 @@ class ClusterLink:
             except (StoreUnavailable, StoreRefused):
                 self._note([slot])
         taken: defaultdict[ShardLink, list[bytes]] = defaultdict(list)
+        left: defaultdict[ShardLink, list[bytes]] = defaultdict(list)
         for slot, node in found.items():
             channels = self._wanted.get(slot, ())
             if not channels:
@@ -339,7 +355,7 @@ class ClusterLink:
             before = self._at.get(slot)
             self._at[slot] = node
             if before is not None and before != node:
-                self._links[before].give_up(channels)
+                left[self._links[before]] += self._links[before].give_up(channels)
             link = self._link_to(node)
             taken[link] += link.take(channels)
             if not link.is_connected:
@@ -348,4 +364,6 @@ class ClusterLink:
                 self._note([slot])
         for link, asked in taken.items():
             await link.ask(asked)
+        for link, channels_there in left.items():
+            await link.leave(channels_there)
         return any(link.is_connected for link in taken)
