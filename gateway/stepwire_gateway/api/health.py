@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter
 from pydantic import BaseModel
 
@@ -20,7 +18,7 @@ class Health(BaseModel):
 
 
 class Readiness(Health):
-    problems: Sequence[str] = ()
+    problems: tuple[str, ...] = ()
     """What is wrong with a part of the log: the sessions there wait, all others are served."""
 
 
@@ -45,5 +43,5 @@ async def check_readiness(services: ServicesDep) -> Readiness:
     await services.queue.ping()
     if services.hub.problem is not None:
         raise StoreUnavailable(f"events may be late: {services.hub.problem}")
-    problems = [*away, *services.hub.partial_problems]
+    problems = (*away, *services.hub.partial_problems)
     return Readiness(status="ready", problems=problems)
