@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from cluster import NAME, Cluster, Watched
+from cluster import NAME, Cluster, Watched, cluster
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import SettingsError, StoreRefused
 from stepwire_core.log.event_log import Batch, open_log
@@ -231,6 +231,28 @@ class TestOnACluster:
             f"{name!r} at redis://{name}:***@127.0.0.1:{last.port} lacks a right"
         )
         assert f"ACL SETUSER {name} +xadd" in line
+
+    @pytest.mark.parametrize("right", ["spublish", "ssubscribe", "sunsubscribe", "publish"])
+    async def test_a_right_for_channels_that_is_missing_is_a_line(
+        self, three: Cluster, server: EmbeddedServer, name: str, right: str
+    ) -> None:
+        for node in three.primaries:
+            node.ask("ACL", "SETUSER", name, "on", ">pw", *self.NEEDED, f"-{right}")
+        lines = await missing(self.settings(three, server, name))
+        assert len(lines) == len(three.primaries)
+        assert all(f"ACL SETUSER {name} +{right} " in line for line in lines)
+
+    async def test_a_right_that_is_taken_away_costs_whole_calls(
+        self, server: EmbeddedServer, name: str
+    ) -> None:
+        with cluster(primaries=1) as single:
+            [node] = single.primaries
+            for right in ("spublish", "publish"):
+                node.ask("ACL", "SETUSER", name, "on", ">pw", *self.NEEDED, f"-{right}")
+                async with open_log(self.settings(single, server, name)) as log:
+                    with pytest.raises(StoreRefused, match=right):
+                        await log.create(name, "run")
+            assert node.ask("DBSIZE") == 0
 
     async def test_a_user_who_may_not_ask_for_the_slots_is_told_so(
         self, three: Cluster, server: EmbeddedServer, name: str

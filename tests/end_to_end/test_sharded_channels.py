@@ -112,10 +112,10 @@ def away(gateway: Gateway) -> list[str]:
     return problems
 
 
-def nodes_away(gateway: Gateway) -> str:
+def nodes_away(gateway: Gateway) -> float:
     lines = gateway.client.get("/metrics").text.splitlines()
     [line] = [line for line in lines if line.startswith("stepwire_gateway_log_nodes_away ")]
-    return line.rpartition(" ")[2]
+    return float(line.rpartition(" ")[2])
 
 
 async def test_a_node_that_is_away_makes_no_gateway_unready_and_is_told_of(
@@ -134,7 +134,8 @@ async def test_a_node_that_is_away_makes_no_gateway_unready_and_is_told_of(
         async with asyncio.timeout(60):
             reading = asyncio.create_task(follow(gateway, lost))
             gone.kill()
-            wait_until(lambda: nodes_away(gateway) == "1", "the gateway has noticed")
+            noticed = "the gateway has noticed"
+            await asyncio.to_thread(wait_until, lambda: nodes_away(gateway) == 1, noticed)
             assert any(str(gone.port) in problem for problem in away(gateway))
             async with following(gateway, list(sessions.values())) as clients:
                 for session in sessions.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from stepwire_core.errors import (
     RunWaits,
     SessionNotFound,
     StepwireError,
+    StoreUnavailable,
 )
 from stepwire_core.log.entries import events_of_message
 from stepwire_core.log.reader import READ_BYTES, LogReader, LogTail, document_of
@@ -31,7 +32,7 @@ from stepwire_core.log.script_calls import (
     keep_args,
 )
 from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER, SUBMIT
-from stepwire_core.redis.commands import Argument, Call, Script, command
+from stepwire_core.redis.commands import PLAIN, Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.ids import request_producer, run_producer
@@ -245,8 +246,10 @@ class EventLog(LogReader):
         """
         appended = await self.append(batch)
         news = f"{batch.session_id} {batch.answers}"
-        # A worker that does not hear of it looks for itself, a little later.
-        await self.store.call(command("PUBLISH", self._channels.answer, news))
+        # A worker that does not hear of it looks for itself, a little later. On a cluster it may be
+        # another node that is away: the answer is stored.
+        with suppress(StoreUnavailable):
+            await self.store.call(command(PLAIN.publish, self._channels.answer, news))
         return appended
 
     async def delete(self, session_id: str) -> Deleted:

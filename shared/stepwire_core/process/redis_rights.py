@@ -199,10 +199,22 @@ async def require_answer(url: str, variable: str) -> None:
         raise SettingsError(f"{redacted(url)} ({variable}): {error}") from error
 
 
+async def _ping_one(servers: Sequence[Store]) -> None:
+    """Return when one of them answers; of a cluster that is enough."""
+    for left, server in enumerate(reversed(servers)):
+        try:
+            await server.call(command("PING"), within_s=CONNECT_TIMEOUT_S)
+        except StoreUnavailable:
+            if left == len(servers) - 1:
+                raise
+        else:
+            return
+
+
 async def _require_answer(store: Store, url: str, variable: str) -> None:
     where = redacted(url)
     try:
-        await store.call(command("PING"), within_s=CONNECT_TIMEOUT_S)
+        await _ping_one(await store.primaries())
     except StoreUnavailable as error:
         if (why := await diagnose(url, error)) is not None:
             raise SettingsError(f"{where} ({variable}) cannot be used: {why}") from error
