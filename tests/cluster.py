@@ -178,7 +178,7 @@ class SentinelNode(EmbeddedServer):
 
 @dataclass(slots=True)
 class Watched:
-    """A primary with a replica, and Sentinels that watch them."""
+    """A primary with replicas, and Sentinels that watch them."""
 
     servers: list[EmbeddedServer]
     sentinels: list[SentinelNode]
@@ -202,15 +202,15 @@ NAME: Final = "orders"
 
 
 @contextmanager
-def sentinels(*, count: int = 3) -> Iterator[Watched]:
-    """A primary, a replica and Sentinels; the data is gone afterwards."""
+def sentinels(*, count: int = 3, replicas: int = 1) -> Iterator[Watched]:
+    """A primary, replicas and Sentinels; the data is gone afterwards."""
     with ExitStack() as stack:
-        servers = [stack.enter_context(embedded_server()) for _ in range(2)]
-        with Redis(port=servers[1].port) as redis:
-            redis.config_set("repl-diskless-sync-delay", 0)
-            redis.replicaof("127.0.0.1", servers[0].port)
-        with Redis(port=servers[0].port) as redis:
-            redis.config_set("repl-diskless-sync-delay", 0)
+        servers = [stack.enter_context(embedded_server()) for _ in range(1 + replicas)]
+        for server in servers:
+            with Redis(port=server.port) as redis:
+                redis.config_set("repl-diskless-sync-delay", 0)
+                if server is not servers[0]:
+                    redis.replicaof("127.0.0.1", servers[0].port)
         nodes = []
         for _ in range(count):
             folder = Path(tempfile.mkdtemp(prefix="stepwire-"))
@@ -230,7 +230,7 @@ def sentinels(*, count: int = 3) -> Iterator[Watched]:
             for node in nodes:
                 with Redis(port=node.port) as redis:
                     state = redis.sentinel_master(NAME)
-                if state["num-slaves"] < 1 or state["num-other-sentinels"] < count - 1:
+                if state["num-slaves"] < replicas or state["num-other-sentinels"] < count - 1:
                     return False
             return True
 

@@ -4,7 +4,6 @@ move while sessions stream, primaries that are killed in the middle of runs."""
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,11 +18,11 @@ from sse import Client, Received, assert_dense
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.redis.keys import SessionKeys
+from topologies import FULL
 
 pytestmark = pytest.mark.anyio
 
-FULL = bool(os.environ.get("STEPWIRE_TEST_FULL"))
-SESSIONS = 50 if FULL else 12
+SESSIONS = 50 if FULL else 8
 LIMIT_S = 120
 
 APP = """
