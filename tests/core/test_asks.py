@@ -29,12 +29,16 @@ from stepwire_core.wire.events import (
 )
 from stepwire_core.wire.media_types import accepts
 from stepwire_core.wire.user_messages import message_events, user_message
+from topologies import SINGLE, Topologies, on_each
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def log(settings: Settings, session_id: str) -> AsyncIterator[EventLog]:
+@pytest.fixture(params=on_each(*SINGLE))
+async def log(
+    request: pytest.FixtureRequest, topologies: Topologies, settings: Settings, session_id: str
+) -> AsyncIterator[EventLog]:
+    settings = settings.model_copy(update={"redis_url": topologies.url(request.param)})
     async with open_log(settings) as log:
         await log.create(session_id, "run")
         question = step_event("step.start", step(session_id, "question"))

@@ -71,17 +71,13 @@ def test_a_constant_of_python_is_one_of_lua() -> None:
 
 
 def test_an_argument_that_is_missing_or_unknown_is_refused() -> None:
-    assert script_args("log/begin_run", "rest", turn="t", run="r", token="k") == [  # noqa: S106
-        "r",
-        "k",
-        "t",
-        "rest",
-    ]
-    for wrong in ({"run": "r", "token": "k"}, {"run": "r", "token": "k", "turn": "", "more": 1}):
-        with pytest.raises(TypeError, match="log/begin_run takes run, token, turn"):
+    right = {"message": "m", "turn": "t", "run": "r", "token": "k"}
+    assert script_args("log/begin_run", "rest", **right) == ["r", "k", "t", "m", "rest"]
+    for wrong in ({"run": "r", "token": "k"}, right | {"more": "1"}):
+        with pytest.raises(TypeError, match="log/begin_run takes run, token, turn, message"):
             script_args("log/begin_run", **wrong)
 
 
 def test_a_script_begins_with_its_arguments_as_variables() -> None:
-    head = b"local HEAD = 3\nlocal run, token, turn = ARGV[1], ARGV[2], ARGV[3]\n"
+    head = b"local HEAD = 4\nlocal run, token, turn, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"
     assert lua_source("log/begin_run").startswith(head)

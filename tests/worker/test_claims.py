@@ -1,4 +1,4 @@
-"""Which job comes next, and what holds one back: the scripts of the queue, on a real server."""
+"""Which job comes next, and what holds one back: the scripts of the queue, on real servers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from event_log import client_of
 from stepwire._runs.activity import Activity
 from stepwire._worker.heartbeat import Registration
 from stepwire._worker.lease import Lease, LeaseKeeper
@@ -16,10 +17,12 @@ from stepwire._worker.queue_client import Claims
 from stepwire_core.errors import SideTaskFailed, StepwireError
 from stepwire_core.queue.listing import read_queue
 from stepwire_core.queue.run_queue import JobKeys, RunQueue
-from stepwire_core.redis.standalone import StandaloneStore, connect
+from stepwire_core.redis.topologies.opening import open_store
 from stepwire_core.wire.run_request import RunRequest
+from topologies import SINGLE, Topologies, on_each
 
 if TYPE_CHECKING:
+    from stepwire_core.redis.store import Store
     from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -30,9 +33,9 @@ HOUR_MS = 3_600_000
 class Queue:
     """A queue of its own, seen from several workers."""
 
-    def __init__(self, store: StandaloneStore, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
-        self.redis = store.redis
+        self.redis = client_of(store)
         self.settings = settings
         self.name = settings.queue_name
         self.runs = RunQueue(store, self.name)
@@ -121,11 +124,13 @@ class Queue:
         return {key for key in found if not key.endswith(":wake")}
 
 
-@pytest.fixture
-async def queue(settings: Settings) -> AsyncIterator[Queue]:
-    store = connect(settings.redis_url)
-    yield Queue(store, settings)
-    await store.aclose()
+@pytest.fixture(params=on_each(*SINGLE))
+async def queue(
+    request: pytest.FixtureRequest, topologies: Topologies, settings: Settings
+) -> AsyncIterator[Queue]:
+    settings = settings.model_copy(update={"redis_url": topologies.url(request.param)})
+    async with open_store(settings.redis_url) as store:
+        yield Queue(store, settings)
 
 
 async def test_the_higher_priority_goes_first_and_the_older_of_the_same(queue: Queue) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Self
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stepwire_core.errors import IdConflict
+from stepwire_core.errors import IdConflict, RunEnded
 from stepwire_core.log.event_log import Batch
 from stepwire_core.log.submit import submit
 from stepwire_core.values.ids import derived_id, message_producer
@@ -284,7 +285,12 @@ async def post_message(
         )
     )
     with idempotency.checked(body.id):
-        appended = await submit(services.log, services.queue, batch, request)
+        try:
+            appended = await submit(services.log, services.queue, batch, request)
+        except RunEnded:
+            # A failover has lost the message, and not the end of its run.
+            batch = replace(batch, run_id="", turn="")
+            appended = await services.log.append(batch)
         if not appended.stored:
             await _same_message(services, session_id, message)
             # The first request may have ended before it had queued the run.

@@ -49,7 +49,8 @@ class Turns:
         in_turn = (
             self._queue is not None and request.handler in IN_TURN and concurrency != "parallel"
         )
-        begin = partial(self._log.begin_run, session_id, run_id, token)
+        message = "" if request.message is None else request.message.id
+        begin = partial(self._log.begin_run, session_id, run_id, token, message=message)
         try:
             turn = request.handler if in_turn else ""
             begun = await patiently(self._settings, partial(begin, turn=turn))
