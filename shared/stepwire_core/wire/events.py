@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Final, Literal
 
 from stepwire_core.redis.keys import ANSWER
 from stepwire_core.values.cursor import Cursor
-from stepwire_core.wire.documents import (
-    AskDocument,
-    ElementDocument,
-    FeedbackDocument,
-    RunDocument,
-    StepActionDocument,
-    StepDocument,
-    TextField,
-)
 from stepwire_core.wire.kinds import ACTION, ELEMENT, EVENTS, RUN_END, TEXT_DELTA, Kind
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from stepwire_core.wire.documents import (
+        AskDocument,
+        ElementDocument,
+        FeedbackDocument,
+        RunDocument,
+        StepActionDocument,
+        StepDocument,
+    )
+    from stepwire_core.wire.words import TextField
 
 Op = Literal[
     "start_step",

@@ -22,16 +22,16 @@ from stepwire._scope.run_context import RunContext
 from stepwire_core.errors import RunEnded, SessionNotFound
 from stepwire_core.tracing.place import TracePlace
 from stepwire_core.values.ids import attempt_token
-from stepwire_core.wire.documents import (
+from stepwire_core.wire.documents import ErrorInfo
+from stepwire_core.wire.events import subject_event
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.words import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
     OPTIONAL_HANDLERS,
     START_PAGE,
-    ErrorInfo,
 )
-from stepwire_core.wire.events import subject_event
-from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers

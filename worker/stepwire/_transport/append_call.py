@@ -11,7 +11,8 @@ from stepwire_core.wire.events import ALWAYS_TAKEN, NO_PARENT, NewEvent, delta_e
 if TYPE_CHECKING:
     from stepwire._transport.source import Source
     from stepwire_core.log.event_log import Batch
-    from stepwire_core.wire.documents import StepDocument, TextField
+    from stepwire_core.wire.documents import StepDocument
+    from stepwire_core.wire.words import TextField
 
 MAX_BATCH_EVENTS: Final = 200
 """A script call holds up the server for all clients: about 7 µs an event."""

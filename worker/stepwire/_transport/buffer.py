@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from stepwire._transport.append_call import ProgressUpdate
     from stepwire._transport.source import Answer, Source
     from stepwire_core.errors import SessionFull, StepwireError
-    from stepwire_core.wire.documents import TextField
     from stepwire_core.wire.events import NewEvent
+    from stepwire_core.wire.words import TextField
 
 MAX_GROUP_BYTES: Final = 2 * 1024 * 1024
 """Calls of this weight go out together: while they do, each is there twice, as text and packed."""

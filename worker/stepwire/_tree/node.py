@@ -12,14 +12,15 @@ from stepwire._transport.threads import in_thread
 from stepwire._tree.node_content import Content
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
-from stepwire_core.wire.documents import EndStatus, ErrorInfo, TextField
 from stepwire_core.wire.events import remove_event, step_event
+from stepwire_core.wire.words import EndStatus, TextField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepwire._elements.element_base import Element
     from stepwire._transport.producer import Put
+    from stepwire_core.wire.documents import ErrorInfo
     from stepwire_core.wire.events import NewEvent
 
 

@@ -7,8 +7,6 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from stepwire._elements.attachments import announcements, checked_elements, ids_shown_with
 from stepwire._scope.context import Place, own_frame
 from stepwire._tree.growing_text import GrowingText
@@ -25,13 +23,14 @@ from stepwire._values.attributes import (
 )
 from stepwire._values.rendering import as_text, bounded, cut, labels
 from stepwire_core.values.ids import new_id
-from stepwire_core.wire.documents import ErrorInfo, StepDocument, TextField
+from stepwire_core.wire.words import TextField
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stepwire._elements.element_base import Element
     from stepwire._scope.context import Scope
+    from stepwire_core.wire.documents import ErrorInfo, StepDocument
     from stepwire_core.wire.events import NewEvent
 
 
@@ -156,6 +155,8 @@ class Content(Place):
 
     def _bare_document(self, scope: Scope, ts: str) -> StepDocument:
         """What can be shown of it whatever a handler has put into it."""
+        from stepwire_core.wire.documents import StepDocument
+
         return StepDocument(
             **self._certain_fields(scope), status="running", started_at=self._began_at or ts, ts=ts
         )
@@ -165,6 +166,10 @@ class Content(Place):
         return self.metadata
 
     def _document(self, scope: Scope, started_at: str, ts: str) -> StepDocument:
+        from pydantic import ValidationError
+
+        from stepwire_core.wire.documents import StepDocument
+
         try:
             return StepDocument.model_validate(self._fields(scope, started_at, ts))
         except ValidationError as error:

@@ -15,7 +15,7 @@ from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_non
 from stepwire._values.generation import Generation, generation_or_none
 from stepwire._values.tracebacks import described
 from stepwire_core.errors import InvalidArgument, StepwireError
-from stepwire_core.wire.documents import EndStatus, ErrorInfo
+from stepwire_core.wire.words import EndStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from stepwire._elements.element_base import Element
     from stepwire._scope.sync import Emitting
+    from stepwire_core.wire.documents import ErrorInfo
 
 logger = logging.getLogger("stepwire.step")
 
@@ -335,4 +336,8 @@ def outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:
         return "ok", None
     if isinstance(exc, asyncio.CancelledError):
         return "cancelled", None
+    # Here, as wherever a document is made: `import stepwire` loads no models, nor pydantic. What
+    # emits has loaded them, since the publisher has.
+    from stepwire_core.wire.documents import ErrorInfo
+
     return "error", ErrorInfo.of(exc)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, overload
 
-from pydantic import ValidationError
-
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.ids import check_id
-from stepwire_core.wire.documents import StepStatus
+from stepwire_core.wire.words import StepStatus
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from pydantic import ValidationError
 
 G = TypeVar("G")
 S = TypeVar("S", contravariant=True)

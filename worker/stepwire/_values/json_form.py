@@ -10,9 +10,6 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from itertools import islice
 from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
-
 from stepwire_core.values.json_values import MAX_DEPTH, TOO_DEEP
 from stepwire_core.values.text import whole
 
@@ -144,6 +141,8 @@ class _Walk:
             number = value.item()
             # Python has no type for some of them.
             return shown(value) if _is_numeric(number) else self.form(number)
+        from pydantic_core import to_jsonable_python
+
         try:
             plain = to_jsonable_python(value)
         except Exception:  # noqa: BLE001 - foreign serialisers may raise anything
@@ -161,6 +160,9 @@ def _number(value: bool | float | None) -> bool | float | str | None:
 
 def _dumped(value: Any) -> Any:
     """A model or dataclass of pydantic's, as it serialises itself."""
+    from pydantic import BaseModel
+    from pydantic_core import to_jsonable_python
+
     if isinstance(value, BaseModel):
         if type(value).model_dump is not BaseModel.model_dump:
             return value.model_dump(mode="json")
