@@ -75,7 +75,8 @@ class Buffer:
                 source.full_was_reported = True
                 raise fresh(source.full)
             events = fitting
-        self._require(source)
+        if source.failure is not None or source.has_ended or self.refusal is not None:
+            self._require(source)
         if source.is_ending and not any(map(ends_something, events)):
             raise RunEnded(source.session_id, source.run_id)
         for event in events:

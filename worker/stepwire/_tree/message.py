@@ -137,8 +137,8 @@ class MessageNode(Node):
         await scope.producer.room()
         return scope
 
-    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
-        fields = super()._fields(scope, started_at, ts)
+    def _fields(self, scope: Scope, started_at: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at)
         fields["disable_feedback"] = self.disable_feedback
         return fields
 
