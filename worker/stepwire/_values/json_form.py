@@ -20,6 +20,8 @@ _BYTES: Final = (bytes, bytearray, memoryview)
 _LISTS: Final = (list, tuple, set, frozenset, deque, UserList, KeysView, ValuesView, ItemsView)
 """Not every sequence: some are endless, or fetch each item when it is read."""
 
+_WALKED: Final = frozenset({dict, list, tuple})
+
 
 def jsonable(value: Any) -> Any:
     """``value`` in JSON's own types; unlike a plain dump, one bad value costs only itself.
@@ -75,10 +77,13 @@ class _Walk:
         if isinstance(value, str):
             return self._text(value)
         self.left -= 1
-        if isinstance(value, (bool, int, float)) or value is None:
+        if value is None or isinstance(value, (int, float)):
             return _number(value)
         try:
-            return self._structure(value, depth) if is_structure(value) else self._plain(value)
+            # Most are one of these; to ask what else it could be takes longer than to walk it.
+            if value.__class__ in _WALKED or is_structure(value):
+                return self._structure(value, depth)
+            return self._plain(value)
         except Exception as error:  # noqa: BLE001 - foreign serialisers and containers raise anything
             # Its raw contents are not shown: the serialiser may have been there to hide them.
             return f"<{type(value).__name__}: {type(error).__name__} while it was shown>"
@@ -87,11 +92,13 @@ class _Walk:
         if len(value) > self.left:
             value = value[: int(max(self.left, 0)) + 1]
         self.left -= len(value) + 2
-        return whole(value)
+        return value if value.isascii() else whole(value)
 
     def _structure(self, value: Any, depth: int) -> Any:
         if depth >= MAX_DEPTH:
             return self._text(TOO_DEEP)
+        if value.__class__ is dict:
+            return self._object(value.items(), depth)
         if _hides_fields(value):
             return self.form(_dumped(value), depth)
         if isinstance(value, Mapping):
