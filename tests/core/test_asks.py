@@ -18,6 +18,7 @@ from stepwire_core.redis.keys import GONE, SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.values.clock import after, now
 from stepwire_core.values.ids import message_producer, new_id
+from stepwire_core.values.media_types import accepts
 from stepwire_core.wire.documents import ActionDocument, AskDocument, FeedbackDocument, StepDocument
 from stepwire_core.wire.events import (
     ask_end_event,
@@ -27,7 +28,6 @@ from stepwire_core.wire.events import (
     step_event,
     user_value_event,
 )
-from stepwire_core.wire.media_types import accepts
 from stepwire_core.wire.user_messages import message_events, user_message
 from topologies import SINGLE, Topologies, on_each
 

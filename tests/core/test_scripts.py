@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stepwire_core.redis.scripts import ARGUMENTS, ROWS, lua_constants, lua_source, script_args
+from stepwire_core.wire.events import NewEvent
 
 PER_SCRIPT = {"AT_ONCE"}
 """A bound of its own in each script: how much one call does."""
@@ -49,6 +50,10 @@ def test_a_script_reads_the_values_of_a_row_by_their_places(name: str) -> None:
     code = re.sub(r"--.*", "", file_of(name).read_text())
     for place in ("width", *ROWS[name]):
         assert re.search(rf"\b{place.upper()}\b", code), place
+
+
+def test_an_event_is_a_row_of_the_script_that_appends() -> None:
+    assert NewEvent._fields == ROWS["log/append"]
 
 
 def test_no_number_is_written_in_two_scripts() -> None:

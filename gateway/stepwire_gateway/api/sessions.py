@@ -16,18 +16,13 @@ from stepwire_core.log.event_log import Batch
 from stepwire_core.log.submit import submit
 from stepwire_core.values.ids import derived_id, message_producer
 from stepwire_core.wire.choices.start_page import profile_events
-from stepwire_core.wire.documents import (
-    ON_CHAT_END,
-    ON_CHAT_RESUME,
-    ON_CHAT_START,
-    ON_MESSAGE,
-    Snapshot,
-)
+from stepwire_core.wire.documents import Snapshot
 from stepwire_core.wire.events import title_event
 from stepwire_core.wire.run_entry import Tags
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.session_entry import title_of_message
 from stepwire_core.wire.user_messages import attached, message_events, user_message
+from stepwire_core.wire.words import ON_CHAT_END, ON_CHAT_RESUME, ON_CHAT_START, ON_MESSAGE
 from stepwire_gateway.api.choices.start_page import (
     Languages,
     first_language,

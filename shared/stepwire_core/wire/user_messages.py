@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from stepwire_core.values.clock import now
-from stepwire_core.wire.documents import USER_MESSAGE, ElementDocument, StepDocument
+from stepwire_core.values.media_types import kind
+from stepwire_core.wire.documents import ElementDocument, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, new_step_event, step_event
-from stepwire_core.wire.media_types import kind
+from stepwire_core.wire.words import USER_MESSAGE
 
 
 def user_message(

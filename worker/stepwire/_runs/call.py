@@ -30,7 +30,8 @@ from stepwire_core.errors import (
 )
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import require_size
-from stepwire_core.wire.documents import (
+from stepwire_core.wire.documents import ErrorInfo
+from stepwire_core.wire.words import (
     ON_CHAT_RESUME,
     ON_CHAT_START,
     ON_FEEDBACK,
@@ -38,7 +39,6 @@ from stepwire_core.wire.documents import (
     ON_SETTINGS_EDIT,
     ON_SETTINGS_UPDATE,
     ON_STOP,
-    ErrorInfo,
     is_action,
 )
 

@@ -24,17 +24,17 @@ from stepwire_core.errors import RunEnded, SessionFull, SessionNotFound
 from stepwire_core.log.script_calls import Batch
 from stepwire_core.tracing.place import TracePlace
 from stepwire_core.values.ids import attempt_token, message_producer
-from stepwire_core.wire.documents import (
+from stepwire_core.wire.documents import ErrorInfo
+from stepwire_core.wire.events import subject_event
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import message_events
+from stepwire_core.wire.words import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
     OPTIONAL_HANDLERS,
     START_PAGE,
-    ErrorInfo,
 )
-from stepwire_core.wire.events import subject_event
-from stepwire_core.wire.run_request import RunRequest
-from stepwire_core.wire.user_messages import message_events
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers

@@ -12,7 +12,7 @@ from stepwire._runs.outcome import BUSY, CANCELLED, Ending
 from stepwire_core.errors import RunWaits
 from stepwire_core.log.turn_queue import NOBODY, pass_turn
 from stepwire_core.values.ids import attempt_token
-from stepwire_core.wire.documents import IN_TURN, ON_MESSAGE
+from stepwire_core.wire.words import IN_TURN, ON_MESSAGE
 
 if TYPE_CHECKING:
     from stepwire._handlers.policy import Concurrency

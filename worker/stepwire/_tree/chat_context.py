@@ -11,13 +11,14 @@ from stepwire._tree.message import Message, MessageNode, ReceivedMessage
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
 from stepwire_core.values.json_values import encoded
-from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, StepDocument
 from stepwire_core.wire.events import user_value_event
+from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stepwire._scope.context import Scope
+    from stepwire_core.wire.documents import StepDocument
 
 _WHAT: Final = "chat_context"
 _ROLES: Final = {ASSISTANT_MESSAGE: "assistant", USER_MESSAGE: "user"}
@@ -178,6 +179,8 @@ def _relevant(
 
 def _as_message(node: MessageNode, scope: Scope) -> Message:
     """A question is a message, too, for the reader of the conversation."""
+    from stepwire_core.wire.documents import StepDocument
+
     if isinstance(node, Message):
         return node
     ts = now()

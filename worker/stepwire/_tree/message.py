@@ -13,7 +13,7 @@ from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, text_or_none
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
-from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, ErrorInfo
+from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from stepwire._scope.context import Scope
     from stepwire._scope.run_context import Rename
     from stepwire._tree.action import Action
-    from stepwire_core.wire.documents import EndStatus, StepDocument
+    from stepwire_core.wire.documents import ErrorInfo, StepDocument
     from stepwire_core.wire.events import NewEvent
+    from stepwire_core.wire.words import EndStatus
 
 
 class MessageNode(Node):
@@ -136,8 +137,8 @@ class MessageNode(Node):
         await scope.producer.room()
         return scope
 
-    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
-        fields = super()._fields(scope, started_at, ts)
+    def _fields(self, scope: Scope, started_at: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at)
         fields["disable_feedback"] = self.disable_feedback
         return fields
 
@@ -305,6 +306,8 @@ class ErrorMessage(Message):
 
     async def send(self) -> Self:
         """Show it, complete; once, however often it is called."""
+        from stepwire_core.wire.documents import ErrorInfo
+
         await self._say("error", ErrorInfo(type="ErrorMessage", message=self.content))
         return self
 
