@@ -1,3 +1,4 @@
+import type { Row } from "stepwire";
 import { useRun } from "stepwire/react";
 import { useSession } from "../app/session";
 import { duration } from "../app/words";
@@ -5,7 +6,7 @@ import { Icon } from "../design/Icon";
 import { RunActions } from "../talk";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
-import type { Item } from "./items";
+import { keyOf } from "./items";
 import { StatusMark } from "./StepRow";
 import { spanOfRun } from "./times";
 import { RunUsage } from "./RunUsage";
@@ -14,7 +15,7 @@ import { Took } from "./Took";
 const TOLD_WAIT_MS = 1000;
 
 /** A run: what was called, how often, how it ended. */
-export function RunRow({ item, isSelected }: { readonly item: Item; readonly isSelected: boolean }) {
+export function RunRow({ item, isSelected }: { readonly item: Row; readonly isSelected: boolean }) {
   const run = useRun(item.id);
   const { select, hasBars } = useTrace();
   const { store } = useSession();
@@ -24,7 +25,7 @@ export function RunRow({ item, isSelected }: { readonly item: Item; readonly isS
   const { waitedFrom, start } = spanOfRun(store, run, 0);
   return (
     <div className="run" data-run-id={item.id} data-status={status} data-message={run.message_id} data-selected={isSelected || undefined}>
-      <div className="line" onClick={() => select(item.key)}>
+      <div className="line" onClick={() => select(keyOf(item))}>
         <Indent depth={item.depth} />
         <span className="line-type" data-type="run" title="run"><Icon name="run" /></span>
         <span className="line-name run-handler">{handler}</span>

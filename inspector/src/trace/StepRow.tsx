@@ -1,4 +1,5 @@
 import { memo, useCallback, useLayoutEffect, useRef, useSyncExternalStore } from "react";
+import type { Row } from "stepwire";
 import { useStep, useStepText } from "stepwire/react";
 import { useSession } from "../app/session";
 import { gist } from "../app/words";
@@ -8,14 +9,13 @@ import { Feedback, MessageActions, Question } from "../talk";
 import { useOpenState, useTrace } from "./context";
 import { isPassedOn } from "./find";
 import { Indent } from "./Indent";
-import type { Item } from "./items";
 import { Marked } from "./Marked";
 import { Texts } from "./Texts";
 import { spanOfStep } from "./times";
 import { Took } from "./Took";
 
 /** A step as one line, and below it, if that is open, what it shows. `measure` is told of a row that is not one line. */
-export function StepRow({ item, isSelected, measure }: { readonly item: Item; readonly isSelected: boolean; readonly measure: (row: HTMLElement | null) => void }) {
+export function StepRow({ item, isSelected, measure }: { readonly item: Row; readonly isSelected: boolean; readonly measure: (row: HTMLElement | null) => void }) {
   const { id, depth, descendants, errors } = item;
   const step = useStep(id);
   const { select, words, hasBars } = useTrace();
@@ -35,7 +35,7 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Item; re
   const isOpen = hasChildren ? item.open : isBodyOpen;
   return (
     <article ref={article} className="step" data-step-id={id} data-type={type} data-status={status} data-parent={step.parent_id} data-selected={isSelected || undefined}>
-      <div className="line" onClick={() => select(item.key)}>
+      <div className="line" onClick={() => select(id)}>
         <Indent depth={depth} />
         <button type="button" className="toggle" tabIndex={-1} aria-label={`${isOpen ? "Close" : "Open"} ${name || type}`} aria-expanded={isOpen}
           onClick={(event) => {
