@@ -5,6 +5,8 @@ import type { Run, Step } from "./vocabulary.js";
 
 /** A line of the tree. */
 export interface Row {
+  /** Its own among all rows: the id of a step, `run:` and that of a run, `attempt:`, that of a run and a number. */
+  readonly key: string;
   /** Of the step or run; of an attempt, that of its run. */
   readonly id: string;
   readonly kind: "step" | "run" | "attempt";
@@ -95,7 +97,7 @@ export class Rows {
       rows.push(row);
       return row.open;
     });
-    for (const id of store.echoes) rows.push({ ...NONE, id, kind: "step", open: true, message: true });
+    for (const id of store.echoes) rows.push({ ...NONE, key: id, id, kind: "step", open: true, message: true });
     return rows;
   }
 
@@ -162,7 +164,8 @@ export class Rows {
     const open = this.#isOpen(place, options);
     const message = ref.kind === "step" && isMessage(doc as Step);
     if (row?.open === open && row.descendants === descendants && row.errors === errors && row.depth === depth && row.message === message) return row;
-    return (place.row = { id: ref.id, kind: ref.kind as "step" | "run", depth, open, descendants, errors, message, attempt: 0 });
+    const key = ref.kind === "run" ? `run:${ref.id}` : ref.id;
+    return (place.row = { key, id: ref.id, kind: ref.kind as "step" | "run", depth, open, descendants, errors, message, attempt: 0 });
   }
 
   #isOpen({ ref }: Place, { isOpen = ({ id }) => this.#store.isOpen(id) }: RowOptions): boolean {
@@ -179,7 +182,7 @@ export class Rows {
 
   #attempt(key: string, { doc, depth }: Place, known?: Row): Row {
     const { run_id, attempt } = doc as Step;
-    const row: Row = known?.depth === depth ? known : { ...NONE, id: run_id!, kind: "attempt", depth, open: true, attempt };
+    const row: Row = known?.depth === depth ? known : { ...NONE, key: `attempt:${run_id}:${attempt}`, id: run_id!, kind: "attempt", depth, open: true, attempt };
     this.#attempts.set(key, row);
     return row;
   }

@@ -2,7 +2,6 @@ import { memo } from "react";
 import type { Row } from "stepwire";
 import { Fault } from "../app/Fault";
 import { AttemptRow } from "./AttemptRow";
-import { keyOf } from "./items";
 import { Message } from "./Message";
 import { RunRow } from "./RunRow";
 import { StepRow } from "./StepRow";
@@ -23,7 +22,7 @@ export const Line = memo(function Line({ item, index, start, measure, at, of, is
   const { kind: kindOf, depth, open, descendants, message } = item;
   const kind = message ? "message" : kindOf;
   return (
-    <div className="row" ref={kind === "message" ? measure : undefined} role="treeitem" data-index={index} data-key={keyOf(item)} data-kind={kind}
+    <div className="row" ref={kind === "message" ? measure : undefined} role="treeitem" data-index={index} data-key={item.key} data-kind={kind}
       style={{ transform: `translateY(${start}px)` }} tabIndex={isTabStop ? 0 : -1}
       aria-level={depth + 1} aria-posinset={at} aria-setsize={of} aria-selected={isSelected}
       aria-expanded={descendants > 0 ? open : undefined}>

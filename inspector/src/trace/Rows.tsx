@@ -5,7 +5,7 @@ import type { Row, Store } from "stepwire";
 import { Icon } from "../design/Icon";
 import { Breadcrumb } from "./Breadcrumb";
 import { useTrace } from "./context";
-import { indexOf, keyOf } from "./items";
+import { indexOf } from "./items";
 import { Line } from "./Line";
 import { target } from "./moving";
 
@@ -50,7 +50,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     getScrollElement: () => scroller.current,
     // They read the newest list, and stay the same functions, so that only what is new is laid out anew.
     estimateSize: useCallback((at: number) => (latest.current[at]?.message ? MESSAGE_PX : LINE_PX), []),
-    getItemKey: useCallback((at: number) => (latest.current[at] ? keyOf(latest.current[at]) : at), []),
+    getItemKey: useCallback((at: number) => latest.current[at]?.key ?? at, []),
     overscan: OVERSCAN,
     // Rows that come or go above what the reader looks at do not move it.
     anchorTo: "end",
@@ -111,9 +111,9 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     if (moved === null) return;
     event.preventDefault();
     if (moved === "open" || moved === "close") open.set(item.id, moved === "open");
-    else if (moved === "select") select(item.kind === "attempt" ? `run:${item.id}` : keyOf(item));
+    else if (moved === "select") select(item.kind === "attempt" ? `run:${item.id}` : item.key);
     else {
-      focusRow(keyOf(list[moved]!));
+      focusRow(list[moved]!.key);
       rows.scrollToIndex(moved, { align: "auto" });
     }
   };

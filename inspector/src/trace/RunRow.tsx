@@ -6,7 +6,6 @@ import { Icon } from "../design/Icon";
 import { RunActions } from "../talk";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
-import { keyOf } from "./items";
 import { StatusMark } from "./StepRow";
 import { spanOfRun } from "./times";
 import { RunUsage } from "./RunUsage";
@@ -25,7 +24,7 @@ export function RunRow({ item, isSelected }: { readonly item: Row; readonly isSe
   const { waitedFrom, start } = spanOfRun(store, run, 0);
   return (
     <div className="run" data-run-id={item.id} data-status={status} data-message={run.message_id} data-selected={isSelected || undefined}>
-      <div className="line" onClick={() => select(keyOf(item))}>
+      <div className="line" onClick={() => select(item.key)}>
         <Indent depth={item.depth} />
         <span className="line-type" data-type="run" title="run"><Icon name="run" /></span>
         <span className="line-name run-handler">{handler}</span>

@@ -1,6 +1,6 @@
 import { memo, useCallback, useLayoutEffect, useRef, useSyncExternalStore } from "react";
 import type { Row } from "stepwire";
-import { useStep, useStepText } from "stepwire/react";
+import { useStep } from "stepwire/react";
 import { useSession } from "../app/session";
 import { gist } from "../app/words";
 import { Elements, Progress, Usage } from "../content";
@@ -54,7 +54,7 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Row; rea
         <Usage stepId={id} />
         {progress && status === "running" && <Progress progress={progress} />}
         {error && <span className={isPassed ? "line-error passed" : "line-error"} title={error.message}>{isPassed ? "passed on: " : `${error.type}: `}{gist(error.message)}</span>}
-        {!isBodyOpen && <Preview id={id} isRunning={isRunning} />}
+        {!isBodyOpen && <Preview text={gist(step.output, isRunning)} words={words} />}
         <Took runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} isRunning={isRunning} hasBar={hasBars} />
       </div>
       {isBodyOpen && (
@@ -78,11 +78,9 @@ export function StatusMark({ status }: { readonly status: string }) {
   );
 }
 
-/** One line of what comes out, which renders alone while that streams. */
-const Preview = memo(function Preview({ id, isRunning }: { readonly id: string; readonly isRunning: boolean }) {
-  const output = useStepText(id);
-  const { words } = useTrace();
-  return <span className="preview"><Marked text={gist(output, isRunning)} words={words} /></span>;
+/** One line of what comes out. */
+const Preview = memo(function Preview({ text, words }: { readonly text: string; readonly words: string }) {
+  return <span className="preview"><Marked text={text} words={words} /></span>;
 });
 
 /** Whether something stands with a step: elements, or questions. */

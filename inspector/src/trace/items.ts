@@ -79,16 +79,10 @@ export class Items {
 
 const ALL = () => true;
 
-/** What a row is called, in the address too; of an attempt, in the list alone. */
-export function keyOf({ kind, id, attempt }: Pick<Row, "kind" | "id" | "attempt">): string {
-  return kind === "step" ? id : kind === "run" ? `run:${id}` : `attempt:${id}:${attempt}`;
-}
-
 /** Where a row stands in the list; -1 if something above it is closed, or it is filtered out. It is often where it was. */
 export function indexOf(list: readonly Row[], key: string | null, before = 0): number {
   if (key === null) return -1;
-  const is = (row: Row | undefined) => row !== undefined && (row.id === key || row.kind !== "step") && keyOf(row) === key;
-  return is(list[before]) ? before : list.findIndex(is);
+  return list[before]?.key === key ? before : list.findIndex((row) => row.key === key);
 }
 
 /** The run that stands above all others of a step or run, as far as the session has it. */
