@@ -172,17 +172,17 @@ export class Rows {
     return ref.kind === "step" && isOpen(this.#store.step(ref.id)!);
   }
 
-  /** Of which attempt a step is, if that has a line and nothing of it stands above the step. */
+  /** The key of the line of an attempt, if a step may be the first of it: nothing of it stands above the step. */
   #attemptOf({ ref, doc, above }: Place): string | null {
     const { run_id, attempt } = doc as Step;
     if (ref.kind !== "step" || !run_id || attempt < 1 || !this.#again.has(run_id)) return null;
     const { run_id: runAbove, attempt: attemptAbove } = above!.doc as Step;
-    return runAbove === run_id && attemptAbove === attempt ? null : `${run_id} ${attempt}`;
+    return runAbove === run_id && attemptAbove === attempt ? null : `attempt:${run_id}:${attempt}`;
   }
 
   #attempt(key: string, { doc, depth }: Place, known?: Row): Row {
     const { run_id, attempt } = doc as Step;
-    const row: Row = known?.depth === depth ? known : { ...NONE, key: `attempt:${run_id}:${attempt}`, id: run_id!, kind: "attempt", depth, open: true, attempt };
+    const row: Row = known?.depth === depth ? known : { ...NONE, key, id: run_id!, kind: "attempt", depth, open: true, attempt };
     this.#attempts.set(key, row);
     return row;
   }

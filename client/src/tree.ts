@@ -126,16 +126,6 @@ export class Tree {
     return places;
   }
 
-  /** What has failed, each before what has failed below it. */
-  failed(): Place[] {
-    const places: Place[] = [];
-    walk(this.top.below, (place) => {
-      if (failed(place.doc)) places.push(place);
-      return place.errors > 0;
-    });
-    return places;
-  }
-
   /** The ids of the steps above a step, from the top, and its own. */
   path(stepId: string): string[] {
     const path: string[] = [];

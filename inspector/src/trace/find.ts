@@ -53,7 +53,12 @@ export function finder({ words }: Query, where: Where | null): (store: Store) =>
  * by themselves. A message that tells of an error is not where it comes from.
  */
 export function faults(store: Store): readonly string[] {
-  const failed = store.tree.failed();
+  const failed: Store["tree"]["top"][] = [];
+  const waiting = [...store.tree.top.below].reverse();
+  for (let place = waiting.pop(); place; place = waiting.pop()) {
+    if (place.doc.status === "error") failed.push(place);
+    if (place.errors > 0) for (const below of [...place.below].reverse()) waiting.push(below);
+  }
   const causes = failed.filter(({ ref, doc, errors }) => ref.kind === "step" && errors === 0 && !isMessage(doc as Step));
   const told = new Set(causes.map(({ doc }) => doc.run_id));
   const runs = failed.filter(({ ref, doc }) => ref.kind === "run" && !told.has(doc.run_id));
