@@ -1,18 +1,18 @@
 import { usageOf, type Step, type Store } from "stepwire";
-import { useStore } from "stepwire/react";
-import { useNowAndThen } from "../app/session";
+import { useNowAndThen, useSession } from "../app/session";
 import { costWords, isCount, shortCount } from "./numbers";
 import "./content.css";
 
 /** What models have used in a step and below it; null: in the session. */
 export function Usage({ stepId }: { readonly stepId: string | null }) {
   const sum = useNowAndThen("rows", (store) => usageOf(store, stepId));
-  const own = useStore(stepId === null ? "rows" : `step:${stepId}`, (store) => ownOf(store, stepId));
+  const { store } = useSession();
   const parts = [
     isCount(sum.tokens) && sum.tokens > 0 && `${shortCount(sum.tokens)} tokens`,
     isCount(sum.cost) && sum.cost > 0 && `cost ${costWords(sum.cost)}`,
   ].filter((part) => part !== false);
   if (parts.length === 0) return null;
+  const own = ownOf(store, stepId);
   const words = parts.join(" · ");
   const isSum = own !== null && (own.tokens !== sum.tokens || own.cost !== sum.cost);
   const details = [

@@ -7,11 +7,11 @@ export function ErrorText({ error }: { readonly error: ErrorInfo }) {
   return (
     <section className="error-text" aria-label="Error">
       <h3>{type} <CopyButton text={() => [`${type}: ${message}`, traceback].filter(Boolean).join("\n")} label="Copy the error" /></h3>
-      <pre>{message}</pre>
+      <pre dir="auto" tabIndex={0}>{message}</pre>
       {typeof traceback === "string" && traceback !== "" && (
         <details open>
           <summary>Traceback</summary>
-          <pre className="traceback">{traceback}</pre>
+          <pre className="traceback" dir="ltr" tabIndex={0}>{traceback}</pre>
         </details>
       )}
     </section>

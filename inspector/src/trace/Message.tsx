@@ -1,3 +1,4 @@
+import type { Row } from "stepwire";
 import { usePending, useStep } from "stepwire/react";
 import { useSession } from "../app/session";
 import { timeOfDay } from "../app/words";
@@ -6,13 +7,12 @@ import { Icon, iconOf } from "../design/Icon";
 import { Feedback, MessageActions, Question } from "../talk";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
-import type { Item } from "./items";
 import { Marked } from "./Marked";
 import { StatusMark } from "./StepRow";
 import { Texts } from "./Texts";
 
 /** A message of the conversation, with what stands with it. */
-export function Message({ item, isSelected }: { readonly item: Item; readonly isSelected: boolean }) {
+export function Message({ item, isSelected }: { readonly item: Row; readonly isSelected: boolean }) {
   const { id, depth, errors } = item;
   const step = useStep(id);
   const session = useSession();
@@ -25,7 +25,7 @@ export function Message({ item, isSelected }: { readonly item: Item; readonly is
       <Indent depth={depth} />
       <article className="message" data-step-id={id} data-type={type} data-status={status} data-parent={step.parent_id} data-selected={isSelected || undefined}
         data-pending={pending?.state}>
-        <header className="message-head" onClick={() => select(item.key)}>
+        <header className="message-head" onClick={() => select(id)}>
           <Icon name={iconOf(type)} />
           <span className="line-name"><Marked text={name || "unnamed"} words={words} /></span>
           <time dateTime={started_at}>{timeOfDay(started_at)}</time>

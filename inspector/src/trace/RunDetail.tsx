@@ -36,7 +36,7 @@ export function RunDetail({ id }: { readonly id: string }) {
         <RunActions runId={id} />
       </div>
       {error && <ErrorText error={error} />}
-      <Timing of={(within, now) => spanOfRun(within, run, now)} isRunning={status === "running"} />
+      <Timing runId={id} of={(within, now) => spanOfRun(within, run, now)} status={status} />
       {attempt > 1 && <Attempts runId={id} />}
       <Facts facts={[
         ["Run", id], ["Attempt", attempt],

@@ -53,7 +53,7 @@ export function StepDetail({ id }: { readonly id: string }) {
       {path.length > 1 && <p className="hint detail-path">{path.length > MOST_ABOVE + 1 && `${path.length - 1 - MOST_ABOVE} more › `}{path.slice(0, -1).slice(-MOST_ABOVE).map((above) => store.step(above)?.name || "unnamed").join(" › ")}</p>}
       {error && <ErrorText error={error} />}
       {progress && status === "running" && <Progress progress={progress} />}
-      <Timing of={(within, now) => spanOfStep(within, step, now)} isRunning={status === "running"} />
+      <Timing runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} />
       {tags.length > 0 && <p className="detail-tags">{tags.map((tag, at) => <span className="chip tag" key={at}>{String(tag)}</span>)}</p>}
       {input && (
         <section className="detail-text" aria-label="Input">
