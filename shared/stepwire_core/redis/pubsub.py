@@ -65,6 +65,8 @@ class PubSubLink:
         # How many confirmations of each channel are still to come. If a subscription was given up
         # and asked for again, the first confirmation belongs to the old one.
         self._asked: Counter[bytes] = Counter()
+        self._gathered: list[bytes] = []
+        self._asking: asyncio.Task[None] | None = None
         self._restoring = False
         self._heard = True
         self._missed = 0
@@ -101,8 +103,9 @@ class PubSubLink:
         confirmed = self._waiting.get(channel)
         if confirmed is None:
             confirmed = self._waiting[channel] = asyncio.get_running_loop().create_future()
-            self._asked[channel] += 1
-            await self._send(b"SUBSCRIBE", channel)
+            self._gathered.append(channel)
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask())
         try:
             # Shielded: others may wait for the same confirmation.
             async with asyncio.timeout(CONFIRM_TIMEOUT_S):
@@ -110,6 +113,16 @@ class PubSubLink:
         except TimeoutError as error:
             why = self.problem or f"nothing for {CONFIRM_TIMEOUT_S:g} s"
             raise StoreUnavailable(f"Redis does not confirm a subscription: {why}") from error
+
+    async def _ask(self) -> None:
+        """Subscribe to all that was asked for in this turn of the event loop, in one command."""
+        while self._gathered:
+            gathered, self._gathered = self._gathered, []
+            # Others may have left again already.
+            channels = [channel for channel in gathered if channel in self._channels]
+            self._asked.update(channels)
+            for start in range(0, len(channels), _CHUNK):
+                await self._send(b"SUBSCRIBE", *channels[start : start + _CHUNK])
 
     async def unsubscribe(self, channel: bytes) -> None:
         self._channels.discard(channel)
