@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -120,6 +121,7 @@ def normal_origin(text: str) -> str | None:
     return f"{scheme}://{host}:{int(port)}"
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host, as an address or a name, can be reached from this machine alone."""
     try:

@@ -124,12 +124,10 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             if self.need.right is not None:
-                try:
-                    request.state.caller = await _authorize(request, self.need)
-                except _TRANSIENT as error:
-                    if self.need.stream:
-                        return try_again_response(error)
-                    raise
+                caller = await admitted(request, self.need)
+                if isinstance(caller, Response):
+                    return caller
+                request.state.caller = caller
             if takes_body:
                 require_unpacked(request)
             response = await answer(request)
@@ -145,6 +143,19 @@ def _camel_case(name: str) -> str:
     likes."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
+
+
+async def admitted(request: Request, need: Need) -> Caller | Response:
+    """The caller, if it may use the route; or the answer to an EventSource that has to come back.
+
+    Raises: as :func:`_authorize`.
+    """
+    try:
+        return await _authorize(request, need)
+    except _TRANSIENT as error:
+        if need.stream:
+            return try_again_response(error)
+        raise
 
 
 async def _authorize(request: Request, need: Need) -> Caller:
@@ -170,7 +181,7 @@ async def _authorize(request: Request, need: Need) -> Caller:
     if need.counts is not None:
         await limits.count(need.counts, caller, request)
     if need.stream:
-        exits(request).enter_context(limits.stream(caller, request))
+        exits(request.scope).callback(limits.stream(caller, request).release)
     return caller
 
 
