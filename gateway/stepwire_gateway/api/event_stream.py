@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.http.uvicorn_protocol import Connection
-    from stepwire_gateway.hub.event_filter import Selection
     from stepwire_gateway.hub.frames import Frame
     from stepwire_gateway.hub.reading import Reading
     from stepwire_gateway.hub.session_list import ListReading
@@ -52,6 +51,32 @@ _HEADERS: Final = {
 """Those of sse-starlette, but ``Connection``, which is the server's (RFC 9113, 8.2.2)."""
 
 
+class Passing(Protocol):
+    """What of the frames of a reading goes out to one client, and in which form."""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether frames go out as they are."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can go out."""
+        ...
+
+    async def passed(self, frames: Sequence[Frame]) -> list[bytes]:
+        """What goes out of these frames."""
+        ...
+
+    def mark(self) -> bytes:
+        """The last words to a client that is to come back, here or at another gateway."""
+        ...
+
+    def ended(self) -> bytes:
+        """The last words when there is nothing to read any more: the session is gone."""
+        ...
+
+
 class EventStream(StreamingResponse):
     """The stream of one reading, which it closes in any case.
 
@@ -65,7 +90,7 @@ class EventStream(StreamingResponse):
         reading: Reading | ListReading,
         services: Services,
         caller: Caller,
-        selection: Selection,
+        selection: Passing,
     ) -> None:
         self._pieces = _encoded(reading, services.metrics, caller, selection)
         super().__init__(self._pieces, headers=_HEADERS, media_type="text/event-stream")
@@ -98,7 +123,7 @@ class EventStream(StreamingResponse):
                     ping_message_factory=lambda: _PING,
                     send_timeout=self._settings.send_timeout_s,
                 )
-                del response.headers["Connection"]
+                response.raw_headers = self.raw_headers
                 await response(scope, receive, send)
             else:
                 await self._write_to(direct["connection"], send)
@@ -189,7 +214,7 @@ class EventStream(StreamingResponse):
 
 
 async def _encoded(
-    reading: Reading | ListReading, metrics: Metrics, caller: Caller, selection: Selection
+    reading: Reading | ListReading, metrics: Metrics, caller: Caller, selection: Passing
 ) -> AsyncGenerator[bytes, None]:
     """The bytes of the stream: all waiting frames in few writes, and none after the token's end."""
     leaving = _leave_in_time(reading, caller)
@@ -214,6 +239,8 @@ async def _encoded(
             # This process is leaving, or the token has nearly ended: not all come back at once.
             retry_ms = random.randint(RETRY_MS // 2, 2 * RETRY_MS)  # noqa: S311 - spread
             yield selection.mark() + f"retry: {retry_ms}\n\n".encode()
+        elif last := selection.ended():
+            yield last
     finally:
         if leaving is not None:
             leaving.cancel()

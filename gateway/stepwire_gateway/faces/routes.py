@@ -1,0 +1,19 @@
+"""Which faces are served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stepwire_core.settings import listed
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from stepwire_core.settings import Settings
+
+_ROUTERS: Final[dict[str, APIRouter]] = {}
+
+
+def routers(settings: Settings) -> list[APIRouter]:
+    """Those of the faces that ``STEPWIRE_FACES`` names."""
+    return [_ROUTERS[name] for name in _ROUTERS if name in listed(settings.faces)]
