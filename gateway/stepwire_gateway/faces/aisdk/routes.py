@@ -7,11 +7,12 @@ from urllib.parse import urljoin
 
 from fastapi import APIRouter, Path, Request, Response
 
+from stepwire_core.errors import InvalidArgument
 from stepwire_core.wire.documents import AskDocument
 from stepwire_gateway.api.asks import NewAnswer, answer_ask
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.auth.guard import CallerDep, needs
-from stepwire_gateway.faces.aisdk.bodies import ChatRequest, file_of, metadata_of
+from stepwire_gateway.faces.aisdk.bodies import ChatRequest, file_of
 from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
 from stepwire_gateway.faces.answers import answering
 from stepwire_gateway.faces.errors import route_saying
@@ -27,6 +28,7 @@ from stepwire_gateway.faces.starting import (
     stop,
 )
 from stepwire_gateway.faces.stream import FaceStream
+from stepwire_gateway.http.bodies import require_bounded
 from stepwire_gateway.services import ServicesDep
 
 if TYPE_CHECKING:
@@ -103,15 +105,20 @@ async def start(request: Request, services: Services, caller: Caller, body: Chat
     """The run that answers what a client has sent."""
     question = body.question
     session_id = session_of(caller, "write", body.id)
+    # All of it is checked before anything is made.
+    require_bounded(question.text, question.metadata or {}, services.settings)
     files = [file_of(part) for part in question.parts if part.type == "file"]
+    if not question.text and not files:
+        raise InvalidArgument("a message needs content: a part of the type 'text' or 'file'")
     await ensure_session(request, services, caller, session_id, body.metadata)
     if body.trigger == "regenerate-message":
-        return await answer_again(request, services, caller, session_id, question.id)
+        said = Said(question.id, question.text)
+        return await answer_again(request, services, caller, session_id, said)
     elements = [
         await keep_file(services, session_id, question.id, name, mime, content)
         for name, mime, content in files
     ]
-    said = Said(question.id, question.text, metadata_of(question), elements)
+    said = Said(question.id, question.text, dict(question.metadata or {}), elements)
     return await say(request, services, caller, session_id, said)
 
 
