@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import stepwire as cl
 
@@ -78,6 +79,17 @@ async def slowly(message: cl.Message) -> None:
     await answer.send()
 
 
+async def gated(message: cl.Message) -> None:
+    """As above, with half of it when the file is there that the message names."""
+    gate = Path(message.content.split()[1])
+    answer = cl.Message("")
+    for number in range(WORDS):
+        while number == WORDS // 2 and not gate.exists():
+            await asyncio.sleep(0.02)
+        await answer.stream_token(f"wörd{number} ")
+    await answer.send()
+
+
 async def rewrites(message: cl.Message) -> None:
     answer = cl.Message("thinking")
     await answer.send()
@@ -109,6 +121,7 @@ ANSWERS: dict[str, Callable[[cl.Message], Awaitable[None]]] = {
     "session": session,
     "wait": waits,
     "slowly": slowly,
+    "gated": gated,
     "rewrite": rewrites,
 }
 

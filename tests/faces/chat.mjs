@@ -2,6 +2,7 @@
 // do comes as one line of JSON on stdin; what it shows after each thing goes out as one line. Node needs
 // --experimental-import-meta-resolve: the packages lie with the example.
 import { pathToFileURL } from "node:url";
+import { writeFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 
 const asked = JSON.parse(await text(process.stdin));
@@ -78,6 +79,8 @@ const actions = {
   ended: () => sending,
   regenerate: (options) => chat.regenerate(options),
   resume: () => chat.resumeStream(),
+  beginResume: async () => { sending = chat.resumeStream(); },
+  touch: (path) => writeFile(path, ""),
   stop: () => chat.stop(),
   cut: async (chunks) => { cutAfter = chunks; },
   post: async (path, body) => { await fetch(`${asked.api}${path}`, { method: "POST", headers: { "content-type": "application/json", ...asked.headers }, body: JSON.stringify(body ?? {}) }); },

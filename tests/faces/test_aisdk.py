@@ -138,7 +138,7 @@ def test_metadata_of_the_first_request_is_in_the_user_session(faces: Gateway) ->
     assert shown.text == "{'tenant': 'acme'}"
 
 
-def test_a_text_that_is_written_anew_or_goes_on_after_its_end_is_another_part(
+def test_a_text_that_is_written_anew_or_goes_on_is_another_part(
     faces: Gateway,
 ) -> None:
     shown = chat(api(faces), new_id(), said("rewrite"))
