@@ -69,13 +69,13 @@ const chat = new Chat({
 const until = async (check) => {
   while (!check()) await new Promise((resolve) => { setTimeout(resolve, 5); });
 };
-const textOf = ({ parts }) => parts.filter(({ type }) => type === "text").map(({ text: said }) => said).join("");
+const textOf = (message) => (message?.parts ?? []).filter(({ type }) => type === "text").map(({ text: said }) => said).join("");
 let sending;
 const actions = {
   send: (message, options) => chat.sendMessage(message, options),
   begin: async (message) => { sending = chat.sendMessage(message); },
   untilText: (characters) => until(() => textOf(chat.lastMessage).length >= characters),
-  untilPart: (type) => until(() => chat.lastMessage.parts.some((part) => part.type === type)),
+  untilPart: (type) => until(() => chat.lastMessage?.parts.some((part) => part.type === type)),
   ended: () => sending,
   regenerate: (options) => chat.regenerate(options),
   resume: () => chat.resumeStream(),

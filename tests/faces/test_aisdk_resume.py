@@ -94,8 +94,7 @@ def test_the_answer_of_a_killed_worker_goes_on_with_its_next_attempt(
     begin(gateway, chat_id, f"gated {gate}")
     worker.kill()
     stack.worker(APP, **env)
-    gate.touch()
-    shown = chat(api(gateway), chat_id, ["resume"])
+    shown = chat(api(gateway), chat_id, *resumed(gate))
     first, last = (part["text"] for part in shown.parts("text"))
     assert SLOWLY.startswith(first)
     assert last == SLOWLY
