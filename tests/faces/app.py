@@ -90,6 +90,14 @@ async def gated(message: cl.Message) -> None:
     await answer.send()
 
 
+async def many(message: cl.Message) -> None:
+    """More events than the log of one test keeps; each is stored by itself."""
+    for number in range(60):
+        async with cl.Step(f"step {number}"):
+            pass
+    await cl.Message("done").send()
+
+
 async def rewrites(message: cl.Message) -> None:
     answer = cl.Message("thinking")
     await answer.send()
@@ -122,6 +130,7 @@ ANSWERS: dict[str, Callable[[cl.Message], Awaitable[None]]] = {
     "wait": waits,
     "slowly": slowly,
     "gated": gated,
+    "many": many,
     "rewrite": rewrites,
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from faces.app import WORDS
@@ -197,3 +199,32 @@ def test_a_refusal_is_the_error_that_the_chat_shows(faces: Gateway, package: str
     shown = chat(api(faces), new_id(), answered, package=package)
     assert shown.status == "error"
     assert "the last one is of the role 'assistant'" in shown.errors[0]
+
+
+@versions
+def test_the_messages_of_a_chat_are_what_its_client_has(faces: Gateway, package: str) -> None:
+    chat_id = new_id()
+    shown = chat(
+        api(faces),
+        chat_id,
+        ["send", {"id": "m1", "parts": [{"type": "text", "text": "first"}], "role": "user"}],
+        ["send", {"text": "tools", "messageId": "m1"}],
+        ["regenerate"],
+        said("files"),
+        package=package,
+    )
+    told = faces.client.get(f"/aisdk/chat/{chat_id}/messages").json()
+    assert [_essence(message) for message in told] == [_essence(one) for one in shown.messages]
+
+
+def _essence(message: dict[str, Any]) -> dict[str, Any]:
+    """Without what older versions leave out, and what the session alone knows."""
+    parts = [part for part in message["parts"] if part["type"] != "step-start"]
+    kept = ("type", "text", "toolCallId", "state", "output", "input", "data", "url", "mediaType")
+    is_user = message["role"] == "user"
+    return {
+        "id": message["id"],
+        "role": message["role"],
+        "parts": [{name: part[name] for name in kept if name in part} for part in parts],
+        "metadata": None if is_user else message["metadata"],
+    }

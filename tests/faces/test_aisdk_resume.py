@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 
 from faces.app import WORDS
 from faces.conftest import APP
-from faces.ui_chat import chat, said
+from faces.ui_chat import Shown, chat, said
+from faces.ui_fold import UiFold
 from stack import Gateway, Stack, wait_until
 from stepwire_core.values.ids import new_id
+from stepwire_gateway.faces.aisdk.mapping import Chunk
+from stepwire_gateway.faces.mapping import data_frame
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("usechat")]
 
@@ -107,3 +111,71 @@ def test_a_chat_whose_session_was_deleted_is_over(faces: Gateway) -> None:
     assert faces.client.delete(f"/v1/sessions/{chat_id}").status_code == 204
     wait_until(lambda: faces.client.get(f"/v1/sessions/{chat_id}").status_code == 404, "gone")
     assert faces.client.get(f"/aisdk/chat/{chat_id}/stream").status_code == 204
+
+
+def workflow(gateway: Gateway, chat_id: str, *actions: list[object], **options: object) -> Shown:
+    """The transport of the Workflow SDK, on the version of ``ai`` that it is made for."""
+    api = f"{gateway.url}/aisdk/workflow"
+    return chat(api, chat_id, *actions, package="ai6", transport="workflow", **options)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3, 10, 41, 60])
+def test_a_cut_connection_goes_on_at_the_number_of_the_next_chunk(
+    faces: Gateway, chunks: int
+) -> None:
+    shown = workflow(faces, new_id(), ["cut", chunks], said("slowly"))
+    assert (shown.status, shown.text) == ("ready", SLOWLY)
+    first, again = shown.requests
+    # What came and was not read yet is lost with the connection.
+    assert 0 <= int(again["url"].rpartition("=")[2]) <= chunks
+    assert first["runId"] == again["runId"]
+
+
+def test_tools_files_and_nested_steps_go_on_at_any_number(faces: Gateway) -> None:
+    chat_id = new_id()
+    whole = workflow(faces, chat_id, said("tools"))
+    run_id = whole.requests[0]["runId"]
+    assert [part["output"] for part in whole.parts("dynamic-tool")] == [
+        {"city": "Rome", "degrees": 21}
+    ]
+    path = f"/aisdk/workflow/{run_id}/stream"
+    chunks = _frames(faces, path, 0)
+    for at in range(len(chunks)):
+        rest = _frames(faces, path, at)
+        assert len(rest) == len(chunks) - at
+        assert _shown(chunks[:at] + rest) == _shown(chunks)
+    assert len(_frames(faces, path, -3)) < len(chunks)
+
+
+def test_a_reloaded_page_with_numbers_has_the_whole(faces: Gateway, tmp_path: Path) -> None:
+    chat_id, gate = new_id(), tmp_path / "gate"
+    begin(faces, chat_id, f"gated {gate}")
+    shown = workflow(faces, chat_id, *resumed(gate))
+    assert shown.text == SLOWLY
+
+
+def test_a_number_before_the_log_is_refused_and_the_whole_is_still_there(stack: Stack) -> None:
+    chat_id = new_id()
+    gateway = stack.gateway(STEPWIRE_FACES="aisdk", STEPWIRE_LOG_MAX_EVENTS="100")
+    stack.worker(APP, STEPWIRE_LOG_MAX_EVENTS="100")
+    whole = workflow(gateway, chat_id, said("many"))
+    path = f"/aisdk/workflow/{whole.requests[0]['runId']}/stream"
+    refused = gateway.client.get(path, params={"startIndex": 7})
+    assert refused.status_code == 400
+    assert "startIndex=7" in refused.text
+    text = [chunk["delta"] for chunk in _frames(gateway, path, 0) if chunk["type"] == "text-delta"]
+    assert "".join(text) == whole.text
+
+
+def _shown(chunks: list[Chunk]) -> dict[str, object]:
+    fold = UiFold()
+    for chunk in chunks:
+        fold.take(data_frame(chunk))
+    return vars(fold)
+
+
+def _frames(gateway: Gateway, path: str, at: int) -> list[Chunk]:
+    response = gateway.client.get(path, params={"startIndex": at})
+    assert response.status_code == 200, response.text
+    lines = [line for line in response.text.split("\n") if line.startswith("data: {")]
+    return [json.loads(line.removeprefix("data: ")) for line in lines]

@@ -18,7 +18,8 @@ Chunk = dict[str, Any]
 
 DONE: Final = b"data: [DONE]\n\n"
 
-_STEP_START: Final = "step.start"
+RUN_START: Final = "run.start"
+STEP_START: Final = "step.start"
 _PARTS: Final = {
     "ask": "data-ask",
     "ask.end": "data-ask",
@@ -93,7 +94,7 @@ class UiMessageMapping:
                 yield from self._end(data)
             case "step.start" | "step.update" | "step.end":
                 # A retold start has the newest state: its end follows, after what is below it.
-                is_start = event.type == _STEP_START
+                is_start = event.type == STEP_START
                 yield from self._step(data, has_ended=not is_start and data["ended_at"] is not None)
             case "step.delta":
                 yield from self._delta(data)
@@ -250,10 +251,10 @@ class UiMessageMapping:
         if is_link and not mime.startswith(_MEDIA):
             yield {"type": "source-url", "sourceId": id_, "url": url, "title": element["name"]}
             return
+        yield {"type": "file", "url": url, "mediaType": mime}
         if self._kinds.get(step_id) in _RETRIEVALS:
             name = element["name"]
             yield {"type": "source-document", "sourceId": id_, "mediaType": mime, "title": name}
-        yield {"type": "file", "url": url, "mediaType": mime}
 
 
 def _value(text: str) -> object:

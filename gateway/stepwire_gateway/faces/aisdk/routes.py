@@ -7,13 +7,14 @@ from urllib.parse import urljoin
 
 from fastapi import APIRouter, Path, Request, Response
 
-from stepwire_core.errors import InvalidArgument
+from stepwire_core.errors import InvalidArgument, SessionNotFound
 from stepwire_core.wire.documents import AskDocument
 from stepwire_gateway.api.asks import NewAnswer, answer_ask
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.auth.guard import CallerDep, needs
 from stepwire_gateway.faces.aisdk.bodies import ChatRequest, file_of
 from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
+from stepwire_gateway.faces.aisdk.messages import UiMessage, messages_of
 from stepwire_gateway.faces.answers import answering
 from stepwire_gateway.faces.errors import route_saying
 from stepwire_gateway.faces.events import Scope
@@ -45,9 +46,9 @@ def _said(problem: dict[str, Any]) -> tuple[bytes, str]:
     return problem["detail"].encode(), "text/plain; charset=utf-8"
 
 
-router = APIRouter(
-    prefix="/aisdk/chat", route_class=route_saying(_said), include_in_schema=False, tags=["aisdk"]
-)
+ROUTE: Final = route_saying(_said)
+
+router = APIRouter(prefix="/aisdk/chat", route_class=ROUTE, include_in_schema=False, tags=["aisdk"])
 
 ChatId = Annotated[str, Path(max_length=1000)]
 
@@ -60,6 +61,20 @@ async def chat(
     """Send a message, or have the last one answered again; the answer streams."""
     started = await start(request, services, caller, body)
     return await streamed(request, services, caller, started)
+
+
+@router.get("/{chat_id}/messages", response_model=None)
+@needs("read", session="body", counts="reads")
+async def read_messages(
+    request: Request, services: ServicesDep, caller: CallerDep, chat_id: ChatId
+) -> list[UiMessage]:
+    """What has been said, for ``useChat({messages})``; empty before the first message."""
+    session_id = session_of(caller, "read", chat_id)
+    try:
+        snapshot = await services.hub.snapshots.whole(session_id)
+    except SessionNotFound:
+        return []
+    return await messages_of(snapshot, addresses(request))
 
 
 @router.get("/{chat_id}/stream")
