@@ -90,10 +90,16 @@ async def _check(redis_url: str, history: History) -> None:
     for at in range(1, len(stored.events) + 1):
         client = await stored.attached(at)
         _agrees(client, history)
-        shown = {id_: data for id_, data in whole.data.items() if not data.get("removed")}
-        told = {id_: data for id_, data in client.data.items() if not data.get("removed")}
+        shown, told = (
+            {
+                id_: data
+                for id_, data in one.data.items()
+                if not data.get("removed") and id_ not in history.late
+            }
+            for one in (whole, client)
+        )
         assert told == shown
-        gone = history.removed | whole.data.keys() - shown.keys()
+        gone = history.removed | history.late | whole.data.keys() - shown.keys()
         left = [id_ for id_ in whole.order if id_ not in gone]
         assert [id_ for id_ in client.order if id_ not in gone] == left
         here = {id_: tool for id_, tool in client.tools.items() if id_ not in history.removed}
