@@ -30,7 +30,7 @@ def build() -> None:
     npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     env = os.environ | {"PATH": os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])}
     if not (HERE / "node_modules").exists():
-        install = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        install: list[str | Path] = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(install, cwd=HERE, env=env, check=True)
     vite = HERE / "node_modules" / "vite" / "bin" / "vite.js"
     subprocess.run([node, vite, "build", "--logLevel", "error"], cwd=HERE, env=env, check=True)
