@@ -36,6 +36,7 @@ from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
 from stepwire_gateway.auth.limits import Exits, Room
+from stepwire_gateway.faces.routes import routers as faces
 from stepwire_gateway.http import problems
 from stepwire_gateway.http.body_limit import BodyLimit
 from stepwire_gateway.http.request_trace import Traced
@@ -145,7 +146,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         health,
         metrics,
     )
-    guard.include(app, *(part.router for part in parts))
+    guard.include(app, *(part.router for part in parts), *faces(settings))
     openapi.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     page.add(app)
     around = [one for one in app.user_middleware if one.cls not in _OF_BODIES]

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.http.uvicorn_protocol import Connection
-    from stepwire_gateway.hub.event_filter import Selection
+    from stepwire_gateway.hub.frames import Frame
     from stepwire_gateway.hub.session_list import ListReading
     from stepwire_gateway.services import Services
 
@@ -61,6 +61,38 @@ _RAW_HEADERS: Final = StreamingResponse(
 ).raw_headers
 
 
+class Passing(Protocol):
+    """What of the frames of a reading goes out to one client, and in which form."""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether frames go out as they are."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can go out."""
+        ...
+
+    async def passed(self, frames: Sequence[Frame]) -> list[bytes]:
+        """What goes out of these frames."""
+        ...
+
+    def mark(self) -> bytes | None:
+        """The last words to a client that is to come back, here or at another gateway. None: the
+        response has no end, as after a failure of the network."""
+        ...
+
+    def ended(self) -> bytes | None:
+        """The last words when there is nothing to read any more: the session is gone. None as
+        above."""
+        ...
+
+
+class _NoEnd(Exception):
+    """A response is to have no end."""
+
+
 class EventStream(Response):
     """The stream of one reading, which it closes in any case.
 
@@ -74,7 +106,7 @@ class EventStream(Response):
         reading: Reading | ListReading,
         services: Services,
         caller: Caller,
-        selection: Selection,
+        selection: Passing,
     ) -> None:
         self._content = _Content(reading, services, caller, selection)
         # As the library's classes make them, once for all.
@@ -92,7 +124,7 @@ class EventStream(Response):
                 # RFC 9110, 9.3.2: the headers of a stream that is not opened.
                 await self._begin(send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-            elif content and connection is not None and connection.can_hand_over:
+            elif connection is not None and connection.can_hand_over:
                 kept = connection.keep_head()
                 await self._begin(send)
                 stream = scope[DETACHED] = LiveStream(content, self._services)
@@ -112,6 +144,10 @@ class EventStream(Response):
                 # Without `Connection`, which is the server's.
                 response.raw_headers = self.raw_headers
                 await response(scope, receive, send)
+        except* _NoEnd:
+            # A server that is not ours sees a response without an end, and does the same.
+            if connection is not None:
+                connection.cut()
         except* SendTimeoutError:
             self._services.metrics.add(STREAMS_CUT)
             raise
@@ -140,7 +176,7 @@ class _Content:
         reading: Reading | ListReading,
         services: Services,
         caller: Caller,
-        selection: Selection,
+        selection: Passing,
     ) -> None:
         self.reading = reading
         self.caller = caller
@@ -167,7 +203,9 @@ class _Content:
             async with aclosing(self.further()) as pieces:
                 async for piece in pieces:
                     yield piece
-            if end := self.end():
+            if (end := self.end()) is None:
+                raise _NoEnd
+            if end:
                 yield end
         finally:
             if leaving is not None:
@@ -194,13 +232,17 @@ class _Content:
                 # A snapshot among them would be kept for as long as nothing comes.
                 del frames, passed
 
-    def end(self) -> bytes:
-        """What a stream ends with that was told to stop."""
-        if self.is_over or not self.reading.stopped:
+    def end(self) -> bytes | None:
+        """The last words of a stream; None: it is cut off instead."""
+        if self.is_over:
             return b""
+        if not self.reading.stopped:
+            return self.selection.ended()
+        if (mark := self.selection.mark()) is None:
+            return None
         # This process is leaving, or the token has nearly ended: not all come back at once.
         retry_ms = _spread_ms(self._services.hub.streams)
-        return self.selection.mark() + f"retry: {retry_ms}\n\n".encode()
+        return mark + f"retry: {retry_ms}\n\n".encode()
 
 
 class LiveStream(StreamConnection):
@@ -266,9 +308,12 @@ class LiveStream(StreamConnection):
             if not self.is_lost:
                 if isinstance(content.reading, Reading) and content.reading.is_parked:
                     return
-                if end := content.end():
-                    self._put(end)
-                self.end()
+                if (end := content.end()) is None:
+                    self.break_off()
+                else:
+                    if end:
+                        self._put(end)
+                    self.end()
             self._over()
         except Exception:  # the boundary of a task of its own
             logger.exception("a stream has failed")

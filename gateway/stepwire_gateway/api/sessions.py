@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from stepwire_core.values.cursor import Cursor
     from stepwire_core.wire.documents import StepDocument
     from stepwire_core.wire.events import NewEvent
+    from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
     from stepwire_gateway.services import Services
 
@@ -129,26 +130,38 @@ async def create_session(
     """Create a session and run ``on_chat_start``; 200 if the ``id`` exists already."""
     session_id = (body.id if body else None) or caller.new_session_id(idempotency.id())
     caller.require("write", session_id)
-    run_id = derived_id(session_id, ON_CHAT_START)
     events: list[NewEvent] = []
     if body is not None and body.chat_profile is not None:
         offers = await offers_for(services, caller.subject, first_language(languages))
         profile = offered(offers, body.chat_profile)
         events = profile_events(session_id, profile)
+    if not await make_session(services, caller, session_id, events):
+        response.status_code = 200
+    response.headers["Location"] = services.address(f"/v1/sessions/{session_id}")
+    return CreatedSession(session_id=session_id)
+
+
+async def make_session(
+    services: Services, caller: Caller, session_id: str, events: Sequence[NewEvent] = ()
+) -> bool:
+    """Make a session with these first events, and run ``on_chat_start``; False if it was there.
+
+    Raises:
+        QueueFull: nothing was stored.
+        StoreUnavailable: Redis does not answer; repeating the call is safe.
+    """
+    run_id = derived_id(session_id, ON_CHAT_START)
     await services.queue.require_room(services.settings.queue_max)
     # Repeating all of it is harmless: the run is queued once, and runs once.
     created = await services.log.create(
         session_id, run_id, turn=ON_CHAT_START, subject=caller.subject, events=events
     )
-    if not created:
-        response.status_code = 200
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_START))
     )
     if created:
         await services.hub.sessions.index.note(session_id, caller.subject)
-    response.headers["Location"] = services.address(f"/v1/sessions/{session_id}")
-    return CreatedSession(session_id=session_id)
+    return created
 
 
 @router.get(

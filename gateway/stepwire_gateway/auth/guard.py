@@ -56,6 +56,8 @@ class Need:
     """An EventSource opens it, which gives up for good on an error."""
     counts: str | None = None
     """The rate that limits its calls (:data:`RATES`)."""
+    fetched: bool = False
+    """A program reads a stream, which takes a status for what it is: it counts as one, too."""
 
 
 def needs(
@@ -65,9 +67,10 @@ def needs(
     link: bool = False,
     stream: bool = False,
     counts: str | None = None,
+    fetched: bool = False,
 ) -> Callable[[Function], Function]:
     """The caller must have this right, in the session that the path names unless said otherwise."""
-    return _marked(Need(right, session, link or stream, stream, counts))
+    return _marked(Need(right, session, link or stream, stream, counts, fetched))
 
 
 def needs_api_key(endpoint: Function) -> Function:
@@ -180,7 +183,7 @@ async def _authorize(request: Request, need: Need) -> Caller:
             raise Forbidden("this needs a token for all sessions")
     if need.counts is not None:
         await limits.count(need.counts, caller, request)
-    if need.stream:
+    if need.stream or need.fetched:
         exits(request.scope).callback(limits.stream(caller, request).release)
     return caller
 

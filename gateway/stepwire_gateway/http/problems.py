@@ -216,6 +216,21 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_error)
 
 
+def answer_of(request: Request, error: Exception) -> Response:
+    """The problem that an error of a request is answered with, for those that tell it in a form of
+    their own.
+
+    Raises: the error, if it is none that a request can have.
+    """
+    if isinstance(error, StepwireError):
+        return error_response(request, error)
+    if isinstance(error, RequestValidationError):
+        return _on_invalid_request(request, error)
+    if isinstance(error, HTTPException):
+        return _on_http_error(request, error)
+    raise error
+
+
 def error_response(_request: Request, error: Exception) -> Response:
     """The answer to an error of ours."""
     status, code = _meaning(error)

@@ -124,6 +124,18 @@ class StreamConnection(asyncio.Protocol):
             connection.data_received(behind)
             self._resume_reading()
 
+    def break_off(self) -> None:
+        """End it after what was written, in mid-body, as after a failure of the network."""
+        if self.is_lost:
+            return
+        self.is_lost = True
+        self._unwatch()
+        if self.is_full:
+            self.transport.abort()
+        else:
+            self._resume_reading()
+            self.transport.close()
+
     def abort(self) -> None:
         """Cut it off: the client sees that the answer is not whole."""
         self.transport.abort()

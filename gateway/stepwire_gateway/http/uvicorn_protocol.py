@@ -116,6 +116,11 @@ class Connection(RequestReader):
             cls.origin = Origin(self, renewed)
         return cls.origin
 
+    def cut(self) -> None:
+        """End it after what was written, in mid-body: the client sees that this is not the end."""
+        self.cycle.disconnected = True
+        self.transport.close()
+
     # -- what the transport says -----------------------------------------------------------------
 
     def pause_writing(self) -> None:
