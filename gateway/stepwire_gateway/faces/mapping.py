@@ -33,9 +33,10 @@ class Mapping(Protocol):
         """What it is told when a whole snapshot has been retold."""
         ...
 
-    def left(self) -> bytes:
+    def left(self) -> bytes | None:
         """The last words of a stream that ends while the run goes on: this process is stopping, the
-        token has nearly ended, or the session was deleted."""
+        token has nearly ended, or the session was deleted. None: the connection is cut, as by a
+        network that fails, for clients that come back after that alone."""
         ...
 
 

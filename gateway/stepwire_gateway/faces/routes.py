@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.settings import listed
+from stepwire_gateway.faces.aisdk import routes as aisdk
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from stepwire_core.settings import Settings
 
-_ROUTERS: Final[dict[str, APIRouter]] = {}
+_ROUTERS: Final[dict[str, APIRouter]] = {"aisdk": aisdk.router}
 
 
 def routers(settings: Settings) -> list[APIRouter]:

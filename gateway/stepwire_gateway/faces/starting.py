@@ -10,18 +10,31 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Request, Response
 
-from stepwire_core.errors import Forbidden, InvalidId, SessionNotFound
+from stepwire_core.errors import (
+    Forbidden,
+    InvalidArgument,
+    InvalidId,
+    RunNotFound,
+    SessionNotFound,
+)
 from stepwire_core.values.ids import check_id, derived_id
+from stepwire_core.wire.documents import ON_MESSAGE
 from stepwire_core.wire.events import user_value_event
+from stepwire_core.wire.media_types import UNKNOWN, is_valid
+from stepwire_core.wire.user_messages import REPLACES
 from stepwire_gateway.api.idempotency import Idempotency
-from stepwire_gateway.api.runs import cancel_run
+from stepwire_gateway.api.runs import Retry, cancel_run, retry_run
 from stepwire_gateway.api.sessions import NewMessage, make_session, post_message
+from stepwire_gateway.api.uploads import File, kept_element, known_element
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from stepwire_core.values.cursor import Cursor
     from stepwire_core.wire.rights import Right
     from stepwire_gateway.auth.caller import Caller
@@ -113,20 +126,86 @@ async def say(
     """
     # In this order: if the message is not there yet, nothing of its run is before that cursor.
     [top] = await services.log.tops([session_id])
-    message_id = as_id(said.id, "message")
+    message_id, metadata = as_id(said.id, "message"), said.metadata
     known = await services.log.step(session_id, message_id)
+    if known is not None and known["output"] != said.content:
+        # The person has changed it. What was said is said: this is another message.
+        metadata = metadata | {REPLACES: message_id}
+        message_id = derived_id("edited", session_id, message_id, said.content)
+        known = await services.log.step(session_id, message_id)
     accepted = await post_message(
         services,
         caller,
         Idempotency(request, caller, None),
         session_id,
         Response(),
-        NewMessage(
-            id=message_id, content=said.content, metadata=said.metadata, elements=said.elements
-        ),
+        NewMessage(id=message_id, content=said.content, metadata=metadata, elements=said.elements),
     )
     after = top if known is None else None
     return Started(session_id, accepted.run_id, message_id, after)
+
+
+async def answer_again(
+    request: Request, services: Services, caller: Caller, session_id: str, message_id: str
+) -> Started:
+    """Have a message answered again, by a run whose ``retry_of`` is the last one that has.
+
+    The id of that run comes from the last one: the same request again, while it is under way,
+    starts nothing new.
+
+    Raises:
+        RunNotFound: no such message was sent.
+        RunNotOver: its answer is still under way, and is none that this has started.
+    """
+    [top] = await services.log.tops([session_id])
+    run_id, run = derived_id(session_id, ON_MESSAGE, as_id(message_id, "message")), None
+    while True:
+        # Each of them is the answer to a request of a person.
+        next_id = derived_id(run_id, "again")
+        try:
+            run = await services.log.known_run(session_id, next_id)
+        except RunNotFound:
+            break
+        run_id = next_id
+    if run is not None and run.ended_at is None:
+        return Started(session_id, run_id, message_id, after=None)
+    await retry_run(
+        services,
+        caller,
+        Idempotency(request, caller, None),
+        session_id,
+        run_id,
+        Response(),
+        Retry(id=next_id),
+    )
+    return Started(session_id, next_id, message_id, after=top)
+
+
+async def keep_file(
+    services: Services, session_id: str, message_id: str, name: str, mime: str, content: bytes
+) -> str:
+    """The id of an element with a file that came within a message; the same again is the same.
+
+    Raises:
+        IdConflict: an earlier file of this message was removed.
+        InvalidArgument: it is larger than is kept.
+        StoreUnavailable: Redis, or the storage of large elements, does not answer.
+    """
+    digest = sha256(content).hexdigest()
+    element_id = derived_id("file", session_id, message_id, name, mime, digest)
+    mime = mime if is_valid(mime) else UNKNOWN
+    file = File(session_id, element_id, name[:255], mime)
+    if services.objects is None and len(content) > services.settings.elements_redis_bytes:
+        raise InvalidArgument(
+            f"the file {name!r} is larger than this gateway keeps (STEPWIRE_ELEMENTS_REDIS_BYTES)"
+        )
+    if await known_element(services, file, _whole(content)) is None:
+        await kept_element(services, file, _whole(content))
+    return element_id
+
+
+async def _whole(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def stop(services: Services, session_id: str, run_id: str) -> None:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 from stepwire_gateway.api.event_stream import EventStream
 from stepwire_gateway.faces.events import event_of
 from stepwire_gateway.faces.retelling import retold
+from stepwire_gateway.http.uvicorn_protocol import DIRECT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Headers
     from collections.abc import Sequence
 
+    from starlette.types import Receive, Scope, Send
+
     from stepwire_gateway.auth.caller import Caller
-    from stepwire_gateway.faces.events import FaceEvent, Scope
+    from stepwire_gateway.faces.events import FaceEvent
+    from stepwire_gateway.faces.events import Scope as Shown
     from stepwire_gateway.faces.mapping import Mapping
     from stepwire_gateway.hub.frames import Frame
     from stepwire_gateway.hub.reading import Reading
@@ -34,7 +38,7 @@ class FaceStream(EventStream):
         services: Services,
         caller: Caller,
         mapping: Mapping,
-        scope: Scope,
+        scope: Shown,
         *,
         headers: Headers[str, str] | None = None,
         told: Told | None = None,
@@ -42,13 +46,25 @@ class FaceStream(EventStream):
         super().__init__(reading, services, caller, told or Told(mapping, scope))
         self.headers.update(headers or {})
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except* _Cut:
+            # A server that is not ours sees a response without an end, and does the same.
+            if (direct := scope.get("extensions", {}).get(DIRECT)) is not None:
+                direct["connection"].cut()
+
+
+class _Cut(Exception):
+    """The response is to have no end."""
+
 
 class Told:
     """A mapping, as the streams take what picks frames."""
 
     is_everything = False
 
-    def __init__(self, mapping: Mapping, scope: Scope) -> None:
+    def __init__(self, mapping: Mapping, scope: Shown) -> None:
         self._mapping = mapping
         self._scope = scope
 
@@ -73,7 +89,11 @@ class Told:
         return pieces
 
     def mark(self) -> bytes:
-        return b"" if self.over else self._mapping.left()
+        if self.over:
+            return b""
+        if (words := self._mapping.left()) is None:
+            raise _Cut
+        return words
 
     def ended(self) -> bytes:
         return self.mark()

@@ -84,6 +84,11 @@ class Connection(RequestReader):
         if not self.transport.is_closing():
             self.transport.write(_chunk(body) if self.is_chunked else body)
 
+    def cut(self) -> None:
+        """End it after what was written, in mid-body: the client sees that this is not the end."""
+        self.cycle.disconnected = True
+        self.transport.close()
+
     # -- what the transport says -----------------------------------------------------------------
 
     def pause_writing(self) -> None:
