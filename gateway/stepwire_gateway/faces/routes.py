@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.settings import listed
+from stepwire_gateway.faces.agui import routes as agui
 from stepwire_gateway.faces.aisdk import routes as aisdk
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from stepwire_core.settings import Settings
 
-_ROUTERS: Final[dict[str, APIRouter]] = {"aisdk": aisdk.router}
+_ROUTERS: Final[dict[str, APIRouter]] = {"aisdk": aisdk.router, "agui": agui.router}
 
 
 def routers(settings: Settings) -> list[APIRouter]:
