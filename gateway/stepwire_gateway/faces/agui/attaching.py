@@ -57,10 +57,10 @@ def left_open(teller: Teller, retelling: Retelling, came_back: CameBack) -> list
             first.setdefault(event.data["id"], event)
     found = []
     for id_, step in retelling.steps.items():
+        teller.show(step)
         known = first.get(id_)
         has_ended = known is not None and known.type == "step.end"
         if has_ended or (known is None and step["status"] == "running"):
-            teller.show(step)
             found.append(id_)
     return found
 
@@ -90,7 +90,7 @@ def catch_up(
     }
     running = {id_ for id_, step in steps.items() if step["status"] == "running"}
     was_running = teller.is_running
-    teller.renew(steps.values(), closing=[id_ for id_ in was_open if id_ not in running])
+    teller.renew(steps, was_open=was_open)
     teller.begin(with_state=False)
     has = _Has(teller.client.messages)
     messages = _conversation(teller, retelling, steps, shows)
@@ -99,7 +99,8 @@ def catch_up(
         # Older clients would have two of a call that is in it and begins again.
         anew = set() if teller.dialect.reopens else running - set(was_open)
         told = [m for m in messages if m["id"] not in anew or "toolCalls" not in m]
-        teller.say("MESSAGES_SNAPSHOT", messages=has.merged(told, keep_all=not shows.whole_session))
+        told_all = has.merged(told, keep_all=not shows.whole_session)
+        teller.say("MESSAGES_SNAPSHOT", messages=told_all, **teller.dialect.complete)
         has = _Has(told)
     teller.state(_tree(retelling, steps, shows))
     for place, id_ in retelling.order:
@@ -218,14 +219,15 @@ def _conversation(
 
 def _tree(retelling: Retelling, steps: dict[str, Document], shows: Shows) -> dict[str, Any]:
     """The tree of what is shown: of a whole session what is under way, or was last."""
-    runs = retelling.runs
-    if shows.whole_session:
-        runs = {id_: run for id_, run in runs.items() if not is_over(run)}
-        last = retelling.last_run()
-        if not runs and last is not None:
-            runs = {last["run_id"]: last}
+    nodes = {id_: tree.node(step) for id_, step in steps.items()}
+    if not shows.whole_session:
+        return {"runs": retelling.runs, "steps": nodes, "asks": retelling.asks}
+    runs = {id_: run for id_, run in retelling.runs.items() if not is_over(run)}
+    last = retelling.last_run()
+    if not runs and last is not None:
+        runs = {last["run_id"]: last}
     return {
         "runs": runs,
-        "steps": {id_: tree.node(step) for id_, step in steps.items() if step["run_id"] in runs},
+        "steps": {id_: node for id_, node in nodes.items() if node["run_id"] in runs},
         "asks": {id_: ask for id_, ask in retelling.asks.items() if ask["run_id"] in runs},
     }

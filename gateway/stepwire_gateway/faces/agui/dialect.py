@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from stepwire_gateway.faces.agui.conversation import ACTIVITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,14 @@ class Dialect:
     reopens: bool
     """Whether ``TOOL_CALL_START`` of a call that the client has goes on with it. In clients up to
     0.0.58 it adds a second one."""
+
+    @property
+    def complete(self) -> dict[str, Any]:
+        """What says of a ``MESSAGES_SNAPSHOT`` that activities which are not in it are gone; else a
+        client keeps them if there is none at all. 0.0.59 does so in any case."""
+        if self.version is None:
+            return {}
+        return {"metadata": {"@ag-ui/client": {"authoritativeActivityTypes": [ACTIVITY]}}}
 
 
 V1: Final = Dialect("1.0", True, "outcome", True, True)

@@ -64,7 +64,8 @@ class AgUiMapping:
         self._under_way: set[str] = set()
         self._asks: dict[str, Document] = {}
         """Open ones."""
-        self._activities: set[str] = set()
+        self._activities: dict[str, str] = {}
+        """Elements that the client was told of, each with its step."""
         self._customs: dict[str, Document] = {}
         """Elements that may ask."""
         self._questions: dict[str | None, tuple[str, str]] = {}
@@ -102,6 +103,9 @@ class AgUiMapping:
             return b""
         if (handle := self._handlers.get(event.type)) is not None:
             handle(event.data)
+            if self._target is None and self._teller.is_running and self._is_quiet():
+                # What has come belongs to no run.
+                self._finish(finished())
         return self._teller.frames(event.cursor)
 
     def retold(self) -> bytes:
@@ -138,7 +142,11 @@ class AgUiMapping:
         """What of a snapshot is needed to understand what comes."""
         self._under_way = retelling.under_way()
         self._asks = {id_: ask for id_, ask in retelling.asks.items() if ask["status"] == "open"}
-        self._activities = {e["id"] for e in retelling.elements.values() if self._shows(e)}
+        self._activities = {
+            id_: element["step_id"]
+            for id_, element in retelling.elements.items()
+            if self._shows(element)
+        }
         self._customs = {
             id_: element
             for id_, element in retelling.elements.items()
@@ -154,11 +162,16 @@ class AgUiMapping:
             run = retelling.runs.get(self._target)
             ended = run is not None and is_over(run)
             return ending_of(run, self._teller.dialect) if run is not None and ended else None
-        if self._under_way:
+        if not self._is_quiet():
             return None
         last = retelling.last_run()
         # What had ended before this client came has been told to others.
         return ending_of(last, self._teller.dialect) if was_running and last else finished()
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing is under way in the session. A step outside of all runs may never end: a
+        client that does not follow does not wait for it."""
+        return not self._under_way and (self._teller.is_idle or not self._follows)
 
     def _finish(self, ending: Ending) -> None:
         self._teller.end(ending)
@@ -189,7 +202,7 @@ class AgUiMapping:
         if run["will_retry"]:
             return
         self._under_way.discard(run["run_id"])
-        is_last = not self._under_way if self._target is None else run["run_id"] == self._target
+        is_last = self._is_quiet() if self._target is None else run["run_id"] == self._target
         if is_last:
             self._finish(ending_of(run, self._teller.dialect))
 
@@ -224,7 +237,7 @@ class AgUiMapping:
 
     def _step_update(self, step: Document) -> None:
         teller, id_ = self._teller, step["id"]
-        shown = teller.show(step)
+        shown = teller.change(step)
         if shown.form == "text":
             teller.whole_content(step)
         elif shown.form == "tool":
@@ -235,10 +248,9 @@ class AgUiMapping:
 
     def _step_end(self, step: Document) -> None:
         teller, id_ = self._teller, step["id"]
-        shown = teller.show(step)
+        shown = teller.change(step)
         if not shown.is_open:
-            if shown.form != "person":
-                self._step_update(step)
+            self._step_update(step)
             return
         if shown.form == "text":
             teller.whole_content(step)
@@ -249,7 +261,10 @@ class AgUiMapping:
         teller.put("steps", id_, tree.node(step))
 
     def _step_remove(self, removal: Document) -> None:
-        self._teller.removed(removal["id"])
+        gone = self._teller.removed(removal["id"])
+        self._teller.is_stale |= not gone.isdisjoint(self._activities.values())
+        for id_ in [id_ for id_, ask in self._asks.items() if ask["step_id"] in gone]:
+            del self._asks[id_]
 
     # -- elements and asks ----------------------------------------------------------------------
 
@@ -257,7 +272,7 @@ class AgUiMapping:
         if element["type"] == "custom":
             self._customs[element["id"]] = element
         if self._shows(element):
-            self._activities.add(element["id"])
+            self._activities[element["id"]] = element["step_id"]
             self._teller.activity(element)
 
     def _shows(self, element: Document) -> bool:
@@ -273,9 +288,7 @@ class AgUiMapping:
 
     def _element_remove(self, removal: Document) -> None:
         self._customs.pop(removal["id"], None)
-        if removal["id"] in self._activities:
-            self._activities.discard(removal["id"])
-            self._teller.is_stale = True
+        self._teller.is_stale |= self._activities.pop(removal["id"], None) is not None
 
     def _ask(self, ask: Document) -> None:
         self._teller.put("asks", ask["id"], ask)

@@ -23,7 +23,8 @@ class Retelling:
         self.elements: dict[str, Document] = {}
         self.asks: dict[str, Document] = {}
         self.order: list[tuple[str, str]] = []
-        """Steps and elements as they have begun: ``steps`` or ``elements``, and the id."""
+        """Steps, and elements that stand with one, as they have begun: ``steps`` or ``elements``,
+        and the id."""
 
     def take(self, event: FaceEvent) -> None:
         self.cursor = event.cursor
@@ -33,9 +34,12 @@ class Retelling:
             case "step.start":
                 self.steps[event.data["id"]] = event.data
                 self.order.append(("steps", event.data["id"]))
+                early = [e for e in self.elements.values() if e["step_id"] == event.data["id"]]
+                self.order += [("elements", element["id"]) for element in early]
             case "element.add":
                 self.elements[event.data["id"]] = event.data
-                self.order.append(("elements", event.data["id"]))
+                if event.data["step_id"] in self.steps:
+                    self.order.append(("elements", event.data["id"]))
             case "ask" | "ask.end":
                 self.asks[event.data["id"]] = event.data
 

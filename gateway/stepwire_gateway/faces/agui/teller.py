@@ -11,7 +11,7 @@ from stepwire_gateway.faces.mapping import data_frame
 from stepwire_gateway.faces.texts import Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Mapping
 
     from stepwire_core.values.cursor import Cursor
     from stepwire_core.wire.documents import Document
@@ -108,6 +108,11 @@ class Teller:
         if with_state and not self._has_state:
             self.state(tree.empty())
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client waits for the end of nothing."""
+        return not any(shown.is_open for shown in self.steps.values())
+
     def end(self, ending: Ending) -> None:
         """Close all that is open, what is below before what is above, and end the run."""
         for id_ in [id_ for id_, shown in reversed(self.steps.items()) if shown.is_open]:
@@ -135,7 +140,27 @@ class Teller:
             shown = Shown(form, step["name"], step["parent_id"], step["run_id"])
             self.steps[step["id"]] = shown
             shown.owner = self.owner_below(step["parent_id"])
-        shown.parent_id = step["parent_id"]
+        return shown
+
+    def change(self, step: Document) -> Shown:
+        """The same, of a step that may have got another type, another name, or another parent."""
+        shown = self.show(step)
+        form = conversation.form_of(step, has_subagents=self.dialect.has_subagents)
+        if form != shown.form:
+            if shown.is_open:
+                self.close(step["id"])
+            shown.form, self.is_stale = form, True
+            self.texts.forget(step["id"])
+        is_message = shown.form in ("person", "text", "tool")
+        if shown.parent_id != step["parent_id"]:
+            shown.parent_id = step["parent_id"]
+            self.is_stale |= is_message and shown.owner != self.owner_below(step["parent_id"])
+        if shown.name != step["name"]:
+            self.is_stale |= shown.form == "tool"
+            if shown.form == "step" and shown.is_open:
+                self.close(step["id"])
+                shown.name = step["name"]
+                self.open(step)
         return shown
 
     def owner_below(self, parent_id: str | None) -> str | None:
@@ -241,6 +266,7 @@ class Teller:
         if parent is not None and parent.form == "tool" and shown.parent_id is not None:
             above["parentToolCallId"] = shown.parent_id
         self._announced.add(id_)
+        shown.is_open = True
         self.say("SUBAGENT_STARTED", subagentRunId=id_, name=shown.name, **above)
 
     def open_already(self, id_: str) -> None:
@@ -282,17 +308,23 @@ class Teller:
         fields = {} if suspended is None else {"outcome": outcome}
         self.say("SUBAGENT_FINISHED", subagentRunId=id_, **fields)
 
-    def renew(self, steps: Iterable[Document], *, closing: Sequence[str]) -> None:
-        """From now on the steps are these; the client is told the ends of those that it waits for
+    def renew(self, steps: Mapping[str, Document], *, was_open: Collection[str]) -> None:
+        """From now on the steps are these. The client is told the ends of those that it waits for
         in vain."""
-        for id_ in reversed(closing):
-            self.close(id_)
+        running = {id_ for id_, step in steps.items() if step["status"] == "running"}
+        for id_ in [id_ for id_ in reversed(self.steps) if id_ in was_open]:
+            if id_ not in running:
+                self.close(id_, steps.get(id_))
+        known = self.steps
         self.steps, self.texts, self.is_stale = {}, Texts(), False
-        for step in steps:
-            self.show(step)
+        for id_, step in steps.items():
+            shown = self.show(step)
+            if id_ in running and id_ in was_open:
+                # What ends it must be told as what has begun it.
+                shown.name, shown.owner = known[id_].name, known[id_].owner
 
-    def removed(self, id_: str) -> None:
-        """A step is gone, with all below it."""
+    def removed(self, id_: str) -> set[str]:
+        """A step is gone, with all below it; their ids."""
         gone = {id_}
         for below, shown in self.steps.items():
             if shown.parent_id in gone:
@@ -307,6 +339,7 @@ class Teller:
             if ("steps", below) in self._in_tree:
                 self._in_tree.discard(("steps", below))
                 self._patch(tree.removed("steps", below))
+        return gone
 
     # -- texts ----------------------------------------------------------------------------------
 
@@ -351,11 +384,11 @@ class Teller:
         self.say("TOOL_CALL_ARGS", toolCallId=id_, delta=delta)
 
     def new_result(self, step: Document) -> None:
-        """A call that has ended has another result, or not."""
-        missing = self.texts.missing(
-            conversation.result_id(step["id"]), conversation.result_of(step)
-        )
-        self.is_stale |= missing.is_anew or bool(missing.text)
+        """What a call whose end was told has come to, which may be something else by now."""
+        id_ = conversation.result_id(step["id"])
+        is_new = step["status"] != "running" and id_ not in self.texts
+        missing = self.texts.missing(id_, conversation.result_of(step))
+        self.is_stale |= is_new or missing.is_anew or bool(missing.text)
 
     def _result(self, call_id: str, content: str, shown: Shown) -> None:
         id_ = conversation.result_id(call_id)
