@@ -7,6 +7,8 @@ const asked = JSON.parse(await text(process.stdin));
 // The oldest version cannot apply a JSON patch when Node imports it.
 const { HttpAgent, randomUUID } = createRequire(`${asked.packages}/`)(asked.package);
 console.warn = console.error = () => {};
+// Older versions reject a second time when a stream fails, where nobody can hear it.
+process.on("uncaughtException", () => {});
 
 const runs = [], requests = [];
 let cutAfter = null, comesBack = false;
@@ -117,6 +119,8 @@ const actions = {
   cut: async (events) => { cutAfter = events; },
   comeBack: async () => { comesBack = true; },
   abort: async () => { current.abortRun(); await running; },
+  tell: async () => {},
+  url: async (next) => { current.url = next; },
   reload: async (messages) => { current = agent(); current.messages = messages ?? current.messages; },
   answer: (payload, status = "resolved") => {
     const open = runs.at(-1).interrupts;

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from npm_packages import node
+from npm_packages import NODE, node
 
 CLIENTS: Final = Path(__file__).with_name("agui")
 _SCRIPT: Final = Path(__file__).with_name("agent.mjs")
@@ -67,3 +70,48 @@ def agent(url: str, thread: str, *actions: list[Any], **options: Any) -> Agent:
     done = node(CLIENTS, str(_SCRIPT), stdin=asked(url, thread, *actions, **options))
     assert done.returncode == 0, done.stderr
     return Agent(**json.loads(done.stdout.splitlines()[-1]))
+
+
+class Running:
+    """An agent that is doing things."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def until(self, action: str) -> None:
+        """Wait until it has done the action of that name."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if json.loads(line).get("did") == action:
+                return
+        raise AssertionError(self._errors())
+
+    def end(self) -> Agent:
+        assert self._process.stdout is not None
+        lines = [json.loads(line) for line in self._process.stdout]
+        assert self._process.wait(100) == 0, self._errors()
+        return Agent(**lines[-1])
+
+    def _errors(self) -> str:
+        return self._process.stderr.read() if self._process.stderr else ""
+
+
+@contextmanager
+def starting(url: str, thread: str, *actions: list[Any], **options: Any) -> Iterator[Running]:
+    """The same while the test does other things."""
+    line = asked(url, thread, *actions, tells=True, **options)
+    with subprocess.Popen(
+        [str(NODE), str(_SCRIPT)],
+        cwd=CLIENTS,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.write(line)
+            process.stdin.close()
+            yield Running(process)
+        finally:
+            process.kill()

@@ -89,7 +89,7 @@ def anything(seed: int) -> Story:
     """A session in which anything may happen to steps of all kinds, by chance."""
 
     async def story(story: Recorder) -> None:
-        chance = random.Random(seed)  # noqa: S311 - a test's
+        chance = random.Random(seed)
         await story.put(*a_message(story, "said", "go", run_id="r1"))
         await story.put(run_start_event(a_run_at(story.now())), by=RUN)
         running: dict[str, dict[str, Any]] = {}

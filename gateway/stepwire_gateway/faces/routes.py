@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from stepwire_core.settings import listed
 from stepwire_gateway.faces.agui import routes as agui
+from stepwire_gateway.faces.aisdk import numbered_routes as numbered
 from stepwire_gateway.faces.aisdk import routes as aisdk
 
 if TYPE_CHECKING:
@@ -13,9 +14,13 @@ if TYPE_CHECKING:
 
     from stepwire_core.settings import Settings
 
-_ROUTERS: Final[dict[str, APIRouter]] = {"aisdk": aisdk.router, "agui": agui.router}
+_ROUTERS: Final[dict[str, tuple[APIRouter, ...]]] = {
+    "aisdk": (aisdk.router, numbered.router),
+    "agui": (agui.router,),
+}
 
 
 def routers(settings: Settings) -> list[APIRouter]:
     """Those of the faces that ``STEPWIRE_FACES`` names."""
-    return [_ROUTERS[name] for name in _ROUTERS if name in listed(settings.faces)]
+    named = listed(settings.faces)
+    return [router for name, own in _ROUTERS.items() if name in named for router in own]

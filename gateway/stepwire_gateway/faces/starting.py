@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from stepwire_core.values.cursor import Cursor
+    from stepwire_core.wire.documents import Document
     from stepwire_core.wire.rights import Right
     from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.services import Services
@@ -126,13 +127,10 @@ async def say(
     """
     # In this order: if the message is not there yet, nothing of its run is before that cursor.
     [top] = await services.log.tops([session_id])
-    message_id, metadata = as_id(said.id, "message"), said.metadata
-    known = await services.log.step(session_id, message_id)
-    if known is not None and known["output"] != said.content:
-        # The person has changed it. What was said is said: this is another message.
-        metadata = metadata | {REPLACES: message_id}
-        message_id = derived_id("edited", session_id, message_id, said.content)
-        known = await services.log.step(session_id, message_id)
+    given, metadata = as_id(said.id, "message"), said.metadata
+    message_id, known = await _message(services, session_id, given, said.content)
+    if message_id != given:
+        metadata = metadata | {REPLACES: given}
     accepted = await post_message(
         services,
         caller,
@@ -145,8 +143,23 @@ async def say(
     return Started(session_id, accepted.run_id, message_id, after)
 
 
+async def _message(
+    services: Services, session_id: str, given: str, content: str
+) -> tuple[str, Document | None]:
+    """The id of a message, and the message if it is there.
+
+    Clients keep the id of one that a person has changed. What was said is said, so the changed one
+    is another message, whose id comes from its words.
+    """
+    known = await services.log.step(session_id, given)
+    if known is None or known["output"] == content:
+        return given, known
+    changed = derived_id("changed", session_id, given, content)
+    return changed, await services.log.step(session_id, changed)
+
+
 async def answer_again(
-    request: Request, services: Services, caller: Caller, session_id: str, message_id: str
+    request: Request, services: Services, caller: Caller, session_id: str, said: Said
 ) -> Started:
     """Have a message answered again, by a run whose ``retry_of`` is the last one that has.
 
@@ -158,7 +171,9 @@ async def answer_again(
         RunNotOver: its answer is still under way, and is none that this has started.
     """
     [top] = await services.log.tops([session_id])
-    run_id, run = derived_id(session_id, ON_MESSAGE, as_id(message_id, "message")), None
+    given = as_id(said.id, "message")
+    message_id, _ = await _message(services, session_id, given, said.content)
+    run_id, run = derived_id(session_id, ON_MESSAGE, message_id), None
     while True:
         # Each of them is the answer to a request of a person.
         next_id = derived_id(run_id, "again")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
+
+_REPLACED: Final = "\ufffd"
 
 
 class Missing(NamedTuple):
@@ -20,12 +22,14 @@ class Texts:
     The texts themselves are not kept: there may be megabytes, for each client.
 
     Half of a surrogate pair is held back until the other half is there: in a document both are one
-    character, and two pieces that end and begin in the middle of it would be none.
+    character, and two pieces that end and begin in the middle of it would be none. A snapshot that
+    is taken in between has U+FFFD for it; what follows is then told when a document has all of it.
     """
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[int, int]] = {}
         self._half: dict[str, str] = {}
+        self._unclear: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
         return key in self._told
@@ -37,6 +41,9 @@ class Texts:
     def add(self, key: str, piece: str) -> str:
         """The next piece as it is to be told: what is appended."""
         half = self._half.pop(key, "")
+        if key in self._unclear or (half == _REPLACED and _is_low(piece)):
+            self._unclear.add(key)
+            return ""
         text = half + piece
         if text and "\ud800" <= text[-1] <= "\udbff":
             self._half[key] = text[-1]
@@ -47,13 +54,17 @@ class Texts:
         self._told[key] = (length + len(text), _crc(text, checksum))
         return text
 
-    def missing(self, key: str, whole: str) -> Missing:
+    def missing(self, key: str, whole: str, *, goes_on: bool = False) -> Missing:
         """What is still to be told of a text, now that all of it is known; it then counts as told.
 
-        Nothing is missing of a text that was told to its end.
+        Nothing is missing of a text that was told to its end. ``goes_on``: it may be a text that
+        still streams, as a snapshot has it.
         """
         length, checksum = self._told.get(key, (0, 0))
         self._half.pop(key, None)
+        self._unclear.discard(key)
+        if goes_on and whole.endswith(_REPLACED):
+            self._half[key], whole = _REPLACED, whole[:-1]
         is_anew = len(whole) < length or (length > 0 and _crc(whole[:length], 0) != checksum)
         text = whole if is_anew else whole[length:]
         self._told[key] = (len(whole), _crc(text, 0 if is_anew else checksum))
@@ -63,6 +74,11 @@ class Texts:
         """No text of it will come any more."""
         self._told.pop(key, None)
         self._half.pop(key, None)
+        self._unclear.discard(key)
+
+
+def _is_low(piece: str) -> bool:
+    return bool(piece) and "\udc00" <= piece[0] <= "\udfff"
 
 
 def _crc(text: str, before: int) -> int:

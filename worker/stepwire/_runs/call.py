@@ -41,12 +41,15 @@ from stepwire_core.wire.documents import (
     ErrorInfo,
     is_action,
 )
+from stepwire_core.wire.user_messages import REPLACES
 
 if TYPE_CHECKING:
     from stepwire._elements.element_base import Element
     from stepwire._scope.context import Scope
+    from stepwire._tree.message import Trigger
     from stepwire_core.log.event_log import EventLog
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.documents import StepDocument
     from stepwire_core.wire.run_request import RunRequest
 
 logger = logging.getLogger("stepwire.run")
@@ -149,7 +152,9 @@ class Invoker:
         """The one argument of a handler that may take it or leave it out."""
         if request.message is not None:
             elements = await self._files(request, scope)
-            return ReceivedMessage(request.message, scope, elements)
+            return ReceivedMessage(
+                request.message, scope, elements, _trigger(request.message, request)
+            )
         if request.handler == ON_FEEDBACK:
             return feedback_of(request.session_id, request.arguments)
         if is_action(request.handler):
@@ -175,6 +180,15 @@ _GIVES_ARGUMENT: Final = frozenset(
 )
 _MAY_LACK: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME})
 """Handlers whose run is shown, whether or not there is a function to call."""
+
+
+def _trigger(message: StepDocument, request: RunRequest) -> Trigger:
+    if message.run_id != request.run_id:
+        # It has started another run, which this one repeats.
+        return "regenerate"
+    if REPLACES in message.metadata or request.retry_of is not None:
+        return "edit"
+    return "submit"
 
 
 def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import UUID
 
 from stepwire._scope.context import current_frame, own_frame
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stepwire._tree.action import Action
     from stepwire_core.wire.documents import EndStatus, StepDocument
     from stepwire_core.wire.events import NewEvent
+
+Trigger = Literal["submit", "edit", "regenerate"]
 
 
 class MessageNode(Node):
@@ -170,6 +172,11 @@ class Message(MessageNode):
 
     actions: Checked[list[Action], Sequence[Action] | None] = Checked(checked_actions)
 
+    trigger: Trigger = "submit"
+    """Why the handler has it: a person has sent it (``submit``), or has changed an earlier message
+    (``edit``: this is the new one), or wants it answered again (``regenerate``). Of the last two
+    ``cl.chat_context`` leaves out what they take the place of."""
+
     def __init__(
         self,
         content: object = "",
@@ -313,7 +320,11 @@ class ReceivedMessage(Message):
     """The message that started a run; it is in the log already."""
 
     def __init__(
-        self, document: StepDocument, scope: Scope, elements: Sequence[Element] = ()
+        self,
+        document: StepDocument,
+        scope: Scope,
+        elements: Sequence[Element] = (),
+        trigger: Trigger = "submit",
     ) -> None:
         super().__init__(
             content=document.output,
@@ -326,6 +337,7 @@ class ReceivedMessage(Message):
             id=document.id,
             parent_id=document.parent_id,
         )
+        self.trigger = trigger
         self._scope = scope
         self._checked_status = document.status
         self.started_at = self._began_at = document.started_at

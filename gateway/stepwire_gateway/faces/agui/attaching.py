@@ -116,7 +116,7 @@ def _tell(teller: Teller, step: Document, has: _Has, *, was_open: bool) -> None:
     is_running = step["status"] == "running"
     teller.note(step)
     if form == "person":
-        if not has.message(id_):
+        if not (has.message(id_) or teller.is_known(step)):
             teller.person(step)
     elif is_running and was_open:
         teller.open_already(id_)

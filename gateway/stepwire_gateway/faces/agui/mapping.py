@@ -40,7 +40,8 @@ class AgUiMapping:
     events between the cursor that a client comes back with and now, None if it comes with none.
 
     When the handler asks, the run is over for the client: as ``interrupt``, or, where the ask is a
-    call of one of the client's own tools, as a finished one with a pending call.
+    call of one of the client's own tools, as a finished one with a pending call; not for asks that
+    are ``settled``.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class AgUiMapping:
         target: str | None,
         *,
         follows: bool = False,
+        settled: frozenset[str] = frozenset(),
         came_back: CameBack | None = None,
     ) -> None:
         self.over = False
@@ -59,6 +61,7 @@ class AgUiMapping:
         }
         self._target = target
         self._follows = follows
+        self._settled = settled
         self._came_back = came_back
         self._retelling: Retelling | None = None
         self._under_way: set[str] = set()
@@ -141,7 +144,7 @@ class AgUiMapping:
     def _note(self, retelling: Retelling) -> None:
         """What of a snapshot is needed to understand what comes."""
         self._under_way = retelling.under_way()
-        self._asks = {id_: ask for id_, ask in retelling.asks.items() if ask["status"] == "open"}
+        self._asks = {id_: ask for id_, ask in retelling.asks.items() if self._waits_for(ask)}
         self._activities = {
             id_: element["step_id"]
             for id_, element in retelling.elements.items()
@@ -215,7 +218,7 @@ class AgUiMapping:
         if shown.form == "person":
             if step["attempt"] == 0 and step["run_id"] is not None:
                 self._under_way.add(step["run_id"])
-            if teller.is_known(id_):
+            if teller.is_known(step):
                 return
         if not shown.is_open:
             teller.open(step)
@@ -292,9 +295,12 @@ class AgUiMapping:
 
     def _ask(self, ask: Document) -> None:
         self._teller.put("asks", ask["id"], ask)
-        if ask["status"] == "open":
+        if self._waits_for(ask):
             self._asks[ask["id"]] = ask
             self._pause()
+
+    def _waits_for(self, ask: Document) -> bool:
+        return ask["status"] == "open" and ask["id"] not in self._settled
 
     def _ask_end(self, ask: Document) -> None:
         self._asks.pop(ask["id"], None)

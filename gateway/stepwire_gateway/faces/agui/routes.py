@@ -71,7 +71,7 @@ async def run(
         scope.also(run_id)
     if cursor is None:
         reading = await services.hub.open(started.session_id, after)
-        mapping = AgUiMapping(client, started.run_id)
+        mapping = AgUiMapping(client, started.run_id, settled=started.settled)
         return AgUiStream(reading, services, caller, mapping, scope, is_fresh=after is not None)
     # First the snapshot, then what leads to it: so nothing of it can be missed.
     reading = await services.hub.open(started.session_id, None)
@@ -80,7 +80,8 @@ async def run(
     except BaseException:
         await reading.aclose()
         raise
-    mapping = AgUiMapping(client, started.run_id, came_back=CameBack(cursor, missed))
+    came_back = CameBack(cursor, missed)
+    mapping = AgUiMapping(client, started.run_id, settled=started.settled, came_back=came_back)
     return AgUiStream(reading, services, caller, mapping, scope, is_fresh=False)
 
 

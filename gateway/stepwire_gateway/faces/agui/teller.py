@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
+from stepwire_core.wire.user_messages import REPLACES
 from stepwire_gateway.faces.agui import conversation, tree
 from stepwire_gateway.faces.mapping import data_frame
 from stepwire_gateway.faces.texts import Texts
@@ -176,9 +177,9 @@ class Teller:
             parent_id = above.parent_id
         return None
 
-    def is_known(self, id_: str) -> bool:
+    def is_known(self, step: Document) -> bool:
         """Whether it is a message that the client has sent itself."""
-        return id_ in self._known
+        return step["id"] in self._known or step["metadata"].get(REPLACES) in self._known
 
     def open(self, step: Document) -> None:
         """Tell that a step has begun, with the texts that it has so far."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import derived_id
 from stepwire_core.wire.documents import ON_CHAT_START, ON_MESSAGE
 from stepwire_gateway.faces.agui import asking
@@ -27,7 +28,6 @@ from stepwire_gateway.faces.starting import (
 if TYPE_CHECKING:
     from fastapi import Request
 
-    from stepwire_core.values.cursor import Cursor
     from stepwire_core.wire.documents import AskDocument
     from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.faces.agui.bodies import AgUiMessage, RunAgentInput
@@ -44,6 +44,8 @@ class Turn:
     """Nothing of the run comes before it; None: it may have begun."""
     also: list[str] = field(default_factory=list)
     """Other runs that are shown with it."""
+    settled: frozenset[str] = frozenset()
+    """Asks that the client has dealt with, which may be open a moment longer."""
 
 
 async def turn(request: Request, services: Services, caller: Caller, body: RunAgentInput) -> Turn:
@@ -76,15 +78,15 @@ async def _going_on(
 ) -> Turn:
     """After an answer: the run that has asked, or the one that answers the client's last message,
     which may have waited for it."""
-    asked = ask.run_id or ""
+    asked, settled = ask.run_id or "", frozenset(e.interruptId for e in body.resume or ())
     said = [message.id for message in body.messages if message.role == "user"]
     if said:
         step = await services.log.step(session_id, as_id(said[-1], "message"))
         if step is not None and step["run_id"] not in (None, asked):
             run = await services.log.known_run(session_id, step["run_id"])
             if run is None or run.ended_at is None or run.will_retry:
-                return Turn(session_id, step["run_id"], None, [asked])
-    return Turn(session_id, asked, None)
+                return Turn(session_id, step["run_id"], None, [asked], settled)
+    return Turn(session_id, asked, None, settled=settled)
 
 
 async def _asked(
@@ -106,6 +108,7 @@ async def _asked(
         if known is not None and known["output"] == message.text:
             return await _again(request, services, caller, session_id, body, known)
     await ensure_session(request, services, caller, session_id, body.props)
+    [now] = await services.log.tops([session_id])
     elements, linked = [], []
     for part, file in files:
         if file is not None:
@@ -120,15 +123,19 @@ async def _asked(
     if top is None:
         metadata[METADATA]["first"] = True
     said = Said(message.id, message.text, metadata, elements)
-    return _first(await say(request, services, caller, session_id, said), is_first=top is None)
+    began = Cursor(now.epoch, 0) if top is None and now is not None else None
+    started = await say(request, services, caller, session_id, said)
+    return _first(started, began) if top is None else _next(started)
 
 
-def _first(started: Started, *, is_first: bool) -> Turn:
+def _next(started: Started) -> Turn:
+    return Turn(started.session_id, started.run_id, started.after)
+
+
+def _first(started: Started, after: Cursor | None) -> Turn:
     """What ``on_chat_start`` says stands before the first answer."""
-    if not is_first:
-        return Turn(started.session_id, started.run_id, started.after)
     chat_start = derived_id(started.session_id, ON_CHAT_START)
-    return Turn(started.session_id, started.run_id, None, [chat_start])
+    return Turn(started.session_id, started.run_id, after, [chat_start])
 
 
 async def _again(
@@ -146,10 +153,11 @@ async def _again(
     run = await services.log.known_run(session_id, run_id)
     is_over = run is not None and run.ended_at is not None and not run.will_retry
     if is_over and sent.get("runId") != body.runId:
-        started = await answer_again(request, services, caller, session_id, known["id"])
-        return Turn(session_id, started.run_id, started.after)
+        repeated = Said(known["id"], known["output"])
+        started = await answer_again(request, services, caller, session_id, repeated)
+        return _next(started)
     started = Started(session_id, run_id, known["id"], after=None)
-    return _first(started, is_first=bool(sent.get("first")))
+    return _first(started, None) if sent.get("first") else _next(started)
 
 
 def _own_element(services: Services, session_id: str, part: dict[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -91,8 +91,3 @@ def file_of(part: Part) -> tuple[str, str, bytes]:
         raise InvalidArgument("a file of a message is not base64: send it again") from None
     mime = part.mediaType or match[1] or "application/octet-stream"
     return part.filename or "file", mime, content
-
-
-def metadata_of(message: UiMessage) -> dict[str, Any]:
-    """What the handler reads as ``message.metadata``."""
-    return dict(message.metadata or {})

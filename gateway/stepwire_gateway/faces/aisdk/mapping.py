@@ -18,7 +18,8 @@ Chunk = dict[str, Any]
 
 DONE: Final = b"data: [DONE]\n\n"
 
-_STEP_START: Final = "step.start"
+RUN_START: Final = "run.start"
+STEP_START: Final = "step.start"
 _PARTS: Final = {
     "ask": "data-ask",
     "ask.end": "data-ask",
@@ -65,6 +66,8 @@ class UiMessageMapping:
         self._asked: set[str] = set()
         """The messages that have started the run: their client has them."""
         self._files: set[str] = set()
+        self._below: dict[str, dict[str, str]] = {}
+        """The ids and types of the parts that go when a step goes, by that step."""
 
     # -- as a mapping ----------------------------------------------------------------------------
 
@@ -91,7 +94,7 @@ class UiMessageMapping:
                 yield from self._end(data)
             case "step.start" | "step.update" | "step.end":
                 # A retold start has the newest state: its end follows, after what is below it.
-                is_start = event.type == _STEP_START
+                is_start = event.type == STEP_START
                 yield from self._step(data, has_ended=not is_start and data["ended_at"] is not None)
             case "step.delta":
                 yield from self._delta(data)
@@ -100,8 +103,10 @@ class UiMessageMapping:
             case "element.add":
                 yield from self._element(data)
             case type_ if (part := _PARTS.get(type_)) is not None:
-                is_gone = type_.endswith(".remove")
-                yield _removed(part, data["id"]) if is_gone else _put(part, data)
+                if type_.endswith(".remove"):
+                    yield _removed(part, data["id"])
+                else:
+                    yield self._put(part, data, data["step_id"])
 
     def _begin(self, run: dict[str, Any]) -> Iterator[Chunk]:
         if self._has_begun:
@@ -144,14 +149,16 @@ class UiMessageMapping:
                 self._kinds.pop(id_, None)
             else:
                 self._kinds[id_] = type_
-            yield _put("data-step", step)
+            yield self._put("data-step", step, step["parent_id"])
 
     def _message(self, step: dict[str, Any], *, has_ended: bool) -> Iterator[Chunk]:
         id_ = step["id"]
         self._kinds[id_] = ASSISTANT_MESSAGE
+        if step["parent_id"] is not None:
+            self._below.setdefault(step["parent_id"], {})[id_] = "data-step"
         if id_ not in self._parts:
             yield self._open_part(id_, id_, step)
-        missing = self._texts.missing(id_, step["output"])
+        missing = self._texts.missing(id_, step["output"], goes_on=step["ended_at"] is None)
         if missing.is_anew:
             yield from self._close(id_)
             yield self._open_part(id_, f"{self._parts[id_]}~", step)
@@ -215,18 +222,28 @@ class UiMessageMapping:
             text = (step["error"] or {}).get("message") or f"the step is {step['status']}"
             yield call | {"type": "tool-output-error", "errorText": text}
 
+    def _put(self, type_: str, document: dict[str, Any], above: str | None) -> Chunk:
+        if above is not None:
+            self._below.setdefault(above, {})[document["id"]] = type_
+        return {"type": type_, "id": document["id"], "data": document}
+
     def _remove(self, id_: str) -> Iterator[Chunk]:
         if id_ in self._parts:
             yield from self._close(id_)
         self._kinds.pop(id_, None)
         yield _removed("data-step", id_)
+        for below, type_ in self._below.pop(id_, {}).items():
+            if type_ == "data-step":
+                yield from self._remove(below)
+            else:
+                yield _removed(type_, below)
 
     def _element(self, element: dict[str, Any]) -> Iterator[Chunk]:
         id_, step_id = element["id"], element["step_id"]
         if step_id in self._asked:
             return
         url = self._address(element["url"])
-        yield _put("data-element", element | {"url": url})
+        yield self._put("data-element", element | {"url": url}, step_id)
         if element["type"] in _WITHOUT_BYTES or id_ in self._files:
             return
         self._files.add(id_)
@@ -234,10 +251,10 @@ class UiMessageMapping:
         if is_link and not mime.startswith(_MEDIA):
             yield {"type": "source-url", "sourceId": id_, "url": url, "title": element["name"]}
             return
+        yield {"type": "file", "url": url, "mediaType": mime}
         if self._kinds.get(step_id) in _RETRIEVALS:
             name = element["name"]
             yield {"type": "source-document", "sourceId": id_, "mediaType": mime, "title": name}
-        yield {"type": "file", "url": url, "mediaType": mime}
 
 
 def _value(text: str) -> object:
@@ -246,10 +263,6 @@ def _value(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
-
-
-def _put(type_: str, document: dict[str, Any]) -> Chunk:
-    return {"type": type_, "id": document["id"], "data": document}
 
 
 def _removed(type_: str, id_: str) -> Chunk:

@@ -7,12 +7,14 @@ from urllib.parse import urljoin
 
 from fastapi import APIRouter, Path, Request, Response
 
+from stepwire_core.errors import InvalidArgument, SessionNotFound
 from stepwire_core.wire.documents import AskDocument
 from stepwire_gateway.api.asks import NewAnswer, answer_ask
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.auth.guard import CallerDep, needs
-from stepwire_gateway.faces.aisdk.bodies import ChatRequest, file_of, metadata_of
+from stepwire_gateway.faces.aisdk.bodies import ChatRequest, file_of
 from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
+from stepwire_gateway.faces.aisdk.messages import UiMessage, messages_of
 from stepwire_gateway.faces.answers import answering
 from stepwire_gateway.faces.errors import route_saying
 from stepwire_gateway.faces.events import Scope
@@ -27,6 +29,7 @@ from stepwire_gateway.faces.starting import (
     stop,
 )
 from stepwire_gateway.faces.stream import FaceStream
+from stepwire_gateway.http.bodies import require_bounded
 from stepwire_gateway.services import ServicesDep
 
 if TYPE_CHECKING:
@@ -43,9 +46,9 @@ def _said(problem: dict[str, Any]) -> tuple[bytes, str]:
     return problem["detail"].encode(), "text/plain; charset=utf-8"
 
 
-router = APIRouter(
-    prefix="/aisdk/chat", route_class=route_saying(_said), include_in_schema=False, tags=["aisdk"]
-)
+ROUTE: Final = route_saying(_said)
+
+router = APIRouter(prefix="/aisdk/chat", route_class=ROUTE, include_in_schema=False, tags=["aisdk"])
 
 ChatId = Annotated[str, Path(max_length=1000)]
 
@@ -58,6 +61,20 @@ async def chat(
     """Send a message, or have the last one answered again; the answer streams."""
     started = await start(request, services, caller, body)
     return await streamed(request, services, caller, started)
+
+
+@router.get("/{chat_id}/messages", response_model=None)
+@needs("read", session="body", counts="reads")
+async def read_messages(
+    request: Request, services: ServicesDep, caller: CallerDep, chat_id: ChatId
+) -> list[UiMessage]:
+    """What has been said, for ``useChat({messages})``; empty before the first message."""
+    session_id = session_of(caller, "read", chat_id)
+    try:
+        snapshot = await services.hub.snapshots.whole(session_id)
+    except SessionNotFound:
+        return []
+    return await messages_of(snapshot, addresses(request))
 
 
 @router.get("/{chat_id}/stream")
@@ -103,15 +120,20 @@ async def start(request: Request, services: Services, caller: Caller, body: Chat
     """The run that answers what a client has sent."""
     question = body.question
     session_id = session_of(caller, "write", body.id)
+    # All of it is checked before anything is made.
+    require_bounded(question.text, question.metadata or {}, services.settings)
     files = [file_of(part) for part in question.parts if part.type == "file"]
+    if not question.text and not files:
+        raise InvalidArgument("a message needs content: a part of the type 'text' or 'file'")
     await ensure_session(request, services, caller, session_id, body.metadata)
     if body.trigger == "regenerate-message":
-        return await answer_again(request, services, caller, session_id, question.id)
+        said = Said(question.id, question.text)
+        return await answer_again(request, services, caller, session_id, said)
     elements = [
         await keep_file(services, session_id, question.id, name, mime, content)
         for name, mime, content in files
     ]
-    said = Said(question.id, question.text, metadata_of(question), elements)
+    said = Said(question.id, question.text, dict(question.metadata or {}), elements)
     return await say(request, services, caller, session_id, said)
 
 
