@@ -8,6 +8,8 @@ from stepwire_core.settings import listed
 from stepwire_gateway.faces.agui import routes as agui
 from stepwire_gateway.faces.aisdk import numbered_routes as numbered
 from stepwire_gateway.faces.aisdk import routes as aisdk
+from stepwire_gateway.faces.copilotkit import routes as copilotkit
+from stepwire_gateway.faces.copilotkit import threads
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _ROUTERS: Final[dict[str, tuple[APIRouter, ...]]] = {
     "aisdk": (aisdk.router, numbered.router),
     "agui": (agui.router,),
+    "copilotkit": (copilotkit.router, threads.router),
 }
 
 
