@@ -128,6 +128,8 @@ def test_escaped_text_stands_between_quotes(text: str) -> None:
         ("STEPWIRE_AUTH_OPEN_HOSTS", "http://app.example", "names of hosts"),
         ("STEPWIRE_AUTH_OPEN_HOSTS", "app.example:8000", "names of hosts"),
         ("STEPWIRE_CORS_ORIGINS", "https://app.example:port", "must be origins"),
+        ("STEPWIRE_FACES", "aisdk,ag-ui", "'ag-ui' is not a face; known are aisdk, agui"),
+        ("STEPWIRE_ROOT_PATH", "/aisdk", "must not begin as the gateway's own addresses do"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(

@@ -40,6 +40,16 @@ async def fails(message: cl.Message) -> None:
     raise RuntimeError("the model is away")
 
 
+@cl.task
+async def dig(city: str) -> str:
+    return str(await weather(city))
+
+
+async def subtask(message: cl.Message) -> None:
+    await cl.enqueue("dig", city="Oslo")
+    await cl.Message("dug").send()
+
+
 async def files(message: cl.Message) -> None:
     picture = cl.Image(name="dot.png", content=b"\x89PNG\r\n\x1a\n", mime="image/png")
     link = cl.Text(name="paper", url="https://papers.example/1")
@@ -123,6 +133,7 @@ ANSWERS: dict[str, Callable[[cl.Message], Awaitable[None]]] = {
     "broken": fails_in_a_tool,
     "fail": fails,
     "files": files,
+    "subtask": subtask,
     "ask": asks,
     "usage": uses,
     "context": context,

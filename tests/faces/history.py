@@ -54,6 +54,8 @@ class History:
     parents: dict[str, str | None] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
+    """Steps into which text has streamed after their end, and which no document has told since."""
     elements: int = 0
 
     @classmethod
@@ -72,6 +74,7 @@ class History:
     def _put(self, type_: Any, step_id: str) -> None:
         if type_ == "step.end":
             self.ended.add(step_id)
+        self.late.discard(step_id)
         has_ended = step_id in self.ended
         step = a_step(
             self.session_id,
@@ -101,10 +104,12 @@ class History:
         if (step_id := self._there(which)) is not None:
             self.outputs[step_id] += text
             self.events.append(delta_event(step_id, text))
+            if step_id in self.ended:
+                self.late.add(step_id)
 
     def _halves(self, which: int) -> None:
         """A character in two pieces, as tokenizers cut it."""
-        if (step_id := self._there(which)) is not None:
+        if (step_id := self._there(which)) is not None and step_id not in self.ended:
             self.outputs[step_id] += "😀"
             self.events += [delta_event(step_id, "\ud83d"), delta_event(step_id, "\ude00")]
 
@@ -123,6 +128,8 @@ class History:
             self.outputs[step_id] = text = f"rewritten {len(self.events)}"
             if by_delta:
                 self.events.append(delta_event(step_id, text, replace=True))
+                if step_id in self.ended:
+                    self.late.add(step_id)
             else:
                 self._put("step.update", step_id)
 

@@ -48,6 +48,15 @@ def test_a_tool_that_fails_says_so_and_the_answer_goes_on(faces: Gateway, packag
     assert (shown.status, shown.text) == ("ready", "there is none")
 
 
+def test_what_another_run_does_for_the_answer_is_a_part_of_it(faces: Gateway) -> None:
+    chat_id = new_id()
+    shown = chat(api(faces), chat_id, said("subtask"))
+    [tool] = shown.parts("dynamic-tool")
+    assert (tool["toolName"], tool["output"]["city"]) == ("weather", "Oslo")
+    assert shown.text == "dug"
+    assert faces.client.get(f"/aisdk/chat/{chat_id}/messages").json()[1]["parts"] != []
+
+
 @versions
 def test_a_run_that_fails_is_the_error_of_the_chat(faces: Gateway, package: str) -> None:
     shown = chat(api(faces), new_id(), said("fail"), package=package)

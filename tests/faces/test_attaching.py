@@ -16,6 +16,7 @@ from stepwire_core.log.event_log import LogTail, open_log
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import attempt_token, new_id
 from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
+from stepwire_gateway.faces.aisdk.numbered import CHUNKS, NumberedMapping
 from stepwire_gateway.faces.events import FaceEvent, Scope, event_of
 from stepwire_gateway.faces.retelling import retold
 from stepwire_gateway.hub.frames import event_frame
@@ -70,6 +71,18 @@ class Stored:
             client.take(mapping.tell(event))
         return client
 
+    async def numbered(self, at: int, known: int) -> list[bytes]:
+        """The frames from a number on, for a client that has come back after so many events."""
+        first = self.events[0].cursor.seq
+        mapping = NumberedMapping(RUN, str, first_seq=first, at=at)
+        if at:
+            async for event in retold(self.snapshots[known - 1], Scope(RUN)):
+                mapping.know(event)
+        # The end has as many chunks as it needs.
+        begin = min(at // CHUNKS, len(self.events) - 1)
+        told = b"".join(map(mapping.tell, self.events[begin:]))
+        return [frame + b"\n\n" for frame in told.split(b"\n\n")[:-1]]
+
 
 @settings(
     max_examples=EXAMPLES,
@@ -90,16 +103,50 @@ async def _check(redis_url: str, history: History) -> None:
     for at in range(1, len(stored.events) + 1):
         client = await stored.attached(at)
         _agrees(client, history)
-        shown = {id_: data for id_, data in whole.data.items() if not data.get("removed")}
-        told = {id_: data for id_, data in client.data.items() if not data.get("removed")}
+        shown, told = (
+            {
+                id_: data
+                for id_, data in one.data.items()
+                if not data.get("removed") and id_ not in history.late
+            }
+            for one in (whole, client)
+        )
         assert told == shown
-        gone = history.removed | whole.data.keys() - shown.keys()
+        gone = history.removed | history.late | whole.data.keys() - shown.keys()
         left = [id_ for id_ in whole.order if id_ not in gone]
         assert [id_ for id_ in client.order if id_ not in gone] == left
-        here = {id_: tool for id_, tool in client.tools.items() if id_ not in history.removed}
+        stale = history.removed | history.late
+        here = {id_: tool for id_, tool in client.tools.items() if id_ not in stale}
         assert here == {id_: tool for id_, tool in whole.tools.items() if id_ in here}
         assert len(set(client.files)) == len(client.files)
         assert history.removed or set(whole.files) == set(client.files)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(drawn=ops)
+def test_at_whatever_number_a_client_comes_back_it_has_every_chunk_once(
+    server: EmbeddedServer, drawn: list[tuple[Any, ...]]
+) -> None:
+    drawn = [op for op in drawn if op[0] not in ("rewrite", "halves", "remove")]
+    asyncio.run(_check_numbers(server.url, History.of(new_id(), drawn)))
+
+
+async def _check_numbers(redis_url: str, history: History) -> None:
+    stored = await Stored.of(redis_url, history)
+    chunks = await stored.numbered(0, len(stored.events))
+    for at in range(len(chunks) - 1):
+        # The state that is known is that of any moment after the cut.
+        first = at // CHUNKS + 1
+        for known in {first, (first + len(stored.events)) // 2, len(stored.events)}:
+            rest = await stored.numbered(at, min(known, len(stored.events)))
+            assert len(rest) == len(chunks) - at
+            client = UiFold()
+            client.take(b"".join([*chunks[:at], *rest]))
+            _agrees(client, history)
 
 
 def _agrees(client: UiFold, history: History) -> None:

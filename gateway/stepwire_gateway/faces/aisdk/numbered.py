@@ -115,7 +115,8 @@ class NumberedMapping(UiMessageMapping):
                 yield {"type": "text-delta", "id": id_, "delta": data["output"]}
         else:
             self._files.discard(data.get("id", ""))
-            self._inputs.pop(data.get("id", ""), None)
+            if event.type == STEP_START:
+                self._inputs.pop(data["id"], None)
             if event.type == RUN_START and data["run_id"] == self._run_id:
                 self._has_begun = data["attempt"] > 1
             yield from self.chunks(event)

@@ -113,7 +113,7 @@ async def _from(
     tail = -1 if first_seq is None else CHUNKS * (snapshot.cursor.seq - first_seq + 1) - 1
     if at < 0:
         at = max(0, tail + 1 + at)
-    after = _cursor(snapshot, first_seq, at)
+    after = await _cursor(services, stream, snapshot, first_seq, at)
     if at > 0:
         await _require_there(services, stream, after, at)
     mapping = NumberedMapping(stream.run_id, addresses(request), first_seq=first_seq, at=at)
@@ -130,11 +130,20 @@ def _first_seq(snapshot: WrittenSnapshot, run_id: str) -> int | None:
     return runs.orders[runs.ids.index(run_id)] if run_id in runs.ids else None
 
 
-def _cursor(snapshot: WrittenSnapshot, first_seq: int | None, at: int) -> Cursor:
+async def _cursor(
+    services: Services,
+    stream: Reference,
+    snapshot: WrittenSnapshot,
+    first_seq: int | None,
+    at: int,
+) -> Cursor:
     """Behind it is the event whose chunks the number is one of."""
     if first_seq is None:
         return snapshot.cursor
-    return Cursor(snapshot.cursor.epoch, first_seq - 1 + at // CHUNKS)
+    ended = await services.log.run_ended_at(stream.session_id, stream.run_id)
+    seq = first_seq - 1 + at // CHUNKS
+    # The end has as many chunks as it needs.
+    return Cursor(snapshot.cursor.epoch, seq if ended is None else min(seq, ended.seq - 1))
 
 
 async def _require_there(services: Services, stream: Reference, after: Cursor, at: int) -> None:
