@@ -48,6 +48,10 @@ class Scope:
         """None: the whole session."""
         self._run_ids = {run_id}
 
+    def also(self, run_id: str) -> None:
+        """Show that run, too, where not the whole session is shown."""
+        self._run_ids.add(run_id)
+
     def takes(self, frame: Frame) -> bool:
         """Whether a frame is shown; of one that is not, nothing is parsed.
 

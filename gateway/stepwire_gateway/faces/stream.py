@@ -37,12 +37,13 @@ class FaceStream(EventStream):
         scope: Scope,
         *,
         headers: Headers[str, str] | None = None,
+        told: Told | None = None,
     ) -> None:
-        super().__init__(reading, services, caller, _Told(mapping, scope))
+        super().__init__(reading, services, caller, told or Told(mapping, scope))
         self.headers.update(headers or {})
 
 
-class _Told:
+class Told:
     """A mapping, as the streams take what picks frames."""
 
     is_everything = False
