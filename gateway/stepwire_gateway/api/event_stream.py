@@ -74,6 +74,10 @@ class Passing(Protocol):
         """Whether nothing more can go out."""
         ...
 
+    def opening(self) -> bytes:
+        """The first words, before anything was read."""
+        ...
+
     async def passed(self, frames: Sequence[Frame]) -> list[bytes]:
         """What goes out of these frames."""
         ...
@@ -117,7 +121,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = scope.get("extensions", {}).get(DIRECT)
         connection: Connection | None = direct and direct["connection"]
-        content: _Content | None = self._content
+        content, is_ours = self._content, True
         settings = self._services.settings
         try:
             if scope["method"] == "HEAD":
@@ -131,7 +135,7 @@ class EventStream(Response):
                 stream.when_over(exits(scope).pop_all().close)
                 connection.hand_over(stream)
                 # From here on it is the stream that closes the reading.
-                content = None
+                is_ours = False
                 await stream.run(kept.head)
             else:
                 response = EventSourceResponse(
@@ -153,7 +157,7 @@ class EventStream(Response):
             raise
         finally:
             # Here too: an iterator that was never begun has no end.
-            if content is not None:
+            if is_ours:
                 await content.reading.aclose()
 
     async def _begin(self, send: Send) -> None:
@@ -187,10 +191,10 @@ class _Content:
         self._services = services
 
     def begin(self) -> bytes:
-        """What a stream begins with: the hint that counts if its connection is lost."""
+        """What a stream begins with; with the hint that counts if its connection is lost."""
         streams = self._services.hub.streams
         retry_ms = RETRY_MS if streams <= BACK_PER_S else _spread_ms(streams)
-        return f"retry: {retry_ms}\n\n".encode()
+        return self.selection.opening() + f"retry: {retry_ms}\n\n".encode()
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """All of it, for a server that takes it piece by piece."""

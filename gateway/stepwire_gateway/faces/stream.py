@@ -56,6 +56,9 @@ class Told:
     def over(self) -> bool:
         return self._mapping.over
 
+    def opening(self) -> bytes:
+        return b""
+
     async def passed(self, frames: Sequence[Frame]) -> list[bytes]:
         pieces: list[bytes] = []
         for frame in frames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepwire_core.wire.documents import USER_MESSAGE
+from stepwire_core.wire.words import USER_MESSAGE
 from stepwire_gateway.faces.agui import conversation, tree
 from stepwire_gateway.faces.agui.retelling import is_over
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepwire_core.wire.documents import USER_MESSAGE
+from stepwire_core.wire.words import USER_MESSAGE
 
 if TYPE_CHECKING:
     from stepwire_core.values.cursor import Cursor

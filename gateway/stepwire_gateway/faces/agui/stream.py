@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from stepwire_core.errors import SessionNotFound
@@ -11,7 +10,7 @@ from stepwire_gateway.faces.stream import FaceStream, Told
 from stepwire_gateway.hub.log_source import retry_until_available
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import Sequence
 
     from stepwire_core.values.cursor import Cursor
     from stepwire_gateway.auth.caller import Caller
@@ -39,31 +38,32 @@ class AgUiStream(FaceStream):
         *,
         is_fresh: bool,
     ) -> None:
-        told = _ToldAnew(mapping, scope, reading, services)
+        told = _ToldAnew(mapping, scope, reading, services, is_fresh=is_fresh)
         super().__init__(reading, services, caller, mapping, scope, told=told)
-        if is_fresh:
-            self._pieces = _after(mapping.opened(), self._pieces)
-
-
-async def _after(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(pieces) as rest:
-        yield first
-        async for piece in rest:
-            yield piece
 
 
 class _ToldAnew(Told):
     """A mapping that is retold a snapshot, also in mid-stream, whenever it is stale."""
 
     def __init__(
-        self, mapping: AgUiMapping, scope: Scope, reading: Reading, services: Services
+        self,
+        mapping: AgUiMapping,
+        scope: Scope,
+        reading: Reading,
+        services: Services,
+        *,
+        is_fresh: bool,
     ) -> None:
         super().__init__(mapping, scope)
+        self._is_fresh = is_fresh
         self._of_agui = mapping
         self._session_id = reading.feed.session_id
         self._snapshots = services.hub.snapshots
         self._ahead: Cursor | None = None
         """What comes up to here, the snapshot has told."""
+
+    def opening(self) -> bytes:
+        return self._of_agui.opened() if self._is_fresh else b""
 
     async def passed(self, frames: Sequence[Frame]) -> list[bytes]:
         pieces: list[bytes] = []

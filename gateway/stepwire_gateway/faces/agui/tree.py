@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE
+from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
 
 if TYPE_CHECKING:
     from stepwire_core.wire.documents import Document

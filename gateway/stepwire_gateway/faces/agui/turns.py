@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import derived_id
-from stepwire_core.wire.documents import ON_CHAT_START, ON_MESSAGE
+from stepwire_core.wire.words import ON_CHAT_START, ON_MESSAGE
 from stepwire_gateway.faces.agui import asking
 from stepwire_gateway.faces.agui.bodies import METADATA, file_of
 from stepwire_gateway.faces.answers import answering
