@@ -13,9 +13,12 @@ import pytest
 from redis import Redis
 
 from outage import APP, assert_whole, following
+from servers.programs import missing
 from sse import first_of, reading
 from stack import Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server, server_program
+from stepwire_core.redis.rates import Rates
+from stepwire_core.redis.topologies.opening import open_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -112,3 +115,70 @@ async def test_all_is_flushed_in_the_middle_of_runs(stack: Stack) -> None:
     assert [run["run_id"] for run in gateway.snapshot(session)["runs"]] == [again]
     wait_until(lambda: not stack.redis.exists(stack.queue), "no job is left")
     assert (worker.exit_code, gateway.child.exit_code) == (None, None)
+
+
+class TestAClockThatGoesBack:
+    """By an hour: somebody has set it, or the primary is on another host now."""
+
+    @pytest.fixture
+    def clock(self, tmp_path: Path) -> Path:
+        """What the server adds to the time, as text."""
+        clock = tmp_path / "clock"
+        clock.write_text("+0")
+        return clock
+
+    @pytest.fixture
+    def own(self, tmp_path: Path, clock: Path) -> Iterator[EmbeddedServer]:
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+        if library is None:
+            missing("no libfaketime here: apt-get install libfaketime")
+        settings = f"LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_NO_CACHE=1"
+        program = tmp_path / "server"
+        # A monotonic clock does not go back.
+        settings += " DONT_FAKE_MONOTONIC=1"
+        program.write_text(f'#!/bin/sh\nexec env {settings} {server_program()} "$@"\n')
+        program.chmod(0o755)
+        with embedded_server(program=program) as running:
+            yield running
+
+    def set_back(self, clock: Path, redis: Redis) -> None:
+        before = cast("tuple[int, int]", redis.time())[0]
+        clock.write_text("-3600")
+        wait_until(lambda: cast("tuple[int, int]", redis.time())[0] < before - 3000, "it is back")
+
+    async def test_sessions_stream_on_within_their_epoch(self, stack: Stack, clock: Path) -> None:
+        stack.worker(APP)
+        gateway = stack.gateway()
+        session = gateway.create_session()
+        async with following(gateway, [session]) as [client]:
+            await asyncio.to_thread(gateway.send, session, "150")
+            await client.underway.wait()
+            self.set_back(clock, stack.redis)
+        assert_whole(gateway, session, client, 150)
+        assert len({event.cursor.epoch for event in client.received}) == 1
+
+    def test_what_waits_and_what_a_dead_worker_had_is_taken_up(
+        self, stack: Stack, clock: Path
+    ) -> None:
+        dies = stack.worker(APP, STEPWIRE_MAX_ATTEMPTS="2", STEPWIRE_MAX_JOBS="1")
+        gateway = stack.gateway()
+        lost, waits = gateway.create_session(), gateway.create_session()
+        run = gateway.send(lost, "200")["run_id"]
+        wait_until(lambda: gateway.run(lost, run) is not None, "it runs")
+        waiting = gateway.send(waits, "1")["run_id"]
+        dies.kill()
+        self.set_back(clock, stack.redis)
+        stack.worker(APP, STEPWIRE_MAX_ATTEMPTS="2")
+        assert gateway.wait_for_end(waits, waiting)["status"] == "ok"
+        ended = gateway.wait_for_end(lost, run)
+        assert (ended["status"], ended["attempt"]) == ("ok", 2)
+
+    async def test_who_has_used_up_a_rate_waits_no_longer_than_its_window(
+        self, own: EmbeddedServer, stack: Stack, clock: Path
+    ) -> None:
+        async with open_store(own.url) as store:
+            rates = Rates(store)
+            await rates.count("messages", "ada", 60)
+            self.set_back(clock, stack.redis)
+            count, left_s = await rates.count("messages", "ada", 60)
+        assert (count, left_s <= 60) == (2, True)
