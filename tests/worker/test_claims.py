@@ -301,6 +301,27 @@ async def test_a_worker_does_not_claim_what_it_still_executes(queue: Queue) -> N
     assert await queue.redis.zscore(queue.name, lease.job_id) is not None
 
 
+async def test_a_lease_that_a_clock_has_made_long_ends_in_time(queue: Queue) -> None:
+    """The clock of the server has gone back by an hour: the end of a lease is in an hour."""
+    await queue.add("dead", "alive")
+    _, alive = await queue.leases(queue.worker)
+    taken = {name: JobKeys.of(queue.name, queue.run_id(name)).taken for name in ("dead", "alive")}
+    for name, key in taken.items():
+        await queue.pass_time(name, -HOUR_MS)
+        await queue.redis.pexpire(key, HOUR_MS)
+    other = queue.new_worker()
+    assert await queue.claimed(other) == []
+    lease_ms = int(queue.settings.lease_s * 1000)
+    assert max([await queue.redis.pttl(key) for key in taken.values()]) <= 5 * lease_ms
+    alive.until_ms = int(cast("float", await queue.redis.zscore(queue.name, alive.job_id)))
+    renewed = threading.Event()
+    with queue.keeper([alive], turned=renewed.set):
+        assert await asyncio.to_thread(renewed.wait, 10)
+    await queue.redis.delete(taken["dead"])
+    await queue.pass_time("dead", 5 * lease_ms)
+    assert await queue.claimed(other) == ["dead"]
+
+
 async def test_who_has_lost_a_run_does_not_settle_it(queue: Queue) -> None:
     await queue.add("a")
     [lost] = await queue.leases(queue.worker, room=10)
