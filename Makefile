@@ -109,6 +109,7 @@ bench: $(INSTALLED) ## measure beside peers, in one table; ONLY="stream_token wo
 # It holds other versions of what we use, so it is not for the environment that we work in.
 bench-peers: $(INSTALLED) ## install what is measured beside us, in build/
 	$(BIN)/python benchmarks/chainlit_peer.py
+	$(BIN)/python benchmarks/queue_peers.py
 
 fmt: $(INSTALLED) ## format and fix what can be fixed
 	$(BIN)/ruff check --fix .
