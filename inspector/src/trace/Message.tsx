@@ -2,9 +2,9 @@ import type { Row } from "stepwire";
 import { usePending, useStep } from "stepwire/react";
 import { useSession } from "../app/session";
 import { timeOfDay } from "../app/words";
-import { Elements, Progress, Usage } from "../content";
+import { Progress, Usage } from "../content";
 import { Icon, iconOf } from "../design/Icon";
-import { Feedback, MessageActions, Question } from "../talk";
+import { Beside } from "./Beside";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
 import { Marked } from "./Marked";
@@ -43,10 +43,7 @@ export function Message({ item, isSelected }: { readonly item: Row; readonly isS
               {pending.error.message} <button type="button" className="button quiet" onClick={() => session.store.discard(id)}>Discard</button>
             </p>
           )}
-          <Elements stepId={id} />
-          <Question stepId={id} />
-          <MessageActions stepId={id} />
-          {!step.disable_feedback && <Feedback stepId={id} />}
+          <Beside step={step} />
         </div>
       </article>
     </div>

@@ -124,7 +124,10 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   return (
     <div className="rows-frame">
       {top && top.depth > 0 && <Breadcrumb item={top} onGo={goTo} />}
-      <div className="rows" ref={scroller} id="timeline" onScroll={({ currentTarget }) => {
+      <div className="rows" ref={scroller} id="timeline" onWheel={({ currentTarget, deltaY }) => {
+        // Before it has moved: what comes meanwhile would take the reader back.
+        if (deltaY < 0 && currentTarget.scrollTop > 0) setFollowing(false);
+      }} onScroll={({ currentTarget }) => {
         const { scrollTop, clientHeight } = currentTarget;
         const rest = total - scrollTop - clientHeight;
         // However little the reader moves up, they want to stay there.

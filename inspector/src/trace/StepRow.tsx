@@ -3,9 +3,9 @@ import type { Row } from "stepwire";
 import { useStep } from "stepwire/react";
 import { useSession } from "../app/session";
 import { gist } from "../app/words";
-import { Elements, Progress, Usage } from "../content";
+import { Progress, Usage } from "../content";
 import { Icon, iconOf } from "../design/Icon";
-import { Feedback, MessageActions, Question } from "../talk";
+import { Beside } from "./Beside";
 import { useOpenState, useTrace } from "./context";
 import { isPassedOn } from "./find";
 import { Indent } from "./Indent";
@@ -60,10 +60,7 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Row; rea
       {isBodyOpen && (
         <div className="body" style={{ "--depth": Math.min(depth, 12) } as React.CSSProperties}>
           <Texts step={step} />
-          <Elements stepId={id} />
-          <Question stepId={id} />
-          <MessageActions stepId={id} />
-          {!step.disable_feedback && <Feedback stepId={id} />}
+          <Beside step={step} />
         </div>
       )}
     </article>
