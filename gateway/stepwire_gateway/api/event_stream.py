@@ -14,7 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response, StreamingResponse
 
-from stepwire_gateway.auth.limits import exits
+from stepwire_gateway.auth.limits import taken_over
 from stepwire_gateway.http.request_trace import DETACHED
 from stepwire_gateway.http.stream_connection import StreamConnection, chunk
 from stepwire_gateway.http.uvicorn_protocol import DIRECT
@@ -95,8 +95,8 @@ class EventStream(Response):
             elif content and connection is not None and connection.can_hand_over:
                 kept = connection.keep_head()
                 await self._begin(send)
-                stream = scope[DETACHED] = LiveStream(content, self._services)
-                stream.when_over(exits(scope).pop_all().close)
+                stream = LiveStream(content, self._services, taken_over(scope))
+                scope[DETACHED] = stream
                 connection.hand_over(stream)
                 # From here on it is the stream that closes the reading.
                 content = None
@@ -224,12 +224,14 @@ class LiveStream(StreamConnection):
         "expires_at",
     )
 
-    def __init__(self, content: _Content, services: Services) -> None:
+    def __init__(
+        self, content: _Content, services: Services, held: tuple[Callable[[], object], ...]
+    ) -> None:
+        """``held`` is called when the stream is over."""
         super().__init__()
         self._content = content
         self._services = services
-        self._held: tuple[Callable[[], object], ...] = ()
-        """What is called when the stream is over."""
+        self._held = held
         self._is_over = False
         self._ping_s = services.settings.ping_s
         self._ahead = b""
