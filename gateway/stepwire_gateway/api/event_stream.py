@@ -85,21 +85,21 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = scope.get("extensions", {}).get(DIRECT)
         connection: Connection | None = direct and direct["connection"]
-        content: _Content | None = self._content
-        settings = self._services.settings
+        content, settings = self._content, self._services.settings
+        is_handed_over = False
         try:
             if scope["method"] == "HEAD":
                 # RFC 9110, 9.3.2: the headers of a stream that is not opened.
                 await self._begin(send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-            elif content and connection is not None and connection.can_hand_over:
+            elif connection is not None and connection.can_hand_over:
                 kept = connection.keep_head()
                 await self._begin(send)
                 stream = LiveStream(content, self._services, taken_over(scope))
                 scope[DETACHED] = stream
                 connection.hand_over(stream)
                 # From here on it is the stream that closes the reading.
-                content = None
+                is_handed_over = True
                 await stream.run(kept.head)
             else:
                 response = EventSourceResponse(
@@ -117,7 +117,7 @@ class EventStream(Response):
             raise
         finally:
             # Here too: an iterator that was never begun has no end.
-            if content is not None:
+            if not is_handed_over:
                 await content.reading.aclose()
 
     async def _begin(self, send: Send) -> None:
@@ -153,7 +153,7 @@ class _Content:
     def begin(self) -> bytes:
         """What a stream begins with: the hint that counts if its connection is lost."""
         streams = self._services.hub.streams
-        retry_ms = RETRY_MS if streams <= BACK_PER_S else _spread_ms(streams)
+        retry_ms = RETRY_MS if streams <= BACK_PER_S else spread_ms(streams)
         return f"retry: {retry_ms}\n\n".encode()
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
@@ -199,7 +199,7 @@ class _Content:
         if self.is_over or not self.reading.stopped:
             return b""
         # This process is leaving, or the token has nearly ended: not all come back at once.
-        retry_ms = _spread_ms(self._services.hub.streams)
+        retry_ms = spread_ms(self._services.hub.streams)
         return self.selection.mark() + f"retry: {retry_ms}\n\n".encode()
 
 
@@ -385,7 +385,7 @@ class LiveStream(StreamConnection):
             release()
 
 
-def _spread_ms(streams: int) -> int:
+def spread_ms(streams: int) -> int:
     """When one of so many clients comes back, if all of them lose their streams at once."""
     most_ms = max(2 * RETRY_MS, RETRY_MS // 2 + streams * 1000 // BACK_PER_S)
     return random.randint(RETRY_MS // 2, most_ms)  # noqa: S311 - spread
