@@ -86,8 +86,8 @@ def _with(stream: Stream, field: str) -> Stream:
 
 
 def _ours(count: int, *, resumes: bool, has_tokens: bool) -> Storm:
-    env = {"STEPWIRE_AUTH_SECRETS": SECRET if has_tokens else ""}
-    with stepwire_served(count, readers=0, gateways=1, **env) as served:
+    secrets = SECRET if has_tokens else ""
+    with stepwire_served(count, readers=0, STEPWIRE_AUTH_SECRETS=secrets) as served:
         streams: Sequence[Stream] = served.streams
         if resumes:
             url = f"redis://127.0.0.1:{served.redis_port}/0"

@@ -217,6 +217,23 @@ def own() -> Iterator[EmbeddedServer]:
         yield running
 
 
+async def test_reads_at_once_have_each_its_own_reply_or_error(store: Calls, key: str) -> None:
+    await store.call(command("SET", f"{key}1", "one"))
+    await store.call(command("SET", f"{key}2", "two"))
+    echo = fresh("return ARGV[1]")
+    results = await asyncio.gather(
+        store.read(command("GET", f"{key}1")),
+        store.read(command("HGET", f"{key}1", "field")),
+        # The server does not have it yet.
+        *(store.read(echo.on([f"{key}{number}"], [f"said {number}"])) for number in range(3)),
+        store.read(command("GET", f"{key}2")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], ResponseError)
+    said = [[f"said {number}".encode()] for number in range(3)]
+    assert [results[0], *results[2:]] == [[b"one"], *said, [b"two"]]
+
+
 @asynccontextmanager
 async def each_kind(url: str) -> AsyncIterator[list[Calls]]:
     """A store of each kind."""

@@ -14,7 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response, StreamingResponse
 
-from stepwire_gateway.auth.limits import exits
+from stepwire_gateway.auth.limits import taken_over
 from stepwire_gateway.http.request_trace import DETACHED
 from stepwire_gateway.http.stream_connection import StreamConnection, chunk
 from stepwire_gateway.http.uvicorn_protocol import DIRECT
@@ -121,8 +121,8 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = scope.get("extensions", {}).get(DIRECT)
         connection: Connection | None = direct and direct["connection"]
-        content, is_ours = self._content, True
-        settings = self._services.settings
+        content, settings = self._content, self._services.settings
+        is_handed_over = False
         try:
             if scope["method"] == "HEAD":
                 # RFC 9110, 9.3.2: the headers of a stream that is not opened.
@@ -131,11 +131,11 @@ class EventStream(Response):
             elif connection is not None and connection.can_hand_over:
                 kept = connection.keep_head()
                 await self._begin(send)
-                stream = scope[DETACHED] = LiveStream(content, self._services)
-                stream.when_over(exits(scope).pop_all().close)
+                stream = LiveStream(content, self._services, taken_over(scope))
+                scope[DETACHED] = stream
                 connection.hand_over(stream)
                 # From here on it is the stream that closes the reading.
-                is_ours = False
+                is_handed_over = True
                 await stream.run(kept.head)
             else:
                 response = EventSourceResponse(
@@ -157,7 +157,7 @@ class EventStream(Response):
             raise
         finally:
             # Here too: an iterator that was never begun has no end.
-            if is_ours:
+            if not is_handed_over:
                 await content.reading.aclose()
 
     async def _begin(self, send: Send) -> None:
@@ -193,7 +193,7 @@ class _Content:
     def begin(self) -> bytes:
         """What a stream begins with; with the hint that counts if its connection is lost."""
         streams = self._services.hub.streams
-        retry_ms = RETRY_MS if streams <= BACK_PER_S else _spread_ms(streams)
+        retry_ms = RETRY_MS if streams <= BACK_PER_S else spread_ms(streams)
         return self.selection.opening() + f"retry: {retry_ms}\n\n".encode()
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
@@ -245,7 +245,7 @@ class _Content:
         if (mark := self.selection.mark()) is None:
             return None
         # This process is leaving, or the token has nearly ended: not all come back at once.
-        retry_ms = _spread_ms(self._services.hub.streams)
+        retry_ms = spread_ms(self._services.hub.streams)
         return mark + f"retry: {retry_ms}\n\n".encode()
 
 
@@ -270,12 +270,14 @@ class LiveStream(StreamConnection):
         "expires_at",
     )
 
-    def __init__(self, content: _Content, services: Services) -> None:
+    def __init__(
+        self, content: _Content, services: Services, held: tuple[Callable[[], object], ...]
+    ) -> None:
+        """``held`` is called when the stream is over."""
         super().__init__()
         self._content = content
         self._services = services
-        self._held: tuple[Callable[[], object], ...] = ()
-        """What is called when the stream is over."""
+        self._held = held
         self._is_over = False
         self._ping_s = services.settings.ping_s
         self._ahead = b""
@@ -432,7 +434,7 @@ class LiveStream(StreamConnection):
             release()
 
 
-def _spread_ms(streams: int) -> int:
+def spread_ms(streams: int) -> int:
     """When one of so many clients comes back, if all of them lose their streams at once."""
     most_ms = max(2 * RETRY_MS, RETRY_MS // 2 + streams * 1000 // BACK_PER_S)
     return random.randint(RETRY_MS // 2, most_ms)  # noqa: S311 - spread

@@ -22,7 +22,7 @@ from stepwire_core.errors import (
 )
 from stepwire_core.wire.rights import Right
 from stepwire_gateway.auth.caller import Caller
-from stepwire_gateway.auth.limits import RATES, Limits, exits
+from stepwire_gateway.auth.limits import RATES, Limits, hold
 from stepwire_gateway.http.bodies import require_unpacked
 from stepwire_gateway.http.problems import try_again_response
 
@@ -184,7 +184,7 @@ async def _authorize(request: Request, need: Need) -> Caller:
     if need.counts is not None:
         await limits.count(need.counts, caller, request)
     if need.stream or need.fetched:
-        exits(request.scope).callback(limits.stream(caller, request).release)
+        hold(request.scope, limits.stream(caller, request).release)
     return caller
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -47,6 +47,9 @@ RATES: Final = {
     if (match := _RATE.fullmatch(setting))
 }
 """By their names. The settings are the table: ``max_messages_per_minute`` limits ``messages``."""
+
+Release = Callable[[], object]
+"""Gives back what a request holds; it raises nothing."""
 
 STREAM_RETRY_S: Final = 5
 _EXITS: Final = "stepwire.exits"
@@ -170,9 +173,13 @@ class Exits:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with ExitStack() as stack:
-            scope[_EXITS] = stack
+        held: list[Release] = []
+        scope[_EXITS] = held
+        try:
             await self._app(scope, receive, send)
+        finally:
+            for release in held:
+                release()
 
 
 class Room:
@@ -200,7 +207,15 @@ class Room:
         await response(scope, receive, send)
 
 
-def exits(scope: Scope) -> ExitStack:
-    """A stack whose contexts are closed with the response to this request."""
-    stack: ExitStack = scope[_EXITS]
-    return stack
+def hold(scope: Scope, release: Release) -> None:
+    """Call this when the response to the request is over."""
+    held: list[Release] = scope[_EXITS]
+    held.append(release)
+
+
+def taken_over(scope: Scope) -> tuple[Release, ...]:
+    """All that is to be called, by a response that outlives the call of the application."""
+    held: list[Release] = scope[_EXITS]
+    taken = tuple(held)
+    held.clear()
+    return taken
