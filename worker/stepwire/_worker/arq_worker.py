@@ -35,7 +35,7 @@ from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.store import QUICK_S
 from stepwire_core.redis.topologies.opening import open_pool, store_of
-from stepwire_core.wire.documents import START_PAGE
+from stepwire_core.wire.words import START_PAGE
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers
