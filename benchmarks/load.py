@@ -151,7 +151,8 @@ def _command(*words: str) -> bytes:
 
 async def _stepwire(url: str, session_ids: Sequence[str], steps: int) -> Emit:
     """Tokens from ``stream_token``, into so many steps of every session in turn."""
-    os.environ["STEPWIRE_REDIS_URL"] = url
+    # No queue is asked for anything; a cluster could not hold one.
+    os.environ |= {"STEPWIRE_REDIS_URL": url, "STEPWIRE_QUEUE_URL": "redis://127.0.0.1:1"}
 
     producers: list[Producer] = []
 

@@ -91,15 +91,30 @@ class Served:
 
 @contextmanager
 def stepwire_served(
-    sessions: int, *, readers: int = 1, steps: int = 1, gateways: int = 1, **env: str
+    sessions: int,
+    *,
+    readers: int = 1,
+    steps: int = 1,
+    gateways: int = 1,
+    masters: int = 0,
+    **env: str,
 ) -> Iterator[Served]:
-    """Our gateways, with so many clients on each session; the clients are spread over them."""
+    """Our gateways, with so many clients on each session; the clients are spread over them. The
+    log is on a cluster of so many masters, if any. Processes of one kind are numbered then."""
     many_files()
     with ExitStack() as stack:
         server = stack.enter_context(embedded_server())
+        log_url, redis = server.url, [server]
+        if masters:
+            # Here: a version that is measured beside this one may know no cluster.
+            from cluster import cluster
+
+            nodes = stack.enter_context(cluster(primaries=masters))
+            log_url, redis = nodes.url, [*nodes.primaries]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         everything = os.environ | {
-            "STEPWIRE_REDIS_URL": server.url,
+            "STEPWIRE_REDIS_URL": log_url,
+            "STEPWIRE_QUEUE_URL": server.url,
             # All clients come from one address, and at once.
             "STEPWIRE_MAX_READS_PER_MINUTE": "1000000",
             **env,
@@ -115,7 +130,7 @@ def stepwire_served(
                 Load(
                     clients.received,
                     [
-                        ("stepwire", server.url, session_ids[number::WORKERS], steps)
+                        ("stepwire", log_url, session_ids[number::WORKERS], steps)
                         for number in range(min(WORKERS, sessions))
                     ],
                 )
@@ -126,7 +141,14 @@ def stepwire_served(
             for number, sid in enumerate(session_ids * max(1, readers))
         ]
         clients.open(streams if readers else [])
-        servers = {"gateway": [one.pid for one in running], "redis": [pid_of(server)]}
+        kinds = {"gateway": [one.pid for one in running], "redis": [pid_of(one) for one in redis]}
+        servers: Mapping[str, Sequence[int]] = kinds
+        if masters:
+            servers = {
+                f"{kind} {number}": [pid]
+                for kind, pids in kinds.items()
+                for number, pid in enumerate(pids)
+            }
         yield Served(servers, load, clients, server.port, streams)
 
 
@@ -140,14 +162,13 @@ def nchan_served(channels: int, *, readers: int = 1) -> Iterator[Served]:
         clients = stack.enter_context(closing(Clients()))
         ids = [new_id() for _ in range(channels)]
         load = stack.enter_context(closing(Load(clients.received, [("nchan", port, ids)])))
-        streams = [Stream.of(port, f"/sub/{id_}", b": hi\n\n") for id_ in ids * readers]
-        clients.open(streams)
+        streams = [Stream.of(port, f"/sub/{id_}", b": hi\n\n") for id_ in ids * max(1, readers)]
+        clients.open(streams if readers else [])
         servers = {"gateway": pids, "redis": [pid_of(server)]}
         yield Served(servers, load, clients, server.port, streams)
 
 
 def pid_of(server: EmbeddedServer) -> int:
-    """Its process."""
     if server.process is None:
         raise RuntimeError("the server does not run")
     return server.process.pid

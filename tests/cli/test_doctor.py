@@ -139,7 +139,9 @@ def test_a_gateway_that_asks_for_tokens_is_looked_at_with_one(
 
 
 @contextmanager
-def proxy(*, holds_back: bool, encoding: str | None = None) -> Iterator[str]:
+def proxy(
+    *, holds_back: bool, encoding: str | None = None, health: bytes = b'{"status": "ready"}'
+) -> Iterator[str]:
     """A gateway as it looks behind a proxy that was set up badly."""
     over = threading.Event()
 
@@ -156,6 +158,7 @@ def proxy(*, holds_back: bool, encoding: str | None = None) -> Iterator[str]:
                 over.wait(30)
                 return
             body = b'{"status": "ok"}' if "z" in self.path else b'{"info": {"version": "0.0.1"}}'
+            body = health if self.path == "/readyz" else body
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -168,6 +171,15 @@ def proxy(*, holds_back: bool, encoding: str | None = None) -> Iterator[str]:
             yield url
         finally:
             over.set()
+
+
+def test_a_gateway_of_which_a_part_is_away_is_found() -> None:
+    problem = "127.0.0.1:7003: Redis does not answer"
+    health = json.dumps({"status": "ready", "problems": [problem]})
+    with proxy(holds_back=False, health=health.encode()) as url:
+        found = {(f.subject, f.check): f for f in look_at_gateway(url, None)}
+    assert found["gateway", "ready"].level == "warning"
+    assert problem in found["gateway", "ready"].found
 
 
 def test_a_proxy_that_holds_streams_back_is_found() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable
 from typing import Any, cast
@@ -371,18 +372,21 @@ async def test_the_bytes_of_elements_live_on_with_their_session(log: Log) -> Non
     assert expiries.pop() > soon
 
 
+@pytest.mark.parametrize("log", ["server", "cluster"], indirect=True)
 async def test_what_is_published_is_what_is_stored(log: Log) -> None:
-    pubsub = log.redis.pubsub()
-    await pubsub.subscribe(SessionKeys.of(log.session_id).channel)
-    assert await pubsub.get_message(timeout=5) is not None
-    top = (await log.put(log.start("a"), delta_event("a", "x\ny z"))).top
-    message = await pubsub.get_message(timeout=5, ignore_subscribe_messages=True)
-    assert message is not None
+    heard = asyncio.Queue[bytes]()
+    link = log.log.store.listen(lambda _, payload: heard.put_nowait(payload), lambda _: None)
+    listening = asyncio.create_task(link.run())
+    async with asyncio.timeout(30):
+        await link.subscribe(SessionKeys.of(log.session_id).channel.encode())
+        top = (await log.put(log.start("a"), delta_event("a", "x\ny z"))).top
+        message = await heard.get()
     tail = await log.log.read(log.session_id, Cursor(top.epoch, 0))
     assert isinstance(tail, LogTail)
-    assert events_of_message(message["data"]) == tail.events
+    assert events_of_message(message) == tail.events
     assert json.loads(tail.events[1].data) == {"id": "a", "field": "output", "text": "x\ny z"}
-    await pubsub.aclose()
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_runs_that_wait_for_their_turn_expire_with_their_session(log: Log) -> None:

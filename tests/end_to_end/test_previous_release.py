@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from typing import Final
 
 import pytest
 
+from cluster import cluster
+from outage import APP as CHAT
+from outage import assert_whole, following
 from stack import Stack, wait_until
 
 ROOT: Final = Path(__file__).parents[2]
@@ -19,6 +23,10 @@ ROOT: Final = Path(__file__).parents[2]
 PREVIOUS: Final = "28224e9babc7320e0b28def8372ec6407c3cb545"
 """The commit of the release before this one (CONTRIBUTING.md); until the first release, a commit
 that has been in use."""
+
+WITH_PLAIN_CHANNELS: Final = "6c1001f4ffaddc974429944677871a13e8d57275"
+"""The last commit whose sessions publish on plain channels on a cluster, too; until that of
+:data:`PREVIOUS` is younger."""
 
 FOLDERS: Final = ("worker", "gateway", "shared", "cli")
 
@@ -57,25 +65,37 @@ async def whole():
 @pytest.fixture(scope="module")
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where its packages are."""
+    return packages_of(PREVIOUS, tmp_path_factory.mktemp("previous"))
+
+
+def packages_of(commit: str, folder: Path) -> Path:
+    """The folder, with what stands in that commit."""
     git = shutil.which("git")
     if git is None:
         pytest.skip("git is not here")
     packed = subprocess.run(
-        [git, "-C", str(ROOT), "archive", PREVIOUS, *FOLDERS],
+        [git, "-C", str(ROOT), "archive", commit, *FOLDERS],
         capture_output=True,
         check=False,
     )
     if packed.returncode:
         pytest.skip("this copy of the repository does not have the previous release")
-    folder = tmp_path_factory.mktemp("previous")
     with tarfile.open(fileobj=BytesIO(packed.stdout)) as files:
         files.extractall(folder, filter="data")
+    # What is built is not in the repository, and a gateway does not start without it.
+    page = Path("gateway", "stepwire_gateway", "inspector")
+    shutil.copytree(ROOT / page, folder / page, dirs_exist_ok=True)
     return folder
+
+
+def running(packages: Path) -> dict[str, str]:
+    """The environment of a process that runs these."""
+    return {"PYTHONPATH": os.pathsep.join(str(packages / folder) for folder in FOLDERS)}
 
 
 def test_versions_run_side_by_side(stack: Stack, previous: Path) -> None:
     """One after the other is replaced, and no run, no step and no event is lost."""
-    old = {"PYTHONPATH": os.pathsep.join(str(previous / folder) for folder in FOLDERS)}
+    old = running(previous)
     app = stack.folder / "app.py"
     app.write_text(
         APP.replace('"go"', repr(str(stack.folder / "go"))).replace(
@@ -110,3 +130,26 @@ def test_versions_run_side_by_side(stack: Stack, previous: Path) -> None:
     assert {step["status"] for step in snapshot["steps"]} == {"ok", "interrupted"}
     said = [step["output"] for step in snapshot["steps"] if step["type"] == "assistant_message"]
     assert said == ["Hello you", "Hello again"]
+
+
+@pytest.mark.anyio
+async def test_on_a_cluster_a_gateway_of_either_version_reads_what_a_worker_of_the_other_says(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Neither hears the other's news: it finds them when it looks at the ends of the logs."""
+    old = running(packages_of(WITH_PLAIN_CHANNELS, tmp_path))
+    with cluster() as nodes:
+        stack.env |= {"STEPWIRE_QUEUE_URL": stack.env["STEPWIRE_REDIS_URL"]}
+        stack.env |= {"STEPWIRE_REDIS_URL": nodes.url}
+        gateways = stack.gateway(port=None, **old), stack.gateway(port=None)
+        for worker_env in (old, {}):
+            worker = stack.worker(CHAT, **worker_env)
+            session = gateways[0].create_session()
+            async with (
+                following(gateways[0], [session]) as [first],
+                following(gateways[1], [session]) as [second],
+            ):
+                await asyncio.to_thread(gateways[0].send, session, "30")
+            for gateway, client in zip(gateways, (first, second), strict=True):
+                assert_whole(gateway, session, client, 30)
+            assert worker.stop() == 0

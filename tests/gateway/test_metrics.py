@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import httpx
 import pytest
 from prometheus_client.core import CollectorRegistry
@@ -11,12 +13,14 @@ from sse import events, is_empty_stream
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.log.event_log import EventLog
+from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.standalone import connect
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
-from stepwire_gateway.api.event_stream import FRAME_BYTES, FRAMES, STREAMS_CUT
+from stepwire_gateway.api.event_stream import STREAMS_CUT
 from stepwire_gateway.api.metrics import Exposition
 from stepwire_gateway.http.problems import REFUSALS
+from stepwire_gateway.hub.feed import FRAME_BYTES, FRAMES
 from stepwire_gateway.hub.hub import GAPS, Hub
 from stepwire_gateway.hub.reading import FELL_BEHIND, SNAPSHOTS
 from stepwire_gateway.metrics import Metrics, counter
@@ -157,7 +161,7 @@ def test_every_count_of_the_hub_has_its_own_metric(hub: Hub) -> None:
         (GAPS, FELL_BEHIND, SNAPSHOTS, FRAMES, FRAME_BYTES, STREAMS_CUT), 1
     ):
         metrics.add(metric, amount=amount)
-    hub._link.reconnects = 8
+    cast("PubSubLink", hub._link).reconnects = 8
     hub.draining = True
     registry = CollectorRegistry()
     registry.register(Exposition(metrics))

@@ -277,7 +277,7 @@ async def test_a_reader_begins_anew_after_the_connection_was_away(settings: Sett
     async with reading(settings, prefix) as (hub, _, reader):
         assert await reader.next() == [("sessions", [])]
         await hub.log.create(f"{prefix}1", new_id())
-        hub._on_restored()
+        hub._on_restored([hub.sessions.index.channel])
         assert (await reader.next())[0][0] == "sessions"
 
 

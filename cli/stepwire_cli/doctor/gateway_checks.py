@@ -67,12 +67,17 @@ def _address(http: httpx.Client, _alive: httpx.Response) -> Iterator[Finding]:
 
 def _ready(http: httpx.Client, _alive: httpx.Response) -> Iterator[Finding]:
     ready = http.get("/readyz")
+    said, problems = ready.text[:300], []
+    with suppress(ValueError, AttributeError):
+        answer = ready.json()
+        said, problems = answer.get("detail", said), answer.get("problems", [])
+    if ready.status_code == 200 and problems:
+        away = f"a part of the log is away: {'; '.join(map(str, problems))}"
+        yield warning("gateway", "ready", away, "repair that node; the sessions there wait for it")
+        return
     if ready.status_code == 200:
         yield ok("gateway", "ready", "it reaches Redis, and events arrive")
         return
-    said = ready.text[:300]
-    with suppress(ValueError, AttributeError):
-        said = ready.json().get("detail", said)
     yield error("gateway", "ready", f"it is not ready: {said}", "follow what it says about Redis")
 
 

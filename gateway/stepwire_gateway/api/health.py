@@ -17,6 +17,11 @@ class Health(BaseModel):
     status: str
 
 
+class Readiness(Health):
+    problems: tuple[str, ...] = ()
+    """What is wrong with a part of the log: the sessions there wait, all others are served."""
+
+
 @router.get("/healthz")
 @needs_nothing
 async def check_health() -> Health:
@@ -24,15 +29,19 @@ async def check_health() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=may(503))
+@router.get("/readyz", response_model_exclude_defaults=True, responses=may(503))
 @needs_nothing
-async def check_readiness(services: ServicesDep) -> Health:
+async def check_readiness(services: ServicesDep) -> Readiness:
     """200 when both Redis, that of the log and that of the queue, answer and take writes, and the
-    pub/sub connection is confirmed; 503, with what is wrong, otherwise and while shutting down."""
+    pub/sub connection is confirmed; 503, with what is wrong, otherwise and while shutting down.
+
+    Of a cluster one node is enough, since every gateway would be taken away otherwise: what is
+    wrong at the others is in ``problems``."""
     if services.hub.draining:
         raise StoreUnavailable("this gateway is shutting down; others take its clients")
-    await services.log.ping()
+    away = await services.log.ping()
     await services.queue.ping()
     if services.hub.problem is not None:
         raise StoreUnavailable(f"events may be late: {services.hub.problem}")
-    return Health(status="ready")
+    problems = (*away, *services.hub.partial_problems)
+    return Readiness(status="ready", problems=problems)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, TypeVar
 
 from stepwire_core.errors import StoreUnavailable
@@ -47,6 +47,10 @@ class LogSource:
             StoreRefused: Redis refuses it.
         """
         return await retry_until_available(lambda: self._log.tops(session_ids))
+
+    def place_of(self, session_id: str) -> Hashable:
+        """Tells sessions apart of which some may wait while others do not."""
+        return self._log.place_of(session_id)
 
     def frames(self, read: LogTail | WrittenSnapshot) -> list[Frame]:
         """Something that was read, as it goes out."""

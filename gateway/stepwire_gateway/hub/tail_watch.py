@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -40,22 +41,59 @@ class TailWatch:
         self._every_s = every_s
         self._feeds = feeds
         self._catch_up = catch_up
-        self._restored = asyncio.Event()
+        self._lost: set[Feed] = set()
+        self._woken = asyncio.Event()
+        self._looks: dict[Hashable, asyncio.Task[None]] = {}
 
-    def look_at_all(self) -> None:
-        """Messages were lost while the connection was away: look at every log, now."""
-        self._restored.set()
+    def look_at(self, feeds: Iterable[Feed]) -> None:
+        """Messages of theirs may have been lost: look at their logs, now."""
+        self._lost.update(feeds)
+        if self._lost:
+            self._woken.set()
 
     async def run(self) -> None:
-        """Look again and again, until this is cancelled."""
-        for check in itertools.count(1):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.next_check_s()):
-                    await self._restored.wait()
-            # A session that expires says nothing: the quiet ones are looked at, too, if rarely.
-            everyone = self._restored.is_set() or check % _CHECKS_PER_FULL_ONE == 0
-            self._restored.clear()
-            await self.check([feed for feed in self._feeds() if feed.is_due() or everyone])
+        """Look again and again, until this is cancelled.
+
+        Raises:
+            StoreRefused: Redis refuses it.
+        """
+        try:
+            for check in itertools.count(1):
+                await self._look_at_lost_ones(within_s=self.next_check_s())
+                # A session that expires says nothing: the quiet ones are looked at, too, if rarely.
+                everyone = check % _CHECKS_PER_FULL_ONE == 0
+                self._look({feed for feed in self._feeds() if feed.is_due() or everyone})
+        finally:
+            for look in self._looks.values():
+                look.cancel()
+            await asyncio.gather(*self._looks.values(), return_exceptions=True)
+
+    async def _look_at_lost_ones(self, *, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while True:
+                    await self._woken.wait()
+                    self._woken.clear()
+                    lost, self._lost = self._lost, set()
+                    self._look(lost)
+
+    def _look(self, feeds: set[Feed]) -> None:
+        """Begin to look at feeds, those of each server by itself: one that is away holds up no
+        other one, and its feeds are looked at when it is back."""
+        of_place: defaultdict[Hashable, list[Feed]] = defaultdict(list)
+        for feed in feeds | self._lost:
+            of_place[self._source.place_of(feed.session_id)].append(feed)
+        self._lost.clear()
+        for place, look in list(self._looks.items()):
+            if look.done():
+                del self._looks[place]
+                look.result()
+        for place, its in of_place.items():
+            if place in self._looks:
+                self._lost.update(its)
+            else:
+                look = self._looks[place] = asyncio.create_task(self.check(its))
+                look.add_done_callback(lambda _: self._woken.set())
 
     def next_check_s(self) -> float:
         """When to look again; gateways that were started together do not all look at once."""
@@ -75,7 +113,7 @@ class TailWatch:
                 feed.quiet_checks += 1
                 if top is None:
                     feed.close()
-                elif not feed.subscribers:
+                elif not feed.is_read:
                     # A reader may be about to join that has read before the messages were lost.
                     if feed.position == before:
                         feed.position = top

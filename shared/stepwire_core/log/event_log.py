@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from stepwire_core.errors import (
     RunWaits,
     SessionNotFound,
     StepwireError,
+    StoreUnavailable,
 )
 from stepwire_core.log.entries import events_of_message
 from stepwire_core.log.reader import READ_BYTES, LogReader, LogTail, document_of
@@ -31,7 +32,7 @@ from stepwire_core.log.script_calls import (
     keep_args,
 )
 from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER, SUBMIT
-from stepwire_core.redis.commands import Argument, Call, Script, command
+from stepwire_core.redis.commands import PLAIN, Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.ids import request_producer, run_producer
@@ -93,6 +94,8 @@ class Begun:
     """Whether its cancellation was requested."""
     subject: str = ""
     """Whose session it is; empty if that is not known."""
+    has_lost_message: bool = False
+    """Whether the log does not have the message that it answers any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +248,10 @@ class EventLog(LogReader):
         """
         appended = await self.append(batch)
         news = f"{batch.session_id} {batch.answers}"
-        # A worker that does not hear of it looks for itself, a little later.
-        await self.store.call(command("PUBLISH", self._channels.answer, news))
+        # A worker that does not hear of it looks for itself, a little later. On a cluster it may be
+        # another node that is away: the answer is stored.
+        with suppress(StoreUnavailable):
+            await self.store.call(command(PLAIN.publish, self._channels.answer, news))
         return appended
 
     async def delete(self, session_id: str) -> Deleted:
@@ -310,24 +315,32 @@ class EventLog(LogReader):
         )
         return bool(asked or not there)
 
-    async def begin_run(self, session_id: str, run_id: str, token: str, *, turn: str = "") -> Begun:
+    async def begin_run(
+        self, session_id: str, run_id: str, token: str, *, turn: str = "", message: str = ""
+    ) -> Begun:
         """Begin the next attempt of a run and fence off all earlier ones.
 
         ``token`` names this beginning: a call repeated after a lost answer returns the same number.
-        With ``turn``, its handler, it begins only when no other run comes before it.
+        With ``turn``, its handler, it begins only when no other run comes before it. ``message``
+        is the id of the one that it answers.
 
         Raises:
             SessionNotFound: the session is not there.
             RunEnded: the run is over.
             RunWaits: other runs come before it; nothing was begun.
         """
-        args = script_args("log/begin_run", run=run_id, token=token, turn=turn)
+        args = script_args("log/begin_run", run=run_id, token=token, turn=turn, message=message)
         reply = await self._call(BEGIN, session_id, args)
         match reply:
-            case [b"ok", attempt, values, cancelled, subject]:
-                producer = run_producer(run_id, int(attempt), token)
-                user = _user_values(session_id, values)
-                return Begun(int(attempt), producer, user, bool(cancelled), subject.decode())
+            case [b"ok", attempt, values, cancelled, subject, is_lost]:
+                return Begun(
+                    int(attempt),
+                    run_producer(run_id, int(attempt), token),
+                    _user_values(session_id, values),
+                    bool(cancelled),
+                    subject.decode(),
+                    bool(is_lost),
+                )
             case [b"waits", before]:
                 pairs = [entry.decode().split(" ") for entry in before]
                 raise RunWaits(session_id, run_id, [(handler, run) for handler, run in pairs])

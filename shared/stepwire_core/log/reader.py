@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar, get_args
 
@@ -34,12 +34,12 @@ from stepwire_core.wire.documents import (
     RunDocument,
     Snapshot,
     StepActionDocument,
-    TextField,
     UsageSum,
 )
 from stepwire_core.wire.events import Event
 from stepwire_core.wire.kinds import ACTION, ASK, ELEMENT, KINDS, RUN, STEP, Kind
 from stepwire_core.wire.unreadable import UNREADABLE, readable
+from stepwire_core.wire.words import TextField
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -71,9 +71,14 @@ class LogReader:
         """Where the log is."""
         self._channels = channels
 
-    async def ping(self) -> None:
-        """Return when Redis answers and takes writes."""
-        await probe(self.store, f"{PREFIX}probe")
+    async def ping(self) -> Sequence[str]:
+        """Return when Redis answers and takes writes, or a node of a cluster does, with what is
+        wrong at the other ones."""
+        return await probe(self.store, f"{PREFIX}probe")
+
+    def place_of(self, session_id: str) -> Hashable:
+        """Tells sessions apart that may be on different servers, as far as is known."""
+        return self.store.place_of(SessionKeys.of(session_id).meta)
 
     async def read(self, session_id: str, after: Cursor | None) -> LogTail | Snapshot:
         """The next events after a cursor, at most :data:`READ_EVENTS` and not much more than

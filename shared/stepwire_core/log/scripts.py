@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha1
 from typing import Final
 
 from stepwire_core.queue.scripts import HEAD as QUEUE_HEAD
 from stepwire_core.queue.scripts import queue_body
-from stepwire_core.redis.commands import GUARD, GUARDED, Function, Script
+from stepwire_core.redis.commands import GUARD, PLAIN, SHARDED, ChannelWords, Function, Script, head
 from stepwire_core.redis.keys import ALL_RUNS, GONE
 from stepwire_core.redis.scripts import lua_constants, lua_source
-from stepwire_core.wire.documents import IN_TURN
 from stepwire_core.wire.events import NO_PARENT
 from stepwire_core.wire.kinds import EVENTS
+from stepwire_core.wire.words import IN_TURN
 
 _APPEND_PARTS: Final = ("operations", "text", "index", "belongings", "steps", "runs", "session")
 """What stands before ``append.lua``; each part uses those before it."""
@@ -50,11 +51,15 @@ def _parts(*names: str) -> bytes:
     return b"\n".join(lua_source(f"log/{name}") for name in names)
 
 
-def _library() -> tuple[Function, Function, Function]:
+_CALLED: Final = ("append", "submit", "list_session")
+"""The functions of the library that are called from outside."""
+
+
+def _library(words: ChannelWords) -> tuple[bytes, str]:
     """``append`` and ``submit``: one library, since both must name the life of the data alike. And
     ``list_session``, which goes out with them: a server has all of them, or none.
 
-    Its name and theirs have a digest in them, so that versions stand side by side.
+    Its name and theirs have a digest in them, so that versions stand side by side, and both forms.
     """
     functions = {
         "append": lua_source("log/append"),
@@ -64,6 +69,7 @@ def _library() -> tuple[Function, Function, Function]:
     }
     body = b"".join(
         [
+            head(words),
             _CONSTANTS,
             QUEUE_HEAD,
             _parts("life", "keys", "counting", "tail", "listing"),
@@ -76,27 +82,29 @@ def _library() -> tuple[Function, Function, Function]:
         ]
     )
     name = "stepwire_" + sha1(body, usedforsecurity=False).hexdigest()[:12]
-    registered = b"".join(_registration(name.encode(), called.encode()) for called in _CALLED)
-    source = f"#!lua name={name}\n".encode() + body + registered
-    append, submit, list_session = (Function(source, f"{name}_{called}") for called in _CALLED)
-    return append, submit, list_session
+    guard = GUARD if words is SHARDED else b""
+    registered = b"".join(_registration(name, called, guard) for called in _CALLED)
+    return f"#!lua name={name}\n".encode() + body + registered, name
 
 
-def _registration(library: bytes, called: bytes) -> bytes:
-    """A function by its own name, and as it is called on a cluster."""
-    name = library + b"_" + called
-    return b"""redis.register_function('%b', %b)
-redis.register_function('%b', function(KEYS, ARGV)
+def _registration(library: str, called: str, guard: bytes) -> bytes:
+    return b"""redis.register_function('%b_%b', function(KEYS, ARGV)
 %b
 return %b(KEYS, ARGV)
 end)
-""" % (name, called, name + GUARDED.encode(), GUARD, called)
+""" % (library.encode(), called.encode(), guard, called.encode())
 
 
-_CALLED: Final = ("append", "submit", "list_session")
-"""The functions of the library that are called from outside."""
+def _functions() -> Iterator[Function]:
+    """Those that are called, each with its form for a cluster."""
+    plain, plain_name = _library(PLAIN)
+    sharded, sharded_name = _library(SHARDED)
+    for called in _CALLED:
+        on_cluster = Function(sharded, f"{sharded_name}_{called}")
+        yield Function(plain, f"{plain_name}_{called}", on_cluster)
 
-APPEND, SUBMIT, LIST = _library()
+
+APPEND, SUBMIT, LIST = _functions()
 READ: Final = _script("keys", "tail", "read")
 BEGIN: Final = _script("keys", "counting", "begin_run")
 REGISTER: Final = _script("keys", "counting", "register_run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from stepwire_core.errors import SettingsError, StoreRefused, StoreUnavailable
 from stepwire_core.process.diagnosis import diagnose
 from stepwire_core.queue.arq_format import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from stepwire_core.queue.run_queue import queue_keys
-from stepwire_core.redis.commands import Script, command
+from stepwire_core.redis.commands import PLAIN, SHARDED, ChannelWords, Script, command
 from stepwire_core.redis.failures import lacks_right
 from stepwire_core.redis.keys import PREFIX, Channels, SessionKeys, rate_key
 from stepwire_core.redis.scripts import lua_source
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from stepwire_core.redis.store import Store
     from stepwire_core.settings import Settings
 
+logger = logging.getLogger("stepwire")
+
 OLDEST: Final = 7
 """The first major version of Redis that has what the scripts use."""
 
@@ -36,7 +39,7 @@ _EVICTS_NOTHING: Final = "noeviction"
 _CALL: Final = re.compile(r"redis\.p?call\('([A-Z]+)'")
 _MISSING_COMMAND: Final = re.compile(r"'([a-z|]+)' command")
 
-_WITHOUT_KEY: Final = (*("PING", "TIME", "SCRIPT LOAD", "FUNCTION LOAD", "UNSUBSCRIBE"),)
+_WITHOUT_KEY: Final = (*("PING", "TIME", "SCRIPT LOAD", "FUNCTION LOAD"),)
 
 _BESIDE_SCRIPTS: Final = {
     "log": "DEL EVALSHA EXISTS FCALL GET HDEL HEXISTS HGET HGETALL HMGET HSET LPUSHX LRANGE "
@@ -55,18 +58,21 @@ class Needs:
     commands: frozenset[str]
     keys: Sequence[tuple[str, str]]
     """Patterns of keys as ``ACL SETUSER`` takes them, with a key of each."""
-    channels: Sequence[tuple[str, str]] = ()
+    channels: Sequence[tuple[str, str, ChannelWords]] = ()
+    """Patterns of channels, with a channel of each and its kind."""
 
     @classmethod
     def of_log(cls, url: str) -> Needs:
         its = Channels.of(url)
         first = its.prefix + PREFIX
-        channels = [channel.decode() for channel in (its.cancel, its.answer, its.session("check"))]
+        plain, session = (its.cancel, its.answer), its.session("check")
+        is_cluster = RedisAddress.of(url).topology is Topology.CLUSTER
+        words = {**dict.fromkeys(plain, PLAIN), session: SHARDED if is_cluster else PLAIN}
         keys = (_SESSION.log, rate_key("check", ""))
         return cls(
             _commands("log", "redis"),
             [(f"~{first}*", its.prefix + key) for key in keys],
-            [(f"&{first}*", channel) for channel in channels],
+            [(f"&{first}*", channel.decode(), kind) for channel, kind in words.items()],
         )
 
     @classmethod
@@ -85,10 +91,11 @@ class Needs:
         for pattern, key in self.keys:
             yield pattern, [[command, key] for command in ("EXISTS", "GET", "HGETALL")]
             yield pattern, [[command, key, key] for command in ("DEL", "SET", "HSET")]
-        for pattern, channel in self.channels:
-            yield pattern, [["PUBLISH", channel], ["SUBSCRIBE", channel]]
+        for pattern, channel, kind in self.channels:
+            yield pattern, [[kind.publish, channel], [kind.subscribe, channel]]
             # Without a channel it is a matter of the command alone.
-            yield from ((_right(name), [[name]]) for name in ("PUBLISH", "SUBSCRIBE"))
+            for name in (kind.publish, kind.subscribe, kind.unsubscribe):
+                yield _right(name), [[name]]
         for without_key in _WITHOUT_KEY:
             yield _right(without_key), [[*without_key.split(), "x"]]
         key = self.keys[0][1]
@@ -152,14 +159,25 @@ async def require(url: str, variable: str, *needs: Needs) -> None:
             await _require_answer(store, url, variable)
             missing = []
             is_cluster = RedisAddress.of(url).topology is Topology.CLUSTER
-            for server in await store.primaries():
-                missing += await _server_faults(server, variable, is_cluster=is_cluster)
-                missing += await _missing_rights(server, needs)
+            servers, away = await store.primaries(), []
+            for server in servers:
+                try:
+                    missing += await _server_faults(server, variable, is_cluster=is_cluster)
+                    missing += await _missing_rights(server, needs)
+                except StoreUnavailable as error:
+                    # The sessions of the others need this process.
+                    away.append(error)
+                    if len(away) == len(servers):
+                        raise
+                    extra = {"server": redacted(server.server), "error": str(error)}
+                    logger.warning("a node is away; its rights are not checked", extra=extra)
             if missing:
                 raise SettingsError("\n".join(dict.fromkeys(missing)))
             prefix = RedisAddress.of(url).prefix
             for need in needs:
-                await probe(store, need.keys[0][1].removeprefix(prefix) + ":probe")
+                # Without braces, so that every node of a cluster is asked.
+                key = next(key for _, key in need.keys if "{" not in key)
+                await probe(store, key.removeprefix(prefix) + ":probe")
     except StoreRefused as error:
         raise SettingsError(f"{where} ({variable}): {error}") from error
     except StoreUnavailable as error:
@@ -181,10 +199,22 @@ async def require_answer(url: str, variable: str) -> None:
         raise SettingsError(f"{redacted(url)} ({variable}): {error}") from error
 
 
+async def _ping_one(servers: Sequence[Store]) -> None:
+    """Return when one of them answers; of a cluster that is enough."""
+    for left, server in enumerate(reversed(servers)):
+        try:
+            await server.call(command("PING"), within_s=CONNECT_TIMEOUT_S)
+        except StoreUnavailable:
+            if left == len(servers) - 1:
+                raise
+        else:
+            return
+
+
 async def _require_answer(store: Store, url: str, variable: str) -> None:
     where = redacted(url)
     try:
-        await store.call(command("PING"), within_s=CONNECT_TIMEOUT_S)
+        await _ping_one(await store.primaries())
     except StoreUnavailable as error:
         if (why := await diagnose(url, error)) is not None:
             raise SettingsError(f"{where} ({variable}) cannot be used: {why}") from error

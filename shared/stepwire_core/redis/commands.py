@@ -10,6 +10,30 @@ from typing import Final
 
 Argument = str | int | bytes
 
+
+@dataclass(frozen=True, slots=True)
+class ChannelWords:
+    """The words of Redis for one kind of channel. What is published with those of one kind is not
+    heard by subscribers of the other, without an error on either side."""
+
+    publish: str
+    subscribe: str
+    unsubscribe: str
+    message: bytes
+
+
+PLAIN: Final = ChannelWords("PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", b"message")
+"""All nodes of a cluster carry its messages, and any of them may be listened at."""
+
+SHARDED: Final = ChannelWords("SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage")
+"""Only the node that has the slot of the channel's name carries its messages."""
+
+
+def head(words: ChannelWords) -> bytes:
+    """What stands before a script: ``NEWS``, which tells the channel of a session something."""
+    return f"local NEWS = '{words.publish}'\n".encode()
+
+
 GUARD: Final = b"""
 if string.find(KEYS[1] or '', '{', 1, true) then
   local seen = redis.pcall('EXISTS', KEYS[1] .. ':none')
@@ -18,9 +42,9 @@ if string.find(KEYS[1] or '', '{', 1, true) then
   end
 end
 """
-"""Stands before a script on a cluster. While a slot moves, a node does not take a key of it that it
-does not have, and says so of one that nobody has: then nothing is written by half. A key without
-braces has a slot of its own, and its script no other keys."""
+"""Follows the head of a script on a cluster. While a slot moves, a node does not take a key of it
+that it does not have, and says so of one that nobody has: then nothing is written by half. A key
+without braces has a slot of its own, and its script no other keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +85,17 @@ def key_places(words: Sequence[Argument]) -> range:
 
 
 class Script:
-    """A Lua script, called by its digest."""
+    """A Lua script, called by its digest.
 
-    def __init__(self, source: bytes) -> None:
-        self.source = source
-        self.sha = sha1(source, usedforsecurity=False).hexdigest()
+    It has two forms, and a store calls that of its kind: one server hears of a session on a plain
+    channel, a cluster on a sharded one. So what is published is what the same kind of store
+    listens to.
+    """
+
+    def __init__(self, body: bytes, *, before: bytes = head(PLAIN)) -> None:
+        self._body = body
+        self.source = before + body
+        self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
 
     def on(self, keys: Sequence[str], args: Sequence[Argument]) -> Call:
         """A call of it with these keys and arguments."""
@@ -82,13 +112,9 @@ class Script:
         return self.sha
 
     @cached_property
-    def guarded(self) -> Script:
+    def on_cluster(self) -> Script:
         """The same for a cluster: it refuses to begin while a key of its slot may be elsewhere."""
-        return Script(GUARD + self.source)
-
-
-GUARDED: Final = "_guarded"
-"""What the name of a function ends in if :data:`GUARD` stands before it."""
+        return Script(self._body, before=head(SHARDED) + GUARD)
 
 
 class Function(Script):
@@ -97,9 +123,11 @@ class Function(Script):
     Unlike a script it can remember something from call to call, for as long as the process lives.
     """
 
-    def __init__(self, library: bytes, name: str) -> None:
-        super().__init__(library)
+    def __init__(self, library: bytes, name: str, on_cluster: Function | None = None) -> None:
+        """``on_cluster`` is its form for a cluster, of a library of its own; by default itself."""
+        super().__init__(library, before=b"")
         self.name = name
+        self._on_cluster = on_cluster
 
     def on(self, keys: Sequence[str], args: Sequence[Argument]) -> Call:
         return Call(("FCALL", self.name, len(keys), *keys, *args), self)
@@ -109,9 +137,8 @@ class Function(Script):
         return self.name
 
     @cached_property
-    def guarded(self) -> Function:
-        """Its library has each function twice (:data:`GUARDED`)."""
-        return Function(self.source, self.name + GUARDED)
+    def on_cluster(self) -> Function:
+        return self._on_cluster or self
 
     @property
     def loading(self) -> Call:

@@ -81,6 +81,7 @@ class SessionKeys:
     channel: str
 
     @classmethod
+    @lru_cache(maxsize=256)
     def of(cls, session_id: str) -> SessionKeys:
         base = f"{PREFIX}{{{session_id}}}"
         return cls(
@@ -150,6 +151,12 @@ def rate_key(what: str, who: str) -> str:
 def claim_key(id_: str) -> str:
     """``stepwire:claim:<id>``: a request is about to make this, and no other may; with a TTL."""
     return f"{PREFIX}claim:{id_}"
+
+
+def is_of_session(channel: bytes) -> bool:
+    """Whether it is the channel of a session: on a cluster it is a sharded one, in the slot of the
+    session's keys, and the scripts publish with ``NEWS``. All others are plain channels."""
+    return b"{" in channel
 
 
 def session_of_channel(channel: bytes) -> str:

@@ -1,19 +1,19 @@
-"""One pub/sub connection for all that a process listens to."""
+"""Pub/sub connections: what a process listens to."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.redis.backoff import Backoff
-from stepwire_core.redis.commands import command
+from stepwire_core.redis.commands import PLAIN, ChannelWords, command
 from stepwire_core.redis.connections import translation
 from stepwire_core.redis.keys import PREFIX
 from stepwire_core.values.ids import new_id
@@ -33,12 +33,20 @@ _MISSED_ECHOES: Final = 3
 """So many checks in a row of which the connection has carried nothing: it leads elsewhere."""
 
 
-class PubSubLink:
-    """Subscribes to channels and hands over their messages, in order, on the event loop.
+OnMessage = Callable[[bytes, bytes], None]
+"""Gets the channel, and what was published there."""
+
+OnRestored = Callable[[Collection[bytes]], None]
+"""Gets the channels of which messages may have been lost, and that are confirmed again."""
+
+
+class Subscriptions:
+    """Subscribes to channels over one connection, and hands over their messages, in order, on the
+    event loop.
 
     redis-py's own ``PubSub`` costs ten times as much per message; reading replies from the
     connection is all that is needed here. Messages are lost while the connection is down:
-    ``on_restored`` is called after each reconnect, when every channel is confirmed again.
+    ``on_restored`` is called with the channels that are confirmed again.
 
     A message that ``on_message`` raises on is logged, counted and passed over.
     """
@@ -46,77 +54,79 @@ class PubSubLink:
     def __init__(
         self,
         make_connection: Callable[[], Watched],
-        call: Callable[[Call], Awaitable[object]],
-        on_message: Callable[[bytes, bytes], None],
-        on_restored: Callable[[], None],
+        on_message: OnMessage,
+        on_restored: OnRestored,
+        words: ChannelWords,
     ) -> None:
-        """``make_connection`` makes one that leads to where messages are published, which is what
-        ``call`` calls."""
         self._make_connection = make_connection
-        self._call = call
-        self._echo = f"{PREFIX}link:{new_id()}".encode()
         self._on_message = on_message
         self._on_restored = on_restored
-        self._channels: set[bytes] = {self._echo}
+        self._words: Final = words
+        self._subscribed = words.subscribe.lower().encode()
+        self._unsubscribed = words.unsubscribe.lower().encode()
+        self._channels: set[bytes] = set()
         self._confirmed: set[bytes] = set()
-        self._waiting: dict[bytes, asyncio.Future[None]] = {}
+        self._waiting: dict[bytes, asyncio.Future[bool]] = {}
         self._connection: Watched | None = None
-        self._unconfirmed: set[bytes] = set()
         # How many confirmations of each channel are still to come. If a subscription was given up
         # and asked for again, the first confirmation belongs to the old one.
         self._asked: Counter[bytes] = Counter()
-        self._restoring = False
+        self._gathered: list[bytes] = []
+        self._asking: asyncio.Task[None] | None = None
         self._heard = True
-        self._missed = 0
         self._backoff = Backoff()
         self._lost = "it has not been made yet"
         self.reconnects = 0
         self.unreadable = 0
         """Messages that were passed over."""
 
-    def put_before_own_channel(self, prefix: str) -> None:
-        """Name the channel of the messages to ourselves otherwise; before it runs."""
-        self._channels.discard(self._echo)
-        self._echo = prefix.encode() + self._echo
-        self._channels.add(self._echo)
-
     @property
     def problem(self) -> str | None:
         """Why messages may be lost now; None while every channel is confirmed."""
         if self._connection is None:
             return f"the pub/sub connection is lost: {self._lost}"
-        if self._restoring:
+        if self._is_restoring():
             return "the pub/sub connection is new, and Redis still has to confirm some channels"
         return None
 
-    async def subscribe(self, channel: bytes) -> None:
+    async def subscribe(self, channel: bytes) -> bool:
         """Messages that are published after this returns are handed over.
+
+        False: the channel was given up meanwhile, by another task than the caller's.
 
         Raises:
             StoreUnavailable: no confirmation in time; the subscription stays wanted.
         """
         self._channels.add(channel)
         if channel in self._confirmed:
-            return
+            return True
         confirmed = self._waiting.get(channel)
         if confirmed is None:
             confirmed = self._waiting[channel] = asyncio.get_running_loop().create_future()
-            self._asked[channel] += 1
-            await self._send(b"SUBSCRIBE", channel)
+            self._gathered.append(channel)
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask_for_gathered())
         try:
             # Shielded: others may wait for the same confirmation.
             async with asyncio.timeout(CONFIRM_TIMEOUT_S):
-                await asyncio.shield(confirmed)
+                return await asyncio.shield(confirmed)
         except TimeoutError as error:
             why = self.problem or f"nothing for {CONFIRM_TIMEOUT_S:g} s"
             raise StoreUnavailable(f"Redis does not confirm a subscription: {why}") from error
+
+    async def _ask_for_gathered(self) -> None:
+        """Ask for all that was subscribed to in this turn of the event loop, at once."""
+        while self._gathered:
+            gathered, self._gathered = self._gathered, []
+            # Others may have left again already.
+            await self._ask([channel for channel in gathered if channel in self._channels])
 
     async def unsubscribe(self, channel: bytes) -> None:
         self._channels.discard(channel)
         self._confirmed.discard(channel)
         if waiting := self._waiting.pop(channel, None):
             waiting.cancel()
-        await self._send(b"UNSUBSCRIBE", channel)
+        await self._send_for(self._words.unsubscribe, [channel])
 
     async def run(self) -> None:
         """Read until cancelled; reconnect whenever the connection is lost.
@@ -137,6 +147,7 @@ class PubSubLink:
                 self._confirmed.clear()
                 with suppress(RedisError, OSError):
                     await connection.disconnect(nowait=True)
+            self._on_loss()
             await asyncio.sleep(self._backoff.next_s())
 
     def _lose(self, error: Exception) -> None:
@@ -148,55 +159,59 @@ class PubSubLink:
 
     async def check(self) -> None:
         """Call now and then: drops a connection that has answered nothing since the last call, or
-        leads to another server than messages are published on, as after a failover.
-
-        A message to ourselves shows it: published as all others are, it must come by here.
-        """
+        leads to another server than messages are published on, as after a failover."""
         connection = self._connection
         if connection is None:
             return
-        self._missed += 1
-        is_current = connection.marks.is_current(connection.made_at)
-        if self._heard and is_current and self._missed <= _MISSED_ECHOES:
+        if self._heard and connection.marks.is_current(connection.made_at) and self._leads_there():
             self._heard = False
-            await self._send(b"PING")
-            await self._publish_echo()
+            with suppress(RedisError, OSError):
+                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                    await connection.send_command("PING")
             return
         self._connection = None
         with suppress(RedisError, OSError):
             await connection.disconnect(nowait=True)
 
-    async def _publish_echo(self) -> None:
-        try:
-            await self._call(command("PUBLISH", self._echo, b""))
-        except StoreUnavailable:
-            # It says nothing about the connection.
-            self._missed = 0
-
     async def _open(self, connection: Watched) -> None:
         await connection.connect()
-        wanted = sorted(self._channels)
-        self._unconfirmed = set(wanted)
-        self._asked = Counter(wanted)
-        self._restoring = True
+        self._asked.clear()
         self._heard = True
-        self._missed = 0
+        self._on_open()
         # Before any await: after this, `subscribe` itself sends its command.
         self._connection = connection
-        for start in range(0, len(wanted), _CHUNK):
-            await connection.send_command(b"SUBSCRIBE", *wanted[start : start + _CHUNK])
-        self._restored_if_confirmed()
+        await self._ask(sorted(self._channels))
+
+    async def _ask(self, channels: Sequence[bytes]) -> None:
+        """Ask for confirmations of channels; without a connection this comes when there is one."""
+        if self._connection is None:
+            return
+        self._asked.update(channels)
+        await self._send_for(self._words.subscribe, channels)
+
+    async def _send_for(self, word: str, channels: Sequence[bytes]) -> None:
+        # Without a connection, or if it breaks here, `run` asks for all wanted channels anew.
+        if self._connection is None or not channels:
+            return
+        packed = self._connection.pack_commands((word, *group) for group in self._groups(channels))
+        with suppress(RedisError, OSError):
+            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                await self._connection.send_packed_command(packed)
 
     async def _read(self, connection: Watched) -> None:
+        words = self._words
         while True:
-            reply = await connection.read_response()
+            try:
+                reply = await connection.read_response()
+            except ResponseError as error:
+                self._heard = True
+                self._on_refusal(error)
+                continue
             self._heard = True
             match reply:
-                case [b"message", self._echo, _]:
-                    self._missed = 0
-                case [b"message", channel, payload]:
+                case [words.message, channel, payload]:
                     self._hand_over(channel, payload)
-                case [b"subscribe", channel, _]:
+                case [self._subscribed, channel, _]:
                     self._asked[channel] -= 1
                     if self._asked[channel] > 0:
                         continue
@@ -204,13 +219,10 @@ class PubSubLink:
                     if channel in self._channels:
                         self._confirmed.add(channel)
                     if confirmed := self._waiting.pop(channel, None):
-                        confirmed.set_result(None)
-                    self._unconfirmed.discard(channel)
-                    self._restored_if_confirmed()
-                case [b"unsubscribe", channel, _]:
-                    # Left again before it was confirmed.
-                    self._unconfirmed.discard(channel)
-                    self._restored_if_confirmed()
+                        confirmed.set_result(True)
+                    self._on_confirmed(channel)
+                case [self._unsubscribed, channel, _]:
+                    self._on_left(channel)
 
     def _hand_over(self, channel: bytes, payload: bytes) -> None:
         try:
@@ -222,16 +234,110 @@ class PubSubLink:
                 extra={"channel": repr(channel)[:200], "error": type(error).__name__},
             )
 
-    def _restored_if_confirmed(self) -> None:
+    # -- what kinds of links differ in ------------------------------------------------------------
+
+    def _groups(self, channels: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+        """The channels of each command."""
+        for start in range(0, len(channels), _CHUNK):
+            yield channels[start : start + _CHUNK]
+
+    def _is_restoring(self) -> bool:
+        raise NotImplementedError
+
+    def _leads_there(self) -> bool:
+        """Whether the connection may still lead to where messages are published."""
+        return True
+
+    def _on_open(self) -> None:
+        """A connection is there, and nothing is asked for yet."""
+
+    def _on_loss(self) -> None:
+        """A connection is gone, and the next one is not made yet."""
+
+    def _on_confirmed(self, channel: bytes) -> None:
+        """Messages of that channel come from here on."""
+
+    def _on_left(self, channel: bytes) -> None:
+        """They do not any more."""
+
+    def _on_refusal(self, error: ResponseError) -> None:
+        """Raises if the connection is of no use any more."""
+        raise error
+
+
+class PubSubLink(Subscriptions):
+    """The :class:`Link` to plain channels.
+
+    ``on_restored`` is called after each reconnect, when every channel is confirmed again.
+    """
+
+    def __init__(
+        self,
+        make_connection: Callable[[], Watched],
+        call: Callable[[Call], Awaitable[object]],
+        on_message: OnMessage,
+        on_restored: OnRestored,
+    ) -> None:
+        """``make_connection`` makes one that leads to where messages are published, which is what
+        ``call`` calls."""
+        super().__init__(make_connection, on_message, on_restored, PLAIN)
+        self._call = call
+        self._echo = f"{PREFIX}link:{new_id()}".encode()
+        self._channels.add(self._echo)
+        self._unconfirmed: set[bytes] = set()
+        self._restoring = False
+        self._missed = 0
+
+    def put_before_own_channel(self, prefix: str) -> None:
+        """Name the channel of the messages to ourselves otherwise; before it runs."""
+        self._channels.discard(self._echo)
+        self._echo = prefix.encode() + self._echo
+        self._channels.add(self._echo)
+
+    @property
+    def partial_problems(self) -> Sequence[str]:
+        return ()
+
+    async def check(self) -> None:
+        """As that of all links. A message to ourselves shows where the connection leads: published
+        as all others are, it must come by here."""
+        self._missed += 1
+        await super().check()
+        if self._connection is not None:
+            await self._publish_echo()
+
+    async def _publish_echo(self) -> None:
+        try:
+            await self._call(command(PLAIN.publish, self._echo, b""))
+        except StoreUnavailable:
+            # It says nothing about the connection.
+            self._missed = 0
+
+    def _hand_over(self, channel: bytes, payload: bytes) -> None:
+        if channel == self._echo:
+            self._missed = 0
+        else:
+            super()._hand_over(channel, payload)
+
+    def _leads_there(self) -> bool:
+        return self._missed <= _MISSED_ECHOES
+
+    def _is_restoring(self) -> bool:
+        return self._restoring
+
+    def _on_open(self) -> None:
+        self._unconfirmed = set(self._channels)
+        self._restoring = True
+        self._missed = 0
+
+    def _on_confirmed(self, channel: bytes) -> None:
+        self._unconfirmed.discard(channel)
         if self._restoring and not self._unconfirmed:
             self._restoring = False
             self._backoff.reset()
             self.reconnects += 1
-            self._on_restored()
+            self._on_restored(self._channels)
 
-    async def _send(self, *command: bytes) -> None:
-        # Without a connection, or if it breaks here, `run` sends for all wanted channels anew.
-        if self._connection is not None:
-            with suppress(RedisError, OSError):
-                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
-                    await self._connection.send_command(*command)
+    def _on_left(self, channel: bytes) -> None:
+        # Left again before it was confirmed.
+        self._on_confirmed(channel)

@@ -139,7 +139,7 @@ class Signals:
             if cancellable is not None and cancellable.session_id == session_id:
                 self._want(cancellable)
 
-    def _on_restored(self) -> None:
+    def _on_restored(self, _: object) -> None:
         for news in self._waiting.values():
             news.set()
         for cancellable in self._running.values():

@@ -74,7 +74,9 @@ local life = name_of_life()
 local is_new_session = not epoch
 local is_new_epoch = is_new_session or home ~= life
 if is_new_epoch then
-  epoch = string.format('%.0f', math.max(now, (epoch_before or 0) + 1))
+  -- If the clock has gone back, the next number would be the same on every server that goes on from here: so each adds
+  -- the microseconds of its life.
+  epoch = string.format('%.0f', math.max(now, (epoch_before or 0) + 1 + tonumber(string.match(life, '%d+$'))))
   seq = seq or 0
 end
 
@@ -141,7 +143,7 @@ if is_small_text and count - skip == 1 and producer ~= '' and tail ~= '' and seq
     append_line(base, string.sub(place, #of_run + 1) .. text .. '\n', expires)
     redis.call('HSET', meta, 'seq', seq + 1, 'bytes', bytes + #text, 'log_bytes', log_bytes + #text + 2,
       'p:' .. producer, first + count - 1)
-    redis.call('PUBLISH', channel, epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run .. ' ' ..
+    redis.call(NEWS, channel, epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run .. ' ' ..
       text_data(id, field, text, false))
     return {'ok', epoch, seq + 1, 1, 0}
   end
@@ -196,7 +198,7 @@ bound_log(call, tonumber(log_max_bytes))
 if skip < count then write_counters(call, tail_before, steps) end
 if call.must_touch then move_expiry(call, KEYS) end
 local stored = #call.lines - 1
-if stored > 0 then redis.call('PUBLISH', channel, table.concat(call.lines, '\n')) end
+if stored > 0 then redis.call(NEWS, channel, table.concat(call.lines, '\n')) end
 if call.is_unfinished then return {'again'} end
 local created = 0
 if is_new_session then created = 1 end

@@ -24,7 +24,7 @@ if epoch then
   redis.call('HSET', ending, '', lives)
   redis.call('PEXPIRE', ending, ending_ttl_ms)
   clear(KEYS)
-  redis.call('PUBLISH', channel_of(base, suffix), GONE)
+  redis.call(NEWS, channel_of(base, suffix), GONE)
 end
 
 local kept = redis.call('HGETALL', ending)

@@ -23,5 +23,5 @@ end
 -- Ends a session that has lost its state, and tells its readers, on that channel.
 local function end_lost(keys, channel)
   clear(keys)
-  redis.call('PUBLISH', channel, GONE)
+  redis.call(NEWS, channel, GONE)
 end

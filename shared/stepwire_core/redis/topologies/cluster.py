@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
 
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.redis.commands import Call
 from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.standalone import StandaloneStore, connect
+from stepwire_core.redis.store import ONE_OF_MANY_S
+from stepwire_core.redis.topologies.cluster_link import ClusterLink
 from stepwire_core.redis.topologies.slots import (
     ANSWER_S,
     HOPS,
@@ -28,11 +32,13 @@ from stepwire_core.redis.topologies.slots import (
     Problem,
     SlotMap,
     guarded,
+    place,
     sent_on,
     slot_of,
 )
 
 if TYPE_CHECKING:
+    from stepwire_core.redis.pubsub import OnMessage, OnRestored
     from stepwire_core.redis.sockets import Watched
     from stepwire_core.values.addresses import RedisAddress
 
@@ -45,7 +51,7 @@ class ClusterStore:
         self._url = url
         self._stores: dict[Node, StandaloneStore] = {}
         self._retired: list[StandaloneStore] = []
-        self._slots = SlotMap(address.hosts)
+        self.slots: Final = SlotMap(address.hosts)
         self._asking: asyncio.Task[None] | None = None
 
     @property
@@ -57,7 +63,7 @@ class ClusterStore:
         safe = guarded(call)
         slot = slot_of(call)
         for _ in range(HOPS):
-            node = await self._node_of(slot)
+            node = await self.node_of(slot)
             reply, went_on = await self._ask(node, lambda s: s.call(safe, within_s=within_s))
             if not went_on:
                 return reply
@@ -69,7 +75,7 @@ class ClusterStore:
         for _ in range(HOPS):
             of_node: defaultdict[Node, list[int]] = defaultdict(list)
             for index in left:
-                of_node[await self._node_of(slot_of(calls[index]))].append(index)
+                of_node[await self.node_of(slot_of(calls[index]))].append(index)
             parts = await asyncio.gather(
                 *(
                     self._read_at(node, [calls[index] for index in indexes])
@@ -90,16 +96,39 @@ class ClusterStore:
                 return replies
         raise sent_on()
 
-    def listen(
-        self, on_message: Callable[[bytes, bytes], None], on_restored: Callable[[], None]
-    ) -> PubSubLink:
-        """A link to any node: every node carries what is published on any of them."""
-        return PubSubLink(self._make_separate, self.call, on_message, on_restored)
+    def probe_keys(self, key: str) -> Mapping[str, str]:
+        if "{" in key:
+            return {self._url: key}
+        missing = set(self.slots.nodes)
+        keys = {}
+        for number in count():
+            if not missing:
+                break
+            # What stands in braces alone decides the slot.
+            own = f"{key}:{{{number}}}"
+            node = self.slots.place_of(key_slot(own.encode()))
+            if node in missing:
+                missing.discard(node)
+                keys[place(node)] = own
+        return keys or {self._url: key}
+
+    def place_of(self, key: str) -> Hashable:
+        return self.slots.place_of(key_slot(key.encode()))
+
+    def listen(self, on_message: OnMessage, on_restored: OnRestored) -> ClusterLink:
+        # At any node: every one carries what is published on plain channels.
+        plain = PubSubLink(
+            lambda: self.connection_to(self.slots.any_node()),
+            lambda call: self.call(call, within_s=ONE_OF_MANY_S),
+            on_message,
+            on_restored,
+        )
+        return ClusterLink(self, plain, on_message, on_restored)
 
     async def primaries(self) -> Sequence[StandaloneStore]:
-        await self._refresh()
-        self._slots.require_all()
-        return [self._store(node) for node in self._slots.nodes]
+        await self.refresh()
+        self.slots.require_all()
+        return [self._store(node) for node in self.slots.nodes]
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -122,16 +151,22 @@ class ClusterStore:
         try:
             return await question(self._store(node)), False
         except (StoreRefused, StoreUnavailable) as error:
-            if not self._slots.sends_on(error, node):
+            if not self.slots.sends_on(error, node):
                 raise
             return None, True
 
-    async def _node_of(self, slot: int | None) -> Node:
-        if self._slots.is_due:
-            await self._refresh()
-        return self._slots.node_of(slot)
+    async def node_of(self, slot: int | None) -> Node:
+        """The node to ask about a slot; the others are asked first if that is in doubt.
 
-    async def _refresh(self) -> None:
+        Raises:
+            StoreUnavailable, StoreRefused: none is known.
+        """
+        if self.slots.is_due:
+            await self.refresh()
+        return self.slots.node_of(slot)
+
+    async def refresh(self) -> None:
+        """Ask the nodes who has which slots."""
         # One question for all who wait for its answer, whoever of them goes away.
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._look())
@@ -139,16 +174,16 @@ class ClusterStore:
 
     async def _look(self) -> None:
         problems: list[Problem] = []
-        for node in self._slots.to_ask():
+        for node in self.slots.to_ask():
             try:
                 reply = await self._store(node).call(TOLD, within_s=ANSWER_S)
             except (StoreRefused, StoreUnavailable) as error:
                 problems.append(error)
                 continue
-            self._slots.learn(reply, node)
+            self.slots.learn(reply, node)
             break
         else:
-            self._slots.learn_nothing(problems)
+            self.slots.learn_nothing(problems)
         await self._retire()
 
     async def _retire(self) -> None:
@@ -157,7 +192,7 @@ class ClusterStore:
             # The node is gone: how its connections end concerns no caller.
             with suppress(RedisError, OSError):
                 await store.aclose()
-        gone = self._stores.keys() - self._slots.known
+        gone = self._stores.keys() - self.slots.known
         self._retired = [self._stores.pop(node) for node in gone]
 
     def _store(self, node: Node) -> StandaloneStore:
@@ -165,5 +200,6 @@ class ClusterStore:
             store = self._stores[node] = connect(self._address.server(*node))
         return store
 
-    def _make_separate(self) -> Watched:
-        return self._store(self._slots.any_node()).make_separate()
+    def connection_to(self, node: Node) -> Watched:
+        """A connection of its own to a node."""
+        return self._store(node).make_separate()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepwire_core.redis.commands import Argument, Call, key_places
 
 if TYPE_CHECKING:
-    from stepwire_core.redis.pubsub import PubSubLink
-    from stepwire_core.redis.store import BlockingStore, OwnStore, Store
+    from stepwire_core.redis.pubsub import OnMessage, OnRestored
+    from stepwire_core.redis.store import BlockingStore, OwnLink, OwnStore, Store
 
 
 class PrefixedStore:
@@ -35,9 +35,13 @@ class PrefixedStore:
     async def read(self, *calls: Call) -> list[Any]:
         return await self._store.read(*(_with(self._prefix, call) for call in calls))
 
-    def listen(
-        self, on_message: Callable[[bytes, bytes], None], on_restored: Callable[[], None]
-    ) -> PubSubLink:
+    def probe_keys(self, key: str) -> Mapping[str, str]:
+        return self._store.probe_keys(key)
+
+    def place_of(self, key: str) -> Hashable:
+        return self._store.place_of(key)
+
+    def listen(self, on_message: OnMessage, on_restored: OnRestored) -> OwnLink:
         link = self._store.listen(on_message, on_restored)
         link.put_before_own_channel(self._prefix)
         return link

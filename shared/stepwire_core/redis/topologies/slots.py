@@ -30,6 +30,12 @@ ASK_AGAIN_S: Final = 0.2
 Node = tuple[str, int]
 """Host and port."""
 
+
+def place(node: Node) -> str:
+    """As people write it."""
+    return f"{node[0]}:{node[1]}"
+
+
 TOLD: Final = command("CLUSTER SLOTS")
 """The call that asks a node for all of them."""
 
@@ -106,17 +112,24 @@ class SlotMap:
 
         That is noted, and that the map may be wrong after any error.
         """
+        self.doubt()
+        return error.__cause__ is not None and self.moved(error.__cause__, by) is not None
+
+    def doubt(self) -> None:
+        """Something has failed: the map may be wrong."""
         self._is_stale = True
-        reply = error.__cause__
-        if reply is None or word_of(reply) != "MOVED":
-            return False
+
+    def moved(self, reply: BaseException, by: Node) -> int | None:
+        """The slot of which a reply says that another node has it, which is noted."""
+        if word_of(reply) != "MOVED":
+            return None
         _, slot, place = reason(reply).split(" ")
         host, _, port = place.rpartition(":")
         node = (host or by[0], int(port))
         self._of_slot[int(slot)] = node
         if node not in self.nodes:
             self.nodes = (*self.nodes, node)
-        return True
+        return int(slot)
 
     def node_of(self, slot: int | None) -> Node:
         """The node to ask about a slot, any one for None.
@@ -131,6 +144,10 @@ class SlotMap:
             self._raise_problem()
             raise StoreUnavailable(f"no node of the cluster has slot {slot}")
         return node
+
+    def place_of(self, slot: int) -> Node | None:
+        """The node that has a slot as far as is known; nobody is asked."""
+        return self._of_slot[slot]
 
     def any_node(self) -> Node:
         """A node that may be there."""
@@ -158,7 +175,7 @@ def sent_on() -> StoreUnavailable:
 
 
 def guarded(call: Call) -> Call:
-    """The call in the form that a cluster may execute while the slot of its keys moves.
+    """The call in the form for a cluster, which may be executed while the slot of its keys moves.
 
     A script uses keys that it has not declared. While a slot moves, some of these can be on another
     node already: the script would end in its middle, with a half of it written.
@@ -166,5 +183,5 @@ def guarded(call: Call) -> Call:
     script = call.script
     if script is None or call.words[2] == 0:
         return call
-    safe = script.guarded
+    safe = script.on_cluster
     return Call((call.words[0], safe.callee, *call.words[2:]), safe)

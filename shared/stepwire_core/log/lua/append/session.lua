@@ -21,7 +21,8 @@ local function rights_refusal(KEYS, base, channel, now)
     {'XADD', log, '*', 'd', ''}, {'XTRIM', log, 'MAXLEN', 1}, {'DEL', log}, {'HSET', state, MARK, ''}, {'HDEL', state, MARK},
     {'HSET', meta, 'seq', 0}, {'PEXPIREAT', meta, 0}, {'HSETNX', open, 'x', ''}, {'HDEL', open, 'x'},
     {'SET', base .. 'out:x', ''}, {'APPEND', base .. 'tail', ''}, {'UNLINK', base .. 'user'},
-    {'RPUSH', base .. 'turns', ''}, {'ZADD', base .. 'waiting', 0, 'x'}, {'ZREM', base .. 'waiting', 'x'}, {'PUBLISH', channel, ''}})
+    {'RPUSH', base .. 'turns', ''}, {'ZADD', base .. 'waiting', 0, 'x'}, {'ZREM', base .. 'waiting', 'x'}, {NEWS, channel, ''},
+    {'PUBLISH', channel, ''}})
 end
 
 -- The last sequence of the producer that is stored.
