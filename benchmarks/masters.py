@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from redis import Redis
+from redis import Connection, Redis
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -125,10 +125,11 @@ def _cost(nodes: Cluster, words: ChannelWords, messages: int) -> tuple[float, fl
         for port, names in channels.items():
             # A gateway: at the node of each sharded channel, at the first node for the others.
             at = port if words is SHARDED else nodes.primaries[0].port
-            listener = stack.enter_context(Redis(port=at, single_connection_client=True))
+            listener = Connection(port=at)
+            stack.callback(listener.disconnect)
             for name in names:
-                listener.connection.send_command(words.subscribe, name)
-                listener.connection.read_response()
+                listener.send_command(words.subscribe, name)
+                listener.read_response()
             listening.append((listener, len(names)))
         pids = [pid_of(node) for node in nodes.primaries]
         before, sent_before = cpu_s(pids), _sent(nodes)
@@ -141,7 +142,7 @@ def _cost(nodes: Cluster, words: ChannelWords, messages: int) -> tuple[float, fl
                     pipe.execute()
             for listener, count in listening:
                 for _ in range(count):
-                    listener.connection.read_response()
+                    listener.read_response()
         sent, used = _sent(nodes) - sent_before, cpu_s(pids) - before
     return used / (rounds * CHANNELS) * 1e6, sent / (rounds * CHANNELS)
 
