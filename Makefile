@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help page inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults check vocabulary tables pictures docs bench bench-peers fmt lock clean
+.PHONY: help page servers inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults check vocabulary tables pictures docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ demo: page ## the main job, visibly: an agent answers a question, live in the te
 
 dev: page ## server, worker and gateway for the demo agent, reloading on change
 	$(BIN)/stepwire dev examples/agent.py
+
+# Where there is none for this machine, the tests that want it are skipped; in CI they fail.
+servers: $(INSTALLED) ## Redis and Valkey of other versions, in build/servers, for the contract tests
+	@PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m servers
 
 # More at a time than there are processors: most of them wait for processes.
 test: page ## all tests
@@ -105,6 +109,7 @@ bench: $(INSTALLED) ## measure beside peers, in one table; ONLY="stream_token wo
 # It holds other versions of what we use, so it is not for the environment that we work in.
 bench-peers: $(INSTALLED) ## install what is measured beside us, in build/
 	$(BIN)/python benchmarks/chainlit_peer.py
+	$(BIN)/python benchmarks/queue_peers.py
 
 fmt: $(INSTALLED) ## format and fix what can be fixed
 	$(BIN)/ruff check --fix .

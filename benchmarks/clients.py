@@ -18,7 +18,7 @@ MARK: Final = b'"text":"at '
 
 _KEPT: Final = len(MARK) - 1
 _BUFFER_BYTES: Final = 1 << 18
-_AT_A_TIME: Final = 100
+_AT_ONCE: Final = 100
 """Connections that are being opened; servers have a backlog."""
 
 _SENT_AT: Final = re.compile(rb"at (\d+) ")
@@ -61,10 +61,10 @@ class Clients:
         """Events that have arrived, at all clients together."""
         return self._received
 
-    def open(self, streams: Sequence[Stream]) -> None:
-        """Open all of them; returns when every one is live."""
-        for start in range(0, len(streams), _AT_A_TIME):
-            self._remote.tell("open", streams[start : start + _AT_A_TIME])
+    def open(self, streams: Sequence[Stream], *, at_once: int = _AT_ONCE) -> None:
+        """Open all of them, so many at a time; returns when every one is live."""
+        for start in range(0, len(streams), at_once):
+            self._remote.tell("open", streams[start : start + at_once])
 
     def watch(self) -> None:
         """From now on, how long each event took is noted."""

@@ -162,8 +162,8 @@ def nchan_served(channels: int, *, readers: int = 1) -> Iterator[Served]:
         clients = stack.enter_context(closing(Clients()))
         ids = [new_id() for _ in range(channels)]
         load = stack.enter_context(closing(Load(clients.received, [("nchan", port, ids)])))
-        streams = [Stream.of(port, f"/sub/{id_}", b": hi\n\n") for id_ in ids * readers]
-        clients.open(streams)
+        streams = [Stream.of(port, f"/sub/{id_}", b": hi\n\n") for id_ in ids * max(1, readers)]
+        clients.open(streams if readers else [])
         servers = {"gateway": pids, "redis": [pid_of(server)]}
         yield Served(servers, load, clients, server.port, streams)
 

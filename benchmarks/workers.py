@@ -66,9 +66,10 @@ class Drained:
         return (self.workers_s + self.redis_s + self.here_s) / self.seconds
 
 
-async def _drained(
+async def drained(
     settings: Settings, pids: tuple[list[int], int], runs: int, task: str, tokens: int | None
 ) -> Drained:
+    """Queue so many runs at once, and wait until the queue is empty."""
     arguments: dict[str, JsonValue] = {} if tokens is None else {"tokens": tokens}
     requests = []
     async with open_log(settings) as log, open_queue(settings) as queue:
@@ -113,13 +114,13 @@ def _with_workers(count: int, runs: int, streams: int, tokens: int) -> tuple[Dra
         for worker in workers:
             ready(worker)
         settings = Settings(redis_url=server.url)
-        pids = [_pid(each.process) for each in workers], _pid(server.process)
-        asyncio.run(_drained(settings, pids, 10 * count, "brief", None))
-        brief = asyncio.run(_drained(settings, pids, runs, "brief", None))
-        return brief, asyncio.run(_drained(settings, pids, streams, "stream", tokens))
+        pids = [pid_of(each.process) for each in workers], pid_of(server.process)
+        asyncio.run(drained(settings, pids, 10 * count, "brief", None))
+        brief = asyncio.run(drained(settings, pids, runs, "brief", None))
+        return brief, asyncio.run(drained(settings, pids, streams, "stream", tokens))
 
 
-def _pid(process: Popen[bytes] | None) -> int:
+def pid_of(process: Popen[bytes] | None) -> int:
     if process is None:
         raise RuntimeError("the process does not run")
     return process.pid

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +15,7 @@ from typing import Any, Final
 
 from redis import Redis
 
+from proxy import Proxy
 from stack import wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server, free_port
 from stepwire_core.redis.topologies.slots import SLOTS
@@ -21,9 +24,41 @@ NODE_TIMEOUT_MS: Final = 1_000
 """After so long without an answer a node counts as down."""
 
 
+_frozen: Final = set[int]()
+
+
+@contextmanager
+def frozen(server: EmbeddedServer) -> Iterator[None]:
+    """A host that is paused: its connections are there, and nothing comes over them. What was sent
+    to it meanwhile it executes when the block is over."""
+    assert server.process is not None
+    pid = server.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    _frozen.add(pid)
+    try:
+        yield
+    finally:
+        _frozen.discard(pid)
+        os.kill(pid, signal.SIGCONT)
+
+
+def cut_off_replicas(primary: EmbeddedServer) -> None:
+    """From now on nothing that it is told reaches its replicas, and none may come back."""
+    with Redis(port=primary.port) as redis:
+        redis.execute_command("ACL SETUSER", "default", "-psync", "-sync")
+        redis.execute_command("CLIENT KILL", "TYPE", "replica")
+        replication = partial(redis.info, "replication")
+        wait_until(lambda: replication()["connected_slaves"] == 0, "no replica is connected")  # type: ignore[index]
+
+
+def is_up(server: EmbeddedServer) -> bool:
+    """Whether it can answer."""
+    return server.process is not None and server.process.pid not in _frozen
+
+
 @dataclass(slots=True)
 class ClusterNode(EmbeddedServer):
-    """One node; it keeps its data in memory only."""
+    """One node."""
 
     bus_port: int = field(default_factory=free_port)
 
@@ -75,9 +110,13 @@ class Cluster:
 
     def owner(self, slot: int) -> ClusterNode:
         """The primary that has a slot, as the first node that is up tells it."""
-        asked = next(node for node in self.nodes if node.process is not None)
-        port = asked.owner_of(slot)
+        port = next(filter(is_up, self.nodes)).owner_of(slot)
         return next(node for node in self.nodes if node.port == port)
+
+    def replica_of(self, primary: ClusterNode) -> ClusterNode:
+        [line] = primary.ask("CLUSTER", "REPLICAS", primary.id)
+        port = text(line).split()[1].partition("@")[0].rpartition(":")[2]
+        return next(node for node in self.nodes if node.port == int(port))
 
     def begin_move(self, slot: int, to: ClusterNode) -> ClusterNode:
         """Let a slot be on its way; its keys stay for now."""
@@ -96,7 +135,7 @@ class Cluster:
     def end_move(self, slot: int, to: ClusterNode) -> None:
         """Let all nodes know who has it: an older word that comes late can undo that, and two nodes
         would then send every call to one another for ever."""
-        up = [node for node in self.primaries if node.process is not None and node is not to]
+        up = [node for node in self.primaries if is_up(node) and node is not to]
 
         def is_agreed() -> bool:
             others = [node for node in (to, *up) if node.owner_of(slot) != to.port]
@@ -132,7 +171,7 @@ class Cluster:
         two of them, and the one that gives in deletes the keys that it has."""
 
         def has_one_epoch() -> bool:
-            up = [node for node in self.nodes if node.process is not None]
+            up = filter(is_up, self.nodes)
             return len({node.ask("CLUSTER INFO")["cluster_current_epoch"] for node in up}) == 1
 
         wait_until(has_one_epoch, "all nodes have heard of the last move")
@@ -141,13 +180,14 @@ class Cluster:
         """Whether all nodes that run hold it for complete."""
         return all(
             node.ask("CLUSTER INFO").get("cluster_state") == "ok"
-            for node in self.nodes
-            if node.process is not None
+            for node in filter(is_up, self.nodes)
         )
 
 
 @contextmanager
-def cluster(*, primaries: int = 3, replicas: bool = False) -> Iterator[Cluster]:
+def cluster(
+    *, primaries: int = 3, replicas: bool = False, append_only: bool = False
+) -> Iterator[Cluster]:
     """A cluster of that many primaries; its data is gone afterwards."""
     with ExitStack() as stack:
 
@@ -156,7 +196,7 @@ def cluster(*, primaries: int = 3, replicas: bool = False) -> Iterator[Cluster]:
             for _ in range(count):
                 folder = Path(tempfile.mkdtemp(prefix="stepwire-"))
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                node = ClusterNode(free_port(), folder)
+                node = ClusterNode(free_port(), folder, append_only)
                 node.start()
                 stack.callback(node.kill)
                 nodes.append(node)
@@ -192,23 +232,30 @@ class SentinelNode(EmbeddedServer):
 
 @dataclass(slots=True)
 class Watched:
-    """A primary with a replica, and Sentinels that watch them."""
+    """A primary with replicas, and Sentinels that watch them."""
 
     servers: list[EmbeddedServer]
     sentinels: list[SentinelNode]
+    known_at: dict[int, EmbeddedServer]
+    """Those that are known by a port which is not their own."""
 
     @property
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.sentinels)
         return f"redis+sentinel://{hosts}/{NAME}/0"
 
+    def ask(self, *words: object) -> Any:
+        """The reply of the first Sentinel that is up."""
+        up = next(filter(is_up, self.sentinels))
+        with Redis(port=up.port, socket_timeout=10) as redis:
+            return redis.execute_command("SENTINEL", *words)
+
     @property
     def primary(self) -> EmbeddedServer:
-        """The one that the first Sentinel which is up names."""
-        up = next(node for node in self.sentinels if node.process is not None)
-        with Redis(port=up.port) as redis:
-            _, port = redis.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
-        return next(server for server in self.servers if server.port == int(port))
+        """The one that the Sentinels name."""
+        _, port = self.ask("GET-MASTER-ADDR-BY-NAME", NAME)
+        own = {server.port: server for server in self.servers}
+        return (own | self.known_at)[int(port)]
 
 
 NAME: Final = "orders"
@@ -216,21 +263,32 @@ NAME: Final = "orders"
 
 
 @contextmanager
-def sentinels(*, count: int = 3) -> Iterator[Watched]:
-    """A primary, a replica and Sentinels; the data is gone afterwards."""
+def sentinels(
+    *, count: int = 3, replicas: int = 1, append_only: bool = False, before: Proxy | None = None
+) -> Iterator[Watched]:
+    """A primary, replicas and Sentinels; the data is gone afterwards.
+
+    With ``before`` all know the first primary by the address of that proxy.
+    """
     with ExitStack() as stack:
-        servers = [stack.enter_context(embedded_server()) for _ in range(2)]
-        with Redis(port=servers[1].port) as redis:
-            redis.config_set("repl-diskless-sync-delay", 0)
-            redis.replicaof("127.0.0.1", servers[0].port)
-        with Redis(port=servers[0].port) as redis:
-            redis.config_set("repl-diskless-sync-delay", 0)
+        servers = [
+            stack.enter_context(embedded_server(append_only=append_only))
+            for _ in range(1 + replicas)
+        ]
+        first = servers[0].port
+        if before is not None:
+            before.target, first = first, before.port
+        for server in servers:
+            with Redis(port=server.port) as redis:
+                redis.config_set("repl-diskless-sync-delay", 0)
+                if server is not servers[0]:
+                    redis.replicaof("127.0.0.1", first)
         nodes = []
         for _ in range(count):
             folder = Path(tempfile.mkdtemp(prefix="stepwire-"))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             config = (
-                f"sentinel monitor {NAME} 127.0.0.1 {servers[0].port} {count // 2 + 1}\n"
+                f"sentinel monitor {NAME} 127.0.0.1 {first} {count // 2 + 1}\n"
                 f"sentinel down-after-milliseconds {NAME} {NODE_TIMEOUT_MS}\n"
                 f"sentinel failover-timeout {NAME} 5000\n"
             )
@@ -238,13 +296,13 @@ def sentinels(*, count: int = 3) -> Iterator[Watched]:
             node.start()
             stack.callback(node.kill)
             nodes.append(node)
-        made = Watched(servers, nodes)
+        made = Watched(servers, nodes, {first: servers[0]})
 
         def is_ready() -> bool:
             for node in nodes:
                 with Redis(port=node.port) as redis:
                     state = redis.sentinel_master(NAME)
-                if state["num-slaves"] < 1 or state["num-other-sentinels"] < count - 1:
+                if state["num-slaves"] < replicas or state["num-other-sentinels"] < count - 1:
                     return False
             return True
 

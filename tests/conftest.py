@@ -15,6 +15,7 @@ from stack import COVERAGE, SharedGateway, Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
+from topologies import Topologies, topologies_beside
 
 pytest_plugins = ["stepwire.testing"]
 
@@ -87,6 +88,13 @@ def anyio_backend() -> str:
 def server() -> Iterator[EmbeddedServer]:
     """A real server for the whole test run; every test uses sessions and queues of its own."""
     with embedded_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def topologies(server: EmbeddedServer) -> Iterator[Topologies]:
+    """Clusters, Sentinels and servers of other versions, for tests that change nothing in them."""
+    with topologies_beside(server) as running:
         yield running
 
 

@@ -18,9 +18,13 @@ from stepwire_core.redis.store import Store
 from stepwire_core.settings import Settings
 from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, step_event
+from topologies import FULL, TOPOLOGIES, on_each
 
-on_the_server = pytest.mark.parametrize("log", ["server"], indirect=True)
-"""For tests of the fixture ``log`` that would take many times as long on fakeredis."""
+on_a_server = pytest.mark.parametrize(
+    "log", on_each(*(TOPOLOGIES if FULL else ["standalone"])), indirect=True
+)
+"""For tests of the fixture ``log`` that would take many times as long on fakeredis; on the other
+kinds of server they run in ``make faults``."""
 
 
 def client_of(store: Store) -> Redis:

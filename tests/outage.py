@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 from redis.crc import key_slot
+from redis.exceptions import RedisError
 
-from sse import Client, Received, assert_dense
-from stack import Gateway
+from cluster import NAME, Cluster, Watched
+from sse import Client, assert_dense
+from stack import Gateway, wait_until
+from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.redis.keys import SessionKeys
 
 LIMIT_S: Final = 120
@@ -38,7 +41,8 @@ def text_of(tokens: int) -> str:
 
 
 def output(snapshot: dict[str, Any]) -> str:
-    [text] = [step["output"] for step in snapshot["steps"] if step["name"] == "model"]
+    """The text of the last attempt."""
+    *_, text = [step["output"] for step in snapshot["steps"] if step["name"] == "model"]
     return str(text)
 
 
@@ -48,8 +52,8 @@ def slot(session: str) -> int:
 
 @asynccontextmanager
 async def following(gateway: Gateway, sessions: list[str]) -> AsyncIterator[list[Client]]:
-    """A client on each session, which comes back until it has seen the end of a run; all have when
-    the block is left."""
+    """A client on each session, which comes back again and again. When the block is left, all have
+    seen the end of the runs, also of one that went on after its end was lost."""
     limits = httpx.Limits(max_connections=len(sessions) + 5)
     async with (
         asyncio.timeout(LIMIT_S),
@@ -58,21 +62,31 @@ async def following(gateway: Gateway, sessions: list[str]) -> AsyncIterator[list
     ):
 
         async def follow(client: Client, session: str) -> None:
-            def has_ended(_: Received | None = None) -> bool:
-                # Told by an event, or by a snapshot after a loss.
-                runs = client.view.runs.values()
-                return any(run["status"] != "running" and not run["will_retry"] for run in runs)
-
-            while not has_ended():
-                await client.read(http, f"/v1/sessions/{session}/events", has_ended)
+            while True:
+                await client.read(http, f"/v1/sessions/{session}/events")
                 await asyncio.sleep(0.05)
 
         clients = [Client() for _ in sessions]
-        for client, session in zip(clients, sessions, strict=True):
-            group.create_task(follow(client, session))
+        pairs = [*zip(clients, sessions, strict=True)]
+        tasks = [group.create_task(follow(*pair)) for pair in pairs]
         for client in clients:
             await client.connected.wait()
         yield clients
+        for client, session in pairs:
+            while not await _has_seen_the_end(http, client, session):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        for task in tasks:
+            task.cancel()
+
+
+async def _has_seen_the_end(http: httpx.AsyncClient, client: Client, session: str) -> bool:
+    answer = await http.get(f"/v1/sessions/{session}")
+    if not answer.is_success:
+        return False
+    snapshot = answer.json()
+    runs = snapshot["runs"]
+    are_over = all(run["status"] != "running" and not run["will_retry"] for run in runs)
+    return bool(runs) and are_over and client.view.same_as(snapshot)
 
 
 def assert_whole(gateway: Gateway, session: str, client: Client, tokens: int) -> None:
@@ -82,3 +96,87 @@ def assert_whole(gateway: Gateway, session: str, client: Client, tokens: int) ->
     assert output(snapshot) == text_of(tokens)
     assert_dense(client.received)
     assert client.view.same_as(snapshot)
+
+
+class Place(Protocol):
+    """Redis with a replica of everything, on which a stack runs."""
+
+    def settings(self) -> dict[str, str]:
+        """The addresses of log and queue."""
+        ...
+
+    def primary(self, session: str) -> EmbeddedServer:
+        """The server that takes the writes of a session."""
+        ...
+
+    def replica(self, session: str) -> EmbeddedServer:
+        """One that would be the next."""
+        ...
+
+    def hand_over(self, session: str) -> None:
+        """Let a replica be the primary, as an operator does it; nothing is lost."""
+        ...
+
+    def servers(self) -> Sequence[EmbeddedServer]:
+        """All of them, with Sentinels."""
+        ...
+
+
+class BehindSentinels:
+    """Log and queue are on one primary."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+
+    def settings(self) -> dict[str, str]:
+        return {"STEPWIRE_REDIS_URL": self._watched.url}
+
+    def primary(self, session: str) -> EmbeddedServer:  # noqa: ARG002 - there is one for all
+        return self._watched.primary
+
+    def replica(self, session: str) -> EmbeddedServer:
+        primary = self.primary(session)
+        return next(server for server in self._watched.servers if server is not primary)
+
+    def hand_over(self, session: str) -> None:
+        before = self.primary(session)
+
+        def is_taken() -> bool:
+            try:
+                self._watched.ask("FAILOVER", NAME)
+            except RedisError:
+                return False  # the last one is too short ago, or the replica not there yet
+            return True
+
+        wait_until(is_taken, "a Sentinel takes the order")
+        wait_until(lambda: self.primary(session) is not before, "another primary")
+
+    def servers(self) -> Sequence[EmbeddedServer]:
+        return [*self._watched.servers, *self._watched.sentinels]
+
+
+class OnCluster:
+    """The log is on a cluster, the queue on a server to which nothing happens."""
+
+    def __init__(self, nodes: Cluster, queue: EmbeddedServer) -> None:
+        self._nodes = nodes
+        self._queue = queue
+
+    def settings(self) -> dict[str, str]:
+        return {"STEPWIRE_REDIS_URL": self._nodes.url, "STEPWIRE_QUEUE_URL": self._queue.url}
+
+    def primary(self, session: str) -> EmbeddedServer:
+        return self._nodes.owner(slot(session))
+
+    def replica(self, session: str) -> EmbeddedServer:
+        return self._nodes.replica_of(self._nodes.owner(slot(session)))
+
+    def hand_over(self, session: str) -> None:
+        before = self._nodes.owner(slot(session))
+        after = self._nodes.replica_of(before)
+        after.ask("CLUSTER", "FAILOVER")
+        wait_until(lambda: before.owner_of(slot(session)) == after.port, "another primary")
+        self._nodes.settle()
+
+    def servers(self) -> Sequence[EmbeddedServer]:
+        return self._nodes.nodes

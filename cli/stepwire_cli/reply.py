@@ -9,9 +9,9 @@ from stepwire_cli.printable import one_line
 from stepwire_core.errors import InvalidArgument, SettingsNotFound
 from stepwire_core.log import answers
 from stepwire_core.values.ids import new_id
+from stepwire_core.values.media_types import UNKNOWN, by_name
 from stepwire_core.wire.choices.settings_form import inputs_of, values_of
 from stepwire_core.wire.documents import Submission
-from stepwire_core.wire.media_types import UNKNOWN, by_name
 from stepwire_core.wire.user_messages import uploaded
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ const MOST_CHARACTERS = 120;
 const PARTS = {
   "The gateway": ["client", "http", "tokens", "errors"],
   "A session": ["session", "upload", "ids"],
-  "The store": ["store", "rows", "attempts", "usage", "fold", "documents", "notifier"],
+  "The store": ["store", "rows", "attempts", "used", "usage", "fold", "documents", "notifier"],
   Transports: ["stream", "shared-worker-client", "event-source"],
   "Documents, events and requests": ["vocabulary"],
 };

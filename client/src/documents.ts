@@ -1,5 +1,6 @@
 import { following, type Following } from "./cursor.js";
 import { isObject, shared, whole } from "./tolerance.js";
+import { rounded } from "./used.js";
 import { EVENTS, KINDS, type Ask, type EventData, type Feedback, type Run, type Snapshot, type Step, type StepAction, type StepElement, type TextDelta } from "./vocabulary.js";
 
 /** An event of a stream; of one that this version does not know, `data` is whatever came. */
@@ -52,6 +53,8 @@ export class Documents {
   readonly #tables = Object.fromEntries(NAMES.map((kind) => [kind, new Map()])) as Record<Kind, Map<string, Entry>>;
   /** The ids of what names a step as the one that it stands below, whether that is there or not. */
   readonly #below = Object.fromEntries(NAMES.map((kind) => [kind, new Map()])) as Record<Kind, Map<string | null, Set<string>>>;
+  /** What the runs have used, and the steps outside of runs. */
+  used: Snapshot["usage"] = NONE_USED;
   readonly #note: Note;
   #session = "";
   #ordinal = 0;
@@ -67,6 +70,10 @@ export class Documents {
   /** All of a kind, in the order of a snapshot. */
   all<K extends Kind>(kind: K): Kinds[K][] {
     return Array.from(this.#tables[kind].values(), ({ doc }) => doc as Kinds[K]);
+  }
+
+  count(kind: Kind): number {
+    return this.#tables[kind].size;
   }
 
   /** What names this step as its own, in the order of a snapshot; null: no step. */
@@ -116,11 +123,12 @@ export class Documents {
     const lists: Record<string, readonly unknown[]> = { steps_before_runs: counts };
     for (const kind of NAMES) lists[LIST[kind].list] = this.all(kind);
     for (const name in lists) lists[name] = shared((previous as typeof lists)[name], lists[name]!);
-    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor, usage: usedBy(lists as unknown as Snapshot) } as Snapshot;
+    return { v: 1, ...previous, ...lists, session_id: this.#session, cursor: this.cursor, usage: this.used } as Snapshot;
   }
 
   #replaceAll(snapshot: Snapshot): void {
     this.#session = snapshot.session_id ?? "";
+    this.used = NONE_USED;
     const before = { ...this.#tables };
     for (const kind of NAMES) {
       this.#tables[kind] = new Map();
@@ -158,6 +166,7 @@ export class Documents {
     const before = entry?.doc ?? known?.doc;
     const doc = whole(kind, document, before);
     const parent = parentOf(kind, doc);
+    this.#use(kind, entry?.doc, doc);
     if (entry) {
       this.#leave(kind, id, parentOf(kind, entry.doc));
       entry.doc = doc;
@@ -199,8 +208,16 @@ export class Documents {
     const before = this.#tables[kind].get(id)?.doc;
     if (!before) return;
     this.#tables[kind].delete(id);
+    this.#use(kind, before, undefined);
     this.#leave(kind, id, parentOf(kind, before));
     this.#note(kind, id, parentOf(kind, before), before, undefined, false);
+  }
+
+  #use(kind: Kind, before: Document | undefined, after: Document | undefined): void {
+    const [was, is] = [usageOf(kind, before), usageOf(kind, after)];
+    if (was === is) return;
+    const part = (name: "input_tokens" | "output_tokens" | "cost") => rounded(this.used[name] - (was?.[name] ?? 0) + (is?.[name] ?? 0));
+    this.used = { input_tokens: part("input_tokens"), output_tokens: part("output_tokens"), cost: part("cost") };
   }
 
   #leave(kind: Kind, id: string, parent: string | null): void {
@@ -219,14 +236,11 @@ function parentOf(kind: Kind, document: Document): string | null {
   return (kind === "run" ? (document as Run).message_id : (document as Step)[LIST[kind].parent!]) ?? null;
 }
 
-/** What the runs have used, and the steps outside of runs. */
-function usedBy({ runs, steps }: Snapshot): Snapshot["usage"] {
-  const sum = { input_tokens: 0, output_tokens: 0, cost: 0 };
-  for (const { usage, run_id, handler } of [...runs, ...steps] as readonly Partial<Run>[]) {
-    // Of the two only runs have a handler.
-    if (handler || !run_id) for (const name in sum) sum[name as "cost"] = +(sum[name as "cost"] + (usage?.[name as "cost"] ?? 0)).toFixed(10);
-  }
-  return sum;
+const NONE_USED: Snapshot["usage"] = { input_tokens: 0, output_tokens: 0, cost: 0 };
+
+/** What a document counts for in its session: a run, and a step outside of runs. */
+function usageOf(kind: Kind, document: Document | undefined): (Run | Step)["usage"] {
+  return document && (kind === "run" || (kind === "step" && !(document as Step).run_id)) ? (document as Run | Step).usage ?? null : null;
 }
 
 function documentsOf(kind: Kind, snapshot: Snapshot): readonly Document[] {

@@ -14,5 +14,6 @@ export { viaFetch, type StreamListener, type StreamOptions, type Transport } fro
 export type { GetToken, TokenReason } from "./tokens.js";
 export { uploadWithProgress } from "./upload.js";
 export { newId } from "./ids.js";
-export { usageOf, type Usage } from "./usage.js";
+export { usageOf } from "./usage.js";
+export type { Usage } from "./used.js";
 export type * from "./vocabulary.js";

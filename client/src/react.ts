@@ -92,8 +92,8 @@ export function useConnection(): Connection {
 
 /** The tree as a flat list, for a list that shows a window of it. Give it functions that stay the same. */
 export function useRows(options: RowOptions = ALL): readonly Row[] {
-  const { isOpen, where } = options;
-  const kept = useMemo(() => ({ isOpen, where }), [isOpen, where]);
+  const { isOpen, where, attempts } = options;
+  const kept = useMemo(() => ({ isOpen, where, attempts }), [isOpen, where, attempts]);
   return useStore("rows", (store) => store.rows(kept));
 }
 

@@ -3,7 +3,7 @@ import type { StepwireError } from "./errors.js";
 import { Notifier, oncePerFrame, type Schedule } from "./notifier.js";
 import { Rows, type Row, type RowOptions } from "./rows.js";
 import { equal } from "./tolerance.js";
-import { Tree } from "./tree.js";
+import { positionOf, refsOf, Tree, type Place } from "./tree.js";
 import type { Ask, Feedback, Run, Snapshot, Step, StepAction, StepElement } from "./vocabulary.js";
 
 /** How a session's stream is doing; `error` says why it is closed, or does not come back. */
@@ -79,7 +79,14 @@ export class Store {
 
   /** The steps below one, and the runs that it has started; null: what stands at the top. */
   children(stepId: string | null): readonly Ref[] {
-    return this.derive(`children:${stepId}`, () => (stepId === null ? this.tree.roots : (this.tree.of(stepId)?.below ?? [])).map(({ ref }) => ref));
+    const place = this.tree.of(stepId);
+    return place ? refsOf(place) : NO_REFS;
+  }
+
+  /** Which of its siblings a step or run is, from 0, and how many they are; null for one that is not there. */
+  position(id: string, kind: "step" | "run" = "step"): { readonly at: number; readonly of: number } | null {
+    const place = this.tree.of(id, kind);
+    return place ? positionOf(place) : null;
   }
 
   /** The elements of a step; null: uploads that were not sent yet, and what stands beside the steps, for `stepwire/choices`. */
@@ -128,6 +135,11 @@ export class Store {
     return this.derive("steps", () => this.#documents.all("step"));
   }
 
+  /** How many steps the session has. */
+  get size(): number {
+    return this.#documents.count("step");
+  }
+
   /** A message of this page that the session does not have yet, by its id. */
   pending(messageId: string): Pending | undefined {
     return this.#pending.get(messageId);
@@ -146,7 +158,7 @@ export class Store {
   setOpen(stepId: string, open: boolean | null): void {
     if (open === null) this.#choices.delete(stepId);
     else this.#choices.set(stepId, open);
-    this.#restructured(true);
+    this.#restructured();
   }
 
   connection(): Connection {
@@ -175,7 +187,7 @@ export class Store {
    */
   take(event: StreamEvent): "next" | "again" | "gap" {
     // Its documents may all be as they were, and stand in another order.
-    if (event.type === "snapshot") this.#restructured();
+    if (event.type === "snapshot") this.#rebuilt();
     return this.#documents.take(event);
   }
 
@@ -207,7 +219,7 @@ export class Store {
     if (!this.#echoes.delete(id)) return;
     this.#pending.delete(id);
     this.#notifier.changed(`step:${id}`);
-    this.#restructured(true);
+    this.#restructured();
   }
 
   /**
@@ -229,6 +241,11 @@ export class Store {
   }
 
   /** @internal */
+  get used(): Snapshot["usage"] {
+    return this.#documents.used;
+  }
+
+  /** @internal */
   get echoes(): IterableIterator<string> {
     return this.#echoes.keys();
   }
@@ -236,7 +253,7 @@ export class Store {
   #pend(pending: Pending): void {
     this.#pending.set(pending.id, pending);
     this.#notifier.changed(`step:${pending.id}`);
-    this.#restructured(true);
+    this.#restructured();
   }
 
   #of<K extends Kind>(kind: K, stepId: string | null): readonly Kinds[K][] {
@@ -259,24 +276,39 @@ export class Store {
       changed(`${kind}:${id}`);
       if (kind === "run") changed("runs");
       if (kind === "step" && (text || !sameText(before as Step, after as Step))) changed(`text:${id}`);
-      if (kind === "step" && this.#echoes.delete(id)) this.#pending.delete(id);
-      if (!text) this.#restructured(this.#tree?.take({ kind, id }, parent, before as Step, after as Step));
+      if (kind === "step" && this.#echoes.delete(id)) {
+        this.#pending.delete(id);
+        this.#rows.reset();
+      }
+      if (text) return;
+      const place = this.#tree?.take({ kind, id }, parent, before as Step, after as Step);
+      if (place) this.#restructured(place);
+      else this.#rebuilt();
       return;
     }
     changed(`${LIST[kind].list as "actions"}:${parent ?? ""}`);
     if (kind === "ask") {
       changed("asks");
-      this.#restructured(true);
+      this.#restructured();
     }
   }
 
-  /** The tree, or what is to be seen of it, is another. */
-  #restructured(isKept?: boolean): void {
-    if (!isKept) this.#tree = null;
+  /** What is to be seen of the tree is another: at one place and those above it, or anywhere. */
+  #restructured(place?: Place): void {
+    if (place) this.#rows.changed(place);
+    else this.#rows.reset();
     this.#version += 1;
     this.#notifier.changed("rows");
   }
+
+  /** The tree is another. */
+  #rebuilt(): void {
+    this.#tree = null;
+    this.#restructured();
+  }
 }
+
+const NO_REFS: readonly Ref[] = [];
 
 function sameText(before: Step | undefined, after: Step | undefined): boolean {
   return before?.output === after?.output && before?.input === after?.input;

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { buildSync } from "esbuild";
 
-const LIMIT_BYTES = 8_500;
+const LIMIT_BYTES = 9_500;
 const folder = new URL("..", import.meta.url).pathname;
 const manifest = JSON.parse(readFileSync(`${folder}package.json`, "utf8"));
 
@@ -17,7 +17,7 @@ function bundle(contents) {
   return outputFiles[0].contents;
 }
 
-test("a page's whole client without React is under 8.5 kB gzipped", (t) => {
+test("a page's whole client without React is under 9.5 kB gzipped", (t) => {
   const size = (names) => gzipSync(bundle(`export ${names} from "./dist/index.js"`), { level: 9 }).length;
   t.diagnostic(`the fold ${size("{ fold }")} bytes, the store ${size("{ Store }")}, all that is optional too ${size("*")}`);
   const whole = size("{ Stepwire }");

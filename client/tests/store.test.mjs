@@ -205,7 +205,7 @@ test("what a step says of its own usage counts beside what is below it, and a ru
   const says = (id, parent_id, usage, fields) => store.take(event("step.end", stepOf(id, { parent_id, usage, ...fields })));
   says("c", "b", { input_tokens: 10, output_tokens: 5, cost: 0.1, model: "small" });
   says("b", "a", { input_tokens: 1, output_tokens: null, cost: 0.2, model: null });
-  assert.deepEqual(usageOf(store, "a"), { tokens: 16, cost: 0.30000000000000004 });
+  assert.deepEqual(usageOf(store, "a"), { tokens: 16, cost: 0.3 });
   store.take(event("run.update", runOf("r1", { usage: { input_tokens: 11, output_tokens: 5, cost: 0.3 } })));
   says("outside", null, { input_tokens: 4, output_tokens: 0, cost: null, model: null }, { run_id: null });
   assert.deepEqual(usageOf(store), { tokens: 20, cost: 0.3 });
@@ -277,19 +277,92 @@ test("the tree that follows each event is the one that a store of the same snaps
   // Drawn by a generator of its own, so that a failure is the same one each time.
   let drawn = 7;
   const draw = (below) => (drawn = (drawn * 16807) % 2147483647) % below;
-  const shape = ({ id, depth, descendants, errors }) => [id, depth, descendants, errors];
+  // One of the lists is closed in places, where steps that end close themselves; one has the lines of attempts.
+  const shape = ({ id, kind, depth, open, descendants, errors, message, attempt }) => [id, kind, depth, open, descendants, errors, message, attempt];
   const open = { isOpen: () => true };
-  for (let n = 0; n < 400; n += 1) {
+  const closed = new Store(EMPTY, () => {});
+  closed.take({ id: "1-0", type: "snapshot", data: snapshotOf() });
+  const some = { isOpen: ({ id, status }) => status === "running" || !id.endsWith("3"), attempts: true };
+  let patched = 0;
+  for (let n = 0; n < 800; n += 1) {
     const number = draw(60);
     const id = `s${number}`;
     // Often one that is not there (yet), and never one that closes a circle.
     const parent_id = draw(5) === 0 || number === 0 ? null : `s${draw(number)}`;
     const status = ["running", "ok", "error"][draw(3)];
     const before = store.step(id);
-    if (draw(12) === 0) store.take(event("step.remove", { id }));
-    else if (draw(15) === 0) store.take(event("run.start", { run_id: `r${draw(9)}`, handler: "h", attempt: 1, message_id: parent_id, status, usage: null }));
-    else store.take(event("step.update", stepOf(id, { parent_id: before && draw(4) ? before.parent_id : parent_id, status })));
+    const fields = { run_id: `r${draw(3)}`, attempt: draw(3), type: draw(5) ? "tool" : "user_message", metadata: draw(3) ? {} : { usage: { total_tokens: draw(9) }, cost: 0.1 * draw(9) } };
+    const usage = draw(3) ? null : { input_tokens: draw(9), output_tokens: 1, cost: 0.1 * draw(9), model: null };
+    const taken = draw(14) === 0 ? event("step.remove", { id })
+      : draw(8) === 0 ? event("run.start", runOf(`r${number % 4}`, { attempt: 1 + draw(2), message_id: store.run(`r${number % 4}`)?.message_id ?? parent_id, status }))
+      : event("step.update", stepOf(id, { ...(before ?? fields), parent_id: before && draw(8) ? before.parent_id : parent_id, status, usage }));
+    for (const one of [store, closed]) one.take(taken);
     const again = new Store(store.snapshot(), () => {});
     assert.deepEqual(store.rows(open).map(shape), again.rows(open).map(shape), `after ${n} events`);
+    // Some events at a time.
+    if (draw(3)) continue;
+    const rows = closed.rows(some);
+    assert.deepEqual(rows.map(shape), again.rows(some).map(shape), `after ${n} events`);
+    assert.deepEqual(idsOf(closed.rows(some)), idsOf(rows));
+    for (const { id: shown, kind } of rows.filter(({ kind: one }) => one !== "attempt")) {
+      const siblings = closed.children(kind === "run" ? closed.run(shown).message_id : (closed.step(closed.step(shown).parent_id)?.id ?? null));
+      const at = siblings.findIndex((one) => one.id === shown && one.kind === kind);
+      if (at >= 0) assert.deepEqual(closed.position(shown, kind), { at, of: siblings.length });
+      if (kind === "step") assert.deepEqual(usageOf(closed, shown), usageOf(again, shown), `${shown} after ${n} events`);
+    }
+    assert.deepEqual(usageOf(closed), usageOf(again));
+    assert.equal(closed.size, closed.steps().length);
+    patched += 1;
   }
+  assert.ok(patched > 50);
+});
+
+test("a step that begins among 20,000 is put beside its sibling: the others are not looked at", () => {
+  const store = new Store(EMPTY, () => {});
+  const event = stream();
+  const number = 20_000;
+  const steps = Array.from({ length: number }, (_, n) => stepOf(`s${n}`, { parent_id: n % 10 ? `s${n - 1}` : null }));
+  store.take({ id: "1-0", type: "snapshot", data: snapshotOf({ steps }) });
+  let looks = 0;
+  const options = { attempts: true, isOpen: () => (looks += 1) > 0 };
+  const before = store.rows(options);
+  assert.equal(looks, number);
+  store.take(event("step.start", stepOf("last")));
+  store.take(event("step.start", stepOf("between", { parent_id: "s5001" })));
+  store.take(event("step.end", stepOf("s5005", { parent_id: "s5004", status: "error" })));
+  const after = store.rows(options);
+  assert.ok(looks < number + 50, `${looks - number} steps were looked at`);
+  assert.deepEqual(idsOf(after).slice(5000, 5012), [5000, 5001, 5002, 5003, 5004, 5005, 5006, 5007, 5008, 5009].map((n) => `s${n}`).concat("between", "s5010"));
+  assert.equal(after.at(-1).id, "last");
+  assert.equal(after.length, number + 2);
+  // Those above it, and no others, are other rows.
+  assert.deepEqual(before.filter((row) => !after.includes(row, Math.max(0, before.indexOf(row) - 2))).map(({ id }) => id), ["s5000", "s5001", "s5002", "s5003", "s5004"]);
+  assert.deepEqual([after[5000].errors, after[5000].descendants], [1, 10]);
+});
+
+test("what a step has used is kept for all above it: asking walks over nothing", () => {
+  const store = new Store(EMPTY, () => {});
+  const event = stream();
+  const steps = Array.from({ length: 2_000 }, (_, n) => stepOf(`s${n}`, { parent_id: n ? `s${n - 1}` : null }));
+  store.take({ id: "1-0", type: "snapshot", data: snapshotOf({ steps }) });
+  store.take(event("step.end", stepOf("s1999", { parent_id: "s1998", usage: { input_tokens: 3, output_tokens: 4, cost: 0.5, model: null } })));
+  const sums = steps.map(({ id }) => usageOf(store, id));
+  assert.ok(sums.every(({ tokens, cost }) => tokens === 7 && cost === 0.5));
+  store.take(event("step.start", stepOf("other", { parent_id: "s0" })));
+  assert.ok(steps.every(({ id }, n) => usageOf(store, id) === sums[n]), "a sum that is the same is another object");
+});
+
+test("the attempts of a run that was tried again have lines of their own, if they are asked for", () => {
+  const { store, event } = filled();
+  const lines = () => store.rows({ attempts: true, isOpen }).map(({ id, kind, attempt, depth }) => `${"  ".repeat(depth)}${kind === "attempt" ? `${id} attempt ${attempt}` : id}`);
+  const isOpen = () => true;
+  assert.deepEqual(lines(), ["message", "  r1", "  a", "    b", "      c", "last"]);
+  store.take(event("run.start", runOf("r1", { message_id: "message", attempt: 2 })));
+  assert.deepEqual(lines(), ["message", "  r1", "  r1 attempt 1", "  a", "    b", "      c", "last"]);
+  store.take(event("step.start", stepOf("far", { attempt: 2, parent_id: "last" })));
+  assert.deepEqual(lines().slice(-3), ["last", "  r1 attempt 2", "  far"]);
+  store.take(event("step.start", stepOf("near", { attempt: 2, parent_id: "message" })));
+  store.take(event("step.start", stepOf("below", { attempt: 2, parent_id: "near" })));
+  assert.deepEqual(lines().slice(6), ["  r1 attempt 2", "  near", "    below", "last", "  far"]);
+  assert.deepEqual(idsOf(store.rows()), ["message", "r1", "a", "b", "c", "near", "below", "last", "far"]);
 });

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
@@ -35,6 +36,7 @@ from stepwire_gateway.api.lists import sessions as session_list
 from stepwire_gateway.auth import guard
 from stepwire_gateway.auth.browser import Cors
 from stepwire_gateway.auth.limits import Exits, Room
+from stepwire_gateway.faces.routes import routers as faces
 from stepwire_gateway.http import problems
 from stepwire_gateway.http.body_limit import BodyLimit
 from stepwire_gateway.http.request_trace import Traced
@@ -43,6 +45,26 @@ from stepwire_gateway.metrics import Metrics
 from stepwire_gateway.mounted import OnlyRunning
 from stepwire_gateway.prefix import Prefix, Prefixed
 from stepwire_gateway.services import open_services
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+
+_OF_BODIES: Final[tuple[object, ...]] = (BodyLimit, OnlyRunning)
+"""Middlewares that a stream does not need: it has no body, and the door looks whether it runs."""
+
+
+class _Gateway(FastAPI):
+    """FastAPI, with a door of their own for the streams of sessions."""
+
+    door: streams.StreamDoor
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.door.takes(scope):
+            scope["app"] = self
+            await self.door(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -80,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 if spans is not None:
                     await asyncio.to_thread(spans.close)
 
-    app = FastAPI(
+    app = _Gateway(
         title="stepwire gateway",
         version=version("stepwire"),
         license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
@@ -124,7 +146,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         health,
         metrics,
     )
-    guard.include(app, *(part.router for part in parts))
+    guard.include(app, *(part.router for part in parts), *faces(settings))
     openapi.describe(app, cookie=settings.auth_cookie, is_open=not settings.has_auth)
     page.add(app)
+    around = [one for one in app.user_middleware if one.cls not in _OF_BODIES]
+    app.door = streams.StreamDoor(app, prefix, around)
     return app

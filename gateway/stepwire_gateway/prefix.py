@@ -41,6 +41,12 @@ class Prefix:
             return
         self._path = quote(root_path)
 
+    def removed_from(self, scope: Scope) -> str:
+        """The path of a request without the prefix, before :class:`Prefixed` has looked at it."""
+        path: str = scope["path"]
+        root = scope.get("root_path", "").rstrip("/") or self.setting
+        return path[len(root) :] if root and _is_under(root, path) else path
+
     def address(self, path: str) -> str:
         """A path of ours as clients ask for it; any other address stays as it is."""
         return self._path + path if path.startswith(_OURS) else path

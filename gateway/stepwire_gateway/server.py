@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 from sse_starlette.sse import AppStatus
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 
 DRAIN_SHARE: Final = 0.5
 """The part of the grace time over which open streams are closed, and bodies may still arrive."""
+
+GC_THRESHOLDS: Final = (50_000, 10, 10)
+"""Objects that are made until the garbage collector looks at the newest, and how often it does that
+until it looks at older ones."""
+
+ACCEPTS: Final = 16
+"""Connections that are accepted in one turn of the event loop: what many clients need that come at
+once is then asked of Redis together."""
 
 
 def run_gateway(settings: Settings) -> None:
@@ -92,6 +101,17 @@ def _refuse_strangers(settings: Settings) -> None:
     )
 
 
+def _spare_the_collector() -> None:
+    """Take what was loaded out of what the garbage collector looks at, and let it look less often.
+
+    A client that comes makes some hundred objects, of which a few stay: with the usual numbers, the
+    collector takes a fifth of what a client costs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
 class _Server(uvicorn.Server):
     """Drains its streams when it shuts down."""
 
@@ -104,6 +124,24 @@ class _Server(uvicorn.Server):
         """Before the server handles signals itself, and after: once it has shut down in order it
         raises the signal again, and that is not a failure."""
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        loop, config = asyncio.get_running_loop(), self.config
+
+        def made() -> asyncio.Protocol:
+            return cast("type[Connection]", config.http)(
+                config, self.server_state, self.lifespan.state
+            )
+
+        for listening in [one for server in self.servers for one in server.sockets]:
+            for _ in range(ACCEPTS - 1):
+                # The loop accepts one connection a turn from each of them.
+                server = await loop.create_server(
+                    made, sock=listening.dup(), backlog=config.backlog
+                )
+                self.servers.append(server)
+        _spare_the_collector()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.services.hub.drain(self._spread_s)

@@ -24,6 +24,7 @@ from stepwire_core.values.ids import check_id
 from stepwire_gateway.auth.authentication import Auth
 from stepwire_gateway.auth.limits import Limits
 from stepwire_gateway.hub.hub import Hub
+from stepwire_gateway.hub.timer_wheel import TimerWheel
 from stepwire_gateway.metrics import Metrics
 from stepwire_gateway.prefix import Prefix
 
@@ -44,6 +45,8 @@ class Services:
     auth: Auth
     limits: Limits
     metrics: Metrics
+    wheel: TimerWheel
+    """The timer of all streams."""
 
     def address(self, path: str) -> str:
         """A path of ours as clients ask for it, wherever this gateway stands."""
@@ -76,6 +79,7 @@ async def open_services(
                 auth=auth,
                 limits=limits,
                 metrics=metrics,
+                wheel=TimerWheel(),
             )
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -83,6 +84,13 @@ def _hosts(value: str) -> str:
     return value
 
 
+def _faces(value: str) -> str:
+    unknown = [name for name in listed(value) if name not in FACES]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not a face; known are {', '.join(FACES)}")
+    return value
+
+
 def _root_path(value: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value) or {".", ".."} & set(value.split("/")):
         raise ValueError("must have the form /path or /longer/path, without a slash at its end")
@@ -120,6 +128,7 @@ def normal_origin(text: str) -> str | None:
     return f"{scheme}://{host}:{int(port)}"
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host, as an address or a name, can be reached from this machine alone."""
     try:
@@ -132,7 +141,10 @@ _PREFIX: Final = "STEPWIRE_"
 
 _NO_QUEUE: Final = "which cannot hold the queue: name a single server, or Sentinels, for it"
 
-_OWN_FOLDERS: Final = frozenset({"v1", "inspector"})
+FACES: Final = ("aisdk", "agui", "copilotkit")
+"""The protocols of others that a gateway can speak."""
+
+_OWN_FOLDERS: Final = frozenset({"v1", "inspector", *FACES})
 
 _MAX_S: Final = 10 * 365 * 24 * 3600
 _MAX_NUMBER: Final = 2**53
@@ -143,6 +155,7 @@ MIN_KEY_BYTES: Final = 32
 
 ElementsUrl = Annotated[str, AfterValidator(_elements_url)]
 Keys = Annotated[SecretStr, AfterValidator(_keys)]
+Faces = Annotated[str, AfterValidator(_faces)]
 GatewayUrl = Annotated[str, AfterValidator(_gateway_url)]
 Hosts = Annotated[str, AfterValidator(_hosts)]
 JwksUrl = Annotated[str, AfterValidator(_jwks_url)]
@@ -426,6 +439,11 @@ class Settings(BaseSettings):
     cors_origins: Origins | None = Field(
         default=None,
         description="Origins whose pages may call the gateway, with commas between.",
+    )
+
+    faces: Faces | None = Field(
+        default=None,
+        description="Protocols of others to speak, with commas between: `aisdk,agui,copilotkit`.",
     )
 
     max_streams: int = Field(

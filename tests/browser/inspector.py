@@ -141,6 +141,12 @@ class Inspector:
         dialog.dismiss()
 
 
+def row(page: Page, name: str) -> Locator:
+    """The row of the step of this name."""
+    named = page.locator(".line-name").get_by_text(name, exact=True)
+    return page.locator("[role=treeitem]", has=named)
+
+
 def choose(picker: Locator, *files: tuple[str, bytes]) -> None:
     """Choose files in a picker; their types are those of their names."""
     chosen: list[FilePayload] = [

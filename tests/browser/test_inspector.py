@@ -10,11 +10,11 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 import tokens
 from browser.axe import violations
-from browser.inspector import LIMIT_S, Inspector, Shown, depth
+from browser.inspector import LIMIT_S, Inspector, Shown, depth, row
 from stack import Gateway, Stack, wait_until
 from stepwire_core.values.ids import new_id
 
@@ -595,9 +595,3 @@ def test_axe_finds_nothing_in_a_trace_with_its_details(
     expect(page.get_by_role("complementary", name="Details")).to_be_visible()
     found = "\n".join(violations(page))
     assert not found, found
-
-
-def row(page: Page, name: str) -> Locator:
-    """The row of the step of this name."""
-    named = page.locator(".line-name").get_by_text(name, exact=True)
-    return page.locator("[role=treeitem]", has=named)

@@ -205,6 +205,52 @@ def test_what_is_written_outlives_a_reload_in_its_session_alone(gateway: Gateway
     expect(tab.box).to_have_value("")
 
 
+def test_files_that_are_chosen_outlive_a_reload_in_their_session_alone(
+    gateway: Gateway, tab: Tab
+) -> None:
+    first = begin(gateway, tab)
+    picker, names = (
+        tab.composer.locator("input[type=file]"),
+        tab.composer.locator(".talk-file-name"),
+    )
+    choose(picker, ("a.txt", b"hello"), ("no.txt", b"secret"))
+    tab.reload()
+    expect(names).to_have_text(["a.txt", "no.txt"])
+    tab.button("Remove no.txt").click()
+    tab.reload()
+    expect(names).to_have_text(["a.txt"])
+    second = gateway.create_session()
+    tab.open(gateway, second)
+    expect(tab.box).to_be_visible()
+    expect(names).to_have_count(0)
+    tab.open(gateway, first)
+    expect(names).to_have_text(["a.txt"])
+    assert gateway.snapshot(first)["elements"] == [], "uploaded before it was sent"
+    tab.send("look")
+    tab.says("a.txt: hello")
+    expect(names).to_have_count(0)
+    tab.reload()
+    tab.says("a.txt: hello")
+    expect(names).to_have_count(0)
+
+
+def test_files_that_the_browser_does_not_keep_are_named_before_and_after_a_reload(
+    gateway: Gateway, tab: Tab
+) -> None:
+    tab.page.add_init_script("Object.defineProperty(globalThis, 'indexedDB', {value: undefined})")
+    begin(gateway, tab)
+    choose(tab.composer.locator("input[type=file]"), ("a.txt", b"hello"), ("b.txt", b"there"))
+    told = tab.composer.get_by_role("status")
+    expect(told).to_contain_text("These files are not kept if the page is loaded again")
+    tab.reload()
+    expect(told).to_contain_text("a.txt, b.txt. Choose them once more.")
+    expect(tab.composer.locator(".talk-file-name")).to_have_count(0)
+    choose(tab.composer.locator("input[type=file]"), ("a.txt", b"hello"))
+    tab.send("look")
+    tab.says("a.txt: hello")
+    expect(told).to_have_count(0)
+
+
 def test_what_could_not_be_sent_stays_and_is_sent_once(gateway: Gateway, tab: Tab) -> None:
     session = begin(gateway, tab)
     tab.expected = "net::ERR_FAILED"

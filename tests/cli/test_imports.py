@@ -27,11 +27,15 @@ _SERVES: Final = {"fastapi", "starlette", "uvicorn", "sse_starlette", "prometheu
 _TESTS: Final = {"fakeredis", "pytest", "obstore", "openai", "langchain_core", "opentelemetry"}
 """The libraries behind extras that none of these parts asks for."""
 
+_MODELS: Final = {"pydantic", "pydantic_core", "stepwire_core.wire.documents"}
+"""What only a process that makes or reads documents needs, and the client of a gateway."""
+
 _STORES: Final = {"stepwire_core.log.event_log", "stepwire_core.redis.standalone"}
 """Our own modules that only a process with a session needs."""
 
 LEFT_OUT: Final = {
     "handlers": _CONNECTS
+    | _MODELS
     | _STORES
     | _SERVES
     | _TESTS
@@ -74,7 +78,7 @@ def test_a_process_loads_no_library_that_it_does_not_need(
 
 def test_what_is_left_out_is_called_so_where_it_is_loaded(loaded: dict[str, list[str]]) -> None:
     """A name that is written wrong would count as left out by every part."""
-    used = {"redis", "arq", "click", "httpx", "pydantic_settings", "rich"} | _STORES
+    used = {"redis", "arq", "click", "httpx", "pydantic_settings", "rich"} | _STORES | _MODELS
     assert used <= {*loaded["worker"]}
     with_gateway = LEFT_OUT["handlers"] - {*loaded["worker"]}
     assert [name for name in with_gateway if importlib.util.find_spec(name) is None] == []

@@ -18,6 +18,7 @@ from stepwire_core.redis.keys import GONE, SessionKeys
 from stepwire_core.settings import Settings
 from stepwire_core.values.clock import after, now
 from stepwire_core.values.ids import message_producer, new_id
+from stepwire_core.values.media_types import accepts
 from stepwire_core.wire.documents import ActionDocument, AskDocument, FeedbackDocument, StepDocument
 from stepwire_core.wire.events import (
     ask_end_event,
@@ -27,14 +28,17 @@ from stepwire_core.wire.events import (
     step_event,
     user_value_event,
 )
-from stepwire_core.wire.media_types import accepts
 from stepwire_core.wire.user_messages import message_events, user_message
+from topologies import SINGLE, Topologies, on_each
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def log(settings: Settings, session_id: str) -> AsyncIterator[EventLog]:
+@pytest.fixture(params=on_each(*SINGLE))
+async def log(
+    request: pytest.FixtureRequest, topologies: Topologies, settings: Settings, session_id: str
+) -> AsyncIterator[EventLog]:
+    settings = settings.model_copy(update={"redis_url": topologies.url(request.param)})
     async with open_log(settings) as log:
         await log.create(session_id, "run")
         question = step_event("step.start", step(session_id, "question"))

@@ -103,6 +103,13 @@ def test_times_are_rfc_3339_in_utc_with_milliseconds() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", now())
 
 
+def test_the_time_now_goes_with_the_clock_also_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([5_000_000, 5_999_999, 6_000_000, 1_005_000_000, 5_000_000])
+    monkeypatch.setattr("time.time_ns", lambda: next(times))
+    seconds = [now().removeprefix("1970-01-01T00:00:") for _ in range(5)]
+    assert seconds == ["00.005Z", "00.005Z", "00.006Z", "01.005Z", "00.005Z"]
+
+
 @pytest.mark.parametrize(
     "text", ["", "plain", 'quote " back \\', "\n\t\x00\x1f", "héé 😀", "\u2028"]
 )
@@ -128,6 +135,8 @@ def test_escaped_text_stands_between_quotes(text: str) -> None:
         ("STEPWIRE_AUTH_OPEN_HOSTS", "http://app.example", "names of hosts"),
         ("STEPWIRE_AUTH_OPEN_HOSTS", "app.example:8000", "names of hosts"),
         ("STEPWIRE_CORS_ORIGINS", "https://app.example:port", "must be origins"),
+        ("STEPWIRE_FACES", "aisdk,ag-ui", "'ag-ui' is not a face; known are aisdk, agui"),
+        ("STEPWIRE_ROOT_PATH", "/aisdk", "must not begin as the gateway's own addresses do"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(

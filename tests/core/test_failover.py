@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -94,6 +95,24 @@ async def test_after_a_failover_and_back_no_id_stands_for_two_events() -> None:
         assert [step.id for step in read.steps] == ["kept", "other"]
         # The producer that had lost an event goes on.
         assert (await here.put(start("more"))).stored == 1
+
+
+async def test_two_servers_that_go_on_from_one_state_begin_two_epochs_by_whatever_clock() -> None:
+    """A is lost, and B leads; B is lost with all that it was told, and C leads: the epoch that all
+    know is later than their clocks are."""
+    async with site() as a, site() as b, site() as c:
+        await a.log.create("s", "first")
+        await writer(a).put(start("one"))
+        ahead = str(time.time_ns() // 1_000_000 + 3_600_000)
+        await a.log.store.call(command("HSET", SessionKeys.of("s").meta, "epoch", ahead))
+        tops = []
+        for other in (b, c):
+            await other.follow(a)
+        for other in (b, c):
+            await other.lead()
+            tops.append((await writer(other).put(start("two"))).top)
+        assert tops[0].epoch != tops[1].epoch
+        assert all(top.epoch > int(ahead) for top in tops)
 
 
 async def test_after_a_failover_that_lost_nothing_everybody_gets_a_snapshot_once() -> None:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from event_log import Log, counted, on_the_server, recounted
+from event_log import Log, counted, on_a_server, recounted
 from stepwire_core.log.event_log import EventLog, LogTail
 from stepwire_core.redis.commands import Call
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.wire.events import NewEvent, element_remove_event, remove_event, step_event
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_the_server]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_a_server]
 
 MOST_COMMANDS = 6_000
 """Of one call; each takes the server about half a microsecond."""

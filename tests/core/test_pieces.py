@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from event_log import Log, on_the_server
+from event_log import Log, on_a_server
 from stepwire_core.log import pieces
 from stepwire_core.redis.commands import Call
 from stepwire_core.values.clock import now
@@ -23,7 +23,7 @@ from stepwire_core.wire.events import (
     step_event,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_the_server]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_a_server]
 
 STEPS = 700
 """More than one call reads."""

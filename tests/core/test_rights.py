@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from cluster import NAME, Cluster, Watched, cluster
+from cluster import NAME, Cluster
+from cluster import cluster as make_cluster
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import SettingsError, StoreRefused
 from stepwire_core.log.event_log import Batch, open_log
@@ -19,6 +20,7 @@ from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.user_messages import message_events, user_message
+from topologies import Topologies
 
 pytestmark = pytest.mark.anyio
 
@@ -198,35 +200,39 @@ async def test_a_message_whose_run_cannot_be_queued_is_not_stored(
 class TestOnACluster:
     """Each node has users of its own."""
 
+    @pytest.fixture
+    def cluster(self, topologies: Topologies) -> Cluster:
+        return topologies.cluster
+
     NEEDED = ("~stepwire:*", "&stepwire:*", "+@all", "-@admin", "-@dangerous", "+info")
 
     @pytest.fixture
     def name(self) -> str:
         return f"user-{new_id()}"
 
-    def settings(self, three: Cluster, server: EmbeddedServer, name: str) -> Settings:
-        url = three.url.replace("://", f"://{name}:pw@")
+    def settings(self, cluster: Cluster, server: EmbeddedServer, name: str) -> Settings:
+        url = cluster.url.replace("://", f"://{name}:pw@")
         return Settings(redis_url=url, queue_url=server.url)
 
     async def test_a_user_with_the_rights_on_every_node_passes(
-        self, three: Cluster, server: EmbeddedServer, name: str
+        self, cluster: Cluster, server: EmbeddedServer, name: str
     ) -> None:
-        for node in three.primaries:
+        for node in cluster.primaries:
             node.ask("ACL", "SETUSER", name, "on", ">pw", *self.NEEDED)
-        settings = self.settings(three, server, name)
+        settings = self.settings(cluster, server, name)
         await require_stores(settings)
         async with open_log(settings) as log:
             for number in range(5):
                 await log.create(f"{name}-{number}", "run")
 
     async def test_a_right_that_one_node_lacks_is_a_line_that_names_the_node(
-        self, three: Cluster, server: EmbeddedServer, name: str
+        self, cluster: Cluster, server: EmbeddedServer, name: str
     ) -> None:
-        for node in three.primaries:
+        for node in cluster.primaries:
             node.ask("ACL", "SETUSER", name, "on", ">pw", *self.NEEDED)
-        last = three.primaries[-1]
+        last = cluster.primaries[-1]
         last.ask("ACL", "SETUSER", name, "-xadd")
-        [line] = await missing(self.settings(three, server, name))
+        [line] = await missing(self.settings(cluster, server, name))
         assert line.startswith(
             f"{name!r} at redis://{name}:***@127.0.0.1:{last.port} lacks a right"
         )
@@ -234,18 +240,18 @@ class TestOnACluster:
 
     @pytest.mark.parametrize("right", ["spublish", "ssubscribe", "sunsubscribe", "publish"])
     async def test_a_right_for_channels_that_is_missing_is_a_line(
-        self, three: Cluster, server: EmbeddedServer, name: str, right: str
+        self, cluster: Cluster, server: EmbeddedServer, name: str, right: str
     ) -> None:
-        for node in three.primaries:
+        for node in cluster.primaries:
             node.ask("ACL", "SETUSER", name, "on", ">pw", *self.NEEDED, f"-{right}")
-        lines = await missing(self.settings(three, server, name))
-        assert len(lines) == len(three.primaries)
+        lines = await missing(self.settings(cluster, server, name))
+        assert len(lines) == len(cluster.primaries)
         assert all(f"ACL SETUSER {name} +{right} " in line for line in lines)
 
     async def test_a_right_that_is_taken_away_costs_whole_calls(
         self, server: EmbeddedServer, name: str
     ) -> None:
-        with cluster(primaries=1) as single:
+        with make_cluster(primaries=1) as single:
             [node] = single.primaries
             for right in ("spublish", "publish"):
                 node.ask("ACL", "SETUSER", name, "on", ">pw", *self.NEEDED, f"-{right}")
@@ -255,18 +261,18 @@ class TestOnACluster:
             assert node.ask("DBSIZE") == 0
 
     async def test_a_user_who_may_not_ask_for_the_slots_is_told_so(
-        self, three: Cluster, server: EmbeddedServer, name: str
+        self, cluster: Cluster, server: EmbeddedServer, name: str
     ) -> None:
-        for node in three.primaries:
+        for node in cluster.primaries:
             node.ask("ACL", "SETUSER", name, "on", ">pw", *self.NEEDED, "-cluster|slots")
-        [line] = await missing(self.settings(three, server, name))
+        [line] = await missing(self.settings(cluster, server, name))
         assert "cluster|slots" in line
         assert "ACL SETUSER" in line
 
     async def test_the_address_says_cluster_where_one_is_and_nowhere_else(
-        self, three: Cluster, server: EmbeddedServer
+        self, cluster: Cluster, server: EmbeddedServer
     ) -> None:
-        node = three.primaries[0]
+        node = cluster.primaries[0]
         [line] = await missing(Settings(redis_url=node.url, queue_url=server.url))
         assert (
             "is a node of a cluster: begin the address in STEPWIRE_REDIS_URL with redis+c" in line
@@ -276,6 +282,6 @@ class TestOnACluster:
         assert "it is no node of a cluster: begin its address with redis://" in line
 
 
-async def test_a_name_that_no_sentinel_knows_is_one_line(watched: Watched) -> None:
-    [line] = await missing(Settings(redis_url=watched.url.replace(NAME, "other")))
+async def test_a_name_that_no_sentinel_knows_is_one_line(topologies: Topologies) -> None:
+    [line] = await missing(Settings(redis_url=topologies.watched.url.replace(NAME, "other")))
     assert f"no Sentinel names a primary 'other' that is up: it knows {NAME}" in line

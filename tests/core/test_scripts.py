@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stepwire_core.redis.scripts import ARGUMENTS, ROWS, lua_constants, lua_source, script_args
+from stepwire_core.wire.events import NewEvent
 
 PER_SCRIPT = {"AT_ONCE"}
 """A bound of its own in each script: how much one call does."""
@@ -51,6 +52,10 @@ def test_a_script_reads_the_values_of_a_row_by_their_places(name: str) -> None:
         assert re.search(rf"\b{place.upper()}\b", code), place
 
 
+def test_an_event_is_a_row_of_the_script_that_appends() -> None:
+    assert NewEvent._fields == ROWS["log/append"]
+
+
 def test_no_number_is_written_in_two_scripts() -> None:
     """What several scripts need stands once: in a part that stands before them, or in Python."""
     defined: dict[str, set[str]] = {}
@@ -71,17 +76,13 @@ def test_a_constant_of_python_is_one_of_lua() -> None:
 
 
 def test_an_argument_that_is_missing_or_unknown_is_refused() -> None:
-    assert script_args("log/begin_run", "rest", turn="t", run="r", token="k") == [  # noqa: S106
-        "r",
-        "k",
-        "t",
-        "rest",
-    ]
-    for wrong in ({"run": "r", "token": "k"}, {"run": "r", "token": "k", "turn": "", "more": 1}):
-        with pytest.raises(TypeError, match="log/begin_run takes run, token, turn"):
+    right = {"message": "m", "turn": "t", "run": "r", "token": "k"}
+    assert script_args("log/begin_run", "rest", **right) == ["r", "k", "t", "m", "rest"]
+    for wrong in ({"run": "r", "token": "k"}, right | {"more": "1"}):
+        with pytest.raises(TypeError, match="log/begin_run takes run, token, turn, message"):
             script_args("log/begin_run", **wrong)
 
 
 def test_a_script_begins_with_its_arguments_as_variables() -> None:
-    head = b"local HEAD = 3\nlocal run, token, turn = ARGV[1], ARGV[2], ARGV[3]\n"
+    head = b"local HEAD = 4\nlocal run, token, turn, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"
     assert lua_source("log/begin_run").startswith(head)

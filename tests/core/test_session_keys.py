@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from documents import a_run
-from event_log import Log, counted, on_the_server, recounted
+from event_log import Log, counted, on_a_server, recounted
 from stepwire_core.errors import IdConflict, RunEnded, RunFenced, SessionNotFound
 from stepwire_core.log.event_log import Batch
 from stepwire_core.redis.keys import SessionKeys
@@ -34,7 +34,7 @@ from stepwire_core.wire.events import (
     user_value_event,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_the_server]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_a_server]
 
 STEPS = ("a", "b", "c")
 

@@ -27,6 +27,7 @@ from stepwire_core.redis.standalone import (
 from stepwire_core.redis.store import BlockingStore, Store, probe
 from stepwire_core.redis.topologies.opening import connect_blocking_to, open_store
 from stepwire_core.values.ids import new_id
+from topologies import TOPOLOGIES, Topologies, on_each
 
 pytestmark = pytest.mark.anyio
 
@@ -53,14 +54,11 @@ class InThread:
         return await asyncio.to_thread(self._store.read, *calls)
 
 
-IMPLEMENTATIONS = (
-    *("standalone", "standalone, blocking", "fakeredis", "fakeredis, blocking"),
-    *("cluster", "cluster, blocking", "sentinel", "sentinel, blocking"),
-)
-BLOCKING = tuple(name for name in IMPLEMENTATIONS if "blocking" in name)
+KINDS = ("fakeredis", "prefix", *TOPOLOGIES)
+BLOCKING = tuple(f"{kind}, blocking" for kind in KINDS)
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
+@pytest.fixture(params=on_each(*KINDS, *BLOCKING))
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Calls]:
     kind, is_blocking, _ = request.param.partition(", ")
     if is_blocking:
@@ -74,7 +72,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Calls]:
             yield store
 
 
-@pytest.fixture(params=BLOCKING)
+@pytest.fixture(params=on_each(*BLOCKING))
 def blocking(request: pytest.FixtureRequest) -> Iterator[BlockingStore]:
     store = made(request.param.partition(", ")[0], request)
     yield store
@@ -88,10 +86,8 @@ def made(kind: str, request: pytest.FixtureRequest) -> BlockingStore:
 
 
 def url_of(kind: str, request: pytest.FixtureRequest) -> str:
-    """The address of a running server, cluster or primary with Sentinels."""
-    fixture = {"standalone": "server", "cluster": "three", "sentinel": "watched"}[kind]
-    url: str = request.getfixturevalue(fixture).url
-    return url
+    topologies: Topologies = request.getfixturevalue("topologies")
+    return topologies.url(kind)
 
 
 @pytest.fixture
@@ -133,9 +129,9 @@ async def test_a_read_returns_the_replies_in_the_order_of_the_calls(store: Calls
 async def test_a_script_that_the_server_has_not_is_loaded_and_called(
     store: Calls, key: str
 ) -> None:
-    script = fresh("return {KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}")
+    script = fresh("return {#KEYS, ARGV[1], redis.call('INCR', KEYS[1])}")
     for number in (1, 2):
-        assert await store.call(script.on([key], ["x"])) == [key.encode(), b"x", number]
+        assert await store.call(script.on([key], ["x"])) == [1, b"x", number]
     reading = fresh("return redis.call('GET', KEYS[1])")
     assert await store.read(reading.on([key], [])) == [b"2"]
 
@@ -219,6 +215,23 @@ class TestCallMany:
 def own() -> Iterator[EmbeddedServer]:
     with embedded_server() as running:
         yield running
+
+
+async def test_reads_at_once_have_each_its_own_reply_or_error(store: Calls, key: str) -> None:
+    await store.call(command("SET", f"{key}1", "one"))
+    await store.call(command("SET", f"{key}2", "two"))
+    echo = fresh("return ARGV[1]")
+    results = await asyncio.gather(
+        store.read(command("GET", f"{key}1")),
+        store.read(command("HGET", f"{key}1", "field")),
+        # The server does not have it yet.
+        *(store.read(echo.on([f"{key}{number}"], [f"said {number}"])) for number in range(3)),
+        store.read(command("GET", f"{key}2")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], ResponseError)
+    said = [[f"said {number}".encode()] for number in range(3)]
+    assert [results[0], *results[2:]] == [[b"one"], *said, [b"two"]]
 
 
 @asynccontextmanager

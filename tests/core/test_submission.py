@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 import pytest
 
 from event_log import client_of
-from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.errors import SessionNotFound
 from stepwire_core.log.event_log import Batch, EventLog, open_log
 from stepwire_core.log.submit import is_one_step, submit
@@ -17,6 +16,7 @@ from stepwire_core.settings import Settings
 from stepwire_core.values.ids import message_producer, new_id
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.user_messages import message_events, user_message
+from topologies import TOPOLOGIES, Topologies, on_each
 
 pytestmark = pytest.mark.anyio
 
@@ -39,17 +39,20 @@ class Desk:
         return [run.decode() for run in runs]
 
 
-@pytest.fixture(params=["one server", "two"])
+@pytest.fixture(params=on_each("two", *TOPOLOGIES))
 async def desk(
-    request: pytest.FixtureRequest, server: EmbeddedServer, settings: Settings, session_id: str
+    request: pytest.FixtureRequest, topologies: Topologies, settings: Settings, session_id: str
 ) -> AsyncIterator[Desk]:
+    """Log and queue on one server of each kind; a cluster holds the log only."""
+    is_one = request.param not in ("two", "cluster")
+    url = topologies.url("standalone" if request.param == "two" else request.param)
+    # Another database of it, if it is the same server.
+    other = None if is_one else topologies.url("standalone").removesuffix("/0") + "/1"
+    settings = settings.model_copy(update={"redis_url": url, "queue_url": other})
     async with AsyncExitStack() as stack:
-        if request.param == "two":
-            other = server.url.removesuffix("/0") + "/1"
-            settings = settings.model_copy(update={"queue_url": other})
         log = await stack.enter_async_context(open_log(settings))
         queue = await stack.enter_async_context(open_queue(settings))
-        assert is_one_step(log, queue) is (request.param == "one server")
+        assert is_one_step(log, queue) is is_one
         await log.create(session_id, new_id())
         yield Desk(log, queue, session_id)
 
@@ -81,6 +84,7 @@ async def test_what_is_refused_queues_nothing(desk: Desk) -> None:
     assert await desk.queued() == []
 
 
+@pytest.mark.parametrize("desk", ["standalone", "two"], indirect=True)
 async def test_on_one_server_it_is_one_call(desk: Desk) -> None:
     await desk.hand_in("first")
     await client_of(desk.queue.store).config_resetstat()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from event_log import Log, counted, on_the_server, recounted
+from event_log import Log, counted, on_a_server, recounted
 from stepwire_core.log import reader
 from stepwire_core.log.entries import events_of_entry
 from stepwire_core.log.event_log import Batch, LogTail
@@ -18,7 +18,7 @@ from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.documents import Snapshot
 from stepwire_core.wire.events import Event, NewEvent, delta_event, remove_event, step_event
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_the_server]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, on_a_server]
 
 LARGE = "large " * 100
 

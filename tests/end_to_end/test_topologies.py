@@ -1,25 +1,24 @@
-"""A Redis Cluster for the log, and Sentinels for both, under real workers and gateways: slots that
-move while sessions stream, primaries that are killed in the middle of runs."""
+"""A Redis Cluster for the log, under real workers and gateways: slots that move while sessions
+stream, a primary that is killed in the middle of runs."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cluster import Cluster, Watched, cluster, sentinels
+from cluster import Cluster, cluster
 from outage import APP, assert_whole, following, slot
 from sse import assert_dense
-from stack import Stack, wait_until
+from stack import Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer
+from topologies import FULL
 
 pytestmark = pytest.mark.anyio
 
-FULL = bool(os.environ.get("STEPWIRE_TEST_FULL"))
-SESSIONS = 50 if FULL else 12
+SESSIONS = 50 if FULL else 8
 
 
 @pytest.fixture
@@ -102,31 +101,3 @@ async def test_a_primary_of_the_cluster_is_killed_in_the_middle_of_runs(
         assert client.view.same_as(snapshot)
         assert_dense(client.received)
     assert len({nodes.owner(slot(session)).port for session in sessions}) > 1
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with sentinels() as running:
-        yield running
-
-
-async def test_sentinels_name_another_primary_in_the_middle_of_runs(
-    tmp_path: Path, watched: Watched
-) -> None:
-    """Log and queue are on it."""
-    with Stack(tmp_path, watched.servers[1].url) as stack:
-        stack.env |= {"STEPWIRE_REDIS_URL": watched.url, "STEPWIRE_LEASE_S": "2"}
-        stack.worker(APP)
-        gateway = stack.gateway()
-        session = gateway.create_session()
-        async with following(gateway, [session]) as [client]:
-            await asyncio.to_thread(gateway.send, session, "100")
-            await client.underway.wait()
-            watched.primary.kill()
-        snapshot = gateway.snapshot(session)
-        assert snapshot["runs"][-1]["status"] == "ok"
-        assert client.view.same_as(snapshot)
-        assert_dense(client.received)
-        wait_until(gateway.ready, "the gateway is ready again")
-        run = gateway.send(session, "3")["run_id"]
-        assert gateway.wait_for_end(session, run)["status"] == "ok"

@@ -13,7 +13,7 @@ from sse import is_empty_stream
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.values.ids import new_id
-from stepwire_core.wire.documents import EVENT_HANDLERS
+from stepwire_core.wire.words import EVENT_HANDLERS
 
 APP = """
     import stepwire as cl

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from stack import Gateway, Stack, wait_until
-from stepwire_core.values.ids import new_id
+from stepwire_core.redis.keys import SessionKeys
+from stepwire_core.values.ids import message_producer, new_id
 from tokens import API_KEY, SECRET, bearer, token
 
 APP = """
@@ -252,3 +253,19 @@ def test_pages_of_other_origins_may_send_the_key(stack: Stack) -> None:
         },
     )
     assert response.status_code == 200, response.text
+
+
+def test_a_message_that_was_lost_after_its_run_had_ended_is_stored_when_it_is_sent_again(
+    gateway: Gateway, shared_stack: Stack
+) -> None:
+    """As a failover does it that loses the message of one server, and not the run of another."""
+    session = gateway.create_session()
+    sent = gateway.send(session, "go", id=(message := new_id()))
+    ended = gateway.wait_for_end(session, sent["run_id"])
+    keys = SessionKeys.of(session)
+    assert shared_stack.redis.hdel(keys.state, f"s:{message}") == 1
+    assert shared_stack.redis.hdel(keys.meta, f"p:{message_producer(message)}") == 1
+    assert said(gateway, session) == ["answered"]
+    assert gateway.send(session, "go", id=message) == sent
+    assert sorted(said(gateway, session)) == ["answered", "go"]
+    assert gateway.run(session, sent["run_id"]) == ended

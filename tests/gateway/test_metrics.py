@@ -17,9 +17,10 @@ from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.standalone import connect
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
-from stepwire_gateway.api.event_stream import FRAME_BYTES, FRAMES, STREAMS_CUT
+from stepwire_gateway.api.event_stream import STREAMS_CUT
 from stepwire_gateway.api.metrics import Exposition
 from stepwire_gateway.http.problems import REFUSALS
+from stepwire_gateway.hub.feed import FRAME_BYTES, FRAMES
 from stepwire_gateway.hub.hub import GAPS, Hub
 from stepwire_gateway.hub.reading import FELL_BEHIND, SNAPSHOTS
 from stepwire_gateway.metrics import Metrics, counter

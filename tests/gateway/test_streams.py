@@ -15,11 +15,14 @@ import pytest
 from sse import event_of
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import free_port
+from stepwire_gateway.api.event_stream import spread_ms
+from wire import Wire, request
 
 PING_S = "0.2"
 MESSAGES = 20
 LARGE = 900_000
 STREAMS = 40
+AT_ONCE = 100
 
 Serving = Callable[[Stack], AbstractContextManager[str]]
 
@@ -98,6 +101,96 @@ def test_streams_that_clients_leave_are_closed(stack: Stack) -> None:
             assert next(pieces)
             assert streams(gateway) == 1
         wait_until(lambda: streams(gateway) == 0, "the gateway notices")
+
+
+def test_a_request_behind_a_stream_has_its_turn_when_that_is_over(stack: Stack) -> None:
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    with Wire(gateway.port) as wire:
+        wire.send(request("GET", f"/v1/sessions/{session}/events"))
+        assert wire.head().status == 200
+        until(wire, b"event: snapshot")
+        wire.send(request("GET", "/healthz"))
+        gateway.send(session, "still streaming")
+        until(wire, b"still streaming")
+        assert gateway.client.delete(f"/v1/sessions/{session}").is_success
+        while wire.chunk():
+            pass
+        assert wire.answer().status == 200
+
+
+def test_what_streams_to_a_client_of_http_1_0_is_in_no_chunks(stack: Stack) -> None:
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    with Wire(gateway.port) as wire:
+        wire.send(request("GET", f"/v1/sessions/{session}/events", version="1.0"))
+        assert wire.head().status == 200
+        lines = [wire.line()]
+        while not lines[-1].startswith("data: "):
+            lines.append(wire.line())
+        for number in range(3):
+            # Each finds a stream that has nothing else to do.
+            gateway.send(session, f"message {number}")
+            while f'"output":"message {number}"' not in lines[-1]:
+                lines.append(wire.line())
+    fields = ("", "id: ", "event: ", "data: ", "retry: ")
+    assert [line for line in lines if line and not line.startswith(fields[1:])] == []
+
+
+def test_clients_that_come_back_at_once_all_go_on_where_they_were(stack: Stack) -> None:
+    gateway = stack.gateway(STEPWIRE_PING_S="3600")
+    session = gateway.create_session()
+    gateway.send(session, "before")
+    path = f"/v1/sessions/{session}"
+    cursor = gateway.client.get(path).json()["cursor"]
+    gateway.send(session, "meanwhile")
+    with ExitStack() as open_clients:
+        clients = [open_clients.enter_context(Wire(gateway.port)) for _ in range(AT_ONCE)]
+        for client in clients:
+            client.send(request("GET", f"{path}/events", f"Last-Event-ID: {cursor}"))
+        for client in clients:
+            assert client.head().status == 200
+            assert b"before" not in until(client, b"meanwhile")
+        wait_until(lambda: streams(gateway) == AT_ONCE, "all have joined")
+        gateway.send(session, "afterwards")
+        for client in clients:
+            assert b"meanwhile" not in until(client, b"afterwards")
+    wait_until(lambda: streams(gateway) == 0, "all have left")
+
+
+def until(wire: Wire, mark: bytes) -> bytes:
+    """The chunks up to the one with the mark."""
+    chunks = [wire.chunk()]
+    while mark not in chunks[-1]:
+        assert chunks[-1], f"the stream ended before {mark!r}"
+        chunks.append(wire.chunk())
+    return b"".join(chunks)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, as on Linux")
+def test_an_idle_stream_keeps_neither_request_nor_task(stack: Stack) -> None:
+    """With them it took 32 KiB."""
+    gateway = stack.gateway()
+    session = gateway.create_session()
+    asked = request("GET", f"/v1/sessions/{session}/events")
+    with ExitStack() as open_clients:
+        before = 0
+        for number in range(5 * AT_ONCE):
+            client = open_clients.enter_context(Wire(gateway.port))
+            client.send(asked).head()
+            until(client, b"event: snapshot")
+            if number == AT_ONCE:
+                before = resident_bytes(gateway)
+        assert (resident_bytes(gateway) - before) / (4 * AT_ONCE) < 16 * 1024
+
+
+@pytest.mark.parametrize(("streams", "longest_ms"), [(1, 2_000), (1_000, 2_000), (5_000, 5_500)])
+def test_the_more_clients_leave_at_once_the_longer_they_take_to_come_back(
+    streams: int, longest_ms: int
+) -> None:
+    delays_ms = [spread_ms(streams) for _ in range(1_000)]
+    assert min(delays_ms) >= 500
+    assert longest_ms * 0.9 < max(delays_ms) <= longest_ms
 
 
 def streams(gateway: Gateway) -> int:

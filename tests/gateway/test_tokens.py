@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -14,11 +15,16 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from starlette.requests import Request
 
 import tokens
 from sse import is_empty_stream
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.errors import Unauthenticated
+from stepwire_core.settings import Settings
+from stepwire_gateway.auth import jwks
+from stepwire_gateway.auth.authentication import Auth
 from tokens import API_KEY, SECRET, KeyServer, bearer, claims, token
 
 BACKEND = bearer(API_KEY)
@@ -340,6 +346,36 @@ def test_a_token_of_a_key_that_has_just_been_rotated_is_never_refused(
     answers.clear()
     wait_until(lambda: known(made_up), "refused")
     assert answers[-1] == 401
+
+
+@pytest.mark.anyio
+async def test_a_token_that_is_known_is_refused_when_its_key_is_taken_back(
+    key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that is known is not checked again while the keys are the same."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    key_server.publish(key, "first")
+    known = bearer(tokens.with_key(claims("a"), key, "first", "EdDSA"))["Authorization"]
+    headers = [(b"authorization", known.encode())]
+    request = Request({"type": "http", "method": "GET", "headers": headers})
+    auth = Auth(Settings(auth_jwks_url=key_server.url, auth_jwks_refetch_s=0))
+
+    async def until_refused() -> None:
+        while True:
+            # The keys are fetched beside the requests, which use the old ones meanwhile.
+            assert (await auth.caller(request, link=False)).subject == "ada"
+            await asyncio.sleep(0)
+
+    async with auth.running(), asyncio.timeout(30):
+        # The keys are fetched for the first one.
+        await auth.caller(request, link=False)
+        caller = await auth.caller(request, link=False)
+        assert await auth.caller(request, link=False) is caller
+        key_server.keys.clear()
+        key_server.publish(ed25519.Ed25519PrivateKey.generate(), "second")
+        monkeypatch.setattr(jwks, "KEEP_S", 0.0)
+        with pytest.raises(Unauthenticated):
+            await until_refused()
 
 
 def test_redirects_of_the_key_set_are_not_followed(stack: Stack, key_server: KeyServer) -> None:

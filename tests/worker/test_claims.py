@@ -1,4 +1,4 @@
-"""Which job comes next, and what holds one back: the scripts of the queue, on a real server."""
+"""Which job comes next, and what holds one back: the scripts of the queue, on real servers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from event_log import client_of
 from stepwire._runs.activity import Activity
 from stepwire._worker.heartbeat import Registration
 from stepwire._worker.lease import Lease, LeaseKeeper
@@ -16,10 +17,12 @@ from stepwire._worker.queue_client import Claims
 from stepwire_core.errors import SideTaskFailed, StepwireError
 from stepwire_core.queue.listing import read_queue
 from stepwire_core.queue.run_queue import JobKeys, RunQueue
-from stepwire_core.redis.standalone import StandaloneStore, connect
+from stepwire_core.redis.topologies.opening import open_store
 from stepwire_core.wire.run_request import RunRequest
+from topologies import SINGLE, Topologies, on_each
 
 if TYPE_CHECKING:
+    from stepwire_core.redis.store import Store
     from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -30,9 +33,9 @@ HOUR_MS = 3_600_000
 class Queue:
     """A queue of its own, seen from several workers."""
 
-    def __init__(self, store: StandaloneStore, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
-        self.redis = store.redis
+        self.redis = client_of(store)
         self.settings = settings
         self.name = settings.queue_name
         self.runs = RunQueue(store, self.name)
@@ -121,11 +124,13 @@ class Queue:
         return {key for key in found if not key.endswith(":wake")}
 
 
-@pytest.fixture
-async def queue(settings: Settings) -> AsyncIterator[Queue]:
-    store = connect(settings.redis_url)
-    yield Queue(store, settings)
-    await store.aclose()
+@pytest.fixture(params=on_each(*SINGLE))
+async def queue(
+    request: pytest.FixtureRequest, topologies: Topologies, settings: Settings
+) -> AsyncIterator[Queue]:
+    settings = settings.model_copy(update={"redis_url": topologies.url(request.param)})
+    async with open_store(settings.redis_url) as store:
+        yield Queue(store, settings)
 
 
 async def test_the_higher_priority_goes_first_and_the_older_of_the_same(queue: Queue) -> None:
@@ -294,6 +299,27 @@ async def test_a_worker_does_not_claim_what_it_still_executes(queue: Queue) -> N
     await queue.lose("a")
     assert await queue.leases(own=[lease.job_id]) == []
     assert await queue.redis.zscore(queue.name, lease.job_id) is not None
+
+
+async def test_a_lease_that_a_clock_has_made_long_ends_in_time(queue: Queue) -> None:
+    """The clock of the server has gone back by an hour: the end of a lease is in an hour."""
+    await queue.add("dead", "alive")
+    _, alive = await queue.leases(queue.worker)
+    taken = {name: JobKeys.of(queue.name, queue.run_id(name)).taken for name in ("dead", "alive")}
+    for name, key in taken.items():
+        await queue.pass_time(name, -HOUR_MS)
+        await queue.redis.pexpire(key, HOUR_MS)
+    other = queue.new_worker()
+    assert await queue.claimed(other) == []
+    lease_ms = int(queue.settings.lease_s * 1000)
+    assert max([await queue.redis.pttl(key) for key in taken.values()]) <= 5 * lease_ms
+    alive.until_ms = int(cast("float", await queue.redis.zscore(queue.name, alive.job_id)))
+    renewed = threading.Event()
+    with queue.keeper([alive], turned=renewed.set):
+        assert await asyncio.to_thread(renewed.wait, 10)
+    await queue.redis.delete(taken["dead"])
+    await queue.pass_time("dead", 5 * lease_ms)
+    assert await queue.claimed(other) == ["dead"]
 
 
 async def test_who_has_lost_a_run_does_not_settle_it(queue: Queue) -> None:

@@ -205,6 +205,52 @@ async def test_a_plain_script_continues_the_tree(
     assert await here.tree() == {"starts a script": None, "in another process": "starts a script"}
 
 
+FIRST_USE: Final = """
+import sys, threading
+import stepwire as cl
+
+assert "pydantic" not in sys.modules
+threads, together = 8, threading.Barrier(8)
+
+def emit(number):
+    together.wait(30)
+    try:
+        with cl.session(sys.argv[1]), cl.Step(f"step {number}") as step:
+            step.progress(number)
+            step.usage(input_tokens=1)
+            raise ValueError(f"fault {number}")
+    except ValueError:
+        pass
+
+sys.setswitchinterval(1e-6)
+started = [threading.Thread(target=emit, args=(number,)) for number in range(threads)]
+for thread in started:
+    thread.start()
+for thread in started:
+    thread.join(60)
+"""
+"""What importing leaves out is loaded by whichever thread comes first; all of them wait for it."""
+
+
+async def test_the_first_steps_of_a_process_may_come_from_many_threads_at_once(
+    here: Bench,
+) -> None:
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FIRST_USE, here.session_id),
+        env=os.environ | {"STEPWIRE_REDIS_URL": here.settings.redis_url, "STEPWIRE_ENV_FILE": ""},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    _, said = await asyncio.wait_for(program.communicate(), LIMIT_S)
+    assert (program.returncode, said.decode()) == (0, "")
+    steps = await here.steps()
+    assert {
+        name: (step.status, step.error and step.error.message) for name, step in steps.items()
+    } == {f"step {number}": ("error", f"fault {number}") for number in range(8)}
+    progress = {name: step.progress and step.progress.done for name, step in steps.items()}
+    assert progress == {f"step {number}": number for number in range(8)}
+
+
 @pytest.mark.parametrize(
     ("method", "parents_step"), [("fork", "ForkedProcess"), ("spawn", "NoActiveSession")]
 )

@@ -59,7 +59,6 @@ from stepwire._tree.message import ErrorMessage, Message
 from stepwire._tree.sidebar import ElementSidebar
 from stepwire._tree.step import Step
 from stepwire._values.generation import ChatGeneration, CompletionGeneration, GenerationMessage
-from stepwire._version import __version__ as __version__
 from stepwire_core.errors import (
     ActionNotFound,
     AskEnded,
@@ -185,10 +184,17 @@ __all__ = [
     "user_session",
 ]
 
-if not typing.TYPE_CHECKING:
+if typing.TYPE_CHECKING:
+    from stepwire._version import __version__ as __version__
+else:
 
-    def __getattr__(name: str) -> typing.NoReturn:
-        """Say what stands in place of a name that only chainlit has."""
+    def __getattr__(name: str) -> str:
+        """The version; or say what stands in place of a name that only chainlit has."""
+        if name == "__version__":
+            # Reading it loads more modules than all of asyncio has.
+            from stepwire._version import __version__
+
+            return __version__
         from stepwire._chainlit import INSTEAD
         from stepwire.errors import NotProvided
 

@@ -60,9 +60,9 @@ from stepwire_core.log.event_log import Batch, EventLog
 from stepwire_core.redis.standalone import BlockingStandaloneStore, StandaloneStore
 from stepwire_core.settings import Settings
 from stepwire_core.storage.redis_store import Files
+from stepwire_core.values import media_types
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import message_producer, new_id, upload_producer
-from stepwire_core.wire import media_types
 from stepwire_core.wire.choices.settings_form import changed_events, with_values
 from stepwire_core.wire.choices.start_page import (
     ChatProfileDocument,
@@ -71,6 +71,17 @@ from stepwire_core.wire.choices.start_page import (
     profile_events,
 )
 from stepwire_core.wire.documents import (
+    AskDocument,
+    ElementDocument,
+    FeedbackDocument,
+    RunDocument,
+    StepDocument,
+    Submission,
+)
+from stepwire_core.wire.events import element_event, feedback_event
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import attached, message_events, uploaded, user_message
+from stepwire_core.wire.words import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
@@ -78,17 +89,8 @@ from stepwire_core.wire.documents import (
     ON_MESSAGE,
     ON_SETTINGS_EDIT,
     ON_SETTINGS_UPDATE,
-    AskDocument,
-    ElementDocument,
-    FeedbackDocument,
-    RunDocument,
-    StepDocument,
-    Submission,
     action_handler,
 )
-from stepwire_core.wire.events import element_event, feedback_event
-from stepwire_core.wire.run_request import RunRequest
-from stepwire_core.wire.user_messages import attached, message_events, uploaded, user_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator

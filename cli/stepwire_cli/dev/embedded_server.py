@@ -35,6 +35,8 @@ class EmbeddedServer:
     directory: Path
     append_only: bool = False
     process: subprocess.Popen[bytes] | None = None
+    program: Path | None = None
+    """By default that of this machine (:func:`server_program`)."""
 
     @property
     def url(self) -> str:
@@ -50,7 +52,7 @@ class EmbeddedServer:
         log_path = self.directory / "server.log"
         with log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [server_program(), *self._options()],
+                [self.program or server_program(), *self._options()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -149,11 +151,11 @@ def free_port() -> int:
 
 @contextmanager
 def embedded_server(
-    *, append_only: bool = False, port: int | None = None
+    *, append_only: bool = False, port: int | None = None, program: Path | None = None
 ) -> Iterator[EmbeddedServer]:
     """A server for as long as the block runs; its data is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="stepwire-"))
-    server = EmbeddedServer(port or free_port(), directory, append_only)
+    server = EmbeddedServer(port or free_port(), directory, append_only, program=program)
     try:
         server.start()
         yield server

@@ -12,7 +12,7 @@ from stepwire_core.queue.listing import read_queue
 from stepwire_core.queue.overview import read_overview
 from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.queue.worker_registry import read_workers
-from stepwire_core.wire.documents import OPTIONAL_HANDLERS
+from stepwire_core.wire.words import OPTIONAL_HANDLERS
 
 if TYPE_CHECKING:
     from stepwire_core.queue.listing import QueuedRun

@@ -12,7 +12,8 @@ from rich.text import Text
 from stepwire.client import Node, Row, RunNode, SessionTree, StepNode
 from stepwire_cli.printable import bar, duration, one_line, printable, used
 from stepwire_cli.tail.step_details import DEFAULT_URL, Belongings
-from stepwire_core.wire.documents import USER_MESSAGE, ErrorInfo, RunDocument
+from stepwire_core.wire.documents import ErrorInfo, RunDocument
+from stepwire_core.wire.words import USER_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

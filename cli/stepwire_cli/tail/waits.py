@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from stepwire.client import GatewayError
-from stepwire_core.wire.documents import USER_MESSAGE
 from stepwire_core.wire.kinds import SNAPSHOT
+from stepwire_core.wire.words import USER_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,9 @@ from stepwire_core.errors import (
 )
 from stepwire_core.log import answers
 from stepwire_core.values.ids import check_id
-from stepwire_core.wire.documents import AskDocument, Submission, action_handler
+from stepwire_core.wire.documents import AskDocument, Submission
 from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.words import action_handler
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import may
 from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, run_path

@@ -16,8 +16,8 @@ from stepwire_core.errors import (
     InvalidId,
     UnsupportedMediaType,
 )
+from stepwire_core.values import media_types
 from stepwire_core.values.ids import check_id
-from stepwire_core.wire import media_types
 from stepwire_core.wire.documents import ElementDocument
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import ETAG, LOCATION, may

@@ -12,9 +12,10 @@ from stepwire_core.log.event_log import Batch
 from stepwire_core.log.submit import is_one_step, submit
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import check_id, request_producer
-from stepwire_core.wire.documents import ON_FEEDBACK, FeedbackDocument
+from stepwire_core.wire.documents import FeedbackDocument
 from stepwire_core.wire.events import feedback_event
 from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.words import ON_FEEDBACK
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import may
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs

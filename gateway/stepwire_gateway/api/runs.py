@@ -22,10 +22,11 @@ from stepwire_core.log.event_log import Batch
 from stepwire_core.log.repeat import WITHOUT_ARGUMENTS, past_request, repetition, start_again
 from stepwire_core.log.turn_queue import pass_turn
 from stepwire_core.values.ids import attempt_token
-from stepwire_core.wire.documents import PROTOCOL_VERSION, ErrorInfo, is_event_handler
+from stepwire_core.wire.documents import ErrorInfo
 from stepwire_core.wire.run_ends import cancelled_events
 from stepwire_core.wire.run_entry import Tags
 from stepwire_core.wire.run_request import KeptRequest, RunRequest
+from stepwire_core.wire.words import PROTOCOL_VERSION, is_event_handler
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import LOCATION, may
 from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Self
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stepwire_core.errors import IdConflict
+from stepwire_core.errors import IdConflict, RunEnded
 from stepwire_core.log.event_log import Batch
 from stepwire_core.log.submit import submit
 from stepwire_core.values.ids import derived_id, message_producer
 from stepwire_core.wire.choices.start_page import profile_events
-from stepwire_core.wire.documents import (
-    ON_CHAT_END,
-    ON_CHAT_RESUME,
-    ON_CHAT_START,
-    ON_MESSAGE,
-    Snapshot,
-)
+from stepwire_core.wire.documents import Snapshot
 from stepwire_core.wire.events import title_event
 from stepwire_core.wire.run_entry import Tags
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.session_entry import title_of_message
 from stepwire_core.wire.user_messages import attached, message_events, user_message
+from stepwire_core.wire.words import ON_CHAT_END, ON_CHAT_RESUME, ON_CHAT_START, ON_MESSAGE
 from stepwire_gateway.api.choices.start_page import (
     Languages,
     first_language,
@@ -53,6 +49,7 @@ if TYPE_CHECKING:
     from stepwire_core.values.cursor import Cursor
     from stepwire_core.wire.documents import StepDocument
     from stepwire_core.wire.events import NewEvent
+    from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
     from stepwire_gateway.services import Services
 
@@ -133,26 +130,38 @@ async def create_session(
     """Create a session and run ``on_chat_start``; 200 if the ``id`` exists already."""
     session_id = (body.id if body else None) or caller.new_session_id(idempotency.id())
     caller.require("write", session_id)
-    run_id = derived_id(session_id, ON_CHAT_START)
     events: list[NewEvent] = []
     if body is not None and body.chat_profile is not None:
         offers = await offers_for(services, caller.subject, first_language(languages))
         profile = offered(offers, body.chat_profile)
         events = profile_events(session_id, profile)
+    if not await make_session(services, caller, session_id, events):
+        response.status_code = 200
+    response.headers["Location"] = services.address(f"/v1/sessions/{session_id}")
+    return CreatedSession(session_id=session_id)
+
+
+async def make_session(
+    services: Services, caller: Caller, session_id: str, events: Sequence[NewEvent] = ()
+) -> bool:
+    """Make a session with these first events, and run ``on_chat_start``; False if it was there.
+
+    Raises:
+        QueueFull: nothing was stored.
+        StoreUnavailable: Redis does not answer; repeating the call is safe.
+    """
+    run_id = derived_id(session_id, ON_CHAT_START)
     await services.queue.require_room(services.settings.queue_max)
     # Repeating all of it is harmless: the run is queued once, and runs once.
     created = await services.log.create(
         session_id, run_id, turn=ON_CHAT_START, subject=caller.subject, events=events
     )
-    if not created:
-        response.status_code = 200
     await services.queue.enqueue(
         caller.asking(RunRequest(session_id=session_id, run_id=run_id, handler=ON_CHAT_START))
     )
     if created:
         await services.hub.sessions.index.note(session_id, caller.subject)
-    response.headers["Location"] = services.address(f"/v1/sessions/{session_id}")
-    return CreatedSession(session_id=session_id)
+    return created
 
 
 @router.get(
@@ -284,7 +293,12 @@ async def post_message(
         )
     )
     with idempotency.checked(body.id):
-        appended = await submit(services.log, services.queue, batch, request)
+        try:
+            appended = await submit(services.log, services.queue, batch, request)
+        except RunEnded:
+            # A failover has lost the message, and not the end of its run.
+            batch = replace(batch, run_id="", turn="")
+            appended = await services.log.append(batch)
         if not appended.stored:
             await _same_message(services, session_id, message)
             # The first request may have ended before it had queued the run.

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
-from stepwire_core.errors import StoreRefused, StoreUnavailable
+from stepwire_core.errors import (
+    InvalidId,
+    SessionNotFound,
+    StepwireError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from stepwire_core.values.cursor import Cursor
+from stepwire_core.values.ids import check_id
 from stepwire_core.wire.kinds import EVENT_TYPES
 from stepwire_core.wire.vocabulary import CURSOR_PATTERN
 from stepwire_gateway.api.event_stream import EventStream
 from stepwire_gateway.api.operations import may
-from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, needs
-from stepwire_gateway.http.problems import try_again_response
+from stepwire_gateway.auth.guard import CallerDep, GuardedRoute, admitted, needs
+from stepwire_gateway.http.problems import error_response, try_again_response
 from stepwire_gateway.hub.event_filter import Selection, parse_types
+from stepwire_gateway.hub.newcomers import Newcomers
+from stepwire_gateway.prefix import Prefix, route_path
 from stepwire_gateway.services import RunId, Services, ServicesDep, SessionId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastapi import FastAPI
+    from starlette.middleware import Middleware
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 router = APIRouter(prefix="/v1/sessions/{session_id}", tags=["streams"], route_class=GuardedRoute)
 
@@ -121,4 +137,74 @@ def _selection(services: Services, types: str | None, run_id: str | None = None)
         mark_every=services.settings.log_max_events // _MARKS_PER_LOG,
         run_id=run_id,
         types=parse_types(types),
+    )
+
+
+_PATH: Final = re.compile(r"/v1/sessions/([^/]+)/events")
+
+_ROUTE: Final = next(
+    route
+    for route in router.routes
+    if isinstance(route, GuardedRoute) and route.endpoint is stream_session_events
+)
+
+
+class StreamDoor:
+    """Answers requests for the stream of a session, without the framework's routing and parsing.
+
+    When a gateway comes back all its clients do at once, and that machinery is most of what one of
+    them costs. What decides is the same: the need of the route, its function, the answers to
+    errors. Whatever is not plainly such a request goes the usual way.
+    """
+
+    def __init__(self, gateway: FastAPI, prefix: Prefix, around: Sequence[Middleware]) -> None:
+        """``around`` are the middlewares that these requests pass, the outermost first."""
+        self._gateway = gateway
+        self._prefix = prefix
+        self._newcomers = Newcomers()
+        self._within: ASGIApp = self._open
+        for middleware in reversed(around):
+            self._within = middleware.cls(self._within, *middleware.args, **middleware.kwargs)
+
+    def takes(self, scope: Scope) -> bool:
+        """Whether it answers this request; the gateway must be running."""
+        return (
+            scope["type"] == "http"
+            and scope["method"] == "GET"
+            and hasattr(self._gateway.state, "services")
+            and _PATH.fullmatch(self._prefix.removed_from(scope)) is not None
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._within(scope, receive, send)
+
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._newcomers.turn()
+        session_id = route_path(scope).split("/")[3]
+        # As the framework's router leaves them.
+        scope["route"], scope["path_params"] = _ROUTE, {"session_id": session_id}
+        request = Request(scope, receive)
+        try:
+            response = await _stream(request, self._gateway.state.services, session_id)
+        except StepwireError as error:
+            response = error_response(request, error)
+        await response(scope, receive, send)
+
+
+async def _stream(request: Request, services: Services, session_id: str) -> Response:
+    caller = await admitted(request, _ROUTE.need)
+    if isinstance(caller, Response):
+        return caller
+    try:
+        check_id(session_id, "session")
+    except InvalidId:
+        raise SessionNotFound(session_id) from None
+    query = request.query_params
+    return await stream_session_events(
+        services,
+        session_id,
+        caller,
+        request.headers.get("last-event-id"),
+        query.get("after"),
+        query.get("types"),
     )

@@ -18,6 +18,7 @@ from stepwire_gateway.auth.browser import Browsers
 from stepwire_gateway.auth.caller import ANYBODY, BACKEND, Caller, Claims, Grant, complaint
 from stepwire_gateway.auth.jwks import RemoteKeys
 from stepwire_gateway.auth.key_set import ALGORITHMS
+from stepwire_gateway.auth.known_tokens import KnownTokens
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -60,6 +61,7 @@ class Auth:
         self._audience = settings.auth_audience
         self._cookie = settings.auth_cookie
         self._browsers = Browsers(settings)
+        self._known = KnownTokens()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -128,6 +130,17 @@ class Auth:
         return sum(hmac.compare_digest(given, key) for key in self._api_keys) > 0
 
     async def _of_token(self, token: str) -> Caller:
+        if len(token) > MAX_TOKEN_CHARS:
+            raise Unauthenticated(f"the token is longer than {MAX_TOKEN_CHARS} characters")
+        # Before it is checked: what is valid with these keys may not be so with newer ones.
+        keys = 0 if self._remote is None else self._remote.current()
+        caller = self._known.caller(token, keys)
+        if caller is None:
+            caller = await self._checked(token)
+            self._known.remember(token, keys, caller)
+        return caller
+
+    async def _checked(self, token: str) -> Caller:
         content = await self._verified(token)
         try:
             claims = Claims.model_validate(content)
@@ -148,8 +161,6 @@ class Auth:
     async def _verified(self, token: str) -> dict[str, Any]:
         """Its claims. The kind of the signature decides what may have signed it, never the token
         alone."""
-        if len(token) > MAX_TOKEN_CHARS:
-            raise Unauthenticated(f"the token is longer than {MAX_TOKEN_CHARS} characters")
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):

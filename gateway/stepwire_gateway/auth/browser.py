@@ -40,6 +40,8 @@ class Cors(CORSMiddleware):
             expose_headers=(
                 *("Location", "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"),
                 *("Retry-After", "WWW-Authenticate"),
+                # By which clients of a face go on at the number of a chunk.
+                *("x-workflow-run-id", "x-workflow-stream-tail-index"),
             ),
         )
 

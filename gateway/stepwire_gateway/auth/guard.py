@@ -22,7 +22,7 @@ from stepwire_core.errors import (
 )
 from stepwire_core.wire.rights import Right
 from stepwire_gateway.auth.caller import Caller
-from stepwire_gateway.auth.limits import RATES, Limits, exits
+from stepwire_gateway.auth.limits import RATES, Limits, hold
 from stepwire_gateway.http.bodies import require_unpacked
 from stepwire_gateway.http.problems import try_again_response
 
@@ -56,6 +56,8 @@ class Need:
     """An EventSource opens it, which gives up for good on an error."""
     counts: str | None = None
     """The rate that limits its calls (:data:`RATES`)."""
+    fetched: bool = False
+    """A program reads a stream, which takes a status for what it is: it counts as one, too."""
 
 
 def needs(
@@ -65,9 +67,10 @@ def needs(
     link: bool = False,
     stream: bool = False,
     counts: str | None = None,
+    fetched: bool = False,
 ) -> Callable[[Function], Function]:
     """The caller must have this right, in the session that the path names unless said otherwise."""
-    return _marked(Need(right, session, link or stream, stream, counts))
+    return _marked(Need(right, session, link or stream, stream, counts, fetched))
 
 
 def needs_api_key(endpoint: Function) -> Function:
@@ -124,12 +127,10 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             if self.need.right is not None:
-                try:
-                    request.state.caller = await _authorize(request, self.need)
-                except _TRANSIENT as error:
-                    if self.need.stream:
-                        return try_again_response(error)
-                    raise
+                caller = await admitted(request, self.need)
+                if isinstance(caller, Response):
+                    return caller
+                request.state.caller = caller
             if takes_body:
                 require_unpacked(request)
             response = await answer(request)
@@ -145,6 +146,19 @@ def _camel_case(name: str) -> str:
     likes."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
+
+
+async def admitted(request: Request, need: Need) -> Caller | Response:
+    """The caller, if it may use the route; or the answer to an EventSource that has to come back.
+
+    Raises: as :func:`_authorize`.
+    """
+    try:
+        return await _authorize(request, need)
+    except _TRANSIENT as error:
+        if need.stream:
+            return try_again_response(error)
+        raise
 
 
 async def _authorize(request: Request, need: Need) -> Caller:
@@ -169,8 +183,8 @@ async def _authorize(request: Request, need: Need) -> Caller:
             raise Forbidden("this needs a token for all sessions")
     if need.counts is not None:
         await limits.count(need.counts, caller, request)
-    if need.stream:
-        exits(request).enter_context(limits.stream(caller, request))
+    if need.stream or need.fetched:
+        hold(request.scope, limits.stream(caller, request).release)
     return caller
 
 

@@ -41,10 +41,18 @@ class RemoteKeys:
         self._as_of = float("-inf")
         """When the fetch of this set began: all keys that were published by then are in it."""
         self._begun_at = float("-inf")
+        self._number = 0
         self._is_away = False
         self._fetching: asyncio.Task[None] | None = None
         self._planned: asyncio.TimerHandle | None = None
         self._doubtful: OrderedDict[int, float] = OrderedDict()
+
+    def current(self) -> int:
+        """A number of the set that counts now, which another set does not have; 0 before the first.
+        One that is old is fetched again, beside the requests."""
+        if self._number > 0:
+            self._refresh(time.monotonic())
+        return self._number
 
     async def key(
         self, token: str, key_id: str | None, algorithm: str, *, has_failed: bool = False
@@ -58,8 +66,7 @@ class RemoteKeys:
             KeysUnavailable: this is not known yet, or the server does not answer.
         """
         now = time.monotonic()
-        if now - self._as_of > KEEP_S:
-            self._begin()
+        self._refresh(now)
         found = None if has_failed else self._set.find(key_id, algorithm)
         if found is not None:
             return found
@@ -83,6 +90,10 @@ class RemoteKeys:
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.gather(self._fetching, return_exceptions=True)
+
+    def _refresh(self, now: float) -> None:
+        if now - self._as_of > KEEP_S:
+            self._begin()
 
     def _first_came(self, token: str, now: float) -> float:
         """When the token first came; a flood of invented tokens can only make that later."""
@@ -146,5 +157,6 @@ class RemoteKeys:
             self._is_away = True
             logger.warning("the public keys cannot be fetched", extra={"error": str(error)})
             return
+        self._number += 1
         self._is_away = False
         self._as_of = begun_at

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +48,9 @@ RATES: Final = {
 }
 """By their names. The settings are the table: ``max_messages_per_minute`` limits ``messages``."""
 
+Release = Callable[[], object]
+"""Gives back what a request holds; it raises nothing."""
+
 STREAM_RETRY_S: Final = 5
 _EXITS: Final = "stepwire.exits"
 _PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -88,9 +91,8 @@ class Limits:
             said = f"more than {limit} {what} in {rate.window_s} s"
             raise LimitExceeded(said, rate.variable, left_s)
 
-    @contextmanager
-    def stream(self, caller: Caller, request: Request) -> Iterator[None]:
-        """A stream that is open for as long as the block runs.
+    def stream(self, caller: Caller, request: Request) -> HeldStream:
+        """A stream that is open until it is released.
 
         Raises:
             LimitExceeded: one of the limits is reached.
@@ -108,14 +110,26 @@ class Limits:
         for key, (limit, name) in held.items():
             if self._streams[key] >= limit:
                 raise LimitExceeded(f"more than {limit} streams at a time", name, STREAM_RETRY_S)
-        self._streams.update(held.keys())
-        try:
-            yield
-        finally:
-            self._streams.subtract(held.keys())
-            for key in held:
-                if self._streams[key] <= 0:
-                    del self._streams[key]
+        return HeldStream(self._streams, tuple(held))
+
+
+class HeldStream:
+    """What an open stream counts for; released once."""
+
+    __slots__ = ("_counts", "_keys")
+
+    def __init__(self, counts: Counter[str], keys: tuple[str, ...]) -> None:
+        self._counts, self._keys = counts, keys
+        for key in keys:
+            counts[key] += 1
+
+    def release(self) -> None:
+        """It is not open any more."""
+        for key in self._keys:
+            self._counts[key] -= 1
+            if self._counts[key] <= 0:
+                del self._counts[key]
+        self._keys = ()
 
 
 def _counted_as(caller: Caller, request: Request) -> str | None:
@@ -133,7 +147,12 @@ def _address(request: Request) -> str | None:
 
     Of an IPv6 address the network counts: a client has all 2**64 addresses in it (RFC 6177).
     """
-    host = "" if request.client is None else request.client.host
+    client = request.scope.get("client")
+    return None if client is None else _counted_address(client[0])
+
+
+@lru_cache(maxsize=4096)
+def _counted_address(host: str) -> str | None:
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -154,9 +173,13 @@ class Exits:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with ExitStack() as stack:
-            scope[_EXITS] = stack
+        held: list[Release] = []
+        scope[_EXITS] = held
+        try:
             await self._app(scope, receive, send)
+        finally:
+            for release in held:
+                release()
 
 
 class Room:
@@ -184,7 +207,15 @@ class Room:
         await response(scope, receive, send)
 
 
-def exits(request: Request) -> ExitStack:
-    """A stack whose contexts are closed with the response."""
-    stack: ExitStack = request.scope[_EXITS]
-    return stack
+def hold(scope: Scope, release: Release) -> None:
+    """Call this when the response to the request is over."""
+    held: list[Release] = scope[_EXITS]
+    held.append(release)
+
+
+def taken_over(scope: Scope) -> tuple[Release, ...]:
+    """All that is to be called, by a response that outlives the call of the application."""
+    held: list[Release] = scope[_EXITS]
+    taken = tuple(held)
+    held.clear()
+    return taken

@@ -211,12 +211,28 @@ def _setting(error: Exception) -> str:
 
 def install(app: FastAPI) -> None:
     """Answer every error of this app with a problem."""
-    app.add_exception_handler(StepwireError, _on_stepwire_error)
+    app.add_exception_handler(StepwireError, error_response)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
 
 
-def _on_stepwire_error(_request: Request, error: Exception) -> Response:
+def answer_of(request: Request, error: Exception) -> Response:
+    """The problem that an error of a request is answered with, for those that tell it in a form of
+    their own.
+
+    Raises: the error, if it is none that a request can have.
+    """
+    if isinstance(error, StepwireError):
+        return error_response(request, error)
+    if isinstance(error, RequestValidationError):
+        return _on_invalid_request(request, error)
+    if isinstance(error, HTTPException):
+        return _on_http_error(request, error)
+    raise error
+
+
+def error_response(_request: Request, error: Exception) -> Response:
+    """The answer to an error of ours."""
     status, code = _meaning(error)
     if status == 500:
         logger.error("request failed", exc_info=error)
@@ -258,7 +274,7 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     if any(isinstance(problem.get("input"), bytes) for problem in problems):
         # FastAPI reads what is not declared as JSON as bytes.
-        return _on_stepwire_error(request, _not_json(request))
+        return error_response(request, _not_json(request))
     errors = [_flaw(problem) for problem in problems[:MAX_FLAWS]]
     told = [f"{flaw.where}: {flaw.what}" for flaw in errors]
     if (more := len(problems) - len(errors)) > 0:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stepwire_core.values.trace_context import TraceContext, new_span_id, new_trace_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from stepwire_core.settings import Settings
@@ -20,12 +23,23 @@ logger = logging.getLogger("stepwire.access")
 _UNTRACED: Final = frozenset({"/healthz", "/readyz", "/metrics", "/", "/inspector"})
 """Routes that are asked for all the time, and that lead nowhere."""
 
+DETACHED: Final = "stepwire.detached"
+"""In the scope: a stream that goes on when the application has returned."""
+
 _requesting: ContextVar[TraceContext | None] = ContextVar("stepwire_request_trace", default=None)
 
 
 def request_trace() -> TraceContext | None:
     """The span around what this request starts: of the gateway, or of the caller."""
     return _requesting.get()
+
+
+class Detached(Protocol):
+    """A response that outlives the call of the application."""
+
+    def when_over(self, call: Callable[[], object]) -> None:
+        """Call this when it is over."""
+        ...
 
 
 class Traced:
@@ -65,7 +79,9 @@ class Traced:
             _requesting.reset(token)
             route = getattr(scope.get("route"), "path", None)
             if self._logs:
-                self._log(scope, route, status, started_ns, own)
+                log = partial(self._log, scope, route, status, started_ns, own)
+                stream: Detached | None = scope.get(DETACHED)
+                log() if stream is None else stream.when_over(log)
             is_told = route is not None and route not in _UNTRACED and not is_stream and status
             if self._spans is not None and own is not None and is_told:
                 answered = (scope["method"], str(route), status)

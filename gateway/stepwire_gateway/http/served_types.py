@@ -11,7 +11,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from stepwire_core.wire import media_types
+from stepwire_core.values import media_types
 
 INLINE: Final = frozenset(
     {

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from stepwire_gateway.http.connection_end import Bounds
+from stepwire_gateway.http.connection_end import Bounds, Phase
 from stepwire_gateway.http.requests import RequestReader
+from stepwire_gateway.http.stream_connection import Origin
 from stepwire_gateway.hub.feed import WRITE_BYTES
+
+if TYPE_CHECKING:
+    from stepwire_gateway.http.stream_connection import StreamConnection
 
 DIRECT: Final = "stepwire.direct"
 """The ASGI extension with which a server hands its connection to a stream, as ``connection``."""
@@ -18,30 +21,43 @@ DIRECT: Final = "stepwire.direct"
 _MAX_INT: Final = 2**31 - 1
 
 
+class KeptHead:
+    """The transport of an answer whose head is not sent yet: it leaves with what follows it."""
+
+    __slots__ = ("_transport", "head")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.head = b""
+
+    def write(self, data: bytes) -> None:
+        self.head += data
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 class Connection(RequestReader):
-    """One client's connection. A stream that has begun its response writes the body to it directly.
+    """One client's connection. A stream that has sent its head takes it over
+    (:class:`StreamConnection`).
 
     An ASGI ``send`` is a chain of coroutines, and needs a task to call it: for small events that is
-    most of what they cost. uvicorn's own state is left as it is, so the response ends with an ASGI
-    ``send`` as usual.
+    most of what they cost, and for an idle stream most of what it takes.
 
-    A client that takes no byte for the send timeout of what waits for it, be it a stream or any
-    other answer, is cut off by aborting: uvicorn only closes, which first waits until the client
-    has taken all that was written: for ever, if it takes nothing. Of a client that has vanished the
-    kernel would believe for a quarter of an hour that it may come back (``TCP_USER_TIMEOUT``).
+    A client that takes no byte for the send timeout of what waits for it is cut off by aborting:
+    uvicorn only closes, which first waits until the client has taken all that was written: for
+    ever, if it takes nothing. Of a client that has vanished the kernel would believe for a quarter
+    of an hour that it may come back (``TCP_USER_TIMEOUT``).
     """
 
-    is_full = False
-    """Whether so much waits for the client that nothing should be added."""
-
-    _on_lost: Callable[[], None] | None = None
-    _on_stuck: Callable[[], None] | None = None
     _stuck: asyncio.TimerHandle | None = None
+    origin: ClassVar[Origin | None] = None
+    """One server has one class of connections (:meth:`within`)."""
 
     @classmethod
     def within(cls, bounds: Bounds) -> type[Connection]:
         """The class that a server makes its connections of."""
-        return type(cls.__name__, (cls,), {"bounds": bounds})
+        return type(cls.__name__, (cls,), {"bounds": bounds, "origin": None})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -61,50 +77,63 @@ class Connection(RequestReader):
 
     # -- for the stream whose response has begun -------------------------------------------------
 
-    def begin_stream(self, *, on_lost: Callable[[], None], on_stuck: Callable[[], None]) -> None:
-        """From here on the body is written with :meth:`write`.
+    @property
+    def can_hand_over(self) -> bool:
+        """Whether nothing of another request has come, and nothing of this one is still to come."""
+        return self._phase is Phase.BETWEEN and not self.pipeline
 
-        ``on_lost`` is called when the client is gone; ``on_stuck`` before that, if it is cut off.
+    def keep_head(self) -> KeptHead:
+        """Let the head of the answer, which is sent next, be kept for :meth:`hand_over`."""
+        self.cycle.transport = kept = KeptHead(self.transport)  # type: ignore[assignment]
+        return kept
+
+    def hand_over(self, stream: StreamConnection) -> None:
+        """Let the stream have the connection, when its head has been made.
+
+        For the server the request is over then, without an end; nothing of this object is used any
+        more.
         """
-        self._on_lost, self._on_stuck = on_lost, on_stuck
-        if self.transport.is_closing():
-            on_lost()
+        self._disarm()
+        self._unset_keepalive_if_required()
+        transport, cycle = self.transport, self.cycle
+        self.connections.discard(self)
+        # It would log that a response has not been completed.
+        cycle.disconnected = True
+        closes = not cycle.keep_alive
+        self._unwatch()
+        # They hold each other.
+        self.app, self.parser = self._application, None  # type: ignore[assignment]
+        self.scope = self.cycle = None  # type: ignore[assignment]
+        stream.is_full = self.flow.write_paused
+        stream.take_over(
+            self._shared_origin(), transport, is_chunked=self.is_chunked, closes=closes
+        )
 
-    def end_stream(self) -> None:
-        """Nothing more is written here."""
-        self._on_lost = self._on_stuck = None
+    def _shared_origin(self) -> Origin:
+        cls = type(self)
+        if cls.origin is None:
+            renewed = partial(cls, self.config, self.server_state, self.app_state, self.loop)
+            cls.origin = Origin(self, renewed)
+        return cls.origin
 
-    async def drain(self) -> None:
-        """Wait until it is not full, or the client gone."""
-        if self.is_full:
-            await self.flow.drain()
-
-    def write(self, body: bytes) -> None:
-        """Send a piece of the body, never empty; dropped if the client is gone."""
-        if not self.transport.is_closing():
-            self.transport.write(_chunk(body) if self.is_chunked else body)
+    def cut(self) -> None:
+        """End it after what was written, in mid-body: the client sees that this is not the end."""
+        self.cycle.disconnected = True
+        self.transport.close()
 
     # -- what the transport says -----------------------------------------------------------------
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.is_full = True
         self._watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.is_full = False
         self._unwatch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.is_full = False
         self._unwatch()
-        # The kernel has given it up (TCP_USER_TIMEOUT), a moment before this process would have.
-        if isinstance(exc, TimeoutError) and self._on_stuck is not None:
-            self._on_stuck()
-        if self._on_lost is not None:
-            self._on_lost()
 
     def _watch(self) -> None:
         waits = self.transport.get_write_buffer_size()
@@ -119,12 +148,4 @@ class Connection(RequestReader):
         if self.transport.get_write_buffer_size() < waited:
             self._watch()
             return
-        if self._on_stuck is not None:
-            self._on_stuck()
         self.transport.abort()
-
-
-@lru_cache(maxsize=1)
-def _chunk(body: bytes) -> bytes:
-    """A chunk of HTTP/1.1 (RFC 9112, 7.1): made once for all clients of a session."""
-    return b"%x\r\n%b\r\n" % (len(body), body)

@@ -68,6 +68,14 @@ class Selection:
         self._skipped = 0
         return f"id: {self._cursor}\n\n".encode()
 
+    def opening(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def ended(self) -> bytes:
+        """Nothing: the client is told by the answer to its next request."""
+        return b""
+
     async def _part(self, snapshot: WrittenSnapshot) -> bytes:
         if self._run_id is None:
             return snapshot.frame

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Final, Protocol
 
 from stepwire_core.wire.kinds import RUN_END
+from stepwire_gateway.metrics import Metrics, counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,9 +23,24 @@ WRITE_BYTES: Final = 64 * 1024
 """A batch of frames ends with the one that fills this: frames that a reader has taken and not yet
 sent stay few beside those that may wait for it."""
 
-if TYPE_CHECKING:
-    WriteThrough = Callable[[Sequence[Frame], bytes], bool]
-    """Sends frames, which come joined too, at once; or returns False and has sent nothing."""
+FRAMES: Final = counter("frames", "Events handed to clients.")
+FRAME_BYTES: Final = counter("frame_bytes", "The same in bytes, without comments and hints.")
+
+
+class Outlet(Protocol):
+    """A client's connection, to which a feed writes while its reader has nothing else to do."""
+
+    expires_at: float
+    """When nothing more may be written, in seconds since 1970."""
+
+    def open_for_feed(self) -> Callable[[bytes], object] | None:
+        """The function that sends a piece of the body, which is a chunk of HTTP/1.1; None while
+        nothing should be added."""
+        ...
+
+    def wake(self) -> None:
+        """There is more to do than to send the next frames: from now on they wait."""
+        ...
 
 
 class Subscriber:
@@ -31,9 +48,6 @@ class Subscriber:
 
     At most ``limit_bytes`` wait. A reader that falls further behind is dropped from the feed, takes
     the frames that wait, and goes on by reading the log.
-
-    While the reader waits in :meth:`take` and no frames wait, new ones are offered to
-    ``write_through`` first: if it returns True, the reader has them and is not woken.
     """
 
     __slots__ = (
@@ -41,46 +55,45 @@ class Subscriber:
         "_limit_bytes",
         "_waiter",
         "_waiting_bytes",
-        "_write_through",
         "cursor",
         "dropped",
+        "outlet",
     )
 
-    def __init__(
-        self, cursor: Cursor, limit_bytes: int, write_through: WriteThrough | None = None
-    ) -> None:
+    def __init__(self, cursor: Cursor, limit_bytes: int) -> None:
         self.cursor = cursor
-        """The last event that the reader has, or that waits for it."""
+        """The last event that the reader has, or that waits for it; of one that is parked, the
+        position of the feed is that."""
         self.dropped = False
+        self.outlet: Outlet | None = None
+        """Where the feed itself writes, while the reader is parked."""
         self._limit_bytes = limit_bytes
-        self._write_through = write_through
-        self._frames: list[Frame] = []
+        self._frames: list[Frame] | None = None
         self._waiting_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
 
-    def offer(self, frames: Sequence[Frame], encoded: bytes) -> None:
+    @property
+    def has_more(self) -> bool:
+        """Whether :meth:`take` would return at once."""
+        return bool(self._frames) or self.dropped
+
+    def offer(self, frames: Sequence[Frame], encoded_bytes: int) -> None:
         """Queue frames that follow each other; what the reader has already is left out.
 
-        ``encoded`` is all of them, joined once for all subscribers.
+        ``encoded_bytes`` is the size of all of them.
         """
         if frames[0].cursor <= self.cursor and frames[0].snapshot is None:
             frames = [frame for frame in frames if frame.cursor > self.cursor]
             if not frames:
                 return
-            encoded = joined(frames)
-        if not self._frames:
-            if (
-                self._waiter is not None
-                and self._write_through is not None
-                and self._write_through(frames, encoded)
-            ):
-                self.cursor = frames[-1].cursor
-                return
-        elif self._waiting_bytes + len(encoded) > self._limit_bytes:
+            encoded_bytes = bytes_of(frames)
+        if self._frames is None:
+            self._frames = []
+        elif self._frames and self._waiting_bytes + encoded_bytes > self._limit_bytes:
             self.drop()
             return
         self._frames.extend(frames)
-        self._waiting_bytes += len(encoded)
+        self._waiting_bytes += encoded_bytes
         self.cursor = frames[-1].cursor
         self._wake()
 
@@ -97,14 +110,14 @@ class Subscriber:
                 await self._waiter
             finally:
                 self._waiter = None
+        frames = self._frames or []
         if self._waiting_bytes <= WRITE_BYTES:
-            frames, self._frames = self._frames, []
-            self._waiting_bytes = 0
+            self._frames, self._waiting_bytes = None, 0
             return frames
-        frames = self._frames[: batch_length(self._frames)]
-        del self._frames[: len(frames)]
-        self._waiting_bytes -= bytes_of(frames)
-        return frames
+        batch = frames[: batch_length(frames)]
+        del frames[: len(batch)]
+        self._waiting_bytes -= bytes_of(batch)
+        return batch
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -119,10 +132,31 @@ class Feed:
 
     ``heard`` is the last event of which there was news that did not continue ``position``; None
     once the log has been read since.
+
+    A subscriber that has nothing to do but to wait can be parked: it has no task then, and the feed
+    writes to its connection, a chunk that is made once for all of them.
     """
 
-    def __init__(self, session_id: str) -> None:
+    __slots__ = (
+        "_expires_at",
+        "_is_lively",
+        "_metrics",
+        "_open_runs",
+        "_parked",
+        "catching_up",
+        "gone",
+        "heard",
+        "position",
+        "quiet_checks",
+        "readers",
+        "session_id",
+        "subscribers",
+        "written_at",
+    )
+
+    def __init__(self, session_id: str, metrics: Metrics) -> None:
         self.session_id = session_id
+        self._metrics = metrics
         self.position: Cursor | None = None
         self.heard: Cursor | None = None
         self.readers = 0
@@ -131,7 +165,22 @@ class Feed:
         self._is_lively = False
         self._open_runs: set[str] = set()
         self.subscribers: set[Subscriber] = set()
+        """Those that take what waits for them."""
+        self._parked: dict[Subscriber, Callable[[bytes], object]] = {}
+        self._expires_at = float("inf")
+        """No outlet of a parked one expires earlier."""
+        self.written_at = float("-inf")
+        """When the feed has last written to those that are parked, by the clock of the loop."""
         self.catching_up: asyncio.Task[None] | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is a subscriber."""
+        return bool(self._parked or self.subscribers)
+
+    @property
+    def subscriber_count(self) -> int:
+        return len(self._parked) + len(self.subscribers)
 
     def join(self, subscriber: Subscriber) -> bool:
         """Let a reader have the next frames; False if the feed is ahead and it must read on.
@@ -170,15 +219,43 @@ class Feed:
     def distrust(self, told: Cursor | None, top: Cursor) -> None:
         """The log, read when ``told`` was the position, ends at ``top``: a message that was said to
         be beyond it was not of this log, and a reader would never come to where the feed is."""
-        if told is not None and told > top and self.position == told and not self.subscribers:
+        if told is not None and told > top and self.position == told and not self.is_read:
             self.position = top
 
+    def park(self, subscriber: Subscriber, outlet: Outlet) -> bool:
+        """Let the feed write to the outlet, until it is woken; False if something waits for the
+        subscriber, or it is ahead of the feed."""
+        if subscriber not in self.subscribers or subscriber.has_more:
+            return False
+        if subscriber.cursor != self.position or (write := outlet.open_for_feed()) is None:
+            return False
+        self.subscribers.discard(subscriber)
+        subscriber.outlet = outlet
+        self._parked[subscriber] = write
+        self._expires_at = min(self._expires_at, outlet.expires_at)
+        return True
+
+    def unpark(self, subscriber: Subscriber) -> None:
+        """From now on, frames wait for the subscriber; that the reader takes them is its own."""
+        if self._parked.pop(subscriber, None) is not None and self.position is not None:
+            subscriber.cursor, subscriber.outlet = self.position, None
+            self.subscribers.add(subscriber)
+
+    def _wake(self, subscriber: Subscriber) -> None:
+        outlet = subscriber.outlet
+        self.unpark(subscriber)
+        if outlet is not None:
+            outlet.wake()
+
     def leave(self, subscriber: Subscriber) -> None:
+        self.unpark(subscriber)
         self.subscribers.discard(subscriber)
 
     def drop_ahead_of(self, top: Cursor) -> None:
         """Make subscribers that are ahead of the log read it: they get a snapshot. A subscriber
         that was only quicker than the look at the log loses nothing by it."""
+        if self.position is not None and self.position > top:
+            self._wake_all()
         for subscriber in [one for one in self.subscribers if one.cursor > top]:
             subscriber.drop()
             self.subscribers.discard(subscriber)
@@ -193,14 +270,44 @@ class Feed:
 
     def deliver(self, frames: Sequence[Frame]) -> None:
         """Hand over frames that continue the position (or a snapshot, which replaces it)."""
+        encoded = joined(frames)
+        if self._parked:
+            if len(encoded) > WRITE_BYTES or frames[0].snapshot is not None:
+                # More than may be added at once: the readers take it in batches.
+                self._wake_all()
+            elif self._expires_at <= time.time():
+                self._wake_expired()
         self.position = frames[-1].cursor
         self._is_lively = True
         self.note(frames)
-        encoded = joined(frames)
+        if self._parked:
+            self._write(encoded, len(frames))
         for subscriber in list(self.subscribers):
-            subscriber.offer(frames, encoded)
+            subscriber.offer(frames, len(encoded))
             if subscriber.dropped:
                 self.subscribers.discard(subscriber)
+
+    def _write(self, encoded: bytes, count: int) -> None:
+        # For each event of each client, so without further calls.
+        chunk = b"%x\r\n%b\r\n" % (len(encoded), encoded)
+        writes = list(self._parked.values())
+        for write in writes:
+            write(chunk)
+        self._metrics.counts(FRAMES)[()] += count * len(writes)
+        self._metrics.counts(FRAME_BYTES)[()] += len(encoded) * len(writes)
+        self.written_at = asyncio.get_running_loop().time()
+
+    def _wake_expired(self) -> None:
+        now = time.time()
+        for subscriber in list(self._parked):
+            if subscriber.outlet is not None and subscriber.outlet.expires_at <= now:
+                self._wake(subscriber)
+        times = (one.outlet.expires_at for one in self._parked if one.outlet is not None)
+        self._expires_at = min(times, default=float("inf"))
+
+    def _wake_all(self) -> None:
+        for subscriber in list(self._parked):
+            self._wake(subscriber)
 
     def note(self, frames: Sequence[Frame]) -> None:
         """Note which runs these frames open and end; one reader alone may have fetched them."""
@@ -229,6 +336,7 @@ class Feed:
 
     def drop_all(self) -> None:
         """Make every subscriber read the log by itself."""
+        self._wake_all()
         for subscriber in self.subscribers:
             subscriber.drop()
         self.subscribers.clear()

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.errors import SessionNotFound, StoreRefused, StoreUnavailable
 from stepwire_core.log.event_log import LogTail
@@ -26,7 +26,7 @@ from stepwire_gateway.metrics import Metrics, counter, gauge
 from stepwire_gateway.prefix import Prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 
     from stepwire_core.log.event_log import EventLog
     from stepwire_core.log.session_index import Page
@@ -81,7 +81,10 @@ class Hub:
         self.sessions: Final = SessionList(SessionIndex(log.store, settings), self.metrics)
         self._readings: set[Reading | ListReading] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._left: set[str] = set()
+        """Sessions whose last reader is gone, and whose channels are still subscribed to."""
         self.draining = False
+        self._leaving = 0
         self._away: Sequence[str] = ()
         self._show_metrics()
 
@@ -162,9 +165,15 @@ class Hub:
         """Why events of some sessions may be late now: of those on a node that is away."""
         return self._link.partial_problems
 
+    @property
+    def streams(self) -> int:
+        """How many readings are open; while they are being ended, how many there were."""
+        return max(self._leaving, len(self._readings))
+
     def drain(self, spread_s: float) -> None:
         """End every reading, spread over some seconds: clients must not all come back at once."""
         self.draining = True
+        self._leaving = len(self._readings)
         loop = asyncio.get_running_loop()
         for reading in self._readings:
             loop.call_later(random.uniform(0, spread_s), reading.stop)  # noqa: S311 - spread
@@ -174,11 +183,11 @@ class Hub:
     def _feed(self, session_id: str) -> Feed:
         feed = self._feeds.get(session_id)
         if feed is None or feed.gone:
-            feed = self._feeds[session_id] = Feed(session_id)
+            feed = self._feeds[session_id] = Feed(session_id, self.metrics)
         feed.readers += 1
         return feed
 
-    async def _release(self, reading: Reading) -> None:
+    def _release(self, reading: Reading) -> None:
         """A reader is done with its feed; the last one unsubscribes."""
         self._readings.discard(reading)
         feed = reading.feed
@@ -187,7 +196,21 @@ class Hub:
             del self._feeds[feed.session_id]
             if feed.catching_up is not None:
                 feed.catching_up.cancel()
-            await self._link.unsubscribe(self._channels.session(feed.session_id))
+            if not self._left:
+                self._start(self._unsubscribe())
+            self._left.add(feed.session_id)
+
+    async def _unsubscribe(self) -> None:
+        """Leave the channels of sessions that are still without a reader."""
+        while self._left:
+            session_id = self._left.pop()
+            if session_id not in self._feeds:
+                await self._link.unsubscribe(self._channels.session(session_id))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _on_restored(self, channels: Collection[bytes]) -> None:
         feeds = (self._feeds.get(session_of_channel(channel)) for channel in channels)
@@ -207,7 +230,7 @@ class Hub:
             self._look_at(feed)
             return
         frames = frames_of_message(payload, self.prefix)
-        if not feed.subscribers:
+        if not feed.is_read:
             last = frames[-1].cursor
             if feed.position is None or last > feed.position:
                 feed.position = last
@@ -235,14 +258,14 @@ class Hub:
             feed.drop_all()
 
     async def _bring_to_top(self, feed: Feed) -> None:
-        while feed.subscribers:
+        while feed.is_read:
             position, heard = feed.position, feed.heard
             read = await self._source.read(feed.session_id, position)
             if feed.position != position:
                 # Messages have moved the feed while the log was read.
                 continue
             if isinstance(read, WrittenSnapshot):
-                self.metrics.add(SNAPSHOTS, amount=len(feed.subscribers))
+                self.metrics.add(SNAPSHOTS, amount=feed.subscriber_count)
             if frames := self._source.frames(read):
                 feed.deliver(frames)
             if isinstance(read, LogTail) and feed.position == read.top:
@@ -252,9 +275,7 @@ class Hub:
 
     def _look_at(self, feed: Feed) -> None:
         """A message says something about its session that only the log can say."""
-        task = asyncio.create_task(self._look(feed))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(self._look(feed))
 
     async def _look(self, feed: Feed) -> None:
         try:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from stepwire_core.log.session_index import Page, SessionIndex
     from stepwire_core.redis.store import Link
     from stepwire_core.wire.session_entry import SessionEntry
-    from stepwire_gateway.hub.feed import WriteThrough
     from stepwire_gateway.metrics import Metrics
 
 logger = logging.getLogger("stepwire.hub")
@@ -55,9 +54,6 @@ class ListReading:
     changes of one session may come as one. Whenever changes may have been missed, the first page
     comes again: it replaces everything.
     """
-
-    write_through: WriteThrough | None = None
-    """Not used: what waits for a reader is gathered by session."""
 
     def __init__(
         self,

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from stepwire_core.values.ids import new_id
-from stepwire_core.wire.documents import EndStatus
 from stepwire_core.wire.kinds import ELEMENT, KINDS, RUN, STEP
 from stepwire_core.wire.unreadable import UNREADABLE
+from stepwire_core.wire.words import EndStatus
 from stepwire_gateway.hub.usage_sums import UsageSums
 from stepwire_gateway.hub.written_snapshot import PART_BYTES, Layout, WrittenSnapshot
 

@@ -114,7 +114,7 @@ class TailWatch:
                 feed.quiet_checks += 1
                 if top is None:
                     feed.close()
-                elif not feed.subscribers:
+                elif not feed.is_read:
                     # A reader may be about to join that has read before the messages were lost.
                     if feed.position == before:
                         feed.position = top

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.wire.documents import PROTOCOL_VERSION, UsageSum
+from stepwire_core.wire.documents import UsageSum
 from stepwire_core.wire.kinds import RUN, SNAPSHOT, STEP, Kind
+from stepwire_core.wire.words import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from stepwire_core.values.cursor import Cursor

@@ -1,4 +1,4 @@
-/** Times, durations and counts in words. */
+/** Times, sizes, counts and short texts, as all parts of the page say them. */
 
 /** As `340 ms`, `1.24 s`, `12.3 s`, `2 m 05 s`, `1 h 02 m`; one that still grows has no milliseconds. */
 export function duration(ms: number, isOver = true): string {
@@ -33,4 +33,34 @@ export function gist(text: string, end = false): string {
 /** As in `1 step`, `2,000 steps`. */
 export function count(n: number, noun: string): string {
   return `${n.toLocaleString()} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+/** `1.2 kB`, `999 B`. */
+export function bytes(size: number): string {
+  const units = ["B", "kB", "MB", "GB"];
+  let unit = 0;
+  let value = size;
+  // What would be rounded to 1,000 of a unit is one of the next.
+  while (value >= (unit ? 999.95 : 1000) && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
+  return `${value.toFixed(unit && 1)} ${units[unit]}`;
+}
+
+/** A cost with three figures: what it is counted in is known to the handlers alone. */
+export const cost = (sum: number) => `cost ${sum.toLocaleString(undefined, { maximumSignificantDigits: 3 })}`;
+
+/** `1,204 tokens`, `1.2M tokens`. */
+export function tokens(number: number): string {
+  return `${number < 100_000 ? number.toLocaleString() : number.toLocaleString(undefined, { notation: "compact", maximumFractionDigits: 1 })} tokens`;
+}
+
+/** What went in, what came out, what it cost, as far as there is any. */
+export function usage(used: { readonly input_tokens?: number | null; readonly output_tokens?: number | null; readonly cost?: number | null }): string {
+  const { input_tokens, output_tokens, cost: paid } = used;
+  return [input_tokens && `${input_tokens.toLocaleString()} in`, output_tokens && `${output_tokens.toLocaleString()} out`, paid && cost(paid)].filter(Boolean).join(" · ");
+}
+
+/** The beginning of a text, on one line. */
+export function beginning(text: string, most = 90): string {
+  const line = text.replace(/\s+/g, " ").trim();
+  return line.length <= most ? line : `${[...line].slice(0, most).join("")}…`;
 }

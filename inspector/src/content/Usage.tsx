@@ -1,18 +1,19 @@
 import { usageOf, type Step, type Store } from "stepwire";
-import { useStore } from "stepwire/react";
-import { useNowAndThen } from "../app/session";
-import { costWords, isCount, shortCount } from "./numbers";
+import { useNowAndThen, useSession } from "../app/session";
+import { cost, tokens, usage } from "../app/words";
+import { isCount } from "./numbers";
 import "./content.css";
 
 /** What models have used in a step and below it; null: in the session. */
 export function Usage({ stepId }: { readonly stepId: string | null }) {
   const sum = useNowAndThen("rows", (store) => usageOf(store, stepId));
-  const own = useStore(stepId === null ? "rows" : `step:${stepId}`, (store) => ownOf(store, stepId));
+  const { store } = useSession();
   const parts = [
-    isCount(sum.tokens) && sum.tokens > 0 && `${shortCount(sum.tokens)} tokens`,
-    isCount(sum.cost) && sum.cost > 0 && `cost ${costWords(sum.cost)}`,
+    isCount(sum.tokens) && sum.tokens > 0 && tokens(sum.tokens),
+    isCount(sum.cost) && sum.cost > 0 && cost(sum.cost),
   ].filter((part) => part !== false);
   if (parts.length === 0) return null;
+  const own = ownOf(store, stepId);
   const words = parts.join(" · ");
   const isSum = own !== null && (own.tokens !== sum.tokens || own.cost !== sum.cost);
   const details = [
@@ -41,6 +42,5 @@ function ownOf(store: Store, stepId: string | null): Own | null {
   if (stepId === null) return null;
   const { input_tokens, output_tokens, cost, model } = (store.step(stepId)?.usage ?? {}) as Partial<NonNullable<Step["usage"]>>;
   const [read, written, paid] = [input_tokens, output_tokens, cost].map((value) => (isCount(value) ? value : 0)) as [number, number, number];
-  const words = [read && `${read.toLocaleString()} in`, written && `${written.toLocaleString()} out`, paid && `cost ${costWords(paid)}`];
-  return { tokens: read + written, cost: paid, model: typeof model === "string" ? model : "", words: words.filter(Boolean).join(" · ") };
+  return { tokens: read + written, cost: paid, model: typeof model === "string" ? model : "", words: usage({ input_tokens: read, output_tokens: written, cost: paid }) };
 }

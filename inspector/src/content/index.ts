@@ -1,4 +1,5 @@
 export { Content } from "./Content";
+export { CopyButton } from "./text/CopyButton";
 export { ElementPanel } from "./elements/ElementPanel";
 export { Elements } from "./elements/Elements";
 export { Progress } from "./Progress";

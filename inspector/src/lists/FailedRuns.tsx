@@ -118,7 +118,7 @@ function Failed({ run, busy, onDo }: { readonly run: RunEntry; readonly busy: bo
         </span>
       </div>
       {error && (error.traceback ? (
-        <details><summary><strong>{error.type}</strong> {error.message}</summary><pre tabIndex={0}>{error.traceback}</pre></details>
+        <details><summary><strong>{error.type}</strong> {error.message}</summary><pre tabIndex={0} dir="ltr">{error.traceback}</pre></details>
       ) : <p className="ops-error"><strong>{error.type}</strong> {error.message}</p>)}
     </li>
   );

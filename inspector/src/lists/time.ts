@@ -1,30 +1,16 @@
 /** Times as people read them, and a clock that all parts of the page share. */
 import { useSyncExternalStore } from "react";
+import { Clock } from "../app/clock";
 
-const TICK_MS = 1000;
 let now = Date.now();
-let timer: ReturnType<typeof setInterval> | undefined;
-const listeners = new Set<() => void>();
-
-const tick = () => {
+const clock = new Clock(1000, () => {
   now = Date.now();
-  for (const listener of listeners) listener();
-};
-
-function subscribe(listener: () => void): () => void {
-  listeners.add(listener);
-  timer ??= setInterval(tick, TICK_MS);
-  return () => {
-    listeners.delete(listener);
-    if (listeners.size > 0) return;
-    clearInterval(timer);
-    timer = undefined;
-  };
-}
+  clock.tell();
+});
 
 /** Milliseconds since the epoch, in steps; a component that rounds them renders as rarely as it rounds. */
 export function useNow(stepMs: number): number {
-  return useSyncExternalStore(subscribe, () => Math.floor(now / stepMs) * stepMs);
+  return useSyncExternalStore(clock.subscribe, () => Math.floor(now / stepMs) * stepMs);
 }
 
 /** `4 s`, `3 min`, `2 h`, `5 d`. */

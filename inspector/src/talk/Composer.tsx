@@ -2,17 +2,19 @@ import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { useConnection, useRuns, useStore } from "stepwire/react";
 import type { Session } from "stepwire";
 import { may, useSession } from "../app/session";
+import { beginning, count } from "../app/words";
 import { Icon } from "../design/Icon";
 import { storedDraft, useAgain, useDraft } from "./draft";
-import { Chips, forgetUploads, PickButton, pastedFiles, upload, useDrops } from "./Files";
+import { useChosen } from "./files/chosen";
+import { Chips, forgetUploads, PickButton, pastedFiles, upload, useDrops } from "./files/Files";
 import { findBox, useFocusAfter } from "./focus";
 import { TaskForm, useTaskFormOpen } from "./form/TaskForm";
-import { useKept, useSending } from "./kept";
+import { useSending } from "./kept";
 import { NotifyButton } from "./Notices";
 import { Problem, useDeclined, useTarget } from "./Question";
 import { useAim } from "./useAim";
 import { useOffer } from "./useOffer";
-import { count, gist, outcome, tooLate } from "./words";
+import { outcome, tooLate } from "./words";
 import "./talk.css";
 
 const NO_FILES: readonly File[] = [];
@@ -28,7 +30,7 @@ export function Composer() {
   const box = useRef<HTMLTextAreaElement>(null);
   const [target] = useTarget();
   const [text, write] = useDraft(target);
-  const [files, setFiles] = useKept("files", NO_FILES);
+  const [files, setFiles, note] = useChosen("files");
   const [again, sayAgain] = useAgain();
   const sending = useSending("message");
   const [sent, setSent] = useState<{ file: File; part: number } | null>(null);
@@ -85,7 +87,7 @@ export function Composer() {
     // The person may have written on while it was under way.
     const now = box.current?.value ?? "";
     write(now.startsWith(text) ? now.slice(text.length).replace(/^\n+/, "") : now);
-    setFiles(undefined);
+    setFiles(NO_FILES);
     sayAgain(undefined);
   };
 
@@ -118,6 +120,7 @@ export function Composer() {
           setFiles(files.filter((one) => one !== file));
           if (files.length === 1) box.current?.focus();
         }} />
+        {note && !ask && <p className="hint" role="status">{note}</p>}
         <div className="talk-row">
           <textarea ref={box} className="talk-box" dir="auto" rows={1} aria-label={label} aria-describedby={`${id}-reason`} value={text} disabled={!takesMessages && !ask}
             enterKeyHint={writesLines() ? "enter" : "send"} placeholder={ask ? "Write your answer…" : "Send a message…"}
@@ -174,7 +177,7 @@ const writesLines = () => matchMedia("(pointer: coarse) and (hover: none)").matc
 
 /** What the box answers, and the way back to a message. */
 function Aimed({ stepId, how, isOver }: { readonly stepId: string; readonly how: string; readonly isOver: boolean }) {
-  const question = useStore(`step:${stepId}`, (store) => gist(store.step(stepId)?.output ?? ""));
+  const question = useStore(`step:${stepId}`, (store) => beginning(store.step(stepId)?.output ?? ""));
   const [target, aim] = useTarget();
   const [declined, decline] = useDeclined();
   return (

@@ -3,8 +3,9 @@ import type { Ask, Run, Session } from "stepwire";
 import { announce } from "../app/announce";
 import { kept } from "../app/root";
 import { useSession } from "../app/session";
+import { beginning } from "../app/words";
 import { Icon } from "../design/Icon";
-import { gist, nameOfHandler, runEnd } from "./words";
+import { nameOfHandler, runEnd } from "./words";
 
 const wish = kept("notify");
 const isPossible = () => "Notification" in globalThis && isSecureContext;
@@ -81,13 +82,13 @@ function watched(session: Session): () => void {
     notify(words, run.error?.message ?? "");
   };
   const asked = (ask: Ask) => {
-    const question = gist(store.step(ask.step_id)?.output ?? "");
+    const question = beginning(store.step(ask.step_id)?.output ?? "");
     announce(`A question: ${question}`);
     if (document.hidden) notify("A question waits for you", question);
   };
   const notify = (words: string, body: string) => {
     if (!isWanted()) return;
-    const shown = new Notification(words, { body: gist(body, 200), tag: `stepwire ${session.id}` });
+    const shown = new Notification(words, { body: beginning(body, 200), tag: `stepwire ${session.id}` });
     shown.onclick = () => {
       globalThis.focus();
       shown.close();

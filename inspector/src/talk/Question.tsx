@@ -4,7 +4,8 @@ import { useAsks } from "stepwire/react";
 import { useSession, useWritable } from "../app/session";
 import { Icon, iconOf, type IconName } from "../design/Icon";
 import { ElementAnswer } from "./chat/ElementAnswer";
-import { Chips, PickButton, upload } from "./Files";
+import { useChosen } from "./files/chosen";
+import { Chips, PickButton, upload } from "./files/Files";
 import { findBox } from "./focus";
 import { useKept, useSending, type Sending } from "./kept";
 import { misfit, outcome, timeLeft, tooLate, wanted } from "./words";
@@ -95,13 +96,10 @@ function Choices({ ask, sending, enabled }: { readonly ask: Ask; readonly sendin
   );
 }
 
-/** The files that are chosen for a question. */
-export const useFilesFor = (askId: string) => useKept<readonly File[]>(`files ${askId}`, NO_FILES);
-
 /** Files are chosen or dropped, looked at, and sent. */
 function FileAnswer({ ask, sending }: { readonly ask: Ask; readonly sending: Sending }) {
   const session = useSession();
-  const [files, setFiles] = useFilesFor(ask.id);
+  const [files, setFiles, note] = useChosen(`files ${ask.id}`);
   const [sent, setSent] = useState<{ file: File; part: number } | null>(null);
   const complaint = misfit(ask, files);
   const change = (next: readonly File[]) => {
@@ -115,11 +113,12 @@ function FileAnswer({ ask, sending }: { readonly ask: Ask; readonly sending: Sen
       await session.answer(ask.id, { files: uploaded }, { id });
     });
     setSent(null);
-    if (taken) setFiles(undefined);
+    if (taken) setFiles(NO_FILES);
   };
   return (
     <div className="talk-ask-files">
       <Chips files={files} busy={sending.busy} sent={sent} onRemove={(file) => change(files.filter((one) => one !== file))} />
+      {note && <p className="hint" role="status">{note}</p>}
       <Problem>{complaint && <ScrolledTo>{complaint}</ScrolledTo>}</Problem>
       <div className="talk-choices">
         <PickButton label={`Choose files: ${wanted(ask)}`} accept={ask.accept} multiple={ask.max_files !== 1} disabled={sending.busy} onFiles={(more) => change([...files, ...more])}>Choose files…</PickButton>

@@ -69,10 +69,10 @@ function Again({ run }: { readonly run: Run }) {
   };
   return (
     <>
-      <button type="button" className="button quiet" aria-disabled={sending.busy || undefined} onClick={() => void sending.send("again", (id) => session.retry(run_id, id))}>
+      <button type="button" className="button quiet" data-action="again" aria-disabled={sending.busy || undefined} onClick={() => void sending.send("again", (id) => session.retry(run_id, id))}>
         <Icon name="again" />Run again<span className="visually-hidden">: {nameOfHandler(handler)}</span>
       </button>
-      {isEditable && <button type="button" className="button quiet" aria-disabled={sending.busy || undefined} onClick={() => void edit()}>Edit and run again…</button>}
+      {isEditable && <button type="button" className="button quiet" data-action="edit" aria-disabled={sending.busy || undefined} onClick={() => void edit()}>Edit and run again…</button>}
       <Problem>{sending.problem && (sending.code === null ? sending.problem : `Not repeated. ${sending.problem}`)}</Problem>
     </>
   );

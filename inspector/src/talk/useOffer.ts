@@ -1,6 +1,7 @@
 /** What the workers can be asked for. All parts of the page share what is known of it. */
 import { useEffect, useSyncExternalStore } from "react";
 import type { TaskList } from "stepwire/lists";
+import { Clock } from "../app/clock";
 import { lists } from "../app/gateway";
 
 /** Workers come and go. */
@@ -9,8 +10,7 @@ const FRESH_MS = 2_000;
 
 let offer: TaskList | null = null;
 let askedAt = -Infinity;
-let timer: ReturnType<typeof setInterval> | undefined;
-const listeners = new Set<() => void>();
+const clock = new Clock(EVERY_MS, refreshOffer);
 
 /** Asks again, unless it has just been asked for. */
 export function refreshOffer(): void {
@@ -19,7 +19,7 @@ export function refreshOffer(): void {
   lists.tasks().then(
     (found) => {
       offer = found;
-      for (const listener of listeners) listener();
+      clock.tell();
     },
     // Without it there are no forms, and what is written is sent all the same.
     () => {},
@@ -29,16 +29,5 @@ export function refreshOffer(): void {
 /** Null while it is not known. `when`: a change of it is a reason to ask again. */
 export function useOffer(when?: unknown): TaskList | null {
   useEffect(refreshOffer, [when]);
-  return useSyncExternalStore(subscribe, () => offer);
-}
-
-function subscribe(listener: () => void): () => void {
-  listeners.add(listener);
-  timer ??= setInterval(refreshOffer, EVERY_MS);
-  return () => {
-    listeners.delete(listener);
-    if (listeners.size > 0) return;
-    clearInterval(timer);
-    timer = undefined;
-  };
+  return useSyncExternalStore(clock.subscribe, () => offer);
 }

@@ -1,5 +1,6 @@
 /** Questions, files and runs in words; nothing here touches the page. */
 import type { Ask } from "stepwire";
+import { bytes, count } from "../app/words";
 
 const UNANSWERED: Readonly<Record<string, string>> = {
   timeout: "No answer came in time",
@@ -62,26 +63,6 @@ export function timeLeft(expiresAt: string, nowMs: number): string {
   if (seconds <= 90) return `${seconds} s left`;
   const minutes = Math.round(seconds / 60);
   return minutes < 90 ? `${minutes} min left` : `${Math.round(minutes / 60)} h left`;
-}
-
-export function bytes(size: number): string {
-  if (size < 1000) return `${size} B`;
-  const units = ["kB", "MB", "GB"];
-  let unit = -1;
-  let value = size;
-  do {
-    value /= 1000;
-    unit += 1;
-  } while (value >= 999.95 && unit < units.length - 1);
-  return `${value.toFixed(1)} ${units[unit]}`;
-}
-
-export const count = (number: number, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
-
-/** The beginning of a text, on one line. */
-export function gist(text: string, most = 90): string {
-  const line = text.replace(/\s+/g, " ").trim();
-  return line.length <= most ? line : `${[...line].slice(0, most).join("")}…`;
 }
 
 const ENDS: Readonly<Record<string, string>> = { ok: "is done", error: "has failed", cancelled: "was stopped", interrupted: "was interrupted" };

@@ -22,8 +22,8 @@ export function Announcements() {
     };
     const look = () => {
       if (store.cursor === null) return;
-      for (const { kind, id } of items.list.slice(-NEAR)) {
-        const step = kind === "message" ? store.step(id) : undefined;
+      for (const { message, id } of items.list.slice(-NEAR)) {
+        const step = message ? store.step(id) : undefined;
         if (step && step.type !== "user_message" && step.status !== "running") tell(id, step.status, () => `${step.name}: ${step.output.slice(0, MOST_CHARS)}`);
       }
       isFirst = false;

@@ -1,10 +1,10 @@
+import type { Row } from "stepwire";
 import { useRun } from "stepwire/react";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
-import type { Item } from "./items";
 
 /** Where the steps of another attempt of a run begin. */
-export function AttemptRow({ item: { id, depth, attempt } }: { readonly item: Item }) {
+export function AttemptRow({ item: { id, depth, attempt } }: { readonly item: Row }) {
   const run = useRun(id);
   const { select } = useTrace();
   return (

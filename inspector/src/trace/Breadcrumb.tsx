@@ -1,27 +1,32 @@
-import { useMemo } from "react";
+import type { Row, Store } from "stepwire";
 import { useSession } from "../app/session";
-import type { Item } from "./items";
-import { aboveOf } from "./moving";
 
 const MOST = 4;
 
 /** What stands above the topmost row of the window: a way back in a deep tree. */
-export function Breadcrumb({ item, list, at, onGo }: { readonly item: Item; readonly list: readonly Item[]; readonly at: number; readonly onGo: (key: string) => void }) {
+export function Breadcrumb({ item, onGo }: { readonly item: Row; readonly onGo: (key: string) => void }) {
   const { store } = useSession();
-  const above = useMemo(() => {
-    const items: Item[] = [];
-    for (let next = aboveOf(list, at), before = at; next !== before; before = next, next = aboveOf(list, next)) items.unshift(list[next]!);
-    return items;
-  }, [list, at]);
-  const shown = above.length > MOST ? above.slice(-MOST) : above;
-  const name = ({ kind, id }: Item) => (kind === "run" ? store.run(id)?.handler : store.step(id)?.name) || "unnamed";
+  const { depth } = item;
+  const above = aboveOf(store, item);
   return (
     <nav className="crumbs" aria-label="Above these">
-      {shown.length < above.length && <span className="crumbs-more">{above.length - shown.length} more ›</span>}
-      {shown.map((one) => (
-        <button key={one.key} type="button" className="crumb" onClick={() => onGo(one.key)}>{name(one)}</button>
+      {depth > MOST && <span className="crumbs-more">{depth - MOST} more ›</span>}
+      {above.map((id) => (
+        <button key={id} type="button" className="crumb" onClick={() => onGo(id)}>{store.step(id)?.name || "unnamed"}</button>
       ))}
-      <span className="crumbs-level">level {item.depth}</span>
+      <span className="crumbs-level">level {depth}</span>
     </nav>
   );
+}
+
+/** The nearest steps above a row, from the top. */
+function aboveOf(store: Store, { kind, id, depth }: Row): readonly string[] {
+  const above: string[] = [];
+  // The line of an attempt stands beside the first step of it, wherever that is.
+  let next = kind === "run" ? store.run(id)?.message_id : kind === "step" ? store.step(id)?.parent_id : store.run(id)?.message_id;
+  while (next && above.length < Math.min(MOST, depth)) {
+    above.unshift(next);
+    next = store.step(next)?.parent_id;
+  }
+  return above;
 }

@@ -1,5 +1,5 @@
 import { follow, hrefOf, type Address } from "../app/address";
-import { CopyButton } from "./CopyButton";
+import { CopyButton } from "../content";
 
 export type Fact = readonly [name: string, value: string | number | null, place?: Partial<Address> | null | ""];
 
@@ -12,7 +12,7 @@ export function Facts({ facts }: { readonly facts: readonly Fact[] }) {
           <dt>{name}</dt>
           <dd>
             {place ? <a href={hrefOf(place)} onClick={(event) => follow(event, place)}><code>{value}</code></a> : <code>{value}</code>}
-            {typeof value === "string" && <CopyButton text={() => value} label={`Copy: ${name}`} />}
+            {typeof value === "string" && <CopyButton text={() => value} what={`value of ${name}`} />}
           </dd>
         </div>
       ))}

@@ -1,13 +1,13 @@
 import { memo } from "react";
+import type { Row } from "stepwire";
 import { Fault } from "../app/Fault";
 import { AttemptRow } from "./AttemptRow";
-import type { Item } from "./items";
 import { Message } from "./Message";
 import { RunRow } from "./RunRow";
 import { StepRow } from "./StepRow";
 
 interface Props {
-  readonly item: Item;
+  readonly item: Row;
   readonly index: number;
   readonly start: number;
   readonly measure: (element: HTMLElement | null) => void;
@@ -19,7 +19,8 @@ interface Props {
 
 /** A row of the window, where it stands in the whole list. */
 export const Line = memo(function Line({ item, index, start, measure, at, of, isSelected, isTabStop }: Props) {
-  const { kind, depth, open, descendants } = item;
+  const { kind: kindOf, depth, open, descendants, message } = item;
+  const kind = message ? "message" : kindOf;
   return (
     <div className="row" ref={kind === "message" ? measure : undefined} role="treeitem" data-index={index} data-key={item.key} data-kind={kind}
       style={{ transform: `translateY(${start}px)` }} tabIndex={isTabStop ? 0 : -1}

@@ -1,18 +1,18 @@
+import type { Row } from "stepwire";
 import { usePending, useStep } from "stepwire/react";
 import { useSession } from "../app/session";
 import { timeOfDay } from "../app/words";
-import { Elements, Progress, Usage } from "../content";
+import { Progress, Usage } from "../content";
 import { Icon, iconOf } from "../design/Icon";
-import { Feedback, MessageActions, Question } from "../talk";
+import { Beside } from "./Beside";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
-import type { Item } from "./items";
 import { Marked } from "./Marked";
 import { StatusMark } from "./StepRow";
 import { Texts } from "./Texts";
 
 /** A message of the conversation, with what stands with it. */
-export function Message({ item, isSelected }: { readonly item: Item; readonly isSelected: boolean }) {
+export function Message({ item, isSelected }: { readonly item: Row; readonly isSelected: boolean }) {
   const { id, depth, errors } = item;
   const step = useStep(id);
   const session = useSession();
@@ -25,7 +25,7 @@ export function Message({ item, isSelected }: { readonly item: Item; readonly is
       <Indent depth={depth} />
       <article className="message" data-step-id={id} data-type={type} data-status={status} data-parent={step.parent_id} data-selected={isSelected || undefined}
         data-pending={pending?.state}>
-        <header className="message-head" onClick={() => select(item.key)}>
+        <header className="message-head" onClick={() => select(id)}>
           <Icon name={iconOf(type)} />
           <span className="line-name"><Marked text={name || "unnamed"} words={words} /></span>
           <time dateTime={started_at}>{timeOfDay(started_at)}</time>
@@ -43,10 +43,7 @@ export function Message({ item, isSelected }: { readonly item: Item; readonly is
               {pending.error.message} <button type="button" className="button quiet" onClick={() => session.store.discard(id)}>Discard</button>
             </p>
           )}
-          <Elements stepId={id} />
-          <Question stepId={id} />
-          <MessageActions stepId={id} />
-          {!step.disable_feedback && <Feedback stepId={id} />}
+          <Beside step={step} />
         </div>
       </article>
     </div>

@@ -19,7 +19,7 @@ export function RawEvents({ id }: { readonly id: string }) {
       <ol>
         {events?.slice(0, shown).map((event) => (
           <li key={event.id}>
-            <details><summary><code>{event.id}</code> {event.type}</summary><pre>{JSON.stringify(event.data, null, 2)}</pre></details>
+            <details><summary><code>{event.id}</code> {event.type}</summary><pre dir="ltr" tabIndex={0}>{JSON.stringify(event.data, null, 2)}</pre></details>
           </li>
         ))}
       </ol>

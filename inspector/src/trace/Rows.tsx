@@ -1,12 +1,13 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type KeyboardEvent, type Ref } from "react";
+import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, type KeyboardEvent, type Ref } from "react";
 import { useSession } from "../app/session";
+import type { Row, Store } from "stepwire";
 import { Icon } from "../design/Icon";
 import { Breadcrumb } from "./Breadcrumb";
 import { useTrace } from "./context";
-import type { Item } from "./items";
+import { indexOf } from "./items";
 import { Line } from "./Line";
-import { placeOf, target } from "./moving";
+import { target } from "./moving";
 
 export interface RowsHandle {
   /** Shows a row and gives it the focus, as soon as it is in the list. */
@@ -15,7 +16,7 @@ export interface RowsHandle {
 
 interface Props {
   readonly ref: Ref<RowsHandle>;
-  readonly list: readonly Item[];
+  readonly list: readonly Row[];
   readonly selected: string | null;
   readonly isFiltered: boolean;
 }
@@ -39,7 +40,8 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   const [isFollowing, setFollowing] = useFollow();
   const wanted = useRef<{ key: string; align: "center" | "auto" } | null>(null);
   const lastTop = useRef(0);
-  const focusedAt = focused === null ? -1 : list.findIndex(({ key }) => key === focused);
+  const lastAt = useRef(0);
+  const focusedAt = useMemo(() => (lastAt.current = indexOf(list, focused, lastAt.current)), [list, focused]);
   const latest = useRef(list);
   latest.current = list;
 
@@ -47,7 +49,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     count: list.length,
     getScrollElement: () => scroller.current,
     // They read the newest list, and stay the same functions, so that only what is new is laid out anew.
-    estimateSize: useCallback((at: number) => (latest.current[at]?.kind === "message" ? MESSAGE_PX : LINE_PX), []),
+    estimateSize: useCallback((at: number) => (latest.current[at]?.message ? MESSAGE_PX : LINE_PX), []),
     getItemKey: useCallback((at: number) => latest.current[at]?.key ?? at, []),
     overscan: OVERSCAN,
     // Rows that come or go above what the reader looks at do not move it.
@@ -84,7 +86,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   }, []);
   const goTo = useCallback(
     (key: string, align: "center" | "auto" = "center") => {
-      const at = latest.current.findIndex((item) => item.key === key);
+      const at = indexOf(latest.current, key);
       wanted.current = at < 0 ? { key, align } : null;
       if (at < 0) return;
       setFollowing(false);
@@ -102,7 +104,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   const onKeyDown = (event: KeyboardEvent) => {
     const row = (event.target as HTMLElement).closest<HTMLElement>("[role=treeitem]");
     if (!row || event.target !== row || event.ctrlKey || event.metaKey || event.altKey) return;
-    const at = list.findIndex(({ key }) => key === row.dataset["key"]);
+    const at = Number(row.dataset["index"]);
     const item = list[at];
     if (!item) return;
     const moved = target(list, at, event.key, getComputedStyle(row).direction === "rtl", Math.floor((scroller.current?.clientHeight ?? 0) / LINE_PX));
@@ -117,12 +119,15 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   };
 
   const shown = rows.getVirtualItems();
-  const tabStop = focusedAt >= 0 ? focused : (list[shown[0]?.index ?? 0]?.key ?? null);
+  const tabStop = focusedAt >= 0 ? focused : (shown[0]?.key ?? null);
   const top = list[rows.range?.startIndex ?? 0];
   return (
     <div className="rows-frame">
-      {top && top.depth > 0 && <Breadcrumb item={top} list={list} at={rows.range?.startIndex ?? 0} onGo={goTo} />}
-      <div className="rows" ref={scroller} id="timeline" onScroll={({ currentTarget }) => {
+      {top && top.depth > 0 && <Breadcrumb item={top} onGo={goTo} />}
+      <div className="rows" ref={scroller} id="timeline" onWheel={({ currentTarget, deltaY }) => {
+        // Before it has moved: what comes meanwhile would take the reader back.
+        if (deltaY < 0 && currentTarget.scrollTop > 0) setFollowing(false);
+      }} onScroll={({ currentTarget }) => {
         const { scrollTop, clientHeight } = currentTarget;
         const rest = total - scrollTop - clientHeight;
         // However little the reader moves up, they want to stay there.
@@ -139,10 +144,10 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
           {shown.map(({ index, key, start }) => {
             const item = list[index];
             if (!item) return null;
-            const { at, of } = placeOf(store, item);
+            const { at, of } = positionOf(store, item);
             return (
-              <Line key={key} item={item} index={index} start={start} measure={rows.measureElement} at={at} of={of}
-                isSelected={selected === item.key} isTabStop={tabStop === item.key} />
+              <Line key={key} item={item} index={index} start={start} measure={rows.measureElement} at={at + 1} of={of}
+                isSelected={selected === key} isTabStop={tabStop === key} />
             );
           })}
         </div>
@@ -154,6 +159,15 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     </div>
   );
 }
+
+/** Of a list of which a window alone is in the page; a message that is being sent is the last one. */
+function positionOf(store: Store, { kind, id }: Row): { readonly at: number; readonly of: number } {
+  if (kind === "attempt") return ALONE;
+  const last = store.children(null).length;
+  return store.position(id, kind) ?? { at: last, of: last + 1 };
+}
+
+const ALONE = { at: 0, of: 1 };
 
 /** Whether the list follows its end: from when the reader is there until they move up. It renders when that changes. */
 function useFollow(): [{ current: boolean; shown: boolean }, (follows: boolean) => void] {

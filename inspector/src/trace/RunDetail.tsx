@@ -1,10 +1,10 @@
 import { useRun } from "stepwire/react";
 import { hrefOf } from "../app/address";
 import { useSession } from "../app/session";
+import { CopyButton } from "../content";
 import { Icon } from "../design/Icon";
 import { RunActions } from "../talk";
 import { Attempts } from "./Attempts";
-import { CopyButton } from "./CopyButton";
 import { download } from "./download";
 import { ErrorText } from "./ErrorText";
 import { Facts } from "./Facts";
@@ -29,14 +29,14 @@ export function RunDetail({ id }: { readonly id: string }) {
         {will_retry && <span className="chip" data-status="interrupted">will retry</span>}
       </header>
       <div className="detail-actions">
-        <CopyButton text={() => id} label="Copy the id" />
-        <CopyButton text={() => new URL(hrefOf({ session: session.id, step: `run:${id}` }), location.href).href} label="Copy a link to this run" />
+        <CopyButton text={() => id} what="id" />
+        <CopyButton text={() => new URL(hrefOf({ session: session.id, step: `run:${id}` }), location.href).href} what="link to this run" />
         <button type="button" className="button quiet" onClick={() => download(`${handler}.json`, { run, steps: session.store.steps().filter(({ run_id }) => run_id === id) })}><Icon name="download" />JSON</button>
         <RunUsage usage={usage} />
         <RunActions runId={id} />
       </div>
       {error && <ErrorText error={error} />}
-      <Timing of={(within, now) => spanOfRun(within, run, now)} isRunning={status === "running"} />
+      <Timing runId={id} of={(within, now) => spanOfRun(within, run, now)} status={status} />
       {attempt > 1 && <Attempts runId={id} />}
       <Facts facts={[
         ["Run", id], ["Attempt", attempt],

@@ -1,3 +1,4 @@
+import type { Row } from "stepwire";
 import { useRun } from "stepwire/react";
 import { useSession } from "../app/session";
 import { duration } from "../app/words";
@@ -5,7 +6,6 @@ import { Icon } from "../design/Icon";
 import { RunActions } from "../talk";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
-import type { Item } from "./items";
 import { StatusMark } from "./StepRow";
 import { spanOfRun } from "./times";
 import { RunUsage } from "./RunUsage";
@@ -14,7 +14,7 @@ import { Took } from "./Took";
 const TOLD_WAIT_MS = 1000;
 
 /** A run: what was called, how often, how it ended. */
-export function RunRow({ item, isSelected }: { readonly item: Item; readonly isSelected: boolean }) {
+export function RunRow({ item, isSelected }: { readonly item: Row; readonly isSelected: boolean }) {
   const run = useRun(item.id);
   const { select, hasBars } = useTrace();
   const { store } = useSession();

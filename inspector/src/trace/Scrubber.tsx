@@ -47,7 +47,7 @@ export function Scrubber({ read, onPast, onClose }: Props) {
           <button type="button" className="button quiet icon-only" aria-label="Event after" onClick={() => go(at + 1)}><Icon name="down" /></button>
           <details className="scrubber-event">
             <summary><span>{at.toLocaleString()} of {history.events.length.toLocaleString()}</span> <code>{event.id}</code> <strong>{event.type}</strong></summary>
-            <pre>{JSON.stringify(event.data, null, 2)}</pre>
+            <pre dir="ltr" tabIndex={0}>{JSON.stringify(event.data, null, 2)}</pre>
           </details>
         </>
       )}

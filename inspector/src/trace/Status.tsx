@@ -9,7 +9,7 @@ const WORDS = { idle: "Paused", connecting: "Connecting…", live: "Live", recon
 export function Status() {
   const { state, error, attempt } = useConnection();
   const gaps = useStore("connection", (store) => store.gaps());
-  const steps = useNowAndThen("rows", (store) => store.steps().length);
+  const steps = useNowAndThen("rows", ({ size }) => size);
   return (
     <footer className="status" id="status" data-connection={state} data-gaps={gaps}>
       <span className="status-connection"><span className="status-dot" />{WORDS[state]}{state === "reconnecting" && attempt > 1 && ` (try ${attempt})`}</span>

@@ -1,10 +1,9 @@
 import { useStep, useStepText, useStore } from "stepwire/react";
 import { hrefOf } from "../app/address";
 import { useSession } from "../app/session";
-import { Content, Elements, Progress, Usage } from "../content";
+import { Content, CopyButton, Elements, Progress, Usage } from "../content";
 import { Icon, iconOf } from "../design/Icon";
 import { Feedback, MessageActions, Question } from "../talk";
-import { CopyButton } from "./CopyButton";
 import { download } from "./download";
 import { ErrorText } from "./ErrorText";
 import { Facts, type Fact } from "./Facts";
@@ -44,8 +43,8 @@ export function StepDetail({ id }: { readonly id: string }) {
         <span className="chip">{type}</span><StatusMark status={status} />
       </header>
       <div className="detail-actions">
-        <CopyButton text={() => id} label="Copy the id" />
-        <CopyButton text={() => new URL(hrefOf({ session: session.id, step: id }), location.href).href} label="Copy a link to this step" />
+        <CopyButton text={() => id} what="id" />
+        <CopyButton text={() => new URL(hrefOf({ session: session.id, step: id }), location.href).href} what="link to this step" />
         <button type="button" className="button quiet" onClick={() => download(`${name || id}.json`, whole())}><Icon name="download" />JSON</button>
         <Usage stepId={id} />
         {!step.disable_feedback && <Feedback stepId={id} />}
@@ -53,7 +52,7 @@ export function StepDetail({ id }: { readonly id: string }) {
       {path.length > 1 && <p className="hint detail-path">{path.length > MOST_ABOVE + 1 && `${path.length - 1 - MOST_ABOVE} more › `}{path.slice(0, -1).slice(-MOST_ABOVE).map((above) => store.step(above)?.name || "unnamed").join(" › ")}</p>}
       {error && <ErrorText error={error} />}
       {progress && status === "running" && <Progress progress={progress} />}
-      <Timing of={(within, now) => spanOfStep(within, step, now)} isRunning={status === "running"} />
+      <Timing runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} />
       {tags.length > 0 && <p className="detail-tags">{tags.map((tag, at) => <span className="chip tag" key={at}>{String(tag)}</span>)}</p>}
       {input && (
         <section className="detail-text" aria-label="Input">

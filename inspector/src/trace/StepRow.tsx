@@ -1,21 +1,21 @@
 import { memo, useCallback, useLayoutEffect, useRef, useSyncExternalStore } from "react";
-import { useStep, useStepText } from "stepwire/react";
+import type { Row } from "stepwire";
+import { useStep } from "stepwire/react";
 import { useSession } from "../app/session";
 import { gist } from "../app/words";
-import { Elements, Progress, Usage } from "../content";
+import { Progress, Usage } from "../content";
 import { Icon, iconOf } from "../design/Icon";
-import { Feedback, MessageActions, Question } from "../talk";
+import { Beside } from "./Beside";
 import { useOpenState, useTrace } from "./context";
 import { isPassedOn } from "./find";
 import { Indent } from "./Indent";
-import type { Item } from "./items";
 import { Marked } from "./Marked";
 import { Texts } from "./Texts";
 import { spanOfStep } from "./times";
 import { Took } from "./Took";
 
 /** A step as one line, and below it, if that is open, what it shows. `measure` is told of a row that is not one line. */
-export function StepRow({ item, isSelected, measure }: { readonly item: Item; readonly isSelected: boolean; readonly measure: (row: HTMLElement | null) => void }) {
+export function StepRow({ item, isSelected, measure }: { readonly item: Row; readonly isSelected: boolean; readonly measure: (row: HTMLElement | null) => void }) {
   const { id, depth, descendants, errors } = item;
   const step = useStep(id);
   const { select, words, hasBars } = useTrace();
@@ -35,7 +35,7 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Item; re
   const isOpen = hasChildren ? item.open : isBodyOpen;
   return (
     <article ref={article} className="step" data-step-id={id} data-type={type} data-status={status} data-parent={step.parent_id} data-selected={isSelected || undefined}>
-      <div className="line" onClick={() => select(item.key)}>
+      <div className="line" onClick={() => select(id)}>
         <Indent depth={depth} />
         <button type="button" className="toggle" tabIndex={-1} aria-label={`${isOpen ? "Close" : "Open"} ${name || type}`} aria-expanded={isOpen}
           onClick={(event) => {
@@ -54,16 +54,13 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Item; re
         <Usage stepId={id} />
         {progress && status === "running" && <Progress progress={progress} />}
         {error && <span className={isPassed ? "line-error passed" : "line-error"} title={error.message}>{isPassed ? "passed on: " : `${error.type}: `}{gist(error.message)}</span>}
-        {!isBodyOpen && <Preview id={id} isRunning={isRunning} />}
+        {!isBodyOpen && <Preview text={gist(step.output, isRunning)} words={words} />}
         <Took runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} isRunning={isRunning} hasBar={hasBars} />
       </div>
       {isBodyOpen && (
         <div className="body" style={{ "--depth": Math.min(depth, 12) } as React.CSSProperties}>
           <Texts step={step} />
-          <Elements stepId={id} />
-          <Question stepId={id} />
-          <MessageActions stepId={id} />
-          {!step.disable_feedback && <Feedback stepId={id} />}
+          <Beside step={step} />
         </div>
       )}
     </article>
@@ -78,11 +75,9 @@ export function StatusMark({ status }: { readonly status: string }) {
   );
 }
 
-/** One line of what comes out, which renders alone while that streams. */
-const Preview = memo(function Preview({ id, isRunning }: { readonly id: string; readonly isRunning: boolean }) {
-  const output = useStepText(id);
-  const { words } = useTrace();
-  return <span className="preview"><Marked text={gist(output, isRunning)} words={words} /></span>;
+/** One line of what comes out. */
+const Preview = memo(function Preview({ text, words }: { readonly text: string; readonly words: string }) {
+  return <span className="preview"><Marked text={text} words={words} /></span>;
 });
 
 /** Whether something stands with a step: elements, or questions. */

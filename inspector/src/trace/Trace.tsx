@@ -2,12 +2,12 @@ import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, us
 import { useStore } from "stepwire/react";
 import { go, useAddress } from "../app/address";
 import { kept } from "../app/root";
-import { useSession } from "../app/session";
+import { useNowAndThen, useSession } from "../app/session";
 import { RunStatus } from "../lists";
 import { Announcements } from "./Announcements";
 import { Banners } from "./Banners";
 import { Context, type TraceContext } from "./context";
-import { faults, found, NO_QUERY, whereOf } from "./find";
+import { faults, finder, NO_QUERY, whereOf } from "./find";
 import { Items } from "./items";
 import { OpenState } from "./open";
 import { Rows, type RowsHandle } from "./Rows";
@@ -34,11 +34,14 @@ export function Trace() {
   useEffect(() => {
     items.where = where;
   }, [items, where]);
-  const version = useSyncExternalStore(items.subscribe, () => items.version);
+  useSyncExternalStore(items.subscribe, () => items.version);
   const { list } = items;
-  // They change with the tree, not with each token.
-  const matches = useMemo(() => found(store, asked, where), [store, asked, where, version]);
-  const errors = useMemo(() => faults(store), [store, version]);
+  const { tree } = store;
+  const errors = useMemo(() => faults(store), [store, tree, tree.failures]);
+  // Looking through all texts is not for each frame.
+  const moment = useNowAndThen("rows", anew);
+  const find = useMemo(() => finder(asked, where), [asked, where]);
+  const matches = useMemo(() => find(store), [store, find, moment]);
 
   const select = useCallback((key: string) => go({ session: session.id, step: key }), [session.id]);
   const reveal = useCallback(
@@ -84,6 +87,8 @@ export function Trace() {
     </Context>
   );
 }
+
+const anew = () => ({});
 
 /** A link to a step shows it, once it is there. */
 function useFirst(selected: string | null, reveal: (key: string) => void): void {

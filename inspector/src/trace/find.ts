@@ -35,14 +35,17 @@ export function has(words: string): Where {
     (error !== null && fits(`${error.type} ${error.message}`)) || (Object.keys(metadata).length > 0 && fits(JSON.stringify(metadata)));
 }
 
-/** The steps with these words, in the order of the tree, that the query does not hide. */
-export function found(store: Store, { words }: Query, where: Where | null): readonly string[] {
-  if (!words.trim()) return [];
+/** Looks for steps with these words that the query does not hide, in the order of the tree. It looks at a step again when that has changed. */
+export function finder({ words }: Query, where: Where | null): (store: Store) => readonly string[] {
+  if (!words.trim()) return () => [];
   const fits = has(words.trim());
-  return store.tree.within(null).flatMap(({ ref }) => {
-    const step = ref.kind === "step" ? store.step(ref.id) : undefined;
-    return step && fits(step) && (where === null || where(step)) ? [step.id] : [];
-  });
+  const known = new WeakMap<Step, boolean>();
+  const isFound = (step: Step) => {
+    let found = known.get(step);
+    if (found === undefined) known.set(step, (found = fits(step) && (where === null || where(step))));
+    return found;
+  };
+  return (store) => store.tree.within(null).flatMap(({ ref }) => (ref.kind === "step" && isFound(store.step(ref.id)!) ? [ref.id] : []));
 }
 
 /**
@@ -50,10 +53,16 @@ export function found(store: Store, { words }: Query, where: Where | null): read
  * by themselves. A message that tells of an error is not where it comes from.
  */
 export function faults(store: Store): readonly string[] {
-  const causes = store.tree.within(null).filter(({ ref, doc, errors }) => ref.kind === "step" && doc.status === "error" && errors === 0 && !isMessage(doc as Step));
+  const failed: Store["tree"]["top"][] = [];
+  const waiting = [...store.tree.top.below].reverse();
+  for (let place = waiting.pop(); place; place = waiting.pop()) {
+    if (place.doc.status === "error") failed.push(place);
+    if (place.errors > 0) for (const below of [...place.below].reverse()) waiting.push(below);
+  }
+  const causes = failed.filter(({ ref, doc, errors }) => ref.kind === "step" && errors === 0 && !isMessage(doc as Step));
   const told = new Set(causes.map(({ doc }) => doc.run_id));
-  const runs = store.runs().filter(({ status, run_id }) => status === "error" && !told.has(run_id)).map(({ run_id }) => `run:${run_id}`);
-  return [...causes.map(({ ref }) => ref.id), ...runs];
+  const runs = failed.filter(({ ref, doc }) => ref.kind === "run" && !told.has(doc.run_id));
+  return [...causes.map(({ ref }) => ref.id), ...runs.map(({ ref }) => `run:${ref.id}`)];
 }
 
 /** Whether a step has failed with what a step below it has failed with: that one is the cause. */

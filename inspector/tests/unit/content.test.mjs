@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { bytes } from "../../src/app/words.ts";
 import { csvOf, sorted, tableOf, wordsOf } from "../../src/content/elements/data/table.ts";
 import { Blocks } from "../../src/content/markdown/blocks.ts";
 import { settledLength } from "../../src/content/markdown/held.ts";
 import { saysPlace, targetOf } from "../../src/content/markdown/links.ts";
 import { parser } from "../../src/content/markdown/parser.ts";
-import { bytes, progressWords } from "../../src/content/numbers.ts";
+import { progressWords } from "../../src/content/numbers.ts";
 import { formOf } from "../../src/content/text/form.ts";
 import { ExactNumber, parsed } from "../../src/content/text/json.ts";
 import { Chunks, countLines } from "../../src/content/text/lines.ts";

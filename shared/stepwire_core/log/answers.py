@@ -12,6 +12,7 @@ from stepwire_core.errors import InvalidArgument
 from stepwire_core.log.event_log import Batch
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import message_producer
+from stepwire_core.values.media_types import accepts
 from stepwire_core.wire.documents import (
     AnswerDocument,
     AskDocument,
@@ -20,7 +21,6 @@ from stepwire_core.wire.documents import (
     Submission,
 )
 from stepwire_core.wire.events import ask_end_event, element_event
-from stepwire_core.wire.media_types import accepts
 from stepwire_core.wire.user_messages import attached, message_events, user_message
 
 FIELD_OF_KIND: Final = {

@@ -94,6 +94,8 @@ class Begun:
     """Whether its cancellation was requested."""
     subject: str = ""
     """Whose session it is; empty if that is not known."""
+    has_lost_message: bool = False
+    """Whether the log does not have the message that it answers any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,24 +315,32 @@ class EventLog(LogReader):
         )
         return bool(asked or not there)
 
-    async def begin_run(self, session_id: str, run_id: str, token: str, *, turn: str = "") -> Begun:
+    async def begin_run(
+        self, session_id: str, run_id: str, token: str, *, turn: str = "", message: str = ""
+    ) -> Begun:
         """Begin the next attempt of a run and fence off all earlier ones.
 
         ``token`` names this beginning: a call repeated after a lost answer returns the same number.
-        With ``turn``, its handler, it begins only when no other run comes before it.
+        With ``turn``, its handler, it begins only when no other run comes before it. ``message``
+        is the id of the one that it answers.
 
         Raises:
             SessionNotFound: the session is not there.
             RunEnded: the run is over.
             RunWaits: other runs come before it; nothing was begun.
         """
-        args = script_args("log/begin_run", run=run_id, token=token, turn=turn)
+        args = script_args("log/begin_run", run=run_id, token=token, turn=turn, message=message)
         reply = await self._call(BEGIN, session_id, args)
         match reply:
-            case [b"ok", attempt, values, cancelled, subject]:
-                producer = run_producer(run_id, int(attempt), token)
-                user = _user_values(session_id, values)
-                return Begun(int(attempt), producer, user, bool(cancelled), subject.decode())
+            case [b"ok", attempt, values, cancelled, subject, is_lost]:
+                return Begun(
+                    int(attempt),
+                    run_producer(run_id, int(attempt), token),
+                    _user_values(session_id, values),
+                    bool(cancelled),
+                    subject.decode(),
+                    bool(is_lost),
+                )
             case [b"waits", before]:
                 pairs = [entry.decode().split(" ") for entry in before]
                 raise RunWaits(session_id, run_id, [(handler, run) for handler, run in pairs])

@@ -34,12 +34,12 @@ from stepwire_core.wire.documents import (
     RunDocument,
     Snapshot,
     StepActionDocument,
-    TextField,
     UsageSum,
 )
 from stepwire_core.wire.events import Event
 from stepwire_core.wire.kinds import ACTION, ASK, ELEMENT, KINDS, RUN, STEP, Kind
 from stepwire_core.wire.unreadable import UNREADABLE, readable
+from stepwire_core.wire.words import TextField
 
 D = TypeVar("D", bound=BaseModel)
 

@@ -9,14 +9,9 @@ from pydantic import ValidationError
 
 from stepwire_core.errors import ElementNotFound, RequestNotKept, RunNotOver
 from stepwire_core.values.ids import derived_id
-from stepwire_core.wire.documents import (
-    IN_TURN,
-    ON_CHAT_RESUME,
-    ON_CHAT_START,
-    StepDocument,
-    is_event_handler,
-)
+from stepwire_core.wire.documents import StepDocument
 from stepwire_core.wire.run_request import KeptRequest, RunRequest
+from stepwire_core.wire.words import IN_TURN, ON_CHAT_RESUME, ON_CHAT_START, is_event_handler
 
 if TYPE_CHECKING:
     from stepwire_core.log.event_log import EventLog

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.errors import (
@@ -74,14 +75,9 @@ class Batch:
 
     def script_args(self, settings: Settings) -> list[Argument]:
         """The ARGV of ``append.lua``."""
-        events = [
-            part
-            for event in self.events
-            for part in (event.op, event.type, event.id, event.parent, event.payload)
-        ]
         return script_args(
             "log/append",
-            *events,
+            *chain.from_iterable(self.events),
             mode=self._mode,
             ttl_ms=settings.session_ttl_s * 1000,
             max_events=settings.log_max_events,

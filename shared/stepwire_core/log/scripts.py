@@ -11,9 +11,9 @@ from stepwire_core.queue.scripts import queue_body
 from stepwire_core.redis.commands import GUARD, PLAIN, SHARDED, ChannelWords, Function, Script, head
 from stepwire_core.redis.keys import ALL_RUNS, GONE
 from stepwire_core.redis.scripts import lua_constants, lua_source
-from stepwire_core.wire.documents import IN_TURN
 from stepwire_core.wire.events import NO_PARENT
 from stepwire_core.wire.kinds import EVENTS
+from stepwire_core.wire.words import IN_TURN
 
 _APPEND_PARTS: Final = ("operations", "text", "index", "belongings", "steps", "runs", "session")
 """What stands before ``append.lua``; each part uses those before it."""

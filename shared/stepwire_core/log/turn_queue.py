@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.wire.documents import IN_TURN
+from stepwire_core.wire.words import IN_TURN
 
 if TYPE_CHECKING:
     from stepwire_core.log.event_log import EventLog

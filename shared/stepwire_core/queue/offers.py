@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from stepwire_core.redis.commands import command
 from stepwire_core.values.ids import derived_id
 from stepwire_core.wire.choices.start_page import Offers
-from stepwire_core.wire.documents import START_PAGE
 from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.unreadable import readable
+from stepwire_core.wire.words import START_PAGE
 
 if TYPE_CHECKING:
     from stepwire_core.redis.store import Store

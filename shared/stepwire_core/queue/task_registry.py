@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from stepwire_core.queue.worker_registry import read_workers
 from stepwire_core.redis.commands import command
-from stepwire_core.wire.documents import is_event_handler
 from stepwire_core.wire.task_document import TaskDocument, TaskDocuments, TaskEntry, TaskList
 from stepwire_core.wire.unreadable import readable
+from stepwire_core.wire.words import is_event_handler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -81,6 +81,7 @@ class SessionKeys:
     channel: str
 
     @classmethod
+    @lru_cache(maxsize=256)
     def of(cls, session_id: str) -> SessionKeys:
         base = f"{PREFIX}{{{session_id}}}"
         return cls(

@@ -71,6 +71,8 @@ class Subscriptions:
         # How many confirmations of each channel are still to come. If a subscription was given up
         # and asked for again, the first confirmation belongs to the old one.
         self._asked: Counter[bytes] = Counter()
+        self._gathered: list[bytes] = []
+        self._asking: asyncio.Task[None] | None = None
         self._heard = True
         self._backoff = Backoff()
         self._lost = "it has not been made yet"
@@ -101,7 +103,9 @@ class Subscriptions:
         confirmed = self._waiting.get(channel)
         if confirmed is None:
             confirmed = self._waiting[channel] = asyncio.get_running_loop().create_future()
-            await self._ask([channel])
+            self._gathered.append(channel)
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask_for_gathered())
         try:
             # Shielded: others may wait for the same confirmation.
             async with asyncio.timeout(CONFIRM_TIMEOUT_S):
@@ -109,6 +113,13 @@ class Subscriptions:
         except TimeoutError as error:
             why = self.problem or f"nothing for {CONFIRM_TIMEOUT_S:g} s"
             raise StoreUnavailable(f"Redis does not confirm a subscription: {why}") from error
+
+    async def _ask_for_gathered(self) -> None:
+        """Ask for all that was subscribed to in this turn of the event loop, at once."""
+        while self._gathered:
+            gathered, self._gathered = self._gathered, []
+            # Others may have left again already.
+            await self._ask([channel for channel in gathered if channel in self._channels])
 
     async def unsubscribe(self, channel: bytes) -> None:
         self._channels.discard(channel)

@@ -15,7 +15,7 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
         *("producer", "first", "known_epoch", "run", "attempt", "ask", "expects", "turn"),
     ),
     "log/read": ("after_epoch", "after_seq", "most_events", "most_bytes", "suffix", "how"),
-    "log/begin_run": ("run", "token", "turn"),
+    "log/begin_run": ("run", "token", "turn", "message"),
     "log/register_run": (
         "run",
         "work",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from redis import ConnectionPool as SyncConnectionPool
@@ -33,6 +34,12 @@ IDLE_S: Final = 2.0
 
 PROBE_S: Final = 2.0
 """How long its answer may take."""
+
+LOOK_S: Final = 2.0
+"""How often a locator is asked whether the server is another one by now."""
+
+LOOK_SHARE: Final = 10
+"""One that takes long to answer is asked less often: so many times as long passes in between."""
 
 _KEEPALIVE: Final = {
     # Below the shortest time after which common NATs and load balancers forget a connection.
@@ -99,6 +106,20 @@ class Marks:
 
     def __init__(self) -> None:
         self.condemned_at = self.suspected_at = float("-inf")
+        self._look_at = float("-inf")
+
+    def begin_look(self) -> bool:
+        """Whether it is time to ask where the server is; then the others go on without."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_S
+        return True
+
+    def end_look(self, began_at: float) -> None:
+        """The look that began then is over."""
+        now = time.monotonic()
+        self._look_at = now + max(LOOK_S, LOOK_SHARE * (now - began_at))
 
     def condemn(self) -> None:
         """All connections that were made before now lead to the wrong server."""
@@ -165,6 +186,8 @@ class Watched(_Asyncio):
 
     async def is_usable(self) -> bool:
         """Whether what is sent next can be answered; asks the server if that is not clear."""
+        if self._locator is not None and self.marks.begin_look():
+            await self._look(self._locator)
         if not self.marks.is_current(self.made_at):
             return False
         if self.marks.is_fresh(self.heard_at):
@@ -179,6 +202,15 @@ class Watched(_Asyncio):
         except (RedisError, OSError):
             return False
         return True
+
+    async def _look(self, locator: Locator) -> None:
+        """A server that is cut off from its replicas takes writes as if nothing had happened, and
+        they are lost when it is reached again: so those who know are asked."""
+        began_at = time.monotonic()
+        with suppress(RedisError, OSError):
+            if await locator.locate() != (self.host, self.port):
+                self.marks.condemn()
+        self.marks.end_look(began_at)
 
 
 class _Tcp(Watched, connection.Connection):
@@ -276,11 +308,20 @@ class _SyncWatched(_Blocking):
 
     def check_health(self) -> None:
         # redis-py asks for it before it sends something.
+        if self._locator is not None and self.marks.begin_look():
+            self._look(self._locator)
         if self.marks.is_current(self.made_at) and self.marks.is_fresh(self.heard_at):
             return
         if not (self.marks.is_current(self.made_at) and self._answers()):
             self.disconnect()  # type: ignore[no-untyped-call]
             self.connect()
+
+    def _look(self, locator: BlockingLocator) -> None:
+        began_at = time.monotonic()
+        with suppress(RedisError, OSError):
+            if locator.locate() != (self.host, self.port):
+                self.marks.condemn()
+        self.marks.end_look(began_at)
 
     def _answers(self) -> bool:
         self._answer_within(PROBE_S)

@@ -28,6 +28,7 @@ from stepwire_core.redis.failures import (
     is_timeout,
     remedy,
 )
+from stepwire_core.redis.gathering import Gathering
 from stepwire_core.redis.pubsub import PubSubLink
 from stepwire_core.redis.store import QUICK_S
 
@@ -44,6 +45,7 @@ class StandaloneStore:
         self.redis = redis
         """The client, for what is not of the seam: arq's loop, and tests."""
         self._server = server
+        self._gathering = Gathering(self._read_together)
 
     @property
     def server(self) -> str:
@@ -57,14 +59,33 @@ class StandaloneStore:
             return await self._reply(call)
 
     async def read(self, *calls: Call) -> list[Any]:
+        if len(calls) == 1:
+            return [await self._gathering.reply(calls[0])]
+        return await self._read(calls)
+
+    async def _read_together(self, calls: Sequence[Call]) -> Sequence[Any]:
+        """For each of these, which different callers have asked for, its reply or its error."""
+        if len(calls) == 1:
+            return await self._read(calls)
+        replies = await self._read(calls, raise_on_error=False)
+        # What is wrong concerns one of them; or a script is missing, and the first one loads it.
+        failed = [at for at, reply in enumerate(replies) if isinstance(reply, Exception)]
+        again = await asyncio.gather(
+            *(self._read([calls[at]]) for at in failed), return_exceptions=True
+        )
+        for at, reply in zip(failed, again, strict=True):
+            replies[at] = reply if isinstance(reply, BaseException) else reply[0]
+        return replies
+
+    async def _read(self, calls: Sequence[Call], *, raise_on_error: bool = True) -> list[Any]:
         async with translated():
             try:
                 async with asyncio.timeout(QUICK_S):
-                    return await self._replies(calls)
+                    return await self._replies(calls, raise_on_error=raise_on_error)
             except (RedisError, OSError) as error:
                 if remedy(error) is not Remedy.RECONNECT:
                     raise
-            return await self._replies(calls)
+            return await self._replies(calls, raise_on_error=raise_on_error)
 
     def probe_keys(self, key: str) -> Mapping[str, str]:
         return {self._server: key}
@@ -83,13 +104,13 @@ class StandaloneStore:
         """Close its connections."""
         await self.redis.aclose()
 
-    async def _replies(self, calls: Sequence[Call]) -> list[Any]:
+    async def _replies(self, calls: Sequence[Call], *, raise_on_error: bool = True) -> list[Any]:
         if len(calls) == 1:
             return [await self._reply(calls[0])]
         async with self.redis.pipeline(transaction=False) as pipe:
             for call in calls:
                 pipe.execute_command(*call.words)
-            return await pipe.execute()
+            return await pipe.execute(raise_on_error)
 
     async def _reply(self, call: Call) -> Any:
         try:

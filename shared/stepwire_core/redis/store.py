@@ -68,6 +68,7 @@ class Store(Protocol):
         If no answer has come for some seconds, or the connection has broken, they are executed
         once more over another connection. What they read may be of different instants. Several
         calls must all be commands: a script that is missing is loaded for a single call alone.
+        Single calls that are asked for in one turn of the event loop share a round trip.
         """
         ...
 

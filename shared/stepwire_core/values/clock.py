@@ -5,10 +5,18 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
+_latest: list[tuple[int, str]] = [(0, "1970-01-01T00:00:00.000Z")]
+"""The time that was written last: many steps begin and end in one millisecond."""
+
 
 def now() -> str:
     """The time now."""
-    return written(time.time_ns() // 1_000_000)
+    time_ms = time.time_ns() // 1_000_000
+    known_ms, text = _latest[0]
+    if time_ms != known_ms:
+        text = written(time_ms)
+        _latest[0] = (time_ms, text)
+    return text
 
 
 def after(seconds: float) -> str:

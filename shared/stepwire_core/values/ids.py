@@ -18,7 +18,7 @@ _ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 _NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:stepwire")
 
 
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 256
 _VARIANTS: Final = {digit: "89ab"[at % 4] for at, digit in enumerate("0123456789abcdef")}
 
 _fresh: Final[list[str]] = []

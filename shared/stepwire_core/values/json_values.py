@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any, Final, TypeGuard
-
-from pydantic import AfterValidator, JsonValue
+from typing import Any, Final, TypeGuard
 
 from stepwire_core.values.text import is_whole, whole
 
@@ -96,11 +94,3 @@ def _is_too_deep(value: object, depth: int = 0) -> bool:
         return False
     parts = value.values() if isinstance(value, dict) else value
     return depth >= MAX_DEPTH or any(_is_too_deep(part, depth + 1) for part in parts)
-
-
-def _mended_object(value: dict[str, Any]) -> Any:
-    return mended(value) if value else value
-
-
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_mended_object)]
-"""An object of a document: whatever it was made from, it can be read again."""

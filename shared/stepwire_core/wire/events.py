@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from stepwire_core.redis.keys import ANSWER
 from stepwire_core.values.cursor import Cursor
-from stepwire_core.wire.documents import (
-    AskDocument,
-    ElementDocument,
-    FeedbackDocument,
-    RunDocument,
-    StepActionDocument,
-    StepDocument,
-    TextField,
-)
 from stepwire_core.wire.kinds import ACTION, ELEMENT, EVENTS, RUN_END, TEXT_DELTA, Kind
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from stepwire_core.wire.documents import (
+        AskDocument,
+        ElementDocument,
+        FeedbackDocument,
+        RunDocument,
+        StepActionDocument,
+        StepDocument,
+    )
+    from stepwire_core.wire.words import TextField
 
 Op = Literal[
     "start_step",
@@ -59,9 +61,8 @@ _STEP_OPS: Final[Mapping[StepChange, Op]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event on its way into the log.
+class NewEvent(NamedTuple):
+    """An event on its way into the log; in the order of a row of ``append.lua``.
 
     ``payload`` is JSON, except for a delta: there it is text escaped as inside a JSON string.
     Escaped pieces concatenate to an escaped whole, so the log can both store the event and extend
@@ -90,16 +91,19 @@ ALWAYS_TAKEN: Final = frozenset(event.name for event in EVENTS.values() if event
 
 
 def step_event(type_: StepChange, step: StepDocument) -> NewEvent:
-    return _step_event(_STEP_OPS[type_], type_, step)
+    return written_step_event(type_, step.id, step.parent_id, step.to_json())
+
+
+def written_step_event(
+    type_: StepChange, step_id: str, parent_id: str | None, document: str
+) -> NewEvent:
+    """The same for a document that is JSON already."""
+    return NewEvent(_STEP_OPS[type_], type_, step_id, parent_id or NO_PARENT, document)
 
 
 def new_step_event(step: StepDocument) -> NewEvent:
     """The start of a step whose id a client has chosen: it must not replace another."""
-    return _step_event("new_step", "step.start", step)
-
-
-def _step_event(op: Op, type_: StepChange, step: StepDocument) -> NewEvent:
-    return NewEvent(op, type_, step.id, step.parent_id or NO_PARENT, step.to_json())
+    return NewEvent("new_step", "step.start", step.id, step.parent_id or NO_PARENT, step.to_json())
 
 
 def delta_event(

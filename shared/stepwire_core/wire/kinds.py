@@ -10,25 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal
 
-from pydantic import BaseModel
-
-from stepwire_core.wire.documents import (
-    AskDocument,
-    ElementDocument,
-    FeedbackDocument,
-    Removal,
-    RunDocument,
-    Snapshot,
-    StepActionDocument,
-    StepDocument,
-    TextDelta,
-)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Effect = Literal["put", "text", "remove", "replace"]
 """What an event does to what a client has: it puts a whole document, continues a text of one,
 removes one (a step with all that is below it), or replaces everything."""
+
+
+@cache
+def _model(name: str) -> type[BaseModel]:
+    # When it is asked for: code that emits knows the kinds, and `import stepwire` loads no models.
+    from stepwire_core.wire import documents
+
+    model: type[BaseModel] = getattr(documents, name)
+    return model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +37,8 @@ class Kind:
     name: str
     prefix: str
     """Stands before the id in the name of its field of the state: a letter and a colon."""
-    model: type[BaseModel]
+    model_name: str
+    """The name of its model in :mod:`stepwire_core.wire.documents`."""
     list_name: str
     """Where a snapshot has the documents of this kind."""
     id_field: str
@@ -54,19 +54,23 @@ class Kind:
         return self.name.upper()
 
     @property
+    def model(self) -> type[BaseModel]:
+        return _model(self.model_name)
+
+    @property
     def owner_field(self) -> str:
         """The field that tells which run it belongs to; without a run in it, that of its step."""
         return "run_id" if "run_id" in self.model.model_fields else self.parent_field or ""
 
 
-RUN: Final = Kind("run", "r:", RunDocument, "runs", "run_id", None)
-STEP: Final = Kind("step", "s:", StepDocument, "steps", "id", "parent_id")
-ELEMENT: Final = Kind("element", "e:", ElementDocument, "elements", "id", "step_id")
-ASK: Final = Kind("ask", "a:", AskDocument, "asks", "id", "step_id")
+RUN: Final = Kind("run", "r:", "RunDocument", "runs", "run_id", None)
+STEP: Final = Kind("step", "s:", "StepDocument", "steps", "id", "parent_id")
+ELEMENT: Final = Kind("element", "e:", "ElementDocument", "elements", "id", "step_id")
+ASK: Final = Kind("ask", "a:", "AskDocument", "asks", "id", "step_id")
 FEEDBACK: Final = Kind(
-    "feedback", "f:", FeedbackDocument, "feedback", "step_id", "step_id", removing_field="value"
+    "feedback", "f:", "FeedbackDocument", "feedback", "step_id", "step_id", removing_field="value"
 )
-ACTION: Final = Kind("action", "b:", StepActionDocument, "actions", "id", "step_id")
+ACTION: Final = Kind("action", "b:", "StepActionDocument", "actions", "id", "step_id")
 
 KINDS: Final = (RUN, STEP, ELEMENT, ASK, FEEDBACK, ACTION)
 """All kinds, in the order in which a snapshot has them."""
@@ -92,11 +96,11 @@ class EventType:
             case "put" if self.kind is not None:
                 return self.kind.model
             case "text":
-                return TextDelta
+                return _model("TextDelta")
             case "remove":
-                return Removal
+                return _model("Removal")
             case _:
-                return Snapshot
+                return _model("Snapshot")
 
 
 SNAPSHOT: Final = "snapshot"

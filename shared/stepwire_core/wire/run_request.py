@@ -6,8 +6,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stepwire_core.values.json_values import JsonObject
-from stepwire_core.wire.documents import ElementDocument, StepDocument
+from stepwire_core.wire.documents import ElementDocument, JsonObject, StepDocument
 
 Priority = Annotated[int, Field(ge=0, le=9)]
 """The higher goes first. A level counts as much as an hour of waiting, so no run waits for ever."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stepwire_core.values.json_values import JsonObject
+from stepwire_core.wire.documents import JsonObject
 
 
 class TaskDocument(BaseModel):

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 logger = logging.getLogger("stepwire.reading")
 
 _TOLD_MAX: Final = 1_000
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound="BaseModel")
 
 
 class Unreadable:
@@ -47,6 +48,9 @@ def readable(
     model: type[M], content: bytes | str, kind: str, id_: str, *, session_id: str = ""
 ) -> M | None:
     """``content`` as a document; None, noted in :data:`UNREADABLE`, if it is not one."""
+    # Here: `import stepwire` does not load pydantic. Who has a model has loaded it.
+    from pydantic import ValidationError
+
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
@@ -56,6 +60,8 @@ def readable(
 
 def _said(reason: Exception | str) -> str:
     """The fault, without the document: logs hold no payloads."""
+    from pydantic import ValidationError
+
     if isinstance(reason, ValidationError):
         first = reason.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"][:5]))

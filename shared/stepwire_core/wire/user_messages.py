@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pydantic import JsonValue
 
 from stepwire_core.values.clock import now
-from stepwire_core.wire.documents import USER_MESSAGE, ElementDocument, StepDocument
+from stepwire_core.values.media_types import kind
+from stepwire_core.wire.documents import ElementDocument, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, new_step_event, step_event
-from stepwire_core.wire.media_types import kind
+from stepwire_core.wire.words import USER_MESSAGE
+
+REPLACES: Final = "replaces"
+"""In the metadata of a message: the id of the one that the person has changed. The conversation
+goes on from there, as if neither that one nor what came after it had been said."""
 
 
 def user_message(

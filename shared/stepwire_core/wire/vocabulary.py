@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from stepwire_core.wire.documents import PROTOCOL_VERSION
 from stepwire_core.wire.kinds import EVENTS, KINDS
+from stepwire_core.wire.words import PROTOCOL_VERSION
 
 CURSOR_PATTERN: Final = "^[0-9]{1,19}-[0-9]{1,19}$"
 

@@ -16,19 +16,14 @@ from stepwire._tree.message import MessageNode, ReceivedMessage
 from stepwire_core.errors import ElementNotFound, InvalidArgument
 from stepwire_core.values.clock import after, now
 from stepwire_core.values.ids import new_id
-from stepwire_core.wire.documents import (
-    ASSISTANT_MESSAGE,
-    AskDocument,
-    AskKind,
-    ElementDocument,
-    StepDocument,
-)
 from stepwire_core.wire.unreadable import readable
+from stepwire_core.wire.words import ASSISTANT_MESSAGE, AskKind
 
 if TYPE_CHECKING:
     from stepwire._elements.element_base import Element
     from stepwire._scope.context import Scope
     from stepwire._tree.action import Action
+    from stepwire_core.wire.documents import AskDocument
 
 MEGABYTE: Final = 1024 * 1024
 
@@ -81,6 +76,8 @@ class _Ask(MessageNode, Generic[A]):
         return None
 
     def _asked(self, scope: Scope) -> AskDocument:
+        from stepwire_core.wire.documents import AskDocument
+
         return AskDocument(
             id=new_id(),
             session_id=scope.session_id,
@@ -130,6 +127,8 @@ class AskUserMessage(_Ask[dict[str, Any]]):
         super().__init__(content, author, type, timeout, raise_on_timeout)
 
     async def _answer(self, scope: Scope, ask: AskDocument, /) -> dict[str, Any] | None:
+        from stepwire_core.wire.documents import StepDocument
+
         [message] = await scope.producer.state([f"s:{ask.answer and ask.answer.message_id}"])
         if message is None:
             # It was removed meanwhile.
@@ -244,6 +243,8 @@ class AskFileMessage(_Ask[list[AskFileResponse]]):
         return super()._asked(scope).model_copy(update=update)
 
     async def _answer(self, scope: Scope, ask: AskDocument, /) -> list[AskFileResponse] | None:
+        from stepwire_core.wire.documents import ElementDocument
+
         ids = ask.answer.elements if ask.answer else []
         documents = []
         for id_, value in zip(

@@ -10,14 +10,15 @@ from stepwire._asking.waiting import waited_for
 from stepwire._scope.user_session import store_changes
 from stepwire_core.errors import StepwireError
 from stepwire_core.values.clock import now
-from stepwire_core.wire.documents import AskDocument, AskStatus
 from stepwire_core.wire.events import ask_end_event, ask_event
 from stepwire_core.wire.unreadable import readable
+from stepwire_core.wire.words import AskStatus
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope
     from stepwire._transport.producer import Put
-    from stepwire_core.wire.documents import EndStatus
+    from stepwire_core.wire.documents import AskDocument
+    from stepwire_core.wire.words import EndStatus
 
 
 class Question:
@@ -83,6 +84,8 @@ class Question:
         return ask
 
     async def _look(self) -> AskDocument | None:
+        from stepwire_core.wire.documents import AskDocument
+
         state = await self._scope.producer.state([f"a:{self._document.id}"])
         if state[0] is None:
             return None

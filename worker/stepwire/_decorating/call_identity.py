@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from hashlib import sha256
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from uuid import UUID
-
-from pydantic import BaseModel
 
 from stepwire._decorating.callables import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pydantic import BaseModel
 
 _BY_TEXT: Final = (Enum, bytes, date, time, timedelta, Decimal, PurePath, UUID, complex, range)
 _MOST_DEEP: Final = 200
@@ -62,7 +63,7 @@ def _plain(value: Any, depth: int) -> Any:
             json.dumps(_plain(key, depth + 1), sort_keys=True): _plain(item, depth + 1)
             for key, item in value.items()
         }
-    if isinstance(value, BaseModel):
+    if _is_model(value):
         try:
             # As JSON a set would have the order of its hashes, which differs between processes.
             return _plain(value.model_dump(), depth + 1)
@@ -75,3 +76,9 @@ def _plain(value: Any, depth: int) -> Any:
             for field in dataclasses.fields(value)
         }
     raise TypeError(f"{type(value).__name__} has no value of its own")
+
+
+def _is_model(value: Any) -> TypeGuard[BaseModel]:
+    """Whether it is a model of pydantic's, which only a program that has loaded it can have."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and isinstance(value, pydantic.BaseModel)

@@ -33,33 +33,49 @@ def name_of(function: Callable[..., Any]) -> str:
     return name if isinstance(name, str) else type(function).__name__
 
 
-def arguments_of(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """The arguments of a call by their names, defaults among them, without the object that a method
-    belongs to.
+class Callee:
+    """A function that is called again and again: its parameters are looked up once."""
 
-    Raises:
-        TypeError: the function does not take them.
-    """
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        # Some builtins do not tell: `max`, `range`.
-        return {"args": list(args), **kwargs} if args else dict(kwargs)
-    bound = signature.bind(*args, **kwargs)
-    given = set(bound.arguments)
-    bound.apply_defaults()
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    arguments = {
-        name: value
-        for name, value in bound.arguments.items()
-        if name in given or signature.parameters[name].kind not in variable
-    }
-    first = next(iter(signature.parameters), "")
-    if first in ("self", "cls") and _is_in_class(function):
-        arguments.pop(first, None)
-    return arguments
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    @functools.cached_property
+    def _signature(self) -> inspect.Signature | None:
+        try:
+            return inspect.signature(self.function)
+        except ValueError:
+            # Some builtins do not tell: `max`, `range`.
+            return None
+
+    @functools.cached_property
+    def _owner(self) -> str | None:
+        """The parameter that is the object which a method belongs to."""
+        signature = self._signature
+        first = "" if signature is None else next(iter(signature.parameters), "")
+        return first if first in ("self", "cls") and _is_in_class(self.function) else None
+
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by their names, defaults among them, without the object that a
+        method belongs to.
+
+        Raises:
+            TypeError: the function does not take them.
+        """
+        signature = self._signature
+        if signature is None:
+            return {"args": list(args), **kwargs} if args else dict(kwargs)
+        bound = signature.bind(*args, **kwargs)
+        given = set(bound.arguments)
+        bound.apply_defaults()
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        arguments = {
+            name: value
+            for name, value in bound.arguments.items()
+            if name in given or signature.parameters[name].kind not in variable
+        }
+        if self._owner is not None:
+            arguments.pop(self._owner, None)
+        return arguments
 
 
 def _function_behind(function: Callable[..., Any]) -> Any:

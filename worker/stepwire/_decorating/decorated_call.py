@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from stepwire._decorating.call_identity import identity
-from stepwire._decorating.callables import arguments_of
 from stepwire._elements.attachments import checked_elements
 from stepwire._elements.element_base import Element
 from stepwire._scope.context import leave_frame, own_frame
@@ -19,8 +18,10 @@ from stepwire._values.rendering import piece_of
 from stepwire_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Self
+
+    from stepwire._decorating.callables import Callee
 
 
 class DecoratedCall(Step):
@@ -28,7 +29,7 @@ class DecoratedCall(Step):
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        callee: Callee,
         name: str,
         options: dict[str, Any],
         args: tuple[Any, ...],
@@ -42,14 +43,14 @@ class DecoratedCall(Step):
         super().__init__(name=name, **options)
         self._is_handed_on = False
         try:
-            arguments = arguments_of(function, args, kwargs)
+            arguments = callee.arguments(args, kwargs)
         except TypeError:
             # The call itself is about to raise this.
             return
         if arguments:
             self.input = arguments
         if self.is_durable and self.key is None:
-            self._identity = identity(function, name, arguments)
+            self._identity = identity(callee.function, name, arguments)
 
     @property
     def _stored_as(self) -> str | None:
@@ -197,7 +198,7 @@ class NoStep:
 
 
 def call_of(
-    function: Callable[..., Any],
+    callee: Callee,
     name: str,
     options: dict[str, Any],
     args: tuple[Any, ...],
@@ -206,7 +207,7 @@ def call_of(
     """The step of a call; where the code is in no session, and so says the setting, none."""
     if own_frame() is None and ignored_outside():
         return NoStep()
-    return DecoratedCall(function, name, options, args, kwargs)
+    return DecoratedCall(callee, name, options, args, kwargs)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from stepwire._decorating.call_wrappers import wrapped
-from stepwire._decorating.callables import kind_of, name_of
+from stepwire._decorating.callables import Callee, kind_of, name_of
 from stepwire._decorating.decorated_call import call_of
 from stepwire._tree.step import Step
 from stepwire._values.attributes import flag
@@ -100,6 +100,6 @@ def step(
             )
         called = name_of(function) if name is None else name
         given = options | {"durable": True} if durable else options
-        return wrapped(function, functools.partial(call_of, function, called, given))
+        return wrapped(function, functools.partial(call_of, Callee(function), called, given))
 
     return decorate if original_function is None else decorate(original_function)

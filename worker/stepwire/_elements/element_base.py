@@ -18,24 +18,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, ge
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from stepwire._scope.context import current_frame
 from stepwire._transport.threads import in_thread
 from stepwire._values.attributes import Checked, own_id, text, text_or_none, unsendable
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
+from stepwire_core.values import media_types
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import check_id, new_id
 from stepwire_core.values.text import require_size, whole
-from stepwire_core.wire import media_types
-from stepwire_core.wire.documents import ElementDisplay, ElementDocument
 from stepwire_core.wire.events import element_event, element_remove_event
+from stepwire_core.wire.words import ElementDisplay
 
 if TYPE_CHECKING:
     from typing import Self
 
     from stepwire._scope.context import Scope
+    from stepwire_core.wire.documents import ElementDocument
     from stepwire_core.wire.events import NewEvent
 
 ElementSize = Literal["small", "medium", "large"]
@@ -209,6 +208,10 @@ class Element:
 
     def _store(self, scope: Scope, step_id: str | None) -> None:
         """Put its bytes in place; blocking. No client sees it before its announcement."""
+        from pydantic import ValidationError
+
+        from stepwire_core.wire.documents import ElementDocument
+
         scope.producer.require()
         props = jsonable(self._props())
         says = json.dumps([self.name, self.url, self.mime, props])

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, Final
 
-from pydantic_core import from_json
-
 from stepwire._elements.element_base import Element, kind
 from stepwire._values.attributes import flag
 from stepwire._values.json_form import jsonable
@@ -182,6 +180,8 @@ class Pyplot(Element):
 
 def _strict(text: str | bytes | bytearray) -> str | bytes | bytearray:
     """JSON as it is; where it has NaN or other things that only Python reads, written anew."""
+    from pydantic_core import from_json
+
     try:
         from_json(text, allow_inf_nan=False)
     except ValueError:

@@ -13,7 +13,7 @@ from stepwire._decorating.callables import kind_of, name_of
 from stepwire._handlers.definition import Definition
 from stepwire._handlers.policy import Concurrency, Policy, RunOptions
 from stepwire_core.errors import HandlerNotFound, InvalidArgument
-from stepwire_core.wire.documents import (
+from stepwire_core.wire.words import (
     EVENT_HANDLERS,
     ON_CHAT_END,
     ON_CHAT_RESUME,
@@ -23,7 +23,6 @@ from stepwire_core.wire.documents import (
     ON_SETTINGS_EDIT,
     ON_SETTINGS_UPDATE,
     ON_STOP,
-    FeedbackDocument,
     action_handler,
     is_event_handler,
 )
@@ -64,6 +63,8 @@ class Feedback:
 
 def feedback_of(session_id: str, arguments: dict[str, Any]) -> Feedback:
     """What ``on_feedback`` gets, from the arguments of its run."""
+    from stepwire_core.wire.documents import FeedbackDocument
+
     document = FeedbackDocument.model_validate(arguments)
     return Feedback(session_id, document.step_id, document.value, document.comment)
 

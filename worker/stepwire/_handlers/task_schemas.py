@@ -16,8 +16,8 @@ from pydantic.json_schema import JsonSchemaValue
 
 from stepwire_core.values.json_values import flaw
 from stepwire_core.values.text import whole
-from stepwire_core.wire.documents import is_event_handler
 from stepwire_core.wire.task_document import TaskDocument
+from stepwire_core.wire.words import is_event_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -30,7 +30,9 @@ from stepwire_core.errors import (
 )
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import require_size
-from stepwire_core.wire.documents import (
+from stepwire_core.wire.documents import ErrorInfo
+from stepwire_core.wire.user_messages import REPLACES
+from stepwire_core.wire.words import (
     ON_CHAT_RESUME,
     ON_CHAT_START,
     ON_FEEDBACK,
@@ -38,15 +40,16 @@ from stepwire_core.wire.documents import (
     ON_SETTINGS_EDIT,
     ON_SETTINGS_UPDATE,
     ON_STOP,
-    ErrorInfo,
     is_action,
 )
 
 if TYPE_CHECKING:
     from stepwire._elements.element_base import Element
     from stepwire._scope.context import Scope
+    from stepwire._tree.message import Trigger
     from stepwire_core.log.event_log import EventLog
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.documents import StepDocument
     from stepwire_core.wire.run_request import RunRequest
 
 logger = logging.getLogger("stepwire.run")
@@ -149,7 +152,9 @@ class Invoker:
         """The one argument of a handler that may take it or leave it out."""
         if request.message is not None:
             elements = await self._files(request, scope)
-            return ReceivedMessage(request.message, scope, elements)
+            return ReceivedMessage(
+                request.message, scope, elements, _trigger(request.message, request)
+            )
         if request.handler == ON_FEEDBACK:
             return feedback_of(request.session_id, request.arguments)
         if is_action(request.handler):
@@ -175,6 +180,15 @@ _GIVES_ARGUMENT: Final = frozenset(
 )
 _MAY_LACK: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME})
 """Handlers whose run is shown, whether or not there is a function to call."""
+
+
+def _trigger(message: StepDocument, request: RunRequest) -> Trigger:
+    if message.run_id != request.run_id:
+        # It has started another run, which this one repeats.
+        return "regenerate"
+    if REPLACES in message.metadata or request.retry_of is not None:
+        return "edit"
+    return "submit"
 
 
 def _begun(code: Coroutine[Any, Any, object], scope: Scope) -> UserCode:

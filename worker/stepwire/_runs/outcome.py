@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from stepwire_core.wire.documents import EndStatus, ErrorInfo
+from stepwire_core.wire.documents import ErrorInfo
+from stepwire_core.wire.words import EndStatus
 
 if TYPE_CHECKING:
     import asyncio

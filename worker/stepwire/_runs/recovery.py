@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stepwire_core.values.clock import now
-from stepwire_core.wire.documents import EndStatus, ErrorInfo, RunDocument, Snapshot, StepDocument
+from stepwire_core.wire.documents import ErrorInfo, RunDocument, Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, ask_end_event, step_event
 from stepwire_core.wire.run_ends import end_events, first_document
+from stepwire_core.wire.words import EndStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

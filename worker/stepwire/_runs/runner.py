@@ -8,6 +8,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stepwire._asking.waiting import patiently
 from stepwire._runs import start_page
 from stepwire._runs.activity import Activity
 from stepwire._runs.attempt import Attempt, Parts
@@ -19,19 +20,21 @@ from stepwire._runs.turns import Turns
 from stepwire._runs.user_code import invoke
 from stepwire._scope.context import Scope
 from stepwire._scope.run_context import RunContext
-from stepwire_core.errors import RunEnded, SessionNotFound
+from stepwire_core.errors import RunEnded, SessionFull, SessionNotFound
+from stepwire_core.log.script_calls import Batch
 from stepwire_core.tracing.place import TracePlace
-from stepwire_core.values.ids import attempt_token
-from stepwire_core.wire.documents import (
+from stepwire_core.values.ids import attempt_token, message_producer
+from stepwire_core.wire.documents import ErrorInfo
+from stepwire_core.wire.events import subject_event
+from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.user_messages import message_events
+from stepwire_core.wire.words import (
     ON_CHAT_END,
     ON_CHAT_RESUME,
     ON_CHAT_START,
     OPTIONAL_HANDLERS,
     START_PAGE,
-    ErrorInfo,
 )
-from stepwire_core.wire.events import subject_event
-from stepwire_core.wire.run_request import RunRequest
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from stepwire_core.queue.dead_letters import DeadLetters
     from stepwire_core.queue.run_queue import RunQueue
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.documents import StepDocument
 
 logger = logging.getLogger("stepwire.run")
 
@@ -120,6 +124,8 @@ class Runner:
             policy = self._handlers.policy(request.handler)
             try:
                 begun, ending = await self.turns.begin(request, policy.concurrency, tried)
+                if begun.has_lost_message and request.message is not None:
+                    await self._store_again(request.message, request, begun)
                 scope = self._scope(request, self._producer(request, begun), begun.user, resting)
                 await Attempt(self._parts, request, scope, policy, ending).run()
             except (RunEnded, SessionNotFound) as error:
@@ -163,6 +169,21 @@ class Runner:
         after_s = None if ending.cause is None else policy.delay_s(ending.cause, tried + 1)
         if after_s is not None and tried + 1 < most:
             raise RetryLater(after_s)
+
+    async def _store_again(self, message: StepDocument, request: RunRequest, begun: Begun) -> None:
+        """A failover of the log has lost the message after it was acknowledged; its run has it."""
+        logger.warning("a message was lost, and is stored again", extra={"run_id": request.run_id})
+        batch = Batch(
+            request.session_id,
+            message_events(message, request.elements),
+            # As its client would store it, who may send it again.
+            producer=message_producer(message.id),
+            run_id=request.run_id,
+            attempt=begun.attempt,
+        )
+        # In a full session the answer stands without it.
+        with suppress(SessionFull):
+            await patiently(self._parts.settings, partial(self._parts.log.append, batch))
 
     def _producer(self, request: RunRequest, begun: Begun) -> Producer:
         producer = self._parts.publisher.producer(

@@ -12,7 +12,7 @@ from stepwire._runs.user_code import UserCode, invoke
 from stepwire._scope.user_session import User
 from stepwire_core.queue.offers import keep_offers
 from stepwire_core.wire.choices.start_page import Offers, default_profile, profile_events
-from stepwire_core.wire.documents import CHAT_PROFILE
+from stepwire_core.wire.words import CHAT_PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

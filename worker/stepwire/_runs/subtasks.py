@@ -16,18 +16,16 @@ from stepwire._handlers.registry import name_of_task
 from stepwire._scope.context import current_frame
 from stepwire._scope.user_session import store_changes
 from stepwire_core.errors import InvalidArgument, StepwireError, TaskFailed
-from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.values.ids import new_id
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import require_size
-from stepwire_core.wire.documents import ErrorInfo, RunDocument, is_event_handler
-from stepwire_core.wire.run_ends import unreadable_outcome
-from stepwire_core.wire.run_request import RunRequest
 from stepwire_core.wire.unreadable import readable
+from stepwire_core.wire.words import is_event_handler
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope
     from stepwire._scope.run_context import Enqueues
+    from stepwire_core.wire.run_request import RunRequest
 
 logger = logging.getLogger("stepwire.enqueue")
 
@@ -76,6 +74,9 @@ async def enqueue(task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) 
         SessionNotFound: it cannot be queued.
         StoreUnavailable: neither, since Redis was away for ``STEPWIRE_PUBLISH_TIMEOUT_S``.
     """
+    from stepwire_core.wire.documents import ErrorInfo
+    from stepwire_core.wire.run_request import RunRequest
+
     frame = current_frame("cl.enqueue")
     name, arguments = _work(task, args, kwargs)
     digest = json.dumps([name, arguments], sort_keys=True)
@@ -194,6 +195,9 @@ class _Part:
     async def _end(self) -> dict[str, Any] | None:
         """The end of the run, if it has one: a worker may have ended it without knowing that it is
         awaited."""
+        from stepwire_core.wire.documents import RunDocument
+        from stepwire_core.wire.run_ends import unreadable_outcome
+
         [document] = await self._scope.producer.state([f"r:{self._request.run_id}"])
         if document is None:
             return None
@@ -212,6 +216,8 @@ class _Part:
 
 @asynccontextmanager
 async def _queue_of(scope: Scope) -> AsyncIterator[Enqueues]:
+    from stepwire_core.queue.run_queue import open_queue
+
     run = scope.run
     if run is not None and run.queue is not None and run.loop is asyncio.get_running_loop():
         yield run.queue

@@ -12,7 +12,7 @@ from stepwire._runs.outcome import BUSY, CANCELLED, Ending
 from stepwire_core.errors import RunWaits
 from stepwire_core.log.turn_queue import NOBODY, pass_turn
 from stepwire_core.values.ids import attempt_token
-from stepwire_core.wire.documents import IN_TURN, ON_MESSAGE
+from stepwire_core.wire.words import IN_TURN, ON_MESSAGE
 
 if TYPE_CHECKING:
     from stepwire._handlers.policy import Concurrency
@@ -49,7 +49,8 @@ class Turns:
         in_turn = (
             self._queue is not None and request.handler in IN_TURN and concurrency != "parallel"
         )
-        begin = partial(self._log.begin_run, session_id, run_id, token)
+        message = "" if request.message is None else request.message.id
+        begin = partial(self._log.begin_run, session_id, run_id, token, message=message)
         try:
             turn = request.handler if in_turn else ""
             begun = await patiently(self._settings, partial(begin, turn=turn))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stepwire._scope.run_context import RunContext
     from stepwire._transport.producer import Producer
     from stepwire_core.values.trace_context import TraceContext
-    from stepwire_core.wire.documents import EndStatus
+    from stepwire_core.wire.words import EndStatus
 
 logger = logging.getLogger("stepwire.context")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from stepwire._scope.context import current_frame
 from stepwire_core.wire.events import title_event
-from stepwire_core.wire.session_entry import as_title
 
 
 def session_title(title: str) -> None:
@@ -21,6 +20,8 @@ def session_title(title: str) -> None:
         InvalidArgument: it is not a text, or nothing of it can be seen.
         NoActiveSession: outside any session.
     """
+    from stepwire_core.wire.session_entry import as_title
+
     producer = current_frame("session_title").scope.producer
     producer.publish(title_event(as_title(title)))
     producer.room_sync()

@@ -13,8 +13,8 @@ from stepwire._scope.context import Scope, current_frame
 from stepwire_core.errors import InvalidArgument, StepwireError
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import is_whole
-from stepwire_core.wire.documents import CHAT_PROFILE, CHAT_SETTINGS
 from stepwire_core.wire.events import user_value_event
+from stepwire_core.wire.words import CHAT_PROFILE, CHAT_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from stepwire_core.wire.events import ALWAYS_TAKEN, NO_PARENT, NewEvent, delta_e
 if TYPE_CHECKING:
     from stepwire._transport.source import Source
     from stepwire_core.log.event_log import Batch
-    from stepwire_core.wire.documents import StepDocument, TextField
+    from stepwire_core.wire.words import TextField
 
 MAX_BATCH_EVENTS: Final = 200
 """A script call holds up the server for all clients: about 7 µs an event."""
@@ -62,14 +62,14 @@ class ProgressUpdate:
     ts: str
 
     @classmethod
-    def of(cls, step: StepDocument) -> ProgressUpdate:
-        told = "null" if step.progress is None else step.progress.model_dump_json()
-        # Left out where it is None, it would stand before the time, which is the last field.
-        whole = step.model_copy(update={"progress": None}).to_json()
-        head, mark, _ = whole.rpartition(_TIME)
+    def of(
+        cls, step_id: str, parent_id: str | None, document: str, progress: str, ts: str
+    ) -> ProgressUpdate:
+        """``document`` is the JSON of the step without its progress."""
+        head, mark, _ = document.rpartition(_TIME)
         if not mark:
             raise ValueError("the document of a step has no time")
-        return cls(step.id, step.parent_id or NO_PARENT, head, told, step.ts)
+        return cls(step_id, parent_id or NO_PARENT, head, progress, ts)
 
     @property
     def size(self) -> int:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from stepwire._transport.append_call import ProgressUpdate
     from stepwire._transport.source import Answer, Source
     from stepwire_core.errors import SessionFull, StepwireError
-    from stepwire_core.wire.documents import TextField
     from stepwire_core.wire.events import NewEvent
+    from stepwire_core.wire.words import TextField
 
 MAX_GROUP_BYTES: Final = 2 * 1024 * 1024
 """Calls of this weight go out together: while they do, each is there twice, as text and packed."""
@@ -75,7 +75,8 @@ class Buffer:
                 source.full_was_reported = True
                 raise fresh(source.full)
             events = fitting
-        self._require(source)
+        if source.failure is not None or source.has_ended or self.refusal is not None:
+            self._require(source)
         if source.is_ending and not any(map(ends_something, events)):
             raise RunEnded(source.session_id, source.run_id)
         for event in events:

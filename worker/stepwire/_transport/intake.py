@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stepwire._transport.append_call import AppendCall
     from stepwire._transport.source import Answer, Source
     from stepwire_core.errors import SessionFull
-    from stepwire_core.wire.documents import TextField
+    from stepwire_core.wire.words import TextField
 
 logger = logging.getLogger("stepwire.publisher")
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from stepwire_core.errors import SessionFull, StepwireError
     from stepwire_core.settings import Settings
     from stepwire_core.tracing.place import TracePlace
-    from stepwire_core.wire.documents import TextField
     from stepwire_core.wire.events import NewEvent, Op
+    from stepwire_core.wire.words import TextField
 
 R = TypeVar("R")
 

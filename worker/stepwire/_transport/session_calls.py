@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _RUN: Final = RUN.prefix.encode()
 _STEP: Final = STEP.prefix.encode()
 _MESSAGE: Final = b'_message"'
+_REPEATS: Final = b'"retry_of":"'
 
 
 class SessionCalls:
@@ -70,8 +72,9 @@ class SessionCalls:
         [stored] = self.store.read(command("HGET", key, name))
         return stored  # type: ignore[no-any-return]
 
-    def messages(self, session_id: str) -> tuple[list[StepDocument], frozenset[str]]:
-        """The messages of a session in their order, and the runs that have begun.
+    def messages(self, session_id: str) -> tuple[list[StepDocument], dict[str, str]]:
+        """The messages of a session in their order, and the runs that have begun, each with the
+        message that it answers again, or ``""``.
 
         Text that is still streaming is not in them. A session that is not there has none.
         """
@@ -81,7 +84,7 @@ class SessionCalls:
         )
         at_once = fields_at_once(int(fields), int(size or 0))
         found: dict[bytes, bytes] = {}
-        begun: set[str] = set()
+        begun: dict[str, str] = {}
         cursor = 0
         while True:
             [(cursor, some)] = self.store.read(
@@ -89,11 +92,12 @@ class SessionCalls:
             )
             for name, value in some.items():
                 if name.startswith(_RUN):
-                    begun.add(name[len(_RUN) :].decode())
+                    again = _REPEATS in value and json.loads(document_of(value))["message_id"]
+                    begun[name[len(_RUN) :].decode()] = again or ""
                 elif name.startswith(_STEP) and _MESSAGE in value:
                     found[name] = value
             if cursor == 0:
-                return list(_messages(session_id, found)), frozenset(begun)
+                return list(_messages(session_id, found)), begun
 
     def result(self, session_id: str, run_id: str) -> dict[str, Any] | None:
         """Take what an awaited run has come to; None: nothing yet. It is handed over once.

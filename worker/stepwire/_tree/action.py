@@ -12,13 +12,13 @@ from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import check_id, new_id
-from stepwire_core.wire.documents import ActionDocument, StepActionDocument
 from stepwire_core.wire.events import action_event, action_remove_event
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from stepwire._scope.context import Scope
+    from stepwire_core.wire.documents import ActionDocument
     from stepwire_core.wire.events import NewEvent
 
 
@@ -99,6 +99,8 @@ class Action:
 
 def attached(action: Action, step_id: str, scope: Scope) -> NewEvent:
     """The event that makes it a button of a step."""
+    from stepwire_core.wire.documents import StepActionDocument
+
     object.__setattr__(action, "_for_id", step_id)
     document = StepActionDocument(
         **dict(option(action)),
@@ -112,6 +114,8 @@ def attached(action: Action, step_id: str, scope: Scope) -> NewEvent:
 
 def option(action: Action) -> ActionDocument:
     """The document that clients get of it, wherever it is offered."""
+    from stepwire_core.wire.documents import ActionDocument
+
     return ActionDocument(
         id=str(action.id),
         name=action.name,
@@ -124,6 +128,8 @@ def option(action: Action) -> ActionDocument:
 
 def clicked(arguments: Mapping[str, Any]) -> Action:
     """The action that a callback gets, from the arguments of its run."""
+    from stepwire_core.wire.documents import ActionDocument, StepActionDocument
+
     document = StepActionDocument.model_validate(arguments)
     known = {name: getattr(document, name) for name in ActionDocument.model_fields}
     action = Action(**known)

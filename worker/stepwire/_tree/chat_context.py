@@ -11,13 +11,13 @@ from stepwire._tree.message import Message, MessageNode, ReceivedMessage
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
 from stepwire_core.values.json_values import encoded
-from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, StepDocument
 from stepwire_core.wire.events import user_value_event
+from stepwire_core.wire.user_messages import REPLACES
+from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from stepwire._scope.context import Scope
+    from stepwire_core.wire.documents import StepDocument
 
 _WHAT: Final = "chat_context"
 _ROLES: Final = {ASSISTANT_MESSAGE: "assistant", USER_MESSAGE: "user"}
@@ -28,7 +28,9 @@ class ChatContext:
 
     They are the messages that the session shows, in their order, whichever worker has sent them:
     those of people, up to the message that is being answered, and those of handlers, but no error
-    messages, and none from an earlier attempt of the same run. The changes made by :meth:`add`,
+    messages, and none from an earlier attempt of the same run. Where a person has changed a
+    message, or has had one answered again (:attr:`Message.trigger`), the conversation goes on from
+    there: what was said before in its place is left out. The changes made by :meth:`add`,
     :meth:`remove` and :meth:`clear` are kept with the session; users do not see them.
 
     The first use in a run reads the session, and blocks the calling thread for that, which takes a
@@ -150,16 +152,18 @@ def _shown(scope: Scope) -> dict[str, Message]:
     return dict(run.conversation)
 
 
-def _stored(scope: Scope) -> tuple[list[StepDocument], frozenset[str]]:
+def _stored(scope: Scope) -> tuple[list[StepDocument], dict[str, str]]:
     producer = scope.producer
     return producer.calls.messages(producer.session_id)
 
 
 def _relevant(
-    scope: Scope, stored: tuple[list[StepDocument], frozenset[str]]
-) -> Iterator[StepDocument]:
+    scope: Scope, stored: tuple[list[StepDocument], dict[str, str]]
+) -> list[StepDocument]:
     messages, begun = stored
     answered = False
+    found: list[StepDocument] = []
+    repeating: set[str | None] = set()
     for step in messages:
         is_ours = step.run_id == scope.run_id
         waits = answered or step.run_id not in begun
@@ -169,15 +173,39 @@ def _relevant(
             # Others wait for the run of their own.
             if not is_ours and step.run_id is not None and waits:
                 continue
+            _drop_from(found, step.metadata.get(REPLACES))
         elif is_ours and step.attempt != scope.attempt:
             continue
-        yield step
+        elif (again := begun.get(step.run_id or "")) and step.run_id not in repeating:
+            repeating.add(step.run_id)
+            _drop_after(found, again, step.run_id)
+        found.append(step)
         # A step that was clicked, or that a task stands under, is not a message of a person.
         answered = answered or (step.type == USER_MESSAGE and step.id == scope.default_parent_id)
+    if scope.run_id not in repeating and (again := begun.get(scope.run_id or "")):
+        _drop_after(found, again, scope.run_id)
+    return found
+
+
+def _drop_from(messages: list[StepDocument], replaced: object) -> None:
+    """The person has changed a message: it and all that came after it were not said."""
+    for at, step in enumerate(messages):
+        if step.id == replaced:
+            del messages[at:]
+
+
+def _drop_after(messages: list[StepDocument], message_id: str, run_id: str | None) -> None:
+    """A message is answered again: what came after it was not said. One that was sent in other
+    words has a run of its own, and is no repetition of this."""
+    for at, step in enumerate(messages):
+        if step.id == message_id and step.run_id != run_id:
+            del messages[at + 1 :]
 
 
 def _as_message(node: MessageNode, scope: Scope) -> Message:
     """A question is a message, too, for the reader of the conversation."""
+    from stepwire_core.wire.documents import StepDocument
+
     if isinstance(node, Message):
         return node
     ts = now()

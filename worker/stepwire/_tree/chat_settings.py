@@ -14,8 +14,8 @@ from stepwire_core.values.json_values import encoded
 from stepwire_core.values.lists import items_of
 from stepwire_core.values.text import require_size
 from stepwire_core.wire.choices.settings_form import inputs_of, settings_form, values_of
-from stepwire_core.wire.documents import CHAT_SETTINGS
 from stepwire_core.wire.events import element_event, user_value_event
+from stepwire_core.wire.words import CHAT_SETTINGS
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 class DurableWork(MeasuredWork):
     """Work that is done once, if it has a key: what it has come to is stored with its end."""
 
-    key: Checked[str | None, str | None] = Checked(step_key, NoneType)
+    key: Checked[str | None, str | None] = Checked(step_key, NoneType, default=None)
 
     # On the class, as those of :class:`MeasuredWork`.
-    _checked_key: str | None = None
     _durable: DurableCall | None = None
     _result: Any = None
     _result_text: str | None = None
@@ -109,8 +108,8 @@ class DurableWork(MeasuredWork):
         if durable is not None:
             durable.give_back()
 
-    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
-        fields = super()._fields(scope, started_at, ts)
+    def _fields(self, scope: Scope, started_at: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at)
         if self._from_attempt is not None:
             fields["from_attempt"] = self._from_attempt
         return fields

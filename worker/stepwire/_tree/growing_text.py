@@ -42,6 +42,8 @@ class GrowingText:
 
     def shown(self, limit: int) -> str:
         """It as clients get it: at most ``limit`` characters, with a mark where it is cut off."""
+        if not self._pieces:
+            return ""
         text = self.get()
         if self._is_cut or len(text) <= limit:
             return text

@@ -87,13 +87,21 @@ class MeasuredWork(Node):
         is_taken = False
         while not is_taken:
             over_at, ts = self._over_at, now()
-            update = ProgressUpdate.of(self._document(scope, self.started_at or ts, ts))
+            fields = self._fields(scope, self.started_at or ts)
+            progress = fields.pop("progress", None)
+            update = ProgressUpdate.of(
+                self.id,
+                self.parent_id,
+                self._written(fields, ts),
+                "null" if progress is None else progress.to_json(),
+                ts,
+            )
             # If it was ended meanwhile, this would show it as running for ever.
             is_current = partial(self._is_over_since, over_at)
             is_taken = scope.producer.put_progress(update, is_current)
 
-    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
-        fields = super()._fields(scope, started_at, ts)
+    def _fields(self, scope: Scope, started_at: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at)
         if self._usage is not None:
             fields["usage"] = self._usage
         if self._progress is not None:

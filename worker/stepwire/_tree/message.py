@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import UUID
 
 from stepwire._scope.context import current_frame, own_frame
@@ -13,7 +13,7 @@ from stepwire._tree.node import Node
 from stepwire._values.attributes import Checked, flag, text_or_none
 from stepwire._values.json_form import jsonable
 from stepwire_core.errors import InvalidArgument
-from stepwire_core.wire.documents import ASSISTANT_MESSAGE, USER_MESSAGE, ErrorInfo
+from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from stepwire._scope.context import Scope
     from stepwire._scope.run_context import Rename
     from stepwire._tree.action import Action
-    from stepwire_core.wire.documents import EndStatus, StepDocument
+    from stepwire_core.wire.documents import ErrorInfo, StepDocument
     from stepwire_core.wire.events import NewEvent
+    from stepwire_core.wire.words import EndStatus
+
+Trigger = Literal["submit", "edit", "regenerate"]
 
 
 class MessageNode(Node):
@@ -136,8 +139,8 @@ class MessageNode(Node):
         await scope.producer.room()
         return scope
 
-    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
-        fields = super()._fields(scope, started_at, ts)
+    def _fields(self, scope: Scope, started_at: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at)
         fields["disable_feedback"] = self.disable_feedback
         return fields
 
@@ -169,6 +172,11 @@ class Message(MessageNode):
     """
 
     actions: Checked[list[Action], Sequence[Action] | None] = Checked(checked_actions)
+
+    trigger: Trigger = "submit"
+    """Why the handler has it: a person has sent it (``submit``), or has changed an earlier message
+    (``edit``: this is the new one), or wants it answered again (``regenerate``). Of the last two
+    ``cl.chat_context`` leaves out what they take the place of."""
 
     def __init__(
         self,
@@ -305,6 +313,8 @@ class ErrorMessage(Message):
 
     async def send(self) -> Self:
         """Show it, complete; once, however often it is called."""
+        from stepwire_core.wire.documents import ErrorInfo
+
         await self._say("error", ErrorInfo(type="ErrorMessage", message=self.content))
         return self
 
@@ -313,7 +323,11 @@ class ReceivedMessage(Message):
     """The message that started a run; it is in the log already."""
 
     def __init__(
-        self, document: StepDocument, scope: Scope, elements: Sequence[Element] = ()
+        self,
+        document: StepDocument,
+        scope: Scope,
+        elements: Sequence[Element] = (),
+        trigger: Trigger = "submit",
     ) -> None:
         super().__init__(
             content=document.output,
@@ -326,6 +340,7 @@ class ReceivedMessage(Message):
             id=document.id,
             parent_id=document.parent_id,
         )
+        self.trigger = trigger
         self._scope = scope
         self._checked_status = document.status
         self.started_at = self._began_at = document.started_at

@@ -12,15 +12,16 @@ from stepwire._transport.threads import in_thread
 from stepwire._tree.node_content import Content
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
-from stepwire_core.wire.documents import EndStatus, ErrorInfo, TextField
-from stepwire_core.wire.events import remove_event, step_event
+from stepwire_core.wire.events import remove_event, written_step_event
+from stepwire_core.wire.words import EndStatus, TextField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepwire._elements.element_base import Element
     from stepwire._transport.producer import Put
-    from stepwire_core.wire.events import NewEvent
+    from stepwire_core.wire.documents import ErrorInfo
+    from stepwire_core.wire.events import NewEvent, StepChange
 
 
 class Node(Content):
@@ -84,7 +85,7 @@ class Node(Content):
             self.parent_id = self._default_parent(frame)
         started_at = now()
         scope = frame.scope
-        start = step_event("step.start", self._document(scope, started_at, started_at))
+        start = self._change("step.start", self._document(scope, started_at, started_at))
 
         def begin(put: Put) -> None:
             if self._scope is not None:
@@ -110,14 +111,12 @@ class Node(Content):
         scope = self._scope or self._started()
         ended_at, fault = now(), None
         try:
-            document = self._document(scope, self.started_at or ended_at, ended_at)
+            document = self._last_document(scope, ended_at, status, error)
             announcements = self._announcements()
         except Exception as broken:  # noqa: BLE001 - raised again, when it has ended
-            document, announcements, fault = self._bare_document(scope, ended_at), [], broken
-        document.status, document.ended_at = status, ended_at
-        if error is not None:
-            document.error = error
-        step_end = step_event("step.end", document)
+            document = self._bare_document(scope, ended_at, status, error)
+            announcements, fault = [], broken
+        step_end = self._change("step.end", document)
 
         def end(put: Put) -> None:
             if self._over_at is not None:
@@ -140,8 +139,11 @@ class Node(Content):
         while not done:
             over_at, ts = self._over_at, now()
             document = self._document(scope, self.started_at or ts, ts)
-            update = partial(self._put_update, step_event("step.update", document), over_at)
+            update = partial(self._put_update, self._change("step.update", document), over_at)
             done = scope.producer.atomically(update) is not False
+
+    def _change(self, type_: StepChange, document: str) -> NewEvent:
+        return written_step_event(type_, self.id, self.parent_id, document)
 
     def _put_update(self, update: NewEvent, over_at: str | None, put: Put) -> bool:
         scope = self._scope

@@ -15,12 +15,12 @@ from stepwire._values.attributes import list_of, refusal
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.text import require_size
 from stepwire_core.wire.choices.settings_form import own_element, own_element_id
-from stepwire_core.wire.documents import ElementDocument
 from stepwire_core.wire.events import element_event, element_remove_event
 from stepwire_core.wire.unreadable import readable
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope
+    from stepwire_core.wire.documents import ElementDocument
 
 SIDEBAR: Final = "sidebar"
 """The type of the element that says what is in it."""
@@ -122,6 +122,8 @@ async def _take_out(scope: Scope, ids: Sequence[str]) -> None:
 
 
 async def _documents(scope: Scope, ids: Sequence[str]) -> list[ElementDocument | None]:
+    from stepwire_core.wire.documents import ElementDocument
+
     await scope.producer.flush()
     values = await scope.producer.state([f"e:{id_}" for id_ in ids])
     return [

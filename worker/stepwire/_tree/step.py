@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -15,16 +14,17 @@ from stepwire._values.attributes import Checked, flag, flag_or_text, text_or_non
 from stepwire._values.generation import Generation, generation_or_none
 from stepwire._values.tracebacks import described
 from stepwire_core.errors import InvalidArgument, StepwireError
-from stepwire_core.wire.documents import EndStatus, ErrorInfo
+from stepwire_core.wire.words import EndStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextvars import Token
     from types import TracebackType
     from typing import Self
 
     from stepwire._elements.element_base import Element
     from stepwire._scope.sync import Emitting
+    from stepwire_core.wire.documents import ErrorInfo
 
 logger = logging.getLogger("stepwire.step")
 
@@ -82,13 +82,16 @@ class Step(DurableWork):
 
     _what: ClassVar[str] = "step"
 
-    icon: Checked[str | None, str | None] = Checked(text_or_none, str, NoneType)
-    show_input: Checked[bool | str, bool | str | None] = Checked(flag_or_text, bool, str)
-    default_open: Checked[bool, bool | None] = Checked(flag, bool)
-    auto_collapse: Checked[bool, bool | None] = Checked(flag, bool)
-    disable_feedback: Checked[bool, bool | None] = Checked(flag, bool)
-    generation: Checked[Generation | None, Generation | None] = Checked(generation_or_none)
-    _checked_generation: Generation | None = None
+    icon: Checked[str | None, str | None] = Checked(text_or_none, str, NoneType, default=None)
+    show_input: Checked[bool | str, bool | str | None] = Checked(
+        flag_or_text, bool, str, default=False
+    )
+    default_open: Checked[bool, bool | None] = Checked(flag, bool, default=False)
+    auto_collapse: Checked[bool, bool | None] = Checked(flag, bool, default=False)
+    disable_feedback: Checked[bool, bool | None] = Checked(flag, bool, default=True)
+    generation: Checked[Generation | None, Generation | None] = Checked(
+        generation_or_none, default=None
+    )
 
     def __init__(
         self,
@@ -118,12 +121,18 @@ class Step(DurableWork):
             language=language,
             elements=elements,
         )
-        self.icon = icon
-        self.show_input = show_input
-        self.default_open = default_open
-        self.auto_collapse = auto_collapse
+        # What is the default already need not be checked.
+        if icon is not None:
+            self.icon = icon
+        if show_input is not False:
+            self.show_input = show_input
+        if default_open is not False:
+            self.default_open = default_open
+        if auto_collapse is not False:
+            self.auto_collapse = auto_collapse
         self.root: bool = flag(root, "root", "step")
-        self.disable_feedback = True if disable_feedback is None else disable_feedback
+        if disable_feedback is not None and disable_feedback is not True:
+            self.disable_feedback = disable_feedback
         if key is not None:
             self.key = key
         self._entered = False
@@ -202,14 +211,22 @@ class Step(DurableWork):
         """Take it away from everywhere, with its elements and all steps below it."""
         await self._remove_with_objects()
 
+    # A step is made, entered and left by the thousand: without context managers inside, which take
+    # as long as the rest.
+
     async def __aenter__(self) -> Self:
-        with self._entering():
-            await self._store_elements()
+        self._require_new()
+        try:
+            if self.elements:
+                await self._store_elements()
             if (call := self._call()) is not None:
                 self._reuse(await call.find())
             self._token = self._enter()
             if self._must_wait:
                 await self._room()
+        except BaseException as error:
+            self._not_entered(error)
+            raise
         return self
 
     async def __aexit__(
@@ -218,22 +235,36 @@ class Step(DurableWork):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._leaving(exc) as complete:
-            if complete:
+        self._leave_frame()
+        complete = exc is None or isinstance(exc, Exception)
+        try:
+            if complete and self.elements:
                 await self._store_elements()
-        if self._scope is not None and self._has_stored:
+        except BaseException as error:
+            self._leave(exc or error)
+            if exc is None or not isinstance(error, Exception):
+                raise
+            self._report_unattached(error)
+        else:
+            self._leave(exc)
+        if self._has_stored and self._scope is not None:
             await self._scope.producer.flush()
         if complete and self._must_wait:
             await self._room()
 
     def __enter__(self) -> Self:
-        with self._entering():
-            self._store_elements_sync()
+        self._require_new()
+        try:
+            if self.elements:
+                self._store_elements_sync()
             if (call := self._call()) is not None:
                 self._reuse(call.find_sync())
             self._token = self._enter()
             if self._must_wait:
                 self._room_sync()
+        except BaseException as error:
+            self._not_entered(error)
+            raise
         return self
 
     def __exit__(
@@ -242,54 +273,50 @@ class Step(DurableWork):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._leaving(exc) as complete:
-            if complete:
+        self._leave_frame()
+        complete = exc is None or isinstance(exc, Exception)
+        try:
+            if complete and self.elements:
                 self._store_elements_sync()
-        if self._scope is not None and self._has_stored:
+        except BaseException as error:
+            self._leave(exc or error)
+            if exc is None or not isinstance(error, Exception):
+                raise
+            self._report_unattached(error)
+        else:
+            self._leave(exc)
+        if self._has_stored and self._scope is not None:
             self._scope.producer.flush_sync()
         if complete and self._must_wait:
             self._room_sync()
 
-    @contextmanager
-    def _entering(self) -> Iterator[None]:
-        """Once, unless it fails: an end cannot be taken back, and an inner block would bring it."""
+    def _require_new(self) -> None:
+        """It is entered once, unless that fails: an end cannot be taken back, and an inner block
+        would bring it."""
         if self._entered:
             raise InvalidArgument(
                 f"step {self.name!r} has been entered before: a step is one block; make another "
                 "cl.Step for the next one"
             )
         self._entered = True
-        try:
-            yield
-        except BaseException as error:
-            if self._token is None:
-                self._entered = False
-                self._give_back()
-            else:
-                # Cancelled while it waited for room: the block that would end it does not begin.
-                leave_frame(self._token)
-                self._token = None
-                self._leave(error)
-            raise
 
-    @contextmanager
-    def _leaving(self, exc: BaseException | None) -> Iterator[bool]:
-        """Ends the step when what was attached in the block is stored, or cannot be."""
+    def _not_entered(self, error: BaseException) -> None:
+        if self._token is None:
+            self._entered = False
+            self._give_back()
+        else:
+            # Cancelled while it waited for room: the block that would end it does not begin.
+            self._leave_frame()
+            self._leave(error)
+
+    def _leave_frame(self) -> None:
         if self._token is not None:
             leave_frame(self._token)
             self._token = None
-        try:
-            yield exc is None or isinstance(exc, Exception)
-        except BaseException as error:
-            self._leave(exc or error)
-            if exc is None or not isinstance(error, Exception):
-                raise
-            # Raised from here it would hide the exception that is under way.
-            logger.warning(
-                "an element could not be stored", extra={"step_id": self.id}, exc_info=True
-            )
-        else:
-            self._leave(exc)
+
+    def _report_unattached(self, error: BaseException) -> None:
+        # Raised from its block it would hide the exception that is under way.
+        logger.warning("an element could not be stored", extra={"step_id": self.id}, exc_info=error)
 
     def _enter(self) -> Token[Frame | None]:
         return enter_frame(Frame(self._started(), self))
@@ -319,8 +346,8 @@ class Step(DurableWork):
     def _default_parent(self, frame: Frame) -> str | None:
         return None if self.root else frame.parent_id
 
-    def _fields(self, scope: Scope, started_at: str, ts: str) -> dict[str, Any]:
-        fields = super()._fields(scope, started_at, ts)
+    def _fields(self, scope: Scope, started_at: str) -> dict[str, Any]:
+        fields = super()._fields(scope, started_at)
         fields["show_input"] = self.show_input
         fields["disable_feedback"] = self.disable_feedback
         fields["default_open"] = self.default_open
@@ -335,4 +362,8 @@ def outcome(exc: BaseException | None) -> tuple[EndStatus, ErrorInfo | None]:
         return "ok", None
     if isinstance(exc, asyncio.CancelledError):
         return "cancelled", None
+    # Here, as wherever a document is made: `import stepwire` loads no models, nor pydantic. What
+    # emits has loaded them, since the publisher has.
+    from stepwire_core.wire.documents import ErrorInfo
+
     return "error", ErrorInfo.of(exc)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, overload
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, overload
 
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.ids import check_id
-from stepwire_core.wire.documents import StepStatus
+from stepwire_core.wire.words import StepStatus
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from pydantic import ValidationError
+
 G = TypeVar("G")
 S = TypeVar("S", contravariant=True)
 T = TypeVar("T")
+
+_MISSING: Final = object()
 
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
             self,
             check: Callable[[Any, str, str], G],
             *as_it_is: type,
+            default: Any = ...,
             fixed_once_sent: bool = False,
         ) -> None: ...
 
@@ -52,6 +55,8 @@ else:
         see. It lies in ``_checked_<name>``. (A property, since that is read without a call into
         Python: steps are made by thousands.)
 
+        Until something is assigned, it is ``default``, if there is one.
+
         An attribute that is ``fixed_once_sent`` takes no other value while its object's
         ``_is_sent`` is true.
         """
@@ -60,15 +65,20 @@ else:
             self,
             check: Callable[[Any, str, str], Any],
             *as_it_is: type,
+            default: Any = _MISSING,
             fixed_once_sent: bool = False,
         ) -> None:
             super().__init__()
+            self._default = default
             self._check = check
             self._as_it_is = frozenset(as_it_is)
             self._fixed_once_sent = fixed_once_sent
 
-        def __set_name__(self, _owner: type, name: str) -> None:
+        def __set_name__(self, owner: type, name: str) -> None:
             stored, check, as_it_is = f"_checked_{name}", self._check, self._as_it_is
+            if self._default is not _MISSING:
+                # On the class: a constructor assigns only what is something else.
+                setattr(owner, stored, self._default)
 
             def assign(instance: object, value: object) -> None:
                 if value.__class__ not in as_it_is:

@@ -10,9 +10,6 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from itertools import islice
 from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
-
 from stepwire_core.values.json_values import MAX_DEPTH, TOO_DEEP
 from stepwire_core.values.text import whole
 
@@ -22,6 +19,8 @@ MAX_INT_BITS: Final = 4_096
 _BYTES: Final = (bytes, bytearray, memoryview)
 _LISTS: Final = (list, tuple, set, frozenset, deque, UserList, KeysView, ValuesView, ItemsView)
 """Not every sequence: some are endless, or fetch each item when it is read."""
+
+_WALKED: Final = frozenset({dict, list, tuple})
 
 
 def jsonable(value: Any) -> Any:
@@ -78,10 +77,13 @@ class _Walk:
         if isinstance(value, str):
             return self._text(value)
         self.left -= 1
-        if isinstance(value, (bool, int, float)) or value is None:
+        if value is None or isinstance(value, (int, float)):
             return _number(value)
         try:
-            return self._structure(value, depth) if is_structure(value) else self._plain(value)
+            # Most are one of these; to ask what else it could be takes longer than to walk it.
+            if value.__class__ in _WALKED or is_structure(value):
+                return self._structure(value, depth)
+            return self._plain(value)
         except Exception as error:  # noqa: BLE001 - foreign serialisers and containers raise anything
             # Its raw contents are not shown: the serialiser may have been there to hide them.
             return f"<{type(value).__name__}: {type(error).__name__} while it was shown>"
@@ -90,11 +92,13 @@ class _Walk:
         if len(value) > self.left:
             value = value[: int(max(self.left, 0)) + 1]
         self.left -= len(value) + 2
-        return whole(value)
+        return value if value.isascii() else whole(value)
 
     def _structure(self, value: Any, depth: int) -> Any:
         if depth >= MAX_DEPTH:
             return self._text(TOO_DEEP)
+        if value.__class__ is dict:
+            return self._object(value.items(), depth)
         if _hides_fields(value):
             return self.form(_dumped(value), depth)
         if isinstance(value, Mapping):
@@ -144,6 +148,8 @@ class _Walk:
             number = value.item()
             # Python has no type for some of them.
             return shown(value) if _is_numeric(number) else self.form(number)
+        from pydantic_core import to_jsonable_python
+
         try:
             plain = to_jsonable_python(value)
         except Exception:  # noqa: BLE001 - foreign serialisers may raise anything
@@ -161,6 +167,9 @@ def _number(value: bool | float | None) -> bool | float | str | None:
 
 def _dumped(value: Any) -> Any:
     """A model or dataclass of pydantic's, as it serialises itself."""
+    from pydantic import BaseModel
+    from pydantic_core import to_jsonable_python
+
     if isinstance(value, BaseModel):
         if type(value).model_dump is not BaseModel.model_dump:
             return value.model_dump(mode="json")

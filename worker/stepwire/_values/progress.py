@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepwire._values.rendering import cut
 from stepwire._values.usage import plain_number, shown
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.text import whole
-from stepwire_core.wire.documents import Progress
+
+if TYPE_CHECKING:
+    from stepwire_core.wire.documents import Progress
 
 
 def progress_of(done: Any, total: Any, text: Any) -> Progress:
@@ -17,6 +19,8 @@ def progress_of(done: Any, total: Any, text: Any) -> Progress:
     Raises:
         InvalidArgument: a value is not a number, or is negative; the text is not a string.
     """
+    from stepwire_core.wire.documents import Progress
+
     if text is not None and not isinstance(text, str):
         raise InvalidArgument(f"the text of a progress is text, not {type(text).__name__}")
     return Progress(

@@ -18,6 +18,8 @@ MAX_TAGS: Final = 100
 
 MAX_MARKS: Final = 20
 
+_encoded: Final = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def as_text(value: object, limit: float = math.inf) -> tuple[str, str | None]:
     """``value`` as text, and the language of that text if it is not a plain string.
@@ -37,8 +39,16 @@ def as_text(value: object, limit: float = math.inf) -> tuple[str, str | None]:
         return value, None
     if is_structure(value):
         form, _ = jsonable_within(value, limit)
-        return json.dumps(form, indent=4, ensure_ascii=False), "json"
+        return indented(form), "json"
     return shown(value), "text"
+
+
+def indented(form: object) -> str:
+    """What :func:`jsonable_within` returns as JSON, indented by 4."""
+    # In a tenth of the time of `json.dumps`, which indents in Python.
+    from pydantic_core import to_json
+
+    return to_json(form, indent=4).decode()
 
 
 def piece_of(value: object) -> str:
@@ -63,7 +73,7 @@ def bounded(values: Mapping[str, Any], limit: int) -> dict[str, Any]:
     for name, value in entries:
         entry, is_too_long = jsonable_within({name: value}, limit)
         for key, form in entry.items():
-            size = math.inf if is_too_long else len(key) + len(json.dumps(form, ensure_ascii=False))
+            size = math.inf if is_too_long else len(key) + len(_encoded(form))
             if size <= room:
                 kept[key] = form
                 room -= int(size)

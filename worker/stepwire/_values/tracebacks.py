@@ -18,12 +18,12 @@ from traceback import FrameSummary, StackSummary, TracebackException, walk_tb
 from typing import TYPE_CHECKING, Final
 
 import stepwire_core
-from stepwire_core.wire.documents import ErrorInfo
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from stepwire_core.settings import Settings
+    from stepwire_core.wire.documents import ErrorInfo
 
 logger = logging.getLogger("stepwire.run")
 
@@ -48,6 +48,8 @@ _OF_LIBRARIES: Final = (
 
 def described(error: BaseException, settings: Settings) -> ErrorInfo:
     """What clients get to know of an exception."""
+    from stepwire_core.wire.documents import ErrorInfo
+
     info = ErrorInfo.of(error)
     if settings.tracebacks == "clients":
         info.traceback = traceback_of(error)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from numbers import Integral, Real
 from operator import index
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire._values.rendering import cut
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.text import whole
-from stepwire_core.wire.documents import COST_DIGITS, Usage
+from stepwire_core.wire.words import COST_DIGITS
+
+if TYPE_CHECKING:
+    from stepwire_core.wire.documents import Usage
 
 MOST: Final = 2**53
 """Beyond it, numbers of JavaScript are not exact."""
@@ -24,6 +27,8 @@ def usage_of(
     Raises:
         InvalidArgument: a value is not a number, or is negative; the model is not a string.
     """
+    from stepwire_core.wire.documents import Usage
+
     given = {
         "input_tokens": _tokens("input_tokens", input_tokens),
         "output_tokens": _tokens("output_tokens", output_tokens),

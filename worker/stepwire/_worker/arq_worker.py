@@ -20,6 +20,7 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
 from stepwire._worker.assembly import assembled
+from stepwire._worker.ended_runs import EndedRuns
 from stepwire._worker.event_loop import WorkerLoop, new_loop, run_through
 from stepwire._worker.job import Job, Jobs
 from stepwire._worker.queue_client import Claims
@@ -34,6 +35,7 @@ from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.store import QUICK_S
 from stepwire_core.redis.topologies.opening import open_pool, store_of
+from stepwire_core.wire.words import START_PAGE
 
 if TYPE_CHECKING:
     from stepwire._handlers.registry import Handlers
@@ -100,6 +102,7 @@ class StepwireWorker(Worker):
         self._store = store_of(self.pool, settings.effective_queue_url)
         self._claims = Claims(self._store, settings, handlers.max_running)
         self._jobs = Jobs()
+        self._ended = EndedRuns(settings.lease_s)
         self._slots = Slots(settings.max_jobs, self._claims, self.loop, on_free=self._wake.set)
         self._stopping = Stopping(self.loop, settings.grace_s, on_told=self._told_to_stop)
         self._draining: asyncio.Task[None] | None = None
@@ -139,6 +142,7 @@ class StepwireWorker(Worker):
                 self._claims,
                 self._slots,
                 self._jobs,
+                self._ended,
                 stopping=lambda: not self.allow_pick_jobs,
                 fail=self._fail,
             )
@@ -262,6 +266,8 @@ class StepwireWorker(Worker):
             self._wake.set()
             return
         await self._give_back(job, again)
+        if job.ended is not None and job.ended.handler != START_PAGE:
+            self._ended.add(job.ended, job.size)
         if again is not None and again.waits is not None:
             with suppress(StoreUnavailable):
                 await self._runner.turns.look_again(again.waits)

@@ -20,7 +20,7 @@ from stepwire._worker.heartbeat import Registration
 from stepwire._worker.lease import LeaseKeeper
 from stepwire._worker.metrics_server import Sources, metrics_served
 from stepwire_core.log.event_log import open_log
-from stepwire_core.process.supervision import as_reason
+from stepwire_core.process.supervision import Supervisor, as_reason
 from stepwire_core.queue.dead_letters import DeadLetters
 from stepwire_core.queue.run_queue import RunQueue
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from stepwire._handlers.registry import Handlers
+    from stepwire._worker.ended_runs import EndedRuns
     from stepwire._worker.job import Jobs
     from stepwire._worker.queue_client import Claims
     from stepwire._worker.slots import Slots
@@ -46,6 +47,7 @@ async def assembled(
     claims: Claims,
     slots: Slots,
     jobs: Jobs,
+    ended: EndedRuns,
     *,
     stopping: Callable[[], bool],
     fail: Fail,
@@ -89,14 +91,15 @@ async def assembled(
     ):
         signals = Signals(log, settings)
         with keeper:
-            async with signals.listening(fail):
+            async with signals.listening(fail), Supervisor(fail) as side_tasks:
+                queue = RunQueue(store, settings.queue_name)
                 runner = Runner(
                     handlers,
                     log,
                     publisher,
                     settings,
                     signals=signals,
-                    queue=RunQueue(store, settings.queue_name),
+                    queue=queue,
                     activity=activity,
                     dead_letters=DeadLetters(store, settings),
                 )
@@ -111,6 +114,7 @@ async def assembled(
                     stopping,
                 )
                 with metrics_served(sources):
+                    side_tasks.start(ended.watch(log, queue), "stepwire-ended")
                     logger.info(
                         "worker ready",
                         extra={

@@ -51,6 +51,13 @@ class Job:
         self._attempt: asyncio.Task[Again | None] | None = None
         self._is_lost = False
         self._is_stopped = False
+        self.ended: RunRequest | None = None
+        """The run, once it is over."""
+
+    @property
+    def size(self) -> int:
+        """The bytes of the job."""
+        return len(self._claimed.job or b"")
 
     @property
     def is_running(self) -> bool:
@@ -110,6 +117,7 @@ class Job:
             if request is not None:
                 tried = self._claimed.tried - 1
                 await self._runner.execute(request, tried=tried, resting=self.slot.resting)
+                self.ended = request
         except RunWaits:
             # The worker that ends the run before promotes it; this is for workers that die first.
             delay_s = _FIRST_TURN_S * 2.0 ** min(self._claimed.tried - 1, 16)

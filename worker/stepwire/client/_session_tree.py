@@ -15,13 +15,10 @@ from stepwire.client._events import following
 from stepwire.client._tree_parts import Node, Row, RunNode, StepNode, laid_out
 from stepwire_core.wire.choices.settings_form import SETTINGS
 from stepwire_core.wire.documents import (
-    CHAT_PROFILE,
-    USER_MESSAGE,
     AskDocument,
     ElementDocument,
     RunDocument,
     StepDocument,
-    TextField,
     UsageSum,
 )
 from stepwire_core.wire.kinds import (
@@ -34,6 +31,7 @@ from stepwire_core.wire.kinds import (
     STEP,
     Kind,
 )
+from stepwire_core.wire.words import CHAT_PROFILE, USER_MESSAGE, TextField
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, TypeAlias, cast, get_args
 
 from stepwire_core.values.text import whole
 from stepwire_core.wire.documents import (
-    ASSISTANT_MESSAGE,
-    USER_MESSAGE,
     AskDocument,
     ElementDocument,
     FeedbackDocument,
     RunDocument,
     StepActionDocument,
     StepDocument,
-    StepStatus,
-    TextField,
 )
 from stepwire_core.wire.kinds import ACTION, ASK, ELEMENT, FEEDBACK, Kind
+from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE, StepStatus, TextField
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,8 +20,8 @@ from stepwire_core.log.submit import is_one_step, submit
 from stepwire_core.log.turn_queue import pass_turn
 from stepwire_core.values.ids import request_producer
 from stepwire_core.wire.choices.settings_form import changed_events, values_of, with_values
-from stepwire_core.wire.documents import CHAT_SETTINGS, ON_SETTINGS_EDIT, ON_SETTINGS_UPDATE
 from stepwire_core.wire.run_request import RunRequest
+from stepwire_core.wire.words import CHAT_SETTINGS, ON_SETTINGS_EDIT, ON_SETTINGS_UPDATE
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.api.operations import LOCATION, may
 from stepwire_gateway.api.runs import ACCEPTED, AcceptedRun, accepted, run_path

@@ -1,6 +1,6 @@
 import type { StepElement } from "stepwire";
 import { useState, type ReactNode } from "react";
-import { bytes } from "../numbers";
+import { bytes } from "../../app/words";
 import { useBytes } from "./bytes";
 import { MisfitNote } from "./MisfitNote";
 import { useSeen } from "./seen";

@@ -74,7 +74,9 @@ local life = name_of_life()
 local is_new_session = not epoch
 local is_new_epoch = is_new_session or home ~= life
 if is_new_epoch then
-  epoch = string.format('%.0f', math.max(now, (epoch_before or 0) + 1))
+  -- If the clock has gone back, the next number would be the same on every server that goes on from here: so each adds
+  -- the microseconds of its life.
+  epoch = string.format('%.0f', math.max(now, (epoch_before or 0) + 1 + tonumber(string.match(life, '%d+$'))))
   seq = seq or 0
 end
 

@@ -4,8 +4,10 @@
 -- ARGV  run
 --       token  of this beginning: repeating the call with the same token changes nothing
 --       turn   its handler if it is to wait for the runs before it, or ''
+--       message  the message that it answers, or ''
 --
--- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled, the subject of the session or ''},
+-- Returns {'ok', attempt, {name, value … of the user session}, 1 if it is to be cancelled, the subject of the session or '',
+--         1 if the log has lost the message},
 --         {'ended'}, {'unknown'}, or, with nothing changed, {'waits', {<handler> <run> … that come before it, the first of them}}.
 
 local SHOWN = 100
@@ -34,4 +36,10 @@ if owner ~= token then
   counted = counted - ENTRY * redis.call('HDEL', meta, 'p:r/' .. run .. '/' .. attempt - 1 .. '/' .. owner)
   if counted ~= 0 then redis.call('HINCRBY', meta, 'bytes', counted) end
 end
-return {'ok', attempt, redis.call('HGETALL', base .. 'user'), cancelled, redis.call('HGET', meta, 'subject') or ''}
+
+-- Neither there nor removed: a failover has lost it, and not the job, which is on another server.
+local is_lost = 0
+if message ~= '' and redis.call('HEXISTS', KEYS[2], 's:' .. message) + redis.call('HEXISTS', meta, 'x:' .. message) == 0 then
+  is_lost = 1
+end
+return {'ok', attempt, redis.call('HGETALL', base .. 'user'), cancelled, redis.call('HGET', meta, 'subject') or '', is_lost}

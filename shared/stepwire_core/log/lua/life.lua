@@ -9,7 +9,9 @@ local life
 -- `what` are looked at before anything is written: once a second, since they change rarely, and looking is not for nothing.
 local looked_at = {}
 local function are_rights_due(what, now)
-  return redis.acl_check_cmd and now - (looked_at[what] or 0) >= 1000
+  local since = now - (looked_at[what] or 0)
+  -- The clock may have gone back.
+  return redis.acl_check_cmd and (since >= 1000 or since < 0)
 end
 
 -- The error to return if one of these commands is not allowed, or nil.

@@ -12,6 +12,7 @@
 -- MOST of them: those behind a full limit are out of the way for the next call.
 
 local PAGE, MOST, SAMPLE, MOST_BYTES = 50, 100, 100, 512 * 1024
+local FEW, FAR = 20, 5
 lease_ms, room, per_subject, limited = tonumber(lease_ms), tonumber(room), tonumber(per_subject), tonumber(limited)
 local limits, own, owned = {}, {}, 0
 for i = HEAD + 1, HEAD + 2 * limited, 2 do limits['h:' .. ARGV[i]] = tonumber(ARGV[i + 1]) end
@@ -22,6 +23,19 @@ end
 local has_limits = per_subject > 0 or limited > 0
 
 local waiting = string.format('%.3f', exactly_now - WAITING_MS)
+
+-- A clock that has gone back leaves the ends of leases far in the future. A few of them are drawn each time: a worker that
+-- lives renews its lease long before, and what a dead one had is taken up.
+local drawn = redis.call('SRANDMEMBER', queue .. ':taken', FEW)
+if #drawn > 0 then
+  local most = FAR * lease_ms
+  for i, till in ipairs(redis.call('ZMSCORE', queue, unpack(drawn))) do
+    if till and tonumber(till) > now + most then
+      put(drawn[i], now + most)
+      redis.call('PEXPIRE', HAS .. drawn[i], most)
+    end
+  end
+end
 
 -- Jobs that have come due wait from now on. A job whose worker was lost has waited before: it goes before all others, and
 -- the slots that it had are free.

@@ -9,13 +9,16 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.errors import InvalidSettings
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import derived_id
-from stepwire_core.wire.documents import CHAT_SETTINGS, ElementDocument
 from stepwire_core.wire.events import NewEvent, element_event, user_value_event
+from stepwire_core.wire.words import CHAT_SETTINGS
+
+if TYPE_CHECKING:
+    from stepwire_core.wire.documents import ElementDocument
 
 SETTINGS: Final = "settings"
 """The type of the element."""
@@ -29,6 +32,9 @@ def own_element(
     session_id: str, type_: str, name: str, props: dict[str, Any], *, run_id: str | None = None
 ) -> ElementDocument:
     """An element of which a session has one of that type, and which stands with no step."""
+    # Here: an input of a form is made by code that has no session yet.
+    from stepwire_core.wire.documents import ElementDocument
+
     id_ = own_element_id(session_id, type_)
     return ElementDocument(
         id=id_,

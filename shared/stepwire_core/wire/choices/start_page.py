@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Final
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from stepwire_core.wire.choices.settings_form import own_element
-from stepwire_core.wire.documents import CHAT_PROFILE, Text
+from stepwire_core.wire.documents import Text
 from stepwire_core.wire.events import NewEvent, element_event, user_value_event
+from stepwire_core.wire.words import CHAT_PROFILE
 
 HOOKS: Final = ("set_chat_profiles", "set_starters", "set_starter_categories")
 """The user's functions that return its parts."""

@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from "react";
 import type { Session } from "stepwire";
 import { newId, uploadWithProgress } from "stepwire";
-import { Icon } from "../design/Icon";
-import { bytes } from "./words";
+import { Icon } from "../../design/Icon";
+import { bytes } from "../../app/words";
 
 /**
  * What was uploaded already, so that a second try sends the same bytes no second time. A file is uploaded only when

@@ -1,0 +1,134 @@
+"""What a client answers to an interrupt, or the result of its tool, as the answer to an ask."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request
+from pydantic import ValidationError
+
+from stepwire_core.errors import AskNotFound, InvalidArgument
+from stepwire_core.values.ids import derived_id
+from stepwire_gateway.api.asks import NewAnswer, answer_ask
+from stepwire_gateway.api.idempotency import Idempotency
+from stepwire_gateway.faces.starting import stop
+
+if TYPE_CHECKING:
+    from stepwire_core.wire.documents import AskDocument
+    from stepwire_gateway.auth.caller import Caller
+    from stepwire_gateway.faces.agui.bodies import AgUiMessage, ResumeEntry
+    from stepwire_gateway.services import Services
+
+
+async def resume(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    session_id: str,
+    entries: list[ResumeEntry],
+) -> AskDocument:
+    """Answer asks; the last one of them. Every answer is looked at before the first is given.
+
+    The same answer again is taken once, with whatever run it comes. ``cancelled`` takes back the
+    form of an element; of another ask, for whose handler there is no answer that says so, it
+    cancels the run.
+
+    Raises:
+        AskNotFound, AskEnded: there is no such question any more.
+        InvalidArgument: an answer does not fit its question, or none was given.
+    """
+    asks = [await services.log.ask(session_id, entry.interruptId) for entry in entries]
+    answers = [_answer(ask, entry) for ask, entry in zip(asks, entries, strict=True)]
+    for ask, answer in zip(asks, answers, strict=True):
+        if answer is not None:
+            idempotency = Idempotency(request, caller, None)
+            await answer_ask(services, idempotency, session_id, ask.id, answer)
+        elif ask.run_id is not None:
+            caller.require("cancel", session_id)
+            await stop(services, session_id, ask.run_id)
+    if not asks:
+        raise InvalidArgument("resume: has no entries: send one for each interrupt")
+    return asks[-1]
+
+
+async def results(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    session_id: str,
+    messages: list[AgUiMessage],
+) -> AskDocument | None:
+    """Answer those asks of which the last messages are the results, as calls of the client's tools;
+    the last one of them, None if there is none."""
+    found = None
+    for message in _last_results(messages):
+        try:
+            ask = await services.log.ask(session_id, message.toolCallId or "")
+        except AskNotFound:
+            continue
+        found = ask
+        submission = {"submitted": True, "props": _props(message.text)}
+        answer = _made(ask, {"submission": submission})
+        await answer_ask(services, Idempotency(request, caller, None), session_id, ask.id, answer)
+    return found
+
+
+def _last_results(messages: list[AgUiMessage]) -> list[AgUiMessage]:
+    at = len(messages)
+    while at > 0 and messages[at - 1].role == "tool":
+        at -= 1
+    return messages[at:]
+
+
+def _props(text: str) -> dict[str, Any]:
+    """The result of a tool as an object: what it is, or under ``result``."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    return value if isinstance(value, dict) else {"result": value}
+
+
+def _answer(ask: AskDocument, entry: ResumeEntry) -> NewAnswer | None:
+    """None: the person does not answer."""
+    if entry.status == "cancelled":
+        submission = {"submitted": False, "props": {}}
+        return _made(ask, {"submission": submission}) if ask.kind == "element" else None
+    if entry.status != "resolved":
+        raise InvalidArgument(
+            f"resume: the status {entry.status!r} is not known: send 'resolved' or 'cancelled'"
+        )
+    payload = entry.payload
+    match ask.kind:
+        case "text":
+            return _made(ask, {"content": _one_of(payload, "content", "text", "value", "answer")})
+        case "action":
+            chosen = _one_of(payload, "action", "id", "name", "value")
+            named = {action.name: action.id for action in ask.actions}
+            return _made(ask, {"action": named.get(chosen, chosen)})
+        case "file":
+            files = payload.get("files") if isinstance(payload, dict) else payload
+            return _made(ask, {"files": files})
+        case _:
+            props = payload if isinstance(payload, dict) else {"value": payload}
+            return _made(ask, {"submission": {"submitted": True, "props": props}})
+
+
+def _one_of(payload: Any, *names: str) -> Any:
+    """A payload, or the first of these fields of it."""
+    if not isinstance(payload, dict):
+        return payload
+    return next((payload[name] for name in names if name in payload), None)
+
+
+def _made(ask: AskDocument, answer: dict[str, Any]) -> NewAnswer:
+    # An answer is known again by what it says: clients give a run another id when they try again.
+    id_ = derived_id("answer", ask.session_id, ask.id, json.dumps(answer, sort_keys=True))
+    try:
+        return NewAnswer(id=id_, **answer)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise InvalidArgument(
+            f"resume: this does not answer ask {ask.id!r} of kind {ask.kind!r}: {first['msg']}"
+        ) from None

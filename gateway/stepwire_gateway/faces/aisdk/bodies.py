@@ -1,0 +1,93 @@
+"""What ``DefaultChatTransport`` sends."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stepwire_core.errors import InvalidArgument
+from stepwire_gateway.http.bodies import Object, Text
+
+_DATA_URL: Final = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.ASCII)
+
+_Name = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class _Loose(BaseModel):
+    """Other clients, and later ones, send more."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Part(_Loose):
+    type: str
+    text: Text | None = None
+    url: str | None = None
+    mediaType: str | None = None  # noqa: N815 - the protocol's name
+    filename: str | None = None
+
+
+class UiMessage(_Loose):
+    id: _Name
+    role: Literal["system", "user", "assistant"]
+    parts: list[Part] = Field(max_length=10_000)
+    metadata: Object | None = None
+
+    @property
+    def text(self) -> str:
+        """What the person has written."""
+        return "\n".join(part.text or "" for part in self.parts if part.type == "text")
+
+
+class ChatRequest(_Loose):
+    """``POST /aisdk/chat``. Of the messages the last one of the person is read: the session has the
+    others."""
+
+    id: _Name
+    messages: list[UiMessage] = Field(min_length=1)
+    trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
+    messageId: str | None = None  # noqa: N815 - the protocol's name
+    metadata: Object | None = Field(
+        default=None, description="For `cl.user_session`, when the session begins."
+    )
+
+    @property
+    def question(self) -> UiMessage:
+        """The message to be answered.
+
+        Raises:
+            InvalidArgument: the last one is of somebody else.
+        """
+        last = self.messages[-1]
+        if self.trigger == "regenerate-message" and last.role == "assistant":
+            # Some clients leave the answer in that is to be made again.
+            last = self.messages[-2] if len(self.messages) > 1 else last
+        if last.role != "user":
+            raise InvalidArgument(
+                f"messages: the last one is of the role {last.role!r}; send one of the role 'user'"
+            )
+        return last
+
+
+def file_of(part: Part) -> tuple[str, str, bytes]:
+    """Name, media type and bytes of a file that is in the message itself.
+
+    Raises:
+        InvalidArgument: it is not a data URL, as ``useChat`` makes them of files.
+    """
+    match = _DATA_URL.match(part.url or "")
+    if match is None or ";base64" not in match[2]:
+        raise InvalidArgument(
+            "a file of a message is sent as a data URL (data:image/png;base64,…); upload others "
+            "with POST /v1/sessions/{sid}/elements"
+        )
+    try:
+        content = base64.b64decode((part.url or "")[match.end() :], validate=True)
+    except binascii.Error:
+        raise InvalidArgument("a file of a message is not base64: send it again") from None
+    mime = part.mediaType or match[1] or "application/octet-stream"
+    return part.filename or "file", mime, content

@@ -1,0 +1,117 @@
+"""Agents of ``@ag-ui/client`` in Node, at a real gateway."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from npm_packages import NODE, node
+
+CLIENTS: Final = Path(__file__).with_name("agui")
+_SCRIPT: Final = Path(__file__).with_name("agent.mjs")
+
+VERSIONS: Final = ("agui45", "agui59", "@ag-ui/client")
+"""0.0.45, 0.0.59 and 1.0.0, as the packages are called in ``agui/package.json``."""
+
+NEWEST: Final = VERSIONS[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What an agent has at the end, and what came in each of its runs."""
+
+    messages: list[dict[str, Any]]
+    state: dict[str, Any]
+    runs: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
+
+    @property
+    def tree(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = self.state["stepwire"]
+        return found
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """Who has said what."""
+        return [
+            (m["role"], m["content"]) for m in self.messages if isinstance(m.get("content"), str)
+        ]
+
+    def types(self, run: int = -1) -> list[str]:
+        return [event["type"] for event in self.runs[run]["raw"]]
+
+    def events(self, type_: str, run: int = -1) -> list[dict[str, Any]]:
+        return [event for event in self.runs[run]["raw"] if event["type"] == type_]
+
+
+def asked(url: str, thread: str, *actions: list[Any], package: str = NEWEST, **options: Any) -> str:
+    """The line that ``agent.mjs`` reads."""
+    return json.dumps(
+        {
+            "packages": str(CLIENTS),
+            "package": package,
+            "url": url,
+            "thread": thread,
+            "actions": actions,
+            "messages": [],
+            "state": {},
+            **options,
+        }
+    )
+
+
+def agent(url: str, thread: str, *actions: list[Any], **options: Any) -> Agent:
+    """Do these things with an agent; each is the name of an action and its arguments."""
+    done = node(CLIENTS, str(_SCRIPT), stdin=asked(url, thread, *actions, **options))
+    assert done.returncode == 0, done.stderr
+    return Agent(**json.loads(done.stdout.splitlines()[-1]))
+
+
+class Running:
+    """An agent that is doing things."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def until(self, action: str) -> None:
+        """Wait until it has done the action of that name."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if json.loads(line).get("did") == action:
+                return
+        raise AssertionError(self._errors())
+
+    def end(self) -> Agent:
+        assert self._process.stdout is not None
+        lines = [json.loads(line) for line in self._process.stdout]
+        assert self._process.wait(100) == 0, self._errors()
+        return Agent(**lines[-1])
+
+    def _errors(self) -> str:
+        return self._process.stderr.read() if self._process.stderr else ""
+
+
+@contextmanager
+def starting(url: str, thread: str, *actions: list[Any], **options: Any) -> Iterator[Running]:
+    """The same while the test does other things."""
+    line = asked(url, thread, *actions, tells=True, **options)
+    with subprocess.Popen(
+        [str(NODE), str(_SCRIPT)],
+        cwd=CLIENTS,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.write(line)
+            process.stdin.close()
+            yield Running(process)
+        finally:
+            process.kill()

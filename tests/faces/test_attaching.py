@@ -1,0 +1,162 @@
+"""A client that attaches anywhere has in the end what one has that was there from the start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+
+from event_log import Writer
+from faces.history import RUN, History, ops
+from faces.ui_fold import UiFold
+from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.log.event_log import LogTail, open_log
+from stepwire_core.settings import Settings
+from stepwire_core.values.ids import attempt_token, new_id
+from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
+from stepwire_gateway.faces.aisdk.numbered import CHUNKS, NumberedMapping
+from stepwire_gateway.faces.events import FaceEvent, Scope, event_of
+from stepwire_gateway.faces.retelling import retold
+from stepwire_gateway.hub.frames import event_frame
+from stepwire_gateway.hub.snapshots import Snapshots
+from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
+from stepwire_gateway.prefix import Prefix
+
+EXAMPLES = int(
+    os.environ.get("STEPWIRE_TEST_EXAMPLES")
+    or ("500" if os.environ.get("STEPWIRE_TEST_FULL") else "15")
+)
+
+
+class Stored:
+    """A history in a real log: all of its events, and a snapshot after each of them."""
+
+    def __init__(self) -> None:
+        self.events: list[FaceEvent] = []
+        self.snapshots: list[WrittenSnapshot] = []
+
+    @classmethod
+    async def of(cls, redis_url: str, history: History) -> Stored:
+        stored = cls()
+        async with open_log(Settings(redis_url=redis_url)) as log:
+            snapshots = Snapshots(log)
+            await log.create(history.session_id, "first")
+            begun = await log.begin_run(history.session_id, RUN, attempt_token())
+            writer = Writer(
+                log, history.session_id, run_id=RUN, attempt=begun.attempt, name=begun.producer
+            )
+            first = (await log.tops([history.session_id]))[0]
+            for event in history.events:
+                await writer.put(event)
+                stored.snapshots.append(await snapshots.whole(history.session_id))
+            assert first is not None
+            after = first
+            while after != stored.snapshots[-1].cursor:
+                read = await log.read(history.session_id, after)
+                assert isinstance(read, LogTail)
+                frames = [event_frame(event, Prefix(None)) for event in read.events]
+                stored.events += map(event_of, frames)
+                after = read.events[-1].cursor
+        return stored
+
+    async def attached(self, at: int) -> UiFold:
+        """A client that attaches after so many events; with 0 it was there from the start."""
+        mapping, client = UiMessageMapping(RUN), UiFold()
+        if at:
+            async for event in retold(self.snapshots[at - 1], Scope(RUN)):
+                client.take(mapping.tell(event))
+        for event in self.events[at:]:
+            client.take(mapping.tell(event))
+        return client
+
+    async def numbered(self, at: int, known: int) -> list[bytes]:
+        """The frames from a number on, for a client that has come back after so many events."""
+        first = self.events[0].cursor.seq
+        mapping = NumberedMapping(RUN, str, first_seq=first, at=at)
+        if at:
+            async for event in retold(self.snapshots[known - 1], Scope(RUN)):
+                mapping.know(event)
+        # The end has as many chunks as it needs.
+        begin = min(at // CHUNKS, len(self.events) - 1)
+        told = b"".join(map(mapping.tell, self.events[begin:]))
+        return [frame + b"\n\n" for frame in told.split(b"\n\n")[:-1]]
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(drawn=ops)
+def test_wherever_a_client_attaches_it_has_the_whole_in_the_end(
+    server: EmbeddedServer, drawn: list[tuple[Any, ...]]
+) -> None:
+    asyncio.run(_check(server.url, History.of(new_id(), drawn)))
+
+
+async def _check(redis_url: str, history: History) -> None:
+    stored = await Stored.of(redis_url, history)
+    whole = await stored.attached(0)
+    _agrees(whole, history)
+    for at in range(1, len(stored.events) + 1):
+        client = await stored.attached(at)
+        _agrees(client, history)
+        shown, told = (
+            {
+                id_: data
+                for id_, data in one.data.items()
+                if not data.get("removed") and id_ not in history.late
+            }
+            for one in (whole, client)
+        )
+        assert told == shown
+        gone = history.removed | history.late | whole.data.keys() - shown.keys()
+        left = [id_ for id_ in whole.order if id_ not in gone]
+        assert [id_ for id_ in client.order if id_ not in gone] == left
+        stale = history.removed | history.late
+        here = {id_: tool for id_, tool in client.tools.items() if id_ not in stale}
+        assert here == {id_: tool for id_, tool in whole.tools.items() if id_ in here}
+        assert len(set(client.files)) == len(client.files)
+        assert history.removed or set(whole.files) == set(client.files)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(drawn=ops)
+def test_at_whatever_number_a_client_comes_back_it_has_every_chunk_once(
+    server: EmbeddedServer, drawn: list[tuple[Any, ...]]
+) -> None:
+    drawn = [op for op in drawn if op[0] not in ("rewrite", "halves", "remove")]
+    asyncio.run(_check_numbers(server.url, History.of(new_id(), drawn)))
+
+
+async def _check_numbers(redis_url: str, history: History) -> None:
+    stored = await Stored.of(redis_url, history)
+    chunks = await stored.numbered(0, len(stored.events))
+    for at in range(len(chunks) - 1):
+        # The state that is known is that of any moment after the cut.
+        first = at // CHUNKS + 1
+        for known in {first, (first + len(stored.events)) // 2, len(stored.events)}:
+            rest = await stored.numbered(at, min(known, len(stored.events)))
+            assert len(rest) == len(chunks) - at
+            client = UiFold()
+            client.take(b"".join([*chunks[:at], *rest]))
+            _agrees(client, history)
+
+
+def _agrees(client: UiFold, history: History) -> None:
+    """No character is lost and none is doubled; what was rewritten stands last."""
+    assert client.is_over
+    assert client.id == RUN
+    for step_id, output in history.outputs.items():
+        if history.types[step_id] != "assistant_message" or step_id in history.removed:
+            continue
+        if step_id in history.rewritten:
+            assert client.texts[step_id].endswith(output)
+        else:
+            assert client.texts[step_id] == output

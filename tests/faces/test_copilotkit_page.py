@@ -1,0 +1,136 @@
+"""CopilotKit's React components in Chromium, as the example has them: a gateway dies in mid-stream,
+and the page is loaded anew."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browser.conftest import browser as browser
+from faces.app import WORDS
+from faces.conftest import APP
+from npm_packages import installed
+from stack import Gateway, Stack
+from stepwire_cli.dev.embedded_server import free_port
+from stepwire_core.values.ids import new_id
+
+pytestmark = [pytest.mark.timeout(400)]
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "faces" / "copilotkit"
+SLOWLY = "".join(f"wörd{number} " for number in range(WORDS)).strip()
+LIMIT_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Of the gateway, which starts again where it was."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def address(port: int) -> Iterator[str]:
+    """What the command of the example prints."""
+    installed(EXAMPLE)
+    command = [sys.executable, str(EXAMPLE / "serve.py"), "--port", str(free_port())]
+    command += ["--gateway", f"http://127.0.0.1:{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serving:
+        assert serving.stdout is not None
+        yield serving.stdout.readline().decode().strip()
+        serving.kill()
+
+
+def gateway(stack: Stack, port: int, address: str) -> Gateway:
+    origin = address.partition("/index.html")[0]
+    return stack.gateway(port=port, STEPWIRE_FACES="copilotkit", STEPWIRE_CORS_ORIGINS=origin)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context(viewport={"width": 1200, "height": 2000}) as context:
+        page = context.new_page()
+        page.set_default_timeout(LIMIT_MS)
+        yield page
+
+
+def ask(page: Page, text: str) -> None:
+    expect(page.locator("[data-copilot-running=false]").first).to_be_visible()
+    box = page.get_by_test_id("copilot-chat-textarea")
+    box.fill(text)
+    send = page.get_by_test_id("copilot-send-button")
+    expect(send).to_be_enabled()
+    send.click()
+    expect(box).to_have_value("")
+
+
+def answers(page: Page) -> list[str]:
+    found = page.get_by_test_id("copilot-assistant-message").all_inner_texts()
+    return [text.strip() for text in found]
+
+
+def test_a_reload_after_the_gateway_was_killed_has_every_character_once(
+    page: Page, address: str, shared_stack: Stack, port: int, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    worker = shared_stack.worker(APP)
+    first = gateway(shared_stack, port, address)
+    page.goto(f"{address}#{new_id()}")
+    ask(page, "hello")
+    expect(page.get_by_text("You said: hello 😀")).to_be_visible()
+    ask(page, f"gated {gate}")
+    expect(page.get_by_text("wörd3")).to_be_visible()
+    first.child.kill()
+    second = gateway(shared_stack, port, address)
+    page.reload()
+    expect(page.get_by_text("wörd3")).to_be_visible()
+    gate.touch()
+    expect(page.get_by_text(f"wörd{WORDS - 1}")).to_be_visible()
+    expect(page.locator("[data-copilot-running=false]").first).to_be_visible()
+    assert answers(page) == ["You said: hello 😀", SLOWLY]
+    asked = page.get_by_test_id("copilot-user-message").all_inner_texts()
+    assert [text.strip() for text in asked] == ["hello", f"gated {gate}"]
+    second.child.stop()
+    worker.stop()
+
+
+def test_a_page_follows_asks_and_answers(
+    page: Page, address: str, shared_stack: Stack, port: int
+) -> None:
+    worker = shared_stack.worker(APP)
+    here, session_id = gateway(shared_stack, port, address), new_id()
+    page.goto(f"{address}#{session_id}")
+    ask(page, "ask")
+    expect(page.get_by_text("Your name?")).to_be_visible()
+    page.reload()
+    page.get_by_label("Answer").fill("Ada")
+    page.get_by_role("button", name="Answer").click()
+    expect(page.get_by_text("Hello Ada")).to_be_visible()
+    ask(page, "wait")
+    expect(page.get_by_text("waiting")).to_be_visible()
+    page.get_by_test_id("copilot-send-button").click()
+    run_id = here.snapshot(session_id)["runs"][-1]["run_id"]
+    assert here.wait_for_end(session_id, run_id)["status"] == "cancelled"
+    here.child.stop()
+    worker.stop()
+
+
+def test_what_nobody_in_the_browser_has_started_is_followed(
+    page: Page, address: str, shared_stack: Stack, port: int, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    worker = shared_stack.worker(APP)
+    here, session_id = gateway(shared_stack, port, address), new_id()
+    here.create_session(session_id)
+    here.send(session_id, f"gated {gate}")
+    page.goto(f"{address}#{session_id}")
+    expect(page.get_by_text("wörd3")).to_be_visible()
+    gate.touch()
+    expect(page.get_by_text(f"wörd{WORDS - 1}")).to_be_visible()
+    assert answers(page) == [SLOWLY]
+    expect(page.get_by_label("Threads").get_by_text(f"gated {gate}"[:20])).to_be_visible()
+    here.child.stop()
+    worker.stop()
