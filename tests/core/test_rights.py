@@ -265,6 +265,25 @@ class TestOnACluster:
         assert "it is no node of a cluster: begin its address with redis://" in line
 
 
+async def test_the_user_of_the_sentinels_needs_to_ask_for_their_primaries(
+    topologies: Topologies,
+) -> None:
+    """As docs/redis-rights.md has it."""
+    user = f"user-{new_id()}"
+    url = f"{topologies.watched.url}?sentinel_username={user}&sentinel_password=pw"
+    for node in topologies.watched.sentinels:
+        with Redis(port=node.port) as redis:
+            rules = ("on", ">pw", "-@all", "+ping", "+sentinel|masters")
+            redis.execute_command("ACL SETUSER", user, *rules)
+    await require_stores(Settings(redis_url=url), takes_runs=True)
+    for node in topologies.watched.sentinels:
+        with Redis(port=node.port) as redis:
+            redis.execute_command("ACL SETUSER", user, "-sentinel|masters")
+    [line] = await missing(Settings(redis_url=url))
+    assert "sentinel|masters" in line
+    assert "pw" not in line.replace("stepwire", "")
+
+
 async def test_a_name_that_no_sentinel_knows_is_one_line(topologies: Topologies) -> None:
     [line] = await missing(Settings(redis_url=topologies.watched.url.replace(NAME, "other")))
     assert f"no Sentinel names a primary 'other' that is up: it knows {NAME}" in line
