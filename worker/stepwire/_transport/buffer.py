@@ -106,20 +106,17 @@ class Buffer:
         if source.full is not None:
             source.full_was_reported = True
             raise fresh(source.full)
-        size, weight = piece_size(text)
         call = self._last_of_session.get(source.session_id)
         # A source that takes nothing more has no open call that ends in a piece of text.
-        if (
-            call is not None
-            and call.source is source
-            and not replace
-            and call.merge(step_id, text, text_field, size, weight)
-        ):
-            self.weight += weight
-            return self.weight
+        if call is not None and call.source is source and not replace:
+            added = call.merge(step_id, text, text_field)
+            if added is not None:
+                self.weight += added
+                return self.weight
         self._require(source)
         if source.is_ending:
             raise RunEnded(source.session_id, source.run_id)
+        size, weight = piece_size(text)
         delta = Delta(step_id, text_field, replace, [text], size)
         self._add(source, delta, size, weight)
         return self.weight
