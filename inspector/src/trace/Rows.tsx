@@ -1,4 +1,4 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
+import { useVirtualizer, type VirtualItem, type Virtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, type KeyboardEvent, type Ref } from "react";
 import { useSession } from "../app/session";
 import type { Row, Store } from "stepwire";
@@ -67,6 +67,8 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
       [focusedAt],
     ),
   });
+
+  rows.shouldAdjustScrollPositionOnItemSizeChange = staysInPlace;
 
   const [total, height] = [rows.getTotalSize(), rows.scrollRect?.height ?? 0];
   useLayoutEffect(() => {
@@ -158,6 +160,14 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
       }}><Icon name="down" />Jump to latest</button>}
     </div>
   );
+}
+
+/**
+ * Whether the list moves with a row that is now measured, or has grown: if it is above what is read. The virtualizer
+ * would not do that while the reader scrolls up, but a message grows then, too.
+ */
+function staysInPlace({ key, start, end }: VirtualItem, _by: number, { itemSizeCache, scrollOffset }: Virtualizer<HTMLDivElement, Element>): boolean {
+  return (itemSizeCache.has(key) ? end : start + 1) <= (scrollOffset ?? 0);
 }
 
 /** Of a list of which a window alone is in the page; a message that is being sent is the last one. */
