@@ -146,7 +146,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
           {shown.map(({ index, key, start }) => {
             const item = list[index];
             if (!item) return null;
-            const { at, of } = positionOf(store, item);
+            const { at, of } = positionAmong(store, item);
             return (
               <Line key={key} item={item} index={index} start={start} measure={rows.measureElement} at={at + 1} of={of}
                 isSelected={selected === key} isTabStop={tabStop === key} />
@@ -171,7 +171,7 @@ function staysInPlace({ key, start, end }: VirtualItem, _by: number, { itemSizeC
 }
 
 /** Of a list of which a window alone is in the page; a message that is being sent is the last one. */
-function positionOf(store: Store, { kind, id }: Row): { readonly at: number; readonly of: number } {
+function positionAmong(store: Store, { kind, id }: Row): { readonly at: number; readonly of: number } {
   if (kind === "attempt") return ALONE;
   const last = store.children(null).length;
   return store.position(id, kind) ?? { at: last, of: last + 1 };
