@@ -18,7 +18,7 @@ export function Talk() {
       <Notices />
       <TokenPrompt />
       {!isOver && may("write") && <><Settings /><Starters /></>}
-      {isOver ? <p className="talk-over hint">{error?.code === "session_not_found" ? "This session is gone: it takes no messages." : "This session takes no messages any more."}</p>
+      {isOver ? <p className="talk-over hint">{error?.code === "session_not_found" ? "There is no such session: it takes no messages." : "This session takes no messages any more."}</p>
         : may("write") ? <Composer />
         : <p className="talk-over hint">You can read this session, and not write in it.</p>}
     </div>
