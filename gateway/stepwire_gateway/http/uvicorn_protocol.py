@@ -113,7 +113,8 @@ class Connection(RequestReader):
         cls = type(self)
         if cls.origin is None:
             renewed = partial(cls, self.config, self.server_state, self.app_state, self.loop)
-            cls.origin = Origin(self, renewed)
+            timeout_s = self.bounds.send_timeout_s
+            cls.origin = Origin(self.loop, self.connections, self.tasks, timeout_s, renewed)
         return cls.origin
 
     # -- what the transport says -----------------------------------------------------------------
