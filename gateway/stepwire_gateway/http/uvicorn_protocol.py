@@ -129,6 +129,8 @@ class Connection(RequestReader):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        # uvicorn does so only if there is no error: else its timer keeps all of the request.
+        self._unset_keepalive_if_required()
         self._unwatch()
 
     def _watch(self) -> None:

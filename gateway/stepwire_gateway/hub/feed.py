@@ -292,7 +292,11 @@ class Feed:
         chunk = b"%x\r\n%b\r\n" % (len(encoded), encoded)
         writes = list(self._parked.values())
         for write in writes:
-            write(chunk)
+            try:
+                write(chunk)
+            except RuntimeError:
+                # The transport is closed, and its connection is about to be told.
+                continue
         self._metrics.counts(FRAMES)[()] += count * len(writes)
         self._metrics.counts(FRAME_BYTES)[()] += len(encoded) * len(writes)
         self.written_at = asyncio.get_running_loop().time()
