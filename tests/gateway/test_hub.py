@@ -30,10 +30,11 @@ from stepwire_core.values.ids import new_id
 from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, delta_event, step_event
 from stepwire_gateway.hub.feed import WRITE_BYTES, Feed, Subscriber
-from stepwire_gateway.hub.frames import Frame
+from stepwire_gateway.hub.frames import Frame, frames_of_message
 from stepwire_gateway.hub.hub import GAPS, RECONNECTS, UNREADABLE_MESSAGES, Hub
 from stepwire_gateway.hub.reading import FELL_BEHIND, Reading
 from stepwire_gateway.metrics import Metrics
+from stepwire_gateway.prefix import Prefix
 
 pytestmark = pytest.mark.anyio
 
@@ -528,6 +529,42 @@ async def test_of_the_connections_that_a_feed_writes_to_each_is_by_itself() -> N
     # What it was not sent waits for it.
     [frame] = await subscribers[2].take()
     assert frame.cursor == Cursor(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_passed_on"),
+    [
+        (b"7\n4 step.delta run {}", True),
+        # Of another epoch, not the next one, several, the end of its run, of a run that is new.
+        (b"8\n4 step.delta run {}", False),
+        (b"7\n3 step.delta run {}", False),
+        (b"7\n5 step.delta run {}", False),
+        (b"7\n4 step.delta run {}\n5 step.delta run {}", False),
+        (b"7\n4 run.end run {}", False),
+        (b"7\n4 step.delta other {}", False),
+        # Its address depends on where the gateway stands.
+        (b"7\n4 element.add run {}", False),
+    ],
+)
+async def test_a_message_with_nothing_but_the_next_event_goes_out_as_it_came(
+    message: bytes, is_passed_on: bool
+) -> None:
+    feed, outlet = Feed("session", Metrics()), Parked()
+    subscriber = Subscriber(Cursor(7, 2), 1000)
+    assert feed.join(subscriber)
+    assert feed.park(subscriber, outlet)
+    feed.deliver(frames_of_message(b"7\n3 step.start run {}", Prefix(None)))
+    outlet.chunks.clear()
+    assert feed.pass_on(message) is is_passed_on
+    if not is_passed_on:
+        assert (outlet.chunks, feed.position) == ([], Cursor(7, 3))
+        return
+    passed, outlet.chunks = outlet.chunks, []
+    assert feed.position == Cursor(7, 4)
+    # As it would have gone out otherwise.
+    [frame] = frames_of_message(message, Prefix(None))
+    feed.deliver([frame])
+    assert passed == outlet.chunks
 
 
 async def test_what_is_large_waits_for_the_readers_that_take_it_in_parts() -> None:
