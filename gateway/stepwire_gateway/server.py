@@ -35,7 +35,7 @@ GC_THRESHOLDS: Final = (50_000, 10, 10)
 """Objects that are made until the garbage collector looks at the newest, and how often it does that
 until it looks at older ones."""
 
-ACCEPTS: Final = 16
+ACCEPTS: Final = 8
 """Connections that are accepted in one turn of the event loop: what many clients need that come at
 once is then asked of Redis together."""
 
