@@ -19,9 +19,9 @@ from stepwire_gateway.faces.aisdk.numbered import CHUNKS, NumberedMapping
 from stepwire_gateway.faces.aisdk.routes import HEADERS, ROUTE, ChatId, addresses, start
 from stepwire_gateway.faces.answers import last_answering
 from stepwire_gateway.faces.events import Scope
+from stepwire_gateway.faces.face_stream import FaceStream
 from stepwire_gateway.faces.retelling import retold
 from stepwire_gateway.faces.starting import session_of
-from stepwire_gateway.faces.stream import FaceStream
 from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
 from stepwire_gateway.services import Services, ServicesDep
 
