@@ -6,6 +6,8 @@ import fcntl
 import hashlib
 import os
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +20,11 @@ _NPM: Final = _BIN.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js
 _INSTALL_LIMIT_S: Final = 240
 
 
-def installed(folder: Path) -> Path:
+def installed(folder: Path, *, then: Sequence[str] = ()) -> Path:
     """The folder, with its packages; one process installs them while others wait.
 
-    Where npm cannot, the test is skipped; in CI it fails.
+    ``then`` is a program in Python that builds something of them. Where npm cannot install, the
+    test is skipped; in CI it fails.
     """
     lock = folder / "package-lock.json"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
@@ -36,6 +39,8 @@ def installed(folder: Path) -> Path:
                 message = f"npm cannot install the packages of {folder.name}: {done.stderr}"
                 (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
             stamp.write_text(digest)
+        if then:
+            subprocess.run([sys.executable, *then], cwd=folder, check=True, timeout=100)
     return folder
 
 

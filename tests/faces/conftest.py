@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from faces.ui_chat import USECHAT
 from npm_packages import installed
 from stack import Gateway, Stack
 
@@ -19,7 +20,5 @@ def faces(shared_stack: Stack) -> Gateway:
 
 @pytest.fixture(scope="session")
 def usechat() -> Path:
-    """The packages of the AI SDK, installed."""
-    from faces.ui_chat import USECHAT
-
-    return installed(USECHAT)
+    """The packages of the AI SDK, installed, and the pages of the example, built."""
+    return installed(USECHAT, then=("serve.py", "--build"))

@@ -144,7 +144,6 @@ def test_tools_files_and_nested_steps_go_on_at_any_number(faces: Gateway) -> Non
         rest = _frames(faces, path, at)
         assert len(rest) == len(chunks) - at
         assert _shown(chunks[:at] + rest) == _shown(chunks)
-    assert len(_frames(faces, path, -3)) < len(chunks)
 
 
 def test_a_reloaded_page_with_numbers_has_the_whole(faces: Gateway, tmp_path: Path) -> None:
@@ -152,6 +151,31 @@ def test_a_reloaded_page_with_numbers_has_the_whole(faces: Gateway, tmp_path: Pa
     begin(faces, chat_id, f"gated {gate}")
     shown = workflow(faces, chat_id, *resumed(gate))
     assert shown.text == SLOWLY
+
+
+def test_a_client_that_wants_the_last_chunks_gets_parts_that_it_can_show(
+    faces: Gateway, tmp_path: Path
+) -> None:
+    chat_id, gate = new_id(), tmp_path / "gate"
+    begin(faces, chat_id, f"gated {gate}")
+    cut: list[list[object]] = [["cut", 9], ["beginResume"], ["untilText", 12]]
+    cut += [["touch", str(gate)], ["ended"]]
+    shown = workflow(faces, chat_id, *cut, startIndex=-5)
+    assert shown.errors == []
+    assert (shown.status, shown.text) == ("ready", SLOWLY)
+    first, again = (request["url"].rpartition("=")[2] for request in shown.requests)
+    assert first == "-5"
+    assert 0 < int(again) <= 9
+
+
+def test_stop_ends_a_stream_that_was_resumed(faces: Gateway, tmp_path: Path) -> None:
+    chat_id, gate = new_id(), tmp_path / "gate"
+    begin(faces, chat_id, f"gated {gate}")
+    stopped = ["beginResume"], ["untilText", len(HALF)], ["stop"], ["ended"]
+    shown = chat(api(faces), chat_id, *stopped)
+    assert (shown.status, shown.text) == ("ready", HALF)
+    assert faces.client.post(f"/aisdk/chat/{chat_id}/stop").status_code == 204
+    assert faces.wait_for_end(chat_id, shown.answer["id"])["status"] == "cancelled"
 
 
 def test_a_number_before_the_log_is_refused_and_the_whole_is_still_there(stack: Stack) -> None:

@@ -1,6 +1,6 @@
 // useChat as it comes, on a gateway with STEPWIRE_FACES=aisdk.
 import { useChat } from "@ai-sdk/react";
-import { useState } from "react";
+import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { answer, cancel, depth, options } from "./chat.js";
 
@@ -53,4 +53,4 @@ function Chat({ of }) {
   );
 }
 
-createRoot(document.getElementById("root")).render(<Chat of={await options()} />);
+createRoot(document.getElementById("root")).render(<StrictMode><Chat of={await options()} /></StrictMode>);

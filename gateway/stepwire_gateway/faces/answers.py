@@ -19,7 +19,7 @@ _USER_MESSAGE = b'"type":"user_message"'
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """A run that answers a person's message, and has not ended."""
+    """A run that answers a person's message."""
 
     run_id: str
     began_at: int | None
@@ -40,16 +40,24 @@ async def answering(services: Services, session_id: str) -> Answering | None:
     return last_answering(snapshot)
 
 
-def last_answering(snapshot: WrittenSnapshot) -> Answering | None:
-    """The same of a snapshot; of its documents few are parsed."""
+def last_answering(snapshot: WrittenSnapshot, *, or_ended: bool = False) -> Answering | None:
+    """The same of a snapshot; of its documents few are parsed. ``or_ended``: if nothing is under
+    way, the last answer."""
+    found = _last_run(snapshot, ended=False) or _waiting(snapshot)
+    if found is None and or_ended:
+        found = _last_run(snapshot, ended=True)
+    return found
+
+
+def _last_run(snapshot: WrittenSnapshot, *, ended: bool) -> Answering | None:
     runs = snapshot.documents[RUN]
     for at in reversed(range(len(runs.ids))):
-        if runs.ids[at] in snapshot.ended_runs:
+        if (runs.ids[at] in snapshot.ended_runs) != ended:
             continue
         run = json.loads(snapshot.frame[runs.starts[at] : runs.stops[at]])
         if run["handler"] == ON_MESSAGE:
             return Answering(run["run_id"], runs.orders[at])
-    return _waiting(snapshot)
+    return None
 
 
 def _waiting(snapshot: WrittenSnapshot) -> Answering | None:

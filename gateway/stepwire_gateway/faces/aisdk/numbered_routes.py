@@ -19,9 +19,9 @@ from stepwire_gateway.faces.aisdk.numbered import CHUNKS, NumberedMapping
 from stepwire_gateway.faces.aisdk.routes import HEADERS, ROUTE, ChatId, addresses, start
 from stepwire_gateway.faces.answers import last_answering
 from stepwire_gateway.faces.events import Scope
+from stepwire_gateway.faces.face_stream import FaceStream
 from stepwire_gateway.faces.retelling import retold
 from stepwire_gateway.faces.starting import session_of
-from stepwire_gateway.faces.stream import FaceStream
 from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
 from stepwire_gateway.services import Services, ServicesDep
 
@@ -77,7 +77,7 @@ async def resume_workflow(
     chat_id: ChatId,
     start_index: Annotated[int, Query(alias="startIndex", ge=-(2**31), le=2**31)] = 0,
 ) -> Response:
-    """The chunks from a number on; a negative one counts from those that are there now.
+    """The chunks from a number on; a negative one stands for the beginning.
 
     ``chat_id`` is what the header of the first answer says, or the id of a chat: then it is the
     answer that is under way, and 204 if there is none.
@@ -92,7 +92,8 @@ async def resume_workflow(
         snapshot = await services.hub.snapshots.whole(session_id)
     except SessionNotFound:
         return Response(status_code=204)
-    if (run := last_answering(snapshot)) is None:
+    # A client that has some of it comes back for the rest, also when that is all there will be.
+    if (run := last_answering(snapshot, or_ended=start_index > 0)) is None:
         return Response(status_code=204)
     stream = Reference(session_id, run.run_id, snapshot.cursor.epoch)
     return await _from(request, services, caller, stream, snapshot, at=start_index)
@@ -112,7 +113,9 @@ async def _from(
     # What waits for a worker has told nothing.
     tail = -1 if first_seq is None else CHUNKS * (snapshot.cursor.seq - first_seq + 1) - 1
     if at < 0:
-        at = max(0, tail + 1 + at)
+        # In the middle of a part their client would fail (vercel/workflow#1835). So it gets all of
+        # the message; and since it adds the two, the header makes it count from there.
+        at, tail = 0, -at - 1
     after = await _cursor(services, stream, snapshot, first_seq, at)
     if at > 0:
         await _require_there(services, stream, after, at)
