@@ -112,7 +112,13 @@ def test_connect_follows_a_run_that_nobody_in_the_browser_has_started(gateway: G
 
 def test_connect_follows_what_begins_later_if_the_page_says_so(gateway: Gateway) -> None:
     thread, properties = gateway.create_session(), {"stepwire": {"follow": True}}
-    actions = [["follow"], ["untilText", "Welcome"], ["tell"], ["untilText", "end"], ["detach"]]
+    actions: list[list[Any]] = [
+        ["follow"],
+        ["untilText", "Welcome"],
+        ["tell"],
+        ["untilText", "end"],
+        ["detach"],
+    ]
     with starting(gateway, thread, *actions, properties=properties) as running:
         running.until("tell")
         gateway.send(thread, "slowly")
@@ -123,7 +129,7 @@ def test_connect_follows_what_begins_later_if_the_page_says_so(gateway: Gateway)
 
 def test_stop_cancels_the_run_that_the_client_has_started(gateway: Gateway) -> None:
     thread = new_id()
-    actions = [["say", "wait"], ["begin"], ["untilText", "waiting"], ["stop"]]
+    actions: list[list[Any]] = [["say", "wait"], ["begin"], ["untilText", "waiting"], ["stop"]]
     found = client(gateway, thread, *actions)
     assert (found["errors"], found["isRunning"]) == ([], False)
     [run] = [r for r in gateway.snapshot(thread)["runs"] if r["handler"] == "on_message"]
@@ -132,7 +138,13 @@ def test_stop_cancels_the_run_that_the_client_has_started(gateway: Gateway) -> N
 
 def test_an_ask_is_answered_after_a_reload(gateway: Gateway) -> None:
     thread = new_id()
-    actions = [["say", "ask"], ["run"], ["reload"], ["connect"], ["answer", {"content": "Ada"}]]
+    actions: list[list[Any]] = [
+        ["say", "ask"],
+        ["run"],
+        ["reload"],
+        ["connect"],
+        ["answer", {"content": "Ada"}],
+    ]
     found = client(gateway, thread, *actions)
     assert found["errors"] == []
     assert texts(found)[-1] == ("assistant", "Hello Ada")

@@ -9,7 +9,7 @@ from zlib import crc32
 from stepwire_core.wire.user_messages import REPLACES
 from stepwire_gateway.faces.agui import conversation, tree
 from stepwire_gateway.faces.mapping import data_frame
-from stepwire_gateway.faces.texts import Texts
+from stepwire_gateway.faces.told_texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

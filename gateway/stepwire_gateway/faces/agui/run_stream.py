@@ -6,8 +6,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from stepwire_core.errors import SessionNotFound
+from stepwire_gateway.faces.face_stream import FaceStream, Told
 from stepwire_gateway.faces.retelling import retold
-from stepwire_gateway.faces.stream import FaceStream, Told
 from stepwire_gateway.hub.log_source import retry_until_available
 
 if TYPE_CHECKING:
