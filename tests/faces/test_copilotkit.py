@@ -168,14 +168,14 @@ def test_threads_are_listed_renamed_and_deleted(gateway: Gateway) -> None:
 def test_a_token_sees_its_own_threads(shared_stack: Stack, gateway: Gateway) -> None:
     del gateway
     guarded = shared_stack.gateway(STEPWIRE_FACES="copilotkit", STEPWIRE_AUTH_SECRETS=SECRET)
-    own = bearer(token("{sub}:*", rights=("read", "write")))
+    own = bearer(token("{sub}:*", rights=("read", "write"), sub="cleo"))
     found = client(guarded, "mine", ["say", "hello"], ["run"], ["threads"], headers=own)
-    assert [thread["id"] for thread in found["threads"]] == ["ada:mine"]
-    refused = client(guarded, "ada:mine", headers={})
+    assert [thread["id"] for thread in found["threads"]] == ["cleo:mine"]
+    refused = client(guarded, "cleo:mine", headers={})
     assert refused["status"] == "error"
     eve = bearer(token("{sub}:*", rights=("read", "write"), sub="eve"))
-    paths = ("/copilotkit/threads/ada:mine/messages", "/copilotkit/threads/ada:mine/state")
+    paths = ("/copilotkit/threads/cleo:mine/messages", "/copilotkit/threads/cleo:mine/state")
     for path in paths:
         assert guarded.client.get(path, headers=eve).status_code in (403, 404)
-    stop = "/copilotkit/agent/default/stop/ada:mine"
+    stop = "/copilotkit/agent/default/stop/cleo:mine"
     assert guarded.client.post(stop, headers=own).status_code == 403, "that needs 'cancel'"
