@@ -15,7 +15,7 @@ from stepwire_gateway.faces.agui.attaching import CameBack
 from stepwire_gateway.faces.agui.bodies import RunAgentInput
 from stepwire_gateway.faces.agui.dialect import OLDER, Dialect, dialect_of
 from stepwire_gateway.faces.agui.mapping import AgUiMapping
-from stepwire_gateway.faces.agui.stream import AgUiStream
+from stepwire_gateway.faces.agui.run_stream import AgUiStream
 from stepwire_gateway.faces.agui.teller import AgUiClient
 from stepwire_gateway.faces.agui.tree import application_state
 from stepwire_gateway.faces.agui.turns import turn

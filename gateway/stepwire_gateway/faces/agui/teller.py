@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
@@ -9,7 +10,7 @@ from zlib import crc32
 from stepwire_core.wire.user_messages import REPLACES
 from stepwire_gateway.faces.agui import conversation, tree
 from stepwire_gateway.faces.mapping import data_frame
-from stepwire_gateway.faces.texts import Texts
+from stepwire_gateway.faces.told_texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -87,9 +88,9 @@ class Teller:
         before it a part of it: a client that has only these has not had the whole event."""
         out, self._out = self._out, []
         if cursor is None:
-            return b"".join(map(data_frame, out))
+            return b"".join(map(_frame, out))
         ids = [f"{cursor}/{at}" for at in range(1, len(out))] + [str(cursor)]
-        return b"".join(data_frame(value, id=id_) for value, id_ in zip(out, ids, strict=False))
+        return b"".join(_frame(value, id_) for value, id_ in zip(out, ids, strict=False))
 
     def say(self, type_: str, **fields: Any) -> None:
         if not self.is_running:
@@ -423,3 +424,25 @@ class Teller:
 def _unique(id_: str, name: str) -> str:
     """A name of a step that no other open one has, and that every gateway makes alike."""
     return f"{name} ({crc32(id_.encode()):08x})"
+
+
+_DEPTH: Final = 4
+"""As deep as ``STATE_SNAPSHOT`` has its documents."""
+
+
+def _frame(value: dict[str, Any], id_: str | None = None) -> bytes:
+    """As :func:`data_frame`, of an event that may hold a whole session: its documents are written
+    one by one, since nothing else runs while one is."""
+    if value["type"] not in ("MESSAGES_SNAPSHOT", "STATE_SNAPSHOT"):
+        return data_frame(value, id=id_)
+    begin = b"" if id_ is None else f"id: {id_}\n".encode()
+    return begin + b"data: " + _written(value, _DEPTH).encode() + b"\n\n"
+
+
+def _written(value: object, depth: int) -> str:
+    if depth and isinstance(value, dict):
+        parts = (f"{json.dumps(name)}:{_written(v, depth - 1)}" for name, v in value.items())
+        return f"{{{','.join(parts)}}}"
+    if depth and isinstance(value, list):
+        return f"[{','.join(_written(item, depth - 1) for item in value)}]"
+    return json.dumps(value, separators=(",", ":"))

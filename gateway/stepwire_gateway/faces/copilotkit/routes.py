@@ -16,7 +16,7 @@ from stepwire_gateway.faces.agui.bodies import METADATA, RunAgentInput
 from stepwire_gateway.faces.agui.dialect import COPILOTKIT, dialect_of
 from stepwire_gateway.faces.agui.mapping import AgUiMapping
 from stepwire_gateway.faces.agui.routes import LastEventId, client_of, run, said
-from stepwire_gateway.faces.agui.stream import AgUiStream
+from stepwire_gateway.faces.agui.run_stream import AgUiStream
 from stepwire_gateway.faces.answers import last_answering
 from stepwire_gateway.faces.errors import route_saying
 from stepwire_gateway.faces.events import Scope
