@@ -48,7 +48,7 @@ def cut_off_replicas(primary: EmbeddedServer) -> None:
         redis.execute_command("ACL SETUSER", "default", "-psync", "-sync")
         redis.execute_command("CLIENT KILL", "TYPE", "replica")
         replication = partial(redis.info, "replication")
-        wait_until(lambda: replication()["connected_slaves"] == 0, "no replica is connected")  # type: ignore[index]
+        wait_until(lambda: replication()["connected_slaves"] == 0, "no replica is connected")
 
 
 def is_up(server: EmbeddedServer) -> bool:

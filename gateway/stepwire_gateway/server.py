@@ -50,7 +50,7 @@ def run_gateway(settings: Settings) -> None:
     """
     _refuse_strangers(settings)
     require_address(settings.host, settings.port)
-    asyncio.run(require_stores(settings))
+    asyncio.run(require_stores(settings, takes_runs=False))
     # The library would cancel every stream half a second after the signal, in the middle of its
     # response.
     AppStatus.enable_automatic_graceful_drain = False
