@@ -47,7 +47,8 @@ class Talks:
     """Conversations under way, each with a client that follows it."""
 
     def __init__(self, stack: Stack, tokens: int = 150) -> None:
-        self._tokens = tokens
+        # The first must not be over when the last begins.
+        self._tokens = tokens + 20 * SESSIONS
         stack.worker(APP, STEPWIRE_MAX_JOBS=str(SESSIONS))
         self.gateway = stack.gateway()
         self.sessions = [self.gateway.create_session() for _ in range(SESSIONS)]
@@ -113,7 +114,7 @@ async def test_another_primary_and_back_again_while_sessions_stream(
 ) -> None:
     """A, B and A again. The old primary takes writes until it is told, and these may be lost: a run
     that has ended there ends once more."""
-    talks = Talks(stack, 600)
+    talks = Talks(stack, 500)
     session = talks.sessions[0]
     first = place.primary(session)
     async with following(talks.gateway, talks.sessions) as clients:
@@ -196,7 +197,7 @@ class TestAPrimaryThatIsCutOff:
         """What it has taken meanwhile is lost, and told; with ``min-replicas-to-write`` it takes
         little."""
         old = watched.primary
-        talks = Talks(stack, 600)
+        talks = Talks(stack, 500)
         with Redis(port=old.port) as redis:
             if wants_replicas:
                 redis.config_set("min-replicas-max-lag", 1)
