@@ -78,7 +78,7 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
     place: Place, stack: Stack
 ) -> None:
     talks = Talks(stack)
-    session = talks.sessions[0]
+    session = talks.sessions[-1]
     primary, replica = place.primary(session), place.replica(session)
     asked_late = next(
         other
@@ -88,15 +88,15 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
     async with following(talks.gateway, talks.sessions) as clients:
         await talks.begin(clients)
         cut_off_replicas(primary)
-        await heard(clients[0], 20)
+        await heard(clients[-1], 20)
         late = await asyncio.to_thread(talks.gateway.send, asked_late, "5")
-        await heard(clients[0], 1)
+        await heard(clients[-1], 1)
         primary.kill()
-        last = clients[0].view.cursor
+        last = clients[-1].view.cursor
         assert last is not None
     for each, client in zip(talks.sessions, clients, strict=True):
         talks.assert_right(each, client)
-    epochs = {event.cursor.epoch for event in clients[0].received}
+    epochs = {event.cursor.epoch for event in clients[-1].received}
     assert max(epochs) > last.epoch
     assert place.primary(session) is replica
     # A message that was acknowledged and lost with its run is executed when it is sent again. One
