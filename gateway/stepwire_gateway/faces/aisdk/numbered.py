@@ -117,6 +117,11 @@ class NumberedMapping(UiMessageMapping):
             yield self._open_part(data["id"], data["id"], data)
             if data["output"]:
                 yield {"type": "text-delta", "id": id_, "delta": data["output"]}
+        elif event.type == TEXT_DELTA and data.get("replace") and id_ in self._parts:
+            yield {"type": "data-step", "id": id_, "data": {"id": id_, "output": data["text"]}}
+        elif event.type != STEP_START and id_ in self._parts:
+            # What the message was then: its texts are told as they are now.
+            return
         else:
             self._files.discard(data.get("id", ""))
             if event.type == STEP_START:
