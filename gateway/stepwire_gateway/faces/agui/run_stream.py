@@ -65,7 +65,7 @@ class _ToldAnew(Told):
         self._session_id = reading.feed.session_id
         self._snapshots = services.hub.snapshots
         self._ahead: Cursor | None = None
-        """What comes up to here, the snapshot has told."""
+        """The snapshot has told all events up to this one."""
 
     async def passed(self, frames: Sequence[Frame]) -> list[bytes]:
         pieces: list[bytes] = []
