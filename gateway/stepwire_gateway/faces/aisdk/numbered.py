@@ -38,9 +38,13 @@ class NumberedMapping(UiMessageMapping):
     """One run in numbered chunks, from number ``at`` on; ``first_seq`` is the ``seq`` of the run's
     first event, None if it is still to come.
 
-    With ``at`` above 0, the state must be known first: :meth:`know` takes it from a snapshot, which
-    is somewhere behind what the client has. Text is told as it streams, and not closed before the
-    end of the run; a text that its handler has written anew comes as a ``data-step``.
+    The events begin with that one: what is told before ``at`` counts, and is not sent. Or, where
+    the log does not reach back to it, with the one whose chunk ``at`` is. Then the state must be
+    known first: :meth:`know` takes it from a snapshot, which is somewhere behind what the client
+    has; and text that a step has got with its end alone, in between, is not told.
+
+    Text is told as it streams, and not closed before the end of the run; a text that its handler
+    has written anew comes as a ``data-step``.
     """
 
     def __init__(
