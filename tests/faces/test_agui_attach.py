@@ -36,7 +36,7 @@ from stepwire_gateway.prefix import Prefix
 from vectors.record import SESSION, Recorder, Story
 from vectors.stories import RUN, STORIES, a_message, a_run_at, element, end, start, update
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
 Tape = list[tuple[FaceEvent | None, WrittenSnapshot]]
 Frames = list[dict[str, Any]]
