@@ -66,6 +66,15 @@ def test_text_tools_and_nested_steps_of_all_versions(gateway: Gateway, package: 
     assert names == (["model"] if is_newest else ["research", "model"])
 
 
+def test_a_run_needs_no_snapshot_of_messages_and_has_one_end(gateway: Gateway) -> None:
+    """A snapshot in mid-run keeps some clients from showing text as it comes."""
+    found = agent(url(gateway), new_id(), run("hello"), run("tools"), run("fails"), run("hello"))
+    for number in range(4):
+        types = found.types(number)
+        assert "MESSAGES_SNAPSHOT" not in types
+        assert [types.count(end) for end in ("RUN_FINISHED", "RUN_ERROR")] in ([1, 0], [0, 1])
+
+
 def test_the_state_is_the_tree_of_the_run_beside_the_application_s(gateway: Gateway) -> None:
     found = agent(url(gateway), new_id(), run("tools", state={"mine": 1}))
     assert found.state["mine"] == 1

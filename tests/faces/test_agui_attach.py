@@ -36,7 +36,7 @@ from stepwire_gateway.prefix import Prefix
 from vectors.record import SESSION, Recorder, Story
 from vectors.stories import RUN, STORIES, a_message, a_run_at, element, end, start, update
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
 Tape = list[tuple[FaceEvent | None, WrittenSnapshot]]
 Frames = list[dict[str, Any]]
@@ -214,8 +214,8 @@ def same(package: str) -> Callable[[list[dict[str, Any]]], object]:
 
 
 def moments(tape: Tape, package: str) -> range:
-    """The moments to attach at: each, in the newest version."""
-    return range(0, len(tape), 1 if package == "@ag-ui/client" else 4)
+    """The moments to attach at: more of them in the newest version."""
+    return range(0, len(tape), 2 if package == "@ag-ui/client" else 5)
 
 
 @pytest.mark.parametrize("package", DIALECTS)

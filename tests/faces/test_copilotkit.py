@@ -21,7 +21,7 @@ APP = Path(__file__).with_name("agui_app.py")
 PACKAGES = Path(__file__).parents[2] / "examples" / "faces" / "copilotkit"
 SLOWLY = "".join(f"wörd{number} " for number in range(40))
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")

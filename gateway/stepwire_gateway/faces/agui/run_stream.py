@@ -62,7 +62,7 @@ class _ToldAnew(Told):
         self._session_id = reading.feed.session_id
         self._snapshots = services.hub.snapshots
         self._ahead: Cursor | None = None
-        """What comes up to here, the snapshot has told."""
+        """The snapshot has told all events up to this one."""
 
     def opening(self) -> bytes:
         return self._of_agui.opened() if self._is_fresh else b""

@@ -1,4 +1,4 @@
-"""What one client of AG-UI has been told, and how it is told the next thing."""
+"""The state of one client of AG-UI: what it has been told, and how it is told more."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from stepwire_gateway.faces.agui.endings import Ending
 
 DELTA: Final = "stepwire.step.delta"
-"""The name of the ``CUSTOM`` event that has a piece of text of a step that is no message."""
+"""The name of the ``CUSTOM`` event that has a piece of text of a step that is not a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgUiClient:
-    """What is known of the client that a stream goes to."""
+    """The client that a stream goes to, as its request tells it."""
 
     thread_id: str
     run_id: str
     dialect: Dialect
     messages: list[Document] = field(default_factory=list)
-    """Those that it has, as it has sent them."""
+    """The messages that the client has, as it has sent them."""
     state: dict[str, Any] = field(default_factory=dict)
     """The application's part of its state."""
     tools: frozenset[str] = frozenset()
@@ -100,7 +100,7 @@ class Teller:
     # -- runs -----------------------------------------------------------------------------------
 
     def begin(self, *, with_state: bool = True) -> None:
-        """The run begins, if it has not; with an empty tree, unless the client has one."""
+        """Begin the run, unless it has begun; with an empty tree, if the client has none."""
         if self.is_running:
             return
         self.is_running = True
@@ -135,7 +135,7 @@ class Teller:
     # -- steps ----------------------------------------------------------------------------------
 
     def show(self, step: Document) -> Shown:
-        """What is known of a step, and from now on is."""
+        """The entry of a step; a new one if there is none."""
         shown = self.steps.get(step["id"])
         if shown is None:
             form = conversation.form_of(step, has_subagents=self.dialect.has_subagents)
@@ -250,7 +250,7 @@ class Teller:
                 self.texts.missing(conversation.result_id(id_), conversation.result_of(step))
 
     def streamed(self, step: Document) -> None:
-        """The texts so far of a step that is no message and no call."""
+        """The texts so far of a step that is neither a message nor a call."""
         for name in ("input", "output"):
             if step[name]:
                 value = {"id": step["id"], "field": name, "text": step[name], "replace": True}
@@ -351,7 +351,7 @@ class Teller:
             self.say("TEXT_MESSAGE_CONTENT", messageId=id_, delta=piece)
 
     def whole_content(self, step: Document) -> None:
-        """What is missing of a message, of which all so far is known."""
+        """The rest of a message, of which all so far is known."""
         missing = self.texts.missing(step["id"], step["output"])
         if missing.is_anew or (missing.text and not self.steps[step["id"]].is_open):
             self.is_stale = True
@@ -364,7 +364,7 @@ class Teller:
         self._arguments(id_, self.texts.add(id_, text), is_first=is_first)
 
     def whole_arguments(self, step: Document) -> None:
-        """What is missing of an input, of which all so far is known."""
+        """The rest of an input, of which all so far is known."""
         id_, shown = step["id"], self.steps[step["id"]]
         is_first = self.texts.told(id_) == 0
         missing = self.texts.missing(id_, step["input"])
@@ -386,7 +386,7 @@ class Teller:
         self.say("TOOL_CALL_ARGS", toolCallId=id_, delta=delta)
 
     def new_result(self, step: Document) -> None:
-        """What a call whose end was told has come to, which may be something else by now."""
+        """The result of a call whose end was told: it may be another one by now."""
         id_ = conversation.result_id(step["id"])
         is_new = step["status"] != "running" and id_ not in self.texts
         missing = self.texts.missing(id_, conversation.result_of(step))

@@ -82,7 +82,7 @@ async def run_agent(
 async def connect_agent(
     services: ServicesDep, caller: CallerDep, agent_id: AgentId, body: RunAgentInput
 ) -> Response:
-    """A whole thread, and what is under way in it, whoever has started it, to its end.
+    """A whole thread, then the runs that are under way in it, to their ends.
 
     With ``stepwire: {follow: true}`` in the ``properties`` of the page the stream stays open, and
     also what begins later is told. A thread that is not there yet is empty.
