@@ -125,8 +125,9 @@ async def test_another_primary_and_back_again_while_sessions_stream(
         assert place.primary(session) is first
     for each, client in zip(talks.sessions, clients, strict=True):
         talks.assert_right(each, client)
-        assert client.view.cursor is not None
-        assert client.view.cursor.epoch == max(event.cursor.epoch for event in client.received)
+        # It is not always the last epoch that it was told of: that may be lost with its server.
+        etag = talks.gateway.client.get(f"/v1/sessions/{each}").headers["etag"]
+        assert etag.strip('W/"') == str(client.view.cursor)
     assert len({event.cursor.epoch for event in clients[0].received}) > 1
     run = talks.gateway.send(session, "1")["run_id"]
     assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
