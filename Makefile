@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help page servers inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults check vocabulary tables pictures docs bench bench-peers fmt lock clean
+.PHONY: help page servers inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults topologies check vocabulary tables pictures docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,9 +67,14 @@ check: $(INSTALLED) .coverage ## what CI runs: lint, spelling, types, import bou
 	$(BIN)/lint-imports
 	$(BIN)/coverage report
 
-faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, four times; SEED=1 RUNS=200 ONLY=failover
+faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, four times, then `make topologies`; SEED=1 RUNS=200 ONLY=failover
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(HOSTILE),--hostile $(HOSTILE))
+	$(if $(ONLY),,$(MAKE) topologies)
+
+topologies: servers ## the long forms on every kind of server: Sentinels, cluster, Redis and Valkey of other versions
+	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 600 tests/core tests/worker/test_claims.py \
+	  tests/end_to_end/test_topologies.py tests/end_to_end/test_failovers.py tests/end_to_end/test_lost_data.py
 
 vocabulary: $(INSTALLED) ## after a change of kinds.py or of a fold: vocabulary.json and the golden vectors, anew
 	$(BIN)/python -m stepwire_core.wire.vocabulary > gateway/stepwire_gateway/public/vocabulary.json

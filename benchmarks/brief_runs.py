@@ -54,7 +54,7 @@ def _theirs(peer: str, runs: int) -> Emptied:
 
 
 def measure(*, short: bool = False) -> list[Row]:
-    rounds, runs = (1, 20) if short else (7, 400)
+    rounds, runs = (1, 20) if short else (5, 400)
     # A short form shows that it works, with what is there anyway.
     peers = [ARQ] if short else list(PROGRAMS)
     ours: list[Emptied] = []

@@ -23,8 +23,9 @@ from stepwire_core.log.event_log import Batch, EventLog, open_log
 from stepwire_core.settings import Settings
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import attempt_token, new_id
-from stepwire_core.wire.documents import ON_MESSAGE, RunDocument, StepDocument
+from stepwire_core.wire.documents import RunDocument, StepDocument
 from stepwire_core.wire.events import NewEvent, delta_event, run_start_event, step_event
+from stepwire_core.wire.words import ON_MESSAGE
 
 _MADE: Final = re.compile(rb"@([0-9]+)@")
 

@@ -18,7 +18,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -355,6 +355,13 @@ class Tab:
         return {one["name"]: one["value"] for one in found}
 
 
+def _turn(tabs: Sequence[Tab], turn: int, measured: Callable[[Tab], Frames]) -> list[Frames]:
+    """One figure of each, in their order; each other turn from the last one to the first."""
+    order = range(len(tabs))
+    found = {at: measured(tabs[at]) for at in (order if turn % 2 == 0 else reversed(order))}
+    return [found[at] for at in order]
+
+
 def figures(
     browser: Browser, folder: Path, steps: int, *, live: int, rounds: int, scroll_ms: int
 ) -> list[Row]:
@@ -369,8 +376,11 @@ def figures(
             tab.see(live)
         heap_mb, nodes = tab.weigh()
         bare = Tab(browser, f"{url.partition('?')[0]}bare?rows={steps + live}", long)
-        scrolled = [[one.scroll(scroll_ms) for one in (tab, beside, bare)] for _ in range(rounds)]
-        streamed = [[one.stream(scroll_ms) for one in (tab, beside)] for _ in range(rounds)]
+        tabs = (tab, beside, bare)
+        scrolled = [_turn(tabs, turn, lambda one: one.scroll(scroll_ms)) for turn in range(rounds)]
+        streamed = [
+            _turn(tabs[:2], turn, lambda one: one.stream(scroll_ms)) for turn in range(rounds)
+        ]
         expand_ms = tab.expand()
     what = f"inspector, {f'{live:,} steps seen live' if live else f'{steps:,} steps'}: "
 
@@ -413,15 +423,22 @@ def figures(
     ]
 
 
-def measure(*, short: bool = False, page: Path = PAGE, sizes: list[int] | None = None) -> list[Row]:
+def measure(
+    *,
+    short: bool = False,
+    page: Path = PAGE,
+    sizes: list[int] | None = None,
+    seen: list[int] | None = None,
+) -> list[Row]:
     path = chromium.find()
     if path is None:
         raise RuntimeError(chromium.MISSING)
     rounds, scroll_ms = (3, 600) if short else (5, 3_000)
-    asked = [(steps, 0) for steps in sizes or ([200] if short else [10_000, 100_000])]
-    seen = [] if sizes else [(1, live) for live in ([100] if short else DAY)]
+    if sizes is None and seen is None:
+        sizes, seen = ([200], [100]) if short else ([10_000, 100_000], list(DAY))
+    asked = [(steps, 0) for steps in sizes or ()] + [(1, live) for live in seen or ()]
     rows: list[Row] = []
-    for steps, live in asked + seen:
+    for steps, live in asked:
         # A browser for each, so that none has the memory of another.
         with sync_playwright() as playwright, chromium.launch(playwright, path) as browser:
             rows += figures(browser, page, steps, live=live, rounds=rounds, scroll_ms=scroll_ms)
@@ -432,6 +449,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure the inspector's page.")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--steps", type=int, action="append")
+    parser.add_argument("--steps", type=int, action="append", help="In the session, at first.")
+    parser.add_argument("--live", type=int, action="append", help="That come while it is open.")
     asked = parser.parse_args()
-    print(table(measure(short=asked.short, page=asked.page, sizes=asked.steps)))
+    print(table(measure(short=asked.short, page=asked.page, sizes=asked.steps, seen=asked.live)))

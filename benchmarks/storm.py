@@ -86,8 +86,11 @@ def _with(stream: Stream, field: str) -> Stream:
 
 
 def _ours(count: int, *, resumes: bool, has_tokens: bool) -> Storm:
-    secrets = SECRET if has_tokens else ""
-    with stepwire_served(count, readers=0, STEPWIRE_AUTH_SECRETS=secrets) as served:
+    if has_tokens:
+        serving = stepwire_served(count, readers=0, STEPWIRE_AUTH_SECRETS=SECRET)
+    else:
+        serving = stepwire_served(count, readers=0)
+    with serving as served:
         streams: Sequence[Stream] = served.streams
         if resumes:
             url = f"redis://127.0.0.1:{served.redis_port}/0"

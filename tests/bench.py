@@ -35,6 +35,7 @@ class Bench:
         *,
         message: StepDocument | None = None,
         run_id: str | None = None,
+        retry_of: str | None = None,
         **arguments: Any,
     ) -> RunDocument:
         """Execute one attempt; the run as it stands in the state afterwards."""
@@ -47,6 +48,7 @@ class Bench:
             handler=name,
             message=message,
             arguments=arguments,
+            retry_of=retry_of,
         )
         runner = Runner(handlers, self.log, self.publisher, self.settings)
         # Not wait_for: a cancellation from outside has to come back out of the runner itself.

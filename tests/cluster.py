@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis import Redis
 
@@ -47,8 +47,11 @@ def cut_off_replicas(primary: EmbeddedServer) -> None:
     with Redis(port=primary.port) as redis:
         redis.execute_command("ACL SETUSER", "default", "-psync", "-sync")
         redis.execute_command("CLIENT KILL", "TYPE", "replica")
-        replication = partial(redis.info, "replication")
-        wait_until(lambda: replication()["connected_slaves"] == 0, "no replica is connected")  # type: ignore[index]
+
+        def are_gone() -> bool:
+            return cast("dict[str, int]", redis.info("replication"))["connected_slaves"] == 0
+
+        wait_until(are_gone, "no replica is connected")
 
 
 def is_up(server: EmbeddedServer) -> bool:

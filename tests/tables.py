@@ -9,7 +9,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
+from textwrap import wrap
 from typing import Final
 
 from pydantic import BaseModel
@@ -20,6 +22,7 @@ from capacity_model import Costs, Load, breaks_first, plan
 from stepwire._chainlit import HERE, INSTEAD
 from stepwire._worker.metrics_server import METRICS
 from stepwire._worker.metrics_server import PREFIX as WORKER_PREFIX
+from stepwire_core.process.redis_rights import Needs
 from stepwire_core.settings import ClientSettings, Settings
 from stepwire_gateway import create_app
 from stepwire_gateway.api.metrics import PREFIX
@@ -28,6 +31,13 @@ from stepwire_gateway.auth.limits import RATES
 from stepwire_gateway.metrics import declared
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
+
+_REDIS: Final = "redis://127.0.0.1/0"
+_QUEUE: Final = "stepwire:queue"
+
+LOG_RIGHTS: Final = Needs.of_log(_REDIS).acl()
+QUEUE_RIGHTS: Final = Needs.of_queue(_REDIS, _QUEUE, takes_runs=False).acl()
+WORKER_RIGHTS: Final = Needs.of_queue(_REDIS, _QUEUE, takes_runs=True).acl()
 
 _IN_SESSION: Final = {
     "path": "",
@@ -54,6 +64,12 @@ def tables() -> dict[tuple[str, str], str]:
         ("capacity.md", "costs"): _table(("cost", ""), _costs()),
         ("capacity.md", "plan"): _table(("", "how many", "decided by", "US$ a month"), _plan()),
         ("capacity.md", "limits"): _table(("what is full", "part of the load"), _limits()),
+        ("redis-rights.md", "rights in the log"): _block(" ".join(LOG_RIGHTS)),
+        ("redis-rights.md", "rights of a gateway in the queue"): _block(" ".join(QUEUE_RIGHTS)),
+        ("redis-rights.md", "rights of a worker in the queue"): _block(
+            " ".join(right for right in WORKER_RIGHTS if right not in QUEUE_RIGHTS)
+        ),
+        ("redis-rights.md", "commands of scripts"): _block(*_scripts()),
         ("protocol.md", "rates"): _table(("counts as", "setting", "default", "in"), _rates()),
     }
 
@@ -70,6 +86,22 @@ def with_table(text: str, name: str, table: str) -> str:
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _block(*paragraphs: str) -> str:
+    """Paragraphs in lines of a block, without an empty line."""
+    lines = [line for text in paragraphs for line in wrap(text, 110, subsequent_indent="  ")]
+    return "\n".join(["```", *lines, "```"])
+
+
+def _scripts() -> Iterator[str]:
+    core = Path(str(files("stepwire_core")))
+    for folder in ("log", "queue", "redis"):
+        for path in sorted((core / folder / "lua").rglob("*.lua")):
+            called = set(re.findall(r"redis\.p?call\('([A-Z]+)'", path.read_text()))
+            if called:
+                name = path.relative_to(core).with_suffix("").as_posix().replace("/lua/", "/")
+                yield f"{name}: {' '.join(sorted(called))}"
 
 
 def _names() -> Iterator[tuple[str, str]]:

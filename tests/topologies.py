@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import pytest
+from redis import Redis
+from redis.crc import key_slot
 
 from cluster import Cluster, Watched, cluster, sentinels
-from servers.programs import OTHERS, program_of
+from servers.programs import OF_DEBIAN, OTHERS, program_of
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
+from stepwire_core.process.redis_rights import Needs
+from stepwire_core.values.ids import new_id
 
 FULL: Final = bool(os.environ.get("STEPWIRE_TEST_FULL"))
 """Whether tests take minutes: ``make faults``, ``make soak``."""
@@ -58,6 +62,37 @@ class Topologies:
         if kind == "prefix":
             return f"{self._server.url}?prefix=acme:"
         return self._start(kind).url
+
+    def url_of_a_user(self, kind: str, needs: Needs, *more: str) -> str:
+        """The same as seen by a user who may do this, and ``more``, and nothing else."""
+        url, user = self.url(kind), f"user-{new_id()}"
+        # Redis 7.0 does not know it.
+        new = {"+client|setinfo"} if kind == OF_DEBIAN else set()
+        known = [rule for rule in needs.acl() if rule not in new]
+        for server in self._servers(kind):
+            with Redis(port=server.port) as redis:
+                rules = ("on", ">password", "-@all", *known, *more)
+                redis.execute_command("ACL SETUSER", user, *rules)
+        return url.replace("://", f"://{user}:password@")
+
+    def primary(self, kind: str, key: str) -> EmbeddedServer:
+        """The server that has a key."""
+        match self._start(kind):
+            case Cluster() as nodes:
+                return nodes.owner(key_slot(key.encode()))
+            case Watched() as watched:
+                return watched.primary
+            case server:
+                return server
+
+    def _servers(self, kind: str) -> Sequence[EmbeddedServer]:
+        match self._start(kind):
+            case Cluster() as nodes:
+                return nodes.nodes
+            case Watched() as watched:
+                return watched.servers
+            case server:
+                return [server]
 
     def _start(self, kind: str) -> EmbeddedServer | Cluster | Watched:
         if kind == "standalone":

@@ -3,7 +3,7 @@ import type { StepwireError } from "./errors.js";
 import { Notifier, oncePerFrame, type Schedule } from "./notifier.js";
 import { Rows, type Row, type RowOptions } from "./rows.js";
 import { equal } from "./tolerance.js";
-import { positionOf, refsOf, Tree, type Place } from "./tree.js";
+import { positionAmong, refsOf, Tree, type Place } from "./tree.js";
 import type { Ask, Feedback, Run, Snapshot, Step, StepAction, StepElement } from "./vocabulary.js";
 
 /** How a session's stream is doing; `error` says why it is closed, or does not come back. */
@@ -86,7 +86,7 @@ export class Store {
   /** Which of its siblings a step or run is, from 0, and how many they are; null for one that is not there. */
   position(id: string, kind: "step" | "run" = "step"): { readonly at: number; readonly of: number } | null {
     const place = this.tree.of(id, kind);
-    return place ? positionOf(place) : null;
+    return place ? positionAmong(place) : null;
   }
 
   /** The elements of a step; null: uploads that were not sent yet, and what stands beside the steps, for `stepwire/choices`. */

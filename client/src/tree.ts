@@ -155,7 +155,7 @@ export function refsOf(place: Place): readonly Ref[] {
 }
 
 /** Which of its siblings a place is, and of how many. */
-export function positionOf(place: Place): { readonly at: number; readonly of: number } {
+export function positionAmong(place: Place): { readonly at: number; readonly of: number } {
   const { at, above, position } = place;
   const of = above!.below.length;
   return position?.of === of && position.at === at ? position : (place.position = { at, of });

@@ -35,7 +35,7 @@ GC_THRESHOLDS: Final = (50_000, 10, 10)
 """Objects that are made until the garbage collector looks at the newest, and how often it does that
 until it looks at older ones."""
 
-ACCEPTS: Final = 16
+ACCEPTS: Final = 8
 """Connections that are accepted in one turn of the event loop: what many clients need that come at
 once is then asked of Redis together."""
 
@@ -50,7 +50,7 @@ def run_gateway(settings: Settings) -> None:
     """
     _refuse_strangers(settings)
     require_address(settings.host, settings.port)
-    asyncio.run(require_stores(settings))
+    asyncio.run(require_stores(settings, takes_runs=False))
     # The library would cancel every stream half a second after the signal, in the middle of its
     # response.
     AppStatus.enable_automatic_graceful_drain = False

@@ -250,7 +250,10 @@ def test_an_unknown_session_says_what_is_wrong_and_is_made_by_a_button(
     inspector.page.goto(f"{gateway.url}/?session=unknown")
 
     closed = inspector.page.get_by_role("alert").filter(has_text=problem["title"])
-    expect(closed).to_contain_text(problem["detail"])
+    expect(closed).to_contain_text("never created, has expired, or was deleted")
+    expect(inspector.page.locator(".talk-over")).to_contain_text("There is no such session")
+    # A person has a button for that.
+    expect(closed).not_to_contain_text("POST")
     expect(closed).to_contain_text(f"404 {problem['code']}")
     inspector.wait_for_connection("closed")
     expect(inspector.page.get_by_label("Message", exact=True)).to_have_count(0)

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from browser.axe import violations
 from browser.inspector import Inspector, row
-from stack import Gateway, Stack
+from stack import Gateway, Stack, wait_until
 
 APP = """
     import asyncio
@@ -17,6 +17,14 @@ APP = """
 
     @cl.on_message
     async def main(message):
+        if message.content == "long":
+            word = "unbroken" * 60
+            async with cl.Step(word, type="tool", tags=[word, word]) as step:
+                step.output = word
+            async with cl.Step("", type="tool", tags=["short"]):
+                pass
+            file = cl.File(name=f"{word}.txt", content=b"x")
+            return await cl.Message(word, elements=[file]).send()
         async with cl.Step("agent", type="run"):
             async with cl.Step("first", type="tool") as step:
                 step.output = "a" * 300
@@ -130,3 +138,48 @@ def test_a_page_from_right_to_left_is_the_same_in_a_mirror(inspector: Inspector)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     found = "\n".join(violations(page))
     assert not found, found
+
+
+def test_long_names_tags_and_files_keep_to_their_row_and_an_empty_name_has_a_word(
+    gateway: Gateway, inspector: Inspector
+) -> None:
+    session = gateway.create_session()
+    page = inspector.page
+    inspector.open(gateway, session)
+    gateway.wait_for_end(session, gateway.send(session, "long")["run_id"])
+    expect(row(page, "unnamed")).to_be_visible()
+    expect(page.get_by_text("undefined")).to_have_count(0)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(inspector.message("unbroken").last).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        list_width = page.locator("#timeline").evaluate(
+            "(list) => [list.scrollWidth, list.clientWidth]"
+        )
+        assert list_width[0] <= list_width[1]
+        for line in page.locator(".step .line").all():
+            # All of the line is there, behind what is long: its time, too.
+            time, whole = box(line.locator(".line-time")), box(line)
+            assert box(line)["height"] == 30
+            assert time["x"] + time["width"] <= whole["x"] + whole["width"] + 1
+
+
+def test_the_begin_and_the_end_of_a_run_are_announced(
+    gateway: Gateway, inspector: Inspector
+) -> None:
+    session = gateway.create_session()
+    inspector.open(gateway, session)
+    page = inspector.page
+    page.evaluate(
+        """() => {
+          globalThis.told = [];
+          const announcer = document.getElementById("announcer");
+          new MutationObserver(() => told.push(announcer.textContent.trim()))
+            .observe(announcer, {childList: true, characterData: true, subtree: true});
+        }"""
+    )
+    inspector.send("go")
+    wait_until(
+        lambda: {"The answer begins", "The answer has failed"} <= set(page.evaluate("told")),
+        "both are announced",
+    )

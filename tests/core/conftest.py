@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
-from redis.crc import key_slot
 
 from event_log import Log
+from stepwire_core.process.redis_rights import Needs
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.redis.standalone import StandaloneStore
 from stepwire_core.redis.store import Store
@@ -32,12 +32,13 @@ async def log(
             store = StandaloneStore(redis, "fakeredis")
             stack.push_async_callback(store.aclose)
         else:
-            url = topologies.url(request.param)
+            # With the rights in the documents, and no others.
+            needs = Needs.of_log(topologies.url(request.param))
+            url = topologies.url_of_a_user(request.param, needs)
             store = await stack.enter_async_context(open_store(url))
             settings = settings.model_copy(update={"redis_url": url})
-        if request.param == "cluster":
-            owner = topologies.cluster.owner(key_slot(SessionKeys.of(session_id).log.encode()))
-            redis = await stack.enter_async_context(Redis(port=owner.port))
+            primary = topologies.primary(request.param, SessionKeys.of(session_id).log)
+            redis = await stack.enter_async_context(Redis(port=primary.port))
         log = Log(store, settings, session_id, redis)
         await log.log.create(session_id, "run")
         yield log

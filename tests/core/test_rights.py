@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -13,7 +15,7 @@ from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import SettingsError, StoreRefused
 from stepwire_core.log.event_log import Batch, open_log
 from stepwire_core.log.submit import submit
-from stepwire_core.process.redis_rights import require_stores
+from stepwire_core.process.redis_rights import Needs, require_stores
 from stepwire_core.queue.run_queue import open_queue
 from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.settings import Settings
@@ -23,6 +25,10 @@ from stepwire_core.wire.user_messages import message_events, user_message
 from topologies import Topologies
 
 pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+REDIS = "redis://127.0.0.1/0"
+SENT = re.compile(r'\bcommand(?:\(|, )\s*(?:\*\()?"([A-Z]+)"')
 
 ENOUGH = ("~stepwire:*", "~arq:*", "&stepwire:*", "+@all")
 
@@ -48,7 +54,7 @@ def user(admin: Redis, own: EmbeddedServer, *rules: str) -> Settings:
 async def missing(settings: Settings) -> list[str]:
     """The lines of the error."""
     with pytest.raises(SettingsError) as raised:
-        await require_stores(settings)
+        await require_stores(settings, takes_runs=True)
     assert "pw@" not in str(raised.value)
     return str(raised.value).split("\n")
 
@@ -56,7 +62,7 @@ async def missing(settings: Settings) -> list[str]:
 async def test_a_user_with_the_rights_passes_and_nothing_is_left_behind(
     admin: Redis, own: EmbeddedServer
 ) -> None:
-    await require_stores(user(admin, own, *ENOUGH))
+    await require_stores(user(admin, own, *ENOUGH), takes_runs=True)
     assert admin.dbsize() == 0
 
 
@@ -89,7 +95,7 @@ async def test_each_right_that_is_missing_is_a_line_that_says_how_to_give_it(
 
 
 async def test_a_user_who_may_not_ask_for_info_passes(admin: Redis, own: EmbeddedServer) -> None:
-    await require_stores(user(admin, own, *ENOUGH, "-info"))
+    await require_stores(user(admin, own, *ENOUGH, "-info"), takes_runs=True)
 
 
 async def test_a_user_who_may_do_nothing_is_told_so(admin: Redis, own: EmbeddedServer) -> None:
@@ -116,7 +122,7 @@ async def test_a_server_that_evicts_keys_is_refused(
     settings = Settings(redis_url=own.url)
     admin.config_set("maxmemory-policy", policy)
     try:
-        await require_stores(settings)
+        await require_stores(settings, takes_runs=True)
         admin.config_set("maxmemory", "500mb")
         [line] = await missing(settings)
     finally:
@@ -131,7 +137,7 @@ async def test_a_server_with_a_limit_that_refuses_when_it_is_full_passes(
 ) -> None:
     admin.config_set("maxmemory", "500mb")
     try:
-        await require_stores(Settings(redis_url=own.url))
+        await require_stores(Settings(redis_url=own.url), takes_runs=True)
     finally:
         admin.config_set("maxmemory", 0)
 
@@ -160,7 +166,7 @@ async def test_the_queue_is_looked_at_by_itself(admin: Redis, own: EmbeddedServe
     """With a user of its own, who needs no channel."""
     queue = user(admin, own, "~stepwire:queue*", "~arq:*", "+@all")
     both = Settings(redis_url=own.url, queue_url=queue.redis_url)
-    await require_stores(both)
+    await require_stores(both, takes_runs=True)
     user(admin, own, "~stepwire:queue*", "+@all")
     [line] = await missing(both)
     assert "ACL SETUSER app ~arq:*" in line
@@ -220,7 +226,7 @@ class TestOnACluster:
         for node in cluster.primaries:
             node.ask("ACL", "SETUSER", name, "on", ">pw", *self.NEEDED)
         settings = self.settings(cluster, server, name)
-        await require_stores(settings)
+        await require_stores(settings, takes_runs=True)
         async with open_log(settings) as log:
             for number in range(5):
                 await log.create(f"{name}-{number}", "run")
@@ -282,6 +288,45 @@ class TestOnACluster:
         assert "it is no node of a cluster: begin its address with redis://" in line
 
 
+async def test_the_user_of_the_sentinels_needs_to_ask_for_their_primaries(
+    topologies: Topologies,
+) -> None:
+    """As docs/redis-rights.md has it."""
+    user = f"user-{new_id()}"
+    url = f"{topologies.watched.url}?sentinel_username={user}&sentinel_password=pw"
+    for node in topologies.watched.sentinels:
+        with Redis(port=node.port) as redis:
+            rules = ("on", ">pw", "-@all", "+ping", "+sentinel|masters")
+            redis.execute_command("ACL SETUSER", user, *rules)
+    await require_stores(Settings(redis_url=url), takes_runs=True)
+    for node in topologies.watched.sentinels:
+        with Redis(port=node.port) as redis:
+            redis.execute_command("ACL SETUSER", user, "-sentinel|masters")
+    [line] = await missing(Settings(redis_url=url))
+    assert "sentinel|masters" in line
+    assert "pw" not in line.replace("stepwire", "")
+
+
 async def test_a_name_that_no_sentinel_knows_is_one_line(topologies: Topologies) -> None:
     [line] = await missing(Settings(redis_url=topologies.watched.url.replace(NAME, "other")))
     assert f"no Sentinel names a primary 'other' that is up: it knows {NAME}" in line
+
+
+LOG, QUEUE = Needs.of_log(REDIS), Needs.of_queue(REDIS, "queue", takes_runs=True)
+
+
+@pytest.mark.parametrize(
+    ("needs", "folder"),
+    [
+        (LOG, "shared/stepwire_core/log"),
+        (LOG, "shared/stepwire_core/storage"),
+        (LOG, "worker/stepwire/_transport"),
+        (QUEUE, "shared/stepwire_core/queue"),
+        (QUEUE, "worker/stepwire/_worker"),
+    ],
+)
+def test_each_command_in_the_code_is_among_the_rights(needs: Needs, folder: str) -> None:
+    texts = [path.read_text() for path in (ROOT / folder).rglob("*.py")]
+    sent = {name for text in texts for name in SENT.findall(text)}
+    assert sent
+    assert sent - {"PUBLISH"} <= needs.commands

@@ -15,7 +15,6 @@ import pytest
 import stepwire
 import tables
 from stack import Stack
-from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.settings import Settings
 from stepwire_core.wire.kinds import EVENT_TYPES, KINDS, Kind
 from stepwire_core.wire.rights import RIGHTS
@@ -159,70 +158,3 @@ def test_the_site_is_built_and_has_every_name_of_the_api(tmp_path: Path) -> None
     # A link from a document to code works in the site as it does in the repository.
     architecture = (tmp_path / "architecture/index.html").read_text()
     assert "../source/shared/" in architecture
-
-
-def test_a_user_of_redis_with_the_rights_in_the_operations_guide_is_enough(tmp_path: Path) -> None:
-    """With all that a session may do, so that no command is forgotten."""
-    guide = (ROOT / "docs/operations.md").read_text()
-    [line] = re.findall(r"^ACL SETUSER .*$", guide, re.MULTILINE)
-    app = """
-        import stepwire as cl
-
-        @cl.task
-        async def part(text):
-            return text + "!"
-
-        @cl.on_message
-        async def main(message):
-            if message.content == "fail":
-                raise ValueError("as asked")
-            cl.user_session.set("name", "Ada")
-            async with cl.Step("work", type="llm") as step:
-                await step.stream_token("to")
-                step.output = await cl.enqueue(part, text="done")
-            await cl.Message(content="with a file", elements=[cl.Text("t", content="x")]).send()
-            answer = await cl.AskUserMessage("Name?", timeout=30).send()
-            await cl.Message(content=answer["output"]).send()
-
-        @cl.on_feedback
-        async def rated(feedback):
-            pass
-
-        @cl.on_chat_end
-        async def end():
-            pass
-    """
-    with embedded_server() as server, Stack(tmp_path, server.url) as stack:
-        stack.redis.execute_command(*line.split())
-        stack.env |= {
-            "STEPWIRE_REDIS_URL": f"redis://stepwire:password@127.0.0.1:{server.port}/0",
-            "STEPWIRE_QUEUE_NAME": "stepwire:queue",
-            "STEPWIRE_QUEUE_MAX": "100",
-        }
-        stack.worker(app)
-        gateway = stack.gateway()
-        session = gateway.create_session()
-        file = gateway.upload(session, "a.txt", b"text")
-        run = gateway.send(session, "go", elements=[file])["run_id"]
-        ask = gateway.open_ask(session)
-        assert gateway.answer(session, ask["id"], content="Ada").is_success
-        assert gateway.wait_for_end(session, run)["status"] == "ok"
-        step = gateway.snapshot(session)["steps"][-1]["id"]
-        path = f"/v1/sessions/{session}"
-        rated = gateway.client.put(f"{path}/steps/{step}/feedback", json={"value": 1})
-        assert rated.is_success, rated.text
-        failed = gateway.send(session, "fail")["run_id"]
-        assert gateway.wait_for_end(session, failed)["status"] == "error"
-        for command in (["workers"], ["runs"], ["runs", "--failed"], ["retry", failed]):
-            done = subprocess.run(
-                [sys.executable, "-m", "stepwire_cli", *command],
-                env=stack.env,
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr
-        assert gateway.client.delete(path).is_success
-        denied = stack.redis.execute_command("ACL", "LOG")
-        assert denied == []

@@ -47,7 +47,8 @@ class Talks:
     """Conversations under way, each with a client that follows it."""
 
     def __init__(self, stack: Stack, tokens: int = 150) -> None:
-        self._tokens = tokens
+        # The first must not be over when the last begins.
+        self._tokens = tokens + 20 * SESSIONS
         stack.worker(APP, STEPWIRE_MAX_JOBS=str(SESSIONS))
         self.gateway = stack.gateway()
         self.sessions = [self.gateway.create_session() for _ in range(SESSIONS)]
@@ -77,7 +78,7 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
     place: Place, stack: Stack
 ) -> None:
     talks = Talks(stack)
-    session = talks.sessions[0]
+    session = talks.sessions[-1]
     primary, replica = place.primary(session), place.replica(session)
     asked_late = next(
         other
@@ -87,15 +88,15 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
     async with following(talks.gateway, talks.sessions) as clients:
         await talks.begin(clients)
         cut_off_replicas(primary)
-        await heard(clients[0], 20)
+        await heard(clients[-1], 20)
         late = await asyncio.to_thread(talks.gateway.send, asked_late, "5")
-        await heard(clients[0], 1)
+        await heard(clients[-1], 1)
         primary.kill()
-        last = clients[0].view.cursor
+        last = clients[-1].view.cursor
         assert last is not None
     for each, client in zip(talks.sessions, clients, strict=True):
         talks.assert_right(each, client)
-    epochs = {event.cursor.epoch for event in clients[0].received}
+    epochs = {event.cursor.epoch for event in clients[-1].received}
     assert max(epochs) > last.epoch
     assert place.primary(session) is replica
     # A message that was acknowledged and lost with its run is executed when it is sent again. One
@@ -113,7 +114,7 @@ async def test_another_primary_and_back_again_while_sessions_stream(
 ) -> None:
     """A, B and A again. The old primary takes writes until it is told, and these may be lost: a run
     that has ended there ends once more."""
-    talks = Talks(stack, 600)
+    talks = Talks(stack, 500)
     session = talks.sessions[0]
     first = place.primary(session)
     async with following(talks.gateway, talks.sessions) as clients:
@@ -124,8 +125,9 @@ async def test_another_primary_and_back_again_while_sessions_stream(
         assert place.primary(session) is first
     for each, client in zip(talks.sessions, clients, strict=True):
         talks.assert_right(each, client)
-        assert client.view.cursor is not None
-        assert client.view.cursor.epoch == max(event.cursor.epoch for event in client.received)
+        # It is not always the last epoch that it was told of: that may be lost with its server.
+        etag = talks.gateway.client.get(f"/v1/sessions/{each}").headers["etag"]
+        assert etag.strip('W/"') == str(client.view.cursor)
     assert len({event.cursor.epoch for event in clients[0].received}) > 1
     run = talks.gateway.send(session, "1")["run_id"]
     assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
@@ -196,7 +198,7 @@ class TestAPrimaryThatIsCutOff:
         """What it has taken meanwhile is lost, and told; with ``min-replicas-to-write`` it takes
         little."""
         old = watched.primary
-        talks = Talks(stack, 600)
+        talks = Talks(stack, 500)
         with Redis(port=old.port) as redis:
             if wants_replicas:
                 redis.config_set("min-replicas-max-lag", 1)

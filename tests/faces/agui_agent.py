@@ -72,6 +72,28 @@ def agent(url: str, thread: str, *actions: list[Any], **options: Any) -> Agent:
     return Agent(**json.loads(done.stdout.splitlines()[-1]))
 
 
+def did(process: subprocess.Popen[str], action: str) -> None:
+    """Wait until a script has done the action of that name."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line).get("did") == action:
+            return
+    raise AssertionError(_errors(process))
+
+
+def last_line(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a script says at its end."""
+    assert process.stdout is not None
+    lines = [json.loads(line) for line in process.stdout]
+    assert process.wait(100) == 0, _errors(process)
+    found: dict[str, Any] = lines[-1]
+    return found
+
+
+def _errors(process: subprocess.Popen[str]) -> str:
+    return process.stderr.read() if process.stderr else ""
+
+
 class Running:
     """An agent that is doing things."""
 
@@ -79,21 +101,10 @@ class Running:
         self._process = process
 
     def until(self, action: str) -> None:
-        """Wait until it has done the action of that name."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if json.loads(line).get("did") == action:
-                return
-        raise AssertionError(self._errors())
+        did(self._process, action)
 
     def end(self) -> Agent:
-        assert self._process.stdout is not None
-        lines = [json.loads(line) for line in self._process.stdout]
-        assert self._process.wait(100) == 0, self._errors()
-        return Agent(**lines[-1])
-
-    def _errors(self) -> str:
-        return self._process.stderr.read() if self._process.stderr else ""
+        return Agent(**last_line(self._process))
 
 
 @contextmanager

@@ -50,8 +50,8 @@ async def main(message: cl.Message) -> None:  # noqa: C901 - a case for each tes
             await cl.Message("look", elements=[picture]).send()
         case ["ask"]:
             async with cl.Step("form", type="chain"):
-                answer = await cl.AskUserMessage("Your name?", timeout=60).send()
-            await cl.Message(f"Hello {answer['output'] if answer else 'nobody'}").send()
+                name = await cl.AskUserMessage("Your name?", timeout=60).send()
+            await cl.Message(f"Hello {name['output'] if name else 'nobody'}").send()
         case ["choose"]:
             actions = [cl.Action(name=name, payload={}) for name in ("yes", "no")]
             chosen = await cl.AskActionMessage("Sure?", actions=actions, timeout=60).send()

@@ -62,7 +62,9 @@ class History:
     def of(cls, session_id: str, drawn: list[tuple[Any, ...]]) -> History:
         history = cls(session_id)
         history.events.append(run_start_event(a_run(RUN)))
-        for op, *values in drawn:
+        # Most of what can go wrong needs a message with text.
+        begun = [("open", TYPES[0], 0, False), ("text", 0, PIECES[0])]
+        for op, *values in begun + drawn:
             getattr(history, f"_{op}")(*values)
         for step_id in history.outputs:
             if step_id not in history.removed | history.ended:

@@ -32,7 +32,7 @@ def url(gateway: Gateway) -> str:
     return f"{gateway.url}/agui"
 
 
-def run(text: str, **options: Any) -> list[Any]:
+def run(text: object, **options: Any) -> list[Any]:
     return ["run", {"text": text, **options}]
 
 
@@ -64,6 +64,15 @@ def test_text_tools_and_nested_steps_of_all_versions(gateway: Gateway, package: 
     assert bool(found.events("SUBAGENT_STARTED", 1)) == is_newest
     names = [event["stepName"].split(" (")[0] for event in found.events("STEP_STARTED", 1)]
     assert names == (["model"] if is_newest else ["research", "model"])
+
+
+def test_a_run_needs_no_snapshot_of_messages_and_has_one_end(gateway: Gateway) -> None:
+    """A snapshot in mid-run keeps some clients from showing text as it comes."""
+    found = agent(url(gateway), new_id(), run("hello"), run("tools"), run("fails"), run("hello"))
+    for number in range(4):
+        types = found.types(number)
+        assert "MESSAGES_SNAPSHOT" not in types
+        assert [types.count(end) for end in ("RUN_FINISHED", "RUN_ERROR")] in ([1, 0], [0, 1])
 
 
 def test_the_state_is_the_tree_of_the_run_beside_the_application_s(gateway: Gateway) -> None:
@@ -202,8 +211,14 @@ def test_a_run_that_is_run_again_with_its_id_goes_on_without_a_doubled_character
 
 def test_a_reloaded_client_that_knows_its_message_gets_the_whole(gateway: Gateway) -> None:
     said = {"id": "said", "role": "user", "content": "slowly"}
-    first = ["begin", {"text": "slowly", "id": "said", "runId": "run-1"}]
-    actions = [first, ["untilText", 40], ["abort"], ["reload", [said]], ["run", {"runId": "run-1"}]]
+    first: list[Any] = ["begin", {"text": "slowly", "id": "said", "runId": "run-1"}]
+    actions: list[list[Any]] = [
+        first,
+        ["untilText", 40],
+        ["abort"],
+        ["reload", [said]],
+        ["run", {"runId": "run-1"}],
+    ]
     found = agent(url(gateway), new_id(), *actions)
     assert found.runs[1]["error"] is None
     assert_slow_answer(found)
@@ -213,7 +228,7 @@ def test_a_reloaded_client_that_knows_its_message_gets_the_whole(gateway: Gatewa
 def test_a_client_that_sends_its_last_id_goes_on_in_the_same_run(
     gateway: Gateway, package: str
 ) -> None:
-    actions = [["comeBack"], ["cut", 40], run("slowly")]
+    actions: list[list[Any]] = [["comeBack"], ["cut", 40], run("slowly")]
     found = agent(url(gateway), new_id(), *actions, package=package)
     assert found.requests[1]["after"] is not None
     [only] = found.runs
@@ -233,9 +248,9 @@ def test_an_answer_can_be_made_again(gateway: Gateway) -> None:
 
 def test_the_gateway_is_killed_in_mid_stream(shared_stack: Stack, gateway: Gateway) -> None:
     doomed, thread = shared_stack.gateway(STEPWIRE_FACES="agui"), new_id()
-    first = ["begin", {"text": "slowly", "id": "said", "runId": "run-1"}]
+    first: list[Any] = ["begin", {"text": "slowly", "id": "said", "runId": "run-1"}]
     at_another = ["url", url(gateway)]
-    actions = [
+    actions: list[list[Any]] = [
         first,
         ["untilText", 60],
         ["tell"],
@@ -256,7 +271,12 @@ def test_the_worker_is_killed_in_mid_stream(stack: Stack) -> None:
     installed(CLIENTS)
     gateway, thread = stack.gateway(STEPWIRE_FACES="agui"), new_id()
     doomed = stack.worker(APP, STEPWIRE_LEASE_S="2")
-    actions = [["begin", {"text": "slowly"}], ["untilText", 60], ["tell"], ["ended"]]
+    actions: list[list[Any]] = [
+        ["begin", {"text": "slowly"}],
+        ["untilText", 60],
+        ["tell"],
+        ["ended"],
+    ]
     with starting(url(gateway), thread, *actions) as process:
         process.until("tell")
         doomed.kill()
@@ -271,7 +291,7 @@ def test_the_worker_is_killed_in_mid_stream(stack: Stack) -> None:
 @versions
 def test_a_run_that_is_cancelled_ends_as_its_version_knows(gateway: Gateway, package: str) -> None:
     thread = new_id()
-    actions = [["begin", {"text": "wait"}], ["untilText", 14], ["tell"], ["ended"]]
+    actions: list[list[Any]] = [["begin", {"text": "wait"}], ["untilText", 14], ["tell"], ["ended"]]
     with starting(url(gateway), thread, *actions, package=package) as process:
         process.until("tell")
         [running] = [r for r in gateway.snapshot(thread)["runs"] if r["status"] == "running"]
@@ -287,7 +307,7 @@ def test_a_gateway_that_leaves_says_so_with_a_terminal_event(
     shared_stack: Stack, gateway: Gateway
 ) -> None:
     leaving, thread = shared_stack.gateway(STEPWIRE_FACES="agui"), new_id()
-    actions = [["begin", {"text": "wait"}], ["untilText", 14], ["tell"], ["ended"]]
+    actions: list[list[Any]] = [["begin", {"text": "wait"}], ["untilText", 14], ["tell"], ["ended"]]
     with starting(url(leaving), thread, *actions) as process:
         process.until("tell")
         leaving.child.stop()

@@ -23,6 +23,7 @@ from stepwire_core.wire.events import (
     run_end_event,
     run_start_event,
 )
+from stepwire_core.wire.words import TextField
 from stepwire_gateway.faces.agui.attaching import CameBack
 from stepwire_gateway.faces.agui.dialect import COPILOTKIT, OLDER, V1, Dialect
 from stepwire_gateway.faces.agui.mapping import AgUiMapping
@@ -35,7 +36,7 @@ from stepwire_gateway.prefix import Prefix
 from vectors.record import SESSION, Recorder, Story
 from vectors.stories import RUN, STORIES, a_message, a_run_at, element, end, start, update
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
 Tape = list[tuple[FaceEvent | None, WrittenSnapshot]]
 Frames = list[dict[str, Any]]
@@ -125,7 +126,7 @@ def _next(
     id_ = chance.choice(list(running))
     fields = running[id_]
     if what == "delta":
-        name = chance.choice(["input", "output"])
+        name: TextField = chance.choice(["input", "output"])
         piece, replace = chance.choice(["x", " y ", "😀", '"']), chance.random() < 0.1
         fields[name] = piece if replace else fields[name] + piece
         return delta_event(id_, piece, field=name, replace=replace)
@@ -213,8 +214,8 @@ def same(package: str) -> Callable[[list[dict[str, Any]]], object]:
 
 
 def moments(tape: Tape, package: str) -> range:
-    """The moments to attach at: each, in the newest version."""
-    return range(0, len(tape), 1 if package == "@ag-ui/client" else 4)
+    """The moments to attach at: more of them in the newest version."""
+    return range(0, len(tape), 2 if package == "@ag-ui/client" else 5)
 
 
 @pytest.mark.parametrize("package", DIALECTS)
@@ -230,7 +231,7 @@ async def test_attaching_at_any_moment_leads_to_the_same_session(
         for begin in moments(tape, package):
             streams.append(await told(tape, DIALECTS[package], run_id=None, begin=begin))
             names.append((name, begin))
-    found, wholes = judged(package, streams), {}
+    found, wholes = judged(package, streams), dict[Any, dict[str, Any]]()
     for (name, begin), one in zip(names, found, strict=True):
         assert one["error"] is None, (name, begin, one["error"])
         whole = wholes.setdefault(name, one)
@@ -245,7 +246,7 @@ async def test_attaching_at_any_moment_leads_to_the_same_run(log: EventLog, pack
         for begin in moments(tape, package):
             streams.append(await told(tape, DIALECTS[package], run_id="r1", begin=begin))
             names.append((seed, begin))
-    found, wholes = judged(package, streams), {}
+    found, wholes = judged(package, streams), dict[Any, dict[str, Any]]()
     for (seed, begin), one in zip(names, found, strict=True):
         assert one["error"] is None, (seed, begin, one["error"])
         whole = wholes.setdefault(seed, one)
@@ -278,7 +279,7 @@ async def test_coming_back_with_the_last_id_leads_to_the_same(log: EventLog, pac
                 continue
             streams.append(before + after)
             names.append((seed, left, back))
-    found, wholes = judged(package, streams), {}
+    found, wholes = judged(package, streams), dict[Any, dict[str, Any]]()
     for (seed, left, back), one in zip(names, found, strict=True):
         assert one["error"] is None, (seed, left, back, one["error"])
         whole_one = wholes.setdefault(seed, one)

@@ -158,8 +158,8 @@ def test_a_client_that_wants_the_last_chunks_gets_parts_that_it_can_show(
 ) -> None:
     chat_id, gate = new_id(), tmp_path / "gate"
     begin(faces, chat_id, f"gated {gate}")
-    cut: list[list[object]] = [["cut", 9], ["beginResume"], ["untilText", 12]]
-    cut += [["touch", str(gate)], ["ended"]]
+    cut: list[list[object]] = [["cut", 9], ["beginResume"]]
+    cut += [["untilText", 12], ["touch", str(gate)], ["ended"]]
     shown = workflow(faces, chat_id, *cut, startIndex=-5)
     assert shown.errors == []
     assert (shown.status, shown.text) == ("ready", SLOWLY)

@@ -19,7 +19,7 @@ from stack import Gateway, Stack
 from stepwire_cli.dev.embedded_server import free_port
 from stepwire_core.values.ids import new_id
 
-pytestmark = [pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faces" / "copilotkit"
 SLOWLY = "".join(f"wörd{number} " for number in range(WORDS)).strip()

@@ -30,11 +30,12 @@ from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.documents import Snapshot, StepDocument
 from stepwire_core.wire.events import NewEvent, delta_event, step_event
-from stepwire_gateway.hub.feed import Feed, Subscriber
-from stepwire_gateway.hub.frames import Frame
+from stepwire_gateway.hub.feed import WRITE_BYTES, Feed, Subscriber
+from stepwire_gateway.hub.frames import Frame, frames_of_message
 from stepwire_gateway.hub.hub import GAPS, RECONNECTS, UNREADABLE_MESSAGES, Hub
 from stepwire_gateway.hub.reading import FELL_BEHIND, Reading
 from stepwire_gateway.metrics import Metrics
+from stepwire_gateway.prefix import Prefix
 
 pytestmark = pytest.mark.anyio
 
@@ -487,6 +488,97 @@ async def test_what_the_feed_writes_and_what_is_handed_over_are_one_sequence(
         iterating.cancel()
         await asyncio.gather(iterating, return_exceptions=True)
         await opened.aclose()
+
+
+class Parked:
+    """A connection that nothing but its feed writes to."""
+
+    def __init__(self, *, is_closed: bool = False, expires_at: float = math.inf) -> None:
+        self.expires_at = expires_at
+        self.chunks: list[bytes] = []
+        self.woken = 0
+        self._is_closed = is_closed
+
+    def open_for_feed(self) -> Callable[[bytes], None]:
+        return self._write
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def _write(self, chunk: bytes) -> None:
+        if self._is_closed:
+            raise RuntimeError("the handler is closed")
+        self.chunks.append(chunk)
+
+
+async def test_of_the_connections_that_a_feed_writes_to_each_is_by_itself() -> None:
+    """One is closed, and has not been told; the token of another has ended."""
+    feed = Feed("session", Metrics())
+    outlets = [Parked(is_closed=True), Parked(), Parked(expires_at=1.0), Parked()]
+    subscribers = [Subscriber(Cursor(1, 1), 1000) for _ in outlets]
+    for subscriber, outlet in zip(subscribers, outlets, strict=True):
+        assert feed.join(subscriber)
+        assert feed.park(subscriber, outlet)
+    feed.deliver([Frame(Cursor(1, 2), "step.delta", "run", b"event\n\n")])
+    assert [outlet.chunks for outlet in outlets] == [
+        [],
+        [b"7\r\nevent\n\n\r\n"],
+        [],
+        [b"7\r\nevent\n\n\r\n"],
+    ]
+    assert [outlet.woken for outlet in outlets] == [0, 0, 1, 0]
+    # What it was not sent waits for it.
+    [frame] = await subscribers[2].take()
+    assert frame.cursor == Cursor(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_passed_on"),
+    [
+        (b"7\n4 step.delta run {}", True),
+        # Of another epoch, not the next one, several, the end of its run, of a run that is new.
+        (b"8\n4 step.delta run {}", False),
+        (b"7\n3 step.delta run {}", False),
+        (b"7\n5 step.delta run {}", False),
+        (b"7\n4 step.delta run {}\n5 step.delta run {}", False),
+        (b"7\n4 run.end run {}", False),
+        (b"7\n4 step.delta other {}", False),
+        # Its address depends on where the gateway stands.
+        (b"7\n4 element.add run {}", False),
+    ],
+)
+async def test_a_message_with_nothing_but_the_next_event_goes_out_as_it_came(
+    message: bytes, is_passed_on: bool
+) -> None:
+    feed, outlet = Feed("session", Metrics()), Parked()
+    subscriber = Subscriber(Cursor(7, 2), 1000)
+    assert feed.join(subscriber)
+    assert feed.park(subscriber, outlet)
+    feed.deliver(frames_of_message(b"7\n3 step.start run {}", Prefix(None)))
+    outlet.chunks.clear()
+    assert feed.pass_on(message) is is_passed_on
+    if not is_passed_on:
+        assert (outlet.chunks, feed.position) == ([], Cursor(7, 3))
+        return
+    passed, outlet.chunks = outlet.chunks, []
+    assert feed.position == Cursor(7, 4)
+    # As it would have gone out otherwise.
+    [frame] = frames_of_message(message, Prefix(None))
+    feed.deliver([frame])
+    assert passed == outlet.chunks
+
+
+async def test_what_is_large_waits_for_the_readers_that_take_it_in_parts() -> None:
+    feed, outlet = Feed("session", Metrics()), Parked()
+    subscriber = Subscriber(Cursor(1, 1), 1000)
+    assert feed.join(subscriber)
+    assert feed.park(subscriber, outlet)
+    large = b"x" * (WRITE_BYTES + 1)
+    feed.deliver([Frame(Cursor(1, 2), "step.start", "run", large)])
+    assert (outlet.chunks, outlet.woken) == ([], 1)
+    assert not feed.park(subscriber, outlet)
+    assert [frame.encoded for frame in await subscriber.take()] == [large]
+    assert feed.park(subscriber, outlet)
 
 
 async def test_a_snapshot_is_not_kept_for_a_client_that_has_it(settings: Settings) -> None:

@@ -12,10 +12,12 @@ import stepwire as cl
 from stepwire_core.errors import InvalidArgument, NoActiveSession
 from stepwire_core.log.event_log import Batch
 from stepwire_core.values.ids import message_producer, new_id
-from stepwire_core.wire.user_messages import message_events, user_message
+from stepwire_core.wire.user_messages import REPLACES, message_events, user_message
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pydantic import JsonValue
 
     from bench import Bench
     from stepwire.testing import App
@@ -35,9 +37,10 @@ async def main(message):
 pytestmark = pytest.mark.anyio
 
 
-async def asked(bench: Bench, text: str) -> StepDocument:
+async def asked(bench: Bench, text: str, replaces: str | None = None) -> StepDocument:
     """A person's message, stored as a gateway stores it; its run waits."""
-    message = user_message(bench.session_id, new_id(), text, run_id=new_id())
+    metadata: dict[str, JsonValue] = {} if replaces is None else {REPLACES: replaces}
+    message = user_message(bench.session_id, new_id(), text, run_id=new_id(), metadata=metadata)
     await bench.log.append(
         Batch(
             bench.session_id,
@@ -49,15 +52,21 @@ async def asked(bench: Bench, text: str) -> StepDocument:
     return message
 
 
-async def answered(bench: Bench, message: StepDocument) -> list[str]:
-    """What the context is in the run that answers a message, before it does."""
+async def answered(
+    bench: Bench, message: StepDocument, *, again: str | None = None, trigger: str = "submit"
+) -> list[str]:
+    """What the context is in the run that answers a message, before it does; ``again`` is the run
+    that has answered it before."""
     seen: list[str] = []
 
     async def main(message: cl.Message) -> None:
+        assert message.trigger == trigger
         seen.extend(said())
-        await cl.Message(message.content.upper()).send()
+        suffix = "" if again is None else " again"
+        await cl.Message(message.content.upper() + suffix).send()
 
-    run = await bench.run(main, message=message, run_id=message.run_id)
+    run_id = message.run_id if again is None else f"{again}again"
+    run = await bench.run(main, message=message, run_id=run_id, retry_of=again)
     assert run.status == "ok", run.error
     return seen
 
@@ -70,6 +79,40 @@ async def test_each_run_has_what_was_said_before_it(bench: Bench) -> None:
     assert await answered(bench, await asked(bench, "a")) == ["user: a"]
     second = await answered(bench, await asked(bench, "b"))
     assert second == ["user: a", "assistant: A", "user: b"]
+
+
+async def test_a_changed_message_takes_the_place_of_the_old_one_and_of_what_followed(
+    bench: Bench,
+) -> None:
+    first = await asked(bench, "a")
+    await answered(bench, first)
+    second = await asked(bench, "b")
+    await answered(bench, second)
+    await answered(bench, await asked(bench, "c"))
+    changed = await asked(bench, "B", replaces=second.id)
+    seen = await answered(bench, changed, trigger="edit")
+    assert seen == ["user: a", "assistant: A", "user: B"]
+    # The client knows it by the id of the first version.
+    once_more = await asked(bench, "d", replaces=second.id)
+    seen = await answered(bench, once_more, trigger="edit")
+    assert seen == ["user: a", "assistant: A", "user: d"]
+    assert (await answered(bench, await asked(bench, "e")))[2:] == [
+        "user: d",
+        "assistant: D",
+        "user: e",
+    ]
+
+
+async def test_of_several_answers_to_one_message_the_last_one_counts(bench: Bench) -> None:
+    first = await asked(bench, "a")
+    await answered(bench, first)
+    assert first.run_id is not None
+    again = await answered(bench, first, again=first.run_id, trigger="regenerate")
+    assert again == ["user: a"]
+    next_one = await answered(bench, await asked(bench, "b"))
+    assert next_one == ["user: a", "assistant: A again", "user: b"]
+    last = await answered(bench, first, again=f"{first.run_id}again", trigger="regenerate")
+    assert last == ["user: a"]
 
 
 async def test_a_message_that_waits_for_its_turn_is_not_there_yet(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from redis.asyncio import Redis
 
 from event_log import client_of
 from stepwire._runs.activity import Activity
@@ -15,6 +16,7 @@ from stepwire._worker.heartbeat import Registration
 from stepwire._worker.lease import Lease, LeaseKeeper
 from stepwire._worker.queue_client import Claims
 from stepwire_core.errors import SideTaskFailed, StepwireError
+from stepwire_core.process.redis_rights import Needs
 from stepwire_core.queue.listing import read_queue
 from stepwire_core.queue.run_queue import JobKeys, RunQueue
 from stepwire_core.redis.topologies.opening import open_store
@@ -33,9 +35,10 @@ HOUR_MS = 3_600_000
 class Queue:
     """A queue of its own, seen from several workers."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, redis: Redis) -> None:
+        """``redis`` is for what only a test does."""
         self.store = store
-        self.redis = client_of(store)
+        self.redis = redis
         self.settings = settings
         self.name = settings.queue_name
         self.runs = RunQueue(store, self.name)
@@ -128,9 +131,15 @@ class Queue:
 async def queue(
     request: pytest.FixtureRequest, topologies: Topologies, settings: Settings
 ) -> AsyncIterator[Queue]:
-    settings = settings.model_copy(update={"redis_url": topologies.url(request.param)})
-    async with open_store(settings.redis_url) as store:
-        yield Queue(store, settings)
+    url = topologies.url(request.param)
+    # With the rights in the documents, and no others.
+    needs = Needs.of_queue(url, settings.queue_name, takes_runs=True)
+    # Some tests have a second queue, or jobs of an older version.
+    url = topologies.url_of_a_user(request.param, needs, "~queue:*", "~arq:*")
+    settings = settings.model_copy(update={"redis_url": url})
+    primary = topologies.primary(request.param, settings.queue_name)
+    async with open_store(url) as store, Redis(port=primary.port) as redis:
+        yield Queue(store, settings, redis)
 
 
 async def test_the_higher_priority_goes_first_and_the_older_of_the_same(queue: Queue) -> None:
@@ -423,7 +432,8 @@ async def inside(queue: Queue, call: Callable[[], Awaitable[Any]]) -> list[dict[
         stats = await queue.redis.info("commandstats")
         return {key.removeprefix("cmdstat_"): stat["calls"] for key, stat in stats.items()}
 
-    execute: Any = queue.redis.execute_command
+    client = client_of(queue.store)
+    execute: Any = client.execute_command
 
     async def counting(*args: Any, **options: Any) -> Any:
         if args[0] != "EVALSHA":
@@ -435,11 +445,11 @@ async def inside(queue: Queue, call: Callable[[], Awaitable[Any]]) -> list[dict[
         calls.append({name: after[name] - before.get(name, 0) for name in names})
         return reply
 
-    queue.redis.execute_command = counting  # type: ignore[method-assign]
+    client.execute_command = counting  # type: ignore[method-assign]
     try:
         await call()
     finally:
-        queue.redis.execute_command = execute  # type: ignore[method-assign]
+        client.execute_command = execute  # type: ignore[method-assign]
     return calls
 
 
@@ -466,7 +476,8 @@ async def test_a_claim_looks_at_few_jobs_at_a_time_and_at_the_body_of_none_that_
 
 
 async def test_the_same_run_may_be_in_two_queues(queue: Queue, settings: Settings) -> None:
-    other = Queue(queue.store, settings.model_copy(update={"queue_name": f"{queue.name}.other"}))
+    renamed = settings.model_copy(update={"queue_name": f"{queue.name}.other"})
+    other = Queue(queue.store, renamed, queue.redis)
     request = RunRequest(session_id="s", run_id=queue.run_id("same"), handler="task")
     for each in (queue, other):
         await each.runs.enqueue(request)
@@ -518,3 +529,17 @@ async def test_a_job_that_has_expired_is_claimed_without_its_body(queue: Queue) 
     assert (expired.job, expired.request(), expired.tried) == (None, None, 1)
     await queue.worker.settle(expired.lease, due_in_s=None)
     assert await queue.keys() == set()
+
+
+async def test_an_expired_job_needs_no_right_beyond_its_queue(
+    topologies: Topologies, settings: Settings
+) -> None:
+    needs = Needs.of_queue(topologies.url("standalone"), settings.queue_name, takes_runs=True)
+    url = topologies.url_of_a_user("standalone", needs)
+    async with open_store(url) as store:
+        queue = Queue(store, settings.model_copy(update={"redis_url": url}), client_of(store))
+        await queue.add("a", "b")
+        run_id = queue.run_id("a")
+        await queue.redis.delete(JobKeys.of(queue.name, run_id).job, f"{queue.name}:about")
+        expired, other = await queue.worker.claim(10, [])
+        assert (expired.job, other.job is None) == (None, False)

@@ -34,10 +34,10 @@ def test_a_run_whose_end_was_lost_ends_again(stack: Stack) -> None:
     run = gateway.send(session, "go")["run_id"]
     assert gateway.wait_for_end(session, run)["attempt"] == 1
     wait_until(lambda: not stack.redis.exists(stack.queue), "the queue has done with it")
-    fence = stack.redis.hget(SessionKeys.of(session).meta, f"r:{run}")
-    assert isinstance(fence, bytes)
-    assert b"!" in fence
-    stack.redis.hset(SessionKeys.of(session).meta, f"r:{run}", fence.partition(b":")[0])
+    meta = SessionKeys.of(session).meta
+    attempt, is_over, _ = str(stack.redis.hget(meta, f"r:{run}")).strip("b'").partition("!")
+    assert is_over
+    stack.redis.hset(meta, f"r:{run}", attempt.partition(":")[0])
 
     def has_ended_again() -> bool:
         found = gateway.run(session, run)

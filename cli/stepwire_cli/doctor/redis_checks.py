@@ -31,7 +31,7 @@ _SECURE: Final = ("rediss", "unix://")
 async def look_at_redis(settings: Settings) -> list[Finding]:
     """The Redis of the log, and that of the queue if it is another one."""
     log = Needs.of_log(settings.redis_url)
-    queue = Needs.of_queue(settings.effective_queue_url, settings.queue_name)
+    queue = Needs.of_queue(settings.effective_queue_url, settings.queue_name, takes_runs=True)
     if settings.effective_queue_url == settings.redis_url:
         return await _look("redis", settings.redis_url, "STEPWIRE_REDIS_URL", log, queue)
     return [

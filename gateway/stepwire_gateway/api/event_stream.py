@@ -324,7 +324,9 @@ class LiveStream(StreamConnection):
         except Exception:  # the boundary of a task of its own
             logger.exception("a stream has failed")
             self._over()
-            self.abort()
+            # Without its end: the client sees that the answer is not whole.
+            self._send_ahead()
+            self.transport.close()
         except BaseException:
             self._over()
             self.abort()

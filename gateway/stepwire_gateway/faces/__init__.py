@@ -8,9 +8,9 @@ nothing. Where the events come from is the same for all faces:
   run with all that it has started, or a whole session.
 - :mod:`~stepwire_gateway.faces.retelling`: a snapshot told as events. So a client that attaches in
   mid-run, at any gateway, goes the same way as one that was there from the beginning.
-- :mod:`~stepwire_gateway.faces.texts`: what of the texts a client has been told, and what is
+- :mod:`~stepwire_gateway.faces.told_texts`: what of the texts a client has been told, and what is
   missing. Every document carries its whole text, so no character is told twice and none is lost.
-- :mod:`~stepwire_gateway.faces.stream`: the stream of a mapping. It is an
+- :mod:`~stepwire_gateway.faces.face_stream`: the stream of a mapping. It is an
   :class:`~stepwire_gateway.api.event_stream.EventStream` on a
   :class:`~stepwire_gateway.hub.reading.Reading`: cursors, limits, pings, slow clients, the end of a
   token and of a process are those of all streams.

@@ -16,8 +16,8 @@ class Mapping(Protocol):
     events (``is_retold``), then :meth:`retold` is called once, then the events after it come. The
     same may happen again in mid-stream, where the log does not reach back to what this client has:
     then the retold events tell things of which some are known. A mapping keeps small facts (ids,
-    what is open, :class:`~stepwire_gateway.faces.texts.Texts`), never documents or texts: there is
-    one for each client.
+    what is open, :class:`~stepwire_gateway.faces.told_texts.Texts`), never documents or texts:
+    there is one for each client.
 
     What a method returns goes out as it is: whole frames, or nothing.
     """

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from stepwire_gateway.http.uvicorn_protocol import Connection
-
 _END: Final = b"0\r\n\r\n"
 """The last chunk (RFC 9112, 7.1)."""
 
 
+@dataclass(frozen=True, slots=True)
 class Origin:
     """What all connections of one server share: kept once, for those that are streams."""
 
-    __slots__ = ("connections", "loop", "renewed", "send_timeout_s", "tasks")
-
-    def __init__(self, connection: Connection, renewed: Callable[[], Connection]) -> None:
-        self.connections = connection.connections
-        self.tasks = connection.tasks
-        self.loop = connection.loop
-        self.send_timeout_s = connection.bounds.send_timeout_s
-        self.renewed = renewed
-        """Makes a connection for the requests after the stream."""
+    loop: asyncio.AbstractEventLoop
+    connections: set[Any]
+    """Those that the server counts, and tells to shut down."""
+    tasks: set[asyncio.Task[None]]
+    """Those that the server waits for, and ends with itself."""
+    send_timeout_s: float
+    renewed: Callable[[], asyncio.Protocol]
+    """Makes a connection for the requests after the stream."""
 
 
 class StreamConnection(asyncio.Protocol):
@@ -72,7 +71,7 @@ class StreamConnection(asyncio.Protocol):
         """From here on the transport is this one's; ``closes``: nothing follows the stream."""
         self._origin, self.transport = origin, transport
         self.is_chunked, self._closes = is_chunked, closes
-        origin.connections.add(self)  # type: ignore[arg-type]
+        origin.connections.add(self)
         transport.set_protocol(self)
         if self.is_full:
             self._watch()
@@ -112,7 +111,7 @@ class StreamConnection(asyncio.Protocol):
         self._origin.connections.discard(self)
         if self._closes:
             # Until it is gone, the server waits for it.
-            self._origin.connections.add(self)  # type: ignore[arg-type]
+            self._origin.connections.add(self)
             self._resume_reading()
             self.transport.close()
             return

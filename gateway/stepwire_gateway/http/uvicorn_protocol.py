@@ -113,7 +113,8 @@ class Connection(RequestReader):
         cls = type(self)
         if cls.origin is None:
             renewed = partial(cls, self.config, self.server_state, self.app_state, self.loop)
-            cls.origin = Origin(self, renewed)
+            timeout_s = self.bounds.send_timeout_s
+            cls.origin = Origin(self.loop, self.connections, self.tasks, timeout_s, renewed)
         return cls.origin
 
     def cut(self) -> None:
@@ -133,6 +134,8 @@ class Connection(RequestReader):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        # uvicorn does so only if there is no error: else its timer keeps all of the request.
+        self._unset_keepalive_if_required()
         self._unwatch()
 
     def _watch(self) -> None:

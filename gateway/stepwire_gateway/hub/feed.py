@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.kinds import RUN_END
 from stepwire_gateway.metrics import Metrics, counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stepwire_core.values.cursor import Cursor
     from stepwire_gateway.hub.frames import Frame
 
 SURE_AFTER: Final = 3
@@ -22,6 +23,10 @@ SURE_AFTER: Final = 3
 WRITE_BYTES: Final = 64 * 1024
 """A batch of frames ends with the one that fills this: frames that a reader has taken and not yet
 sent stay few beside those that may wait for it."""
+
+_NEVER: Final = math.inf
+_RUN_END: Final = RUN_END.encode()
+_ELEMENT: Final = b"element.add"
 
 FRAMES: Final = counter("frames", "Events handed to clients.")
 FRAME_BYTES: Final = counter("frame_bytes", "The same in bytes, without comments and hints.")
@@ -138,11 +143,14 @@ class Feed:
     """
 
     __slots__ = (
+        "_counted",
+        "_counted_bytes",
         "_expires_at",
         "_is_lively",
-        "_metrics",
+        "_noted_run",
         "_open_runs",
         "_parked",
+        "_time",
         "catching_up",
         "gone",
         "heard",
@@ -156,7 +164,7 @@ class Feed:
 
     def __init__(self, session_id: str, metrics: Metrics) -> None:
         self.session_id = session_id
-        self._metrics = metrics
+        self._counted, self._counted_bytes = metrics.counts(FRAMES), metrics.counts(FRAME_BYTES)
         self.position: Cursor | None = None
         self.heard: Cursor | None = None
         self.readers = 0
@@ -164,13 +172,16 @@ class Feed:
         self.quiet_checks = 0
         self._is_lively = False
         self._open_runs: set[str] = set()
+        self._noted_run = b""
+        """The run of the last event, if that is noted as open."""
         self.subscribers: set[Subscriber] = set()
         """Those that take what waits for them."""
         self._parked: dict[Subscriber, Callable[[bytes], object]] = {}
-        self._expires_at = float("inf")
+        self._expires_at = _NEVER
         """No outlet of a parked one expires earlier."""
         self.written_at = float("-inf")
         """When the feed has last written to those that are parked, by the clock of the loop."""
+        self._time: Callable[[], float] | None = None
         self.catching_up: asyncio.Task[None] | None = None
 
     @property
@@ -275,7 +286,7 @@ class Feed:
             if len(encoded) > WRITE_BYTES or frames[0].snapshot is not None:
                 # More than may be added at once: the readers take it in batches.
                 self._wake_all()
-            elif self._expires_at <= time.time():
+            elif self._expires_at != _NEVER and self._expires_at <= time.time():
                 self._wake_expired()
         self.position = frames[-1].cursor
         self._is_lively = True
@@ -287,15 +298,49 @@ class Feed:
             if subscriber.dropped:
                 self.subscribers.discard(subscriber)
 
+    def pass_on(self, message: bytes) -> bool:
+        """Write the one event of a message of ``append.lua`` to all readers, if they are parked and
+        it continues the position; else False, and nothing is done.
+
+        Most messages are that. None of them becomes an object but the position.
+
+        Raises:
+            ValueError: it is no such message.
+        """
+        position = self.position
+        if self.subscribers or position is None or len(message) > WRITE_BYTES or not self._parked:
+            return False
+        epoch, _, line = message.partition(b"\n")
+        seq, type_, run_id, data = line.split(b" ", 3)
+        number = int(seq)
+        if number != position.seq + 1 or int(epoch) != position.epoch or b"\n" in data:
+            return False
+        # What is noted of runs, and what has an address in it, is seen to where there are frames.
+        if run_id != self._noted_run or type_ in (_RUN_END, _ELEMENT):
+            return False
+        if self._expires_at != _NEVER and self._expires_at <= time.time():
+            return False
+        self.position = Cursor(position.epoch, number)
+        self._is_lively = True
+        self.quiet_checks = 0
+        self._write(b"id: %b-%b\nevent: %b\ndata: %b\n\n" % (epoch, seq, type_, data), 1)
+        return True
+
     def _write(self, encoded: bytes, count: int) -> None:
         # For each event of each client, so without further calls.
         chunk = b"%x\r\n%b\r\n" % (len(encoded), encoded)
         writes = list(self._parked.values())
         for write in writes:
-            write(chunk)
-        self._metrics.counts(FRAMES)[()] += count * len(writes)
-        self._metrics.counts(FRAME_BYTES)[()] += len(encoded) * len(writes)
-        self.written_at = asyncio.get_running_loop().time()
+            try:
+                write(chunk)
+            except RuntimeError:
+                # The transport is closed, and its connection is about to be told.
+                continue
+        self._counted[()] += count * len(writes)
+        self._counted_bytes[()] += len(encoded) * len(writes)
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        self.written_at = self._time()
 
     def _wake_expired(self) -> None:
         now = time.time()
@@ -303,7 +348,7 @@ class Feed:
             if subscriber.outlet is not None and subscriber.outlet.expires_at <= now:
                 self._wake(subscriber)
         times = (one.outlet.expires_at for one in self._parked if one.outlet is not None)
-        self._expires_at = min(times, default=float("inf"))
+        self._expires_at = min(times, default=_NEVER)
 
     def _wake_all(self) -> None:
         for subscriber in list(self._parked):
@@ -315,10 +360,14 @@ class Feed:
         for frame in frames:
             if frame.snapshot is not None:
                 self._open_runs = set(frame.snapshot.open_runs)
+                self._noted_run = b""
             elif frame.type == RUN_END:
                 self._open_runs.discard(frame.run_id)
-            elif frame.run_id:
-                self._open_runs.add(frame.run_id)
+                self._noted_run = b""
+            else:
+                if frame.run_id:
+                    self._open_runs.add(frame.run_id)
+                self._noted_run = frame.run_id.encode()
 
     def is_due(self) -> bool:
         """Whether to look at the log's tail now, because the news of an event may have been lost.

@@ -229,6 +229,8 @@ class Hub:
             # The log must confirm it: any program may publish.
             self._look_at(feed)
             return
+        if feed.pass_on(payload):
+            return
         frames = frames_of_message(payload, self.prefix)
         if not feed.is_read:
             last = frames[-1].cursor

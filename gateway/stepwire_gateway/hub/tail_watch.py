@@ -82,7 +82,8 @@ class TailWatch:
         other one, and its feeds are looked at when it is back."""
         of_place: defaultdict[Hashable, list[Feed]] = defaultdict(list)
         for feed in feeds | self._lost:
-            of_place[self._source.place_of(feed.session_id)].append(feed)
+            if feed.readers:
+                of_place[self._source.place_of(feed.session_id)].append(feed)
         self._lost.clear()
         for place, look in list(self._looks.items()):
             if look.done():

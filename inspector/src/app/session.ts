@@ -28,12 +28,18 @@ export function useNowAndThen<T>(key: Key, select: (store: Store) => T): T {
   const subscribe = useCallback(
     (listener: () => void) => {
       let timer: ReturnType<typeof setTimeout> | undefined;
+      let lookedAt = -Infinity;
       const look = () => {
         timer = undefined;
+        lookedAt = performance.now();
         known.current = null;
         listener();
       };
-      const leave = store.subscribe(key, () => (timer ??= setTimeout(look, PAUSE_MS)));
+      const leave = store.subscribe(key, () => {
+        const rest = PAUSE_MS - (performance.now() - lookedAt);
+        if (timer === undefined && rest <= 0) look();
+        else timer ??= setTimeout(look, rest);
+      });
       return () => {
         leave();
         clearTimeout(timer);

@@ -46,8 +46,10 @@ function Waiting({ run }: { readonly run: WaitingRun }) {
 
 function Latest({ run }: { readonly run: Run }) {
   const isOpen = run.ended_at === null;
-  const now = useNow(isOpen ? 1000 : 3.6e6);
-  const ms = (isOpen ? now : Date.parse(run.ended_at ?? "")) - Date.parse(run.started_at);
+  const session = useSession();
+  useNow(isOpen ? 1000 : 3.6e6);
+  // The server's time, which in the history is that of the event.
+  const ms = (isOpen ? session.serverNow() : Date.parse(run.ended_at ?? "")) - Date.parse(run.started_at);
   const attempt = run.attempt > 1 ? `attempt ${run.attempt}` : "";
   return (
     <li className="lists-run" data-status={run.status}>

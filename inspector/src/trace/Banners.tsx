@@ -34,7 +34,9 @@ function Closed() {
   const title = isUnknown && deletedHere.has(session.id) ? "You have deleted this session."
     : isUnknown && wasThere ? "This session is gone."
     : String(error.problem["title"] ?? "This session cannot be shown.");
-  const detail = isUnknown && wasThere ? "It was deleted or has expired. Below is its last known state." : error.message;
+  const detail = !isUnknown ? error.message
+    : wasThere ? "It was deleted or has expired. Below is its last known state."
+    : "It was never created, has expired, or was deleted.";
   const create = async () => {
     try {
       await client.create(session.id);

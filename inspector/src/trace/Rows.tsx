@@ -1,4 +1,4 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
+import { useVirtualizer, type VirtualItem, type Virtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, type KeyboardEvent, type Ref } from "react";
 import { useSession } from "../app/session";
 import type { Row, Store } from "stepwire";
@@ -67,6 +67,8 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
       [focusedAt],
     ),
   });
+
+  rows.shouldAdjustScrollPositionOnItemSizeChange = staysInPlace;
 
   const [total, height] = [rows.getTotalSize(), rows.scrollRect?.height ?? 0];
   useLayoutEffect(() => {
@@ -144,7 +146,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
           {shown.map(({ index, key, start }) => {
             const item = list[index];
             if (!item) return null;
-            const { at, of } = positionOf(store, item);
+            const { at, of } = positionAmong(store, item);
             return (
               <Line key={key} item={item} index={index} start={start} measure={rows.measureElement} at={at + 1} of={of}
                 isSelected={selected === key} isTabStop={tabStop === key} />
@@ -160,8 +162,16 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   );
 }
 
+/**
+ * Whether the list moves with a row that is now measured, or has grown: if it is above what is read. The virtualizer
+ * would not do that while the reader scrolls up, but a message grows then, too.
+ */
+function staysInPlace({ key, start, end }: VirtualItem, _by: number, { itemSizeCache, scrollOffset }: Virtualizer<HTMLDivElement, Element>): boolean {
+  return (itemSizeCache.has(key) ? end : start + 1) <= (scrollOffset ?? 0);
+}
+
 /** Of a list of which a window alone is in the page; a message that is being sent is the last one. */
-function positionOf(store: Store, { kind, id }: Row): { readonly at: number; readonly of: number } {
+function positionAmong(store: Store, { kind, id }: Row): { readonly at: number; readonly of: number } {
   if (kind === "attempt") return ALONE;
   const last = store.children(null).length;
   return store.position(id, kind) ?? { at: last, of: last + 1 };

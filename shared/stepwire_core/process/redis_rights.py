@@ -42,13 +42,20 @@ _MISSING_COMMAND: Final = re.compile(r"'([a-z|]+)' command")
 _WITHOUT_KEY: Final = (*("PING", "TIME", "SCRIPT LOAD", "FUNCTION LOAD"),)
 
 _BESIDE_SCRIPTS: Final = {
-    "log": "DEL EVALSHA EXISTS FCALL GET HDEL HEXISTS HGET HGETALL HMGET HSET LPUSHX LRANGE "
+    "log": "DEL EVALSHA EXISTS FCALL GET HDEL HEXISTS HGET HLEN HMGET HSCAN LPUSHX LRANGE PTTL SET "
     "ZLEXCOUNT ZMSCORE ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZREVRANGEBYSCORE",
-    "queue": "BLPOP DEL EVALSHA EXISTS GET HDEL HEXISTS HGET HGETALL HLEN HMGET LPUSH LPUSHX "
-    "PEXPIRE PTTL SCARD SET ZADD ZCARD ZCOUNT ZMSCORE ZRANGE ZRANGEBYSCORE ZRANK ZREM "
-    "ZREMRANGEBYSCORE ZREVRANGEBYSCORE",
+    "queue": "DEL EVALSHA EXISTS GET HEXISTS HGET HGETALL HLEN HMGET LPUSHX PTTL SCARD SET ZCARD "
+    "ZCOUNT ZMSCORE ZRANGE ZRANGEBYSCORE ZRANK ZREVRANGEBYSCORE",
 }
 """The commands sent on their own, beside those that the scripts of a folder call."""
+
+_OF_A_WORKER: Final = frozenset(
+    ["BLPOP", "DEL", "LPUSH", "PEXPIRE", "SET", "ZADD", "ZREM", "ZREMRANGEBYSCORE"]
+)
+"""The commands that only a worker sends to the queue."""
+
+_OPTIONAL: Final = ("CLIENT SETINFO", "CLIENT SETNAME", "INFO", "SELECT")
+"""What a process does without, or a certain address needs: these are asked for in no check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Needs:
     """Patterns of keys as ``ACL SETUSER`` takes them, with a key of each."""
     channels: Sequence[tuple[str, str, ChannelWords]] = ()
     """Patterns of channels, with a channel of each and its kind."""
+    is_cluster: bool = False
 
     @classmethod
     def of_log(cls, url: str) -> Needs:
@@ -73,17 +81,29 @@ class Needs:
             _commands("log", "redis"),
             [(f"~{first}*", its.prefix + key) for key in keys],
             [(f"&{first}*", channel.decode(), kind) for channel, kind in words.items()],
+            is_cluster,
         )
 
     @classmethod
-    def of_queue(cls, url: str, name: str) -> Needs:
+    def of_queue(cls, url: str, name: str, *, takes_runs: bool) -> Needs:
+        """``takes_runs`` says whether it is for a worker."""
         prefix = RedisAddress.of(url).prefix
         # Its dead letters and workers stand under its name, too.
         own = [(f"~{prefix}{name}*", prefix + key) for key in (*queue_keys(name), f"{name}:")]
         if name == DEFAULT_QUEUE:
             prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
             own += [("~arq:*", f"{prefix}x") for prefix in prefixes]
-        return cls(_commands("queue"), own)
+        return cls(_commands("queue") | (_OF_A_WORKER if takes_runs else frozenset()), own)
+
+    def acl(self) -> list[str]:
+        """The rules of a user who may do this and nothing else, as ``ACL SETUSER`` takes them."""
+        of_cluster = ("CLUSTER SLOTS",) if self.is_cluster else ()
+        kinds = [kind for _, _, kind in self.channels]
+        news = [word for of in kinds for word in (of.publish, of.subscribe, of.unsubscribe)]
+        names = {*self.commands, *_WITHOUT_KEY, *_OPTIONAL, *of_cluster, *news}
+        keys, channels = ([pattern for pattern, *_ in of] for of in (self.keys, self.channels))
+        patterns = dict.fromkeys([*keys, *channels])
+        return [*patterns, *sorted(map(_right, names))]
 
     def rights(self) -> Iterator[tuple[str, list[list[str]]]]:
         """Each as ``ACL SETUSER`` takes it, with commands of which one is allowed to those who have
@@ -129,17 +149,18 @@ def _texts(folder: Traversable) -> Iterator[str]:
             yield from _texts(entry)
 
 
-async def require_stores(settings: Settings) -> None:
+async def require_stores(settings: Settings, *, takes_runs: bool) -> None:
     """Fail early when the Redis of the log, or that of the queue, cannot do what is needed.
 
     It takes a few round trips and leaves nothing behind but a script in the server's cache.
+    ``takes_runs`` says whether it is for a worker, which needs a little more of the queue.
 
     Raises:
         SettingsError: nothing answers, or something is missing; a line for each, that says what to
             change.
     """
     log = Needs.of_log(settings.redis_url)
-    queue = Needs.of_queue(settings.effective_queue_url, settings.queue_name)
+    queue = Needs.of_queue(settings.effective_queue_url, settings.queue_name, takes_runs=takes_runs)
     if settings.effective_queue_url == settings.redis_url:
         await require(settings.redis_url, "STEPWIRE_REDIS_URL", log, queue)
     else:

@@ -38,7 +38,7 @@ LIMIT_MS: Final = 10_000
 DESKTOP: Final = (1280, 800)
 PHONE: Final = (390, 780)
 SCHEMES: Final = ("light", "dark")
-QUALITIES: Final = (82, 70, 55, 40)
+QUALITIES: Final = (70, 55, 40)
 
 FONT: Final = """
 for (const [name, font] of [["--sans", "Inter"], ["--mono", "JetBrains Mono"]])
@@ -94,9 +94,31 @@ def click(selector: str) -> Callable[[Page], None]:
     return lambda page: page.locator(selector).first.click()
 
 
+def find(page: Page) -> None:
+    page.get_by_label("Find in the session").fill("card")
+    page.get_by_role("button", name="Next match").click()
+
+
+def history(page: Page) -> None:
+    page.get_by_role("button", name="More about this session").click()
+    page.get_by_role("button", name="History").click()
+    page.get_by_role("slider", name="Event").fill("9")
+
+
+def task(page: Page) -> None:
+    page.get_by_role("button", name="Tasks").click()
+    page.get_by_label("Task", exact=True).select_option("charge_card")
+
+
+def step_of(gateway: Gateway, session: str, name: str) -> str:
+    steps = gateway.snapshot(session)["steps"]
+    [found] = [step["id"] for step in steps if step["name"] == name]
+    return str(found)
+
+
 def with_a_worker(gateway: Gateway) -> list[Picture]:
-    steps = gateway.snapshot("checkout")["steps"]
-    [charge] = [step["id"] for step in steps if step["name"] == "charge"]
+    charge = step_of(gateway, "checkout", "charge")
+    embed = step_of(gateway, "refund", "embed")
     return [
         Picture("nested", "?session=refund", "text=is_refundable"),
         Picture("streaming", "?session=late-orders", "text=most frequent reason"),
@@ -106,6 +128,13 @@ def with_a_worker(gateway: Gateway) -> list[Picture]:
         Picture("ask", "?session=approval", "text=Send it"),
         Picture("elements", "?session=report", "text=The refund is"),
         Picture("operations", "?view=operations", "text=CardDeclined"),
+        Picture("deep", "?session=deep-dive", "text=the leaf"),
+        Picture("find", "?session=checkout", "text=1 of", before=find),
+        Picture("history", "?session=refund", "text=9 of", before=history),
+        Picture("task", "?session=refund", "text=amount", before=task),
+        Picture("unknown", "?session=nowhere", "text=Create it"),
+        Picture("phone-detail", f"?session=refund&step={embed}", "text=In its run", size=PHONE),
+        Picture("phone-deep", "?session=deep-dive", "text=the leaf", size=PHONE),
         Picture("phone", "?session=refund", "text=is_refundable", size=PHONE),
         Picture("phone-operations", "?view=operations", "text=CardDeclined", size=PHONE),
         Picture(
@@ -140,6 +169,7 @@ def fill(stage: Set) -> None:
     stage.session("prices", "Fetch the prices")
     stage.session("approval", "May I have my money back?")
     stage.session("report", "Write the report")
+    stage.session("deep-dive", "Go as deep as you can")
     for number in range(1, 15):
         stage.session(f"customer-{number:02}", f"Refund for customer {number}")
     work = stage.gateway.create_session("batch")

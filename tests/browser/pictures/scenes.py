@@ -5,6 +5,7 @@ What is to be seen in the middle of its work waits there, so that no picture dep
 
 import asyncio
 import base64
+from contextlib import AsyncExitStack
 
 import stepwire as cl
 
@@ -101,6 +102,15 @@ async def retry() -> None:
     await cl.Message("All 214 prices are there.").send()
 
 
+async def dive() -> None:
+    async with AsyncExitStack() as opened:
+        for level in range(1, 31):
+            kind = ("run", "tool", "llm", "retrieval")[level % 4]
+            await opened.enter_async_context(cl.Step(f"plan of level {level}", type=kind))
+        async with cl.Step("the leaf", type="llm") as leaf:
+            leaf.output = "Nothing is below this one."
+
+
 async def ask() -> None:
     async with cl.Step("agent", type="run"):
         answer = await cl.AskActionMessage(
@@ -141,6 +151,7 @@ _DOES = {
     "late": stream,
     "charge": fail,
     "prices": retry,
+    "deep": dive,
     "may i": ask,
     "report": elements,
 }

@@ -142,12 +142,12 @@ def main() -> None:
     gc.freeze()
     threading.settrace(trace)  # the thread that stores begins with the first session
     with cl.session(SESSION):
+        # Before the generators enter sessions of their own in it: a session that is collected ends
+        # the steps that are open in it, and the threads' must not be among them.
+        here = contextvars.copy_context()
         holders.extend(Holder() for _ in range(COUNT))
         armed.set()
-        threads = [
-            threading.Thread(target=contextvars.copy_context().run, args=(emit, name))
-            for name in emitted
-        ]
+        threads = [threading.Thread(target=here.copy().run, args=(emit, name)) for name in emitted]
         for thread in threads:
             thread.start()
         for thread in threads:

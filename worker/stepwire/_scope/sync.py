@@ -17,6 +17,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+_NOTHING: Final[Generator[Any, Any, None]] = iter(())  # type: ignore[assignment]
+"""It has ended, so that one serves all."""
+
+
 class Emitting(Coroutine[Any, Any, None]):
     """A coroutine whose work was done when it was made: what is left is to wait for room.
 
@@ -29,7 +33,7 @@ class Emitting(Coroutine[Any, Any, None]):
 
     def __await__(self) -> Generator[Any, Any, None]:
         if self._rest is None:
-            return iter(())  # type: ignore[return-value]
+            return _NOTHING
         return self._rest.__await__()
 
     def send(self, value: Any) -> Any:

@@ -121,21 +121,23 @@ class AppendCall:
         self.count += 1
         return added
 
-    def merge(self, step_id: str, text: str, field: TextField, size: int, weight: int) -> bool:
-        """Append a piece of text to the event at the end, if it is one that the piece continues."""
+    def merge(self, step_id: str, text: str, field: TextField) -> int | None:
+        """Append a piece of text to the event at the end, if it is one that the piece continues;
+        the bytes of memory that this adds, or None if it is not."""
         last = self.items[-1]
-        if (
-            not isinstance(last, Delta)
-            or last.step_id != step_id
-            or last.field != field
-            or last.size + size > MAX_DELTA_BYTES
-        ):
-            return False
+        if not isinstance(last, Delta) or last.step_id != step_id or last.field != field:
+            return None
+        # As `piece_size`, without a call: this is done for every token.
+        size, weight = len(text), len(text) + PIECE_BYTES
+        if not text.isascii():
+            size, weight = piece_size(text)
+        if last.size + size > MAX_DELTA_BYTES:
+            return None
         last.parts.append(text)
         last.size += size
         self.size += size
         self.weight += weight
-        return True
+        return weight
 
     def replace_progress(self, step_id: str, progress: str, ts: str) -> int | None:
         """Tell how far a step is in the update that waits; the bytes of memory that this adds, or

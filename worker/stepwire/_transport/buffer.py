@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
 from stepwire._transport.append_call import (
@@ -79,8 +80,15 @@ class Buffer:
             self._require(source)
         if source.is_ending and not any(map(ends_something, events)):
             raise RunEnded(source.session_id, source.run_id)
+        last = self._last_of_session
         for event in events:
-            self._add(source, event, *event_size(event))
+            # What `_add` does, without its calls: a step begins and ends with one of these.
+            call = last.get(source.session_id)
+            if call is None or call.source is not source or not call.has_room:
+                call = self._new_call(source)
+            payload = event.payload
+            self.weight += call.add(event, len(payload), getsizeof(payload))
+        source.taken += len(events)
 
     def put_end(self, source: Source, events: Sequence[NewEvent], full: SessionFull | None) -> None:
         """Take the end of a run, written with the knowledge of ``full``; nothing can follow it.
@@ -106,20 +114,17 @@ class Buffer:
         if source.full is not None:
             source.full_was_reported = True
             raise fresh(source.full)
-        size, weight = piece_size(text)
         call = self._last_of_session.get(source.session_id)
         # A source that takes nothing more has no open call that ends in a piece of text.
-        if (
-            call is not None
-            and call.source is source
-            and not replace
-            and call.merge(step_id, text, text_field, size, weight)
-        ):
-            self.weight += weight
-            return self.weight
+        if call is not None and call.source is source and not replace:
+            added = call.merge(step_id, text, text_field)
+            if added is not None:
+                self.weight += added
+                return self.weight
         self._require(source)
         if source.is_ending:
             raise RunEnded(source.session_id, source.run_id)
+        size, weight = piece_size(text)
         delta = Delta(step_id, text_field, replace, [text], size)
         self._add(source, delta, size, weight)
         return self.weight
@@ -171,10 +176,14 @@ class Buffer:
     ) -> None:
         call = self._last_of_session.get(source.session_id)
         if call is None or call.source is not source or not call.has_room:
-            call = self._last_of_session[source.session_id] = AppendCall(source, self._clock())
-            self._calls.append(call)
+            call = self._new_call(source)
         self.weight += call.add(item, size, weight)
         source.taken += 1
+
+    def _new_call(self, source: Source) -> AppendCall:
+        call = self._last_of_session[source.session_id] = AppendCall(source, self._clock())
+        self._calls.append(call)
+        return call
 
     def _close_call(self, source: Source) -> None:
         """The next event of the source begins a call of its own, or is refused."""

@@ -188,10 +188,12 @@ def _relevant(
 
 
 def _drop_from(messages: list[StepDocument], replaced: object) -> None:
-    """The person has changed a message: it and all that came after it were not said."""
+    """The person has changed a message: it and all that came after it were not said. One that was
+    changed before is known by the id of its first version."""
     for at, step in enumerate(messages):
-        if step.id == replaced:
+        if replaced is not None and replaced in (step.id, step.metadata.get(REPLACES)):
             del messages[at:]
+            return
 
 
 def _drop_after(messages: list[StepDocument], message_id: str, run_id: str | None) -> None:
@@ -200,6 +202,7 @@ def _drop_after(messages: list[StepDocument], message_id: str, run_id: str | Non
     for at, step in enumerate(messages):
         if step.id == message_id and step.run_id != run_id:
             del messages[at + 1 :]
+            return
 
 
 def _as_message(node: MessageNode, scope: Scope) -> Message:

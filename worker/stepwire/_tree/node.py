@@ -29,7 +29,15 @@ class Node(Content):
 
     def _stream(self, token: str, field: TextField, *, replace: bool) -> Emitting:
         """Append a piece of text, at once; what is left to await is room in the buffer."""
-        if not self._add(token, field, replace=replace):
+        scope = self._scope
+        if scope is None or replace or not token or token.__class__ is not str:
+            is_full = self._add(token, field, replace=replace)
+        else:
+            # What `_add` does, without its calls: this is done for every token.
+            producer = scope.producer
+            shown = self._texts[field].append(token, producer.max_text_chars)
+            is_full = bool(shown) and producer.delta(self._checked_id, shown, field, False)
+        if not is_full:
             return EMITTED
         if on_loop():
             return Emitting(self._room())

@@ -71,8 +71,10 @@ class Content(Place):
         language: str | None,
         elements: Sequence[Element] | None,
     ) -> None:
-        self.type = type
-        self.name = name
+        if type.__class__ is name.__class__ is str:
+            self._checked_type, self._checked_name = type, name
+        else:
+            self.type, self.name = type, name
         if id is None:
             self._checked_id = new_id()
         else:

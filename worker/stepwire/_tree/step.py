@@ -130,7 +130,7 @@ class Step(DurableWork):
             self.default_open = default_open
         if auto_collapse is not False:
             self.auto_collapse = auto_collapse
-        self.root: bool = flag(root, "root", "step")
+        self.root: bool = root is not False and flag(root, "root", "step")
         if disable_feedback is not None and disable_feedback is not True:
             self.disable_feedback = disable_feedback
         if key is not None:

@@ -64,7 +64,7 @@ def run_worker(handlers: Handlers, settings: Settings) -> None:
     """
     health = HealthFile.of(settings)
     # On a loop of its own, which is closed in order if the process is told to stop meanwhile.
-    asyncio.run(require_stores(settings))
+    asyncio.run(require_stores(settings, takes_runs=True))
     loop = new_loop()
     asyncio.set_event_loop(loop)
     try:

@@ -1,4 +1,4 @@
-"""What a client answers to an interrupt, or the result of its tool, as the answer to an ask."""
+"""Answers to asks, as clients of AG-UI give them: to an interrupt, or as a tool's result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def resume(
     cancels the run.
 
     Raises:
-        AskNotFound, AskEnded: there is no such question any more.
+        AskNotFound, AskEnded: the question does not exist, or has its answer.
         InvalidArgument: an answer does not fit its question, or none was given.
     """
     asks = [await services.log.ask(session_id, entry.interruptId) for entry in entries]

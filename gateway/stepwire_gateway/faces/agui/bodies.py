@@ -93,7 +93,7 @@ class RunAgentInput(_Loose):
 
     @property
     def props(self) -> dict[str, Any]:
-        """What a page passes to the handler, if it is an object."""
+        """The properties that a page passes to the handler, if they are an object."""
         return self.forwardedProps if isinstance(self.forwardedProps, dict) else {}
 
     def aside(self, most: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def file_of(part: dict[str, Any]) -> tuple[str, str, bytes] | None:
         InvalidArgument: it is neither.
     """
     source = part.get("source")
-    # Up to 0.0.5x there is no source, but the same on the part itself.
+    # Older versions have no source, but the same fields on the part itself.
     found = source if isinstance(source, dict) else part
     mime = found.get("mimeType") or "application/octet-stream"
     data = found.get("data") if found is part else found.get("value")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stepwire_core.wire.documents import Document
 
 Form = Literal["person", "text", "tool", "step", "subagent"]
-"""What a step is for these clients."""
+"""The form in which these clients get a step."""
 
 _CALLS: Final = frozenset({"llm", "embedding", "retrieval", "rerank"})
 """Steps that are one call, and no agent of their own."""
@@ -51,7 +51,7 @@ def arguments_piece(text: str, *, is_first: bool, is_object: bool) -> str:
 
 
 def arguments_end(text: str) -> str:
-    """What is missing of the arguments when the whole input is known."""
+    """The end of the arguments, when the whole input is known."""
     if not text:
         return "{}"
     return "" if is_object(text) else '"}'
@@ -70,7 +70,7 @@ def arguments(text: str, *, is_whole: bool) -> str:
 
 
 def result_of(step: Document) -> str:
-    """What a tool that has ended returned, or why it did not."""
+    """The result of a tool that has ended, or the reason why it has none."""
     if step["output"] or step["status"] == "ok":
         return str(step["output"])
     error = step.get("error")
@@ -80,7 +80,7 @@ def result_of(step: Document) -> str:
 def person_content(
     step: Document, elements: list[Document], *, has_parts: bool
 ) -> str | list[dict[str, Any]]:
-    """What a person has said, with the files that were sent with it where the client knows how."""
+    """A person's text, with the files that were sent with it where the client takes parts."""
     text = str(step["output"])
     if not has_parts or not elements:
         return text

@@ -1,4 +1,4 @@
-"""What a client of AG-UI can take, by its version."""
+"""The differences between clients of AG-UI, by their versions."""
 
 from __future__ import annotations
 

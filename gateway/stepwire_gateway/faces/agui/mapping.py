@@ -94,7 +94,7 @@ class AgUiMapping:
         return self._teller.is_stale
 
     def opened(self) -> bytes:
-        """What is told before any event, where nothing of the run comes before the cursor."""
+        """The first frames of a stream that begins before its run."""
         self._teller.begin()
         return self._teller.frames(None)
 
@@ -107,7 +107,7 @@ class AgUiMapping:
         if (handle := self._handlers.get(event.type)) is not None:
             handle(event.data)
             if self._target is None and self._teller.is_running and self._is_quiet():
-                # What has come belongs to no run.
+                # The event belongs to no run.
                 self._finish(finished())
         return self._teller.frames(event.cursor)
 
@@ -168,7 +168,7 @@ class AgUiMapping:
         if not self._is_quiet():
             return None
         last = retelling.last_run()
-        # What had ended before this client came has been told to others.
+        # A run that had ended before this client came has been told to others.
         return ending_of(last, self._teller.dialect) if was_running and last else finished()
 
     def _is_quiet(self) -> bool:

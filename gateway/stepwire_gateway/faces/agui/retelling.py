@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Retelling:
-    """What a snapshot holds, of the scope of a stream."""
+    """The documents of a snapshot, as far as a stream shows them."""
 
     def __init__(self) -> None:
         self.cursor: Cursor | None = None

@@ -15,7 +15,7 @@ from stepwire_gateway.faces.agui.attaching import CameBack
 from stepwire_gateway.faces.agui.bodies import RunAgentInput
 from stepwire_gateway.faces.agui.dialect import OLDER, Dialect, dialect_of
 from stepwire_gateway.faces.agui.mapping import AgUiMapping
-from stepwire_gateway.faces.agui.stream import AgUiStream
+from stepwire_gateway.faces.agui.run_stream import AgUiStream
 from stepwire_gateway.faces.agui.teller import AgUiClient
 from stepwire_gateway.faces.agui.tree import application_state
 from stepwire_gateway.faces.agui.turns import turn
@@ -113,7 +113,7 @@ def last_told(last_event_id: str | None) -> tuple[Cursor | None, bool]:
 async def missed_since(
     services: Services, session_id: str, cursor: Cursor
 ) -> list[FaceEvent] | None:
-    """What has come after a cursor, by the log; None: it does not reach back to there."""
+    """The events after a cursor; None: the log does not reach back to it."""
     found: list[FaceEvent] = []
     while isinstance(read := await services.log.read(session_id, cursor), LogTail):
         found += [event_of(event_frame(event, services.hub.prefix)) for event in read.events]

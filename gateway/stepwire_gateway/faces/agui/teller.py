@@ -1,7 +1,8 @@
-"""What one client of AG-UI has been told, and how it is told the next thing."""
+"""The state of one client of AG-UI: what it has been told, and how it is told more."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
@@ -9,7 +10,7 @@ from zlib import crc32
 from stepwire_core.wire.user_messages import REPLACES
 from stepwire_gateway.faces.agui import conversation, tree
 from stepwire_gateway.faces.mapping import data_frame
-from stepwire_gateway.faces.texts import Texts
+from stepwire_gateway.faces.told_texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,18 +22,18 @@ if TYPE_CHECKING:
     from stepwire_gateway.faces.agui.endings import Ending
 
 DELTA: Final = "stepwire.step.delta"
-"""The name of the ``CUSTOM`` event that has a piece of text of a step that is no message."""
+"""The name of the ``CUSTOM`` event that has a piece of text of a step that is not a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgUiClient:
-    """What is known of the client that a stream goes to."""
+    """The client that a stream goes to, as its request tells it."""
 
     thread_id: str
     run_id: str
     dialect: Dialect
     messages: list[Document] = field(default_factory=list)
-    """Those that it has, as it has sent them."""
+    """The messages that the client has, as it has sent them."""
     state: dict[str, Any] = field(default_factory=dict)
     """The application's part of its state."""
     tools: frozenset[str] = frozenset()
@@ -87,9 +88,9 @@ class Teller:
         before it a part of it: a client that has only these has not had the whole event."""
         out, self._out = self._out, []
         if cursor is None:
-            return b"".join(map(data_frame, out))
+            return b"".join(map(_frame, out))
         ids = [f"{cursor}/{at}" for at in range(1, len(out))] + [str(cursor)]
-        return b"".join(data_frame(value, id=id_) for value, id_ in zip(out, ids, strict=False))
+        return b"".join(_frame(value, id_) for value, id_ in zip(out, ids, strict=False))
 
     def say(self, type_: str, **fields: Any) -> None:
         if not self.is_running:
@@ -99,7 +100,7 @@ class Teller:
     # -- runs -----------------------------------------------------------------------------------
 
     def begin(self, *, with_state: bool = True) -> None:
-        """The run begins, if it has not; with an empty tree, unless the client has one."""
+        """Begin the run, unless it has begun; with an empty tree, if the client has none."""
         if self.is_running:
             return
         self.is_running = True
@@ -134,7 +135,7 @@ class Teller:
     # -- steps ----------------------------------------------------------------------------------
 
     def show(self, step: Document) -> Shown:
-        """What is known of a step, and from now on is."""
+        """The entry of a step; a new one if there is none."""
         shown = self.steps.get(step["id"])
         if shown is None:
             form = conversation.form_of(step, has_subagents=self.dialect.has_subagents)
@@ -249,7 +250,7 @@ class Teller:
                 self.texts.missing(conversation.result_id(id_), conversation.result_of(step))
 
     def streamed(self, step: Document) -> None:
-        """The texts so far of a step that is no message and no call."""
+        """The texts so far of a step that is neither a message nor a call."""
         for name in ("input", "output"):
             if step[name]:
                 value = {"id": step["id"], "field": name, "text": step[name], "replace": True}
@@ -350,7 +351,7 @@ class Teller:
             self.say("TEXT_MESSAGE_CONTENT", messageId=id_, delta=piece)
 
     def whole_content(self, step: Document) -> None:
-        """What is missing of a message, of which all so far is known."""
+        """The rest of a message, of which all so far is known."""
         missing = self.texts.missing(step["id"], step["output"])
         if missing.is_anew or (missing.text and not self.steps[step["id"]].is_open):
             self.is_stale = True
@@ -363,7 +364,7 @@ class Teller:
         self._arguments(id_, self.texts.add(id_, text), is_first=is_first)
 
     def whole_arguments(self, step: Document) -> None:
-        """What is missing of an input, of which all so far is known."""
+        """The rest of an input, of which all so far is known."""
         id_, shown = step["id"], self.steps[step["id"]]
         is_first = self.texts.told(id_) == 0
         missing = self.texts.missing(id_, step["input"])
@@ -385,7 +386,7 @@ class Teller:
         self.say("TOOL_CALL_ARGS", toolCallId=id_, delta=delta)
 
     def new_result(self, step: Document) -> None:
-        """What a call whose end was told has come to, which may be something else by now."""
+        """The result of a call whose end was told: it may be another one by now."""
         id_ = conversation.result_id(step["id"])
         is_new = step["status"] != "running" and id_ not in self.texts
         missing = self.texts.missing(id_, conversation.result_of(step))
@@ -423,3 +424,25 @@ class Teller:
 def _unique(id_: str, name: str) -> str:
     """A name of a step that no other open one has, and that every gateway makes alike."""
     return f"{name} ({crc32(id_.encode()):08x})"
+
+
+_DEPTH: Final = 4
+"""As deep as ``STATE_SNAPSHOT`` has its documents."""
+
+
+def _frame(value: dict[str, Any], id_: str | None = None) -> bytes:
+    """As :func:`data_frame`, of an event that may hold a whole session: its documents are written
+    one by one, since nothing else runs while one is."""
+    if value["type"] not in ("MESSAGES_SNAPSHOT", "STATE_SNAPSHOT"):
+        return data_frame(value, id=id_)
+    begin = b"" if id_ is None else f"id: {id_}\n".encode()
+    return begin + b"data: " + _written(value, _DEPTH).encode() + b"\n\n"
+
+
+def _written(value: object, depth: int) -> str:
+    if depth and isinstance(value, dict):
+        parts = (f"{json.dumps(name)}:{_written(v, depth - 1)}" for name, v in value.items())
+        return f"{{{','.join(parts)}}}"
+    if depth and isinstance(value, list):
+        return f"[{','.join(_written(item, depth - 1) for item in value)}]"
+    return json.dumps(value, separators=(",", ":"))

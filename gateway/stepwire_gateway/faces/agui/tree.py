@@ -47,5 +47,5 @@ def _escaped(id_: str) -> str:
 
 
 def application_state(state: object) -> dict[str, Any]:
-    """What of a client's state is not ours; a state that is no object cannot be kept."""
+    """The part of a client's state that is not ours; only that of an object can be kept."""
     return {k: v for k, v in state.items() if k != KEY} if isinstance(state, dict) else {}

@@ -1,5 +1,5 @@
-"""What a request to run an agent means for its session: a message, an answer, or neither, and then
-the run that is under way is followed."""
+"""The meaning of a request to run an agent: a message, an answer, or neither, and then the run that
+is under way is followed."""
 
 from __future__ import annotations
 
@@ -117,7 +117,6 @@ async def _asked(
             elements.append(own)
         else:
             linked.append(part)
-    # The length of the rest of the metadata is known to nobody but the setting's owner.
     aside = body.aside(services.settings.max_metadata_chars)
     metadata: dict[str, Any] = {METADATA: aside | ({"files": linked} if linked else {})}
     if top is None:

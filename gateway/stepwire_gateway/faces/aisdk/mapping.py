@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
 from stepwire_gateway.faces.mapping import data_frame
-from stepwire_gateway.faces.texts import Texts
+from stepwire_gateway.faces.told_texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

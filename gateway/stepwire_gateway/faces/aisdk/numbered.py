@@ -38,9 +38,13 @@ class NumberedMapping(UiMessageMapping):
     """One run in numbered chunks, from number ``at`` on; ``first_seq`` is the ``seq`` of the run's
     first event, None if it is still to come.
 
-    With ``at`` above 0, the state must be known first: :meth:`know` takes it from a snapshot, which
-    is somewhere behind what the client has. Text is told as it streams, and not closed before the
-    end of the run; a text that its handler has written anew comes as a ``data-step``.
+    The events begin with that one: what is told before ``at`` counts, and is not sent. Or, where
+    the log does not reach back to it, with the one whose chunk ``at`` is. Then the state must be
+    known first: :meth:`know` takes it from a snapshot, which is somewhere behind what the client
+    has; and text that a step has got with its end alone, in between, is not told.
+
+    Text is told as it streams, and not closed before the end of the run; a text that its handler
+    has written anew comes as a ``data-step``.
     """
 
     def __init__(
@@ -113,6 +117,11 @@ class NumberedMapping(UiMessageMapping):
             yield self._open_part(data["id"], data["id"], data)
             if data["output"]:
                 yield {"type": "text-delta", "id": id_, "delta": data["output"]}
+        elif event.type == TEXT_DELTA and data.get("replace") and id_ in self._parts:
+            yield {"type": "data-step", "id": id_, "data": {"id": id_, "output": data["text"]}}
+        elif event.type != STEP_START and id_ in self._parts:
+            # What the message was then: its texts are told as they are now.
+            return
         else:
             self._files.discard(data.get("id", ""))
             if event.type == STEP_START:

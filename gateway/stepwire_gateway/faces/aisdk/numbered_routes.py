@@ -19,9 +19,9 @@ from stepwire_gateway.faces.aisdk.numbered import CHUNKS, NumberedMapping
 from stepwire_gateway.faces.aisdk.routes import HEADERS, ROUTE, ChatId, addresses, start
 from stepwire_gateway.faces.answers import last_answering
 from stepwire_gateway.faces.events import Scope
+from stepwire_gateway.faces.face_stream import FaceStream
 from stepwire_gateway.faces.retelling import retold
 from stepwire_gateway.faces.starting import session_of
-from stepwire_gateway.faces.stream import FaceStream
 from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
 from stepwire_gateway.services import Services, ServicesDep
 
@@ -116,13 +116,18 @@ async def _from(
         # In the middle of a part their client would fail (vercel/workflow#1835). So it gets all of
         # the message; and since it adds the two, the header makes it count from there.
         at, tail = 0, -at - 1
-    after = await _cursor(services, stream, snapshot, first_seq, at)
-    if at > 0:
-        await _require_there(services, stream, after, at)
-    mapping = NumberedMapping(stream.run_id, addresses(request), first_seq=first_seq, at=at)
-    if at > 0:
+    after, mapping = _begin(snapshot, first_seq), None
+    if at > 0 and not await _is_there(services, stream, after):
+        # The log does not reach back to the beginning, by which all is exact: what the client has
+        # been told is taken from what the session is now.
+        after = await _cursor(services, stream, snapshot, first_seq, at)
+        if not await _is_there(services, stream, after):
+            raise InvalidCursor(f"startIndex={at} of {stream}")
+        mapping = NumberedMapping(stream.run_id, addresses(request), first_seq=first_seq, at=at)
         async for event in retold(snapshot, scope):
             mapping.know(event)
+    if mapping is None:
+        mapping = NumberedMapping(stream.run_id, addresses(request), first_seq=first_seq, at=at)
     reading = await services.hub.open(stream.session_id, after)
     headers = HEADERS | {RUN_ID_HEADER: str(stream), TAIL_HEADER: str(tail)}
     return FaceStream(reading, services, caller, mapping, scope, headers=headers)
@@ -131,6 +136,13 @@ async def _from(
 def _first_seq(snapshot: WrittenSnapshot, run_id: str) -> int | None:
     runs = snapshot.documents[RUN]
     return runs.orders[runs.ids.index(run_id)] if run_id in runs.ids else None
+
+
+def _begin(snapshot: WrittenSnapshot, first_seq: int | None) -> Cursor:
+    """Behind it is the first event of the run."""
+    if first_seq is None:
+        return snapshot.cursor
+    return Cursor(snapshot.cursor.epoch, first_seq - 1)
 
 
 async def _cursor(
@@ -149,14 +161,8 @@ async def _cursor(
     return Cursor(snapshot.cursor.epoch, seq if ended is None else min(seq, ended.seq - 1))
 
 
-async def _require_there(services: Services, stream: Reference, after: Cursor, at: int) -> None:
-    """Return if the log goes on from there.
-
-    Raises:
-        InvalidCursor: it does not reach back to there, has begun anew since, or was never there.
-    """
-    if after.epoch == stream.epoch:
-        read = await services.hub.snapshots.read(stream.session_id, after)
-        if isinstance(read, LogTail):
-            return
-    raise InvalidCursor(f"startIndex={at} of {stream}")
+async def _is_there(services: Services, stream: Reference, after: Cursor) -> bool:
+    """Whether the log goes on from there: it reaches back to it, and has not begun anew since."""
+    if after.epoch != stream.epoch:
+        return False
+    return isinstance(await services.hub.snapshots.read(stream.session_id, after), LogTail)

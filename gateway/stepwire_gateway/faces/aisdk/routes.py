@@ -13,11 +13,12 @@ from stepwire_gateway.api.asks import NewAnswer, answer_ask
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.auth.guard import CallerDep, needs
 from stepwire_gateway.faces.aisdk.bodies import ChatRequest, file_of
+from stepwire_gateway.faces.aisdk.history import UiMessage, messages_of
 from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
-from stepwire_gateway.faces.aisdk.messages import UiMessage, messages_of
 from stepwire_gateway.faces.answers import answering
 from stepwire_gateway.faces.errors import route_saying
 from stepwire_gateway.faces.events import Scope
+from stepwire_gateway.faces.face_stream import FaceStream
 from stepwire_gateway.faces.starting import (
     Said,
     Started,
@@ -28,7 +29,6 @@ from stepwire_gateway.faces.starting import (
     session_of,
     stop,
 )
-from stepwire_gateway.faces.stream import FaceStream
 from stepwire_gateway.http.bodies import require_bounded
 from stepwire_gateway.services import ServicesDep
 

@@ -1,4 +1,4 @@
-"""What a whole session is for a client of AG-UI, at once."""
+"""A whole session as a client of AG-UI has it, at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def history(services: Services, session_id: str, thread_id: str) -> dict[s
     """Its ``messages`` and its ``state``.
 
     Raises:
-        SessionNotFound: there is no such session.
+        SessionNotFound: the session does not exist.
         StoreUnavailable: Redis does not answer.
     """
     snapshot = await services.hub.snapshots.whole(session_id)

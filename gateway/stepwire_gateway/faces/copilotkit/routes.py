@@ -16,7 +16,7 @@ from stepwire_gateway.faces.agui.bodies import METADATA, RunAgentInput
 from stepwire_gateway.faces.agui.dialect import COPILOTKIT, dialect_of
 from stepwire_gateway.faces.agui.mapping import AgUiMapping
 from stepwire_gateway.faces.agui.routes import LastEventId, client_of, run, said
-from stepwire_gateway.faces.agui.stream import AgUiStream
+from stepwire_gateway.faces.agui.run_stream import AgUiStream
 from stepwire_gateway.faces.answers import last_answering
 from stepwire_gateway.faces.errors import route_saying
 from stepwire_gateway.faces.events import Scope
@@ -82,7 +82,7 @@ async def run_agent(
 async def connect_agent(
     services: ServicesDep, caller: CallerDep, agent_id: AgentId, body: RunAgentInput
 ) -> Response:
-    """A whole thread, and what is under way in it, whoever has started it, to its end.
+    """A whole thread, then the runs that are under way in it, to their ends.
 
     With ``stepwire: {follow: true}`` in the ``properties`` of the page the stream stays open, and
     also what begins later is told. A thread that is not there yet is empty.

@@ -74,9 +74,13 @@ local life = name_of_life()
 local is_new_session = not epoch
 local is_new_epoch = is_new_session or home ~= life
 if is_new_epoch then
-  -- If the clock has gone back, the next number would be the same on every server that goes on from here: so each adds
-  -- the microseconds of its life.
-  epoch = string.format('%.0f', math.max(now, (epoch_before or 0) + 1 + tonumber(string.match(life, '%d+$'))))
+  local later = now
+  if epoch_before and now <= epoch_before then
+    -- The clock has gone back. The next number would be the same on every server that goes on from here: so each adds the
+    -- microseconds of its life. Only then: what a server has lost must not be ahead of the time, where it comes back.
+    later = epoch_before + 1 + tonumber(string.match(life, '%d+$'))
+  end
+  epoch = string.format('%.0f', later)
   seq = seq or 0
 end
 

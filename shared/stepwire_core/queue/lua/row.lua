@@ -41,7 +41,8 @@ local looked_at = 0
 local function body(id)
   local job = redis.call('GET', JOB .. id)
   if job or JOB == ARQ_JOB or redis.call('HEXISTS', ABOUT, id) == 1 then return job end
-  if redis.call('EXISTS', ARQ_JOB .. id) == 0 then return false end
+  -- Not every user may look there, and with a queue of its own name none needs to.
+  if redis.pcall('EXISTS', ARQ_JOB .. id) ~= 1 then return false end
   redis.call('RENAME', ARQ_JOB .. id, JOB .. id)
   return redis.call('GET', JOB .. id)
 end

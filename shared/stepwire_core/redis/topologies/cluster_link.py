@@ -342,6 +342,8 @@ class ClusterLink:
         """Ask for the channels of slots where they are; whether any could be asked for."""
         found = {}
         for slot in slots:
+            if slot not in self._wanted:
+                continue
             try:
                 found[slot] = await self._nodes.node_of(slot)
             except (StoreUnavailable, StoreRefused):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from stepwire_core.errors import SessionNotFound
+from stepwire_gateway.faces.face_stream import FaceStream, Told
 from stepwire_gateway.faces.retelling import retold
-from stepwire_gateway.faces.stream import FaceStream, Told
 from stepwire_gateway.hub.log_source import retry_until_available
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from stepwire_gateway.faces.events import Scope
     from stepwire_gateway.hub.frames import Frame
     from stepwire_gateway.hub.reading import Reading
+    from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
     from stepwire_gateway.services import Services
 
 
@@ -60,7 +62,7 @@ class _ToldAnew(Told):
         self._session_id = reading.feed.session_id
         self._snapshots = services.hub.snapshots
         self._ahead: Cursor | None = None
-        """What comes up to here, the snapshot has told."""
+        """The snapshot has told all events up to this one."""
 
     def opening(self) -> bytes:
         return self._of_agui.opened() if self._is_fresh else b""
@@ -70,20 +72,29 @@ class _ToldAnew(Told):
         for frame in frames:
             if self.over:
                 break
-            if frame.snapshot is None and self._ahead is not None and frame.cursor <= self._ahead:
-                continue
-            pieces += await super().passed([frame])
+            if frame.snapshot is not None:
+                await self._tell_anew(frame.snapshot, pieces)
+            elif self._is_new(frame.cursor):
+                pieces += await super().passed([frame])
             if self._of_agui.is_stale and not self.over:
-                await self._tell_anew(pieces)
+                await self._tell_newest(pieces)
         return pieces
 
-    async def _tell_anew(self, pieces: list[bytes]) -> None:
+    def _is_new(self, cursor: Cursor) -> bool:
+        ahead = self._ahead
+        return ahead is None or cursor.epoch != ahead.epoch or cursor > ahead
+
+    async def _tell_newest(self, pieces: list[bytes]) -> None:
         try:
             snapshot = await retry_until_available(lambda: self._snapshots.whole(self._session_id))
         except SessionNotFound:
             # The reading ends, too.
             return
+        await self._tell_anew(snapshot, pieces)
+
+    async def _tell_anew(self, snapshot: WrittenSnapshot, pieces: list[bytes]) -> None:
         self._ahead = snapshot.cursor
         async for event in retold(snapshot, self._scope):
             self._tell(event, pieces)
-        pieces.append(self._of_agui.retold())
+        # It looks at all documents, and writes what may be large.
+        pieces.append(await asyncio.to_thread(self._of_agui.retold))
