@@ -372,7 +372,7 @@ async def test_the_bytes_of_elements_live_on_with_their_session(log: Log) -> Non
     assert expiries.pop() > soon
 
 
-@pytest.mark.parametrize("log", ["server", "cluster"], indirect=True)
+@pytest.mark.parametrize("log", ["standalone", "cluster"], indirect=True)
 async def test_what_is_published_is_what_is_stored(log: Log) -> None:
     heard = asyncio.Queue[bytes]()
     link = log.log.store.listen(lambda _, payload: heard.put_nowait(payload), lambda _: None)

@@ -12,7 +12,8 @@ import stepwire as cl
 from stepwire_core.errors import InvalidArgument, NoActiveSession
 from stepwire_core.log.event_log import Batch
 from stepwire_core.values.ids import message_producer, new_id
-from stepwire_core.wire.user_messages import REPLACES, message_events, user_message
+from stepwire_core.wire.user_messages import message_events, user_message
+from stepwire_core.wire.words import REPLACES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,8 +25,7 @@ from stepwire_core.errors import (
 from stepwire_core.values.ids import check_id, derived_id
 from stepwire_core.values.media_types import UNKNOWN, is_valid
 from stepwire_core.wire.events import user_value_event
-from stepwire_core.wire.user_messages import REPLACES
-from stepwire_core.wire.words import ON_MESSAGE
+from stepwire_core.wire.words import ON_MESSAGE, REPLACES
 from stepwire_gateway.api.idempotency import Idempotency
 from stepwire_gateway.api.runs import Retry, cancel_run, retry_run
 from stepwire_gateway.api.sessions import NewMessage, make_session, post_message

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from pydantic import JsonValue
 
@@ -12,10 +11,6 @@ from stepwire_core.values.media_types import kind
 from stepwire_core.wire.documents import ElementDocument, StepDocument
 from stepwire_core.wire.events import NewEvent, element_event, new_step_event, step_event
 from stepwire_core.wire.words import USER_MESSAGE
-
-REPLACES: Final = "replaces"
-"""In the metadata of a message: the id of the one that the person has changed. The conversation
-goes on from there, as if neither that one nor what came after it had been said."""
 
 
 def user_message(

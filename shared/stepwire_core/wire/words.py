@@ -66,6 +66,10 @@ def is_event_handler(handler: str) -> bool:
 IN_TURN: Final = frozenset({ON_CHAT_START, ON_CHAT_RESUME, ON_MESSAGE, ON_SETTINGS_UPDATE})
 """Handlers whose runs wait for each other, in the order in which they were requested."""
 
+REPLACES: Final = "replaces"
+"""In the metadata of a message: the id of the one that the person has changed. The conversation
+goes on from there, as if neither that one nor what came after it had been said."""
+
 OPTIONAL_HANDLERS: Final = frozenset(
     {
         *(ON_CHAT_START, ON_CHAT_RESUME, ON_CHAT_END, ON_FEEDBACK),

@@ -31,7 +31,6 @@ from stepwire_core.errors import (
 from stepwire_core.values.json_values import encoded
 from stepwire_core.values.text import require_size
 from stepwire_core.wire.documents import ErrorInfo
-from stepwire_core.wire.user_messages import REPLACES
 from stepwire_core.wire.words import (
     ON_CHAT_RESUME,
     ON_CHAT_START,
@@ -40,6 +39,7 @@ from stepwire_core.wire.words import (
     ON_SETTINGS_EDIT,
     ON_SETTINGS_UPDATE,
     ON_STOP,
+    REPLACES,
     is_action,
 )
 

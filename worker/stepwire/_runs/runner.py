@@ -214,6 +214,7 @@ class Runner:
             resting=resting,
             subject=request.subject,
             priority=request.priority,
+            repeats=request.message.id if request.message and request.retry_of else None,
             queue=self._sub_tasks,
             rename=None if rename is None else partial(invoke, rename),
         )

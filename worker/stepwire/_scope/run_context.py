@@ -52,6 +52,8 @@ class RunContext:
     subject: str | None = None
     """The person or service that has asked for the run, and so for what it enqueues."""
     priority: int = 0
+    repeats: str | None = None
+    """The message that it answers again."""
     queue: Enqueues | None = None
     """Where tasks go that the handler awaits; None: it has to connect."""
     said: dict[str, Any] = field(default_factory=dict)

@@ -12,8 +12,7 @@ from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.clock import now
 from stepwire_core.values.json_values import encoded
 from stepwire_core.wire.events import user_value_event
-from stepwire_core.wire.user_messages import REPLACES
-from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
+from stepwire_core.wire.words import ASSISTANT_MESSAGE, REPLACES, USER_MESSAGE
 
 if TYPE_CHECKING:
     from stepwire._scope.context import Scope
@@ -182,7 +181,8 @@ def _relevant(
         found.append(step)
         # A step that was clicked, or that a task stands under, is not a message of a person.
         answered = answered or (step.type == USER_MESSAGE and step.id == scope.default_parent_id)
-    if scope.run_id not in repeating and (again := begun.get(scope.run_id or "")):
+    # Of this run the beginning may not be stored yet.
+    if scope.run_id not in repeating and (again := scope.require_run(_WHAT).repeats):
         _drop_after(found, again, scope.run_id)
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from stepwire_core.wire.user_messages import REPLACES
+from stepwire_core.wire.words import REPLACES
 from stepwire_gateway.faces.agui import conversation, tree
 from stepwire_gateway.faces.mapping import data_frame
 from stepwire_gateway.faces.told_texts import Texts

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.kinds import RUN_END
-from stepwire_core.wire.user_messages import REPLACES
-from stepwire_core.wire.words import ON_MESSAGE, USER_MESSAGE
+from stepwire_core.wire.words import ON_MESSAGE, REPLACES, USER_MESSAGE
 from stepwire_gateway.faces.aisdk.mapping import RUN_START, STEP_START, UiMessageMapping
 from stepwire_gateway.faces.events import Scope
 from stepwire_gateway.faces.retelling import retold
