@@ -73,6 +73,7 @@ class Sizes:
 
     window_s: float = 8.0
     idle: int = 2_000
+    opens_per_s: float = 20.0
     runs_per_s: float = 20.0
     talking: int = 150
     events_per_s: float = 10.0
@@ -246,11 +247,17 @@ async def _measured(place: _Place, sizes: Sizes) -> tuple[Costs, Load, Cores, Co
         opened = await place.sessions(sizes.idle)
         before = place.used()
         await place.watch(opened)
-        opening = place.since(before, len(opened))
         stream_bytes = (place.used().gateway_bytes - before.gateway_bytes) / len(opened)
         before = place.used()
         await asyncio.sleep(window_s)
         idling = place.since(before, len(opened))
+
+        # One by one, as browsers come: many at once share round trips, and cost half of it.
+        before = place.used()
+        opens = await _paced(
+            sizes.opens_per_s, window_s, lambda n: _opened(place.port, opened[n % len(opened)])
+        )
+        opening = place.since(before, opens)
 
         before = place.used()
         runs = await _paced(
@@ -328,8 +335,8 @@ def _costs(
         run_log_s=beyond(running, idling, "log", running.done),
         run_queue_s=beyond(running, idling, "queue", running.done),
         run_worker_s=beyond(running, idling, "worker", running.done),
-        open_gateway_s=beyond(opening, base, "gateway", opening.done),
-        open_log_s=beyond(opening, base, "log", opening.done),
+        open_gateway_s=beyond(opening, idling, "gateway", opening.done),
+        open_log_s=beyond(opening, idling, "log", opening.done),
         idle_gateway_s=beyond(idling, base, "gateway", streams_s),
         idle_log_s=beyond(idling, base, "log", streams_s),
     )

@@ -29,22 +29,22 @@ class Costs:
     its end, also seen by one client. An idle stream costs by the second.
     """
 
-    event_gateway_s: float = 52e-6
-    event_log_s: float = 24e-6
-    event_worker_s: float = 70e-6
-    event_bytes: float = 190.0
+    event_gateway_s: float = 75e-6
+    event_log_s: float = 140e-6
+    event_worker_s: float = 370e-6
+    event_bytes: float = 247.0
     """Of a stream, with chunks; and with the headers of TCP and IP."""
-    run_gateway_s: float = 2.0e-3
-    run_log_s: float = 0.35e-3
-    run_queue_s: float = 0.25e-3
-    run_worker_s: float = 1.6e-3
-    open_gateway_s: float = 1.3e-3
-    open_log_s: float = 0.1e-3
-    idle_gateway_s: float = 3e-6
-    idle_log_s: float = 0.5e-6
-    stream_bytes: float = 33e3
+    run_gateway_s: float = 3100e-6
+    run_log_s: float = 1300e-6
+    run_queue_s: float = 790e-6
+    run_worker_s: float = 4600e-6
+    open_gateway_s: float = 2000e-6
+    open_log_s: float = 190e-6
+    idle_gateway_s: float = 12e-6
+    idle_log_s: float = 0.7e-6
+    stream_bytes: float = 4.3e3
     """Memory of a gateway for an open stream."""
-    session_bytes: float = 14e3
+    session_bytes: float = 11.3e3
     """Memory of the log for a session with one run of a hundred pieces of text."""
 
 
