@@ -113,11 +113,11 @@ def _names() -> Iterator[tuple[str, str]]:
 
 def _costs() -> Iterator[tuple[str, str]]:
     for name, value in asdict(Costs()).items():
-        shown = f"{value:,.0f} bytes" if name.endswith("_bytes") else f"{_short(value * 1e6)} µs"
+        shown = f"{value:,.0f} bytes" if name.endswith("_bytes") else f"{_figure(value * 1e6)} µs"
         yield f"`{name}`", shown
 
 
-def _short(value: float) -> str:
+def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
