@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help page servers inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults topologies check vocabulary tables pictures docs bench bench-peers fmt lock clean
+.PHONY: help page servers inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults topologies faces check vocabulary tables pictures docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, fou
 	PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(HOSTILE),--hostile $(HOSTILE))
 	$(if $(ONLY),,$(MAKE) topologies)
+
+faces: $(INSTALLED) ## the tests of other protocols' clients, with CopilotKit's page in Chromium
+	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 600 tests/faces
 
 topologies: servers ## the long forms on every kind of server: Sentinels, cluster, Redis and Valkey of other versions
 	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 600 tests/core tests/worker/test_claims.py \

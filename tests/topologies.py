@@ -20,8 +20,9 @@ from stepwire_core.values.ids import new_id
 FULL: Final = bool(os.environ.get("STEPWIRE_TEST_FULL"))
 """Whether tests take minutes: ``make faults``, ``make soak``."""
 
-SINGLE: Final = ("standalone", "sentinel", *OTHERS)
-"""Those with one primary, which may hold a queue, too."""
+SINGLE: Final = ("standalone", "sentinel", *(OTHERS if FULL else (OF_DEBIAN,)))
+"""Those with one primary, which may hold a queue, too. The oldest server is among them each time,
+beside the newest, which is the embedded one; those between are where tests take minutes."""
 
 TOPOLOGIES: Final = ("cluster", *SINGLE)
 

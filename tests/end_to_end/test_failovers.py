@@ -23,9 +23,10 @@ from topologies import FULL
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
 
 SESSIONS = 50 if FULL else 4
+EACH = ["sentinel", "cluster"]
 
 
-@pytest.fixture(params=["sentinel", "cluster"])
+@pytest.fixture(params=EACH)
 def place(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[Place]:
     """All of it keeps an append-only file."""
     if request.param == "sentinel":
@@ -133,6 +134,7 @@ async def test_another_primary_and_back_again_while_sessions_stream(
     assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
 
 
+@pytest.mark.parametrize("place", EACH if FULL else ["sentinel"], indirect=True)
 async def test_a_primary_that_was_frozen_does_what_it_was_told_and_nobody_sees_it(
     place: Place, stack: Stack
 ) -> None:
@@ -151,6 +153,7 @@ async def test_a_primary_that_was_frozen_does_what_it_was_told_and_nobody_sees_i
         wait_until(lambda: role_of(redis) == "slave", "it follows the new one")
 
 
+@pytest.mark.parametrize("place", EACH if FULL else ["cluster"], indirect=True)
 async def test_all_servers_are_killed_at_once_and_started_again(place: Place, stack: Stack) -> None:
     """They keep an append-only file: nothing that was acknowledged is missing."""
     talks = Talks(stack)

@@ -18,8 +18,13 @@ from npm_packages import installed
 from stack import Gateway, Stack
 from stepwire_cli.dev.embedded_server import free_port
 from stepwire_core.values.ids import new_id
+from topologies import FULL
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.slow,
+    pytest.mark.skipif(not FULL, reason="it builds a page of 500 MB of packages: make faces"),
+]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faces" / "copilotkit"
 SLOWLY = "".join(f"wörd{number} " for number in range(WORDS)).strip()
