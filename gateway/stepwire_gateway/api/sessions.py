@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stepwire_core.errors import IdConflict, RunEnded
+from stepwire_core.errors import IdConflict, RunEnded, RunFenced
 from stepwire_core.log.event_log import Batch
 from stepwire_core.log.submit import submit
 from stepwire_core.values.ids import derived_id, message_producer
@@ -295,8 +295,8 @@ async def post_message(
     with idempotency.checked(body.id):
         try:
             appended = await submit(services.log, services.queue, batch, request)
-        except RunEnded:
-            # A failover has lost the message, and not the end of its run.
+        except (RunEnded, RunFenced):
+            # A failover has lost the message, and its run has begun again, or has ended.
             batch = replace(batch, run_id="", turn="")
             appended = await services.log.append(batch)
         if not appended.stored:
