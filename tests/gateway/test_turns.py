@@ -78,6 +78,21 @@ async def test_what_is_due_is_looked_at_and_not_before() -> None:
     assert late.at_s[2] - late.at_s[0] >= 2 * TICK_S
 
 
+async def test_one_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing:
+        def on_time(self, now_s: float) -> float | None:
+            raise ZeroDivisionError(now_s)
+
+    wheel, now_s = TimerWheel(), asyncio.get_running_loop().time()
+    others = [Looked(TICK_S, 2) for _ in range(2)]
+    for timed in (others[0], Failing(), others[1]):
+        wheel.add(timed, now_s + TICK_S)
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.gather(*(one.over.wait() for one in others))
+    assert [len(one.at_s) for one in others] == [2, 2]
+    assert "a stream could not be looked at" in caplog.text
+
+
 async def test_thousands_that_are_due_at_once_leave_the_loop_its_turns() -> None:
     wheel, loop = TimerWheel(), asyncio.get_running_loop()
     many = [Looked(0.0, 1) for _ in range(2_000)]

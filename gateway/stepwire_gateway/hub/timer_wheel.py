@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import Final, Protocol
+
+logger = logging.getLogger("stepwire.hub")
 
 TICK_S: Final = 0.05
 """Everything is looked at this much late at the most, beside what the event loop is."""
@@ -25,7 +28,8 @@ class TimerWheel:
     """Looks at what it was given when that is due.
 
     A timer of the event loop for each of ten thousand streams is a kilobyte of each. Nothing is
-    taken off: what is over says so when its time comes.
+    taken off: what is over says so when its time comes. What fails is logged, and not looked at
+    again.
     """
 
     def __init__(self) -> None:
@@ -52,7 +56,11 @@ class TimerWheel:
         slot = self._slots.pop(int(tick), [])
         now_s = loop.time()
         for timed in slot[:_AT_ONCE]:
-            at_s = timed.on_time(now_s)
+            try:
+                at_s = timed.on_time(now_s)
+            except Exception:  # the boundary to each: all others are still to be looked at
+                logger.exception("a stream could not be looked at")
+                continue
             if at_s is not None:
                 # Never in the slot that is being looked at.
                 self.add(timed, max(at_s, now_s + TICK_S))
