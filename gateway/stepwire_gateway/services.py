@@ -91,7 +91,12 @@ async def _services(request: Request) -> Services:
     return services
 
 
-async def _session_id(session_id: Annotated[str, Path()]) -> str:
+async def session_id_in_path(session_id: Annotated[str, Path()]) -> str:
+    """The id as it is; a session of an id that none can have is not there.
+
+    Raises:
+        SessionNotFound: it is no id.
+    """
     try:
         return check_id(session_id, "session")
     except InvalidId:
@@ -100,7 +105,7 @@ async def _session_id(session_id: Annotated[str, Path()]) -> str:
 
 
 async def _run_id(
-    session_id: Annotated[str, Depends(_session_id)], run_id: Annotated[str, Path()]
+    session_id: Annotated[str, Depends(session_id_in_path)], run_id: Annotated[str, Path()]
 ) -> str:
     try:
         return check_id(run_id, "run")
@@ -109,5 +114,5 @@ async def _run_id(
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-SessionId = Annotated[str, Depends(_session_id)]
+SessionId = Annotated[str, Depends(session_id_in_path)]
 RunId = Annotated[str, Depends(_run_id)]

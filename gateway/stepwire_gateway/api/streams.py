@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
-from stepwire_core.errors import (
-    InvalidId,
-    SessionNotFound,
-    StepwireError,
-    StoreRefused,
-    StoreUnavailable,
-)
+from stepwire_core.errors import StepwireError, StoreRefused, StoreUnavailable
 from stepwire_core.values.cursor import Cursor
-from stepwire_core.values.ids import check_id
 from stepwire_core.wire.kinds import EVENT_TYPES
 from stepwire_core.wire.vocabulary import CURSOR_PATTERN
 from stepwire_gateway.api.event_stream import EventStream
@@ -26,7 +19,7 @@ from stepwire_gateway.http.problems import error_response, try_again_response
 from stepwire_gateway.hub.event_filter import Selection, parse_types
 from stepwire_gateway.hub.newcomers import Newcomers
 from stepwire_gateway.prefix import Prefix, route_path
-from stepwire_gateway.services import RunId, Services, ServicesDep, SessionId
+from stepwire_gateway.services import RunId, Services, ServicesDep, SessionId, session_id_in_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,14 +188,10 @@ async def _stream(request: Request, services: Services, session_id: str) -> Resp
     caller = await admitted(request, _ROUTE.need)
     if isinstance(caller, Response):
         return caller
-    try:
-        check_id(session_id, "session")
-    except InvalidId:
-        raise SessionNotFound(session_id) from None
     query = request.query_params
     return await stream_session_events(
         services,
-        session_id,
+        await session_id_in_path(session_id),
         caller,
         request.headers.get("last-event-id"),
         query.get("after"),

@@ -106,15 +106,12 @@ class StreamConnection(asyncio.Protocol):
             return
         if self.is_chunked:
             self.transport.write(_END)
+        if self._closes:
+            self.break_off()
+            return
         self.is_lost = True
         self._unwatch()
         self._origin.connections.discard(self)
-        if self._closes:
-            # Until it is gone, the server waits for it.
-            self._origin.connections.add(self)
-            self._resume_reading()
-            self.transport.close()
-            return
         behind, self._behind = self._behind, b""
         connection = self._origin.renewed()
         self.transport.set_protocol(connection)
@@ -124,7 +121,8 @@ class StreamConnection(asyncio.Protocol):
             self._resume_reading()
 
     def break_off(self) -> None:
-        """End it after what was written, in mid-body, as after a failure of the network."""
+        """Close it after what was written; without the last chunk, the client takes that for a
+        failure of the network. The server waits until it is gone."""
         if self.is_lost:
             return
         self.is_lost = True
