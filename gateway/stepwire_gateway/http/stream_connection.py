@@ -29,6 +29,44 @@ class Origin:
     """Makes a connection for the requests after the stream."""
 
 
+class SendWatch:
+    """Looks whether a client takes anything of what waits for it, and cuts it off if it does not.
+
+    By aborting: a close would first wait until the client has taken all that was written, which is
+    for ever, if it takes nothing.
+    """
+
+    __slots__ = ("_is_stuck", "_loop", "_timeout_s", "_timer", "_transport")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        timeout_s: float,
+        is_stuck: Callable[[], object] | None = None,
+    ) -> None:
+        """``is_stuck`` is called before the client is cut off."""
+        self._loop, self._transport, self._timeout_s = loop, transport, timeout_s
+        self._is_stuck = is_stuck
+        self._begin()
+
+    def cancel(self) -> None:
+        """It has taken all, or is gone."""
+        self._timer.cancel()
+
+    def _begin(self) -> None:
+        waits = self._transport.get_write_buffer_size()
+        self._timer = self._loop.call_later(self._timeout_s, self._look, waits)
+
+    def _look(self, waited: int) -> None:
+        if self._transport.get_write_buffer_size() < waited:
+            self._begin()
+            return
+        if self._is_stuck is not None:
+            self._is_stuck()
+        self._transport.abort()
+
+
 class StreamConnection(asyncio.Protocol):
     """Takes a connection over from :class:`Connection`, with its request, parser and task: an idle
     stream needs none of them.
@@ -36,8 +74,8 @@ class StreamConnection(asyncio.Protocol):
     The server still counts it, and tells it to shut down. What the client sends meanwhile waits for
     the end of the stream, unread but for one piece; then a new :class:`Connection` goes on.
 
-    A client that takes no byte for the send timeout of what waits for it is cut off by aborting: a
-    close would first wait until the client has taken all that was written.
+    A client that takes no byte for the send timeout of what waits for it is cut off
+    (:class:`SendWatch`).
     """
 
     __slots__ = (
@@ -63,7 +101,7 @@ class StreamConnection(asyncio.Protocol):
         self._behind = b""
         self._ending = False
         self._room: asyncio.Future[None] | None = None
-        self._stuck: asyncio.TimerHandle | None = None
+        self._stuck: SendWatch | None = None
 
     def take_over(
         self, origin: Origin, transport: asyncio.Transport, *, is_chunked: bool, closes: bool
@@ -206,21 +244,17 @@ class StreamConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _watch(self) -> None:
-        waits = self.transport.get_write_buffer_size()
-        self._stuck = self._origin.loop.call_later(self._origin.send_timeout_s, self._look, waits)
+        origin = self._origin
+        self._stuck = SendWatch(origin.loop, self.transport, origin.send_timeout_s, self._is_stuck)
 
     def _unwatch(self) -> None:
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
 
-    def _look(self, waited: int) -> None:
-        if self.transport.get_write_buffer_size() < waited:
-            self._watch()
-            return
+    def _is_stuck(self) -> None:
         if not self.is_lost:
             self.cut()
-        self.transport.abort()
 
 
 def chunk(body: bytes) -> bytes:

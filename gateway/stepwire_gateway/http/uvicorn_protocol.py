@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from stepwire_gateway.http.connection_end import Bounds, Phase
 from stepwire_gateway.http.requests import RequestReader
-from stepwire_gateway.http.stream_connection import Origin
+from stepwire_gateway.http.stream_connection import Origin, SendWatch
 from stepwire_gateway.hub.feed import WRITE_BYTES
 
 if TYPE_CHECKING:
@@ -44,13 +44,12 @@ class Connection(RequestReader):
     An ASGI ``send`` is a chain of coroutines, and needs a task to call it: for small events that is
     most of what they cost, and for an idle stream most of what it takes.
 
-    A client that takes no byte for the send timeout of what waits for it is cut off by aborting:
-    uvicorn only closes, which first waits until the client has taken all that was written: for
-    ever, if it takes nothing. Of a client that has vanished the kernel would believe for a quarter
-    of an hour that it may come back (``TCP_USER_TIMEOUT``).
+    A client that takes no byte for the send timeout of what waits for it is cut off
+    (:class:`SendWatch`), which uvicorn does not do by itself. Of a client that has vanished the
+    kernel would believe for a quarter of an hour that it may come back (``TCP_USER_TIMEOUT``).
     """
 
-    _stuck: asyncio.TimerHandle | None = None
+    _stuck: SendWatch | None = None
     origin: ClassVar[Origin | None] = None
     """One server has one class of connections (:meth:`within`)."""
 
@@ -139,16 +138,9 @@ class Connection(RequestReader):
         self._unwatch()
 
     def _watch(self) -> None:
-        waits = self.transport.get_write_buffer_size()
-        self._stuck = self.loop.call_later(self.bounds.send_timeout_s, self._look, waits)
+        self._stuck = SendWatch(self.loop, self.transport, self.bounds.send_timeout_s)
 
     def _unwatch(self) -> None:
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
-
-    def _look(self, waited: int) -> None:
-        if self.transport.get_write_buffer_size() < waited:
-            self._watch()
-            return
-        self.transport.abort()
