@@ -8,18 +8,16 @@ The pages use the client that is built in ``client/`` (``make client``).
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-AGENT = Path(__file__).with_name("agent.py")
-GATEWAY_PORT = 8000
-PAGES_PORT = 8090
+
+sys.path.insert(0, str(ROOT / "examples"))
+
+from serving import options, serve  # noqa: E402 - it stands in the folder of all examples
 
 
 def bundle() -> None:
@@ -47,32 +45,12 @@ def bundle() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gateway", help="the address of a gateway that runs already")
-    parser.add_argument("--port", type=int, default=PAGES_PORT, help="of the pages")
-    parser.add_argument("--gateway-port", type=int, default=GATEWAY_PORT)
-    asked = parser.parse_args()
+    asked = options(__doc__, port=8090).parse_args()
     if not (ROOT / "client/dist/index.js").exists():
         sys.exit("The client is not built. Run `make client` first.")
     bundle()
-    gateway = asked.gateway or f"http://127.0.0.1:{asked.gateway_port}"
-    with ThreadingHTTPServer(
-        ("127.0.0.1", asked.port), partial(SimpleHTTPRequestHandler, directory=ROOT)
-    ) as server:
-        origin = f"http://127.0.0.1:{server.server_port}"
-        for page in ("plain", "vanilla", "react", "vue"):
-            print(f"{origin}/examples/frontends/{page}.html?gateway={gateway}", flush=True)
-        if asked.gateway:
-            server.serve_forever()
-            return
-        env = os.environ | {"STEPWIRE_CORS_ORIGINS": origin}
-        port = str(asked.gateway_port)
-        command = [sys.executable, "-m", "stepwire_cli", "dev", "--port", port, str(AGENT)]
-        with subprocess.Popen(command, env=env) as agent:
-            try:
-                server.serve_forever()
-            except KeyboardInterrupt:
-                agent.wait()
+    pages = ("plain", "vanilla", "react", "vue")
+    serve(asked, ROOT, [f"examples/frontends/{page}.html" for page in pages])
 
 
 if __name__ == "__main__":
