@@ -79,6 +79,17 @@ async def following(gateway: Gateway, sessions: list[str]) -> AsyncIterator[list
             task.cancel()
 
 
+async def begin(
+    gateway: Gateway, sessions: Sequence[str], clients: Sequence[Client], tokens: int
+) -> None:
+    """Send each session a message that is answered with so many tokens; returns when every client
+    has seen the first of them."""
+    for session in sessions:
+        await asyncio.to_thread(gateway.send, session, str(tokens))
+    for client in clients:
+        await client.underway.wait()
+
+
 async def _has_seen_the_end(http: httpx.AsyncClient, client: Client, session: str) -> bool:
     answer = await http.get(f"/v1/sessions/{session}")
     if not answer.is_success:
@@ -87,6 +98,14 @@ async def _has_seen_the_end(http: httpx.AsyncClient, client: Client, session: st
     runs = snapshot["runs"]
     are_over = all(run["status"] != "running" and not run["will_retry"] for run in runs)
     return bool(runs) and are_over and client.view.same_as(snapshot)
+
+
+def assert_ended_well(gateway: Gateway, session: str, client: Client) -> None:
+    """The last attempt has ended well, nothing came twice, and both see the same."""
+    snapshot = gateway.snapshot(session)
+    assert snapshot["runs"][-1]["status"] == "ok"
+    assert client.view.same_as(snapshot)
+    assert_dense(client.received)
 
 
 def assert_whole(gateway: Gateway, session: str, client: Client, tokens: int) -> None:

@@ -218,7 +218,7 @@ async def test_channels_that_are_left_while_their_slot_moves_leave_no_confusion(
 
 
 async def test_a_node_that_loses_all_its_slots_and_goes_is_forgotten() -> None:
-    """As in redis/lettuce#3213, where a shard was removed; and a slot of nobody hurts no other."""
+    """As in redis/lettuce#3213, where a shard was removed. A slot without a node hurts no other."""
     with cluster(primaries=2) as two:
         for node in two.nodes:
             node.ask("CONFIG", "SET", "cluster-require-full-coverage", "no")
@@ -237,7 +237,7 @@ async def test_a_node_that_loses_all_its_slots_and_goes_is_forgotten() -> None:
             await one.until_restored(*names[1:])
             await one.hears(*names[1:])
             await one.link.check()
-            # The one that nobody has is still looked for.
+            # The node of the slot that has none is still looked for.
             one.restored.clear()
             stays.ask("CLUSTER", "ADDSLOTS", key_slot(names[0]))
             await one.until_restored(names[0])

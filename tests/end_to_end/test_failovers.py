@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from cluster import Watched, cluster, cut_off_replicas, frozen, sentinels
-from outage import APP, BehindSentinels, OnCluster, Place, following, output, text_of
+from outage import APP, BehindSentinels, OnCluster, Place, begin, following, output, text_of
 from proxy import Proxy
 from sse import Client, assert_dense
 from stack import Stack, wait_until
@@ -55,10 +55,7 @@ class Talks:
         self.sessions = [self.gateway.create_session() for _ in range(SESSIONS)]
 
     async def begin(self, clients: list[Client]) -> None:
-        for session in self.sessions:
-            await asyncio.to_thread(self.gateway.send, session, str(self._tokens))
-        for client in clients:
-            await client.underway.wait()
+        await begin(self.gateway, self.sessions, clients, self._tokens)
 
     def assert_right(self, session: str, client: Client) -> None:
         """The run has ended well, with all of its text, and its client has seen each event once."""
@@ -231,5 +228,5 @@ BETWEEN_SERVERS = (b"REPLCONF", b"__sentinel__", b"sentinel-")
 
 
 def readers(redis: Redis) -> int:
-    """Who listens to the news there."""
+    """How many channels of ours have a subscriber on this server."""
     return len(cast("list[bytes]", redis.pubsub_channels("stepwire:*")))

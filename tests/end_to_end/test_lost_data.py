@@ -1,5 +1,5 @@
-"""What a server does to its own data in the middle of runs: all of it is gone, there is no room for
-more, in memory or on the disk, or its clock goes back."""
+"""A server that fails its data in the middle of runs: it deletes everything, its memory or its disk
+is full, or its clock goes back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from outage import APP, assert_whole, following
+from outage import APP, assert_whole, begin, following
 from servers.programs import missing
 from sse import first_of, reading
 from stack import Stack, wait_until
@@ -76,10 +76,7 @@ async def test_while_there_is_no_room_sessions_wait_and_then_they_are_whole(
     gateway = stack.gateway()
     sessions = [gateway.create_session() for _ in range(3)]
     async with following(gateway, sessions) as clients:
-        for session in sessions:
-            await asyncio.to_thread(gateway.send, session, "150")
-        for client in clients:
-            await client.underway.wait()
+        await begin(gateway, sessions, clients, 150)
         make_room = fills(own, stack.redis)
 
         def is_told() -> bool:
@@ -118,7 +115,7 @@ async def test_all_is_flushed_in_the_middle_of_runs(stack: Stack) -> None:
 
 
 class TestAClockThatGoesBack:
-    """By an hour: somebody has set it, or the primary is on another host now."""
+    """By an hour: an operator has set it, or the new primary is on a host whose clock is behind."""
 
     @pytest.fixture
     def clock(self, tmp_path: Path) -> Path:

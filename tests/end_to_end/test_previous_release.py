@@ -82,7 +82,7 @@ def packages_of(commit: str, folder: Path) -> Path:
         pytest.skip("this copy of the repository does not have the previous release")
     with tarfile.open(fileobj=BytesIO(packed.stdout)) as files:
         files.extractall(folder, filter="data")
-    # What is built is not in the repository, and a gateway does not start without it.
+    # The built page is not in the repository, and a gateway does not start without it.
     page = Path("gateway", "stepwire_gateway", "inspector")
     shutil.copytree(ROOT / page, folder / page, dirs_exist_ok=True)
     return folder

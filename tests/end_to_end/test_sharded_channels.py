@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster, ClusterNode, cluster
-from outage import APP, assert_whole, following, slot
-from sse import assert_dense
+from outage import APP, assert_ended_well, assert_whole, begin, following, slot
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 
@@ -57,10 +56,7 @@ async def test_slots_that_move_with_all_they_have_interrupt_no_session(
     sessions = [gateway.create_session() for _ in range(SESSIONS)]
     before = heard_by(nodes)
     async with following(gateway, sessions) as clients:
-        for session in sessions:
-            await asyncio.to_thread(gateway.send, session, "150")
-        for client in clients:
-            await client.underway.wait()
+        await begin(gateway, sessions, clients, 150)
         for _ in range(2):
             of_node: dict[int, list[int]] = {}
             for session in sessions:
@@ -83,17 +79,11 @@ async def test_a_failover_by_hand_and_a_death_interrupt_no_session(
     gateway = stack.gateway()
     sessions = [gateway.create_session() for _ in range(SESSIONS)]
     async with following(gateway, sessions) as clients:
-        for session in sessions:
-            await asyncio.to_thread(gateway.send, session, "150")
-        for client in clients:
-            await client.underway.wait()
+        await begin(gateway, sessions, clients, 150)
         nodes.replicas[0].ask("CLUSTER", "FAILOVER")
         nodes.primaries[1].kill()
     for session, client in zip(sessions, clients, strict=True):
-        snapshot = gateway.snapshot(session)
-        assert snapshot["runs"][-1]["status"] == "ok"
-        assert client.view.same_as(snapshot)
-        assert_dense(client.received)
+        assert_ended_well(gateway, session, client)
 
 
 def owners(nodes: Cluster, gateway: Gateway) -> dict[int, str]:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster, cluster
-from outage import APP, assert_whole, following, slot
-from sse import assert_dense
+from outage import APP, assert_ended_well, assert_whole, begin, following, slot
 from stack import Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from topologies import FULL
@@ -39,10 +38,7 @@ async def test_slots_move_while_sessions_stream(on_cluster: tuple[Stack, Cluster
     gateway = stack.gateway()
     sessions = [gateway.create_session() for _ in range(SESSIONS)]
     async with following(gateway, sessions) as clients:
-        for session in sessions:
-            await asyncio.to_thread(gateway.send, session, "150")
-        for client in clients:
-            await client.underway.wait()
+        await begin(gateway, sessions, clients, 150)
         for turn in range(2):
             for number, session in enumerate(sessions):
                 others = [p for p in nodes.primaries if p is not nodes.owner(slot(session))]
@@ -90,14 +86,8 @@ async def test_a_primary_of_the_cluster_is_killed_in_the_middle_of_runs(
     gateway = stack.gateway()
     sessions = [gateway.create_session() for _ in range(SESSIONS)]
     async with following(gateway, sessions) as clients:
-        for session in sessions:
-            await asyncio.to_thread(gateway.send, session, "100")
-        for client in clients:
-            await client.underway.wait()
+        await begin(gateway, sessions, clients, 100)
         nodes.owner(slot(sessions[0])).kill()
     for session, client in zip(sessions, clients, strict=True):
-        snapshot = gateway.snapshot(session)
-        assert snapshot["runs"][-1]["status"] == "ok"
-        assert client.view.same_as(snapshot)
-        assert_dense(client.received)
+        assert_ended_well(gateway, session, client)
     assert len({nodes.owner(slot(session)).port for session in sessions}) > 1

@@ -23,7 +23,7 @@ NEWEST: Final = VERSIONS[-1]
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """What an agent has at the end, and what came in each of its runs."""
+    """An agent of the stock client: its messages and state at the end, the events of each run."""
 
     messages: list[dict[str, Any]]
     state: dict[str, Any]
@@ -82,7 +82,7 @@ def did(process: subprocess.Popen[str], action: str) -> None:
 
 
 def last_line(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What a script says at its end."""
+    """The last line that a script prints, which is its result."""
     assert process.stdout is not None
     lines = [json.loads(line) for line in process.stdout]
     assert process.wait(100) == 0, _errors(process)

@@ -138,7 +138,7 @@ def test_at_whatever_number_a_client_comes_back_it_has_every_chunk_once(
 
 
 def ends_say_more(drawn: list[tuple[Any, ...]]) -> bool:
-    """Whether a step gets text with its end that has not streamed."""
+    """Whether the end of a step brings text that was not streamed before."""
     return any(op[0] == "end" and op[2] for op in drawn)
 
 

@@ -1,4 +1,4 @@
-"""What a client makes of the chunks of a UI message stream: as ``ai`` does it, and strictly."""
+"""The fold of the chunks of a UI message stream into a message, as ``ai`` does it, but strictly."""
 
 from __future__ import annotations
 

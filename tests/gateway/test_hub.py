@@ -437,7 +437,7 @@ class Client:
             self._take([Frame(cursor, "", "", event)])
             self.written += 1
         if self._choose.random() < 0.1 or not self.may_go_on.is_set():
-            # What was written has filled it.
+            # The buffer of the connection is full.
             self._opened.unpark()
             self._woken.set()
 

@@ -21,7 +21,7 @@ def main() -> None:
         command += ["--only-binary", ":all:", "--target", str(FETCHED / name), "-r", str(lock)]
         fetched = subprocess.run([sys.executable, "-m", "pip", *command], check=False)
         if fetched.returncode != 0:
-            print(f"{name}: there is no wheel of it for this machine; its tests are skipped")
+            print(f"{name}: no wheel fits this machine, so its tests are skipped")
             continue
         for program in (FETCHED / name).rglob("*-server"):
             program.chmod(0o755)

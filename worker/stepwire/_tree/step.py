@@ -121,7 +121,7 @@ class Step(DurableWork):
             language=language,
             elements=elements,
         )
-        # What is the default already need not be checked.
+        # The class has the defaults already; only other values are checked.
         if icon is not None:
             self.icon = icon
         if show_input is not False:
