@@ -225,7 +225,7 @@ def costs_of(path: Path) -> Costs:
     """Costs as ``capacity.py --out`` writes them.
 
     Raises:
-        ValueError: a name is not one of a cost, or a value is no number above zero.
+        ValueError: a name is not that of a cost, or a value is not a number above zero.
     """
     document = json.loads(path.read_text())
     known = {each.name for each in fields(Costs)}
@@ -235,7 +235,7 @@ def costs_of(path: Path) -> Costs:
         if name not in known or not isinstance(value, int | float) or not value > 0
     ]
     if wrong:
-        raise ValueError(f"{path}: not a cost, or no number above zero: {', '.join(wrong)}")
+        raise ValueError(f"{path}: not a cost, or not a number above zero: {', '.join(wrong)}")
     return Costs(**document)
 
 

@@ -27,7 +27,7 @@ REQUIREMENTS: Final = (
 FOLDER: Final = Path(__file__).parents[1] / "build" / "queues-venv"
 
 AT_ONCE: Final = 10
-"""Jobs that a worker does at a time: what ours does, and arq, if nobody says otherwise."""
+"""Jobs that a worker executes at a time: the default of ours and of arq."""
 
 _ARQ: Final = """
 import asyncio, os

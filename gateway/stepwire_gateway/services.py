@@ -95,7 +95,7 @@ async def session_id_in_path(session_id: Annotated[str, Path()]) -> str:
     """The id as it is; a session of an id that none can have is not there.
 
     Raises:
-        SessionNotFound: it is no id.
+        SessionNotFound: the id has a form that ids do not have.
     """
     try:
         return check_id(session_id, "session")

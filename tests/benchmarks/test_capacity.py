@@ -96,7 +96,7 @@ def test_a_file_of_costs_is_read_and_a_wrong_one_is_told_of(tmp_path: Path) -> N
     path.write_text(json.dumps({"event_gateway_s": "fast", "evnt": 1}))
     result = _run("--costs", str(path))
     assert result.returncode == 2
-    assert "not a cost, or no number above zero: event_gateway_s, evnt" in result.stderr
+    assert "not a cost, or not a number above zero: event_gateway_s, evnt" in result.stderr
 
 
 def test_the_command_refuses_a_load_that_is_none() -> None:

@@ -19,7 +19,7 @@ class Health(BaseModel):
 
 class Readiness(Health):
     problems: tuple[str, ...] = ()
-    """What is wrong with a part of the log: the sessions there wait, all others are served."""
+    """Faults of parts of the log: the sessions there wait, all others are served."""
 
 
 @router.get("/healthz")

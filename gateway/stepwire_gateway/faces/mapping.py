@@ -1,4 +1,4 @@
-"""What a protocol has to say: the seam between the layer and its faces."""
+"""The interface of a face: the seam between the layer and each protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Mapping(Protocol):
     """Whether the protocol allows nothing more: the stream ends, without :meth:`left`."""
 
     def tell(self, event: FaceEvent) -> bytes:
-        """What the client is told of an event."""
+        """The frames that the client gets for an event."""
         ...
 
     def retold(self) -> bytes:

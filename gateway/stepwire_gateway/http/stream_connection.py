@@ -21,9 +21,9 @@ class Origin:
 
     loop: asyncio.AbstractEventLoop
     connections: set[Any]
-    """Those that the server counts, and tells to shut down."""
+    """The connections that the server counts, and tells to shut down."""
     tasks: set[asyncio.Task[None]]
-    """Those that the server waits for, and ends with itself."""
+    """The tasks that the server waits for, and ends with itself."""
     send_timeout_s: float
     renewed: Callable[[], asyncio.Protocol]
     """Makes a connection for the requests after the stream."""

@@ -305,7 +305,7 @@ class Feed:
         Most messages are that. None of them becomes an object but the position.
 
         Raises:
-            ValueError: it is no such message.
+            ValueError: the message has another form.
         """
         position = self.position
         if self.subscribers or position is None or len(message) > WRITE_BYTES or not self._parked:

@@ -268,7 +268,7 @@ class SessionList:
             self.begin_anew()
             return
         except Exception:
-            # What one session holds, such as a key of another type, is no reason to end.
+            # One broken session, such as a key of another type, does not end this task.
             logger.exception("changes of the list cannot be read")
             self.begin_anew()
             return

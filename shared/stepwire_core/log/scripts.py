@@ -96,7 +96,7 @@ end)
 
 
 def _functions() -> Iterator[Function]:
-    """Those that are called, each with its form for a cluster."""
+    """The scripts that are called, each with its form for a cluster."""
     plain, plain_name = _library(PLAIN)
     sharded, sharded_name = _library(SHARDED)
     for called in _CALLED:

@@ -255,7 +255,7 @@ class Subscriptions:
         """A connection is gone, and the next one is not made yet."""
 
     def _on_confirmed(self, channel: bytes) -> None:
-        """Messages of that channel come from here on."""
+        """The channel is confirmed: its messages come now."""
 
     def _on_left(self, channel: bytes) -> None:
         """They do not any more."""

@@ -70,7 +70,7 @@ class Locator(Protocol):
         """Host and port, as of now.
 
         Raises:
-            RedisError, OSError: nobody can say.
+            RedisError, OSError: the address cannot be found now.
         """
         ...
 

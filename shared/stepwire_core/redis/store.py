@@ -51,7 +51,8 @@ class Store(Protocol):
         """A store for each server that takes writes: itself, or the nodes of a cluster.
 
         Raises:
-            StoreUnavailable, StoreRefused: a cluster does not say, or nobody has a part of it.
+            StoreUnavailable, StoreRefused: a cluster does not answer, or no node has some of its
+                slots.
         """
         ...
 
@@ -78,7 +79,8 @@ class Store(Protocol):
         ...
 
     def place_of(self, key: str) -> Hashable:
-        """Tells keys apart that may be on different servers, as far as is known; asks nobody."""
+        """Tells keys apart that may be on different servers, as far as is known; no server is
+        asked."""
         ...
 
     def listen(self, on_message: OnMessage, on_restored: OnRestored) -> Link:
@@ -91,7 +93,7 @@ class Store(Protocol):
 
 
 class Link(Protocol):
-    """Listens to channels. It is lossy: whoever needs all that was said reads it elsewhere when
+    """Listens to channels. It is lossy: a caller that needs every message reads it elsewhere when
     ``on_restored`` is called, and now and then."""
 
     @property

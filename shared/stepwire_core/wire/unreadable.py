@@ -48,7 +48,7 @@ def readable(
     model: type[M], content: bytes | str, kind: str, id_: str, *, session_id: str = ""
 ) -> M | None:
     """``content`` as a document; None, noted in :data:`UNREADABLE`, if it is not one."""
-    # Here: `import stepwire` does not load pydantic. Who has a model has loaded it.
+    # Here: `import stepwire` does not load pydantic. A caller with a model has loaded it.
     from pydantic import ValidationError
 
     try:

@@ -114,7 +114,7 @@ class Node(Content):
     ) -> None:
         """Send its end, once, with these events right before it."""
         if self._over_at is not None:
-            # What was added since is announced by the next update; here it would be lost.
+            # Later additions are announced by the next update; here they would be lost.
             return
         scope = self._scope or self._started()
         ended_at, fault = now(), None

@@ -135,7 +135,7 @@ class Teller:
     # -- steps ----------------------------------------------------------------------------------
 
     def show(self, step: Document) -> Shown:
-        """The entry of a step; a new one if there is none."""
+        """The entry of a step; made if it is missing."""
         shown = self.steps.get(step["id"])
         if shown is None:
             form = conversation.form_of(step, has_subagents=self.dialect.has_subagents)

@@ -49,7 +49,7 @@ class Turn:
 
 
 async def turn(request: Request, services: Services, caller: Caller, body: RunAgentInput) -> Turn:
-    """Do what is asked for; the same request again, with the same ``runId``, does nothing new.
+    """Do as the request says; the same request again, with the same ``runId``, does nothing new.
 
     Raises:
         InvalidArgument: nothing is asked for, and nothing is under way.

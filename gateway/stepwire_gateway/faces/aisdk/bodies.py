@@ -60,7 +60,7 @@ class ChatRequest(_Loose):
         """The message to be answered.
 
         Raises:
-            InvalidArgument: the last one is of somebody else.
+            InvalidArgument: the last message is not from the user.
         """
         last = self.messages[-1]
         if self.trigger == "regenerate-message" and last.role == "assistant":

@@ -85,7 +85,7 @@ class UiMessageMapping:
     # -- chunks ----------------------------------------------------------------------------------
 
     def chunks(self, event: FaceEvent) -> Iterator[Chunk]:
-        """What an event is, in their words."""
+        """An event as chunks of the protocol."""
         data = event.data
         match event.type:
             case "run.start" if data["run_id"] == self._run_id:

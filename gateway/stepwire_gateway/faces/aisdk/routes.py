@@ -82,7 +82,7 @@ async def read_messages(
 async def resume_chat(
     request: Request, services: ServicesDep, caller: CallerDep, chat_id: ChatId
 ) -> Response:
-    """The answer that is under way, from its beginning; 204 if there is none."""
+    """The answer that is under way, from its beginning; 204 if no answer is under way."""
     session_id = session_of(caller, "read", chat_id)
     run = await answering(services, session_id)
     if run is None:

@@ -167,7 +167,7 @@ class ClusterStore:
 
     async def refresh(self) -> None:
         """Ask the nodes who has which slots."""
-        # One question for all who wait for its answer, whoever of them goes away.
+        # One question for all callers that wait, even if some of them are cancelled.
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._look())
         await asyncio.shield(self._asking)

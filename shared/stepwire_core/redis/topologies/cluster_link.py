@@ -88,8 +88,8 @@ class ShardLink(Subscriptions):
         await self._ask(channels)
 
     def give_up(self, channels: Iterable[bytes]) -> list[bytes]:
-        """They are at another node: whoever waits for a confirmation is told so. Returns those to
-        :meth:`leave`."""
+        """They are at another node: a caller that waits for a confirmation is told. Returns the
+        channels to :meth:`leave`."""
         left = [one for one in channels if one in self._confirmed or self._asked[one] > 0]
         for channel in channels:
             self._channels.discard(channel)
@@ -253,7 +253,7 @@ class ClusterLink:
     async def check(self) -> None:
         """Call now and then: drops connections that are of no use any more, and finds slots that
         have moved without a word."""
-        # A node that says nothing takes its time, and is no reason to learn of the others late.
+        # A silent node takes its time, and must not delay the checks of the others.
         await asyncio.gather(self._plain.check(), self._check_nodes())
 
     async def _check_nodes(self) -> None:

@@ -146,7 +146,7 @@ class SlotMap:
         return node
 
     def place_of(self, slot: int) -> Node | None:
-        """The node that has a slot as far as is known; nobody is asked."""
+        """The node that has a slot as far as is known; no node is asked."""
         return self._of_slot[slot]
 
     def any_node(self) -> Node:
