@@ -19,8 +19,8 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -31,13 +31,10 @@ from redis import Redis
 from accounting import cpu_s, many_files, resident_bytes
 from capacity_model import Cores, Costs, Load, cores
 from clients import Clients, Stream
-from gateway_process import gateway_running
+from gateway_process import gateway_running, new_sessions
 from rounds import Row, table
 from stepwire_cli.dev import child_processes
 from stepwire_cli.dev.embedded_server import embedded_server
-from stepwire_core.log.event_log import open_log
-from stepwire_core.settings import Settings
-from stepwire_core.values.ids import new_id
 from under_load import READY, pid_of
 from worker_processes import ready
 
@@ -45,7 +42,6 @@ WORKERS: Final = 2
 _PARTS: Final = ("gateway", "log", "queue", "worker")
 _HEADERS_BYTES: Final = 66
 """What Ethernet, IP and TCP put before each segment: 14, 20 and 32, the last with time stamps."""
-_AT_ONCE: Final = 200
 
 HANDLERS: Final = """
 import asyncio, time
@@ -155,12 +151,7 @@ class _Place:
         }
 
     async def sessions(self, count: int) -> list[str]:
-        """New ones, in which nothing has happened."""
-        ids = [new_id() for _ in range(count)]
-        async with open_log(Settings(redis_url=self._url)) as log:
-            for start in range(0, count, _AT_ONCE):
-                await asyncio.gather(*(log.create(i, i) for i in ids[start : start + _AT_ONCE]))
-        return ids
+        return await new_sessions(self._url, count)
 
     async def watch(self, session_ids: Sequence[str]) -> None:
         """A client on each of these, until the end."""
@@ -213,24 +204,35 @@ async def _start(client: httpx.AsyncClient, session_id: str, task: str, **args: 
     answer.raise_for_status()
 
 
-async def _paced(per_s: float, seconds: float, once: Callable[[int], Awaitable[None]]) -> int:
+async def _paced(
+    per_s: float, seconds: float, once: Callable[[int], Coroutine[None, None, None]]
+) -> int:
     """Do it so often a second, whether or not what was done before has ended; how often it was."""
     started = time.perf_counter()
     count = max(1, round(per_s * seconds))
     async with asyncio.TaskGroup() as group:
         for number in range(count):
             await asyncio.sleep(max(0.0, started + number / per_s - time.perf_counter()))
-            group.create_task(_done(once(number)))
+            group.create_task(once(number))
         await asyncio.sleep(max(0.0, started + seconds - time.perf_counter()))
     return count
 
 
-async def _done(what: Awaitable[None]) -> None:
-    await what
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What one round has measured."""
+
+    costs: Costs
+    mixed: Load
+    took: Cores
+    """The processor time of the mixed load."""
+    base: Cores
+    """The same while nothing happens and few streams are open."""
+    further_stream_bytes: float
+    """Memory of a stream among those that were opened for the mixed load."""
 
 
-async def _measured(place: _Place, sizes: Sizes) -> tuple[Costs, Load, Cores, Cores, float, float]:
-    """The costs; the mixed load, what it took, what it took when idle, and memory of a stream."""
+async def _measured(place: _Place, sizes: Sizes) -> _Round:
     window_s = sizes.window_s
     busy = await place.sessions(max(sizes.talking, sizes.mixed_talking))
     await place.watch(busy)
@@ -312,9 +314,8 @@ async def _measured(place: _Place, sizes: Sizes) -> tuple[Costs, Load, Cores, Co
         events_per_s=per_s,
         visit_s=(len(busy) + len(opened) + len(more)) / (opens / mixed.seconds),
     )
-    took = Cores(*(mixed.cores(part) for part in _PARTS))
-    beside = Cores(*(base.cores(part) for part in _PARTS))
-    return costs, load, took, beside, stream_bytes, more_bytes
+    took, idle = (Cores(*map(window.cores, _PARTS)) for window in (mixed, base))
+    return _Round(costs, load, took, idle, more_bytes)
 
 
 def _costs(
@@ -359,20 +360,13 @@ async def _event_bytes(place: _Place, client: httpx.AsyncClient) -> float:
     writer.write(f"GET {_events(session_id)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     await reader.readuntil(READY)
     await _start(client, session_id, "talk", tokens=20, per_s=50)
-    text, pieces = b"", 0
+    text = b""
     while b"event: run.end" not in text:
         text += await asyncio.wait_for(reader.read(1 << 16), 20)
     writer.close()
     chunks = [chunk for chunk in text.split(b"\r\n") if b'"text":"at ' in chunk]
-    pieces = len(chunks)
     # A chunk has its length before it, and two ends of line.
-    return sum(len(chunk) + 8 for chunk in chunks) / pieces + _HEADERS_BYTES
-
-
-@contextmanager
-def _place() -> Iterator[_Place]:
-    with ExitStack() as stack:
-        yield _Place(stack)
+    return sum(len(chunk) + 8 for chunk in chunks) / len(chunks) + _HEADERS_BYTES
 
 
 def median_costs(measured: Sequence[Costs]) -> Costs:
@@ -386,17 +380,17 @@ def measured(sizes: Sizes) -> tuple[Costs, list[Row]]:
     many_files()
     rounds = []
     for _ in range(sizes.rounds):
-        with _place() as place:
-            rounds.append(asyncio.run(_measured(place, sizes)))
-    costs = median_costs([each[0] for each in rounds])
-    rows = [_cost_row(name, [asdict(each[0])[name] for each in rounds]) for name in asdict(costs)]
+        with ExitStack() as stack:
+            rounds.append(asyncio.run(_measured(_Place(stack), sizes)))
+    costs = median_costs([one.costs for one in rounds])
+    rows = [_cost_row(name, [getattr(one.costs, name) for one in rounds]) for name in asdict(costs)]
     for part in _PARTS:
-        took, said = [], []
-        for of_round, load, in_all, beside, *_ in rounds:
-            took.append(getattr(in_all, part))
-            said.append(getattr(cores(of_round, load), part) + getattr(beside, part))
+        took = [getattr(one.took, part) for one in rounds]
+        said = [
+            getattr(cores(one.costs, one.mixed), part) + getattr(one.base, part) for one in rounds
+        ]
         rows += _beside(f"a mixed load: processor time, {part}", "cores", took, said)
-    streams = [(each[5] / 1024, each[4] / 1024) for each in rounds]
+    streams = [(one.further_stream_bytes / 1024, one.costs.stream_bytes / 1024) for one in rounds]
     rows += _beside(
         "a mixed load: memory of a stream", "KiB", *map(list, zip(*streams, strict=True))
     )

@@ -26,6 +26,7 @@ from stepwire_core.wire.documents import StepDocument
 from stepwire_core.wire.events import NewEvent, step_event
 
 START_TIMEOUT_S: Final = 20.0
+_CREATED_AT_ONCE: Final = 200
 
 
 @dataclass(slots=True)
@@ -100,6 +101,16 @@ def _wait(port: int, child: child_processes.Child) -> None:
                 return
         time.sleep(0.02)
     raise RuntimeError(f"the gateway did not start:\n{child.output[-2000:]}")
+
+
+async def new_sessions(url: str, count: int) -> list[str]:
+    """The ids of new sessions, in which nothing has happened."""
+    ids = [new_id() for _ in range(count)]
+    async with open_log(Settings(redis_url=url)) as log:
+        for start in range(0, count, _CREATED_AT_ONCE):
+            some = ids[start : start + _CREATED_AT_ONCE]
+            await asyncio.gather(*(log.create(id_, id_) for id_ in some))
+    return ids
 
 
 @asynccontextmanager

@@ -24,19 +24,16 @@ from redis import Redis
 
 from accounting import cpu_s, many_files, resident_bytes
 from clients import Clients, Stream
-from gateway_process import gateway_running
+from gateway_process import gateway_running, new_sessions
 from nchan import nchan_server, why_not
 from rounds import Row, table
 from stepwire_cli.dev.embedded_server import embedded_server
-from stepwire_core.log.event_log import open_log
-from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
 from under_load import READY, pid_of
 
 GATEWAYS: Final = 8
 _FIRST: Final = 100
 """Streams of each gateway that are not counted: they pay for what is loaded late."""
-_CREATED_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +66,6 @@ class _Place:
     streams: Sequence[Sequence[Stream]]
 
 
-async def _created(url: str, count: int) -> list[str]:
-    ids = [new_id() for _ in range(count)]
-    async with open_log(Settings(redis_url=url)) as log:
-        for start in range(0, count, _CREATED_AT_ONCE):
-            some = ids[start : start + _CREATED_AT_ONCE]
-            await asyncio.gather(*(log.create(id_, id_) for id_ in some))
-    return ids
-
-
 @contextmanager
 def _ours(count: int, gateways: int) -> Iterator[_Place]:
     with ExitStack() as stack:
@@ -93,7 +81,7 @@ def _ours(count: int, gateways: int) -> Iterator[_Place]:
             stack.enter_context(gateway_running(env, folder / f"log{number}"))
             for number in range(gateways)
         ]
-        ids = asyncio.run(_created(server.url, count))
+        ids = asyncio.run(new_sessions(server.url, count))
         streams = [
             [
                 Stream.of(gateway.port, f"/v1/sessions/{sid}/events", READY)
@@ -177,16 +165,15 @@ def _used(redis: Redis, place: _Place) -> _Used:
 def measure(*, short: bool = False) -> list[Row]:
     many_files()
     gateways, streams, idle_s = (2, 10, 1.0) if short else (GATEWAYS, 100_000, 60.0)
-    rounds, count = 1, streams + gateways * _FIRST
-    ours: list[Idle] = []
+    count = streams + gateways * _FIRST
     theirs: list[Idle] = []
     skipped = why_not()
-    for _ in range(rounds):
-        with _ours(count, gateways) as place:
-            ours.append(_measured(place, idle_s=idle_s))
-        if not skipped:
-            with _theirs(count, gateways) as place:
-                theirs.append(_measured(place, idle_s=idle_s))
+    # One round: it takes minutes.
+    with _ours(count, gateways) as place:
+        ours = [_measured(place, idle_s=idle_s)]
+    if not skipped:
+        with _theirs(count, gateways) as place:
+            theirs.append(_measured(place, idle_s=idle_s))
     return list(_rows(f"{streams:,} idle streams", ours, theirs, skipped))
 
 
