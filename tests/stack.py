@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import httpx
 from redis import Redis
 
+from forks import FORKS
 from stepwire_cli.dev import child_processes
 from stepwire_cli.dev.child_processes import Child
 from stepwire_cli.dev.embedded_server import free_port
@@ -180,8 +181,8 @@ class Stack:
     def worker(self, app: str | Path, **env: str) -> Child:
         """A worker that is ready; ``app`` is a file, or the text of one."""
         path = app if isinstance(app, Path) else self._write(app)
-        child = child_processes.worker(path, self.env | env, log=self._log("worker"))
-        self._start(child)
+        command = child_processes.worker(path, self.env | env, log=self._log("worker"))
+        child = self._start(command)
         wait_until(lambda: "worker ready" in child.output or child.exit_code is not None, "worker")
         assert child.exit_code is None, child.output
         return child
@@ -189,10 +190,10 @@ class Stack:
     def gateway(self, *, port: int | None = None, **env: str) -> Gateway:
         """A gateway that is ready."""
         port = port or free_port()
-        child = child_processes.gateway(self.env | env, port=port, log=self._log("gateway"))
+        command = child_processes.gateway(self.env | env, port=port, log=self._log("gateway"))
+        child = self._start(command)
         gateway = Gateway(child, port)
         self._exit.callback(gateway.client.close)
-        self._start(child)
         wait_until(lambda: gateway.ready() or child.exit_code is not None, "gateway")
         assert child.exit_code is None, child.output
         return gateway
@@ -214,9 +215,11 @@ class Stack:
         self._exit.callback(gateway.client.close)
         return gateway
 
-    def _start(self, child: Child) -> None:
+    def _start(self, command: Child) -> Child:
+        child = FORKS.child(command)
         child.start()
         self._exit.callback(child.stop)
+        return child
 
     def _write(self, text: str) -> Path:
         path = self.folder / f"app_{new_id()}.py"
