@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import compileall
 from collections.abc import AsyncIterator, Iterator
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +17,7 @@ from stack import COVERAGE, SharedGateway, Stack
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
-from topologies import Topologies, topologies_beside
+from topologies import FULL, Topologies, topologies_beside
 
 pytest_plugins = ["stepwire.testing"]
 
@@ -64,11 +66,13 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(TESTS.parent / folder, quiet=1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what needs a process or a browser, so that ``make test-fast`` leaves it out.
 
     Nobody has to remember a marker: a fixture, or what the test's module imports, says it.
     """
+    if not FULL:
+        leave_out_long(config, items)
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         imported = dir(getattr(item, "module", None))
@@ -77,6 +81,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         starts_processes = STARTS_PROCESSES.intersection(imported)
         if starts_processes or fixtures & (PROCESS_FIXTURES | BROWSER_FIXTURES):
             item.add_marker("process")
+
+
+def leave_out_long(config: pytest.Config, items: list[pytest.Item]) -> None:
+    is_long = [item.get_closest_marker("long") is not None for item in items]
+    config.hook.pytest_deselected(items=[*compress(items, is_long)])
+    items[:] = compress(items, map(not_, is_long))
 
 
 @pytest.fixture(scope="session")

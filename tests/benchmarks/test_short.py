@@ -15,6 +15,8 @@ from run import HERE as BENCHMARKS
 from run import names
 
 NAMES = names()
+OFTEN = ("empty_steps", "fan_out", "fresh_client", "start_latency", "stream_token")
+"""The others start servers and processes by the dozen; what they share with these is tried here."""
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +29,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in NAMES],
+)
 def test_a_benchmark_runs_in_its_short_form(name: str) -> None:
     result = run(name, "--short")
     assert result.returncode == 0, result.stderr

@@ -21,7 +21,8 @@ from sse import Received, reading
 from stepwire_cli.dev.embedded_server import embedded_server, free_port
 from stepwire_core.values.cursor import Cursor
 
-pytestmark = pytest.mark.timeout(600)  # the first test builds the images, from the package index
+# The first test builds the images, from the package index. `make containers` has them as they are.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 TIMEOUT: Final = httpx.Timeout(10.0)
 

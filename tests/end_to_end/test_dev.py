@@ -157,7 +157,7 @@ async def main(message):
 """
 
 
-@pytest.mark.parametrize("own_server", [True, False])
+@pytest.mark.parametrize("own_server", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.anyio
 async def test_dev_shares_nothing_with_the_installation_that_the_settings_name(
     tmp_path: Path, settings: Settings, own_server: bool

@@ -32,7 +32,11 @@ ENV = {"STEPWIRE_LEASE_S": "2", "STEPWIRE_MAX_ATTEMPTS": "9", "STEPWIRE_GRACE_S"
 SEED = int(os.environ.get("STEPWIRE_FAULTS_SEED", random.randrange(1_000_000)))
 
 
-@pytest.mark.parametrize("restart_redis", [False, True], ids=["", "and-redis-restarted"])
+@pytest.mark.parametrize(
+    "restart_redis",
+    [pytest.param(False, marks=pytest.mark.long), True],
+    ids=["", "and-redis-restarted"],
+)
 def test_whatever_is_done_to_workers_every_run_ends_once_and_right(restart_redis: bool) -> None:
     """README: exactly one final run.end per run and nothing of it after it; nothing is left open;
     a stale attempt writes nothing; the snapshot is the fold of the log."""
@@ -48,7 +52,11 @@ def test_whatever_is_done_to_workers_every_run_ends_once_and_right(restart_redis
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("moments", [MOMENTS, ("failover",)], ids=["and-redis-says-no", "A-B-A"])
+@pytest.mark.parametrize(
+    "moments",
+    [MOMENTS, pytest.param(("failover",), marks=pytest.mark.long)],
+    ids=["and-redis-says-no", "A-B-A"],
+)
 def test_nothing_that_a_handler_does_and_no_moment_of_redis_hurts_anyone_else(
     moments: tuple[str, ...],
 ) -> None:
