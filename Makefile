@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help page servers inspector demo dev test test-fast containers client frontends client-api client-pack client-types soak faults topologies faces check vocabulary tables pictures docs bench bench-peers fmt lock clean
+.PHONY: help page servers inspector demo dev test test-fast long containers client frontends client-api client-pack client-types soak faults topologies faces check vocabulary tables pictures docs bench bench-peers fmt lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ servers: $(INSTALLED) ## Redis and Valkey of other versions, in build/servers, f
 	@PYTHONPATH="tests:$$PYTHONPATH" $(BIN)/python -m servers
 
 # More at a time than there are processors: most of them wait for processes.
-test: page ## all tests
+test: page ## all tests but the long ones
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 4 --dist worksteal
 	$(BIN)/coverage combine -q
@@ -44,6 +44,9 @@ test: page ## all tests
 test-fast: page ## what needs no process, in a minute: to run while you write
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not process and not browser and not slow" \
 	  tests/core tests/worker tests/gateway tests/cli
+
+long: page servers ## the tests that `make test` leaves out for their time
+	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 600 -m long
 
 # Not among all tests: it takes minutes. Debian 12 without an engine gets one for that time, if it is a container of root's.
 containers: $(INSTALLED) ## the compose file in a container engine, with containers killed, frozen and stopped
