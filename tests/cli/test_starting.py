@@ -66,8 +66,15 @@ def silent() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("command", ["worker", "gateway"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("worker", signal.SIGTERM),
+        ("gateway", signal.SIGINT),
+        pytest.param("worker", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("gateway", signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 def test_a_process_that_waits_for_redis_ends_when_it_is_told_to(
     tmp_path: Path, silent: int, command: str, number: signal.Signals
 ) -> None:
@@ -94,7 +101,9 @@ def has_client(port: int) -> bool:
 @pytest.mark.skipif(
     UNSHARE is None or os.geteuid() != 0, reason="needs unshare (util-linux), and root"
 )
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_the_first_process_of_a_container_ends_while_the_users_module_is_loaded(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -131,7 +140,13 @@ def unreadable(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
-@pytest.mark.parametrize("command", ["worker", "gateway", "workers", "tail"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("worker", "tail"),
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("gateway", "workers")),
+    ],
+)
 def test_a_dot_env_that_cannot_be_read_is_one_line(unreadable: Path, command: str) -> None:
     arguments = {"worker": ["app.py"], "tail": ["s"]}.get(command, [])
     done = run_in(unreadable.parent, command, *arguments, as_user=10001)

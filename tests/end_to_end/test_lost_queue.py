@@ -56,7 +56,9 @@ def start(gateway: Gateway, session: str, task: str, **body: Any) -> str:
     return str(response.raise_for_status().json()["run_id"])
 
 
-@pytest.mark.parametrize("caller", ["caller", "caller_in_a_thread"])
+@pytest.mark.parametrize(
+    "caller", ["caller", pytest.param("caller_in_a_thread", marks=pytest.mark.long)]
+)
 def test_a_task_that_is_awaited_is_queued_again_and_one_that_is_executed_is_not(
     stack: Stack, queue: Lossy, caller: str
 ) -> None:

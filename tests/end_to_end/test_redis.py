@@ -136,10 +136,10 @@ def demoted_and_alone(own: EmbeddedServer, redis: Redis) -> Callable[[], object]
     [
         (too_few_replicas, "NOREPLICAS"),
         (no_disk, "MISCONF"),
-        (no_memory, "maxmemory"),
+        pytest.param(no_memory, "maxmemory", marks=pytest.mark.long),
         (long_script, "BUSY"),
         (demoted, "read only replica"),
-        (demoted_and_alone, "MASTER is down|read only replica"),
+        pytest.param(demoted_and_alone, "MASTER is down|read only replica", marks=pytest.mark.long),
     ],
     ids=["NOREPLICAS", "MISCONF", "OOM", "BUSY", "READONLY", "MASTERDOWN"],
 )
@@ -178,7 +178,14 @@ def user_url(stack: Stack, own: EmbeddedServer) -> str:
 
 
 @pytest.mark.parametrize(
-    "taken", ["resetchannels", "-subscribe", "-blpop", "-zrange", "-zadd", "resetkeys"]
+    "taken",
+    [
+        *("resetchannels", "-blpop", "-zadd"),
+        *(
+            pytest.param(one, marks=pytest.mark.long)
+            for one in ("-subscribe", "-zrange", "resetkeys")
+        ),
+    ],
 )
 def test_a_worker_whose_right_is_taken_away_ends_with_a_line_that_says_which(
     stack: Stack, own: EmbeddedServer, taken: str

@@ -38,6 +38,7 @@ def run_build(tree: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.long
 def test_of_two_that_build_at_a_time_one_builds_and_the_other_takes_it(tree: Path) -> None:
     both = [run_build(tree), run_build(tree)]
     said = sorted(process.communicate(timeout=90)[0] for process in both)
