@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import secrets
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,10 @@ from stepwire_core.errors import SettingsError, StoreUnavailable
 
 START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 5.0
+
+_PORTS: Final = range(20_000, 32_000)
+"""Below those that Linux gives to outgoing connections (32768 to 60999 by default): one of these
+may take a port between its choice and its use, or while its server is away."""
 
 _signs: Final = ExitStack()
 atexit.register(_signs.close)
@@ -136,11 +141,11 @@ def free_port() -> int:
     kept as a sign of that.
     """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        port = secrets.choice(_PORTS)
         sign = socket.socket(type=socket.SOCK_DGRAM)
         try:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
             sign.bind(("127.0.0.1", port))
         except OSError:
             sign.close()
