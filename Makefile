@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Where an environment forbids it, each of the tests' processes would compile all of its plugins and tests anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help page servers inspector demo dev test test-fast long containers client frontends client-api client-pack client-types soak faults topologies faces check vocabulary tables pictures docs bench bench-peers fmt lock clean
 
