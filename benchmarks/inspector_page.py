@@ -430,7 +430,7 @@ def measure(
     sizes: list[int] | None = None,
     seen: list[int] | None = None,
 ) -> list[Row]:
-    path = chromium.find()
+    path = chromium.find(whole=True)
     if path is None:
         raise RuntimeError(chromium.MISSING)
     rounds, scroll_ms = (3, 600) if short else (5, 3_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
@@ -16,7 +17,13 @@ from browser.tab import Tab
 # Not for the whole session: as long as it is open, no other event loop can run in this thread.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = chromium.find()
+    with launched(chromium.find()) as running:
+        yield running
+
+
+@contextmanager
+def launched(path: str | None) -> Iterator[Browser]:
+    """Chromium; without it the test is skipped, and in CI it fails."""
     if path is None and os.environ.get("CI"):
         pytest.fail(chromium.MISSING)
     if path is None:

@@ -78,7 +78,10 @@ def test_a_page_in_disguise_is_no_page(
     url = upload(gateway, session, HOSTILE, "text/plain", "page.html")
     kept_as(shared_stack, url, mime)
     shown = gateway.client.head(url).headers
-    if shown["content-disposition"].startswith("attachment;"):
+    has_viewer = page.evaluate("navigator.pdfViewerEnabled")
+    if shown["content-disposition"].startswith("attachment;") or (
+        shown["content-type"] == "application/pdf" and not has_viewer
+    ):
         with pytest.raises(Error, match=r"Download is starting|ERR_ABORTED"):
             page.goto(f"{gateway.url}{url}")
         return

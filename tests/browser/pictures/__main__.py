@@ -198,7 +198,7 @@ def main() -> None:
     arguments.add_argument("only", nargs="*", help="Names of pictures; by default all.")
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
-    path = chromium.find()
+    path = chromium.find(whole=True)
     if path is None:
         sys.exit(chromium.MISSING)
     given.folder.mkdir(parents=True, exist_ok=True)

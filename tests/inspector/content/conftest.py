@@ -5,8 +5,16 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from browser.conftest import browser as browser
+from browser import chromium
+from browser.conftest import launched
 from inspector.content.harness import Harness, build, policy
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One that shows PDFs."""
+    with launched(chromium.find(whole=True)) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
