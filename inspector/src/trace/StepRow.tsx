@@ -10,13 +10,14 @@ import { useOpenState, useTrace } from "./context";
 import { isPassedOn } from "./find";
 import { Indent } from "./Indent";
 import { Marked } from "./Marked";
+import type { Measuring } from "./measuring";
 import { Texts } from "./Texts";
 import { spanOfStep } from "./times";
 import { Took } from "./Took";
 
-/** A step as one line, and below it, if that is open, what it shows. `measure` is told of a row that is not one line. */
-export function StepRow({ item, isSelected, measure }: { readonly item: Row; readonly isSelected: boolean; readonly measure: (row: HTMLElement | null) => void }) {
-  const { id, depth, descendants, errors } = item;
+/** A step as one line, and below it, if that is open, what it shows. */
+export function StepRow({ item, isSelected, measuring }: { readonly item: Row; readonly isSelected: boolean; readonly measuring: Measuring }) {
+  const { key, id, depth, descendants, errors } = item;
   const step = useStep(id);
   const { select, words, hasBars } = useTrace();
   const { store } = useSession();
@@ -26,8 +27,10 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Row; rea
   const hasChildren = descendants > 0;
   const isBodyOpen = step !== undefined && open.isBodyOpen(step, hasChildren, hasMore || !step.disable_feedback);
   useLayoutEffect(() => {
-    if (isBodyOpen) measure(article.current!.parentElement);
-  }, [isBodyOpen, measure]);
+    if (isBodyOpen) return measuring.watch(article.current!.parentElement);
+    measuring.isLine(key);
+    return undefined;
+  }, [isBodyOpen, measuring, key]);
   if (!step) return null;
   const { name, type, status, error, tags, from_attempt, progress } = step;
   const isPassed = errors > 0 && isPassedOn(store, step);
