@@ -45,6 +45,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   rows.take(list);
   useSyncExternalStore(rows.subscribe, () => rows.version);
   const measuring = useMeasuring(rows, scroller);
+  const moving = useMoving(rows);
   useLayoutEffect(() => {
     if (!rows.isMoved || !scroller.current) return;
     rows.isMoved = false;
@@ -53,14 +54,15 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
 
   const focusRow = useCallback((key: string) => {
     setFocused(key);
-    let frames = 0;
+    let [frames, isFocused] = [0, false];
     // It is in the page once the list has come to it.
     const look = () => {
-      const row = scroller.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`);
+      const row = isFocused ? null : scroller.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`);
+      row?.focus({ preventScroll: true });
+      isFocused ||= row != null;
       frames += 1;
       if (frames === ARRIVED_FRAMES) rows.arrived();
-      if (row) row.focus({ preventScroll: true });
-      if (frames < (row ? ARRIVED_FRAMES : MOST_FRAMES)) requestAnimationFrame(look);
+      if (frames < (isFocused ? ARRIVED_FRAMES : MOST_FRAMES)) requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
   }, [rows]);
@@ -118,7 +120,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
   return (
     <div className="rows-frame">
       {topmost && topmost.depth > 0 && <Breadcrumb item={topmost} onGo={goTo} />}
-      <div className="rows" ref={scroller} id="timeline" {...useTouch(rows)} onWheel={({ currentTarget, deltaY }) => {
+      <div className="rows" ref={scroller} id="timeline" {...moving} onWheel={({ currentTarget, deltaY }) => {
         // Before it has moved: what comes meanwhile would take the reader back.
         if (deltaY < 0 && currentTarget.scrollTop > 0) rows.follow(false);
       }}>
@@ -139,7 +141,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
 }
 
 /** Tells the window when the reader moves the list, and when a finger or its momentum does. */
-function useTouch(rows: ListWindow<Row>) {
+function useMoving(rows: ListWindow<Row>) {
   const still = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const isTouched = useRef(false);
   useEffect(() => () => clearTimeout(still.current), []);

@@ -9,7 +9,7 @@ export type Align = "center" | "auto";
 /** So many rows beside those that are seen are in the page, so that a fast reader sees no gap. */
 const BESIDE = 12;
 const AT_END_PX = 40;
-/** A browser puts a list to whole pixels of the screen; what it then reports is no move of the reader. */
+/** A browser scrolls to whole pixels of the screen; what it then reports is not a move of the reader. */
 const ROUNDING_PX = 1;
 
 /**
@@ -38,8 +38,11 @@ export class ListWindow<T extends Item> {
   #first = 0;
   #last = -1;
   #aim: { readonly key: string; readonly align: Align } | null = null;
-  /** While a finger, or its momentum, moves the list, it cannot be put elsewhere: the rows are shifted by so much. */
-  #held = 0;
+  /**
+   * So much further up stand the rows in the page than in the list. A page is scrolled by whole pixels, so that the rest
+   * of a row's height would shake what is read; and while a finger, or its momentum, moves the list, not at all.
+   */
+  #shift = 0;
   #isHeld = false;
 
   /** @param estimate the height of a row that has not been measured */
@@ -54,11 +57,11 @@ export class ListWindow<T extends Item> {
 
   /** The height of the whole list. */
   get total(): number {
-    return this.#heights.total - this.#held;
+    return Math.ceil(this.#heights.total - this.#shift);
   }
 
   get scrollTop(): number {
-    return this.#top - this.#held;
+    return this.#top - this.#shift;
   }
 
   get height(): number {
@@ -77,7 +80,7 @@ export class ListWindow<T extends Item> {
 
   /** Where a row is to be in the page. */
   startOf(at: number): number {
-    return this.#heights.before(at) - this.#held;
+    return this.#heights.before(at) - this.#shift;
   }
 
   /** The list is another. A row with the same key is the same row. To be called while that is rendered: it tells nobody. */
@@ -149,7 +152,7 @@ export class ListWindow<T extends Item> {
     if (px < this.#lastTop && rest > 1) this.isFollowing = false;
     else if (px > this.#lastTop && rest <= AT_END_PX) this.isFollowing = true;
     this.#lastTop = px;
-    if (Math.abs(px - this.scrollTop) >= ROUNDING_PX) this.#top = px + this.#held;
+    if (this.isFollowing || Math.abs(px - this.scrollTop) >= ROUNDING_PX) this.#top = px + this.#shift;
     this.#look();
   }
 
@@ -180,16 +183,24 @@ export class ListWindow<T extends Item> {
     if (isHeld === this.#isHeld) return;
     this.#isHeld = isHeld;
     if (isHeld) return;
-    this.isMoved ||= this.#held !== 0;
-    this.#held = 0;
+    this.#put();
     this.#change();
+  }
+
+  get #most(): number {
+    return Math.max(0, Math.ceil(this.#heights.total) - this.#height);
   }
 
   #move(by: number): void {
     if (by === 0) return;
     this.#top += by;
-    if (this.#isHeld) this.#held += by;
-    else this.isMoved = true;
+    if (this.#isHeld) this.#shift += by;
+    else this.#put();
+  }
+
+  #put(): void {
+    this.#shift = this.#top - Math.round(this.#top);
+    this.isMoved = true;
   }
 
   #change(): void {
@@ -198,10 +209,11 @@ export class ListWindow<T extends Item> {
   }
 
   #settle(): void {
-    const most = Math.max(0, this.#heights.total - this.#height);
     if (this.#aim) this.#moveToAim(this.#aim);
-    else if (this.isFollowing && !this.#isHeld) this.#top = most;
-    if (this.isFollowing && !this.#isHeld) this.isMoved = true;
+    else if (this.isFollowing && !this.#isHeld) {
+      this.#top = this.#most;
+      this.#put();
+    }
     this.#first = this.#heights.at(this.#top);
     this.#last = this.#heights.at(this.#top + this.#height);
   }
@@ -212,7 +224,7 @@ export class ListWindow<T extends Item> {
     const [start, px] = [this.#heights.before(at), this.#heights.of(at)];
     const end = start + px - this.#height;
     const wanted = align === "center" && px < this.#height ? (start + end) / 2 : this.#top > start || px > this.#height ? start : Math.max(this.#top, end);
-    this.#move(Math.max(0, Math.min(wanted, this.#heights.total - this.#height)) - this.#top);
+    this.#move(Math.max(0, Math.min(wanted, this.#most)) - this.#top);
   }
 
   #look(): void {

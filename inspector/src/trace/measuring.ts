@@ -14,9 +14,11 @@ export interface Measuring {
 export function useMeasuring(rows: ListWindow<Row>, box: RefObject<HTMLElement | null>): Measuring {
   const observer = useMemo(() => new RowObserver(rows), [rows]);
   useLayoutEffect(() => {
-    const seen = new ResizeObserver(([entry]) => rows.resized(entry!.contentRect.height));
-    rows.resized(box.current!.clientHeight);
-    seen.observe(box.current!);
+    const { current } = box;
+    const look = () => rows.resized(current!.clientHeight);
+    const seen = new ResizeObserver(look);
+    look();
+    seen.observe(current!);
     return () => seen.disconnect();
   }, [rows, box]);
   return observer;
