@@ -13,6 +13,7 @@ interface Props extends ContentProps {
   readonly at: number;
   readonly of: number;
   readonly isTabStop: boolean;
+  readonly isHit: boolean;
 }
 
 interface ContentProps {
@@ -22,11 +23,11 @@ interface ContentProps {
 }
 
 /** A row of the window, with its place in the tree. */
-export const Line = memo(function Line({ item, start, measuring, at, of, isSelected, isTabStop }: Props) {
+export const Line = memo(function Line({ item, start, measuring, at, of, isSelected, isHit, isTabStop }: Props) {
   const { kind, depth, open, descendants, message } = item;
   return (
     <div className="row" ref={message ? measuring.watch : undefined} role="treeitem" data-key={item.key} data-kind={message ? "message" : kind}
-      data-apart={start === undefined ? undefined : true} style={start === undefined ? undefined : { transform: `translateY(${start}px)` }}
+      data-hit={isHit || undefined} data-apart={start !== undefined || undefined} style={start === undefined ? undefined : { transform: `translateY(${start}px)` }}
       tabIndex={isTabStop ? 0 : -1} aria-level={depth + 1} aria-posinset={at} aria-setsize={of} aria-selected={isSelected}
       aria-expanded={descendants > 0 ? open : undefined}>
       <Content item={item} measuring={measuring} isSelected={isSelected} />

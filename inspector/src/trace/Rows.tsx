@@ -13,12 +13,16 @@ import { useMeasuring } from "./measuring";
 export interface RowsHandle {
   /** Shows a row and gives it the focus, as soon as it is in the list. */
   readonly goTo: (key: string, align?: Align) => void;
+  /** Shows it, and leaves the focus where it is. */
+  readonly show: (key: string) => void;
 }
 
 interface Props {
   readonly ref: Ref<RowsHandle>;
   readonly list: readonly Row[];
   readonly selected: string | null;
+  /** Of what is looked for, the row that is shown. */
+  readonly hit: string | null;
   readonly isFiltered: boolean;
 }
 
@@ -32,12 +36,12 @@ const ARRIVED_FRAMES = 3;
 const STILL_MS = 150;
 
 /** The list, of which the page has what is seen. */
-export function Rows({ ref, list, selected, isFiltered }: Props) {
+export function Rows({ ref, list, selected, hit, isFiltered }: Props) {
   const { open, select } = useTrace();
   const { store } = useSession();
   const scroller = useRef<HTMLDivElement>(null);
   const [focused, setFocused] = useState<string | null>(null);
-  const wanted = useRef<{ key: string; align: Align } | null>(null);
+  const wanted = useRef<{ key: string; align: Align; focuses: boolean } | null>(null);
   const lastAt = useRef(0);
   const focusedAt = useMemo(() => (lastAt.current = indexOf(list, focused, lastAt.current)), [list, focused]);
 
@@ -52,9 +56,9 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     scroller.current.scrollTop = rows.scrollTop;
   });
 
-  const focusRow = useCallback((key: string) => {
-    setFocused(key);
-    let [frames, isFocused] = [0, false];
+  const arrive = useCallback((key: string, isFocused: boolean) => {
+    if (!isFocused) setFocused(key);
+    let frames = 0;
     // It is in the page once the list has come to it.
     const look = () => {
       const row = isFocused ? null : scroller.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`);
@@ -67,20 +71,20 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     requestAnimationFrame(look);
   }, [rows]);
   const goTo = useCallback(
-    (key: string, align: Align = "center") => {
+    (key: string, align: Align = "center", focuses = true) => {
       const isThere = rows.indexOf(key) >= 0;
-      wanted.current = isThere ? null : { key, align };
+      wanted.current = isThere ? null : { key, align, focuses };
       if (!isThere) return;
       rows.follow(false);
       rows.goTo(key, align);
-      focusRow(key);
+      arrive(key, !focuses);
     },
-    [rows, focusRow],
+    [rows, arrive],
   );
-  useImperativeHandle(ref, () => ({ goTo }), [goTo]);
+  useImperativeHandle(ref, () => ({ goTo, show: (key) => goTo(key, "center", false) }), [goTo]);
   // It had to be opened first.
   useEffect(() => {
-    if (wanted.current) goTo(wanted.current.key, wanted.current.align);
+    if (wanted.current) goTo(wanted.current.key, wanted.current.align, wanted.current.focuses);
   }, [list, goTo]);
 
   const onKeyDown = (event: KeyboardEvent) => {
@@ -96,7 +100,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     else if (moved === "select") select(item.kind === "attempt" ? `run:${item.id}` : item.key);
     else {
       rows.goTo(list[moved]!.key, "auto");
-      focusRow(list[moved]!.key);
+      arrive(list[moved]!.key, false);
     }
   };
 
@@ -107,7 +111,7 @@ export function Rows({ ref, list, selected, isFiltered }: Props) {
     const { at, of } = positionAmong(store, item);
     return (
       <Line key={item.key} item={item} start={start} measuring={measuring} at={at + 1} of={of}
-        isSelected={selected === item.key} isTabStop={tabStop === item.key} />
+        isSelected={selected === item.key} isHit={hit === item.key} isTabStop={tabStop === item.key} />
     );
   };
   const shown = list.slice(first, last + 1).map((item) => line(item));

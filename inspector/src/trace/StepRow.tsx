@@ -9,7 +9,6 @@ import { Beside } from "./Beside";
 import { useOpenState, useTrace } from "./context";
 import { isPassedOn } from "./find";
 import { Indent } from "./Indent";
-import { Marked } from "./Marked";
 import type { Measuring } from "./measuring";
 import { Texts } from "./Texts";
 import { spanOfStep } from "./times";
@@ -19,7 +18,7 @@ import { Took } from "./Took";
 export function StepRow({ item, isSelected, measuring }: { readonly item: Row; readonly isSelected: boolean; readonly measuring: Measuring }) {
   const { key, id, depth, descendants, errors } = item;
   const step = useStep(id);
-  const { select, words, hasBars } = useTrace();
+  const { select, hasBars } = useTrace();
   const { store } = useSession();
   const open = useOpenState();
   const hasMore = useHasMore(id);
@@ -48,7 +47,7 @@ export function StepRow({ item, isSelected, measuring }: { readonly item: Row; r
           <Icon name="open" />
         </button>
         <span className="line-type" data-type={type} title={type}><Icon name={iconOf(type)} /></span>
-        <span className="line-name"><Marked text={name || "unnamed"} words={words} /></span>
+        <span className="line-name">{name || "unnamed"}</span>
         <StatusMark status={status} />
         {!item.open && hasChildren && <span className="chip">{descendants.toLocaleString()} below</span>}
         {errors > 0 && <span className="chip errors" data-status="error"><Icon name="error" />{errors.toLocaleString()}<span className="visually-hidden"> failed below</span></span>}
@@ -57,7 +56,7 @@ export function StepRow({ item, isSelected, measuring }: { readonly item: Row; r
         <Usage stepId={id} />
         {progress && status === "running" && <Progress progress={progress} />}
         {error && <span className={isPassed ? "line-error passed" : "line-error"} title={error.message}>{isPassed ? "passed on: " : `${error.type}: `}{gist(error.message)}</span>}
-        {!isBodyOpen && <Preview text={gist(step.output, isRunning)} words={words} />}
+        {!isBodyOpen && <Preview text={gist(step.output, isRunning)} />}
         <Took runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} isRunning={isRunning} hasBar={hasBars} />
       </div>
       {isBodyOpen && (
@@ -79,8 +78,8 @@ export function StatusMark({ status }: { readonly status: string }) {
 }
 
 /** One line of what comes out. */
-const Preview = memo(function Preview({ text, words }: { readonly text: string; readonly words: string }) {
-  return <span className="preview"><Marked text={text} words={words} /></span>;
+const Preview = memo(function Preview({ text }: { readonly text: string }) {
+  return <span className="preview">{text}</span>;
 });
 
 /** Whether something stands with a step: elements, or questions. */
