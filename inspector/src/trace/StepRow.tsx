@@ -56,7 +56,7 @@ export function StepRow({ item, isSelected, measuring }: { readonly item: Row; r
         <Usage stepId={id} />
         {progress && status === "running" && <Progress progress={progress} />}
         {error && <span className={isPassed ? "line-error passed" : "line-error"} title={error.message}>{isPassed ? "passed on: " : `${error.type}: `}{gist(error.message)}</span>}
-        {!isBodyOpen && <Preview text={gist(step.output, isRunning)} />}
+        <Preview text={isBodyOpen ? "" : gist(step.output, isRunning)} />
         <Took runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} isRunning={isRunning} hasBar={hasBars} />
       </div>
       {isBodyOpen && (

@@ -1,5 +1,5 @@
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { useStore } from "stepwire/react";
+import { useConnection, useStore } from "stepwire/react";
 import { go, useAddress } from "../app/address";
 import { kept } from "../app/root";
 import { useNowAndThen, useSession } from "../app/session";
@@ -89,19 +89,21 @@ export function Trace() {
     () => ({ open, items, select, reveal, hasBars }),
     [open, items, select, reveal, hasBars],
   );
+  const { state } = useConnection();
   const isEmpty = store.cursor !== null && list.length === 0;
+  const isNothing = store.cursor === null && state === "closed";
   return (
     <Context value={context}>
       <section className="trace" aria-label="Trace">
         <Banners />
-        <Toolbar query={query} onQuery={(next) => {
+        {!isNothing && <Toolbar query={query} onQuery={(next) => {
           setQuery(next);
           if (next.words !== query.words) setHit(null);
         }} matches={matches} hit={hit?.key ?? null} onHit={showHit} onLeave={leaveFind} errors={errors} current={selected} hasBars={hasBars}
           onBars={() => {
             bars.set(hasBars ? "no" : null);
             setBars(!hasBars);
-          }} />
+          }} />}
         {isEmpty && (
           <p className="trace-empty">{where ? "No step is like that." : "Nothing has happened yet. Send a message to start a run."}</p>
         )}

@@ -17,8 +17,7 @@ export function useHighlights(words: string, hit: { readonly key: string } | nul
     CSS.highlights.set("found", all);
     CSS.highlights.set("found-now", ofHit);
     let frame = 0;
-    let frames = 0;
-    let isShown = hit === null;
+    let frames = hit === null ? MOST_FRAMES : 0;
     const look = () => {
       frame = 0;
       all.clear();
@@ -30,11 +29,12 @@ export function useHighlights(words: string, hit: { readonly key: string } | nul
           (isOfHit ? ofHit : all).add(range);
         }
       }
+      // What is opened for it, and what is laid out on the way to it, comes with the next frames.
+      if (frames === MOST_FRAMES) return;
       const [first] = ofHit as unknown as Iterable<Range>;
-      if (!isShown && first) bring(first);
-      isShown ||= first !== undefined;
-      // What is opened for it comes with one of the next frames.
-      if (!isShown && (frames += 1) < MOST_FRAMES) soon();
+      frames = first && isSeen(first) ? MOST_FRAMES : frames + 1;
+      if (first && frames < MOST_FRAMES) bring(first);
+      if (frames < MOST_FRAMES) soon();
     };
     const soon = () => {
       frame ||= requestAnimationFrame(look);
@@ -66,12 +66,27 @@ function rangesIn(root: Element, words: string, most: number): Range[] {
   return ranges;
 }
 
-/** Of a long text, what is found may be out of view, or folded: a fold opens when it is scrolled to something. */
-function bring(range: Range): void {
-  const element = elementOf(range)!;
-  const seen = element.closest(".rows, .detail")!.getBoundingClientRect();
+/** Of a long text, what is found may be out of view, or folded. */
+function isSeen(range: Range): boolean {
   const { top, bottom } = range.getBoundingClientRect();
-  if (element.closest(".content-folded") || top < seen.top || bottom > seen.bottom) element.scrollIntoView({ block: "center", inline: "nearest" });
+  return boxesOf(range).every((box) => {
+    const seen = box.getBoundingClientRect();
+    return top >= seen.top && bottom <= seen.bottom;
+  });
+}
+
+/** A fold opens when it is scrolled. */
+function bring(range: Range): void {
+  for (const box of boxesOf(range)) {
+    const [found, seen] = [range.getBoundingClientRect(), box.getBoundingClientRect()];
+    box.scrollBy({ top: (found.top + found.bottom - seen.top - seen.bottom) / 2, behavior: "instant" });
+  }
+}
+
+/** The boxes in which it may be out of view, from within. */
+function boxesOf(range: Range): Element[] {
+  const element = elementOf(range)!;
+  return [element.closest(".content-folded"), element.closest(".rows, .detail")].filter((box) => box !== null);
 }
 
 function elementOf(at: Range | Node): Element | null {
