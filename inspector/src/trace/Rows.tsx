@@ -32,7 +32,7 @@ const MESSAGE_PX = 120;
 const MOST_FRAMES = 30;
 /** Until what comes into view with a row that is gone to has been measured. */
 const ARRIVED_FRAMES = 3;
-/** A list that a finger has thrown stands still when it has not moved for so long. */
+/** Momentum has ended when the list has not moved for so long. */
 const STILL_MS = 150;
 
 /** The list, of which the page has what is seen. */
@@ -154,9 +154,8 @@ function useMoving(rows: ListWindow<Row>) {
       clearTimeout(still.current);
       if (!isTouched.current) still.current = setTimeout(() => rows.hold(false), STILL_MS);
     };
-    const touch = (isTouching: boolean) => () => {
-      isTouched.current = isTouching;
-      if (isTouching) rows.hold(true);
+    const ended = ({ touches }: TouchEvent) => {
+      isTouched.current = touches.length > 0;
       soon();
     };
     return {
@@ -164,9 +163,15 @@ function useMoving(rows: ListWindow<Row>) {
         if (still.current !== undefined) soon();
         rows.scrolled(currentTarget.scrollTop);
       },
-      onTouchMove: touch(true),
-      onTouchEnd: touch(false),
-      onTouchCancel: touch(false),
+      // What was touched may be out of the page by then: its events do not come to the list any more.
+      onTouchStart: ({ target }: { readonly target: EventTarget }) => {
+        for (const end of ["touchend", "touchcancel"]) target.addEventListener(end, ended as (event: Event) => void);
+      },
+      onTouchMove: () => {
+        isTouched.current = true;
+        clearTimeout(still.current);
+        rows.hold(true);
+      },
     };
   }, [rows]);
 }

@@ -25,7 +25,10 @@ export function StepRow({ item, isSelected, measuring }: { readonly item: Row; r
   const article = useRef<HTMLElement>(null);
   const hasChildren = descendants > 0;
   const isBodyOpen = step !== undefined && open.isBodyOpen(step, hasChildren, hasMore || !step.disable_feedback);
+  const wasLine = useRef(false);
   useLayoutEffect(() => {
+    if (wasLine.current && isBodyOpen) measuring.wasLine(key);
+    wasLine.current = !isBodyOpen;
     if (isBodyOpen) return measuring.watch(article.current!.parentElement);
     measuring.isLine(key);
     return undefined;

@@ -7,8 +7,8 @@ const MOST_FRAMES = 30;
 const WHERE = ".rows-shown, .detail";
 
 /**
- * Marks words wherever the page shows them, and brings the first ones of one step into view. The marks are beside the
- * elements (CSS Custom Highlight API), so that whatever shows a text knows nothing of them.
+ * Marks words wherever the page shows them, and brings the first ones of one step into view. The marks are ranges
+ * (CSS Custom Highlight API), so that no component that shows a text has to make them.
  */
 export function useHighlights(words: string, hit: { readonly key: string } | null): void {
   useEffect(() => {
@@ -29,7 +29,7 @@ export function useHighlights(words: string, hit: { readonly key: string } | nul
           (isOfHit ? ofHit : all).add(range);
         }
       }
-      // What is opened for it, and what is laid out on the way to it, comes with the next frames.
+      // Folds open, and rows are measured, over the next frames.
       if (frames === MOST_FRAMES) return;
       const [first] = ofHit as unknown as Iterable<Range>;
       frames = first && isSeen(first) ? MOST_FRAMES : frames + 1;

@@ -83,7 +83,7 @@ export class ListWindow<T extends Item> {
     return this.#heights.before(at) - this.#shift;
   }
 
-  /** The list is another. A row with the same key is the same row. To be called while that is rendered: it tells nobody. */
+  /** The list is another. A row with the same key is the same row. To be called while it is rendered: no listener is called. */
   take(list: readonly T[]): void {
     const before = this.list;
     if (list === before) return;
@@ -105,7 +105,7 @@ export class ListWindow<T extends Item> {
       const places = new Map(added.map(({ key }, at) => [key, from + at]));
       let old = anchor;
       while (old >= from && !places.has(before[old]!.key)) old -= 1;
-      // What was read is folded: what it stood below, or came after, takes its place.
+      // The topmost row is gone, as it was folded: the row before it that is left takes its place.
       const now = old >= from ? places.get(before[old]!.key)! : Math.max(0, from - 1);
       this.#move(this.#heights.before(now) + (old === anchor ? within : 0) - this.#top);
     }
@@ -114,17 +114,26 @@ export class ListWindow<T extends Item> {
 
   /** What rows have been measured at, by their keys. */
   measure(sizes: Iterable<readonly [key: string, px: number]>): void {
+    let isAnother = false;
     for (const [key, px] of sizes) {
       const isFirst = !this.#measured.has(key);
       this.#measured.set(key, px);
       const at = this.indexOf(key);
       if (at < 0) continue;
       const [start, before] = [this.#heights.before(at), this.#heights.of(at)];
+      if (px === before) continue;
+      isAnother = true;
       this.#heights.set(at, px);
       // Above what is read; and of one that is read, what now first stands there is above that.
       if (!this.isFollowing && (isFirst ? start + 1 : start + before) <= this.#top) this.#move(px - before);
     }
-    this.#change();
+    if (isAnother) this.#change();
+  }
+
+  /** It is as high as was estimated, and will grow: downwards, as it is seen. */
+  remeasure(key: string): void {
+    const at = this.indexOf(key);
+    if (at >= 0) this.#measured.set(key, this.#heights.of(at));
   }
 
   /** It is as high as is estimated, without being measured. */
@@ -138,14 +147,14 @@ export class ListWindow<T extends Item> {
     this.#change();
   }
 
-  /** Where a row is in the list; -1 if it is not. Those that are in the page are looked at first. */
+  /** Where a row is in the list; -1 if it is not. Rows in the page are looked at first. */
   indexOf(key: string): number {
     const { first, last } = this.range;
     for (let at = first; at <= last; at += 1) if (this.list[at]!.key === key) return at;
     return this.list.findIndex((item) => item.key === key);
   }
 
-  /** The page is scrolled so far now, whoever did that. */
+  /** The browser says how far the list is scrolled: because of the reader, or as {@link scrollTop} asked for. */
   scrolled(px: number): void {
     const rest = this.total - px - this.#height;
     // However little the reader moves up, they want to stay there.

@@ -8,6 +8,8 @@ export interface Measuring {
   readonly watch: (row: HTMLElement | null) => (() => void) | undefined;
   /** It is one line. */
   readonly isLine: (key: string) => void;
+  /** It was one, and is opened before the reader's eyes. */
+  readonly wasLine: (key: string) => void;
 }
 
 /** Of the rows in a scrolled box, and of the box itself. */
@@ -59,6 +61,7 @@ class RowObserver implements Measuring {
   };
 
   readonly isLine = (key: string) => this.#rows.unmeasure(key);
+  readonly wasLine = (key: string) => this.#rows.remeasure(key);
 }
 
 const keyOf = (row: Element) => (row as HTMLElement).dataset["key"]!;

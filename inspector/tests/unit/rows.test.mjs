@@ -94,6 +94,8 @@ describe("the window of a list", () => {
     page.scroll(20);
     page.scroll(29);
     assert.equal(page.told, before);
+    page.shown.measure([["row 2", LINE]]);
+    assert.equal(page.told, before);
     page.scroll(31);
     assert.equal(page.told, before + 1);
   });
@@ -158,6 +160,14 @@ describe("the window of a list", () => {
     page.shown.measure([["row 20", 900]]);
     page.sync();
     assert.equal(page.scrollTop, 20 * LINE + 100);
+  });
+
+  test("lets a row that the reader opens grow downwards, also if its head is out of view", () => {
+    const page = windowOf(numbered(50), 20 * LINE + 10);
+    page.shown.remeasure("row 20");
+    page.shown.measure([["row 20", 500]]);
+    page.sync();
+    assert.equal(page.scrollTop, 20 * LINE + 10);
   });
 
   test("shows what a row stood below if that was folded over it", () => {
