@@ -244,15 +244,18 @@ _SETTLED: Final = """() => new Promise((resolve) => {
 _SCROLLER: Final = """(() => document.querySelector("#timeline.rows, #scroller"))()"""
 _SCROLL: Final = f"""(limitMs) => new Promise((resolve) => {{
   const scroller = {_SCROLLER};
-  scroller.scrollTop = 0;
   const begun = performance.now();
-  let frames = 0, last = begun, longest = 0, way = 1;
+  let frames = 0, last = begun, longest = 0;
+  // From the top, and on from where the last time ended: most rows come into view for the first time.
+  if (!globalThis.way) scroller.scrollTop = 0;
+  globalThis.way ??= 1;
   const next = (now) => {{
     frames += 1;
     longest = Math.max(longest, now - last);
     last = now;
     if (now - begun >= limitMs) return resolve([frames * 1000 / (now - begun), longest]);
     if (scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - 2) way = -1;
+    if (scroller.scrollTop <= 0) way = 1;
     scroller.scrollTop += way * 300;
     requestAnimationFrame(next);
   }};
