@@ -139,7 +139,7 @@ export function Rows({ ref, list, selected, hit, isFiltered }: Props) {
           </div>
         </div>
       </div>
-      {!rows.isFollowing && <button type="button" className="button jump" onClick={() => rows.follow(true)}><Icon name="down" />Jump to latest</button>}
+      {!rows.isAtEnd && <button type="button" className="button jump" onClick={() => rows.follow(true)}><Icon name="down" />Jump to latest</button>}
     </div>
   );
 }
@@ -163,7 +163,7 @@ function useMoving(rows: ListWindow<Row>) {
         if (still.current !== undefined) soon();
         rows.scrolled(currentTarget.scrollTop);
       },
-      // What was touched may be out of the page by then: its events do not come to the list any more.
+      // The row under the finger may be gone by then, and its events do not come to the list any more.
       onTouchStart: ({ target }: { readonly target: EventTarget }) => {
         for (const end of ["touchend", "touchcancel"]) target.addEventListener(end, ended as (event: Event) => void);
       },

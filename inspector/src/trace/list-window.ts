@@ -64,6 +64,11 @@ export class ListWindow<T extends Item> {
     return this.#top - this.#shift;
   }
 
+  /** Whether all that comes after what is seen is seen, too. */
+  get isAtEnd(): boolean {
+    return this.isFollowing || this.scrollTop >= this.#most;
+  }
+
   get height(): number {
     return this.#height;
   }
@@ -156,13 +161,13 @@ export class ListWindow<T extends Item> {
 
   /** The browser says how far the list is scrolled: because of the reader, or as {@link scrollTop} asked for. */
   scrolled(px: number): void {
-    const rest = this.total - px - this.#height;
+    const [rest, wasFollowing] = [this.total - px - this.#height, this.isFollowing];
     // However little the reader moves up, they want to stay there.
     if (px < this.#lastTop && rest > 1) this.isFollowing = false;
     else if (px > this.#lastTop && rest <= AT_END_PX) this.isFollowing = true;
     this.#lastTop = px;
     if (this.isFollowing || Math.abs(px - this.scrollTop) >= ROUNDING_PX) this.#top = px + this.#shift;
-    this.#look();
+    if (!this.#look() && this.isFollowing !== wasFollowing) this.#tell();
   }
 
   resized(height: number): void {
@@ -236,12 +241,13 @@ export class ListWindow<T extends Item> {
     this.#move(Math.max(0, Math.min(wanted, this.#most)) - this.#top);
   }
 
-  #look(): void {
+  #look(): boolean {
     const [first, last] = [this.#heights.at(this.#top), this.#heights.at(this.#top + this.#height)];
-    if (first === this.#first && last === this.#last) return;
+    if (first === this.#first && last === this.#last) return false;
     this.#first = first;
     this.#last = last;
     this.#tell();
+    return true;
   }
 
   #tell(): void {

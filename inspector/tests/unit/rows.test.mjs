@@ -105,7 +105,10 @@ describe("the window of a list", () => {
     assert.equal(page.scrollTop, 40 * LINE);
     page.take(numbered(60));
     assert.equal(page.scrollTop, 50 * LINE);
+    const before = page.told;
     page.scroll(50 * LINE - 3);
+    assert.equal(page.shown.isAtEnd, false);
+    assert.equal(page.told, before + 1, "the way back is shown");
     page.take(numbered(70));
     assert.equal(page.scrollTop, 50 * LINE - 3);
     page.scroll(60 * LINE - 30);
