@@ -450,18 +450,41 @@ def test_progress_usage_and_reused_results_are_to_be_seen_and_heard(
     expect(bar).to_have_count(0)
 
 
+MARKED = """() => [...(CSS.highlights.get("found-now") ?? [])].map(String)"""
+IS_OURS = "addEventListener('keydown', (event) => { globalThis.isOurs = event.defaultPrevented; })"
+
+
 def test_words_are_found_in_what_is_folded_and_filters_hide_the_rest(
     gateway: Gateway, inspector: Inspector
 ) -> None:
     _, page = open_many_steps(gateway, inspector)
     page.get_by_role("button", name="Collapse all").click()
     find = page.get_by_label("Find in the session")
-    find.fill("LEAF 3 OF 7")
+    page.keyboard.press("Control+f")
+    expect(find).to_be_focused()
+    page.keyboard.type("LEAF 3 OF")
+    expect(page.locator(".tools-find output")).to_have_text("25")
+    page.keyboard.press("Shift+Enter")
+    expect(page.locator(".tools-find output")).to_have_text("25 of 25")
+    page.keyboard.type(" 7")
     expect(page.locator(".tools-find output")).to_have_text("1")
-    find.press("Enter")
+    page.keyboard.press("Enter")
     expect(page.locator(".tools-find output")).to_have_text("1 of 1")
-    expect(row(page, "leaf 7.3")).to_be_focused()
-    assert "step=" in page.url
+    # It is opened, in view and marked, and the next one is asked for without going back.
+    leaf = row(page, "leaf 7.3")
+    expect(leaf.locator("[data-field=output]")).to_be_in_viewport()
+    assert page.evaluate(MARKED) == ["leaf 3 of 7"]
+    expect(page.locator("#announcer")).to_have_text("leaf 7.3: leaf 3 of 7")
+    expect(find).to_be_focused()
+    # Another time, it is the browser's own search.
+    page.evaluate(IS_OURS)
+    page.keyboard.press("Control+f")
+    assert page.evaluate("isOurs") is False
+    page.keyboard.press("Escape")
+    expect(find).to_have_value("")
+    expect(leaf).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("step="))
     page.reload()
     # A link to a step shows it, whatever is folded.
     expect(row(page, "leaf 7.3")).to_be_in_viewport()

@@ -1,6 +1,7 @@
 import { useEffect, useId, useState } from "react";
 import { useConnection } from "stepwire/react";
 import { useSession } from "../app/session";
+import { currentToken } from "../app/token";
 import { replaceToken, tokenIsRefused, useTokenIsRefused } from "./token";
 import "./talk.css";
 
@@ -19,6 +20,7 @@ export function TokenPrompt() {
     if (isClosed) tokenIsRefused();
   }, [isClosed, error]);
   if (!isRefused) return null;
+  const hasToken = currentToken() !== null;
   return (
     <form className="banner talk-token" aria-label="Another token" onSubmit={(event) => {
       event.preventDefault();
@@ -30,7 +32,7 @@ export function TokenPrompt() {
       session.close();
       session.open();
     }}>
-      <p id={id} role="alert">Your token has ended or is not valid. Nothing is lost: paste another one, or the link that you were given.</p>
+      <p id={id} role="alert">{hasToken ? "Your token has ended or is not valid. Nothing is lost: paste another one, or the link that you were given." : "Paste a token, or the link that you were given."}</p>
       <span className="talk-token-row">
         <input aria-labelledby={id} className="field" type="password" autoComplete="off" value={text} onChange={({ target }) => setText(target.value)} />
         <button type="submit" className="button primary">Go on</button>

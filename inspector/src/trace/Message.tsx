@@ -7,7 +7,6 @@ import { Icon, iconOf } from "../design/Icon";
 import { Beside } from "./Beside";
 import { useTrace } from "./context";
 import { Indent } from "./Indent";
-import { Marked } from "./Marked";
 import { StatusMark } from "./StepRow";
 import { Texts } from "./Texts";
 
@@ -17,7 +16,7 @@ export function Message({ item, isSelected }: { readonly item: Row; readonly isS
   const step = useStep(id);
   const session = useSession();
   const pending = usePending(id);
-  const { select, words } = useTrace();
+  const { select } = useTrace();
   if (!step) return null;
   const { name, type, status, error, started_at } = step;
   return (
@@ -27,7 +26,7 @@ export function Message({ item, isSelected }: { readonly item: Row; readonly isS
         data-pending={pending?.state}>
         <header className="message-head" onClick={() => select(id)}>
           <Icon name={iconOf(type)} />
-          <span className="line-name"><Marked text={name || "unnamed"} words={words} /></span>
+          <span className="line-name">{name || "unnamed"}</span>
           <time dateTime={started_at}>{timeOfDay(started_at)}</time>
           {status !== "ok" && !pending && <StatusMark status={status} />}
           {pending && <span className="chip">{pending.state === "sending" ? "sending" : "not sent"}</span>}

@@ -9,25 +9,30 @@ import { Beside } from "./Beside";
 import { useOpenState, useTrace } from "./context";
 import { isPassedOn } from "./find";
 import { Indent } from "./Indent";
-import { Marked } from "./Marked";
+import type { Measuring } from "./measuring";
 import { Texts } from "./Texts";
 import { spanOfStep } from "./times";
 import { Took } from "./Took";
 
-/** A step as one line, and below it, if that is open, what it shows. `measure` is told of a row that is not one line. */
-export function StepRow({ item, isSelected, measure }: { readonly item: Row; readonly isSelected: boolean; readonly measure: (row: HTMLElement | null) => void }) {
-  const { id, depth, descendants, errors } = item;
+/** A step as one line, and below it, if that is open, what it shows. */
+export function StepRow({ item, isSelected, measuring }: { readonly item: Row; readonly isSelected: boolean; readonly measuring: Measuring }) {
+  const { key, id, depth, descendants, errors } = item;
   const step = useStep(id);
-  const { select, words, hasBars } = useTrace();
+  const { select, hasBars } = useTrace();
   const { store } = useSession();
   const open = useOpenState();
   const hasMore = useHasMore(id);
   const article = useRef<HTMLElement>(null);
   const hasChildren = descendants > 0;
   const isBodyOpen = step !== undefined && open.isBodyOpen(step, hasChildren, hasMore || !step.disable_feedback);
+  const wasLine = useRef(false);
   useLayoutEffect(() => {
-    if (isBodyOpen) measure(article.current!.parentElement);
-  }, [isBodyOpen, measure]);
+    if (wasLine.current && isBodyOpen) measuring.wasLine(key);
+    wasLine.current = !isBodyOpen;
+    if (isBodyOpen) return measuring.watch(article.current!.parentElement);
+    measuring.isLine(key);
+    return undefined;
+  }, [isBodyOpen, measuring, key]);
   if (!step) return null;
   const { name, type, status, error, tags, from_attempt, progress } = step;
   const isPassed = errors > 0 && isPassedOn(store, step);
@@ -45,7 +50,7 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Row; rea
           <Icon name="open" />
         </button>
         <span className="line-type" data-type={type} title={type}><Icon name={iconOf(type)} /></span>
-        <span className="line-name"><Marked text={name || "unnamed"} words={words} /></span>
+        <span className="line-name">{name || "unnamed"}</span>
         <StatusMark status={status} />
         {!item.open && hasChildren && <span className="chip">{descendants.toLocaleString()} below</span>}
         {errors > 0 && <span className="chip errors" data-status="error"><Icon name="error" />{errors.toLocaleString()}<span className="visually-hidden"> failed below</span></span>}
@@ -54,7 +59,7 @@ export function StepRow({ item, isSelected, measure }: { readonly item: Row; rea
         <Usage stepId={id} />
         {progress && status === "running" && <Progress progress={progress} />}
         {error && <span className={isPassed ? "line-error passed" : "line-error"} title={error.message}>{isPassed ? "passed on: " : `${error.type}: `}{gist(error.message)}</span>}
-        {!isBodyOpen && <Preview text={gist(step.output, isRunning)} words={words} />}
+        <Preview text={isBodyOpen ? "" : gist(step.output, isRunning)} />
         <Took runId={step.run_id} of={(within, now) => spanOfStep(within, step, now)} status={status} isRunning={isRunning} hasBar={hasBars} />
       </div>
       {isBodyOpen && (
@@ -76,8 +81,8 @@ export function StatusMark({ status }: { readonly status: string }) {
 }
 
 /** One line of what comes out. */
-const Preview = memo(function Preview({ text, words }: { readonly text: string; readonly words: string }) {
-  return <span className="preview"><Marked text={text} words={words} /></span>;
+const Preview = memo(function Preview({ text }: { readonly text: string }) {
+  return <span className="preview">{text}</span>;
 });
 
 /** Whether something stands with a step: elements, or questions. */

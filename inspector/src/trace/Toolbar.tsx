@@ -2,13 +2,19 @@ import { useState } from "react";
 import { useSession } from "../app/session";
 import { Icon } from "../design/Icon";
 import { useTrace } from "./context";
+import { Find } from "./Find";
 import { NO_QUERY, wordsOf, type Query } from "./find";
 import { SessionMenu } from "./SessionMenu";
+import { Place, Steps } from "./Steps";
 
 interface Props {
   readonly query: Query;
   readonly onQuery: (query: Query) => void;
   readonly matches: readonly string[];
+  /** Which of the matches is shown. */
+  readonly hit: string | null;
+  readonly onHit: (key: string) => void;
+  readonly onLeave: () => boolean;
   readonly errors: readonly string[];
   readonly current: string | null;
   readonly hasBars: boolean;
@@ -16,7 +22,7 @@ interface Props {
 }
 
 /** Finding, hiding, going to what has failed. */
-export function Toolbar({ query, onQuery, matches, errors, current, hasBars, onBars }: Props) {
+export function Toolbar({ query, onQuery, matches, hit, onHit, onLeave, errors, current, hasBars, onBars }: Props) {
   const { open, reveal } = useTrace();
   const { store } = useSession();
   const [offered, offer] = useState<{ types: readonly string[]; statuses: readonly string[] }>({ types: [], statuses: [] });
@@ -24,25 +30,14 @@ export function Toolbar({ query, onQuery, matches, errors, current, hasBars, onB
   const hides = query.type !== "" || query.status !== "" || query.seconds > 0 || (query.isStrict && query.words !== "");
   return (
     <div className="tools" role="toolbar" aria-label="Trace">
-      <search className="tools-find">
-        <Icon name="search" />
-        <input type="search" className="field" aria-label="Find in the session" placeholder="Find, also in what is folded"
-          value={query.words} onChange={({ target }) => change({ words: target.value })}
-          onKeyDown={(event) => {
-            if (event.key === "Enter") step(matches, current, event.shiftKey ? -1 : 1, reveal);
-            if (event.key === "Escape") change({ words: "" });
-          }} />
-        {query.words.trim() !== "" && (
-          <>
-            <Place list={matches} current={current} none="nothing" />
-            <Steps list={matches} current={current} what="match" reveal={reveal} />
-          </>
-        )}
-      </search>
+      <Find words={query.words} onWords={(words) => change({ words })} matches={matches} hit={hit} onHit={onHit} onLeave={() => {
+        change({ words: "" });
+        return onLeave();
+      }} />
       {errors.length > 0 && (
         <span className="tools-errors" data-status="error">
           <span className="chip"><Icon name="error" /><Place list={errors} current={current} none="" /> <span>{errors.length === 1 ? "error" : "errors"}</span></span>
-          <Steps list={errors} current={current} what="error" reveal={reveal} />
+          <Steps list={errors} current={current} what="error" onGo={reveal} />
         </span>
       )}
       <button type="button" className="button quiet" popoverTarget="filters" aria-pressed={hides}><Icon name="filter" />Filter{hides && <span className="chip">on</span>}</button>
@@ -72,26 +67,4 @@ function Choice({ label, value, words, onChange }: { readonly label: string; rea
       </select>
     </label>
   );
-}
-
-/** As in `2 of 7`. */
-function Place({ list, current, none }: { readonly list: readonly string[]; readonly current: string | null; readonly none: string }) {
-  const at = current === null ? -1 : list.indexOf(current);
-  return <output className="tools-place">{list.length === 0 ? none : at < 0 ? list.length.toLocaleString() : `${(at + 1).toLocaleString()} of ${list.length.toLocaleString()}`}</output>;
-}
-
-function Steps({ list, current, what, reveal }: { readonly list: readonly string[]; readonly current: string | null; readonly what: string; readonly reveal: (key: string) => void }) {
-  return (
-    <>
-      <button type="button" className="button quiet icon-only" aria-label={`Previous ${what}`} disabled={list.length === 0} onClick={() => step(list, current, -1, reveal)}><Icon name="up" /></button>
-      <button type="button" className="button quiet icon-only" aria-label={`Next ${what}`} disabled={list.length === 0} onClick={() => step(list, current, 1, reveal)}><Icon name="down" /></button>
-    </>
-  );
-}
-
-/** To the next one, or the one before; around the ends. */
-function step(list: readonly string[], current: string | null, by: 1 | -1, reveal: (key: string) => void): void {
-  if (list.length === 0) return;
-  const at = current === null ? -1 : list.indexOf(current);
-  reveal(list[at < 0 ? (by === 1 ? 0 : list.length - 1) : (at + by + list.length) % list.length]!);
 }

@@ -1,5 +1,5 @@
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { useStore } from "stepwire/react";
+import { useConnection, useStore } from "stepwire/react";
 import { go, useAddress } from "../app/address";
 import { kept } from "../app/root";
 import { useNowAndThen, useSession } from "../app/session";
@@ -7,7 +7,8 @@ import { RunStatus } from "../lists";
 import { Announcements } from "./Announcements";
 import { Banners } from "./Banners";
 import { Context, type TraceContext } from "./context";
-import { faults, finder, NO_QUERY, whereOf } from "./find";
+import { faults, finder, NO_QUERY, seenIn, whereOf } from "./find";
+import { useHighlights } from "./highlights";
 import { Items } from "./items";
 import { OpenState } from "./open";
 import { Rows, type RowsHandle } from "./Rows";
@@ -43,6 +44,9 @@ export function Trace() {
   const find = useMemo(() => finder(asked, where), [asked, where]);
   const matches = useMemo(() => find(store), [store, find, moment]);
 
+  const words = asked.words.trim();
+  const [hit, setHit] = useState<{ readonly key: string } | null>(null);
+  useHighlights(words, hit);
   const select = useCallback((key: string) => go({ session: session.id, step: key }), [session.id]);
   const reveal = useCallback(
     (key: string) => {
@@ -54,6 +58,25 @@ export function Trace() {
     },
     [store, open, select],
   );
+  /** As {@link reveal}, and the focus stays where the next match is asked for. */
+  const showHit = useCallback(
+    (key: string) => {
+      const step = store.step(key);
+      if (!step) return;
+      const seen = seenIn(step, (store.tree.of(key)?.descendants ?? 0) > 0, words);
+      open.reveal(store.path(key));
+      if (seen === "text") open.set(key, true);
+      if (seen === "details" || selected !== null) go({ session: session.id, step: key }, { replace: true });
+      setHit({ key });
+      rows.current?.show(key);
+    },
+    [store, open, words, selected, session.id],
+  );
+  const leaveFind = useCallback(() => {
+    setHit(null);
+    if (hit) rows.current?.goTo(hit.key, "auto");
+    return hit !== null;
+  }, [hit]);
   useFirst(selected, reveal);
   const before = useRef(selected);
   useEffect(() => {
@@ -63,23 +86,28 @@ export function Trace() {
   }, [selected]);
 
   const context = useMemo<TraceContext>(
-    () => ({ open, items, select, reveal, words: asked.words.trim(), hasBars }),
-    [open, items, select, reveal, asked.words, hasBars],
+    () => ({ open, items, select, reveal, hasBars }),
+    [open, items, select, reveal, hasBars],
   );
+  const { state } = useConnection();
   const isEmpty = store.cursor !== null && list.length === 0;
+  const isNothing = store.cursor === null && state === "closed";
   return (
     <Context value={context}>
       <section className="trace" aria-label="Trace">
         <Banners />
-        <Toolbar query={query} onQuery={setQuery} matches={matches} errors={errors} current={selected} hasBars={hasBars}
+        {!isNothing && <Toolbar query={query} onQuery={(next) => {
+          setQuery(next);
+          if (next.words !== query.words) setHit(null);
+        }} matches={matches} hit={hit?.key ?? null} onHit={showHit} onLeave={leaveFind} errors={errors} current={selected} hasBars={hasBars}
           onBars={() => {
             bars.set(hasBars ? "no" : null);
             setBars(!hasBars);
-          }} />
+          }} />}
         {isEmpty && (
           <p className="trace-empty">{where ? "No step is like that." : "Nothing has happened yet. Send a message to start a run."}</p>
         )}
-        <Rows ref={rows} list={list} selected={selected} isFiltered={where !== null} />
+        <Rows ref={rows} list={list} selected={selected} hit={hit?.key ?? null} isFiltered={where !== null} />
         <div className="trace-below"><RunStatus /></div>
         <Uploads />
         <Announcements />

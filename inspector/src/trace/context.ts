@@ -10,7 +10,6 @@ export interface TraceContext {
   readonly select: (key: string) => void;
   /** Opens what is above it, goes there, and shows it. */
   readonly reveal: (key: string) => void;
-  readonly words: string;
   readonly hasBars: boolean;
 }
 

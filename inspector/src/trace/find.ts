@@ -15,6 +15,8 @@ export interface Query {
 
 export const NO_QUERY: Query = { words: "", type: "", status: "", seconds: 0, isStrict: false };
 
+const AROUND_CHARS = 60;
+
 /** Which steps are shown; null: all. It is the same function as long as the query is. */
 export function whereOf({ words, type, status, seconds, isStrict }: Query, now: () => number): Where | null {
   const tests: Where[] = [];
@@ -33,6 +35,40 @@ export function has(words: string): Where {
   return ({ name, input, output, error, tags, id, run_id, metadata }) =>
     fits(name) || fits(output) || fits(input) || tags.some((tag) => fits(String(tag))) || fits(id) || (run_id !== null && fits(run_id)) ||
     (error !== null && fits(`${error.type} ${error.message}`)) || (Object.keys(metadata).length > 0 && fits(JSON.stringify(metadata)));
+}
+
+/** Where words are in a text, whatever their case. */
+export function* wordsIn(text: string, words: string): Generator<readonly [from: number, to: number]> {
+  if (!words) return;
+  const escaped = words.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+  for (const { 0: found, index } of text.matchAll(new RegExp(escaped, "giu"))) yield [index, index + found.length];
+}
+
+/** What stands around the first of these words in a step, in one line. */
+export function around({ name, output, input, error }: Step, words: string): string {
+  for (const text of [output, input, error?.message ?? "", name]) {
+    for (const [from, to] of wordsIn(text, words)) return text.slice(Math.max(0, from - AROUND_CHARS), to + AROUND_CHARS).replace(/\s+/g, " ").trim();
+  }
+  return "";
+}
+
+/**
+ * Where the page shows these words of a step: in its line or message, in its text once that is open, or among its details
+ * alone.
+ */
+export function seenIn(step: Step, hasChildren: boolean, words: string): "row" | "text" | "details" {
+  const fits = (text: string) => text.toLowerCase().includes(words.toLowerCase());
+  if (fits(step.name)) return "row";
+  const isInText = fits(step.output) || (step.show_input !== false && fits(step.input));
+  if (!isInText || (hasChildren && !isMessage(step))) return "details";
+  return isMessage(step) ? "row" : "text";
+}
+
+/** The next of a list, or the one before; around its ends. */
+export function following(list: readonly string[], current: string | null, by: 1 | -1): string | null {
+  if (list.length === 0) return null;
+  const at = current === null ? -1 : list.indexOf(current);
+  return list[at < 0 ? (by === 1 ? 0 : list.length - 1) : (at + by + list.length) % list.length]!;
 }
 
 /** Looks for steps with these words that the query does not hide, in the order of the tree. It looks at a step again when that has changed. */
