@@ -214,9 +214,12 @@ def test_files_that_are_chosen_outlive_a_reload_in_their_session_alone(
         tab.composer.locator(".talk-file-name"),
     )
     choose(picker, ("a.txt", b"hello"), ("no.txt", b"secret"))
+    # A page that is left before the browser has its copies says so when it is there again.
+    wait_until(lambda: copies(tab) == ["a.txt", "no.txt"], "the browser keeps them")
     tab.reload()
     expect(names).to_have_text(["a.txt", "no.txt"])
     tab.button("Remove no.txt").click()
+    wait_until(lambda: copies(tab) == ["a.txt"], "it keeps one")
     tab.reload()
     expect(names).to_have_text(["a.txt"])
     second = gateway.create_session()
@@ -232,6 +235,24 @@ def test_files_that_are_chosen_outlive_a_reload_in_their_session_alone(
     tab.reload()
     tab.says("a.txt: hello")
     expect(names).to_have_count(0)
+
+
+COPIES = """async () => {
+    if (!(await indexedDB.databases()).some(({ name }) => name === "stepwire")) return [];
+    const answer = (request) => new Promise((resolve) => {
+        request.onsuccess = () => resolve(request.result);
+    });
+    const stored = await answer(indexedDB.open("stepwire", 1));
+    const all = await answer(stored.transaction("chosen").objectStore("chosen").getAll());
+    stored.close();
+    return all.flatMap(({ files }) => files.map(({ name }) => name));
+}"""
+
+
+def copies(tab: Tab) -> list[str]:
+    """The names of the files that the browser keeps."""
+    names: list[str] = tab.page.evaluate(COPIES)
+    return names
 
 
 def test_files_that_the_browser_does_not_keep_are_named_before_and_after_a_reload(
