@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from redis import Redis
 
@@ -36,14 +37,20 @@ class Waiting:
     commands_per_s: float
 
 
+def _commands(redis: Redis) -> int:
+    """How many the server has executed so far."""
+    stats: Any = redis.info("stats")
+    return int(stats["total_commands_processed"])
+
+
 def waiting(served: Served, *, settled_s: float, window_s: float) -> Waiting:
     """The cost of the streams that are open, for a while without events."""
     time.sleep(settled_s)
     with Redis(port=served.redis_port) as redis:
         before = [cpu_s(served.servers[name]) for name in ("gateway", "redis")]
-        commands = redis.info("stats")["total_commands_processed"]
+        commands = _commands(redis)
         time.sleep(window_s)
-        commands = redis.info("stats")["total_commands_processed"] - commands
+        commands = _commands(redis) - commands
         after = [cpu_s(served.servers[name]) for name in ("gateway", "redis")]
     gateway, its = (late - early for early, late in zip(before, after, strict=True))
     return Waiting(gateway / window_s, its / window_s, commands / window_s)

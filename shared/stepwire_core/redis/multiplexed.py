@@ -171,7 +171,7 @@ class MultiplexedConnection:
         line.abort(error)
 
     def _lost(self, line: _Line, error: Exception) -> None:
-        """It was closed, or what comes over it is no reply."""
+        """It was closed, or what comes over it is not a reply."""
         self._drop(line, error)
         self._write()
 
@@ -201,7 +201,7 @@ class MultiplexedConnection:
 
 
 class _Line(asyncio.Protocol):
-    """A connection that redis-py has opened, from then on."""
+    """A connection that redis-py has opened."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class _Line(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for a reply."""
+        """Whether no caller waits for a reply."""
         return all(asked.reply.done() for asked in self._sent)
 
     @property
