@@ -109,6 +109,36 @@ def work():
     os.execv(program, [program, "worker", "peer:broker", *arguments])
 """
 
+_CELERY: Final = """
+import asyncio, os
+from celery import Celery
+from redis.asyncio import Redis
+
+url = os.environ["PEER_URL"]
+app = Celery("peer", broker=url, backend=url)
+app.conf.broker_connection_retry_on_startup = True
+
+@app.task(name="brief")
+def brief():
+    return None
+
+async def opened():
+    return [Redis.from_url(url), 0]
+
+async def enqueue(queue):
+    queue[1] += 1
+    brief.delay()
+
+async def left(queue):
+    # A result is a key.
+    return queue[1] - len(await queue[0].keys("celery-task-meta-*"))
+
+def work():
+    # One process, as all others; its tasks are no coroutines.
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=ERROR"]
+    app.worker_main(["worker", "--pool=threads", f"--concurrency={AT_ONCE}", *quiet])
+"""
+
 _MAIN: Final = """
 async def drained(runs):
     queue = await opened()
@@ -136,12 +166,17 @@ if __name__ == "__main__":
 """
 
 ARQ: Final = "arq 0.28"
+CELERY: Final = "celery 5.5, threads"
 
 PROGRAMS: Final[Mapping[str, str]] = {
     ARQ: _ARQ,
     "saq 0.26": _SAQ,
     "taskiq 0.13, Redis streams": _TASKIQ,
+    CELERY: _CELERY,
 }
+
+_OF_DEVELOPMENT: Final = frozenset({ARQ, CELERY})
+"""They are in the environment of this repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +189,7 @@ class Emptied:
 
 def missing(peer: str = "") -> str:
     """Why it cannot be measured beside us here, or nothing."""
-    if peer == ARQ or (FOLDER / "bin" / "taskiq").exists():
+    if peer in _OF_DEVELOPMENT or (FOLDER / "bin" / "taskiq").exists():
         return ""
     return f"{peer or 'a queue'} is not installed, see 'make bench-peers'"
 
@@ -173,7 +208,8 @@ def emptied(peer: str, url: str, runs: int) -> Emptied:
         program = Path(folder, "peer.py")
         head = f"import sys\nAT_ONCE = {AT_ONCE}\n"
         program.write_text(head + PROGRAMS[peer] + _MAIN)
-        python = sys.executable if peer == ARQ else str(FOLDER / "bin" / "python")
+        own = str(FOLDER / "bin" / "python")
+        python = sys.executable if peer in _OF_DEVELOPMENT else own
         command = [python, str(program)]
         env = os.environ | {"PEER_URL": url, "PYTHONPATH": folder}
         with _running([*command, "work"], env) as worker, _asked([*command, str(runs)], env) as ask:

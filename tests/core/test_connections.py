@@ -9,7 +9,7 @@ import pytest
 
 from stepwire_core.errors import StoreUnavailable
 from stepwire_core.log.event_log import EventLog, open_log
-from stepwire_core.redis import connections
+from stepwire_core.redis import standalone
 from stepwire_core.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ async def test_a_cancellation_that_arrives_with_the_answer_is_not_swallowed(
 async def test_a_server_that_accepts_and_says_nothing_is_given_up(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    monkeypatch.setattr(connections, "SOCKET_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(standalone, "SOCKET_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         settings = settings.model_copy(update={"redis_url": url})

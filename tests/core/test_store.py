@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from proxy import Proxy
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import StoreRefused, StoreUnavailable
-from stepwire_core.redis import connections
+from stepwire_core.redis import standalone
 from stepwire_core.redis.commands import Call, Function, Script, command
 from stepwire_core.redis.standalone import (
     BlockingStandaloneStore,
@@ -301,7 +301,7 @@ def cutting(proxy: Proxy, word: bytes) -> list[bool]:
 async def test_a_server_that_says_nothing_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "SOCKET_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(standalone, "SOCKET_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         store, blocking = connect(url), connect_blocking(url, timeout_s=0.2)

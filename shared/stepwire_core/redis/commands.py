@@ -59,12 +59,18 @@ class Call:
     script: Script | None = None
     """A store loads it when the server does not have it, and calls again."""
 
+    @property
+    def blocks(self) -> bool:
+        """Whether the server may wait before it answers, and with it all that comes behind."""
+        return self.words[0] in _BLOCKING
+
 
 def command(*words: Argument) -> Call:
     """A command of Redis, as ``redis-cli`` takes it: ``command("HGET", key, field)``."""
     return Call(words)
 
 
+_BLOCKING: Final = frozenset({"BLPOP"})
 _WITHOUT_KEY: Final = frozenset(
     {"ACL", "CLIENT", "CLUSTER", "CONFIG", "FUNCTION", "INFO", "PING", "PUBLISH", "SCRIPT", "TIME"}
 )

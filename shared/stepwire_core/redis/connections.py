@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from redis.asyncio.retry import Retry
@@ -23,7 +22,7 @@ SOCKET_TIMEOUT_S: Final = 10.0
 MAX_CONNECTIONS: Final = 32
 """The most connections of one client; when all are busy, a call waits for one."""
 
-_REFUSED: Final[list[type[RedisError]]] = [ReadOnlyError, MasterDownError]
+REFUSED: Final = (ReadOnlyError, MasterDownError)
 """What only a server says that is not the primary any more. It has done nothing, so the same call
 is made once more, over a connection that is made anew: the address may have moved."""
 
@@ -31,16 +30,16 @@ is made once more, over a connection that is made anew: the address may have mov
 def new_pool(url: str, locator: Locator | None = None) -> Pool:
     """The connections of one client to one server: that of the address, or where ``locator`` says.
 
-    They have no read timeout of their own, :func:`translated` has: with ``socket_timeout`` redis-py
-    wraps every write in ``asyncio.wait_for``, which up to Python 3.11 swallows a cancellation that
+    They have no read timeout of their own, each call has: with ``socket_timeout`` redis-py wraps
+    every write in ``asyncio.wait_for``, which up to Python 3.11 swallows a cancellation that
     arrives together with the result.
     """
     return Pool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
         timeout=SOCKET_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1, tuple(_REFUSED)),
-        retry_on_error=_REFUSED,
+        retry=Retry(NoBackoff(), 1, REFUSED),
+        retry_on_error=list(REFUSED),
         locator=locator,
         **socket_options(url),
     )
@@ -53,8 +52,8 @@ def new_sync_pool(
     return SyncPool.from_url(
         url,
         socket_timeout=timeout_s,
-        retry=SyncRetry(NoBackoff(), 1, tuple(_REFUSED)),
-        retry_on_error=_REFUSED,
+        retry=SyncRetry(NoBackoff(), 1, REFUSED),
+        retry_on_error=list(REFUSED),
         locator=locator,
         **socket_options(url),
     )
@@ -72,27 +71,14 @@ def checked_address(url: str) -> RedisAddress:
         raise SettingsError(f"{redacted(url)} {error}") from None
 
 
-@asynccontextmanager
-async def translated(*, within_s: float | None = None) -> AsyncIterator[None]:
-    """Around every use of an asyncio client: bounds it in time (:data:`SOCKET_TIMEOUT_S`, or
-    ``within_s``), and turns what Redis says into errors of ours (:func:`translation`).
-
-    A reply that condemns the connections of a pool closes them without help from here
-    (:class:`Pool`).
-    """
-    limit_s = SOCKET_TIMEOUT_S if within_s is None else within_s
-    try:
-        async with asyncio.timeout(limit_s):
-            yield
-    except (RedisError, OSError) as error:
-        if (ours := translation(error, limit_s)) is None:
-            raise
-        raise ours from error
-
-
 @contextmanager
 def translated_sync() -> Iterator[None]:
-    """The same for a blocking client, whose sockets have a time limit of their own."""
+    """Around every use of a blocking client, whose sockets have a time limit of their own: turns
+    what Redis says into errors of ours (:func:`translation`).
+
+    A reply that condemns the connections of a pool closes them without help from here
+    (:class:`SyncPool`).
+    """
     try:
         yield
     except (RedisError, OSError) as error:

@@ -64,39 +64,61 @@ class Channels:
         return f"{self.prefix}{PREFIX}{ANSWER}{self.suffix}".encode()
 
 
-@dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """The keys of one session; the scripts derive ``…:out:<field>:<step>`` from them."""
+    """The keys of one session; the scripts derive ``…:out:<field>:<step>`` from them.
 
-    log: str
-    state: str
-    meta: str
-    open: str
-    files: str
-    ending: str
-    results: str
-    turns: str
-    waiting: str
-    requests: str
-    channel: str
+    Each is made when it is asked for: a call needs few of them, and a gateway that comes back is
+    asked for thousands of sessions at once.
+    """
+
+    __slots__ = ("channel",)
+
+    def __init__(self, session_id: str) -> None:
+        self.channel: Final = f"{PREFIX}{{{session_id}}}"
 
     @classmethod
-    @lru_cache(maxsize=256)
     def of(cls, session_id: str) -> SessionKeys:
-        base = f"{PREFIX}{{{session_id}}}"
-        return cls(
-            log=f"{base}:log",
-            state=f"{base}:state",
-            meta=f"{base}:meta",
-            open=f"{base}:open",
-            files=f"{base}:files",
-            ending=f"{base}:ending",
-            results=f"{base}:results",
-            turns=f"{base}:turns",
-            waiting=f"{base}:waiting",
-            requests=f"{base}:requests",
-            channel=base,
-        )
+        return cls(session_id)
+
+    @property
+    def log(self) -> str:
+        return f"{self.channel}:log"
+
+    @property
+    def state(self) -> str:
+        return f"{self.channel}:state"
+
+    @property
+    def meta(self) -> str:
+        return f"{self.channel}:meta"
+
+    @property
+    def open(self) -> str:
+        return f"{self.channel}:open"
+
+    @property
+    def files(self) -> str:
+        return f"{self.channel}:files"
+
+    @property
+    def ending(self) -> str:
+        return f"{self.channel}:ending"
+
+    @property
+    def results(self) -> str:
+        return f"{self.channel}:results"
+
+    @property
+    def turns(self) -> str:
+        return f"{self.channel}:turns"
+
+    @property
+    def waiting(self) -> str:
+        return f"{self.channel}:waiting"
+
+    @property
+    def requests(self) -> str:
+        return f"{self.channel}:requests"
 
     def durable(self, run_id: str) -> str:
         """The results of the durable steps of a run, which the scripts delete with its end."""
@@ -105,7 +127,8 @@ class SessionKeys:
     @property
     def script_keys(self) -> tuple[str, str, str, str]:
         """The KEYS of every script, in their order."""
-        return (self.log, self.state, self.meta, self.open)
+        base = self.channel
+        return (f"{base}:log", f"{base}:state", f"{base}:meta", f"{base}:open")
 
 
 INDEX: Final = f"{PREFIX}index:{{sessions}}:"

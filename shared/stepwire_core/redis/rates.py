@@ -30,7 +30,7 @@ class Rates:
             StoreUnavailable: Redis does not answer.
         """
         args = script_args("redis/count", window_ms=window_s * 1000)
-        # As a read, which many callers share: if its connection breaks it may be counted twice, and
-        # a limit that is reached one call too early is better than a round trip for each.
+        # As a read, which is repeated if its connection breaks: a limit reached one call too
+        # early is better than an error.
         [(count, left_ms)] = await self._store.read(_COUNT.on([rate_key(what, who)], args))
         return int(count), int(left_ms) / 1000

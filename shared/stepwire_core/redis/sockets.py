@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from redis import ConnectionPool as SyncConnectionPool
 from redis import connection as blocking
 from redis.asyncio import BlockingConnectionPool, connection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError, RedisError, ResponseError
 
 from stepwire_core.redis.failures import condemns
 from stepwire_core.values.addresses import RedisAddress
@@ -108,12 +108,16 @@ class Marks:
         self.condemned_at = self.suspected_at = float("-inf")
         self._look_at = float("-inf")
 
+    @property
+    def is_look_due(self) -> bool:
+        """Whether it is time to ask where the server is."""
+        return time.monotonic() >= self._look_at
+
     def begin_look(self) -> bool:
-        """Whether it is time to ask where the server is; then the others go on without."""
-        now = time.monotonic()
-        if now < self._look_at:
+        """Whether it is time for that; then the others go on without."""
+        if not self.is_look_due:
             return False
-        self._look_at = now + LOOK_S
+        self._look_at = time.monotonic() + LOOK_S
         return True
 
     def end_look(self, began_at: float) -> None:
@@ -186,8 +190,7 @@ class Watched(_Asyncio):
 
     async def is_usable(self) -> bool:
         """Whether what is sent next can be answered; asks the server if that is not clear."""
-        if self._locator is not None and self.marks.begin_look():
-            await self._look(self._locator)
+        await self.look()
         if not self.marks.is_current(self.made_at):
             return False
         if self.marks.is_fresh(self.heard_at):
@@ -203,14 +206,38 @@ class Watched(_Asyncio):
             return False
         return True
 
-    async def _look(self, locator: Locator) -> None:
-        """A server that is cut off from its replicas takes writes as if nothing had happened, and
-        they are lost when it is reached again: so those who know are asked."""
+    @property
+    def must_look(self) -> bool:
+        """Whether :meth:`look` would ask."""
+        return self._locator is not None and self.marks.is_look_due
+
+    async def look(self) -> None:
+        """Ask now and then whether the server is another one by now.
+
+        One that is cut off from its replicas takes writes as if nothing had happened, and they are
+        lost when it is reached again: so those who know are asked.
+        """
+        if self._locator is None or not self.marks.begin_look():
+            return
         began_at = time.monotonic()
         with suppress(RedisError, OSError):
-            if await locator.locate() != (self.host, self.port):
+            if await self._locator.locate() != (self.host, self.port):
                 self.marks.condemn()
         self.marks.end_look(began_at)
+
+    def handed_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """Its transport, of which ``protocol`` hears from now on instead of redis-py. After that
+        has closed it: :meth:`let_go`."""
+        if self._writer is None:
+            raise ConnectionError("the connection was closed while it was made")
+        transport = cast("asyncio.Transport", self._writer.transport)
+        transport.set_protocol(protocol)
+        return transport
+
+    def let_go(self) -> None:
+        """redis-py has nothing to close any more."""
+        self._parser.on_disconnect()
+        self._reader = self._writer = None
 
 
 class _Tcp(Watched, connection.Connection):

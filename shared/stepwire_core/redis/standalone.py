@@ -13,11 +13,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from stepwire_core.redis.commands import Call, Script
 from stepwire_core.redis.connections import (
+    REFUSED,
     SOCKET_TIMEOUT_S,
     checked_address,
     new_pool,
     new_sync_pool,
-    translated,
     translated_sync,
     translation,
 )
@@ -28,24 +28,31 @@ from stepwire_core.redis.failures import (
     is_timeout,
     remedy,
 )
-from stepwire_core.redis.gathering import Gathering
+from stepwire_core.redis.multiplexed import MultiplexedConnection
 from stepwire_core.redis.pubsub import PubSubLink
+from stepwire_core.redis.sockets import Pool
 from stepwire_core.redis.store import QUICK_S
 
 if TYPE_CHECKING:
     from stepwire_core.redis.pubsub import OnMessage, OnRestored
-    from stepwire_core.redis.sockets import Pool, Watched
+    from stepwire_core.redis.sockets import Watched
 
 
 class StandaloneStore:
-    """The :class:`Store` of a client of redis-py."""
+    """The :class:`Store` of a client of redis-py.
+
+    The client opens the connections and knows how replies are read. Calls share one of them, apart
+    from those that block.
+    """
 
     def __init__(self, redis: Redis, server: str) -> None:
         """``server`` is its address, or whatever tells it from other servers."""
         self.redis = redis
         """The client, for what is not of the seam: arq's loop, and tests."""
         self._server = server
-        self._gathering = Gathering(self._read_together)
+        pool = redis.connection_pool
+        # fakeredis has no connections.
+        self._shared = MultiplexedConnection(pool) if isinstance(pool, Pool) else None
 
     @property
     def server(self) -> str:
@@ -55,37 +62,28 @@ class StandaloneStore:
         return [self]
 
     async def call(self, call: Call, *, within_s: float | None = None) -> Any:
-        async with translated(within_s=within_s):
-            return await self._reply(call)
+        limit_s = SOCKET_TIMEOUT_S if within_s is None else within_s
+        try:
+            return await self._reply(call, asyncio.get_running_loop().time() + limit_s)
+        except (RedisError, OSError) as error:
+            if (ours := translation(error, limit_s)) is None:
+                raise
+            raise ours from error
 
     async def read(self, *calls: Call) -> list[Any]:
-        if len(calls) == 1:
-            return [await self._gathering.reply(calls[0])]
-        return await self._read(calls)
-
-    async def _read_together(self, calls: Sequence[Call]) -> Sequence[Any]:
-        """For each of these, which different callers have asked for, its reply or its error."""
-        if len(calls) == 1:
-            return await self._read(calls)
-        replies = await self._read(calls, raise_on_error=False)
-        # What is wrong concerns one of them; or a script is missing, and the first one loads it.
-        failed = [at for at, reply in enumerate(replies) if isinstance(reply, Exception)]
-        again = await asyncio.gather(
-            *(self._read([calls[at]]) for at in failed), return_exceptions=True
-        )
-        for at, reply in zip(failed, again, strict=True):
-            replies[at] = reply if isinstance(reply, BaseException) else reply[0]
-        return replies
-
-    async def _read(self, calls: Sequence[Call], *, raise_on_error: bool = True) -> list[Any]:
-        async with translated():
+        begun_at = asyncio.get_running_loop().time()
+        until = begun_at + SOCKET_TIMEOUT_S
+        try:
             try:
-                async with asyncio.timeout(QUICK_S):
-                    return await self._replies(calls, raise_on_error=raise_on_error)
+                return await self._replies(calls, min(begun_at + QUICK_S, until))
             except (RedisError, OSError) as error:
                 if remedy(error) is not Remedy.RECONNECT:
                     raise
-            return await self._replies(calls, raise_on_error=raise_on_error)
+            return await self._replies(calls, until)
+        except (RedisError, OSError) as error:
+            if (ours := translation(error, SOCKET_TIMEOUT_S)) is None:
+                raise
+            raise ours from error
 
     def probe_keys(self, key: str) -> Mapping[str, str]:
         return {self._server: key}
@@ -102,31 +100,55 @@ class StandaloneStore:
 
     async def aclose(self) -> None:
         """Close its connections."""
+        if self._shared is not None:
+            await self._shared.aclose()
         await self.redis.aclose()
 
-    async def _replies(self, calls: Sequence[Call], *, raise_on_error: bool = True) -> list[Any]:
+    async def _replies(self, calls: Sequence[Call], until: float) -> list[Any]:
         if len(calls) == 1:
-            return [await self._reply(calls[0])]
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for call in calls:
-                pipe.execute_command(*call.words)
-            return await pipe.execute(raise_on_error)
+            return [await self._reply(calls[0], until)]
+        if self._shared is None:
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for call in calls:
+                    pipe.execute_command(*call.words)
+                return await pipe.execute()
+        asked = [self._shared.ask(call.words, until) for call in calls]
+        replies = [await reply for reply in asked]
+        return [self._read(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
-    async def _reply(self, call: Call) -> Any:
+    async def _reply(self, call: Call, until: float) -> Any:
         try:
-            return await self.redis.execute_command(*call.words)
+            return await self._sent(call, until)
         except ResponseError as error:
             if call.script is None or not is_script_missing(error):
                 raise
-            await self._load(call.script)
-        return await self.redis.execute_command(*call.words)
+        await self._load(call.script, until)
+        return await self._sent(call, until)
 
-    async def _load(self, script: Script) -> None:
+    async def _load(self, script: Script, until: float) -> None:
         try:
-            await self.redis.execute_command(*script.loading.words)
+            await self._sent(script.loading, until)
         except ResponseError as error:
             if not is_loaded_already(error):
                 raise
+
+    async def _sent(self, call: Call, until: float) -> Any:
+        if self._shared is None or call.blocks:
+            async with asyncio.timeout_at(until):
+                return await self.redis.execute_command(*call.words)
+        reply = await self._shared.ask(call.words, until)
+        if isinstance(reply, REFUSED):
+            # It has done nothing, and the next connection is made anew.
+            reply = await self._shared.ask(call.words, until)
+        return self._read(call, reply)
+
+    def _read(self, call: Call, reply: Any) -> Any:
+        """A reply as redis-py would return it."""
+        if isinstance(reply, Exception):
+            raise reply
+        if call.script is None and (read := self.redis.response_callbacks.get(str(call.words[0]))):
+            return read(reply)
+        return reply
 
 
 class BlockingStandaloneStore:

@@ -40,6 +40,7 @@ class Store(Protocol):
 
     Any other refusal is a fault of the call itself, and is raised as Redis has put it. A script
     that the server does not have is loaded, and called again. A cancellation is never swallowed.
+    What is asked for in one turn of the event loop shares a round trip.
     """
 
     @property
@@ -69,7 +70,6 @@ class Store(Protocol):
         If no answer has come for some seconds, or the connection has broken, they are executed
         once more over another connection. What they read may be of different instants. Several
         calls must all be commands: a script that is missing is loaded for a single call alone.
-        Single calls that are asked for in one turn of the event loop share a round trip.
         """
         ...
 

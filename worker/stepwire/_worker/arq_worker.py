@@ -201,6 +201,7 @@ class StepwireWorker(Worker):
         if running := list(self.tasks.values()):
             await asyncio.wait(running, timeout=_JOBS_S)
         await self._parts.aclose()
+        await self._store.aclose()
         await self.pool.aclose(close_connection_pool=True)
         tasks = self.loop.tasks if isinstance(self.loop, WorkerLoop) else asyncio.all_tasks()
         others = tasks - {asyncio.current_task()}
