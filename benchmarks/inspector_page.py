@@ -246,7 +246,7 @@ _SCROLL: Final = f"""(limitMs) => new Promise((resolve) => {{
   const scroller = {_SCROLLER};
   const begun = performance.now();
   let frames = 0, last = begun, longest = 0;
-  // From the top, and on from where the last time ended: most rows come into view for the first time.
+  // From the top, and on from where the last time ended: most rows are seen for the first time.
   if (!globalThis.way) scroller.scrollTop = 0;
   globalThis.way ??= 1;
   const next = (now) => {{
