@@ -117,8 +117,8 @@ def assert_whole(gateway: Gateway, session: str, client: Client, tokens: int) ->
     assert client.view.same_as(snapshot)
 
 
-class Place(Protocol):
-    """Redis with a replica of everything, on which a stack runs."""
+class AnyPlace(Protocol):
+    """Redis, on which a stack runs."""
 
     def settings(self) -> dict[str, str]:
         """The addresses of log and queue."""
@@ -127,6 +127,10 @@ class Place(Protocol):
     def primary(self, session: str) -> EmbeddedServer:
         """The server that takes the writes of a session."""
         ...
+
+
+class Place(AnyPlace, Protocol):
+    """One with a replica of everything."""
 
     def replica(self, session: str) -> EmbeddedServer:
         """One that would be the next."""
@@ -139,6 +143,19 @@ class Place(Protocol):
     def servers(self) -> Sequence[EmbeddedServer]:
         """All of them, with Sentinels."""
         ...
+
+
+class Alone:
+    """One server with log and queue, and no replica."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self._server = server
+
+    def settings(self) -> dict[str, str]:
+        return {"STEPWIRE_REDIS_URL": self._server.url}
+
+    def primary(self, session: str) -> EmbeddedServer:  # noqa: ARG002 - there is one for all
+        return self._server
 
 
 class BehindSentinels:

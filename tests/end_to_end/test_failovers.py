@@ -12,8 +12,8 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from cluster import Watched, cluster, cut_off_replicas, frozen, sentinels
-from outage import APP, BehindSentinels, OnCluster, Place, begin, following, output, text_of
+from cluster import Cluster, Watched, cluster, cut_off_replicas, frozen, sentinels
+from outage import APP, BehindSentinels, OnCluster, Place, begin, following, output, slot, text_of
 from proxy import Proxy
 from sse import Client, assert_dense
 from stack import Stack, wait_until
@@ -83,6 +83,7 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
         for other in (talks.gateway.create_session() for _ in range(100))
         if place.primary(other) is primary
     )
+    concerned = [each for each in talks.sessions if place.primary(each) is primary]
     async with following(talks.gateway, talks.sessions) as clients:
         await talks.begin(clients)
         cut_off_replicas(primary)
@@ -90,12 +91,12 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
         late = await asyncio.to_thread(talks.gateway.send, asked_late, "5")
         await heard(clients[-1], 1)
         primary.kill()
-        last = clients[-1].view.cursor
-        assert last is not None
-    for each, client in zip(talks.sessions, clients, strict=True):
+        epochs = [max(event.cursor.epoch for event in client.received) for client in clients]
+    for each, client, epoch in zip(talks.sessions, clients, epochs, strict=True):
         talks.assert_right(each, client)
-    epochs = {event.cursor.epoch for event in clients[-1].received}
-    assert max(epochs) > last.epoch
+        # Each one that has lost something is told: a client must not go on from there.
+        is_told = client.received[-1].cursor.epoch > epoch
+        assert is_told or each not in concerned
     assert place.primary(session) is replica
     # A message that was acknowledged and lost with its run is executed when it is sent again. One
     # whose run was on another server is stored by the run.
@@ -221,6 +222,84 @@ class TestAPrimaryThatIsCutOff:
             wait_until(lambda: role_of(redis) == "slave", "it follows the new one")
         run = talks.gateway.send(talks.sessions[0], "1")["run_id"]
         assert talks.gateway.wait_for_end(talks.sessions[0], run)["status"] == "ok"
+
+
+@pytest.mark.skipif(not FULL, reason="it takes a minute")
+class TestAPrimaryOfAClusterThatIsCutOff:
+    """Its clients reach it, and no node does, so that its replica takes its place. It stops taking
+    writes by itself, and keeps saying that its slots are its own (redis/redis#3138)."""
+
+    @pytest.fixture
+    def nodes(self) -> Iterator[Cluster]:
+        with cluster(replicas=True, proxied=True) as running:
+            yield running
+
+    @pytest.fixture
+    def place(self, nodes: Cluster, server: EmbeddedServer) -> Place:
+        return OnCluster(nodes, server)
+
+    async def test_its_clients_leave_it_for_the_one_that_the_others_name(
+        self, place: Place, nodes: Cluster, stack: Stack
+    ) -> None:
+        talks = Talks(stack, 500)
+        session = talks.sessions[0]
+        old = nodes.owner(slot(session))
+        concerned = {each for each in talks.sessions if place.primary(each) is old}
+        others = [node for node in nodes.nodes if node is not old]
+
+        def is_replaced() -> bool:
+            return all(node.owner_of(slot(session)) != old.port for node in others)
+
+        with Redis(port=old.port) as redis:
+
+            def nobody_stays() -> bool:
+                return not redis.execute_command("PUBSUB SHARDCHANNELS", "stepwire:*")
+
+            async with following(talks.gateway, talks.sessions) as clients:
+                await talks.begin(clients)
+                cut_off_replicas(old)
+                nodes.cut_off(old)
+                await asyncio.to_thread(wait_until, is_replaced, "another one")
+                await asyncio.to_thread(wait_until, nobody_stays, "nobody stays")
+            assert role_of(redis) == "master"
+            assert old.owner_of(slot(session)) == old.port
+            for each, client in zip(talks.sessions, clients, strict=True):
+                talks.assert_right(each, client)
+                epochs = {event.cursor.epoch for event in client.received}
+                assert len(epochs) > 1 or each not in concerned
+            # As long as it is cut off, and says so, nobody believes it.
+            for _ in range(5):
+                for each in talks.sessions:
+                    assert talks.gateway.snapshot(each)["runs"]
+                run = talks.gateway.send(session, "1")["run_id"]
+                assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
+            nodes.join_again()
+            wait_until(lambda: role_of(redis) == "slave", "it follows the new one")
+        run = talks.gateway.send(session, "1")["run_id"]
+        assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
+
+
+@pytest.mark.skipif(not FULL, reason="it takes half a minute")
+@pytest.mark.parametrize("place", ["sentinel"], indirect=True)
+async def test_an_operator_swaps_two_servers_and_tells_no_sentinel(
+    place: Place, stack: Stack
+) -> None:
+    """The Sentinels name the old one, which keeps its connections and says ``READONLY``, until they
+    have found out by themselves."""
+    talks = Talks(stack, 300)
+    session = talks.sessions[0]
+    old, new = place.primary(session), place.replica(session)
+    async with following(talks.gateway, talks.sessions) as clients:
+        await talks.begin(clients)
+        with Redis(port=new.port) as redis:
+            redis.replicaof("NO", "ONE")
+        with Redis(port=old.port) as redis:
+            redis.replicaof("127.0.0.1", new.port)
+            await asyncio.to_thread(wait_until, lambda: role_of(redis) == "slave", "it follows")
+            assert place.primary(session) is old
+    assert place.primary(session) is new
+    for each, client in zip(talks.sessions, clients, strict=True):
+        talks.assert_right(each, client)
 
 
 BETWEEN_SERVERS = (b"REPLCONF", b"__sentinel__", b"sentinel-")
