@@ -14,6 +14,12 @@ def cpu_s(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
+def waited_s(pids: Iterable[int]) -> float:
+    """Seconds for which the main threads of these processes had work and no processor so far."""
+    texts = (Path(f"/proc/{pid}/schedstat").read_text() for pid in pids)
+    return sum(int(text.split()[1]) for text in texts) / 1e9
+
+
 def resident_bytes(pid: int) -> int:
     """Memory that a process holds now."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

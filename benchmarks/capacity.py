@@ -4,8 +4,9 @@
     python benchmarks/capacity.py --out costs.json      # for capacity_model.py
 
 Each cost is measured by itself: streams that are idle, streams that are opened, runs that do next
-to nothing, runs that stream. Then comes a load of all of it, in other amounts and at another pace,
-and what the model says of that load stands beside what it takes. A gateway, the workers, the Redis
+to nothing, runs that stream, at three paces: the busier a process is, the more events share one of
+its wake-ups. Then comes a load of all of it, in other amounts and at two other paces, and what the
+model says of that load stands beside what it takes. A gateway, the workers, the Redis
 of the log and that of the queue are processes of their own; handlers run as jobs, messages come
 over HTTP. What is compared is processor time and memory by the kernel's accounting.
 """
@@ -28,8 +29,8 @@ from typing import Final, cast
 import httpx
 from redis import Redis
 
-from accounting import cpu_s, many_files, resident_bytes
-from capacity_model import Cores, Costs, Load, cores
+from accounting import cpu_s, many_files, resident_bytes, waited_s
+from capacity_model import Costs, Load, taken, wake_ups, work
 from clients import Clients, Stream
 from gateway_process import gateway_running, new_sessions
 from rounds import Row, table
@@ -39,7 +40,8 @@ from under_load import READY, pid_of
 from worker_processes import ready
 
 WORKERS: Final = 2
-_PARTS: Final = ("gateway", "log", "queue", "worker")
+_PROCESSES: Final = {"gateway": 1, "log": 1, "queue": 1, "worker": WORKERS}
+_PARTS: Final = tuple(_PROCESSES)
 _HEADERS_BYTES: Final = 66
 """What Ethernet, IP and TCP put before each segment: 14, 20 and 32, the last with time stamps."""
 
@@ -72,17 +74,18 @@ class Sizes:
     opens_per_s: float = 20.0
     runs_per_s: float = 20.0
     talking: int = 150
-    events_per_s: float = 10.0
+    paces: tuple[float, ...] = (2.0, 8.0, 24.0)
+    """Events a second, of each session that talks."""
     rounds: int = 3
     mixed_talking: int = 60
-    mixed_events_per_s: float = 18.0
+    mixed_paces: tuple[float, ...] = (6.0, 36.0)
     mixed_runs_per_s: float = 8.0
     mixed_opens_per_s: float = 30.0
     mixed_idle: int = 3_000
 
 
 SHORT: Final = Sizes(
-    window_s=0.6, idle=20, runs_per_s=10, talking=4, rounds=1, mixed_talking=3,
+    window_s=0.6, idle=20, runs_per_s=10, talking=4, rounds=1, mixed_talking=3, paces=(5.0, 20.0),
     mixed_runs_per_s=4, mixed_opens_per_s=5, mixed_idle=30,
 )  # fmt: skip
 
@@ -93,6 +96,7 @@ class _Used:
 
     at: float
     cpu_s: Mapping[str, float]
+    waited_s: Mapping[str, float]
     delivered: int
     gateway_bytes: int
     log_bytes: int
@@ -104,12 +108,21 @@ class _Window:
 
     seconds: float
     cpu_s: Mapping[str, float]
+    waited_s: Mapping[str, float]
     delivered: int
     done: int
     """How often the thing that the window is about was done."""
 
     def cores(self, part: str) -> float:
         return self.cpu_s[part] / self.seconds
+
+    def waiting(self, part: str) -> float:
+        """The part of the time for which a process of this kind had work and no processor."""
+        return self.waited_s[part] / self.seconds / _PROCESSES[part]
+
+    def idle(self, part: str) -> float:
+        """The part of the time for which it had no work."""
+        return max(0.0, 1 - self.cores(part) / _PROCESSES[part] - self.waiting(part))
 
 
 class _Place:
@@ -150,6 +163,14 @@ class _Place:
             "worker": [worker.process.pid for worker in workers if worker.process is not None],
         }
 
+    async def quiet(self, pause_s: float) -> None:
+        """Return when nothing has come to the clients for so long: all runs are over."""
+        async with asyncio.timeout(120):
+            before = -1
+            while before != self._clients.received.value:
+                before = self._clients.received.value
+                await asyncio.sleep(pause_s)
+
     async def sessions(self, count: int) -> list[str]:
         return await new_sessions(self._url, count)
 
@@ -163,6 +184,7 @@ class _Place:
         return _Used(
             at=time.perf_counter(),
             cpu_s={part: cpu_s(self._pids[part]) for part in _PARTS},
+            waited_s={part: waited_s(self._pids[part]) for part in _PARTS},
             delivered=self._clients.received.value,
             gateway_bytes=sum(map(resident_bytes, self._pids["gateway"])),
             log_bytes=info["used_memory"],
@@ -173,6 +195,7 @@ class _Place:
         return _Window(
             after.at - before.at,
             {part: after.cpu_s[part] - before.cpu_s[part] for part in _PARTS},
+            {part: after.waited_s[part] - before.waited_s[part] for part in _PARTS},
             after.delivered - before.delivered,
             done,
         )
@@ -223,10 +246,9 @@ class _Round:
     """What one round has measured."""
 
     costs: Costs
-    mixed: Load
-    took: Cores
-    """The processor time of the mixed load."""
-    base: Cores
+    mixed: Sequence[tuple[Load, _Window]]
+    """Loads of everything, and what was used meanwhile."""
+    base: _Window
     """The same while nothing happens and few streams are open."""
     further_stream_bytes: float
     """Memory of a stream among those that were opened for the mixed load."""
@@ -267,15 +289,13 @@ async def _measured(place: _Place, sizes: Sizes) -> _Round:
         )
         running = place.since(before, runs)
 
-        tokens = round((window_s + 2) * sizes.events_per_s)
-        talking = busy[: sizes.talking]
-        for session_id in talking:
-            await _start(client, session_id, "talk", tokens=tokens, per_s=sizes.events_per_s)
-        await asyncio.sleep(min(1.0, window_s / 4))
-        before = place.used()
-        await asyncio.sleep(window_s)
-        events = place.since(before)
-        await asyncio.sleep(3.0)
+        events = []
+        for pace in sizes.paces:
+            await _talk(client, busy[: sizes.talking], window_s, pace)
+            before = place.used()
+            await asyncio.sleep(window_s)
+            events.append(place.since(before))
+            await place.quiet(min(2.0, window_s))
         session_bytes = await _session_bytes(place, client)
         event_bytes = await _event_bytes(place, client)
         costs = _costs(base, opening, idling, running, events)
@@ -287,39 +307,53 @@ async def _measured(place: _Place, sizes: Sizes) -> _Round:
         before_streams = place.used()
         await place.watch(more)
         more_bytes = (place.used().gateway_bytes - before_streams.gateway_bytes) / len(more)
-        tokens = round((window_s + 2) * sizes.mixed_events_per_s)
-        for session_id in busy[: sizes.mixed_talking]:
-            await _start(client, session_id, "talk", tokens=tokens, per_s=sizes.mixed_events_per_s)
-        await asyncio.sleep(min(1.0, window_s / 4))
-        before = place.used()
         others = busy[sizes.mixed_talking :] or busy
-        runs, opens = await asyncio.gather(
-            _paced(
-                sizes.mixed_runs_per_s,
-                window_s,
-                lambda n: _start(client, others[n % len(others)], "brief"),
-            ),
-            _paced(
-                sizes.mixed_opens_per_s,
-                window_s,
-                lambda n: _opened(place.port, opened[n % len(opened)]),
-            ),
-        )
-        mixed = place.since(before)
-    per_s = mixed.delivered / mixed.seconds
-    load = Load(
-        browsers=len(busy) + len(opened) + len(more),
-        runs=1,
-        run_s=mixed.seconds / runs,
-        events_per_s=per_s,
-        visit_s=(len(busy) + len(opened) + len(more)) / (opens / mixed.seconds),
-    )
-    took, idle = (Cores(*map(window.cores, _PARTS)) for window in (mixed, base))
-    return _Round(costs, load, took, idle, more_bytes)
+        mixed = []
+        for pace in sizes.mixed_paces:
+            await _talk(client, busy[: sizes.mixed_talking], window_s, pace)
+            before = place.used()
+            runs, opens = await asyncio.gather(
+                _paced(
+                    sizes.mixed_runs_per_s,
+                    window_s,
+                    lambda n: _start(client, others[n % len(others)], "brief"),
+                ),
+                _paced(
+                    sizes.mixed_opens_per_s,
+                    window_s,
+                    lambda n: _opened(place.port, opened[n % len(opened)]),
+                ),
+            )
+            window = place.since(before)
+            streams = len(busy) + len(opened) + len(more)
+            load = Load(
+                browsers=streams,
+                runs=1,
+                run_s=window.seconds / runs,
+                events_per_s=window.delivered / window.seconds,
+                visit_s=streams / (opens / window.seconds),
+            )
+            mixed.append((load, window))
+            await place.quiet(min(2.0, window_s))
+    return _Round(costs, mixed, base, more_bytes)
+
+
+async def _talk(
+    client: httpx.AsyncClient, session_ids: Sequence[str], window_s: float, per_s: float
+) -> None:
+    """Let these stream for longer than the window; returns when they do."""
+    tokens = round((window_s + 2) * per_s)
+    for session_id in session_ids:
+        await _start(client, session_id, "talk", tokens=tokens, per_s=per_s)
+    await asyncio.sleep(min(1.0, window_s / 4))
 
 
 def _costs(
-    base: _Window, opening: _Window, idling: _Window, running: _Window, events: _Window
+    base: _Window,
+    opening: _Window,
+    idling: _Window,
+    running: _Window,
+    events: Sequence[_Window],
 ) -> Costs:
     """Each by itself: what the window took beyond what was there before it."""
 
@@ -327,11 +361,23 @@ def _costs(
         # Never nothing: it stands below a fraction line.
         return max(1e-9, (window.cores(part) - below.cores(part)) * window.seconds / count)
 
+    def of_events(part: str) -> tuple[float, float]:
+        """What an event costs, and its wake-up if it finds the process idle: a line through what
+        was measured, by least squares."""
+        idle = [window.idle(part) for window in events]
+        each = [beyond(window, idling, part, window.delivered) for window in events]
+        slope, start = statistics.linear_regression(idle, each)
+        return max(1e-9, start), max(1e-9, slope)
+
     streams_s = round(idling.done * idling.seconds)
+    lines = {part: of_events(part) for part in ("gateway", "log", "worker")}
     return Costs(
-        event_gateway_s=beyond(events, idling, "gateway", events.delivered),
-        event_log_s=beyond(events, idling, "log", events.delivered),
-        event_worker_s=beyond(events, idling, "worker", events.delivered),
+        event_gateway_s=lines["gateway"][0],
+        event_log_s=lines["log"][0],
+        event_worker_s=lines["worker"][0],
+        wake_gateway_s=lines["gateway"][1],
+        wake_log_s=lines["log"][1],
+        wake_worker_s=lines["worker"][1],
         run_gateway_s=beyond(running, idling, "gateway", running.done),
         run_log_s=beyond(running, idling, "log", running.done),
         run_queue_s=beyond(running, idling, "queue", running.done),
@@ -384,17 +430,29 @@ def measured(sizes: Sizes) -> tuple[Costs, list[Row]]:
             rounds.append(asyncio.run(_measured(_Place(stack), sizes)))
     costs = median_costs([one.costs for one in rounds])
     rows = [_cost_row(name, [getattr(one.costs, name) for one in rounds]) for name in asdict(costs)]
-    for part in _PARTS:
-        took = [getattr(one.took, part) for one in rounds]
-        said = [
-            getattr(cores(one.costs, one.mixed), part) + getattr(one.base, part) for one in rounds
-        ]
-        rows += _beside(f"a mixed load: processor time, {part}", "cores", took, said)
+    for number, pace in enumerate(sizes.mixed_paces):
+        what = f"a mixed load, {sizes.mixed_talking * pace:g} events/s"
+        for part in _PARTS:
+            took = [one.mixed[number][1].cores(part) for one in rounds]
+            said = [_said(costs, one, number, part) for one in rounds]
+            rows += _beside(f"{what}: processor time, {part}", "cores", took, said)
     streams = [(one.further_stream_bytes / 1024, one.costs.stream_bytes / 1024) for one in rounds]
     rows += _beside(
         "a mixed load: memory of a stream", "KiB", *map(list, zip(*streams, strict=True))
     )
     return costs, rows
+
+
+def _said(costs: Costs, one: _Round, number: int, part: str) -> float:
+    """What the model says of a mixed load, with what the process takes when nothing happens."""
+    load, window = one.mixed[number]
+    works, wakes = (getattr(of(costs, load), part) for of in (work, wake_ups))
+    return taken(
+        works + one.base.cores(part),
+        wakes,
+        processes=_PROCESSES[part],
+        waiting=window.waiting(part),
+    )
 
 
 def _cost_row(name: str, values: Sequence[float]) -> Row:

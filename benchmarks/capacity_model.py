@@ -27,11 +27,17 @@ class Costs:
 
     An event is a piece of text that one client sees. A run is a message with its job, a step and
     its end, also seen by one client. An idle stream costs by the second.
+
+    An event that finds a process idle also wakes it; those that come meanwhile share that. What an
+    event costs beside its wake-up is what it costs at saturation.
     """
 
     event_gateway_s: float = 75e-6
     event_log_s: float = 140e-6
     event_worker_s: float = 370e-6
+    wake_gateway_s: float = 1e-6
+    wake_log_s: float = 1e-6
+    wake_worker_s: float = 1e-6
     event_bytes: float = 247.0
     """Of a stream, with chunks; and with the headers of TCP and IP."""
     run_gateway_s: float = 3100e-6
@@ -96,8 +102,8 @@ class Cores:
     worker: float
 
 
-def cores(costs: Costs, load: Load) -> Cores:
-    """Processor time in cores; a sum, in which nothing is rounded and nothing is spare."""
+def work(costs: Costs, load: Load) -> Cores:
+    """Processor time in cores, without wake-ups; a sum, in which nothing is rounded or spare."""
     return Cores(
         gateway=load.deliveries_per_s * costs.event_gateway_s
         + load.runs_per_s * costs.run_gateway_s
@@ -110,6 +116,29 @@ def cores(costs: Costs, load: Load) -> Cores:
         queue=load.runs_per_s * costs.run_queue_s,
         worker=load.appends_per_s * costs.event_worker_s + load.runs_per_s * costs.run_worker_s,
     )
+
+
+def wake_ups(costs: Costs, load: Load) -> Cores:
+    """What would be added if each event found its process idle."""
+    return Cores(
+        gateway=load.deliveries_per_s * costs.wake_gateway_s,
+        log=load.appends_per_s * costs.wake_log_s,
+        queue=0.0,
+        worker=load.appends_per_s * costs.wake_worker_s,
+    )
+
+
+def cores(costs: Costs, load: Load, busy: float) -> Cores:
+    """Processor time in cores, of processes that are so busy: the part of the events that finds
+    one idle is the part of the time for which it is."""
+    works, wakes = asdict(work(costs, load)), asdict(wake_ups(costs, load))
+    return Cores(**{part: works[part] + wakes[part] * (1 - busy) for part in works})
+
+
+def taken(works: float, wakes: float, *, processes: int = 1, waiting: float = 0.0) -> float:
+    """The same for a number of processes, in which it decides how busy they are. ``waiting`` is
+    the part of the time for which each has work, and no processor: others use it."""
+    return (works + wakes * (1 - waiting)) / (1 + wakes / processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +194,7 @@ def plan(
     says that the load needs as many queues: installations, or queues of their own by handler.
     """
     machine, prices = machine or Machine(), prices or Prices()
-    need = cores(costs, load)
+    need = cores(costs, load, machine.busy)
     copies = 1 + machine.replicas
     gateways = _most(
         "gateway",
