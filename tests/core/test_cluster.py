@@ -75,19 +75,19 @@ def test_why_nobody_knows_is_said_a_refusal_before_a_silence() -> None:
 
 def test_a_node_without_an_address_of_its_own_is_where_it_was_asked() -> None:
     map_ = SlotMap(HOSTS)
-    assert map_.learn(View(("b", 2), 1, [[0, 16383, [b"", 7, b"id", []]]]))
+    assert map_.learn(View(("b", 2), True, 1, [[0, 16383, [b"", 7, b"id", []]]]))
     assert map_.node_of(5) == map_.node_of(None) == ("b", 7)
     assert not map_.is_due
     map_.require_all()
 
 
+def view(by: int, epoch: int, owner: bytes, *, is_up: bool = True) -> View:
+    """All slots are this node's."""
+    return View(HOSTS[by], is_up, epoch, [[0, 16383, [owner, 1, b"id", []]]])
+
+
 def test_a_node_that_has_not_heard_of_a_failover_is_not_believed() -> None:
-    """As in redis/redis#3138: a primary in the minority keeps saying that it has its slots."""
     map_ = SlotMap(HOSTS)
-
-    def view(by: int, epoch: int, owner: bytes) -> View:
-        return View(HOSTS[by], epoch, [[0, 16383, [owner, 1, b"id", []]]])
-
     assert map_.learn(view(0, 3, b"old"))
     assert map_.learn(view(1, 4, b"new"))
     assert not map_.learn(view(0, 3, b"old"))
@@ -99,3 +99,16 @@ def test_a_node_that_has_not_heard_of_a_failover_is_not_believed() -> None:
     assert map_.learn(view(1, 4, b"new"))
     map_.learn_from_the_rest([StoreUnavailable("silent")])
     assert map_.node_of(5) == ("new", 1)
+
+
+def test_a_node_that_is_cut_off_is_not_believed_by_a_process_that_starts() -> None:
+    """As in redis/redis#3138: a primary in the minority keeps saying that it has its slots."""
+    map_ = SlotMap(HOSTS)
+    assert not map_.learn(view(0, 9, b"old", is_up=False))
+    assert map_.learn(view(1, 4, b"new"))
+    assert map_.node_of(5) == ("new", 1)
+    # Where no node holds the cluster for complete, the others have their slots all the same.
+    for epoch, owner in ((5, b"one"), (6, b"two")):
+        assert not map_.learn(view(0, epoch, owner, is_up=False))
+    map_.learn_from_the_rest([])
+    assert map_.node_of(5) == ("two", 1)

@@ -59,6 +59,8 @@ class View(NamedTuple):
     """What one node knows of the cluster."""
 
     by: Node
+    is_up: bool
+    """Whether the node holds the cluster for complete: one that is cut off does not."""
     epoch: int
     """The epoch of the cluster: a node that has not heard of a failover has an older one."""
     slots: Sequence[Sequence[Any]]
@@ -66,7 +68,8 @@ class View(NamedTuple):
     @classmethod
     def of(cls, by: Node, about: Mapping[str, Any], told: Sequence[Sequence[Any]]) -> View:
         """From its replies to :data:`ABOUT` and :data:`TOLD`."""
-        return cls(by, int(about.get("cluster_current_epoch", 0)), told)
+        is_up = about.get("cluster_state") == "ok"
+        return cls(by, is_up, int(about.get("cluster_current_epoch", 0)), told)
 
 
 class SlotMap:
@@ -85,7 +88,7 @@ class SlotMap:
         self._is_stale = True
         self._asked_at = float("-inf")
         self._epoch = 0
-        self._older: list[View] = []
+        self._doubted: list[View] = []
 
     @property
     def is_due(self) -> bool:
@@ -106,18 +109,18 @@ class SlotMap:
             yield node
 
     def learn(self, view: View) -> bool:
-        """A node has answered; whether that is what to go by. If not, ask on: another one has known
+        """A node has answered; whether that is what to go by. If not, ask on: another one may know
         more. A primary that is cut off from the others says for ever that its slots are its own."""
-        if view.epoch < self._epoch:
-            self._older.append(view)
+        if not view.is_up or view.epoch < self._epoch:
+            self._doubted.append(view)
             return False
         self._go_by(view)
         return True
 
     def learn_from_the_rest(self, problems: Sequence[Problem]) -> None:
         """No node has answered what to go by; these are the reasons of those that were silent."""
-        if self._older:
-            self._go_by(max(self._older, key=lambda view: view.epoch))
+        if self._doubted:
+            self._go_by(max(self._doubted, key=lambda view: (view.is_up, view.epoch)))
         else:
             self._learn_nothing(problems)
 
@@ -133,7 +136,7 @@ class SlotMap:
         self._is_stale = False
         self._asked_at = time.monotonic()
         self._epoch = view.epoch
-        self._older.clear()
+        self._doubted.clear()
 
     def _learn_nothing(self, problems: Sequence[Problem]) -> None:
         said = "; ".join(dict.fromkeys(str(problem) for problem in problems))
