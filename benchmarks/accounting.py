@@ -14,10 +14,14 @@ def cpu_s(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
-def waited_s(pids: Iterable[int]) -> float:
-    """Seconds for which the main threads of these processes had work and no processor so far."""
-    texts = (Path(f"/proc/{pid}/schedstat").read_text() for pid in pids)
-    return sum(int(text.split()[1]) for text in texts) / 1e9
+def wake_ups(pids: Iterable[int]) -> int:
+    """How often the threads of these processes had nothing to do and waited, so far."""
+    statuses = (
+        thread.joinpath("status").read_text()
+        for pid in pids
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+    )
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in statuses)
 
 
 def resident_bytes(pid: int) -> int:

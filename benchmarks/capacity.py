@@ -4,11 +4,12 @@
     python benchmarks/capacity.py --out costs.json      # for capacity_model.py
 
 Each cost is measured by itself: streams that are idle, streams that are opened, runs that do next
-to nothing, runs that stream, at three paces: the busier a process is, the more events share one of
-its wake-ups. Then comes a load of all of it, in other amounts and at two other paces, and what the
-model says of that load stands beside what it takes. A gateway, the workers, the Redis
-of the log and that of the queue are processes of their own; handlers run as jobs, messages come
-over HTTP. What is compared is processor time and memory by the kernel's accounting.
+to nothing, runs that stream, at several paces: the busier a process is, the more events share one
+of its wake-ups. Then comes a load of all of it, in other amounts and at two other paces, and what
+the costs say of it, with as many wake-ups as there were, stands beside what it takes. A gateway,
+the workers, the Redis of the log and that of the queue are processes of their own; handlers run as
+jobs, messages come over HTTP. What is compared is processor time and memory by the kernel's
+accounting.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from typing import Final, cast
 import httpx
 from redis import Redis
 
-from accounting import cpu_s, many_files, resident_bytes, waited_s
-from capacity_model import Costs, Load, taken, wake_ups, work
+from accounting import cpu_s, many_files, resident_bytes, wake_ups
+from capacity_model import Costs
 from clients import Clients, Stream
 from gateway_process import gateway_running, new_sessions
 from rounds import Row, table
@@ -40,8 +41,7 @@ from under_load import READY, pid_of
 from worker_processes import ready
 
 WORKERS: Final = 2
-_PROCESSES: Final = {"gateway": 1, "log": 1, "queue": 1, "worker": WORKERS}
-_PARTS: Final = tuple(_PROCESSES)
+_PARTS: Final = ("gateway", "log", "queue", "worker")
 _HEADERS_BYTES: Final = 66
 """What Ethernet, IP and TCP put before each segment: 14, 20 and 32, the last with time stamps."""
 
@@ -74,7 +74,7 @@ class Sizes:
     opens_per_s: float = 20.0
     runs_per_s: float = 20.0
     talking: int = 150
-    paces: tuple[float, ...] = (2.0, 8.0, 24.0)
+    paces: tuple[float, ...] = (2.0, 6.0, 15.0, 30.0)
     """Events a second, of each session that talks."""
     rounds: int = 3
     mixed_talking: int = 60
@@ -96,7 +96,7 @@ class _Used:
 
     at: float
     cpu_s: Mapping[str, float]
-    waited_s: Mapping[str, float]
+    wake_ups: Mapping[str, int]
     delivered: int
     gateway_bytes: int
     log_bytes: int
@@ -108,7 +108,7 @@ class _Window:
 
     seconds: float
     cpu_s: Mapping[str, float]
-    waited_s: Mapping[str, float]
+    wake_ups: Mapping[str, int]
     delivered: int
     done: int
     """How often the thing that the window is about was done."""
@@ -116,13 +116,8 @@ class _Window:
     def cores(self, part: str) -> float:
         return self.cpu_s[part] / self.seconds
 
-    def waiting(self, part: str) -> float:
-        """The part of the time for which a process of this kind had work and no processor."""
-        return self.waited_s[part] / self.seconds / _PROCESSES[part]
-
-    def idle(self, part: str) -> float:
-        """The part of the time for which it had no work."""
-        return max(0.0, 1 - self.cores(part) / _PROCESSES[part] - self.waiting(part))
+    def wake_ups_per_s(self, part: str) -> float:
+        return self.wake_ups[part] / self.seconds
 
 
 class _Place:
@@ -184,7 +179,7 @@ class _Place:
         return _Used(
             at=time.perf_counter(),
             cpu_s={part: cpu_s(self._pids[part]) for part in _PARTS},
-            waited_s={part: waited_s(self._pids[part]) for part in _PARTS},
+            wake_ups={part: wake_ups(self._pids[part]) for part in _PARTS},
             delivered=self._clients.received.value,
             gateway_bytes=sum(map(resident_bytes, self._pids["gateway"])),
             log_bytes=info["used_memory"],
@@ -195,7 +190,7 @@ class _Place:
         return _Window(
             after.at - before.at,
             {part: after.cpu_s[part] - before.cpu_s[part] for part in _PARTS},
-            {part: after.waited_s[part] - before.waited_s[part] for part in _PARTS},
+            {part: after.wake_ups[part] - before.wake_ups[part] for part in _PARTS},
             after.delivered - before.delivered,
             done,
         )
@@ -246,10 +241,8 @@ class _Round:
     """What one round has measured."""
 
     costs: Costs
-    mixed: Sequence[tuple[Load, _Window]]
-    """Loads of everything, and what was used meanwhile."""
-    base: _Window
-    """The same while nothing happens and few streams are open."""
+    mixed: Sequence[tuple[_Window, Mapping[str, float]]]
+    """What was used under loads of everything, and what the costs say of each part."""
     further_stream_bytes: float
     """Memory of a stream among those that were opened for the mixed load."""
 
@@ -298,9 +291,12 @@ async def _measured(place: _Place, sizes: Sizes) -> _Round:
             await place.quiet(min(2.0, window_s))
         session_bytes = await _session_bytes(place, client)
         event_bytes = await _event_bytes(place, client)
-        costs = _costs(base, opening, idling, running, events)
+        alone = _Alone(base, idling, opening, running, events)
         costs = replace(
-            costs, stream_bytes=stream_bytes, session_bytes=session_bytes, event_bytes=event_bytes
+            alone.costs(),
+            stream_bytes=stream_bytes,
+            session_bytes=session_bytes,
+            event_bytes=event_bytes,
         )
 
         more = await place.sessions(sizes.mixed_idle)
@@ -326,16 +322,10 @@ async def _measured(place: _Place, sizes: Sizes) -> _Round:
             )
             window = place.since(before)
             streams = len(busy) + len(opened) + len(more)
-            load = Load(
-                browsers=streams,
-                runs=1,
-                run_s=window.seconds / runs,
-                events_per_s=window.delivered / window.seconds,
-                visit_s=streams / (opens / window.seconds),
-            )
-            mixed.append((load, window))
+            did = {"open": opens / window.seconds, "run": runs / window.seconds, "idle": streams}
+            mixed.append((window, alone.said(window, did)))
             await place.quiet(min(2.0, window_s))
-    return _Round(costs, mixed, base, more_bytes)
+    return _Round(costs, mixed, more_bytes)
 
 
 async def _talk(
@@ -348,45 +338,94 @@ async def _talk(
     await asyncio.sleep(min(1.0, window_s / 4))
 
 
-def _costs(
-    base: _Window,
-    opening: _Window,
-    idling: _Window,
-    running: _Window,
-    events: Sequence[_Window],
-) -> Costs:
-    """Each by itself: what the window took beyond what was there before it."""
+class _Alone:
+    """What each thing takes by itself: beyond what is taken without it."""
 
-    def beyond(window: _Window, below: _Window, part: str, count: int) -> float:
+    def __init__(
+        self,
+        base: _Window,
+        idling: _Window,
+        opening: _Window,
+        running: _Window,
+        events: Sequence[_Window],
+    ) -> None:
+        self._base = base
+        streams_s = idling.done * idling.seconds
+        self._windows = {
+            "idle": (idling, base, streams_s),
+            "open": (opening, idling, opening.done),
+            "run": (running, idling, running.done),
+        }
+        self._events = {part: self._line(part, events, idling) for part in _PARTS}
+        # It is the same program, and no event comes to it.
+        self._events["queue"] = (0.0, self._events["log"][1], 0.0)
+
+    @staticmethod
+    def _line(part: str, events: Sequence[_Window], below: _Window) -> tuple[float, float, float]:
+        """What an event costs beside wake-ups, and a wake-up: a line through what was measured at
+        several paces, by least squares. And how many an event causes at the slowest of them."""
+        wakes = [
+            (window.wake_ups_per_s(part) - below.wake_ups_per_s(part)) * window.seconds
+            / window.delivered
+            for window in events
+        ]  # fmt: skip
+        each = [
+            (window.cores(part) - below.cores(part)) * window.seconds / window.delivered
+            for window in events
+        ]
+        slope, start = statistics.linear_regression(wakes, each)
         # Never nothing: it stands below a fraction line.
-        return max(1e-9, (window.cores(part) - below.cores(part)) * window.seconds / count)
+        return max(1e-9, start), max(1e-9, slope), max(wakes)
 
-    def of_events(part: str) -> tuple[float, float]:
-        """What an event costs, and its wake-up if it finds the process idle: a line through what
-        was measured, by least squares."""
-        idle = [window.idle(part) for window in events]
-        each = [beyond(window, idling, part, window.delivered) for window in events]
-        slope, start = statistics.linear_regression(idle, each)
-        return max(1e-9, start), max(1e-9, slope)
+    def each(self, thing: str, part: str) -> tuple[float, float]:
+        """Processor time and wake-ups of one; of an idle stream in a second."""
+        window, below, count = self._windows[thing]
+        seconds = window.seconds / count
+        return (
+            max(1e-9, (window.cores(part) - below.cores(part)) * seconds),
+            (window.wake_ups_per_s(part) - below.wake_ups_per_s(part)) * seconds,
+        )
 
-    streams_s = round(idling.done * idling.seconds)
-    lines = {part: of_events(part) for part in ("gateway", "log", "worker")}
-    return Costs(
-        event_gateway_s=lines["gateway"][0],
-        event_log_s=lines["log"][0],
-        event_worker_s=lines["worker"][0],
-        wake_gateway_s=lines["gateway"][1],
-        wake_log_s=lines["log"][1],
-        wake_worker_s=lines["worker"][1],
-        run_gateway_s=beyond(running, idling, "gateway", running.done),
-        run_log_s=beyond(running, idling, "log", running.done),
-        run_queue_s=beyond(running, idling, "queue", running.done),
-        run_worker_s=beyond(running, idling, "worker", running.done),
-        open_gateway_s=beyond(opening, idling, "gateway", opening.done),
-        open_log_s=beyond(opening, idling, "log", opening.done),
-        idle_gateway_s=beyond(idling, base, "gateway", streams_s),
-        idle_log_s=beyond(idling, base, "log", streams_s),
-    )
+    def _woken_s(self, part: str) -> float:
+        """All wake-ups of an event that finds everything idle."""
+        _, wake_s, wakes = self._events[part]
+        return wake_s * wakes
+
+    def costs(self) -> Costs:
+        return Costs(
+            event_gateway_s=self._events["gateway"][0],
+            event_log_s=self._events["log"][0],
+            event_worker_s=self._events["worker"][0],
+            wake_gateway_s=self._woken_s("gateway"),
+            wake_log_s=self._woken_s("log"),
+            wake_worker_s=self._woken_s("worker"),
+            run_gateway_s=self.each("run", "gateway")[0],
+            run_log_s=self.each("run", "log")[0],
+            run_queue_s=self.each("run", "queue")[0],
+            run_worker_s=self.each("run", "worker")[0],
+            open_gateway_s=self.each("open", "gateway")[0],
+            open_log_s=self.each("open", "log")[0],
+            idle_gateway_s=self.each("idle", "gateway")[0],
+            idle_log_s=self.each("idle", "log")[0],
+        )
+
+    def said(self, window: _Window, did_per_s: Mapping[str, float]) -> dict[str, float]:
+        """The processor time of each part in a window with all of it, in cores, with as many
+        wake-ups as there were."""
+        said = {}
+        running, _, runs = self._windows["run"]
+        # What a run sends beside pieces of text is among its own costs.
+        of_runs = did_per_s["run"] * running.delivered / runs
+        for part in _PARTS:
+            event_s, wake_s, _ = self._events[part]
+            counted = window.wake_ups_per_s(part) - self._base.wake_ups_per_s(part)
+            total = self._base.cores(part) + counted * wake_s
+            total += (window.delivered / window.seconds - of_runs) * event_s
+            for thing, per_s in did_per_s.items():
+                takes_s, wakes = self.each(thing, part)
+                total += per_s * (takes_s - wakes * wake_s)
+            said[part] = total
+        return said
 
 
 async def _session_bytes(place: _Place, client: httpx.AsyncClient) -> float:
@@ -433,26 +472,14 @@ def measured(sizes: Sizes) -> tuple[Costs, list[Row]]:
     for number, pace in enumerate(sizes.mixed_paces):
         what = f"a mixed load, {sizes.mixed_talking * pace:g} events/s"
         for part in _PARTS:
-            took = [one.mixed[number][1].cores(part) for one in rounds]
-            said = [_said(costs, one, number, part) for one in rounds]
+            took = [one.mixed[number][0].cores(part) for one in rounds]
+            said = [one.mixed[number][1][part] for one in rounds]
             rows += _beside(f"{what}: processor time, {part}", "cores", took, said)
     streams = [(one.further_stream_bytes / 1024, one.costs.stream_bytes / 1024) for one in rounds]
     rows += _beside(
         "a mixed load: memory of a stream", "KiB", *map(list, zip(*streams, strict=True))
     )
     return costs, rows
-
-
-def _said(costs: Costs, one: _Round, number: int, part: str) -> float:
-    """What the model says of a mixed load, with what the process takes when nothing happens."""
-    load, window = one.mixed[number]
-    works, wakes = (getattr(of(costs, load), part) for of in (work, wake_ups))
-    return taken(
-        works + one.base.cores(part),
-        wakes,
-        processes=_PROCESSES[part],
-        waiting=window.waiting(part),
-    )
 
 
 def _cost_row(name: str, values: Sequence[float]) -> Row:

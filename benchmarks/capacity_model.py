@@ -28,8 +28,8 @@ class Costs:
     An event is a piece of text that one client sees. A run is a message with its job, a step and
     its end, also seen by one client. An idle stream costs by the second.
 
-    An event that finds a process idle also wakes it; those that come meanwhile share that. What an
-    event costs beside its wake-up is what it costs at saturation.
+    An event that finds a process idle also costs ``wake_``; those that come meanwhile share that.
+    Without it an event costs what it does at saturation.
     """
 
     event_gateway_s: float = 75e-6
@@ -102,43 +102,24 @@ class Cores:
     worker: float
 
 
-def work(costs: Costs, load: Load) -> Cores:
-    """Processor time in cores, without wake-ups; a sum, in which nothing is rounded or spare."""
+def cores(costs: Costs, load: Load, busy: float) -> Cores:
+    """Processor time in cores, of processes that are so busy; a sum, in which nothing is rounded
+    and nothing is spare. Of the events that come at random, as many find a process idle as it is
+    idle for of the time."""
+    idle = 1 - busy
     return Cores(
-        gateway=load.deliveries_per_s * costs.event_gateway_s
+        gateway=load.deliveries_per_s * (costs.event_gateway_s + costs.wake_gateway_s * idle)
         + load.runs_per_s * costs.run_gateway_s
         + load.opens_per_s * costs.open_gateway_s
         + load.browsers * costs.idle_gateway_s,
-        log=load.appends_per_s * costs.event_log_s
+        log=load.appends_per_s * (costs.event_log_s + costs.wake_log_s * idle)
         + load.runs_per_s * costs.run_log_s
         + load.opens_per_s * costs.open_log_s
         + load.browsers * costs.idle_log_s,
         queue=load.runs_per_s * costs.run_queue_s,
-        worker=load.appends_per_s * costs.event_worker_s + load.runs_per_s * costs.run_worker_s,
+        worker=load.appends_per_s * (costs.event_worker_s + costs.wake_worker_s * idle)
+        + load.runs_per_s * costs.run_worker_s,
     )
-
-
-def wake_ups(costs: Costs, load: Load) -> Cores:
-    """What would be added if each event found its process idle."""
-    return Cores(
-        gateway=load.deliveries_per_s * costs.wake_gateway_s,
-        log=load.appends_per_s * costs.wake_log_s,
-        queue=0.0,
-        worker=load.appends_per_s * costs.wake_worker_s,
-    )
-
-
-def cores(costs: Costs, load: Load, busy: float) -> Cores:
-    """Processor time in cores, of processes that are so busy: the part of the events that finds
-    one idle is the part of the time for which it is."""
-    works, wakes = asdict(work(costs, load)), asdict(wake_ups(costs, load))
-    return Cores(**{part: works[part] + wakes[part] * (1 - busy) for part in works})
-
-
-def taken(works: float, wakes: float, *, processes: int = 1, waiting: float = 0.0) -> float:
-    """The same for a number of processes, in which it decides how busy they are. ``waiting`` is
-    the part of the time for which each has work, and no processor: others use it."""
-    return (works + wakes * (1 - waiting)) / (1 + wakes / processes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,13 @@ class Cluster:
         port = next(filter(is_up, self.nodes)).owner_of(slot)
         return next(node for node in self.nodes if node.port == port)
 
+    def leaders(self) -> list[ClusterNode]:
+        """Those that are primaries by now, the ones with a replica first: tests that share the
+        cluster may come in any order, and some take a primary away."""
+        roles = {node.port: node.ask("INFO", "replication") for node in filter(is_up, self.nodes)}
+        leading = [node for node in self.nodes if roles.get(node.port, {}).get("role") == "master"]
+        return sorted(leading, key=lambda node: -roles[node.port]["connected_slaves"])
+
     def replica_of(self, primary: ClusterNode) -> ClusterNode:
         [line] = primary.ask("CLUSTER", "REPLICAS", primary.id)
         port = text(line).split()[1].partition("@")[0].rpartition(":")[2]

@@ -17,7 +17,7 @@ from stack import Gateway, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.redis.keys import SessionKeys
 
-LIMIT_S: Final = 120
+LIMIT_S: Final = 180
 
 APP = """
     import asyncio

@@ -22,8 +22,17 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def test_twice_the_load_takes_twice_the_cores() -> None:
     load = Load()
     twice = replace(load, browsers=2 * load.browsers, runs=2 * load.runs)
-    for part, cores_once in asdict(cores(Costs(), load)).items():
-        assert getattr(cores(Costs(), twice), part) == pytest.approx(2 * cores_once)
+    for part, cores_once in asdict(cores(Costs(), load, 0.5)).items():
+        assert getattr(cores(Costs(), twice, 0.5), part) == pytest.approx(2 * cores_once)
+
+
+def test_busier_processes_need_less_for_each_event() -> None:
+    """More events share a wake-up."""
+    load = Load()
+    idle, half, full = (asdict(cores(Costs(), load, busy)) for busy in (0.0, 0.5, 1.0))
+    for part in ("gateway", "log", "worker"):
+        assert idle[part] > half[part] > full[part]
+        assert half[part] == pytest.approx((idle[part] + full[part]) / 2)
 
 
 @pytest.mark.parametrize(
