@@ -45,7 +45,8 @@ class Look:
         if primary["is_sdown"] or primary["is_odown"] or not primary["is_master"]:
             self.problems.append("it holds it for down, and no other one is chosen yet")
             return False
-        place, epoch = (str(primary["ip"]), int(primary["port"])), int(primary.get("config-epoch", 0))
+        place = (str(primary["ip"]), int(primary["port"]))
+        epoch = int(primary.get("config-epoch", 0))
         if epoch < self.epoch:
             self._doubted.append((epoch, place))
             return False
