@@ -84,20 +84,28 @@ async def begin(
 ) -> None:
     """Send each session a message that is answered with so many tokens; returns when every client
     has seen the first of them."""
-    for session in sessions:
-        await asyncio.to_thread(gateway.send, session, str(tokens))
+    # At once: the first must not be over when the last begins, on a busy machine either.
+    await asyncio.gather(*(asyncio.to_thread(gateway.send, each, str(tokens)) for each in sessions))
     for client in clients:
         await client.underway.wait()
 
 
 async def _has_seen_the_end(http: httpx.AsyncClient, client: Client, session: str) -> bool:
-    answer = await http.get(f"/v1/sessions/{session}")
+    try:
+        answer = await http.get(f"/v1/sessions/{session}")
+    except httpx.TransportError:
+        return False  # the gateway has closed this connection, which was idle, in this moment
     if not answer.is_success:
         return False
     snapshot = answer.json()
     runs = snapshot["runs"]
     are_over = all(run["status"] != "running" and not run["will_retry"] for run in runs)
     return bool(runs) and are_over and client.view.same_as(snapshot)
+
+
+def is_over(client: Client) -> bool:
+    """Whether it has seen the end of a run."""
+    return any(event.type == "run.end" for event in client.received)
 
 
 def assert_ended_well(gateway: Gateway, session: str, client: Client) -> None:
