@@ -387,7 +387,7 @@ class _Alone:
         )
 
     def _woken_s(self, part: str) -> float:
-        """All wake-ups of an event that finds everything idle."""
+        """All wake-ups of an event that finds everything idle, as at the slowest of the paces."""
         _, wake_s, wakes = self._events[part]
         return wake_s * wakes
 

@@ -32,25 +32,25 @@ class Costs:
     Without it an event costs what it does at saturation.
     """
 
-    event_gateway_s: float = 75e-6
-    event_log_s: float = 140e-6
-    event_worker_s: float = 370e-6
-    wake_gateway_s: float = 1e-6
-    wake_log_s: float = 1e-6
-    wake_worker_s: float = 1e-6
+    event_gateway_s: float = 6.8e-6
+    event_log_s: float = 55e-6
+    event_worker_s: float = 68e-6
+    wake_gateway_s: float = 88e-6
+    wake_log_s: float = 112e-6
+    wake_worker_s: float = 360e-6
     event_bytes: float = 247.0
     """Of a stream, with chunks; and with the headers of TCP and IP."""
-    run_gateway_s: float = 3100e-6
-    run_log_s: float = 1300e-6
-    run_queue_s: float = 790e-6
-    run_worker_s: float = 4600e-6
-    open_gateway_s: float = 2000e-6
+    run_gateway_s: float = 2000e-6
+    run_log_s: float = 920e-6
+    run_queue_s: float = 530e-6
+    run_worker_s: float = 3200e-6
+    open_gateway_s: float = 1600e-6
     open_log_s: float = 190e-6
-    idle_gateway_s: float = 12e-6
-    idle_log_s: float = 0.7e-6
-    stream_bytes: float = 4.3e3
+    idle_gateway_s: float = 6.8e-6
+    idle_log_s: float = 0.42e-6
+    stream_bytes: float = 4.5e3
     """Memory of a gateway for an open stream."""
-    session_bytes: float = 11.3e3
+    session_bytes: float = 10.6e3
     """Memory of the log for a session with one run of a hundred pieces of text."""
 
 

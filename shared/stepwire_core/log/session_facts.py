@@ -30,14 +30,13 @@ class Missing(Enum):
     """Why there are no facts."""
 
     GONE = "gone"
-    """There is no such session."""
+    """The session does not exist."""
     AWAY = "away"
     """Its server does not answer now."""
 
 
 class SessionFacts:
-    """Asks the servers of sessions, each for itself, but that of the index: without it there is no
-    list at all."""
+    """Asks the servers of sessions, each for itself. Only that of the index must answer."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

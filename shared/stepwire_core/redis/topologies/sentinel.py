@@ -35,7 +35,7 @@ class Look:
     def hear(self, known: Mapping[str, Mapping[str, Any]]) -> bool:
         """One has replied to :data:`_PRIMARIES`; whether that is what to go by. If not, ask on.
 
-        A Sentinel that has not heard of a failover names the old primary, maybe for ever; its
+        A Sentinel that missed a failover names the old primary, maybe for ever; its
         configuration has an older epoch.
         """
         primary = known.get(self._name)
@@ -57,7 +57,7 @@ class Look:
         """Where the primary is.
 
         Raises:
-            MasterNotFoundError: nobody names one.
+            MasterNotFoundError: no Sentinel names one.
         """
         if self._found is not None:
             return self._found

@@ -62,7 +62,7 @@ class View(NamedTuple):
     is_up: bool
     """Whether the node holds the cluster for complete: one that is cut off does not."""
     epoch: int
-    """The epoch of the cluster: a node that has not heard of a failover has an older one."""
+    """The epoch of the cluster: a node that missed a failover has an older one."""
     slots: Sequence[Sequence[Any]]
 
     @classmethod
