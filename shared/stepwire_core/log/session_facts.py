@@ -65,12 +65,13 @@ class SessionFacts:
         if place == self._store.place_of(INDEX_KEYS[0]):
             return await self._together(ids, calls, is_needed=True)
         if place in self._away:
-            return [Missing.AWAY] * len(ids)
+            return [Missing.AWAY for _ in ids]
+        found: list[Facts | Missing]
         try:
             async with asyncio.timeout(QUICK_S):
                 found = await self._together(ids, calls, is_needed=False)
         except TimeoutError:
-            found = [Missing.AWAY] * len(ids)
+            found = [Missing.AWAY for _ in ids]
         if found and all(facts is Missing.AWAY for facts in found):
             logger.warning("sessions of a node are left out", extra={"node": str(place)})
             self._away.add(place)
