@@ -14,6 +14,16 @@ def cpu_s(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
+def wake_ups(pids: Iterable[int]) -> int:
+    """How often the threads of these processes had nothing to do and waited, so far."""
+    statuses = (
+        thread.joinpath("status").read_text()
+        for pid in pids
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+    )
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in statuses)
+
+
 def resident_bytes(pid: int) -> int:
     """Memory that a process holds now."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -4,10 +4,12 @@
     python benchmarks/capacity.py --out costs.json      # for capacity_model.py
 
 Each cost is measured by itself: streams that are idle, streams that are opened, runs that do next
-to nothing, runs that stream. Then comes a load of all of it, in other amounts and at another pace,
-and what the model says of that load stands beside what it takes. A gateway, the workers, the Redis
-of the log and that of the queue are processes of their own; handlers run as jobs, messages come
-over HTTP. What is compared is processor time and memory by the kernel's accounting.
+to nothing, runs that stream, at several paces: the busier a process is, the more events share one
+of its wake-ups. Then comes a load of all of it, in other amounts and at two other paces, and what
+the costs say of it, with as many wake-ups as there were, stands beside what it takes. A gateway,
+the workers, the Redis of the log and that of the queue are processes of their own; handlers run as
+jobs, messages come over HTTP. What is compared is processor time and memory by the kernel's
+accounting.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from typing import Final, cast
 import httpx
 from redis import Redis
 
-from accounting import cpu_s, many_files, resident_bytes
-from capacity_model import Cores, Costs, Load, cores
+from accounting import cpu_s, many_files, resident_bytes, wake_ups
+from capacity_model import Costs
 from clients import Clients, Stream
 from gateway_process import gateway_running, new_sessions
 from rounds import Row, table
@@ -72,17 +74,18 @@ class Sizes:
     opens_per_s: float = 20.0
     runs_per_s: float = 20.0
     talking: int = 150
-    events_per_s: float = 10.0
+    paces: tuple[float, ...] = (2.0, 6.0, 15.0, 30.0)
+    """Events a second, of each session that talks."""
     rounds: int = 3
     mixed_talking: int = 60
-    mixed_events_per_s: float = 18.0
+    mixed_paces: tuple[float, ...] = (6.0, 36.0)
     mixed_runs_per_s: float = 8.0
     mixed_opens_per_s: float = 30.0
     mixed_idle: int = 3_000
 
 
 SHORT: Final = Sizes(
-    window_s=0.6, idle=20, runs_per_s=10, talking=4, rounds=1, mixed_talking=3,
+    window_s=0.6, idle=20, runs_per_s=10, talking=4, rounds=1, mixed_talking=3, paces=(5.0, 20.0),
     mixed_runs_per_s=4, mixed_opens_per_s=5, mixed_idle=30,
 )  # fmt: skip
 
@@ -93,6 +96,7 @@ class _Used:
 
     at: float
     cpu_s: Mapping[str, float]
+    wake_ups: Mapping[str, int]
     delivered: int
     gateway_bytes: int
     log_bytes: int
@@ -104,12 +108,16 @@ class _Window:
 
     seconds: float
     cpu_s: Mapping[str, float]
+    wake_ups: Mapping[str, int]
     delivered: int
     done: int
     """How often the thing that the window is about was done."""
 
     def cores(self, part: str) -> float:
         return self.cpu_s[part] / self.seconds
+
+    def wake_ups_per_s(self, part: str) -> float:
+        return self.wake_ups[part] / self.seconds
 
 
 class _Place:
@@ -150,6 +158,14 @@ class _Place:
             "worker": [worker.process.pid for worker in workers if worker.process is not None],
         }
 
+    async def quiet(self, pause_s: float) -> None:
+        """Return when nothing has come to the clients for so long: all runs are over."""
+        async with asyncio.timeout(120):
+            before = -1
+            while before != self._clients.received.value:
+                before = self._clients.received.value
+                await asyncio.sleep(pause_s)
+
     async def sessions(self, count: int) -> list[str]:
         return await new_sessions(self._url, count)
 
@@ -163,6 +179,7 @@ class _Place:
         return _Used(
             at=time.perf_counter(),
             cpu_s={part: cpu_s(self._pids[part]) for part in _PARTS},
+            wake_ups={part: wake_ups(self._pids[part]) for part in _PARTS},
             delivered=self._clients.received.value,
             gateway_bytes=sum(map(resident_bytes, self._pids["gateway"])),
             log_bytes=info["used_memory"],
@@ -173,6 +190,7 @@ class _Place:
         return _Window(
             after.at - before.at,
             {part: after.cpu_s[part] - before.cpu_s[part] for part in _PARTS},
+            {part: after.wake_ups[part] - before.wake_ups[part] for part in _PARTS},
             after.delivered - before.delivered,
             done,
         )
@@ -223,11 +241,8 @@ class _Round:
     """What one round has measured."""
 
     costs: Costs
-    mixed: Load
-    took: Cores
-    """The processor time of the mixed load."""
-    base: Cores
-    """The same while nothing happens and few streams are open."""
+    mixed: Sequence[tuple[_Window, Mapping[str, float]]]
+    """What was used under loads of everything, and what the costs say of each part."""
     further_stream_bytes: float
     """Memory of a stream among those that were opened for the mixed load."""
 
@@ -267,80 +282,150 @@ async def _measured(place: _Place, sizes: Sizes) -> _Round:
         )
         running = place.since(before, runs)
 
-        tokens = round((window_s + 2) * sizes.events_per_s)
-        talking = busy[: sizes.talking]
-        for session_id in talking:
-            await _start(client, session_id, "talk", tokens=tokens, per_s=sizes.events_per_s)
-        await asyncio.sleep(min(1.0, window_s / 4))
-        before = place.used()
-        await asyncio.sleep(window_s)
-        events = place.since(before)
-        await asyncio.sleep(3.0)
+        events = []
+        for pace in sizes.paces:
+            await _talk(client, busy[: sizes.talking], window_s, pace)
+            before = place.used()
+            await asyncio.sleep(window_s)
+            events.append(place.since(before))
+            await place.quiet(min(2.0, window_s))
         session_bytes = await _session_bytes(place, client)
         event_bytes = await _event_bytes(place, client)
-        costs = _costs(base, opening, idling, running, events)
+        alone = _Alone(base, idling, opening, running, events)
         costs = replace(
-            costs, stream_bytes=stream_bytes, session_bytes=session_bytes, event_bytes=event_bytes
+            alone.costs(),
+            stream_bytes=stream_bytes,
+            session_bytes=session_bytes,
+            event_bytes=event_bytes,
         )
 
         more = await place.sessions(sizes.mixed_idle)
         before_streams = place.used()
         await place.watch(more)
         more_bytes = (place.used().gateway_bytes - before_streams.gateway_bytes) / len(more)
-        tokens = round((window_s + 2) * sizes.mixed_events_per_s)
-        for session_id in busy[: sizes.mixed_talking]:
-            await _start(client, session_id, "talk", tokens=tokens, per_s=sizes.mixed_events_per_s)
-        await asyncio.sleep(min(1.0, window_s / 4))
-        before = place.used()
         others = busy[sizes.mixed_talking :] or busy
-        runs, opens = await asyncio.gather(
-            _paced(
-                sizes.mixed_runs_per_s,
-                window_s,
-                lambda n: _start(client, others[n % len(others)], "brief"),
-            ),
-            _paced(
-                sizes.mixed_opens_per_s,
-                window_s,
-                lambda n: _opened(place.port, opened[n % len(opened)]),
-            ),
-        )
-        mixed = place.since(before)
-    per_s = mixed.delivered / mixed.seconds
-    load = Load(
-        browsers=len(busy) + len(opened) + len(more),
-        runs=1,
-        run_s=mixed.seconds / runs,
-        events_per_s=per_s,
-        visit_s=(len(busy) + len(opened) + len(more)) / (opens / mixed.seconds),
-    )
-    took, idle = (Cores(*map(window.cores, _PARTS)) for window in (mixed, base))
-    return _Round(costs, load, took, idle, more_bytes)
+        mixed = []
+        for pace in sizes.mixed_paces:
+            await _talk(client, busy[: sizes.mixed_talking], window_s, pace)
+            before = place.used()
+            runs, opens = await asyncio.gather(
+                _paced(
+                    sizes.mixed_runs_per_s,
+                    window_s,
+                    lambda n: _start(client, others[n % len(others)], "brief"),
+                ),
+                _paced(
+                    sizes.mixed_opens_per_s,
+                    window_s,
+                    lambda n: _opened(place.port, opened[n % len(opened)]),
+                ),
+            )
+            window = place.since(before)
+            streams = len(busy) + len(opened) + len(more)
+            did = {"open": opens / window.seconds, "run": runs / window.seconds, "idle": streams}
+            mixed.append((window, alone.said(window, did)))
+            await place.quiet(min(2.0, window_s))
+    return _Round(costs, mixed, more_bytes)
 
 
-def _costs(
-    base: _Window, opening: _Window, idling: _Window, running: _Window, events: _Window
-) -> Costs:
-    """Each by itself: what the window took beyond what was there before it."""
+async def _talk(
+    client: httpx.AsyncClient, session_ids: Sequence[str], window_s: float, per_s: float
+) -> None:
+    """Let these stream for longer than the window; returns when they do."""
+    tokens = round((window_s + 2) * per_s)
+    for session_id in session_ids:
+        await _start(client, session_id, "talk", tokens=tokens, per_s=per_s)
+    await asyncio.sleep(min(1.0, window_s / 4))
 
-    def beyond(window: _Window, below: _Window, part: str, count: int) -> float:
+
+class _Alone:
+    """What each thing takes by itself: beyond what is taken without it."""
+
+    def __init__(
+        self,
+        base: _Window,
+        idling: _Window,
+        opening: _Window,
+        running: _Window,
+        events: Sequence[_Window],
+    ) -> None:
+        self._base = base
+        streams_s = idling.done * idling.seconds
+        self._windows = {
+            "idle": (idling, base, streams_s),
+            "open": (opening, idling, opening.done),
+            "run": (running, idling, running.done),
+        }
+        self._events = {part: self._line(part, events, idling) for part in _PARTS}
+        # It is the same program, and no event comes to it.
+        self._events["queue"] = (0.0, self._events["log"][1], 0.0)
+
+    @staticmethod
+    def _line(part: str, events: Sequence[_Window], below: _Window) -> tuple[float, float, float]:
+        """What an event costs beside wake-ups, and a wake-up: a line through what was measured at
+        several paces, by least squares. And how many an event causes at the slowest of them."""
+        wakes = [
+            (window.wake_ups_per_s(part) - below.wake_ups_per_s(part)) * window.seconds
+            / window.delivered
+            for window in events
+        ]  # fmt: skip
+        each = [
+            (window.cores(part) - below.cores(part)) * window.seconds / window.delivered
+            for window in events
+        ]
+        slope, start = statistics.linear_regression(wakes, each)
         # Never nothing: it stands below a fraction line.
-        return max(1e-9, (window.cores(part) - below.cores(part)) * window.seconds / count)
+        return max(1e-9, start), max(1e-9, slope), max(wakes)
 
-    streams_s = round(idling.done * idling.seconds)
-    return Costs(
-        event_gateway_s=beyond(events, idling, "gateway", events.delivered),
-        event_log_s=beyond(events, idling, "log", events.delivered),
-        event_worker_s=beyond(events, idling, "worker", events.delivered),
-        run_gateway_s=beyond(running, idling, "gateway", running.done),
-        run_log_s=beyond(running, idling, "log", running.done),
-        run_queue_s=beyond(running, idling, "queue", running.done),
-        run_worker_s=beyond(running, idling, "worker", running.done),
-        open_gateway_s=beyond(opening, idling, "gateway", opening.done),
-        open_log_s=beyond(opening, idling, "log", opening.done),
-        idle_gateway_s=beyond(idling, base, "gateway", streams_s),
-        idle_log_s=beyond(idling, base, "log", streams_s),
-    )
+    def each(self, thing: str, part: str) -> tuple[float, float]:
+        """Processor time and wake-ups of one; of an idle stream in a second."""
+        window, below, count = self._windows[thing]
+        seconds = window.seconds / count
+        return (
+            max(1e-9, (window.cores(part) - below.cores(part)) * seconds),
+            (window.wake_ups_per_s(part) - below.wake_ups_per_s(part)) * seconds,
+        )
+
+    def _woken_s(self, part: str) -> float:
+        """All wake-ups of an event that finds everything idle, as at the slowest of the paces."""
+        _, wake_s, wakes = self._events[part]
+        return wake_s * wakes
+
+    def costs(self) -> Costs:
+        return Costs(
+            event_gateway_s=self._events["gateway"][0],
+            event_log_s=self._events["log"][0],
+            event_worker_s=self._events["worker"][0],
+            wake_gateway_s=self._woken_s("gateway"),
+            wake_log_s=self._woken_s("log"),
+            wake_worker_s=self._woken_s("worker"),
+            run_gateway_s=self.each("run", "gateway")[0],
+            run_log_s=self.each("run", "log")[0],
+            run_queue_s=self.each("run", "queue")[0],
+            run_worker_s=self.each("run", "worker")[0],
+            open_gateway_s=self.each("open", "gateway")[0],
+            open_log_s=self.each("open", "log")[0],
+            idle_gateway_s=self.each("idle", "gateway")[0],
+            idle_log_s=self.each("idle", "log")[0],
+        )
+
+    def said(self, window: _Window, did_per_s: Mapping[str, float]) -> dict[str, float]:
+        """The processor time of each part in a window with all of it, in cores, with as many
+        wake-ups as there were."""
+        said = {}
+        running, _, runs = self._windows["run"]
+        # What a run sends beside pieces of text is among its own costs.
+        of_runs = did_per_s["run"] * running.delivered / runs
+        for part in _PARTS:
+            event_s, wake_s, _ = self._events[part]
+            counted = window.wake_ups_per_s(part) - self._base.wake_ups_per_s(part)
+            total = self._base.cores(part) + counted * wake_s
+            total += (window.delivered / window.seconds - of_runs) * event_s
+            for thing, per_s in did_per_s.items():
+                takes_s, wakes = self.each(thing, part)
+                total += per_s * (takes_s - wakes * wake_s)
+            said[part] = total
+        return said
 
 
 async def _session_bytes(place: _Place, client: httpx.AsyncClient) -> float:
@@ -384,12 +469,12 @@ def measured(sizes: Sizes) -> tuple[Costs, list[Row]]:
             rounds.append(asyncio.run(_measured(_Place(stack), sizes)))
     costs = median_costs([one.costs for one in rounds])
     rows = [_cost_row(name, [getattr(one.costs, name) for one in rounds]) for name in asdict(costs)]
-    for part in _PARTS:
-        took = [getattr(one.took, part) for one in rounds]
-        said = [
-            getattr(cores(one.costs, one.mixed), part) + getattr(one.base, part) for one in rounds
-        ]
-        rows += _beside(f"a mixed load: processor time, {part}", "cores", took, said)
+    for number, pace in enumerate(sizes.mixed_paces):
+        what = f"a mixed load, {sizes.mixed_talking * pace:g} events/s"
+        for part in _PARTS:
+            took = [one.mixed[number][0].cores(part) for one in rounds]
+            said = [one.mixed[number][1][part] for one in rounds]
+            rows += _beside(f"{what}: processor time, {part}", "cores", took, said)
     streams = [(one.further_stream_bytes / 1024, one.costs.stream_bytes / 1024) for one in rounds]
     rows += _beside(
         "a mixed load: memory of a stream", "KiB", *map(list, zip(*streams, strict=True))

@@ -27,24 +27,30 @@ class Costs:
 
     An event is a piece of text that one client sees. A run is a message with its job, a step and
     its end, also seen by one client. An idle stream costs by the second.
+
+    An event that finds a process idle also costs ``wake_``; those that come meanwhile share that.
+    Without it an event costs what it does at saturation.
     """
 
-    event_gateway_s: float = 75e-6
-    event_log_s: float = 140e-6
-    event_worker_s: float = 370e-6
+    event_gateway_s: float = 6.8e-6
+    event_log_s: float = 55e-6
+    event_worker_s: float = 68e-6
+    wake_gateway_s: float = 88e-6
+    wake_log_s: float = 112e-6
+    wake_worker_s: float = 360e-6
     event_bytes: float = 247.0
     """Of a stream, with chunks; and with the headers of TCP and IP."""
-    run_gateway_s: float = 3100e-6
-    run_log_s: float = 1300e-6
-    run_queue_s: float = 790e-6
-    run_worker_s: float = 4600e-6
-    open_gateway_s: float = 2000e-6
+    run_gateway_s: float = 2000e-6
+    run_log_s: float = 920e-6
+    run_queue_s: float = 530e-6
+    run_worker_s: float = 3200e-6
+    open_gateway_s: float = 1600e-6
     open_log_s: float = 190e-6
-    idle_gateway_s: float = 12e-6
-    idle_log_s: float = 0.7e-6
-    stream_bytes: float = 4.3e3
+    idle_gateway_s: float = 6.8e-6
+    idle_log_s: float = 0.42e-6
+    stream_bytes: float = 4.5e3
     """Memory of a gateway for an open stream."""
-    session_bytes: float = 11.3e3
+    session_bytes: float = 10.6e3
     """Memory of the log for a session with one run of a hundred pieces of text."""
 
 
@@ -96,19 +102,23 @@ class Cores:
     worker: float
 
 
-def cores(costs: Costs, load: Load) -> Cores:
-    """Processor time in cores; a sum, in which nothing is rounded and nothing is spare."""
+def cores(costs: Costs, load: Load, busy: float) -> Cores:
+    """Processor time in cores, of processes that are so busy; a sum, in which nothing is rounded
+    and nothing is spare. Of the events that come at random, as many find a process idle as it is
+    idle for of the time."""
+    idle = 1 - busy
     return Cores(
-        gateway=load.deliveries_per_s * costs.event_gateway_s
+        gateway=load.deliveries_per_s * (costs.event_gateway_s + costs.wake_gateway_s * idle)
         + load.runs_per_s * costs.run_gateway_s
         + load.opens_per_s * costs.open_gateway_s
         + load.browsers * costs.idle_gateway_s,
-        log=load.appends_per_s * costs.event_log_s
+        log=load.appends_per_s * (costs.event_log_s + costs.wake_log_s * idle)
         + load.runs_per_s * costs.run_log_s
         + load.opens_per_s * costs.open_log_s
         + load.browsers * costs.idle_log_s,
         queue=load.runs_per_s * costs.run_queue_s,
-        worker=load.appends_per_s * costs.event_worker_s + load.runs_per_s * costs.run_worker_s,
+        worker=load.appends_per_s * (costs.event_worker_s + costs.wake_worker_s * idle)
+        + load.runs_per_s * costs.run_worker_s,
     )
 
 
@@ -165,7 +175,7 @@ def plan(
     says that the load needs as many queues: installations, or queues of their own by handler.
     """
     machine, prices = machine or Machine(), prices or Prices()
-    need = cores(costs, load)
+    need = cores(costs, load, machine.busy)
     copies = 1 + machine.replicas
     gateways = _most(
         "gateway",

@@ -66,8 +66,11 @@ class _Thread:
     free_at: float = 0.0
     busy_s: float = 0.0
 
-    def serve(self, at: float, mean_s: float) -> float:
-        """When what came at ``at`` is done. Half of its time is fixed, the rest is at random."""
+    def serve(self, at: float, mean_s: float, wake_s: float = 0.0) -> float:
+        """When what came at ``at`` is done. Half of its time is fixed, the rest is at random; and
+        it takes ``wake_s`` more if nothing else is there."""
+        if at >= self.free_at:
+            mean_s += wake_s
         takes_s = mean_s * (0.5 + 0.5 * self.chance.expovariate(1.0))
         self.free_at = max(at, self.free_at) + takes_s
         self.busy_s += takes_s
@@ -78,7 +81,7 @@ def simulated(costs: Costs, load: Load, machine: Machine, scenario: Scenario) ->
     """One gateway's share of ``load``, as many as the processor time of all asks for."""
     chance = random.Random(scenario.seed)
     log, gateway = _Thread(chance), _Thread(chance)
-    need = cores(costs, load)
+    need = cores(costs, load, machine.busy)
     share = machine.busy / need.gateway
     # The server of the log is as busy as planned: what it does for other gateways, and what is not
     # an append, is a part of the time of each.
@@ -116,7 +119,7 @@ def simulated(costs: Costs, load: Load, machine: Machine, scenario: Scenario) ->
     last_slow = _AT_S
     while work:
         at, since, takes_s = heapq.heappop(work)
-        done = gateway.serve(at, takes_s)
+        done = gateway.serve(at, takes_s, costs.wake_gateway_s if since >= 0 else 0.0)
         if since >= 0:
             took.append((done - since) * 1e3)
             if done - since > BACK_S:

@@ -64,6 +64,8 @@ class ClusterNode(EmbeddedServer):
     """One node."""
 
     bus_port: int = field(default_factory=free_port)
+    bus: Proxy | None = None
+    """Where the other nodes find it, if not at its port."""
 
     def _options(self) -> list[str]:
         return [
@@ -72,7 +74,12 @@ class ClusterNode(EmbeddedServer):
             *("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)),
             *("--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--repl-diskless-sync-delay", "0"),
             *("--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no"),
+            *("--cluster-announce-bus-port", str(self.known_bus_port)),
         ]
+
+    @property
+    def known_bus_port(self) -> int:
+        return self.bus_port if self.bus is None else self.bus.port
 
     def ask(self, *words: object) -> Any:
         """The node's reply to a command."""
@@ -115,6 +122,13 @@ class Cluster:
         """The primary that has a slot, as the first node that is up tells it."""
         port = next(filter(is_up, self.nodes)).owner_of(slot)
         return next(node for node in self.nodes if node.port == port)
+
+    def leaders(self) -> list[ClusterNode]:
+        """Those that are primaries by now, the ones with a replica first: tests that share the
+        cluster may come in any order, and some take a primary away."""
+        roles = {node.port: node.ask("INFO", "replication") for node in filter(is_up, self.nodes)}
+        leading = [node for node in self.nodes if roles.get(node.port, {}).get("role") == "master"]
+        return sorted(leading, key=lambda node: -roles[node.port]["connected_slaves"])
 
     def replica_of(self, primary: ClusterNode) -> ClusterNode:
         [line] = primary.ask("CLUSTER", "REPLICAS", primary.id)
@@ -179,6 +193,22 @@ class Cluster:
 
         wait_until(has_one_epoch, "all nodes have heard of the last move")
 
+    def cut_off(self, node: ClusterNode) -> None:
+        """From now on no node of the cluster hears of this one, nor this one of them; what comes
+        from clients and replicas does. Their buses are behind proxies."""
+        own_id = node.id.encode()
+        for other in self.nodes:
+            assert other.bus is not None
+            other.bus.silences = partial(_is_from, own_id) if other is not node else _always
+            other.bus.cut_all()
+
+    def join_again(self) -> None:
+        """The end of :meth:`cut_off`."""
+        for node in self.nodes:
+            assert node.bus is not None
+            node.bus.silences = _never
+            node.bus.cut_all()
+
     def is_up(self) -> bool:
         """Whether all nodes that run hold it for complete."""
         return all(
@@ -187,11 +217,30 @@ class Cluster:
         )
 
 
+def _is_from(node_id: bytes, data: bytes) -> bool:
+    """Whether this is what a node says on the bus: its id is the sender's, in the header."""
+    return data[40:80] == node_id
+
+
+def _always(_: bytes) -> bool:
+    return True
+
+
+def _never(_: bytes) -> bool:
+    return False
+
+
 @contextmanager
 def cluster(
-    *, primaries: int = 3, replicas: bool = False, append_only: bool = False
+    *,
+    primaries: int = 3,
+    replicas: bool = False,
+    append_only: bool = False,
+    program: Path | None = None,
+    proxied: bool = False,
 ) -> Iterator[Cluster]:
-    """A cluster of that many primaries; its data is gone afterwards."""
+    """A cluster of that many primaries; its data is gone afterwards. With ``proxied``, nodes can be
+    cut off from each other."""
     with ExitStack() as stack:
 
         def started(count: int) -> list[ClusterNode]:
@@ -199,7 +248,9 @@ def cluster(
             for _ in range(count):
                 folder = Path(tempfile.mkdtemp(prefix="stepwire-"))
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                node = ClusterNode(free_port(), folder, append_only)
+                node = ClusterNode(free_port(), folder, append_only, program=program)
+                if proxied:
+                    node.bus = stack.enter_context(Proxy(node.bus_port))
                 node.start()
                 stack.callback(node.kill)
                 nodes.append(node)
@@ -213,7 +264,9 @@ def cluster(
         for number, node in enumerate(made.nodes):
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if node is not made.primaries[0]:
-                made.primaries[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
+                made.primaries[0].ask(
+                    "CLUSTER", "MEET", "127.0.0.1", node.port, node.known_bus_port
+                )
         wait_until(made.is_up, "the cluster is complete")
         for primary, replica in zip(made.primaries, made.replicas, strict=False):
             wait_until(partial(_replicates, replica, primary), "a replica follows")
@@ -267,7 +320,12 @@ NAME: Final = "orders"
 
 @contextmanager
 def sentinels(
-    *, count: int = 3, replicas: int = 1, append_only: bool = False, before: Proxy | None = None
+    *,
+    count: int = 3,
+    replicas: int = 1,
+    append_only: bool = False,
+    before: Proxy | None = None,
+    program: Path | None = None,
 ) -> Iterator[Watched]:
     """A primary, replicas and Sentinels; the data is gone afterwards.
 
@@ -275,7 +333,7 @@ def sentinels(
     """
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(embedded_server(append_only=append_only))
+            stack.enter_context(embedded_server(append_only=append_only, program=program))
             for _ in range(1 + replicas)
         ]
         first = servers[0].port

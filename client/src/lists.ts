@@ -166,11 +166,16 @@ async function* pulled(
 /** The list after an event; the same one if it says nothing about it. */
 export function folded(held: readonly SessionEntry[], type: string, data: unknown, limit = WATCHED): readonly SessionEntry[] {
   if (type === "sessions") {
+    const { sessions, unavailable = [] } = data as SessionPage;
     const before = new Map(held.map((entry) => [entry.id, entry]));
-    return (data as SessionPage).sessions.map((entry) => {
+    // What was known of a session stays while its server is away.
+    const kept = unavailable.flatMap((id) => before.get(id) ?? []);
+    const all = [...kept, ...sessions.map((entry) => {
       const known = before.get(entry.id);
       return known && equal(known, entry) ? known : entry;
-    });
+    })];
+    if (kept.length > 0) all.sort((a, b) => (a.updated_at < b.updated_at ? 1 : a.updated_at > b.updated_at ? -1 : 0));
+    return all.slice(0, limit);
   }
   if (type === "session.remove") {
     const { id } = data as { id: string };

@@ -324,6 +324,8 @@ export interface SessionPage {
   readonly sessions: readonly SessionEntry[];
   /** Send it back as `cursor` for the next page, also when this one is short; null: there is none. */
   readonly next: string | null;
+  /** Sessions that the page would show and cannot: the server that has them is away. Others are not concerned, so this is empty unless the log is on a cluster. */
+  readonly unavailable?: readonly string[] | undefined;
 }
 
 /** A run that waits, is executed, or has failed for good. */

@@ -76,3 +76,10 @@ test("the fold keeps the newest, in order, and entries that have not changed", (
   const again = folded([b], "sessions", { sessions: [entry("b", "2"), entry("c", "9")] });
   assert.equal(again[0], b);
 });
+
+test("a session whose server is away stays as it was known", () => {
+  const list = folded([], "sessions", { sessions: [entry("c", "3"), entry("b", "2"), entry("a", "1")] });
+  const partial = folded(list, "sessions", { sessions: [entry("d", "4"), entry("a", "1")], unavailable: ["b", "x"] });
+  assert.equal(ids(partial), "dba");
+  assert.equal(partial[1], list[1]);
+});

@@ -22,8 +22,17 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def test_twice_the_load_takes_twice_the_cores() -> None:
     load = Load()
     twice = replace(load, browsers=2 * load.browsers, runs=2 * load.runs)
-    for part, cores_once in asdict(cores(Costs(), load)).items():
-        assert getattr(cores(Costs(), twice), part) == pytest.approx(2 * cores_once)
+    for part, cores_once in asdict(cores(Costs(), load, 0.5)).items():
+        assert getattr(cores(Costs(), twice, 0.5), part) == pytest.approx(2 * cores_once)
+
+
+def test_busier_processes_need_less_for_each_event() -> None:
+    """More events share a wake-up."""
+    load = Load()
+    idle, half, full = (asdict(cores(Costs(), load, busy)) for busy in (0.0, 0.5, 1.0))
+    for part in ("gateway", "log", "worker"):
+        assert idle[part] > half[part] > full[part]
+        assert half[part] == pytest.approx((idle[part] + full[part]) / 2)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +80,8 @@ def test_the_simulation_is_as_busy_as_the_model_says_and_waits_grow_with_it() ->
         simulated(Costs(), Load(), Machine(busy=busy), Scenario(seconds=3.0)) for busy in (0.6, 0.9)
     )
     for outcome, busy in ((at_60, 0.6), (at_90, 0.9)):
-        assert outcome.gateway_busy == pytest.approx(busy, rel=0.05)
+        # Events come from the log one after another, so that some more find the gateway idle.
+        assert outcome.gateway_busy == pytest.approx(busy, rel=0.1)
         assert outcome.log_busy == pytest.approx(busy, rel=0.05)
     assert at_60.p99_ms < at_90.p99_ms
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing, closing
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -65,6 +66,25 @@ def test_pages_that_lead_nowhere_have_an_end() -> None:
         pytest.raises(BadAnswer),
     ):
         list(client.sessions())
+
+
+def test_sessions_that_cannot_be_asked_are_told_of_and_stay_where_they_are_watched(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Their server is away."""
+    away = {"sessions": [entry("c", 3)], "next": None, "unavailable": ["b", "x"]}
+    known = {"sessions": [entry("b", 2), entry("a", 1)], "next": None}
+    with (
+        scripted(
+            answer(away), stream(frame("sessions", known)), stream(RETRY, frame("sessions", away))
+        ) as script,
+        Client(script.url) as client,
+    ):
+        assert [found.id for found in client.sessions()] == ["c"]
+        assert "sessions are left out" in caplog.text
+        with closing(client.watch_sessions()) as updates:
+            lists = [[each.id for each in update.sessions] for update in islice(updates, 2)]
+    assert lists == [["b", "a"], ["c", "b"]]
 
 
 def test_a_list_that_is_watched_is_folded_over_its_connections() -> None:

@@ -14,7 +14,7 @@ from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.topologies import slots
 from stepwire_core.redis.topologies.opening import connect_blocking_to, open_store
-from stepwire_core.redis.topologies.slots import SlotMap
+from stepwire_core.redis.topologies.slots import SlotMap, View
 
 pytestmark = pytest.mark.anyio
 
@@ -62,20 +62,53 @@ def test_the_nodes_are_asked_within_a_time_however_many_there_are(
 def test_why_nobody_knows_is_said_a_refusal_before_a_silence() -> None:
     map_ = SlotMap(HOSTS)
     assert map_.is_due
-    map_.learn_nothing(
+    map_.learn_from_the_rest(
         [StoreUnavailable("silent"), StoreRefused("no right"), StoreUnavailable("x")]
     )
     for look in (lambda: map_.node_of(1), map_.require_all):
         with pytest.raises(StoreRefused, match="no right"):
             look()
-    map_.learn_nothing([StoreUnavailable("silent"), StoreUnavailable("silent")])
+    map_.learn_from_the_rest([StoreUnavailable("silent"), StoreUnavailable("silent")])
     with pytest.raises(StoreUnavailable, match=r"no node of the cluster answers: silent$"):
         map_.node_of(None)
 
 
 def test_a_node_without_an_address_of_its_own_is_where_it_was_asked() -> None:
     map_ = SlotMap(HOSTS)
-    map_.learn([[0, 16383, [b"", 7, b"id", []]]], ("b", 2))
+    assert map_.learn(View(("b", 2), True, 1, [[0, 16383, [b"", 7, b"id", []]]]))
     assert map_.node_of(5) == map_.node_of(None) == ("b", 7)
     assert not map_.is_due
     map_.require_all()
+
+
+def view(by: int, epoch: int, owner: bytes, *, is_up: bool = True) -> View:
+    """All slots are this node's."""
+    return View(HOSTS[by], is_up, epoch, [[0, 16383, [owner, 1, b"id", []]]])
+
+
+def test_a_node_that_has_not_heard_of_a_failover_is_not_believed() -> None:
+    map_ = SlotMap(HOSTS)
+    assert map_.learn(view(0, 3, b"old"))
+    assert map_.learn(view(1, 4, b"new"))
+    assert not map_.learn(view(0, 3, b"old"))
+    assert map_.node_of(5) == ("new", 1)
+    # If no other one answers, what it says is better than nothing.
+    map_.learn_from_the_rest([StoreUnavailable("silent")])
+    assert map_.node_of(5) == ("old", 1)
+    # What was said in an earlier look is forgotten.
+    assert map_.learn(view(1, 4, b"new"))
+    map_.learn_from_the_rest([StoreUnavailable("silent")])
+    assert map_.node_of(5) == ("new", 1)
+
+
+def test_a_node_that_is_cut_off_is_not_believed_by_a_process_that_starts() -> None:
+    """As in redis/redis#3138: a primary in the minority keeps saying that it has its slots."""
+    map_ = SlotMap(HOSTS)
+    assert not map_.learn(view(0, 9, b"old", is_up=False))
+    assert map_.learn(view(1, 4, b"new"))
+    assert map_.node_of(5) == ("new", 1)
+    # Where no node holds the cluster for complete, the others have their slots all the same.
+    for epoch, owner in ((5, b"one"), (6, b"two")):
+        assert not map_.learn(view(0, epoch, owner, is_up=False))
+    map_.learn_from_the_rest([])
+    assert map_.node_of(5) == ("two", 1)

@@ -20,7 +20,7 @@ from stepwire_core.redis.standalone import open_store
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import new_id
 from stepwire_core.wire.events import run_end_event, run_start_event, title_event
-from stepwire_core.wire.session_entry import as_title, title_of_message
+from stepwire_core.wire.session_entry import SessionEntry, as_title, title_of_message
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +90,7 @@ async def test_an_entry_says_what_the_session_is_about(house: House) -> None:
     await house.log.log.append(Batch(session, [title]))
     await house.log.log.append(Batch(session, [title_event("another", once=True)]))
     [again] = await house.index.entries([session])
-    assert again is not None
+    assert isinstance(again, SessionEntry)
     assert again.title == "A trip to Rome"
 
 
@@ -100,7 +100,7 @@ async def test_a_session_runs_for_as_long_as_one_of_its_runs_does(house: House) 
     async def after(*runs: Any) -> str:
         await house.log.log.append(Batch(session, runs))
         [entry] = await house.index.entries([session])
-        assert entry is not None
+        assert isinstance(entry, SessionEntry)
         return entry.status
 
     def run(run_id: str, status: str, **fields: object) -> Any:
@@ -287,7 +287,7 @@ async def test_a_run_from_before_runs_were_counted_is_not_missed_later(house: Ho
     ):
         await house.log.log.append(Batch(session, [event]))
     [entry] = await house.index.entries([session])
-    assert entry is not None
+    assert isinstance(entry, SessionEntry)
     assert entry.status == "running"
 
 

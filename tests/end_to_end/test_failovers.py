@@ -12,8 +12,19 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from cluster import Watched, cluster, cut_off_replicas, frozen, sentinels
-from outage import APP, BehindSentinels, OnCluster, Place, begin, following, output, text_of
+from cluster import Cluster, Watched, cluster, cut_off_replicas, frozen, sentinels
+from outage import (
+    APP,
+    BehindSentinels,
+    OnCluster,
+    Place,
+    begin,
+    following,
+    is_over,
+    output,
+    slot,
+    text_of,
+)
 from proxy import Proxy
 from sse import Client, assert_dense
 from stack import Stack, wait_until
@@ -83,6 +94,7 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
         for other in (talks.gateway.create_session() for _ in range(100))
         if place.primary(other) is primary
     )
+    concerned = [each for each in talks.sessions if place.primary(each) is primary]
     async with following(talks.gateway, talks.sessions) as clients:
         await talks.begin(clients)
         cut_off_replicas(primary)
@@ -90,12 +102,15 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
         late = await asyncio.to_thread(talks.gateway.send, asked_late, "5")
         await heard(clients[-1], 1)
         primary.kill()
-        last = clients[-1].view.cursor
-        assert last is not None
-    for each, client in zip(talks.sessions, clients, strict=True):
+        epochs = [max(event.cursor.epoch for event in client.received) for client in clients]
+        were_over = [is_over(client) for client in clients]
+    for each, client, epoch, was_over in zip(
+        talks.sessions, clients, epochs, were_over, strict=True
+    ):
         talks.assert_right(each, client)
-    epochs = {event.cursor.epoch for event in clients[-1].received}
-    assert max(epochs) > last.epoch
+        # Each one that has lost something is told: a client must not go on from there.
+        is_told = client.received[-1].cursor.epoch > epoch
+        assert is_told or was_over or each not in concerned
     assert place.primary(session) is replica
     # A message that was acknowledged and lost with its run is executed when it is sent again. One
     # whose run was on another server is stored by the run.
@@ -117,6 +132,7 @@ async def test_another_primary_and_back_again_while_sessions_stream(
     first = place.primary(session)
     async with following(talks.gateway, talks.sessions) as clients:
         await talks.begin(clients)
+        was_over = is_over(clients[0])
         await asyncio.to_thread(place.hand_over, session)
         assert place.primary(session) is not first
         await asyncio.to_thread(place.hand_over, session)
@@ -126,7 +142,7 @@ async def test_another_primary_and_back_again_while_sessions_stream(
         # It is not always the last epoch that it was told of: that may be lost with its server.
         etag = talks.gateway.client.get(f"/v1/sessions/{each}").headers["etag"]
         assert etag.strip('W/"') == str(client.view.cursor)
-    assert len({event.cursor.epoch for event in clients[0].received}) > 1
+    assert was_over or len({event.cursor.epoch for event in clients[0].received}) > 1
     run = talks.gateway.send(session, "1")["run_id"]
     assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
 
@@ -156,7 +172,8 @@ async def test_all_servers_are_killed_at_once_and_started_again(place: Place, st
     talks = Talks(stack)
     async with following(talks.gateway, talks.sessions) as clients:
         await talks.begin(clients)
-        last = clients[0].view.cursor
+        under_way = next(client for client in clients if not is_over(client))
+        last = under_way.view.cursor
         for server in place.servers():
             server.kill()
         for server in place.servers():
@@ -164,7 +181,7 @@ async def test_all_servers_are_killed_at_once_and_started_again(place: Place, st
     assert last is not None
     for each, client in zip(talks.sessions, clients, strict=True):
         talks.assert_right(each, client)
-    snapshots = [event for event in clients[0].received if event.type == "snapshot"]
+    snapshots = [event for event in under_way.received if event.type == "snapshot"]
     assert snapshots[-1].cursor.epoch > last.epoch
     assert snapshots[-1].cursor.seq >= last.seq
 
@@ -205,15 +222,16 @@ class TestAPrimaryThatIsCutOff:
                 redis.config_set("min-replicas-to-write", 1)
             async with following(talks.gateway, talks.sessions) as clients:
                 await talks.begin(clients)
+                were_over = [is_over(client) for client in clients]
                 proxy.silences = lambda data: any(word in data for word in BETWEEN_SERVERS)
                 replaced = partial(wait_until, lambda: watched.primary is not old, "another one")
                 await asyncio.to_thread(replaced)
                 await asyncio.to_thread(wait_until, lambda: readers(redis) == 0, "nobody stays")
             assert role_of(redis) == "master"
-            for each, client in zip(talks.sessions, clients, strict=True):
+            for each, client, was_over in zip(talks.sessions, clients, were_over, strict=True):
                 talks.assert_right(each, client)
                 epochs = {event.cursor.epoch for event in client.received}
-                assert len(epochs) > 1
+                assert len(epochs) > 1 or was_over
                 assert client.view.cursor is not None
                 assert client.view.cursor.epoch == max(epochs)
             proxy.silences = lambda _: False
@@ -221,6 +239,88 @@ class TestAPrimaryThatIsCutOff:
             wait_until(lambda: role_of(redis) == "slave", "it follows the new one")
         run = talks.gateway.send(talks.sessions[0], "1")["run_id"]
         assert talks.gateway.wait_for_end(talks.sessions[0], run)["status"] == "ok"
+
+
+@pytest.mark.skipif(not FULL, reason="it takes a minute")
+class TestAPrimaryOfAClusterThatIsCutOff:
+    """Its clients reach it, and no node does, so that its replica takes its place. It stops taking
+    writes by itself, and keeps saying that its slots are its own (redis/redis#3138)."""
+
+    @pytest.fixture
+    def nodes(self) -> Iterator[Cluster]:
+        with cluster(replicas=True, proxied=True) as running:
+            yield running
+
+    @pytest.fixture
+    def place(self, nodes: Cluster, server: EmbeddedServer) -> Place:
+        return OnCluster(nodes, server)
+
+    async def test_its_clients_leave_it_for_the_one_that_the_others_name(
+        self, place: Place, nodes: Cluster, stack: Stack
+    ) -> None:
+        talks = Talks(stack, 500)
+        # The first of the address: a process that starts asks it first.
+        old = nodes.primaries[0]
+        concerned = {each for each in talks.sessions if place.primary(each) is old}
+        session = min(concerned)
+        others = [node for node in nodes.nodes if node is not old]
+
+        def is_replaced() -> bool:
+            return all(node.owner_of(slot(session)) != old.port for node in others)
+
+        with Redis(port=old.port) as redis:
+
+            def nobody_stays() -> bool:
+                return not redis.execute_command("PUBSUB SHARDCHANNELS", "stepwire:*")
+
+            async with following(talks.gateway, talks.sessions) as clients:
+                await talks.begin(clients)
+                were_over = [is_over(client) for client in clients]
+                cut_off_replicas(old)
+                nodes.cut_off(old)
+                await asyncio.to_thread(wait_until, is_replaced, "another one")
+                await asyncio.to_thread(wait_until, nobody_stays, "nobody stays")
+            assert role_of(redis) == "master"
+            assert old.owner_of(slot(session)) == old.port
+            for each, client, was_over in zip(talks.sessions, clients, were_over, strict=True):
+                talks.assert_right(each, client)
+                epochs = {event.cursor.epoch for event in client.received}
+                assert len(epochs) > 1 or was_over or each not in concerned
+            # As long as it is cut off, and says so, nobody believes it.
+            for gateway in (talks.gateway, stack.gateway()):
+                for each in talks.sessions:
+                    # On a busy machine nodes may take one another for down, for a moment.
+                    shown = partial(gateway.client.get, f"/v1/sessions/{each}")
+                    wait_until(lambda shown=shown: shown().is_success, "it is shown")  # type: ignore[misc]
+                run = gateway.send(session, "1")["run_id"]
+                assert gateway.wait_for_end(session, run)["status"] == "ok"
+            nodes.join_again()
+            wait_until(lambda: role_of(redis) == "slave", "it follows the new one")
+        run = talks.gateway.send(session, "1")["run_id"]
+        assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
+
+
+@pytest.mark.skipif(not FULL, reason="it takes half a minute")
+@pytest.mark.parametrize("place", ["sentinel"], indirect=True)
+async def test_an_operator_swaps_two_servers_and_tells_no_sentinel(
+    place: Place, stack: Stack
+) -> None:
+    """The Sentinels name the old one, which keeps its connections and says ``READONLY``, until they
+    have found out by themselves."""
+    talks = Talks(stack, 300)
+    session = talks.sessions[0]
+    old, new = place.primary(session), place.replica(session)
+    async with following(talks.gateway, talks.sessions) as clients:
+        await talks.begin(clients)
+        with Redis(port=new.port) as redis:
+            redis.replicaof("NO", "ONE")
+        with Redis(port=old.port) as redis:
+            redis.replicaof("127.0.0.1", new.port)
+            await asyncio.to_thread(wait_until, lambda: role_of(redis) == "slave", "it follows")
+            assert place.primary(session) is old
+    assert place.primary(session) is new
+    for each, client in zip(talks.sessions, clients, strict=True):
+        talks.assert_right(each, client)
 
 
 BETWEEN_SERVERS = (b"REPLCONF", b"__sentinel__", b"sentinel-")

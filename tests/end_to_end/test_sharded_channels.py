@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.crc import key_slot
 
 from cluster import Cluster, ClusterNode, cluster
 from outage import APP, assert_ended_well, assert_whole, begin, following, slot
 from stack import Gateway, Stack, wait_until
 from stepwire_cli.dev.embedded_server import EmbeddedServer
+from stepwire_core.redis.keys import INDEX
 
 pytestmark = pytest.mark.anyio
 
@@ -119,7 +121,9 @@ async def test_a_node_that_is_away_makes_no_gateway_unready_and_is_told_of(
         gateway = stack.gateway(STEPWIRE_TAIL_CHECK_S="0.2")
         assert gateway.client.get("/readyz").json() == {"status": "ready"}
         sessions = owners(nodes, gateway)
-        gone: ClusterNode = nodes.primaries[2]
+        # The list of sessions is on another one.
+        of_index = nodes.owner(key_slot(INDEX.encode()))
+        gone: ClusterNode = next(node for node in nodes.primaries if node is not of_index)
         lost = sessions.pop(gone.port)
         async with asyncio.timeout(60):
             reading = asyncio.create_task(follow(gateway, lost))
@@ -133,6 +137,9 @@ async def test_a_node_that_is_away_makes_no_gateway_unready_and_is_told_of(
             for session, client in zip(sessions.values(), clients, strict=True):
                 assert_whole(gateway, session, client, 20)
             assert gateway.client.get(f"/v1/sessions/{lost}").status_code == 503
+            page = gateway.client.get("/v1/sessions").json()
+            assert lost in page["unavailable"]
+            assert {entry["id"] for entry in page["sessions"]} >= set(sessions.values())
             # Another process starts meanwhile.
             another = stack.gateway()
             assert another.snapshot(next(iter(sessions.values())))["runs"]

@@ -58,7 +58,7 @@ def test_a_deleted_session_is_not_listed(gateway: Gateway) -> None:
     session = gateway.create_session()
     gateway.send(session, word)
     gateway.client.delete(f"/v1/sessions/{session}")
-    assert listed(gateway, title=word) == {"sessions": [], "next": None}
+    assert listed(gateway, title=word) == {"sessions": [], "next": None, "unavailable": []}
 
 
 def test_pages_go_on_where_the_one_before_has_ended(gateway: Gateway) -> None:

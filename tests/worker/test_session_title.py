@@ -30,7 +30,7 @@ async def entry(bench: Bench) -> SessionEntry:
 
         await asyncio.to_thread(wait_until, is_listed, "the index has heard of it")
     [found] = await SessionIndex(bench.log.store, bench.settings).entries([bench.session_id])
-    assert found is not None
+    assert isinstance(found, SessionEntry)
     return found
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
+from stepwire_core.log.session_facts import Missing
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.values.ids import check_id
+from stepwire_core.wire.session_entry import SessionEntry
 from stepwire_gateway.hub.frames import Frame
 from stepwire_gateway.hub.log_source import retry_until_available
 from stepwire_gateway.metrics import counter
@@ -17,7 +19,6 @@ from stepwire_gateway.metrics import counter
 if TYPE_CHECKING:
     from stepwire_core.log.session_index import Page, SessionIndex
     from stepwire_core.redis.store import Link
-    from stepwire_core.wire.session_entry import SessionEntry
     from stepwire_gateway.metrics import Metrics
 
 logger = logging.getLogger("stepwire.hub")
@@ -182,6 +183,10 @@ class SessionList:
         self._ahead: int | None = None
         """The number that the last look has found beyond those that were announced."""
         self._changed: dict[str, None] = {}
+        self._unavailable: dict[str, None] = {}
+        """Sessions whose server was away when they were looked up: readers get them when it is
+        back."""
+        self._more_are_unavailable = False
         self._generation = 0
         """Counts the times that changes were lost."""
         self._news = asyncio.Event()
@@ -206,9 +211,16 @@ class SessionList:
             if not self._readings:
                 self._number = self._ahead = None
                 self._changed.clear()
+                self._unavailable.clear()
+                self._more_are_unavailable = False
                 await link.unsubscribe(self.index.channel)
 
-        reading = ListReading(first_page, frames, self._metrics, release, self._reads)
+        async def read_page() -> Page:
+            page = await first_page()
+            self._wait_for(page.unavailable)
+            return page
+
+        reading = ListReading(read_page, frames, self._metrics, release, self._reads)
         group.add(reading)
         self._readings.add(reading)
         try:
@@ -274,8 +286,11 @@ class SessionList:
             return
         generation = self._generation
         for id_, entry in zip(ids, entries, strict=True):
+            if entry is Missing.AWAY:
+                self._wait_for([id_])
+                continue
             for reading in self._readings:
-                reading.offer(id_, entry)
+                reading.offer(id_, entry if isinstance(entry, SessionEntry) else None)
             # There may be many readers, and others wait for their tokens.
             await asyncio.sleep(0)
             if generation != self._generation:
@@ -287,6 +302,8 @@ class SessionList:
         try:
             if self._readings:
                 await self._look()
+            if self._unavailable:
+                await self._look_for_unavailable()
         except (StoreUnavailable, StoreRefused) as error:
             logger.warning("the list cannot be looked at", extra={"error": str(error)})
 
@@ -303,6 +320,33 @@ class SessionList:
                 # As above: the next minute may find another hundred.
                 logger.exception("the list cannot be swept")
             await asyncio.sleep(_SWEEP_S)
+
+    def _wait_for(self, ids: Iterable[str]) -> None:
+        """The server of these is away."""
+        for id_ in ids:
+            if len(self._unavailable) < _MOST_CHANGED:
+                self._unavailable[id_] = None
+            elif id_ not in self._unavailable:
+                self._more_are_unavailable = True
+
+    async def _look_for_unavailable(self) -> None:
+        """Those whose server is back count as changed."""
+        ids = list(self._unavailable)[:_AT_A_TIME]
+        entries = await self.index.entries(ids)
+        if not self._readings:
+            return
+        for id_, entry in zip(ids, entries, strict=True):
+            # Others are looked at first the next time: there may be several servers.
+            self._unavailable.pop(id_, None)
+            if entry is Missing.AWAY:
+                self._unavailable[id_] = None
+            else:
+                self._changed[id_] = None
+        if self._changed:
+            self._news.set()
+            if self._more_are_unavailable:
+                self._more_are_unavailable = False
+                self.begin_anew()
 
     async def _look(self) -> None:
         number = await self.index.revision()

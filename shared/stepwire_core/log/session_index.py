@@ -4,6 +4,9 @@ What a list shows of a session (title, status, subject) lies with the session. T
 its id and the time of its last activity, so it may be wrong, and its users mend it. An
 entry whose session is gone is dropped when it is seen, and by :meth:`SessionIndex.sweep`. A session
 that is missing comes back when it is written to the next time.
+
+The index lies in one slot, and sessions in any: on a cluster it can be there while the server of
+some of its sessions is away. A list names these.
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.log.scripts import LIST, UNLIST
+from stepwire_core.log.session_facts import Facts, Missing, SessionFacts
 from stepwire_core.redis.commands import Call, command
-from stepwire_core.redis.keys import INDEX, INDEX_KEYS, Channels, SessionKeys, subject_digest
+from stepwire_core.redis.keys import INDEX, INDEX_KEYS, Channels, subject_digest
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.redis.store import QUICK_S, Store
 from stepwire_core.values.clock import written
 from stepwire_core.wire.session_entry import SessionEntry
-from stepwire_core.wire.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from stepwire_core.settings import Settings
@@ -47,8 +50,6 @@ among all others would take many pages that are empty."""
 _AT_A_TIME: Final = 100
 
 _SWEPT: Final = 100
-
-_FIELDS: Final = ("epoch", "born", "title", "subject", "status", "running", "expires")
 
 _NOW: Final = ""
 
@@ -112,6 +113,8 @@ class Page:
     """Sessions, the one with the newest activity first."""
 
     entries: list[SessionEntry] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
+    """The ids of sessions that may belong here, and whose server is away."""
     next: Position | None = None
     """Where the next page begins, which may be there although this one is short; None: there is
     none."""
@@ -143,7 +146,7 @@ class SessionIndex:
         await self._drop([(session_id, "") for session_id in session_ids])
 
     async def sweep(self) -> int:
-        """Drop sessions that have expired; how many entries were looked at, a bounded number.
+        """Drop sessions that have expired; how many entries were dealt with, a bounded number.
 
         Nothing tells when a session expires. One that still lives although no run of it has begun
         or ended for so long gets the time of its last event, about.
@@ -158,9 +161,14 @@ class SessionIndex:
             command("ZRANGEBYSCORE", _TIME, "-inf", before, "WITHSCORES", "LIMIT", 0, _SWEPT)
         )
         places = _places(replies[0])
-        gone = []
-        for place, values in zip(places, await self._values(places), strict=True):
-            if values is None:
+        gone, away = [], 0
+        ids = [place.session_id for place in places]
+        found = await SessionFacts(self._store).of(ids)
+        for place, values in zip(places, found, strict=True):
+            if values is Missing.AWAY:
+                away += 1
+                continue
+            if values is Missing.GONE:
                 gone.append((place.session_id, str(place.score)))
                 continue
             at_us = _number(values["expires"]) * 1000 - ttl_us
@@ -172,7 +180,7 @@ class SessionIndex:
             await self._store.call(call, within_s=QUICK_S)
         if gone:
             await self._store.call(self._unlisting(gone), within_s=QUICK_S)
-        return len(places)
+        return len(places) - away
 
     async def _drop(self, gone: Sequence[tuple[str, str]]) -> None:
         if gone:
@@ -198,34 +206,43 @@ class SessionIndex:
         [number] = await self._store.read(command("GET", _REV))
         return int(number or 0)
 
-    async def entries(self, session_ids: Sequence[str]) -> list[SessionEntry | None]:
-        """These sessions as they are now; None: it is gone, or not in the index."""
+    async def entries(self, session_ids: Sequence[str]) -> list[SessionEntry | Missing]:
+        """These sessions as they are now; one that is not in the index is gone, too."""
         if not session_ids:
             return []
         places = await self._scored(session_ids)
-        found = await self._entries(places)
-        return [entry if place.score else None for entry, place in zip(found, places, strict=True)]
+        found = await self._entries(places, SessionFacts(self._store))
+        return [
+            entry if place.score else Missing.GONE
+            for entry, place in zip(found, places, strict=True)
+        ]
 
     async def page(self, wanted: Wanted, limit: int, after: Position | None = None) -> Page:
         """The next sessions of a list, at most ``limit``.
 
-        The work is bounded: a page may be short, or empty, and still have a ``next``. A session in
-        which something happens meanwhile moves to the top, so a reader that wants all of them hears
-        of changes first, and reads pages then.
+        The work is bounded: a page may be short, or empty, and still have a ``next``. Sessions
+        whose server is away are named beside: nobody knows whether they have the status or title
+        that is wanted. A session in which something happens meanwhile moves to the top, so a reader
+        that wants all of them hears of changes first, and reads pages then.
+
+        Raises:
+            StoreUnavailable, StoreRefused: the server of the index does not answer.
         """
         page, looked_into, looked_at = Page(), 0, 0
-        at = after
+        facts, at = SessionFacts(self._store), after
         async for places, is_last in self._chunks(wanted, after):
             looked_at += len(places)
             for start in range(0, len(places), _AT_A_TIME):
                 chunk = places[start : start + _AT_A_TIME]
                 reached = [place for place in chunk if wanted.reaches(place.session_id)]
-                entries = dict(zip(reached, await self._seen(reached), strict=True))
+                entries = dict(zip(reached, await self._seen(reached, facts), strict=True))
                 looked_into += len(reached)
                 for number, place in enumerate(chunk, start + 1):
                     at = _next(at, place)
                     entry = entries.get(place)
-                    if entry is not None and wanted.includes(entry):
+                    if entry is Missing.AWAY:
+                        page.unavailable.append(place.session_id)
+                    elif isinstance(entry, SessionEntry) and wanted.includes(entry):
                         page.entries.append(entry)
                     if len(page.entries) == limit:
                         page.next = None if is_last and number == len(places) else at
@@ -291,47 +308,27 @@ class SessionIndex:
         pairs = zip(session_ids, scores, strict=True)
         return [Place(id_, int(float(score or 0))) for id_, score in pairs]
 
-    async def _seen(self, places: Sequence[Place]) -> list[SessionEntry | None]:
+    async def _seen(
+        self, places: Sequence[Place], facts: SessionFacts
+    ) -> list[SessionEntry | Missing]:
         """What these sessions show; those that are gone are dropped."""
-        found = await self._entries(places)
-        gone = [place for place, entry in zip(places, found, strict=True) if entry is None]
+        found = await self._entries(places, facts)
+        pairs = zip(places, found, strict=True)
+        gone = [place for place, entry in pairs if entry is Missing.GONE]
         await self._drop([(place.session_id, str(place.score)) for place in gone])
         return found
 
-    async def _entries(self, places: Sequence[Place]) -> list[SessionEntry | None]:
-        found = zip(places, await self._values(places), strict=True)
-        return [None if values is None else _entry(place, values) for place, values in found]
-
-    async def _values(self, places: Sequence[Place]) -> list[dict[str, bytes | None] | None]:
-        if not places:
-            return []
-        metas = (SessionKeys.of(place.session_id).meta for place in places)
-        calls = [command("HMGET", meta, *_FIELDS) for meta in metas]
-        try:
-            replies = await self._store.read(*calls)
-        except (StoreUnavailable, StoreRefused):
-            raise
-        except Exception:  # noqa: BLE001 - each by itself: one that is spoilt costs no other
-            pairs = zip(places, calls, strict=True)
-            replies = [await self._values_alone(place.session_id, call) for place, call in pairs]
+    async def _entries(
+        self, places: Sequence[Place], facts: SessionFacts
+    ) -> list[SessionEntry | Missing]:
+        found = await facts.of([place.session_id for place in places])
         return [
-            None if values[0] is None else dict(zip(_FIELDS, values, strict=True))
-            for values in replies
+            values if isinstance(values, Missing) else _entry(place, values)
+            for place, values in zip(places, found, strict=True)
         ]
 
-    async def _values_alone(self, session_id: str, call: Call) -> list[bytes | None]:
-        try:
-            [values] = await self._store.read(call)
-        except (StoreUnavailable, StoreRefused):
-            raise
-        except Exception as error:  # noqa: BLE001 - what is there is not a session: it is gone
-            UNREADABLE.note("session", session_id, str(error), session_id=session_id)
-            return [None] * len(_FIELDS)
-        found: list[bytes | None] = values
-        return found
 
-
-def _entry(place: Place, values: dict[str, bytes | None]) -> SessionEntry:
+def _entry(place: Place, values: Facts) -> SessionEntry:
     born_ms = _number(values["born"] or values["epoch"])
     is_running = _number(values["running"]) > 0
     return SessionEntry(

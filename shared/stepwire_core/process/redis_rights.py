@@ -97,7 +97,7 @@ class Needs:
 
     def acl(self) -> list[str]:
         """The rules of a user who may do this and nothing else, as ``ACL SETUSER`` takes them."""
-        of_cluster = ("CLUSTER SLOTS",) if self.is_cluster else ()
+        of_cluster = ("CLUSTER INFO", "CLUSTER SLOTS") if self.is_cluster else ()
         kinds = [kind for _, _, kind in self.channels]
         news = [word for of in kinds for word in (of.publish, of.subscribe, of.unsubscribe)]
         names = {*self.commands, *_WITHOUT_KEY, *_OPTIONAL, *of_cluster, *news}

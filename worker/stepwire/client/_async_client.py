@@ -140,7 +140,8 @@ class AsyncClient:
         """The sessions that the token opens, the one with the newest activity first.
 
         Pages are fetched as they are needed. ``title`` is a text in the title; another ``subject``
-        than the token's is for callers that have the right ``admin``.
+        than the token's is for callers that have the right ``admin``. On a cluster of which a node
+        is away, the sessions there are left out, with a warning in the log ``stepwire.client``.
 
         Raises:
             GatewayError: the gateway says no, or does not answer.
@@ -158,8 +159,9 @@ class AsyncClient:
     ) -> AsyncGenerator[SessionsUpdate, None]:
         """The newest ``limit`` of these sessions, at once and whenever something changes.
 
-        It goes on over as many connections as it takes; after each break the list begins anew.
-        Close it with :func:`contextlib.aclosing`: it holds a connection.
+        It goes on over as many connections as it takes; after each break the list begins anew. A
+        session whose server is away stays as it was. Close it with :func:`contextlib.aclosing`: it
+        holds a connection.
 
         Raises:
             GatewayError: the first connection has failed, or the gateway says no for good.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from stepwire_core.wire.worker_document import WorkerDocument
 if TYPE_CHECKING:
     from stepwire.client._events import Event
     from stepwire.client._requests import Requests
+
+logger = logging.getLogger("stepwire.client")
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -118,8 +121,10 @@ def _fold(held: dict[str, SessionEntry], event: Event) -> list[str]:
     data = event.data
     match event.type:
         case "sessions":
-            before = list(held)
+            before = dict(held)
             held.clear()
+            # What was known of a session stays while its server is away.
+            held |= {id_: before[id_] for id_ in _unavailable(data) if id_ in before}
             held |= {entry.id: entry for entry in _documents(SessionEntry, data, "sessions")}
             return list(dict.fromkeys([*before, *held]))
         case "session":
@@ -141,12 +146,22 @@ async def _pages(
         page = await requests.json("GET", path_of(what, **query, limit="200", cursor=cursor))
         for document in _documents(model, page, what):
             yield document
+        if missing := _unavailable(page):
+            logger.warning(
+                "sessions are left out: their server is away", extra={"sessions": len(missing)}
+            )
         following = page.get("next")
         if following is None:
             return
         if not isinstance(following, str) or following == cursor:
             raise BadAnswer("the gateway's answer has no 'next': check its address and version")
         cursor = following
+
+
+def _unavailable(page: Mapping[str, Any]) -> list[str]:
+    """Sessions that belong on a page and that the gateway cannot ask now."""
+    ids = page.get("unavailable")
+    return [id_ for id_ in ids if isinstance(id_, str)] if isinstance(ids, list) else []
 
 
 def _documents(model: type[D], answer: Mapping[str, Any], what: str) -> list[D]:

@@ -64,6 +64,11 @@ class SessionPage(BaseModel):
         description="Send it back as `cursor` for the next page, also when this one is short; "
         "null: there is none."
     )
+    unavailable: list[str] = Field(
+        default=[],
+        description="Sessions that the page would show and cannot: the server that has them is "
+        "away. Others are not concerned, so this is empty unless the log is on a cluster.",
+    )
 
 
 class RemovedSession(BaseModel):
@@ -89,7 +94,8 @@ async def list_sessions(
     status: Status = None,
     title: Title = None,
 ) -> SessionPage:
-    """The sessions that the caller may read, the one with the newest activity first."""
+    """The sessions that the caller may read, the one with the newest activity first. Those whose
+    server is away are named in `unavailable`; 503 means that the list itself is away."""
     view = _View.of(caller, subject, status, title)
     page = await services.hub.sessions.index.page(view.wanted, limit, _position(cursor))
     return view.page(page)
@@ -157,7 +163,11 @@ class _View:
 
     def page(self, page: Page) -> SessionPage:
         following = None if page.next is None else _cursor(page.next)
-        return SessionPage(sessions=[self._shown(entry) for entry in page.entries], next=following)
+        return SessionPage(
+            sessions=[self._shown(entry) for entry in page.entries],
+            next=following,
+            unavailable=page.unavailable,
+        )
 
     def page_json(self, page: Page) -> bytes:
         return self.page(page).model_dump_json().encode()

@@ -25,12 +25,14 @@ from stepwire_core.redis.standalone import StandaloneStore, connect
 from stepwire_core.redis.store import ONE_OF_MANY_S
 from stepwire_core.redis.topologies.cluster_link import ClusterLink
 from stepwire_core.redis.topologies.slots import (
+    ABOUT,
     ANSWER_S,
     HOPS,
     TOLD,
     Node,
     Problem,
     SlotMap,
+    View,
     guarded,
     place,
     sent_on,
@@ -176,14 +178,16 @@ class ClusterStore:
         problems: list[Problem] = []
         for node in self.slots.to_ask():
             try:
-                reply = await self._store(node).call(TOLD, within_s=ANSWER_S)
+                about, told = [
+                    await self._store(node).call(call, within_s=ANSWER_S) for call in (ABOUT, TOLD)
+                ]
             except (StoreRefused, StoreUnavailable) as error:
                 problems.append(error)
                 continue
-            self.slots.learn(reply, node)
-            break
+            if self.slots.learn(View.of(node, about, told)):
+                break
         else:
-            self.slots.learn_nothing(problems)
+            self.slots.learn_from_the_rest(problems)
         await self._retire()
 
     async def _retire(self) -> None:

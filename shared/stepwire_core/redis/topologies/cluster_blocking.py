@@ -11,12 +11,14 @@ from stepwire_core.errors import StoreRefused, StoreUnavailable
 from stepwire_core.redis.commands import Call
 from stepwire_core.redis.standalone import BlockingStandaloneStore, connect_blocking
 from stepwire_core.redis.topologies.slots import (
+    ABOUT,
     ANSWER_S,
     HOPS,
     TOLD,
     Node,
     Problem,
     SlotMap,
+    View,
     guarded,
     sent_on,
     slot_of,
@@ -129,16 +131,16 @@ class BlockingClusterStore:
             # A store of its own: the limit in time is its socket's.
             asked = connect_blocking(self._address.server(*node), timeout_s=ANSWER_S)
             try:
-                reply = asked.call(TOLD)
+                about, told = [asked.call(call) for call in (ABOUT, TOLD)]
             except (StoreRefused, StoreUnavailable) as error:
                 problems.append(error)
                 continue
             finally:
                 asked.close()
-            self._slots.learn(reply, node)
-            break
+            if self._slots.learn(View.of(node, about, told)):
+                break
         else:
-            self._slots.learn_nothing(problems)
+            self._slots.learn_from_the_rest(problems)
 
     def _store(self, node: Node) -> BlockingStandaloneStore:
         if (store := self._stores.get(node)) is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from redis.crc import key_slot
 
@@ -36,6 +36,9 @@ def place(node: Node) -> str:
     return f"{node[0]}:{node[1]}"
 
 
+ABOUT: Final = command("CLUSTER INFO")
+"""The call that asks a node how much it knows, before :data:`TOLD`."""
+
 TOLD: Final = command("CLUSTER SLOTS")
 """The call that asks a node for all of them."""
 
@@ -50,6 +53,23 @@ def slot_of(call: Call) -> int | None:
 
 
 Problem = StoreRefused | StoreUnavailable
+
+
+class View(NamedTuple):
+    """What one node knows of the cluster."""
+
+    by: Node
+    is_up: bool
+    """Whether the node holds the cluster for complete: one that is cut off does not."""
+    epoch: int
+    """The epoch of the cluster: a node that missed a failover has an older one."""
+    slots: Sequence[Sequence[Any]]
+
+    @classmethod
+    def of(cls, by: Node, about: Mapping[str, Any], told: Sequence[Sequence[Any]]) -> View:
+        """From its replies to :data:`ABOUT` and :data:`TOLD`."""
+        is_up = about.get("cluster_state") == "ok"
+        return cls(by, is_up, int(about.get("cluster_current_epoch", 0)), told)
 
 
 class SlotMap:
@@ -67,6 +87,8 @@ class SlotMap:
         self._problem: Problem | None = None
         self._is_stale = True
         self._asked_at = float("-inf")
+        self._epoch = 0
+        self._doubted: list[View] = []
 
     @property
     def is_due(self) -> bool:
@@ -86,21 +108,37 @@ class SlotMap:
                 return
             yield node
 
-    def learn(self, reply: Sequence[Sequence[Any]], by: Node) -> None:
-        """A node has answered to :data:`TOLD`."""
+    def learn(self, view: View) -> bool:
+        """A node has answered; whether that is what to go by. If not, ask on: another one may know
+        more. A primary that is cut off from the others says for ever that its slots are its own."""
+        if not view.is_up or view.epoch < self._epoch:
+            self._doubted.append(view)
+            return False
+        self._go_by(view)
+        return True
+
+    def learn_from_the_rest(self, problems: Sequence[Problem]) -> None:
+        """No node has answered what to go by; these are the reasons of those that were silent."""
+        if self._doubted:
+            self._go_by(max(self._doubted, key=lambda view: (view.is_up, view.epoch)))
+        else:
+            self._learn_nothing(problems)
+
+    def _go_by(self, view: View) -> None:
         of_slot: list[Node | None] = [None] * SLOTS
-        for first, last, (host, port, *_), *_ in reply:
+        for first, last, (host, port, *_), *_ in view.slots:
             # A node that does not know its own address is where it was asked.
-            node = (host.decode() if host else by[0], int(port))
+            node = (host.decode() if host else view.by[0], int(port))
             of_slot[first : last + 1] = [node] * (last + 1 - first)
         self._of_slot = of_slot
         self.nodes = tuple(dict.fromkeys(node for node in of_slot if node is not None))
         self._problem = None
         self._is_stale = False
         self._asked_at = time.monotonic()
+        self._epoch = view.epoch
+        self._doubted.clear()
 
-    def learn_nothing(self, problems: Sequence[Problem]) -> None:
-        """No node has answered, for these reasons."""
+    def _learn_nothing(self, problems: Sequence[Problem]) -> None:
         said = "; ".join(dict.fromkeys(str(problem) for problem in problems))
         unavailable = StoreUnavailable(f"no node of the cluster answers: {said}")
         refusals = (problem for problem in problems if isinstance(problem, StoreRefused))
