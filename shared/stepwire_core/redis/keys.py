@@ -66,12 +66,13 @@ class Channels:
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """The keys of one session; the scripts derive ``…:out:<field>:<step>`` from them."""
+    """The keys of one session."""
 
     log: str
     state: str
     meta: str
     open: str
+    tail: str
     files: str
     ending: str
     results: str
@@ -89,6 +90,7 @@ class SessionKeys:
             state=f"{base}:state",
             meta=f"{base}:meta",
             open=f"{base}:open",
+            tail=f"{base}:tail",
             files=f"{base}:files",
             ending=f"{base}:ending",
             results=f"{base}:results",
@@ -97,6 +99,10 @@ class SessionKeys:
             requests=f"{base}:requests",
             channel=base,
         )
+
+    def out(self, field: str, step_id: str) -> str:
+        """The text that streams into a field of a step."""
+        return f"{self.channel}:out:{field}:{step_id}"
 
     def durable(self, run_id: str) -> str:
         """The results of the durable steps of a run, which the scripts delete with its end."""
