@@ -268,9 +268,11 @@ ITS_PARTS: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A part of a batch is stored, or nothing; the same batch goes on with the rest. It was too much
-    for one call, as a step to be removed that has very many below it; or its short form was not
-    right."""
+    """A part of a batch is stored, or nothing of it; the same batch goes on with the rest.
+
+    It was too much for one call (a step is to be removed that has very many below it), or the place
+    of a :class:`Piece` was not right any more.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
-"""What a producer knows of the tail of its session: which of its texts one more piece may follow."""
+"""What a producer knows of the tail of its session: which of its texts may go on there."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepwire._transport.append_call import piece_size
 from stepwire_core.log.event_log import PIECE_BYTES, TAIL_PIECES, Appended, Piece
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class TailPlaces:
         if not self._places or len(batch.events) != 1 or batch.closing:
             return None
         [event] = batch.events
-        if event.op != "append_text" or piece_size(event.payload)[0] > PIECE_BYTES:
+        if event.op != "append_text" or len(event.payload.encode()) > PIECE_BYTES:
             return None
         place, until = self._places.get((event.id, event.parent), (None, 0.0))
         if place is None or now > until or self._top - place.tail + 2 >= TAIL_PIECES:
