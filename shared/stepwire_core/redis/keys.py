@@ -38,6 +38,7 @@ class Channels:
     """As the keys have it."""
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of(cls, url: str) -> Channels:
         """Those of the database, and of the prefix, that an address names."""
         return cls(_suffix(url), RedisAddress.of(url).prefix)
