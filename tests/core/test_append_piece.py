@@ -36,7 +36,7 @@ class Source:
     log: Log
     writer: Writer
     places: TailPlaces | None = field(default_factory=TailPlaces)
-    """None: it knows nothing of the short form."""
+    """None: it sends whole calls only."""
     was_short: int = 0
     was_refused: int = 0
 

@@ -1,4 +1,4 @@
-"""What a producer knows of the tail of its session: which of its texts may go on there."""
+"""Which texts of a producer may go on in the tail of their session."""
 
 from __future__ import annotations
 
