@@ -42,13 +42,22 @@ async def _bytes_each(fill: Fill, count: int) -> float:
             # Scripts, functions and the buffers of clients are kept once, and not for each session.
             # The same amount before leaves only what each session adds.
             await fill(server.url, count)
-            before = await redis.info("memory")
+            before = await _used(redis)
             await fill(server.url, count)
-            after = await redis.info("memory")
+            after = await _used(redis)
         finally:
             await redis.aclose()
-    used: int = after["used_memory"] - before["used_memory"]
-    return used / count
+    return (after - before) / count
+
+
+async def _used(redis: Redis) -> int:
+    """Bytes that a server uses without its other clients, whose buffers it frees a little later."""
+    for _ in range(1_000):
+        if (await redis.info("clients"))["connected_clients"] == 1:
+            break
+        await asyncio.sleep(0.01)
+    used: int = (await redis.info("memory"))["used_memory"]
+    return used
 
 
 def _sessions(tokens: int, *, one_by_one: bool) -> Fill:
@@ -71,7 +80,7 @@ def _sessions(tokens: int, *, one_by_one: bool) -> Fill:
 
 async def _answered(run: InProcess) -> None:
     session_id, run_id, message_id = new_id(), new_id(), new_id()
-    await run.log.create(session_id, new_id())
+    await run.log.create(session_id, run_id)
     message = user_message(session_id, message_id, "go", run_id=run_id)
     events = message_events(message)
     await run.log.append(

@@ -20,7 +20,8 @@ from stepwire._transport.producer import Producer
 from stepwire._transport.publisher import Publisher
 from stepwire_cli.dev.embedded_server import EmbeddedServer, embedded_server
 from stepwire_core.errors import RunFenced, SessionNotFound, StoreUnavailable
-from stepwire_core.log.event_log import APPEND, Batch, EventLog, open_log
+from stepwire_core.log.event_log import Batch, EventLog, open_log
+from stepwire_core.log.scripts import APPEND
 from stepwire_core.redis.commands import Call
 from stepwire_core.redis.standalone import connect_blocking
 from stepwire_core.redis.store import BlockingStore

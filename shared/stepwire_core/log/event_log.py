@@ -25,13 +25,25 @@ from stepwire_core.log.script_calls import (
     ITSELF,
     Appended,
     Batch,
+    Piece,
+    Place,
     Registration,
     Unfinished,
     cancel_args,
     check_kept,
     keep_args,
 )
-from stepwire_core.log.scripts import APPEND, BEGIN, CANCEL, DELETE, KEEP, LEAVE, REGISTER, SUBMIT
+from stepwire_core.log.scripts import (
+    BEGIN,
+    CANCEL,
+    DELETE,
+    KEEP,
+    LEAVE,
+    PIECE_BYTES,
+    REGISTER,
+    SUBMIT,
+    TAIL_PIECES,
+)
 from stepwire_core.redis.commands import PLAIN, Argument, Call, Script, command
 from stepwire_core.redis.keys import LIFE, Channels, SessionKeys, object_folder
 from stepwire_core.redis.scripts import script_args
@@ -46,13 +58,14 @@ if TYPE_CHECKING:
     from stepwire_core.wire.events import NewEvent
 
 __all__ = [
-    "APPEND",
     "CANCEL",
     "ITSELF",
     "ITS_PARTS",
     "KEEP",
+    "PIECE_BYTES",
     "READ_BYTES",
     "REGISTER",
+    "TAIL_PIECES",
     "Appended",
     "Batch",
     "Begun",
@@ -60,6 +73,8 @@ __all__ = [
     "EventLog",
     "LogTail",
     "NewJob",
+    "Piece",
+    "Place",
     "Registration",
     "Unfinished",
     "cancel_args",
@@ -138,10 +153,10 @@ class EventLog(LogReader):
         return result
 
     def _append_call(self, batch: Batch, job: NewJob | None) -> Call:
+        if job is None:
+            return batch.call(self._settings)
         keys = SessionKeys.of(batch.session_id).script_keys
         args = batch.script_args(self._settings)
-        if job is None:
-            return APPEND.on(keys, args)
         both = script_args("log/submit", *args, *job.args, count=len(args))
         return SUBMIT.on([*keys, *job.queue_keys], both)
 

@@ -22,8 +22,9 @@ from stepwire_core.errors import (
     StateChanged,
     StepwireError,
 )
-from stepwire_core.redis.commands import Argument
-from stepwire_core.redis.keys import Channels
+from stepwire_core.log.scripts import APPEND, APPEND_PIECE
+from stepwire_core.redis.commands import Argument, Call
+from stepwire_core.redis.keys import Channels, SessionKeys
 from stepwire_core.redis.scripts import script_args
 from stepwire_core.values.cursor import Cursor
 from stepwire_core.wire.events import LISTED, NewEvent
@@ -95,6 +96,10 @@ class Batch:
             turn=self.turn,
         )
 
+    def call(self, settings: Settings) -> Call:
+        """The call of ``append.lua``."""
+        return APPEND.on(SessionKeys.of(self.session_id).script_keys, self.script_args(settings))
+
     @property
     def is_listed(self) -> bool:
         """Whether the list of sessions changes with it."""
@@ -112,7 +117,9 @@ class Batch:
             case b"again":
                 return Unfinished()
             case b"ok":
-                return Appended(Cursor(int(reply[1]), int(reply[2])), int(reply[3]), reply[4] == 1)
+                _, epoch, top, stored, created, *place = reply
+                told = Place(epoch, int(place[0]), *place[1:]) if place else None
+                return Appended(Cursor(int(epoch), int(top)), int(stored), created == 1, told)
             case b"unknown":
                 return SessionNotFound(self.session_id)
             case b"ended":
@@ -132,6 +139,60 @@ class Batch:
                     f"producer {self.producer!r} sent event {self.first} to session "
                     f"{self.session_id!r}, which has {reply[1]} of it"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the last event of a batch has gone: a small piece of text, which is in the tail. Until
+    that ends, :class:`Piece` appends more of the same text, for ``lasts_ms`` at most."""
+
+    epoch: bytes
+    tail: int
+    """The sequence of the first piece in it."""
+    letter: bytes
+    fence: bytes
+    lasts_ms: int
+
+    def is_beside(self, other: Place) -> bool:
+        """Whether both are in the same tail, and of the same attempt."""
+        return (self.epoch, self.tail, self.fence) == (other.epoch, other.tail, other.fence)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A batch that is one more small piece of a text, in the form that costs the server least.
+
+    Nothing else of its session may follow it in its round trip: the server may answer that the
+    place is not right any more, and then the batch goes out as it is.
+    """
+
+    batch: Batch
+    place: Place
+
+    def call(self, settings: Settings) -> Call:
+        batch, place = self.batch, self.place
+        [event] = batch.events
+        keys = SessionKeys.of(batch.session_id)
+        args = script_args(
+            "log/append_piece",
+            suffix=Channels.of(settings.redis_url).suffix,
+            max_bytes=settings.session_max_bytes,
+            producer=batch.producer,
+            number=batch.first,
+            run=batch.run_id,
+            epoch_then=place.epoch,
+            tail_then=place.tail,
+            letter=place.letter,
+            fence_then=place.fence,
+            id=event.id,
+            field=event.parent,
+            text=event.payload,
+        )
+        return APPEND_PIECE.on((keys.meta, keys.tail, keys.out(event.parent, event.id)), args)
+
+    def result(self, top: int) -> Appended | Unfinished:
+        """What the script's reply means for the batch."""
+        return Appended(Cursor(int(self.place.epoch), top), 1, False) if top else Unfinished()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,17 +268,22 @@ ITS_PARTS: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A part of a batch is stored; the same call goes on with the rest, which was too much for one
-    call: a step is to be removed that has very many below it."""
+    """A part of a batch is stored, or nothing of it; the same batch goes on with the rest.
+
+    It was too much for one call (a step is to be removed that has very many below it), or the place
+    of a :class:`Piece` was not right any more.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The log's top after a batch, how many events of it were new, whether it made the session."""
+    """The log's top after a batch, how many events of it were new, whether it made the session, and
+    where its last event has gone, if that is known."""
 
     top: Cursor
     stored: int
     created: bool
+    place: Place | None = None
 
 
 def check_kept(session_id: str, reply: list[Any]) -> None:

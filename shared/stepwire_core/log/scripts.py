@@ -12,7 +12,7 @@ from stepwire_core.redis.commands import GUARD, PLAIN, SHARDED, ChannelWords, Fu
 from stepwire_core.redis.keys import ALL_RUNS, GONE
 from stepwire_core.redis.scripts import lua_constants, lua_source
 from stepwire_core.wire.events import NO_PARENT
-from stepwire_core.wire.kinds import EVENTS
+from stepwire_core.wire.kinds import EVENTS, TEXT_DELTA
 from stepwire_core.wire.words import IN_TURN
 
 _APPEND_PARTS: Final = ("operations", "text", "index", "belongings", "steps", "runs", "session")
@@ -23,6 +23,12 @@ ENTRY_BYTES: Final = 100
 """What an entry of a hash costs in Redis beside its value, about: the limit of a session's bytes
 counts it."""
 
+PIECE_BYTES: Final = 128
+"""A piece of text of at most so many bytes goes to the tail."""
+
+TAIL_PIECES: Final = 100
+"""So many pieces become one entry of the log."""
+
 _REMOVAL_EVENTS: Final = {
     event.kind.prefix: event.name
     for event in EVENTS.values()
@@ -32,6 +38,9 @@ _REMOVAL_EVENTS: Final = {
 
 _CONSTANTS: Final = lua_constants(
     ENTRY=ENTRY_BYTES,
+    PIECE=PIECE_BYTES,
+    PIECES=TAIL_PIECES,
+    TEXT_DELTA=TEXT_DELTA,
     GONE=GONE.decode(),
     ALL_RUNS=ALL_RUNS,
     IN_TURN=sorted(IN_TURN),
@@ -51,18 +60,19 @@ def _parts(*names: str) -> bytes:
     return b"\n".join(lua_source(f"log/{name}") for name in names)
 
 
-_CALLED: Final = ("append", "submit", "list_session")
+_CALLED: Final = ("append", "append_piece", "submit", "list_session")
 """The functions of the library that are called from outside."""
 
 
 def _library(words: ChannelWords) -> tuple[bytes, str]:
-    """``append`` and ``submit``: one library, since both must name the life of the data alike. And
-    ``list_session``, which goes out with them: a server has all of them, or none.
+    """``append``, ``append_piece`` and ``submit``: one library, since all must name the life of the
+    data alike. And ``list_session``, which goes out with them: a server has all of them, or none.
 
     Its name and theirs have a digest in them, so that versions stand side by side, and both forms.
     """
     functions = {
         "append": lua_source("log/append"),
+        "append_piece": lua_source("log/append_piece"),
         "enqueue": queue_body("enqueue"),
         "submit": lua_source("log/submit"),
         "list_session": lua_source("log/list_session"),
@@ -104,7 +114,7 @@ def _functions() -> Iterator[Function]:
         yield Function(plain, f"{plain_name}_{called}", on_cluster)
 
 
-APPEND, SUBMIT, LIST = _functions()
+APPEND, APPEND_PIECE, SUBMIT, LIST = _functions()
 READ: Final = _script("keys", "tail", "read")
 BEGIN: Final = _script("keys", "counting", "begin_run")
 REGISTER: Final = _script("keys", "counting", "register_run")

@@ -38,6 +38,7 @@ class Channels:
     """As the keys have it."""
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of(cls, url: str) -> Channels:
         """Those of the database, and of the prefix, that an address names."""
         return cls(_suffix(url), RedisAddress.of(url).prefix)
@@ -97,6 +98,10 @@ class SessionKeys:
         return f"{self.channel}:open"
 
     @property
+    def tail(self) -> str:
+        return f"{self.channel}:tail"
+
+    @property
     def files(self) -> str:
         return f"{self.channel}:files"
 
@@ -119,6 +124,10 @@ class SessionKeys:
     @property
     def requests(self) -> str:
         return f"{self.channel}:requests"
+
+    def out(self, field: str, step_id: str) -> str:
+        """The text that streams into a field of a step."""
+        return f"{self.channel}:out:{field}:{step_id}"
 
     def durable(self, run_id: str) -> str:
         """The results of the durable steps of a run, which the scripts delete with its end."""

@@ -14,6 +14,10 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
         *("mode", "ttl_ms", "max_events", "log_max_bytes", "max_steps", "max_bytes", "suffix"),
         *("producer", "first", "known_epoch", "run", "attempt", "ask", "expects", "turn"),
     ),
+    "log/append_piece": (
+        *("suffix", "max_bytes", "producer", "number", "run"),
+        *("epoch_then", "tail_then", "letter", "fence_then", "id", "field", "text"),
+    ),
     "log/read": ("after_epoch", "after_seq", "most_events", "most_bytes", "suffix", "how"),
     "log/begin_run": ("run", "token", "turn", "message"),
     "log/register_run": (

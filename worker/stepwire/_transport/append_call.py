@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from sys import getsizeof
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.events import ALWAYS_TAKEN, NO_PARENT, NewEvent, delta_event
 
 if TYPE_CHECKING:
     from stepwire._transport.source import Source
-    from stepwire_core.log.event_log import Batch
+    from stepwire_core.errors import StepwireError
+    from stepwire_core.log.event_log import Appended, Batch, Piece, Unfinished
     from stepwire_core.wire.words import TextField
 
 MAX_BATCH_EVENTS: Final = 200
@@ -100,6 +101,8 @@ class AppendCall:
     count: int = 0
     """Events that it settles."""
     batch: Batch | None = None
+    piece: Piece | None = None
+    """The form in which the batch has gone out, if not as it is."""
     forgets: bool = False
     """It has no events: it lets the log forget its source."""
 
@@ -166,10 +169,29 @@ class AppendCall:
             )
         return self.batch
 
+    def form(self, now: float, *, is_alone: bool) -> Batch | Piece:
+        """What goes out. ``is_alone`` says that nothing else of its session is in the round trip:
+        a piece may have to be sent again, and what came later must not be stored before it."""
+        batch = self.prepared()
+        self.piece = self.source.places.piece(batch, now) if is_alone else None
+        return self.piece or batch
+
+    def result(self, reply: Any, sent_at: float) -> Appended | Unfinished | StepwireError:
+        """What the reply means."""
+        places = self.source.places
+        if self.piece is not None:
+            of_piece = self.piece.result(reply)
+            places.note_piece(of_piece)
+            return of_piece
+        batch = self.prepared()
+        result = batch.result(reply)
+        places.note(batch, result, sent_at)
+        return result
+
     def keep_what_fits(self) -> None:
         """Let go of all that a full session does not take, and of the end of the run: that was
         written as if all before it were stored."""
-        self.batch = None
+        self.batch = self.piece = None
         self.progress = {}
         self.items = [item for item in self.items if ends_something(item)]
 

@@ -14,7 +14,7 @@ from stepwire_core.errors import (
     StepwireError,
     StoreUnavailable,
 )
-from stepwire_core.log.event_log import APPEND, KEEP, Batch, check_kept, keep_args
+from stepwire_core.log.event_log import KEEP, Batch, check_kept, keep_args
 from stepwire_core.redis.backoff import Backoff
 from stepwire_core.redis.commands import command
 from stepwire_core.redis.keys import LIFE, SessionKeys, object_folder
@@ -166,8 +166,7 @@ class ContentStore:
     def _create(self, session_id: str) -> None:
         """The element is the first thing that is emitted into a new session."""
         batch = Batch(session_id, (), create=True)
-        keys = SessionKeys.of(session_id).script_keys
-        reply = self._store.call(APPEND.on(keys, batch.script_args(self._settings)))
+        reply = self._store.call(batch.call(self._settings))
         if isinstance(result := batch.result(reply), StepwireError):
             raise result
 

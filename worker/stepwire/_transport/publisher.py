@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -25,10 +26,9 @@ from stepwire_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from stepwire_core.log.event_log import APPEND, Appended, Unfinished
+from stepwire_core.log.event_log import Appended, Unfinished
 from stepwire_core.log.session_index import listed_call
 from stepwire_core.redis.backoff import Backoff
-from stepwire_core.redis.keys import SessionKeys
 from stepwire_core.tracing.span_export import SpanExport
 from stepwire_core.wire.kinds import RUN_END, STEP_END
 
@@ -273,7 +273,8 @@ class Publisher:
         after a call that a full session refused, with what they end.
         """
         calls = [call for call in calls if not call.is_empty and call.source.failure is None]
-        replies = self._replies(calls)
+        sent_at = time.monotonic()
+        replies = self._replies(calls, sent_at)
         again: list[AppendCall] = []
         waiting: set[Source] = set()
         away: dict[str, str] = {}
@@ -281,7 +282,7 @@ class Publisher:
             if call.source in waiting:
                 again.append(call)
                 continue
-            error = self._result(calls[number:], reply)
+            error = self._result(calls[number:], reply, sent_at)
             if isinstance(error, StoreUnavailable):
                 away[call.source.session_id] = str(error)
             else:
@@ -293,18 +294,16 @@ class Publisher:
                 self._cut_off(call.source, error)
         return again, away
 
-    def _replies(self, calls: list[AppendCall]) -> list[Any]:
+    def _replies(self, calls: list[AppendCall], sent_at: float) -> list[Any]:
         """The reply to each, or the error that it came to.
 
         Raises:
             StoreUnavailable, StoreRefused: none of them has got through.
         """
-        batches = [call.prepared() for call in calls]
+        of_session = Counter(call.source.session_id for call in calls)
         appends = [
-            APPEND.on(
-                SessionKeys.of(batch.session_id).script_keys, batch.script_args(self.settings)
-            )
-            for batch in batches
+            call.form(sent_at, is_alone=of_session[call.source.session_id] == 1).call(self.settings)
+            for call in calls
         ]
         # Calls of their own: the index need not lie where the sessions do.
         replies = self._store.call_many([*appends, *self._listing(self._to_list)])
@@ -332,7 +331,9 @@ class Publisher:
         if errors:
             logger.warning("the list of sessions is behind", extra={"error": str(errors[0])})
 
-    def _result(self, calls: list[AppendCall], reply: Any) -> StepwireError | Unfinished | None:
+    def _result(
+        self, calls: list[AppendCall], reply: Any, sent_at: float
+    ) -> StepwireError | Unfinished | None:
         """The outcome of the first of these calls, by its reply; None: it is stored."""
         call = calls[0]
         if isinstance(reply, StepwireError):
@@ -340,7 +341,7 @@ class Publisher:
         if isinstance(reply, Exception):
             return _not_storable(reply)
         try:
-            result = call.prepared().result(reply)
+            result = call.result(reply, sent_at)
         except Exception as error:  # noqa: BLE001 - a reply of another version, say: its producer's
             return _not_storable(error)
         if isinstance(result, Appended):

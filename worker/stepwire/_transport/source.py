@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from stepwire._transport.tail_places import TailPlaces
 from stepwire_core.errors import SessionFull, StepwireError
 from stepwire_core.log.event_log import Batch
 from stepwire_core.values.ids import emitter_producer
@@ -59,6 +60,8 @@ class Source:
     """How many of its events are stored, or never will be."""
     flushes: list[tuple[int, Future[None]]] = field(default_factory=list)
     """The flushes that wait for its events, each with the number of the last one."""
+    places: TailPlaces = field(default_factory=TailPlaces)
+    """Where its texts go on."""
     _next: int = 1
     _epoch: str = ""
 

@@ -20,7 +20,9 @@
 --       turn            the handler, if the run is new and is to wait for those before it, or ''
 --       then per event: op, type, id, parent, payload (see operations.lua)
 --
--- Returns {'ok', epoch, top, stored, 1 if this call made the session}, or with nothing written {'unknown'}, {'ended'},
+-- Returns {'ok', epoch, top, stored, 1 if this call made the session}, and if its last event went to the tail, what
+--         append_piece.lua needs for one more piece of that text, behind it: the tail, the letter, the fence, and for how
+--         many milliseconds the expiry need not move. Or with nothing written {'unknown'}, {'ended'},
 --         {'fenced', current attempt}, {'closed'} (the ask), {'changed', field}, {'taken', id}, {'gap', last stored sequence},
 --         {'full', 'steps' or 'bytes', the limit}. Or {'again'}: a part of the batch is stored, and the same call goes on
 --         with the rest.
@@ -46,11 +48,9 @@ if mode == 'forget' then
   return {'ok', epoch or 0, seq or 0, 0, 0}
 end
 
-local has_looked, is_lost, is_log_lost = false, false, false
+local is_lost, is_log_lost = false, false
 local epoch_before = tonumber(epoch)
--- Most calls are one more piece of a text, and such a call looks only if it does more than add it.
-if epoch_before and (mode == 'create' or count ~= 1 or ARGV[HEAD + OP] ~= 'append_text') then
-  has_looked = true
+if epoch_before then
   is_lost, is_log_lost = look(KEYS, version)
   if is_lost then
     end_lost(KEYS, channel)
@@ -99,12 +99,12 @@ if skip < count and expects ~= '' then
   if redis.call('HGET', state, field) ~= value then return {'changed', field} end
 end
 
-local is_small_text, adds, new_steps, new_bytes = true, false, 0, 0
+local is_text, adds, new_steps, new_bytes = true, false, 0, 0
 for at = HEAD + skip * WIDTH, HEAD + (count - 1) * WIDTH, WIDTH do
   local op, size = ARGV[at + OP], #ARGV[at + PAYLOAD]
   local operation = OPERATIONS[op]
   if not operation then return redis.error_reply('ERR stepwire: unknown op ' .. op) end
-  if op ~= 'append_text' or size > PIECE then is_small_text = false end
+  if operation.fold then is_text = false end
   if operation.must_be_new and not is_new_session and redis.call('HEXISTS', state, 's:' .. ARGV[at + ID]) == 1 then
     return {'taken', ARGV[at + ID]}
   end
@@ -116,7 +116,7 @@ for at = HEAD + skip * WIDTH, HEAD + (count - 1) * WIDTH, WIDTH do
   end
 end
 local steps, is_indexed = 0, true
-if not is_small_text then
+if not is_text then
   local counters = redis.call('HMGET', meta, 'steps', 'kids')
   steps = tonumber(counters[1]) or 0
   is_indexed = steps == (tonumber(counters[2]) or 0)
@@ -134,32 +134,6 @@ if must_touch then expires = now + ttl_ms + math.floor(ttl_ms / 16) end
 
 -- A number that the producer has in `meta` from now on counts.
 if producer ~= '' and skip < count and not stored_last then bytes = bytes + ENTRY end
-
--- What most calls are: one more piece of a text that has its letter.
-if is_small_text and count - skip == 1 and producer ~= '' and tail ~= '' and seq - tail + 2 < PIECES and not must_touch
-  and (run == '' or fence) and not raises_fence then
-  local at = HEAD + skip * WIDTH
-  local kind, id, field, text = ARGV[at + TYPE], ARGV[at + ID], ARGV[at + PARENT], ARGV[at + PAYLOAD]
-  local member, of_run = field .. ':' .. id, tail .. ' ' .. run .. ' '
-  local place = redis.call('HGET', open, member)
-  if place and string.sub(place, 1, #of_run) == of_run then
-    append_text(base, member, text, expires)
-    append_line(base, string.sub(place, #of_run + 1) .. text .. '\n', expires)
-    redis.call('HSET', meta, 'seq', seq + 1, 'bytes', bytes + #text, 'log_bytes', log_bytes + #text + 2,
-      'p:' .. producer, first + count - 1)
-    redis.call(NEWS, channel, epoch .. '\n' .. seq + 1 .. ' ' .. kind .. ' ' .. run .. ' ' ..
-      text_data(id, field, text, false))
-    return {'ok', epoch, seq + 1, 1, 0}
-  end
-end
-
-if not has_looked and not is_new_session then
-  is_lost, is_log_lost = look(KEYS, version)
-  if is_lost then
-    end_lost(KEYS, channel)
-    return {'unknown'}
-  end
-end
 
 local call = {
   log = log, state = state, meta = meta, open = open, base = base, suffix = suffix,
@@ -186,6 +160,7 @@ for i = skip, count - 1 do
   local at = HEAD + i * WIDTH
   local op, kind, id = ARGV[at + OP], ARGV[at + TYPE], ARGV[at + ID]
   local parent, payload = ARGV[at + PARENT], ARGV[at + PAYLOAD]
+  call.letter = nil
   local fold = OPERATIONS[op].fold
   if not fold then
     store_text(call, kind, id, parent, payload, op == 'replace_text')
@@ -206,4 +181,8 @@ if stored > 0 then redis.call(NEWS, channel, table.concat(call.lines, '\n')) end
 if call.is_unfinished then return {'again'} end
 local created = 0
 if is_new_session then created = 1 end
-return {'ok', call.epoch, call.seq, stored, created}
+local answer = {'ok', call.epoch, call.seq, stored, created}
+if call.letter and producer ~= '' and (run == '' or fence) and not raises_fence and not call.run_has_ended then
+  for _, known in ipairs({call.tail, call.letter, fence or '', expires - now - ttl_ms}) do answer[#answer + 1] = known end
+end
+return answer

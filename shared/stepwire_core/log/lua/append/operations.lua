@@ -47,6 +47,6 @@ local OPERATIONS = {
 }
 
 local MARK, MARKED = '.', '0 - {}' -- a field of the state
-local PIECE, PIECES, LETTERS = 128, 100, 64 -- of the tail: bytes of a piece, pieces, their places
+local LETTERS = 64 -- of the tail: as many texts have pieces in it at most
 local KIDS_BYTES = 4000 -- of the index: a field of it that has more is full
 local AT_ONCE, EVENT = 500, 4 -- the most fields of the state that one call removes, about; as how many an event counts

@@ -12,16 +12,15 @@ local function count_bytes(call, before, after)
   call.bytes = call.bytes + growth(before, after)
 end
 
-local function append_text(base, member, text, expires)
-  local key = base .. 'out:' .. member
+local function append_text(key, text, expires)
   if redis.call('APPEND', key, text) > #text then return end
   -- It was evicted. The end of the step brings the whole text; until then this is the rest of it.
   redis.call('SET', key, '+' .. text, 'PXAT', expires)
 end
 
-local function append_line(base, line, expires)
+local function append_line(key, line, expires)
   -- The first line of a tail, or it was evicted.
-  if redis.call('APPEND', base .. 'tail', line) == #line then redis.call('PEXPIREAT', base .. 'tail', expires) end
+  if redis.call('APPEND', key, line) == #line then redis.call('PEXPIREAT', key, expires) end
 end
 
 local function text_data(id, field, text, replaces)
@@ -48,7 +47,7 @@ local function stream(call, id, field, text, replaces)
     count_bytes(call, redis.call('STRLEN', key), #text + 1)
     redis.call('SET', key, '=' .. text, 'PXAT', call.expires)
   else
-    append_text(call.base, member, text, call.expires)
+    append_text(key, text, call.expires)
     call.bytes = call.bytes + #text
   end
   return true
@@ -77,7 +76,7 @@ local function end_tail(call)
   -- A piece that is missing shows as a gap.
   if pieces_in(lines) == call.seq - call.tail + 1 then add_entry(call, call.seq, '', call.tail, lines) end
   redis.call('DEL', call.base .. 'tail')
-  call.tail = ''
+  call.tail, call.letter = '', nil
 end
 
 -- The letter in the tail for where a piece belongs, and its line there if that is new.
@@ -117,9 +116,9 @@ local function store_text(call, kind, id, field, text, replaces)
   local data = text_data(id, field, text, replaces)
   if replaces or #text > PIECE then return store(call, kind, data) end
   local letter, line = letter_for(call, field, id)
-  append_line(call.base, line .. letter .. text .. '\n', call.expires)
+  append_line(call.base .. 'tail', line .. letter .. text .. '\n', call.expires)
   call.log_bytes = call.log_bytes + #line + #text + 2
   tell(call, kind, data)
-  call.seq = call.seq + 1
+  call.seq, call.letter = call.seq + 1, letter
   if call.seq - call.tail + 1 >= PIECES then end_tail(call) end
 end
