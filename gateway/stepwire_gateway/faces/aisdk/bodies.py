@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from stepwire_core.errors import InvalidArgument
 from stepwire_gateway.http.bodies import Object, Text
@@ -23,12 +23,22 @@ class _Loose(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class Approval(_Loose):
+    """What the person has decided, of a tool that asks whether it may run."""
+
+    id: _Name
+    approved: StrictBool | None = None
+
+
 class Part(_Loose):
     type: str
     text: Text | None = None
     url: str | None = None
     mediaType: str | None = None  # noqa: N815 - the protocol's name
     filename: str | None = None
+    state: str | None = None
+    approval: Approval | None = None
+    providerMetadata: Object | None = None  # noqa: N815
 
 
 class UiMessage(_Loose):
@@ -54,6 +64,15 @@ class ChatRequest(_Loose):
     metadata: Object | None = Field(
         default=None, description="For `cl.user_session`, when the session begins."
     )
+
+    @property
+    def approvals(self) -> list[Approval]:
+        """The decisions that a message of the assistant comes back with."""
+        last = self.messages[-1]
+        if last.role != "assistant" or self.trigger != "submit-message":
+            return []
+        decided = [part.approval for part in last.parts if part.state == "approval-responded"]
+        return [one for one in decided if one is not None and one.approved is not None]
 
     @property
     def question(self) -> UiMessage:
