@@ -134,7 +134,9 @@ def test_an_approval_that_comes_too_late_or_for_another_ask_is_refused(faces: Ga
         approval = {"id": ask_id, "approved": approved}
         part = {"type": "dynamic-tool", "state": "approval-responded", "approval": approval}
         message = {"id": run_id, "role": "assistant", "parts": [part]}
-        body = {"id": chat_id, "messages": [message]}
+        # As where another message was sent while the tool waits.
+        later = {"id": new_id(), "role": "user", "parts": []}
+        body = {"id": chat_id, "messages": [message, later], "messageId": run_id}
         return faces.client.post("/aisdk/chat?approvals=true", json=body)
 
     assert decide(True, "another").status_code == 404

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from stepwire_core.wire.documents import AskDocument
     from stepwire_gateway.auth.caller import Caller
-    from stepwire_gateway.faces.aisdk.bodies import Approval, ChatRequest, UiMessage
+    from stepwire_gateway.faces.aisdk.bodies import Approval, UiMessage
     from stepwire_gateway.faces.aisdk.mapping import Chunk
     from stepwire_gateway.faces.events import FaceEvent
     from stepwire_gateway.services import Services
@@ -112,7 +112,7 @@ def is_approval(ask: dict[str, Any]) -> bool:
 
 
 async def answer_approvals(
-    request: Request, services: Services, caller: Caller, body: ChatRequest
+    request: Request, services: Services, caller: Caller, chat_id: str, message: UiMessage
 ) -> Started:
     """Answer the asks of a message that comes back, and go on with its run. The same again is taken
     once; every answer is looked at before the first is given.
@@ -122,10 +122,10 @@ async def answer_approvals(
         InvalidArgument: it is not a question of this kind.
         RunNotFound: the message is not of this session.
     """
-    session_id = session_of(caller, "write", body.id)
-    run_id = as_id(body.messages[-1].id, "run")
+    session_id = session_of(caller, "write", chat_id)
+    run_id = as_id(message.id, "run")
     await services.log.known_run(session_id, run_id)
-    asks = [(await services.log.ask(session_id, given.id), given) for given in body.approvals]
+    asks = [(await services.log.ask(session_id, given.id), given) for given in message.approvals]
     answers = [(ask, _answer(ask, given)) for ask, given in asks]
     for ask, answer in answers:
         idempotency = Idempotency(request, caller, None)

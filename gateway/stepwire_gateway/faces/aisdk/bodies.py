@@ -52,6 +52,12 @@ class UiMessage(_Loose):
         """What the person has written."""
         return "\n".join(part.text or "" for part in self.parts if part.type == "text")
 
+    @property
+    def approvals(self) -> list[Approval]:
+        """What the person has decided of its tools."""
+        given = [part.approval for part in self.parts if part.state == "approval-responded"]
+        return [one for one in given if one is not None and one.approved is not None]
+
 
 class ChatRequest(_Loose):
     """``POST /aisdk/chat``. Of the messages the last one of the person is read: the session has the
@@ -66,13 +72,13 @@ class ChatRequest(_Loose):
     )
 
     @property
-    def approvals(self) -> list[Approval]:
-        """The decisions that a message of the assistant comes back with."""
-        last = self.messages[-1]
-        if last.role != "assistant" or self.trigger != "submit-message":
-            return []
-        decided = [part.approval for part in last.parts if part.state == "approval-responded"]
-        return [one for one in decided if one is not None and one.approved is not None]
+    def decided(self) -> UiMessage | None:
+        """The message of the assistant that comes back with decisions: the last one, or an earlier
+        one, which ``messageId`` names."""
+        named = [message for message in self.messages if message.id == self.messageId]
+        found = named[0] if named else self.messages[-1]
+        is_decided = self.trigger == "submit-message" and found.role == "assistant"
+        return found if is_decided and found.approvals else None
 
     @property
     def question(self) -> UiMessage:

@@ -66,10 +66,11 @@ async def chat(
 ) -> Response:
     """Send a message, have the last one answered again, or let a tool run that asks; the answer
     streams."""
-    if approvals and body.approvals:
-        started, had = await answer_approvals(request, services, caller, body), body.messages[-1]
+    had = body.decided if approvals else None
+    if had is not None:
+        started = await answer_approvals(request, services, caller, body.id, had)
     else:
-        started, had = await start(request, services, caller, body), None
+        started = await start(request, services, caller, body)
     return await _streamed(request, services, caller, started, approvals=approvals, had=had)
 
 
