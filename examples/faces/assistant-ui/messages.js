@@ -13,7 +13,7 @@ export function messagesOf(store) {
       continue;
     }
     let run = runs.get(step.run_id);
-    // What a sub-task does stands with the run that has started it.
+    // The steps of a sub-task stand with the run that has started it.
     while (run?.parent_run_id) run = runs.get(run.parent_run_id);
     if (!run || redone.has(run.run_id)) continue;
     if (!answers.has(run.run_id)) {

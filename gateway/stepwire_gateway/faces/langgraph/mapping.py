@@ -66,7 +66,7 @@ class LangGraphMapping:
         self._retold_ids: set[str] = set()
         """The steps of the snapshot that is being retold."""
         self._seq = 0
-        """Where the log is. Events of one place have the same, so it is no cursor; their client
+        """Where the log is. Events of one place have the same, so it is not a cursor; their client
         compares it to know what was subscribed to before the end of a run."""
         self._ms = 0
         """When the last document was made that has come."""
