@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.kinds import RUN_END
 from stepwire_core.wire.words import ASSISTANT_MESSAGE, IN_TURN
-from stepwire_gateway.faces.langgraph.messages import (
+from stepwire_gateway.faces.langgraph.paths import Paths
+from stepwire_gateway.faces.langgraph.transcript import (
     ROLES,
     TOOL,
     arguments,
@@ -16,7 +17,6 @@ from stepwire_gateway.faces.langgraph.messages import (
     result_id,
     value_of,
 )
-from stepwire_gateway.faces.langgraph.paths import Paths
 from stepwire_gateway.faces.mapping import data_frame
 from stepwire_gateway.faces.told_texts import Texts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepwire_gateway.faces.langgraph.messages import ROLES, TOOL
+from stepwire_gateway.faces.langgraph.transcript import ROLES, TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

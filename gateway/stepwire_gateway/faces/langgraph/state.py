@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from stepwire_gateway.faces.answers import last_answering
 from stepwire_gateway.faces.events import Scope
-from stepwire_gateway.faces.langgraph.messages import ROLES, TOOL, ended_messages
 from stepwire_gateway.faces.langgraph.paths import Paths
+from stepwire_gateway.faces.langgraph.transcript import ROLES, TOOL, ended_messages
 from stepwire_gateway.faces.retelling import retold
 
 if TYPE_CHECKING:
