@@ -78,7 +78,7 @@ faults: $(INSTALLED) ## 200 runs while workers are killed and Redis says no, fou
 	  $(if $(ONLY),--only $(ONLY)) $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(HOSTILE),--hostile $(HOSTILE))
 	$(if $(ONLY),,$(MAKE) topologies)
 
-faces: $(INSTALLED) ## the tests of other protocols' clients, with CopilotKit's page in Chromium
+faces: $(INSTALLED) ## the tests of other protocols' clients, with the pages of CopilotKit and assistant-ui in Chromium
 	STEPWIRE_TEST_FULL=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 600 tests/faces
 
 topologies: servers ## the long forms on every kind of server: Sentinels, cluster, Redis and Valkey of other versions

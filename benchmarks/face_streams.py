@@ -7,20 +7,21 @@ made; what the gateway's process has used is counted until the last client has t
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from accounting import cpu_s
 from gateway_process import gateway_running
 from rounds import Row, percentile, table
 from stepwire_cli.dev.embedded_server import embedded_server
 from stepwire_core.log.event_log import Batch, EventLog, open_log
-from stepwire_core.settings import Settings
+from stepwire_core.settings import FACES, Settings
 from stepwire_core.values.clock import now
 from stepwire_core.values.ids import attempt_token, new_id
 from stepwire_core.wire.documents import RunDocument, StepDocument
@@ -29,11 +30,19 @@ from stepwire_core.wire.words import ON_MESSAGE
 
 _MADE: Final = re.compile(rb"@([0-9]+)@")
 
-STREAMS: Final = {
-    "own": "/v1/sessions/{id}/events",
-    "aisdk": "/aisdk/chat/{id}/stream",
-    "aisdk, numbered": "/aisdk/workflow/{id}/stream",
+_AGUI: Final[dict[str, Any]] = {"messages": [], "tools": [], "context": [], "forwardedProps": {}}
+_CHANNELS: Final = ["values", "checkpoints", "lifecycle", "input", "messages", "tools"]
+
+STREAMS: Final[dict[str, tuple[str, dict[str, Any] | None]]] = {
+    "own": ("/v1/sessions/{id}/events", None),
+    "aisdk": ("/aisdk/chat/{id}/stream", None),
+    "aisdk, approvals": ("/aisdk/chat/{id}/stream?approvals=true", None),
+    "aisdk, numbered": ("/aisdk/workflow/{id}/stream", None),
+    "agui": ("/agui", _AGUI),
+    "copilotkit": ("/copilotkit/agent/default/connect", _AGUI),
+    "langgraph": ("/langgraph/threads/{id}/stream/events", {"channels": _CHANNELS}),
 }
+"""The address of each, and what is sent to it; without a body it is fetched."""
 
 
 class Answering:
@@ -90,11 +99,15 @@ class Answering:
         self._written += 1
         await self._log.append(batch)
 
-    async def read(self, path: str, tokens: int, opened: asyncio.Event) -> None:
+    async def read(self, name: str, tokens: int, opened: asyncio.Event) -> None:
         """Read a stream until so many new tokens have come."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        host = f"Host: 127.0.0.1:{self._port}"
-        writer.write(f"GET {path.format(id=self.id)} HTTP/1.1\r\n{host}\r\n\r\n".encode())
+        path, sent = STREAMS[name]
+        body = json.dumps({"threadId": self.id, "runId": new_id()} | sent).encode() if sent else b""
+        head = [f"{'POST' if sent else 'GET'} {path.format(id=self.id)} HTTP/1.1"]
+        head += [f"Host: 127.0.0.1:{self._port}", "Content-Type: application/json"]
+        head += [f"Content-Length: {len(body)}", "", ""]
+        writer.write("\r\n".join(head).encode() + body)
         await reader.readuntil(b"answer")
         begun, rest, seen = time.monotonic_ns(), b"", 0
         opened.set()
@@ -108,13 +121,13 @@ class Answering:
         writer.close()
 
 
-async def _round(pid: int, path: str, sessions: list[Answering], tokens: int) -> float:
+async def _round(pid: int, name: str, sessions: list[Answering], tokens: int) -> float:
     """Processor time of the gateway for each token that reached its client, in µs."""
     opened = [asyncio.Event() for _ in sessions]
     async with asyncio.TaskGroup() as readers:
         for session, event in zip(sessions, opened, strict=True):
             session.took_ms = []
-            readers.create_task(session.read(path, tokens, event))
+            readers.create_task(session.read(name, tokens, event))
         for event in opened:
             await event.wait()
         before = cpu_s([pid])
@@ -129,7 +142,7 @@ async def _measure(*, short: bool) -> dict[str, tuple[list[float], list[float]]]
     rounds, count, tokens = (1, 3, 5) if short else (5, 50, 60)
     figures: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in STREAMS}
     with embedded_server() as server, tempfile.TemporaryDirectory() as folder:
-        env = os.environ | {"STEPWIRE_REDIS_URL": server.url, "STEPWIRE_FACES": "aisdk"}
+        env = os.environ | {"STEPWIRE_REDIS_URL": server.url, "STEPWIRE_FACES": ",".join(FACES)}
         with gateway_running(env, Path(folder, "log")) as gateway:
             async with open_log(Settings(redis_url=server.url)) as log:
                 for _ in range(rounds):
@@ -137,8 +150,8 @@ async def _measure(*, short: bool) -> dict[str, tuple[list[float], list[float]]]
                     sessions = [Answering(log, gateway.port) for _ in range(count)]
                     for session in sessions:
                         await session.begin()
-                    for name, path in STREAMS.items():
-                        used = await _round(gateway.pid, path, sessions, tokens)
+                    for name in STREAMS:
+                        used = await _round(gateway.pid, name, sessions, tokens)
                         took = [ms for session in sessions for ms in session.took_ms]
                         figures[name][0].append(used)
                         figures[name][1].append(percentile(took, 50))

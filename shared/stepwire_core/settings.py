@@ -141,7 +141,7 @@ _PREFIX: Final = "STEPWIRE_"
 
 _NO_QUEUE: Final = "which cannot hold the queue: name a single server, or Sentinels, for it"
 
-FACES: Final = ("aisdk", "agui", "copilotkit")
+FACES: Final = ("aisdk", "agui", "copilotkit", "langgraph")
 """The protocols of others that a gateway can speak."""
 
 _OWN_FOLDERS: Final = frozenset({"v1", "inspector", *FACES})
@@ -443,7 +443,8 @@ class Settings(BaseSettings):
 
     faces: Faces | None = Field(
         default=None,
-        description="Protocols of others to speak, with commas between: `aisdk,agui,copilotkit`.",
+        description="Protocols of others to speak, with commas between: `aisdk`, `agui`, "
+        "`copilotkit`, `langgraph`.",
     )
 
     max_streams: int = Field(

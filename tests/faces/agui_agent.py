@@ -108,12 +108,11 @@ class Running:
 
 
 @contextmanager
-def starting(url: str, thread: str, *actions: list[Any], **options: Any) -> Iterator[Running]:
-    """The same while the test does other things."""
-    line = asked(url, thread, *actions, tells=True, **options)
+def script(folder: Path, path: Path, line: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a script on Node, and kill it in the end."""
     with subprocess.Popen(
-        [str(NODE), str(_SCRIPT)],
-        cwd=CLIENTS,
+        [str(NODE), str(path)],
+        cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -123,6 +122,14 @@ def starting(url: str, thread: str, *actions: list[Any], **options: Any) -> Iter
             assert process.stdin is not None
             process.stdin.write(line)
             process.stdin.close()
-            yield Running(process)
+            yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def starting(url: str, thread: str, *actions: list[Any], **options: Any) -> Iterator[Running]:
+    """The same while the test does other things."""
+    line = asked(url, thread, *actions, tells=True, **options)
+    with script(CLIENTS, _SCRIPT, line) as process:
+        yield Running(process)

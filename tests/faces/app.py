@@ -61,6 +61,24 @@ async def asks(message: cl.Message) -> None:
     await cl.Message(f"Hello {name['output'] if name else 'nobody'}").send()
 
 
+async def approves(message: cl.Message) -> None:
+    """A text and a file before a tool that asks whether it may run, and the same text goes on."""
+    answer = cl.Message("")
+    await answer.stream_token("Let me see. ")
+    async with cl.Step("delete", type="tool") as step:
+        step.input = {"path": "x.txt"}
+        await step.update()
+        await cl.Message("here", elements=[cl.Text(name="x", content="of it")]).send()
+        options = [
+            cl.Action(name="no", payload={"approved": False}),
+            cl.Action(name="yes", payload={"approved": True}),
+        ]
+        chosen = await cl.AskActionMessage("May I?", options, timeout=60).send()
+        step.output = "deleted" if chosen and chosen["payload"]["approved"] else "left"
+    await answer.stream_token("Done.")
+    await answer.send()
+
+
 async def uses(message: cl.Message) -> None:
     async with cl.Step("model", type="llm") as step:
         step.usage(input_tokens=3, output_tokens=5)
@@ -135,6 +153,7 @@ ANSWERS: dict[str, Callable[[cl.Message], Awaitable[None]]] = {
     "files": files,
     "subtask": subtask,
     "ask": asks,
+    "approve": approves,
     "usage": uses,
     "context": context,
     "session": session,

@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 
 const asked = JSON.parse(await text(process.stdin));
 const load = (name) => import(import.meta.resolve(name, pathToFileURL(`${asked.packages}/`)));
-const { AbstractChat, DefaultChatTransport } = await load(asked.package);
+const { AbstractChat, DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } = await load(asked.package);
 
 class State {
   status = "ready";
@@ -61,6 +61,7 @@ async function transport() {
 
 const chat = new Chat({
   id: asked.chat, messages: asked.messages, transport: await transport(),
+  sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
   onData: (part) => part.type.endsWith("-delta") && transient.push(part),
   onError: (error) => errors.push(error.message),
   onFinish: ({ isAbort, isDisconnect, isError }) => finished.push({ isAbort, isDisconnect, isError }),
@@ -84,6 +85,12 @@ const actions = {
   stop: () => chat.stop(),
   cut: async (chunks) => { cutAfter = chunks; },
   post: async (path, body) => { await fetch(`${asked.api}${path}`, { method: "POST", headers: { "content-type": "application/json", ...asked.headers }, body: JSON.stringify(body ?? {}) }); },
+  decide: async (approved) => {
+    const asking = chat.lastMessage.parts.find(({ state }) => state === "approval-requested");
+    const before = finished.length;
+    await chat.addToolApprovalResponse({ id: asking.approval.id, approved });
+    await until(() => finished.length > before && chat.status !== "streaming");
+  },
   answer: async (body) => {
     const ask = chat.lastMessage.parts.findLast(({ type }) => type === "data-ask");
     await actions.post(`/${chat.id}/asks/${ask.data.id}`, body);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from faces.app import WORDS
@@ -80,6 +81,70 @@ def test_an_ask_is_answered_while_its_handler_waits(faces: Gateway, package: str
     [ask] = shown.parts("data-ask")
     assert ask["data"]["status"] == "answered"
     assert shown.text == "Your name?Hello Ada"
+
+
+@pytest.mark.parametrize("package", ["ai6", "ai"])
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_tool_that_asks_waits_for_its_approval_and_the_message_goes_on(
+    faces: Gateway, package: str, approved: bool
+) -> None:
+    asking = f"{api(faces)}?approvals=true"
+    chat_id = new_id()
+    waiting = chat(asking, chat_id, said("approve"), package=package)
+    [tool] = waiting.parts("dynamic-tool")
+    assert (waiting.status, tool["state"]) == ("ready", "approval-requested")
+    assert waiting.text == "Let me see. hereMay I?"
+    # As a page that is loaded anew while the tool waits.
+    shown = chat(asking, chat_id, ["resume"], ["decide", approved], package=package)
+    assert (shown.status, shown.errors) == ("ready", [])
+    [tool] = shown.parts("dynamic-tool")
+    assert (tool["state"], tool["output"]) == (
+        "output-available",
+        "deleted" if approved else "left",
+    )
+    assert [part["text"] for part in shown.parts("text")] == [
+        *("Let me see. ", "here", "May I?"),
+        "Done.",
+    ]
+    assert len(shown.parts("file")) == len(shown.messages) == 1
+    [ask] = shown.parts("data-ask")
+    assert ask["data"]["status"] == "answered"
+    assert [request["status"] for request in shown.requests] == [200, 200]
+    told = faces.client.get(f"/aisdk/chat/{chat_id}/messages").json()[1]
+    assert told["metadata"]["status"] == shown.answer["metadata"]["status"] == "ok"
+
+
+@versions
+def test_a_chat_that_knows_no_approvals_gets_the_same_ask_as_all_others(
+    faces: Gateway, package: str
+) -> None:
+    asking = ["begin", {"text": "approve"}], ["untilPart", "data-ask"]
+    shown = chat(api(faces), new_id(), *asking, package=package)
+    [ask] = shown.parts("data-ask")
+    assert [action["name"] for action in ask["data"]["actions"]] == ["no", "yes"]
+    assert shown.parts("dynamic-tool")[0]["state"] == "input-available"
+
+
+def test_an_approval_that_comes_too_late_or_for_another_ask_is_refused(faces: Gateway) -> None:
+    chat_id = new_id()
+    run_id = chat(f"{api(faces)}?approvals=true", chat_id, said("approve")).answer["id"]
+    ask = faces.open_ask(chat_id)
+
+    def decide(approved: bool, ask_id: str) -> httpx.Response:
+        approval = {"id": ask_id, "approved": approved}
+        part = {"type": "dynamic-tool", "state": "approval-responded", "approval": approval}
+        message = {"id": run_id, "role": "assistant", "parts": [part]}
+        # As where another message was sent while the tool waits.
+        later = {"id": new_id(), "role": "user", "parts": []}
+        body = {"id": chat_id, "messages": [message, later], "messageId": run_id}
+        return faces.client.post("/aisdk/chat?approvals=true", json=body)
+
+    assert decide(True, "another").status_code == 404
+    assert decide(True, ask["id"]).status_code == 200
+    assert faces.wait_for_end(chat_id, run_id)["status"] == "ok"
+    assert decide(True, ask["id"]).status_code == 200
+    late = decide(False, ask["id"])
+    assert (late.status_code, late.headers["content-type"][:10]) == (409, "text/plain")
 
 
 @versions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from typing import Any
 
@@ -15,6 +16,8 @@ from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.log.event_log import LogTail, open_log
 from stepwire_core.settings import Settings
 from stepwire_core.values.ids import attempt_token, new_id
+from stepwire_gateway.faces.aisdk.approvals import ApprovalMapping
+from stepwire_gateway.faces.aisdk.bodies import UiMessage
 from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
 from stepwire_gateway.faces.aisdk.numbered import CHUNKS, NumberedMapping
 from stepwire_gateway.faces.events import FaceEvent, Scope, event_of
@@ -71,6 +74,24 @@ class Stored:
             client.take(mapping.tell(event))
         return client
 
+    async def come_back(self, at: int, known: int) -> UiFold:
+        """A client whose stream has ended after so many events, for an approval, and that sends
+        what it has when there are ``known``."""
+        parts = _parts(b"".join(map(ApprovalMapping(RUN, str).tell, self.events[:at])))
+        had = UiMessage.model_validate({"id": RUN, "role": "assistant", "parts": parts})
+        mapping, client = ApprovalMapping(RUN, str, had=had), UiFold()
+        async for event in retold(self.snapshots[known - 1], Scope(RUN)):
+            client.take(mapping.tell(event))
+        for event in self.events[known:]:
+            client.take(mapping.tell(event))
+        for part in reversed(parts):
+            if part["type"] == "text":
+                id_ = part["providerMetadata"]["stepwire"]["id"]
+                client.texts[id_] = part["text"] + client.texts.get(id_, "")
+            elif part["type"] == "file":
+                client.files.append(part["url"])
+        return client
+
     async def numbered(self, at: int, known: int = 0) -> list[bytes]:
         """The frames from a number on, for a client that has come back after so many events, when
         the log did not reach back to the first; with 0 it does."""
@@ -84,6 +105,23 @@ class Stored:
             begin = min(at // CHUNKS, len(self.events) - 1)
         told = b"".join(map(mapping.tell, self.events[begin:]))
         return [frame + b"\n\n" for frame in told.split(b"\n\n")[:-1]]
+
+
+def _parts(told: bytes) -> list[dict[str, Any]]:
+    """The parts of the message that a client makes of these frames."""
+    parts: list[dict[str, Any]] = []
+    texts: dict[str, dict[str, Any]] = {}
+    for frame in told.split(b"\n\n")[:-1]:
+        chunk = json.loads(frame.removeprefix(b"data: "))
+        if chunk["type"] == "text-start":
+            about = {"providerMetadata": chunk["providerMetadata"]}
+            texts[chunk["id"]] = {"type": "text", "text": ""} | about
+            parts.append(texts[chunk["id"]])
+        elif chunk["type"] == "text-delta":
+            texts[chunk["id"]]["text"] += chunk["delta"]
+        elif chunk["type"] == "file":
+            parts.append(chunk)
+    return parts
 
 
 @settings(
@@ -135,6 +173,33 @@ def test_at_whatever_number_a_client_comes_back_it_has_every_chunk_once(
 ) -> None:
     drawn = [op for op in drawn if op[0] not in ("rewrite", "halves", "remove")]
     asyncio.run(_check_numbers(server.url, History.of(new_id(), drawn), ends_say_more(drawn)))
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(drawn=ops)
+def test_a_client_that_sends_its_message_back_has_the_whole_in_the_end(
+    server: EmbeddedServer, drawn: list[tuple[Any, ...]]
+) -> None:
+    is_exact = all(op[0] != "halves" for op in drawn)
+    asyncio.run(_check_back(server.url, History.of(new_id(), drawn), is_exact))
+
+
+async def _check_back(redis_url: str, history: History, is_exact: bool) -> None:
+    stored = await Stored.of(redis_url, history)
+    whole, last = await stored.attached(0), len(stored.events)
+    for at in range(1, last):
+        for known in {at, (at + last) // 2, last}:
+            client = await stored.come_back(at, known)
+            _agrees(client, history)
+            assert len(set(client.files)) == len(client.files)
+            if known == at and is_exact:
+                # Nothing has come in between: it is told nothing that it has.
+                for step_id in client.texts.keys() - history.removed:
+                    assert client.texts[step_id] == whole.texts[step_id]
 
 
 def ends_say_more(drawn: list[tuple[Any, ...]]) -> bool:

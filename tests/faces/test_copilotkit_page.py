@@ -3,20 +3,20 @@ and the page is loaded anew."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from browser.conftest import browser as browser
 from faces.app import WORDS
 from faces.conftest import APP
+from faces.example_pages import origin_of, served
+from faces.example_pages import page as page
+from faces.example_pages import port as port
 from npm_packages import installed
 from stack import Gateway, Stack
-from stepwire_cli.dev.embedded_server import free_port
 from stepwire_core.values.ids import new_id
 from topologies import FULL
 
@@ -28,38 +28,19 @@ pytestmark = [
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faces" / "copilotkit"
 SLOWLY = "".join(f"wörd{number} " for number in range(WORDS)).strip()
-LIMIT_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def port() -> int:
-    """Of the gateway, which starts again where it was."""
-    return free_port()
 
 
 @pytest.fixture(scope="module")
 def address(port: int) -> Iterator[str]:
     """What the command of the example prints."""
     installed(EXAMPLE)
-    command = [sys.executable, str(EXAMPLE / "serve.py"), "--port", str(free_port())]
-    command += ["--gateway", f"http://127.0.0.1:{port}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serving:
-        assert serving.stdout is not None
-        yield serving.stdout.readline().decode().strip()
-        serving.kill()
+    with served(EXAMPLE, port, 1) as addresses:
+        yield addresses["index"]
 
 
 def gateway(stack: Stack, port: int, address: str) -> Gateway:
-    origin = address.partition("/index.html")[0]
+    origin = origin_of(address)
     return stack.gateway(port=port, STEPWIRE_FACES="copilotkit", STEPWIRE_CORS_ORIGINS=origin)
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1200, "height": 2000}) as context:
-        page = context.new_page()
-        page.set_default_timeout(LIMIT_MS)
-        yield page
 
 
 def ask(page: Page, text: str) -> None:

@@ -3,56 +3,36 @@ loaded anew."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from browser.conftest import browser as browser
 from faces.app import WORDS
 from faces.conftest import APP
+from faces.example_pages import origin_of, served
+from faces.example_pages import page as page
+from faces.example_pages import port as port
 from faces.ui_chat import USECHAT
 from stack import Gateway, Stack
-from stepwire_cli.dev.embedded_server import free_port
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("usechat")]
 
 SLOWLY = "".join(f"wörd{number} " for number in range(WORDS))
-LIMIT_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def port() -> int:
-    """Of the gateway, which starts again where it was."""
-    return free_port()
 
 
 @pytest.fixture(scope="module")
 def pages(usechat: Path, port: int) -> Iterator[dict[str, str]]:
     """The addresses that the command prints, by the name of the page."""
-    command = [sys.executable, str(USECHAT / "serve.py"), "--port", str(free_port())]
-    command += ["--gateway", f"http://127.0.0.1:{port}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serving:
-        assert serving.stdout is not None
-        urls = [serving.stdout.readline().decode().strip() for _ in range(2)]
-        yield {url.split(".html")[0].rsplit("/", 1)[1]: url for url in urls}
-        serving.kill()
+    with served(USECHAT, port, 2) as addresses:
+        yield addresses
 
 
 def gateway(stack: Stack, port: int, pages: dict[str, str]) -> Gateway:
-    origin = pages["react"].partition("/react.html")[0]
+    origin = origin_of(pages["react"])
     return stack.gateway(port=port, STEPWIRE_FACES="aisdk", STEPWIRE_CORS_ORIGINS=origin)
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.set_default_timeout(LIMIT_MS)
-        yield page
 
 
 def ask(page: Page, text: str) -> None:

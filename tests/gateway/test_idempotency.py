@@ -255,17 +255,38 @@ def test_pages_of_other_origins_may_send_the_key(stack: Stack) -> None:
     assert response.status_code == 200, response.text
 
 
+def lose(stack: Stack, session: str, message: str) -> None:
+    """As a failover does it that loses the message of one server, and not the run of another."""
+    keys = SessionKeys.of(session)
+    assert stack.redis.hdel(keys.state, f"s:{message}") == 1
+    assert stack.redis.hdel(keys.meta, f"p:{message_producer(message)}") == 1
+
+
 def test_a_message_that_was_lost_after_its_run_had_ended_is_stored_when_it_is_sent_again(
     gateway: Gateway, shared_stack: Stack
 ) -> None:
-    """As a failover does it that loses the message of one server, and not the run of another."""
     session = gateway.create_session()
     sent = gateway.send(session, "go", id=(message := new_id()))
     ended = gateway.wait_for_end(session, sent["run_id"])
-    keys = SessionKeys.of(session)
-    assert shared_stack.redis.hdel(keys.state, f"s:{message}") == 1
-    assert shared_stack.redis.hdel(keys.meta, f"p:{message_producer(message)}") == 1
+    lose(shared_stack, session, message)
     assert said(gateway, session) == ["answered"]
     assert gateway.send(session, "go", id=message) == sent
     assert sorted(said(gateway, session)) == ["answered", "go"]
     assert gateway.run(session, sent["run_id"]) == ended
+
+
+def test_a_message_that_was_lost_while_its_run_is_under_way_is_stored_when_it_is_sent_again(
+    gateway: Gateway, shared_stack: Stack
+) -> None:
+    session = gateway.create_session()
+    sent = gateway.send(session, "ask", id=(message := new_id()))
+    ask = gateway.open_ask(session)["id"]
+    lose(shared_stack, session, message)
+    assert said(gateway, session) == ["What?"]
+    assert gateway.send(session, "ask", id=message) == sent
+    assert sorted(said(gateway, session)) == ["What?", "ask"]
+    # The run has gone on all the while, and is not begun again.
+    send(gateway, f"/v1/sessions/{session}/asks/{ask}", {"content": "42"}, new_id())
+    ended = gateway.wait_for_end(session, sent["run_id"])
+    assert (ended["status"], ended["attempt"]) == ("ok", 1)
+    assert sorted(said(gateway, session)) == ["42", "What?", "answered", "ask"]

@@ -16,6 +16,7 @@ _MODULES: Final = {
     "aisdk": ("aisdk.routes", "aisdk.numbered_routes"),
     "agui": ("agui.routes",),
     "copilotkit": ("copilotkit.routes", "copilotkit.threads"),
+    "langgraph": ("langgraph.routes",),
 }
 """Where the routers of each face are. A gateway loads those that it serves, and no others."""
 

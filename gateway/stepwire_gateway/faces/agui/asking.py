@@ -6,16 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
-from pydantic import ValidationError
 
 from stepwire_core.errors import AskNotFound, InvalidArgument
-from stepwire_core.values.ids import derived_id
-from stepwire_gateway.api.asks import NewAnswer, answer_ask
+from stepwire_gateway.api.asks import answer_ask
 from stepwire_gateway.api.idempotency import Idempotency
+from stepwire_gateway.faces.asking import answer_with, made
 from stepwire_gateway.faces.starting import stop
 
 if TYPE_CHECKING:
     from stepwire_core.wire.documents import AskDocument
+    from stepwire_gateway.api.asks import NewAnswer
     from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.faces.agui.bodies import AgUiMessage, ResumeEntry
     from stepwire_gateway.services import Services
@@ -69,7 +69,7 @@ async def results(
             continue
         found = ask
         submission = {"submitted": True, "props": _props(message.text)}
-        answer = _made(ask, {"submission": submission})
+        answer = made(ask, {"submission": submission})
         await answer_ask(services, Idempotency(request, caller, None), session_id, ask.id, answer)
     return found
 
@@ -94,41 +94,9 @@ def _answer(ask: AskDocument, entry: ResumeEntry) -> NewAnswer | None:
     """None: the person does not answer."""
     if entry.status == "cancelled":
         submission = {"submitted": False, "props": {}}
-        return _made(ask, {"submission": submission}) if ask.kind == "element" else None
+        return made(ask, {"submission": submission}) if ask.kind == "element" else None
     if entry.status != "resolved":
         raise InvalidArgument(
             f"resume: the status {entry.status!r} is not known: send 'resolved' or 'cancelled'"
         )
-    payload = entry.payload
-    match ask.kind:
-        case "text":
-            return _made(ask, {"content": _one_of(payload, "content", "text", "value", "answer")})
-        case "action":
-            chosen = _one_of(payload, "action", "id", "name", "value")
-            named = {action.name: action.id for action in ask.actions}
-            return _made(ask, {"action": named.get(chosen, chosen)})
-        case "file":
-            files = payload.get("files") if isinstance(payload, dict) else payload
-            return _made(ask, {"files": files})
-        case _:
-            props = payload if isinstance(payload, dict) else {"value": payload}
-            return _made(ask, {"submission": {"submitted": True, "props": props}})
-
-
-def _one_of(payload: Any, *names: str) -> Any:
-    """A payload, or the first of these fields of it."""
-    if not isinstance(payload, dict):
-        return payload
-    return next((payload[name] for name in names if name in payload), None)
-
-
-def _made(ask: AskDocument, answer: dict[str, Any]) -> NewAnswer:
-    # An answer is known again by what it says: clients give a run another id when they try again.
-    id_ = derived_id("answer", ask.session_id, ask.id, json.dumps(answer, sort_keys=True))
-    try:
-        return NewAnswer(id=id_, **answer)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise InvalidArgument(
-            f"resume: this does not answer ask {ask.id!r} of kind {ask.kind!r}: {first['msg']}"
-        ) from None
+    return answer_with(ask, entry.payload)

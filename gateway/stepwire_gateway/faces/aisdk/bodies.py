@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from stepwire_core.errors import InvalidArgument
 from stepwire_gateway.http.bodies import Object, Text
@@ -23,12 +23,22 @@ class _Loose(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class Approval(_Loose):
+    """What the person has decided, of a tool that asks whether it may run."""
+
+    id: _Name
+    approved: StrictBool | None = None
+
+
 class Part(_Loose):
     type: str
     text: Text | None = None
     url: str | None = None
     mediaType: str | None = None  # noqa: N815 - the protocol's name
     filename: str | None = None
+    state: str | None = None
+    approval: Approval | None = None
+    providerMetadata: Object | None = None  # noqa: N815
 
 
 class UiMessage(_Loose):
@@ -42,6 +52,12 @@ class UiMessage(_Loose):
         """What the person has written."""
         return "\n".join(part.text or "" for part in self.parts if part.type == "text")
 
+    @property
+    def approvals(self) -> list[Approval]:
+        """What the person has decided of its tools."""
+        given = [part.approval for part in self.parts if part.state == "approval-responded"]
+        return [one for one in given if one is not None and one.approved is not None]
+
 
 class ChatRequest(_Loose):
     """``POST /aisdk/chat``. Of the messages the last one of the person is read: the session has the
@@ -54,6 +70,15 @@ class ChatRequest(_Loose):
     metadata: Object | None = Field(
         default=None, description="For `cl.user_session`, when the session begins."
     )
+
+    @property
+    def decided(self) -> UiMessage | None:
+        """The message of the assistant that comes back with decisions: the last one, or an earlier
+        one, which ``messageId`` names."""
+        named = [message for message in self.messages if message.id == self.messageId]
+        found = named[0] if named else self.messages[-1]
+        is_decided = self.trigger == "submit-message" and found.role == "assistant"
+        return found if is_decided and found.approvals else None
 
     @property
     def question(self) -> UiMessage:

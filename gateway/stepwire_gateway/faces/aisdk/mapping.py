@@ -10,7 +10,7 @@ from stepwire_gateway.faces.mapping import data_frame
 from stepwire_gateway.faces.told_texts import Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from stepwire_gateway.faces.events import FaceEvent
 
@@ -27,7 +27,7 @@ _PARTS: Final = {
     "action.remove": "data-action",
     "element.remove": "data-element",
 }
-_TOOL: Final = "tool"
+TOOL: Final = "tool"
 _RETRIEVALS: Final = frozenset({"retrieval", "rerank"})
 _WITHOUT_BYTES: Final = frozenset(
     {"tasklist", "custom", "settings", "sidebar", "chat_profile", "dataframe", "plotly"}
@@ -72,8 +72,7 @@ class UiMessageMapping:
     # -- as a mapping ----------------------------------------------------------------------------
 
     def tell(self, event: FaceEvent) -> bytes:
-        told = b"".join(map(data_frame, self.chunks(event)))
-        return told + DONE if self.over else told
+        return self.encoded(self.chunks(event))
 
     def retold(self) -> bytes:
         return b""
@@ -81,6 +80,10 @@ class UiMessageMapping:
     def left(self) -> None:
         """An end in order would look like the end of the answer."""
         return
+
+    def encoded(self, chunks: Iterable[Chunk]) -> bytes:
+        told = b"".join(map(data_frame, chunks))
+        return told + DONE if self.over else told
 
     # -- chunks ----------------------------------------------------------------------------------
 
@@ -143,7 +146,7 @@ class UiMessageMapping:
         elif type_ == ASSISTANT_MESSAGE:
             yield from self._message(step, has_ended=has_ended)
         else:
-            if type_ == _TOOL:
+            if type_ == TOOL:
                 yield from self._tool(step, has_ended=has_ended)
             if has_ended:
                 self._kinds.pop(id_, None)
@@ -161,7 +164,7 @@ class UiMessageMapping:
         missing = self._texts.missing(id_, step["output"], goes_on=step["ended_at"] is None)
         if missing.is_anew:
             yield from self._close(id_)
-            yield self._open_part(id_, f"{self._parts[id_]}~", step)
+            yield self._open_part(id_, f"{self._parts[id_]}~", step, is_anew=True)
         if missing.text:
             yield from self._append(id_, missing.text, step)
         if has_ended and step["output"]:
@@ -184,7 +187,7 @@ class UiMessageMapping:
         missing = self._texts.missing(id_, text)
         if missing.is_anew:
             yield from self._close(id_)
-            yield self._open_part(id_, f"{self._parts[id_]}~")
+            yield self._open_part(id_, f"{self._parts[id_]}~", is_anew=True)
         if missing.text:
             yield from self._append(id_, missing.text)
 
@@ -194,12 +197,21 @@ class UiMessageMapping:
             yield self._open_part(id_, f"{self._parts[id_]}~", step)
         yield {"type": "text-delta", "id": self._parts[id_], "delta": text}
 
-    def _open_part(self, id_: str, part_id: str, step: dict[str, Any] | None = None) -> Chunk:
+    def _open_part(
+        self,
+        id_: str,
+        part_id: str,
+        step: dict[str, Any] | None = None,
+        *,
+        is_anew: bool = False,
+    ) -> Chunk:
         self._parts[id_] = part_id
         self._open[id_] = None
         about: dict[str, Any] = {"id": id_}
         if step is not None:
             about |= {"parent_id": step["parent_id"], "name": step["name"]}
+        if is_anew:
+            about["anew"] = True
         return {"type": "text-start", "id": part_id, "providerMetadata": {"stepwire": about}}
 
     def _close(self, id_: str) -> Iterator[Chunk]:

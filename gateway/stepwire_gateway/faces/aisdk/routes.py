@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urljoin
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from stepwire_core.errors import InvalidArgument, SessionNotFound
 from stepwire_core.wire.documents import AskDocument
 from stepwire_gateway.api.asks import NewAnswer, answer_ask
 from stepwire_gateway.api.idempotency import IdempotencyDep
 from stepwire_gateway.auth.guard import CallerDep, needs
-from stepwire_gateway.faces.aisdk.bodies import ChatRequest, file_of
-from stepwire_gateway.faces.aisdk.history import UiMessage, messages_of
+from stepwire_gateway.faces.aisdk.approvals import ApprovalMapping, answer_approvals
+from stepwire_gateway.faces.aisdk.bodies import ChatRequest, UiMessage, file_of
+from stepwire_gateway.faces.aisdk.history import messages_of
 from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
 from stepwire_gateway.faces.answers import answering
 from stepwire_gateway.faces.errors import route_saying
@@ -51,23 +52,33 @@ ROUTE: Final = route_saying(_said)
 router = APIRouter(prefix="/aisdk/chat", route_class=ROUTE, include_in_schema=False, tags=["aisdk"])
 
 ChatId = Annotated[str, Path(max_length=1000)]
+Approvals = Annotated[bool, Query(description="Tell asks of tools as approvals.")]
 
 
 @router.post("")
 @needs("write", session="body", counts="messages", fetched=True)
 async def chat(
-    request: Request, services: ServicesDep, caller: CallerDep, body: ChatRequest
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    body: ChatRequest,
+    approvals: Approvals = False,
 ) -> Response:
-    """Send a message, or have the last one answered again; the answer streams."""
-    started = await start(request, services, caller, body)
-    return await streamed(request, services, caller, started)
+    """Send a message, have the last one answered again, or let a tool run that asks; the answer
+    streams."""
+    had = body.decided if approvals else None
+    if had is not None:
+        started = await answer_approvals(request, services, caller, body.id, had)
+    else:
+        started = await start(request, services, caller, body)
+    return await _streamed(request, services, caller, started, approvals=approvals, had=had)
 
 
 @router.get("/{chat_id}/messages", response_model=None)
 @needs("read", session="body", counts="reads")
 async def read_messages(
     request: Request, services: ServicesDep, caller: CallerDep, chat_id: ChatId
-) -> list[UiMessage]:
+) -> list[dict[str, Any]]:
     """What has been said, for ``useChat({messages})``; empty before the first message."""
     session_id = session_of(caller, "read", chat_id)
     try:
@@ -80,16 +91,19 @@ async def read_messages(
 @router.get("/{chat_id}/stream")
 @needs("read", session="body", counts="reads", fetched=True)
 async def resume_chat(
-    request: Request, services: ServicesDep, caller: CallerDep, chat_id: ChatId
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    chat_id: ChatId,
+    approvals: Approvals = False,
 ) -> Response:
     """The answer that is under way, from its beginning; 204 if no answer is under way."""
     session_id = session_of(caller, "read", chat_id)
     run = await answering(services, session_id)
     if run is None:
         return Response(status_code=204)
-    return await streamed(
-        request, services, caller, Started(session_id, run.run_id, "", after=None)
-    )
+    started = Started(session_id, run.run_id, "", after=None)
+    return await _streamed(request, services, caller, started, approvals=approvals)
 
 
 @router.post("/{chat_id}/stop", status_code=204)
@@ -137,12 +151,23 @@ async def start(request: Request, services: Services, caller: Caller, body: Chat
     return await say(request, services, caller, session_id, said)
 
 
-async def streamed(
-    request: Request, services: Services, caller: Caller, started: Started
+async def _streamed(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    started: Started,
+    *,
+    approvals: bool,
+    had: UiMessage | None = None,
 ) -> Response:
-    """The stream of a run that has been started."""
+    """The stream of a run that has been started; without what the client has ``had``."""
     reading = await services.hub.open(started.session_id, started.after)
-    mapping = UiMessageMapping(started.run_id, addresses(request))
+    run_id, address = started.run_id, addresses(request)
+    mapping = (
+        ApprovalMapping(run_id, address, had=had)
+        if approvals
+        else UiMessageMapping(run_id, address)
+    )
     return FaceStream(reading, services, caller, mapping, Scope(started.run_id), headers=HEADERS)
 
 
