@@ -86,7 +86,9 @@ def test_a_message_that_grows_in_view_or_above_it_moves_nothing_that_is_read(
     gateway.wait_for_end(session, gateway.send(session, "talk")["run_id"])
     page.get_by_role("button", name="Jump to latest").click()
     read = page.get_by_text("Answer 9, which is whole.", exact=True)
+    expect(page.get_by_role("button", name="Jump to latest")).to_be_hidden()
     expect(read).to_be_in_viewport()
+    wait_until(lambda: top_of(read) == top_of(read), "the list has come to rest")
     before = top_of(read)
     page.mouse.wheel(0, -60)
     # However little the reader goes up, they are not taken back.

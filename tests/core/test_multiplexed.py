@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError, InvalidResponse
 
 from stepwire_core.redis.connections import new_pool
 from stepwire_core.redis.multiplexed import AT_ONCE, MultiplexedConnection
+from stepwire_core.redis.sockets import Pool
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +27,7 @@ class Server:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.answer: Callable[[str], bytes] = lambda word: b"+" + word.encode() + b"\r\n"
+        self.pool: Pool | None = None
         self._writers: list[asyncio.StreamWriter] = []
         self._asked = asyncio.Condition()
         self._answers: list[asyncio.Task[None]] = []
@@ -71,7 +73,8 @@ async def served() -> AsyncIterator[tuple[Server, MultiplexedConnection]]:
     server = Server()
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    connection = MultiplexedConnection(new_pool(f"redis://127.0.0.1:{port}/0"))
+    server.pool = new_pool(f"redis://127.0.0.1:{port}/0")
+    connection = MultiplexedConnection(server.pool)
     async with listening, asyncio.timeout(LIMIT_S):
         try:
             yield server, connection
@@ -182,3 +185,27 @@ async def test_closing_fails_what_waits() -> None:
         await connection.aclose()
         assert isinstance(await asked, ConnectionError)
         assert isinstance(await unsent, ConnectionError)
+
+
+async def test_a_connection_that_is_lost_while_it_is_probed_is_made_anew() -> None:
+    """What a killed server leaves behind is probed first, as after a long silence."""
+    async with served() as (server, connection):
+        assert await ask(connection, "before") == b"before"
+        assert server.pool is not None
+        server.pool.marks.suspect()
+        server.may_answer.clear()
+        asked = [ask(connection, number) for number in range(3)]
+        await server.asked(2)
+        assert server.received[0][-1] == "PING"
+        server.cut()
+        server.may_answer.set()
+        assert await asyncio.gather(*asked) == [b"0", b"1", b"2"]
+        assert await ask(connection, "after") == b"after"
+
+
+async def test_after_it_was_closed_a_call_fails_and_connects_to_nothing() -> None:
+    async with served() as (server, connection):
+        assert await ask(connection, "before") == b"before"
+        await connection.aclose()
+        assert isinstance(await ask(connection, "late"), ConnectionError)
+        assert server.received == [["before"]]

@@ -329,8 +329,13 @@ def test_cancelling_a_run_cancels_its_parts(stack: Stack, gate: Path) -> None:
     gateway = stack.shared_gateway()
     session = gateway.create_session()
     run = start(gateway, session, "fan_out", count=8, wait=True)
-    # Some run, the others still wait for a place.
-    begun(gateway, session, "part 0")
+
+    def a_part_has_begun() -> bool:
+        steps = gateway.snapshot(session)["steps"]
+        return any(step["name"].startswith("part ") for step in steps)
+
+    # Some run, whichever were queued first; the others still wait for a place.
+    wait_until(a_part_has_begun, "a part has begun")
     gateway.client.post(f"/v1/sessions/{session}/runs/{run}/cancel")
     assert gateway.wait_for_end(session, run)["status"] == "cancelled"
 

@@ -145,3 +145,20 @@ def test_a_page_goes_on_at_another_gateway_when_its_own_is_killed(
         shown = page.end()
     assert shown.error is None
     assert shown.texts == [("human", f"gated {gate}"), ("ai", SLOWLY)]
+
+
+def test_what_a_killed_worker_has_said_stays_and_the_thread_says_that_it_ended(
+    stack: Stack,
+) -> None:
+    id_, gateway = new_id(), stack.gateway(STEPWIRE_FACES="langgraph")
+    doomed = stack.worker(APP, STEPWIRE_LEASE_S="2", STEPWIRE_MAX_ATTEMPTS="1")
+    begun = ["begin", "wait"], ["untilText", "waiting"]
+    with starting(gateway.url, id_, *begun, ["untilIdle"]) as page:
+        page.until("untilText")
+        doomed.kill()
+        stack.worker(APP, STEPWIRE_LEASE_S="2", STEPWIRE_MAX_ATTEMPTS="1")
+        shown = page.end()
+    assert shown.texts == [("human", "wait"), ("ai", "waiting")]
+    assert not shown.is_loading
+    assert shown.error is not None
+    assert "worker" in shown.error

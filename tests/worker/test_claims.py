@@ -19,6 +19,7 @@ from stepwire_core.errors import SideTaskFailed, StepwireError
 from stepwire_core.process.redis_rights import Needs
 from stepwire_core.queue.listing import read_queue
 from stepwire_core.queue.run_queue import JobKeys, RunQueue
+from stepwire_core.redis.commands import Call
 from stepwire_core.redis.topologies.opening import open_store
 from stepwire_core.wire.run_request import RunRequest
 from topologies import SINGLE, Topologies, on_each
@@ -432,24 +433,24 @@ async def inside(queue: Queue, call: Callable[[], Awaitable[Any]]) -> list[dict[
         stats = await queue.redis.info("commandstats")
         return {key.removeprefix("cmdstat_"): stat["calls"] for key, stat in stats.items()}
 
-    client = client_of(queue.store)
-    execute: Any = client.execute_command
+    store: Any = queue.store
+    plain = store.call
 
-    async def counting(*args: Any, **options: Any) -> Any:
-        if args[0] != "EVALSHA":
-            return await execute(*args, **options)
+    async def counting(made: Call, **options: Any) -> Any:
+        if made.script is None:
+            return await plain(made, **options)
         before = await counted()
-        reply = await execute(*args, **options)
+        reply = await plain(made, **options)
         after = await counted()
         names = after.keys() - {"info", "evalsha", "script|load"}
         calls.append({name: after[name] - before.get(name, 0) for name in names})
         return reply
 
-    client.execute_command = counting  # type: ignore[method-assign]
+    store.call = counting
     try:
         await call()
     finally:
-        client.execute_command = execute  # type: ignore[method-assign]
+        store.call = plain
     return calls
 
 

@@ -60,6 +60,8 @@ def _operations(
 
 
 def _describe(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _said(parameter["schema"])
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
         # FastAPI's own; ours are problems.
@@ -69,6 +71,16 @@ def _describe(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) 
     operation["responses"] = dict(sorted(responses.items()))
     if not is_open:
         operation["security"] = [{scheme: []} for scheme in _SCHEMES.get(route.need.right, _USUAL)]
+
+
+def _said(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter that may be left out: in an address or a header nothing is null,
+    and a client that goes by the document would send the word."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    return kinds[0] | rest
 
 
 def _statuses(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) -> Iterator[int]:

@@ -70,7 +70,7 @@ class MultiplexedConnection:
         self._waiting: deque[_Asked] = deque()
         self._line: _Line | None = None
         self._retired: set[_Line] = set()
-        self._is_called = False
+        self._is_called = self._is_closed = False
         self._opening: asyncio.Task[None] | None = None
         self._ticking: asyncio.TimerHandle | None = None
 
@@ -84,6 +84,10 @@ class MultiplexedConnection:
         loop = asyncio.get_running_loop()
         packed = hiredis.pack_command(_split(words))  # type: ignore[arg-type]
         asked = _Asked(packed, loop.create_future(), until)
+        if self._is_closed:
+            # A connection that was made now would never be closed.
+            asked.reply.set_result(ConnectionError("the connection was closed"))
+            return asked.reply
         self._waiting.append(asked)
         if not self._is_called:
             self._is_called = True
@@ -93,7 +97,8 @@ class MultiplexedConnection:
         return asked.reply
 
     async def aclose(self) -> None:
-        """Close its connections; what still waits fails."""
+        """Close its connections; what still waits fails, and what comes later."""
+        self._is_closed = True
         error = ConnectionError("the connection was closed")
         self._fail_waiting(error)
         if self._ticking is not None:
@@ -134,8 +139,10 @@ class MultiplexedConnection:
     async def _make_ready(self) -> None:
         """Have a connection over which an answer can come, then send what waits."""
         try:
-            if self._line is not None and not await self._line.answers():
-                self._retire(self._line)
+            line = self._line
+            # It may be lost while it is asked, and is dropped then.
+            if line is not None and not await line.answers() and self._line is line:
+                self._retire(line)
             if self._line is None:
                 self._line = await self._opened()
         except Exception as error:  # noqa: BLE001 - it is raised where each of them waits
