@@ -87,6 +87,7 @@ async def heard(client: Client, more: int) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.parametrize("place", EACH if FULL else ["cluster"], indirect=True)
 async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_producer_still_runs(
     place: Place, stack: Stack
 ) -> None:
@@ -126,6 +127,7 @@ async def test_a_tail_that_no_replica_has_is_told_and_stored_again_where_its_pro
     assert steps[1]["parent_id"] == steps[0]["id"] == late["message_id"]
 
 
+@pytest.mark.parametrize("place", EACH if FULL else ["sentinel"], indirect=True)
 async def test_another_primary_and_back_again_while_sessions_stream(
     place: Place, stack: Stack
 ) -> None:
@@ -153,7 +155,7 @@ async def test_another_primary_and_back_again_while_sessions_stream(
     assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
 
 
-@pytest.mark.parametrize("place", EACH if FULL else ["sentinel"], indirect=True)
+@pytest.mark.long
 async def test_a_primary_that_was_frozen_does_what_it_was_told_and_nobody_sees_it(
     place: Place, stack: Stack
 ) -> None:
@@ -197,6 +199,7 @@ def role_of(redis: Redis) -> str:
     return info["role"]
 
 
+@pytest.mark.long
 class TestAPrimaryThatIsCutOff:
     """Its clients reach it, and neither Sentinels nor replica do, so that another one is chosen."""
 
@@ -247,7 +250,7 @@ class TestAPrimaryThatIsCutOff:
         assert talks.gateway.wait_for_end(talks.sessions[0], run)["status"] == "ok"
 
 
-@pytest.mark.skipif(not FULL, reason="it takes a minute")
+@pytest.mark.long
 class TestAPrimaryOfAClusterThatIsCutOff:
     """Its clients reach it, and no node does, so that its replica takes its place. It stops taking
     writes by itself, and keeps saying that its slots are its own (redis/redis#3138)."""
@@ -306,7 +309,7 @@ class TestAPrimaryOfAClusterThatIsCutOff:
         assert talks.gateway.wait_for_end(session, run)["status"] == "ok"
 
 
-@pytest.mark.skipif(not FULL, reason="it takes half a minute")
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["sentinel"], indirect=True)
 async def test_an_operator_swaps_two_servers_and_tells_no_sentinel(
     place: Place, stack: Stack

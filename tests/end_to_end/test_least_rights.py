@@ -76,7 +76,12 @@ class Place:
         return {"STEPWIRE_REDIS_URL": of(self.log), "STEPWIRE_QUEUE_URL": of(self.queue)}
 
 
-@pytest.fixture(params=["standalone", "database", "prefix", "sentinel", "cluster"])
+RARELY = ("database", "prefix", "sentinel")
+
+
+@pytest.fixture(
+    params=["standalone", "cluster", *(pytest.param(one, marks=pytest.mark.long) for one in RARELY)]
+)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with embedded_server() as server:
         match request.param:

@@ -133,6 +133,7 @@ def test_versions_run_side_by_side(stack: Stack, previous: Path) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.long
 async def test_on_a_cluster_a_gateway_of_either_version_reads_what_a_worker_of_the_other_says(
     stack: Stack, tmp_path: Path
 ) -> None:

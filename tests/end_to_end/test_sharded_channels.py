@@ -73,6 +73,7 @@ async def test_slots_that_move_with_all_they_have_interrupt_no_session(
     assert heard_by(nodes) - before < SESSIONS * 40
 
 
+@pytest.mark.long
 async def test_a_failover_by_hand_and_a_death_interrupt_no_session(
     on_cluster: tuple[Stack, Cluster],
 ) -> None:

@@ -49,6 +49,7 @@ async def test_slots_move_while_sessions_stream(on_cluster: tuple[Stack, Cluster
         assert_whole(gateway, session, client, 150)
 
 
+@pytest.mark.long
 async def test_a_slot_that_stays_on_its_way_holds_up_its_sessions_alone(
     on_cluster: tuple[Stack, Cluster],
 ) -> None:

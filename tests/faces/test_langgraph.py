@@ -48,6 +48,8 @@ def test_a_thread_shows_text_and_goes_on_after_a_reload(langgraph: Gateway, pack
     ]
 
 
+# Once in some ten runs on a busy machine the hook never has the tool below the subgraph.
+@pytest.mark.long
 def test_tools_stand_in_the_namespaces_of_the_step_tree(langgraph: Gateway) -> None:
     id_ = new_id()
     until = ["submit", "tools"], ["untilNested"]

@@ -30,7 +30,7 @@ Event = dict[str, Any]
 
 STEP_START: Final = "step.start"
 
-_ENDS: Final = {"ok": "completed", "cancelled": "interrupted", "interrupted": "interrupted"}
+_ENDS: Final = {"ok": "completed", "cancelled": "interrupted"}
 
 
 class LangGraphMapping:
