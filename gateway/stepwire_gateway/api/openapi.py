@@ -76,7 +76,9 @@ def _describe(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) 
 def _said(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a parameter that may be left out: in an address or a header nothing is null,
     and a client that goes by the document would send the word."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    kinds: list[dict[str, Any]] = [
+        kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}
+    ]
     if len(kinds) != 1:
         return schema
     rest = {name: value for name, value in schema.items() if name != "anyOf"}
