@@ -337,6 +337,7 @@ class TestOnAnEventLoop:
             admin.replicaof("127.0.0.1", "1")
             with pytest.raises(StoreUnavailable, match="read only"):
                 await probe(store, key)
+        await store.aclose()
 
     async def test_messages_come_in_order_and_a_lost_connection_is_told_of(
         self, own: EmbeddedServer

@@ -344,6 +344,8 @@ def test_a_profile_and_a_question_to_begin_with_are_chosen_before_there_is_a_ses
     [starter] = page["starters"]
     created = client.post("/v1/sessions", json={"chat_profile": page["chat_profile"]})
     chat.session = created.json()["session_id"]
+    # A person who is quicker than the greeting stands before it.
+    wait_until(lambda: bool(chat.shown()), "the greeting")
     chat.say_and_wait(starter["message"])
     assert chat.shown() == [
         "Assistant: Ask me about what a restaurant would serve.",
