@@ -15,7 +15,7 @@ from run import HERE as BENCHMARKS
 from run import names
 
 NAMES = names()
-OFTEN = ("empty_steps", "fan_out", "fresh_client", "start_latency", "stream_token")
+OFTEN = ("empty_steps", "fresh_client", "start_latency", "stream_token")
 """The others start servers and processes by the dozen; what they share with these is tried here."""
 
 

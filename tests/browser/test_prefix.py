@@ -27,7 +27,10 @@ APP = """
 """
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [*WAYS[2:], *(pytest.param(way, marks=pytest.mark.long) for way in WAYS[:2])],
+)
 def test_the_page_does_all_that_it_does_at_the_root(
     stack: Stack, inspector: Inspector, way: str
 ) -> None:

@@ -18,7 +18,8 @@ from tokens import SECRET, token
 APP = Path(__file__).with_name("agui_app.py")
 
 pytestmark = pytest.mark.timeout(300)
-versions = pytest.mark.parametrize("package", VERSIONS)
+OLDER = [pytest.param(package, marks=pytest.mark.long) for package in VERSIONS[:-1]]
+versions = pytest.mark.parametrize("package", [NEWEST, *OLDER])
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from faces.agui_agent import CLIENTS
+from faces.agui_agent import CLIENTS, NEWEST, VERSIONS
 from npm_packages import installed, node
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.log.event_log import EventLog
@@ -42,6 +42,9 @@ Tape = list[tuple[FaceEvent | None, WrittenSnapshot]]
 Frames = list[dict[str, Any]]
 
 DIALECTS = {"@ag-ui/client": V1, "agui59": COPILOTKIT, "agui45": OLDER}
+packages = pytest.mark.parametrize(
+    "package", [NEWEST, *(pytest.param(one, marks=pytest.mark.long) for one in VERSIONS[:-1])]
+)
 
 
 class Taper(Recorder):
@@ -218,7 +221,7 @@ def moments(tape: Tape, package: str) -> range:
     return range(0, len(tape), 2 if package == "@ag-ui/client" else 5)
 
 
-@pytest.mark.parametrize("package", DIALECTS)
+@packages
 async def test_attaching_at_any_moment_leads_to_the_same_session(
     log: EventLog, package: str
 ) -> None:
@@ -238,7 +241,7 @@ async def test_attaching_at_any_moment_leads_to_the_same_session(
         assert same(package)(one["messages"]) == same(package)(whole["messages"]), (name, begin)
 
 
-@pytest.mark.parametrize("package", DIALECTS)
+@packages
 async def test_attaching_at_any_moment_leads_to_the_same_run(log: EventLog, package: str) -> None:
     streams, names = [], []
     for seed in range(100, 103):
@@ -254,7 +257,7 @@ async def test_attaching_at_any_moment_leads_to_the_same_run(log: EventLog, pack
         assert one["state"] == whole["state"], (seed, begin)
 
 
-@pytest.mark.parametrize("package", DIALECTS)
+@packages
 async def test_coming_back_with_the_last_id_leads_to_the_same(log: EventLog, package: str) -> None:
     """The client goes on with the checks of the stream that was cut: nothing begins twice, and what
     has ended meanwhile is closed."""

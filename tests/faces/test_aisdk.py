@@ -16,8 +16,10 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("usechat")]
 
 SLOWLY = "".join(f"wörd{number} " for number in range(WORDS))
 
-VERSIONS = ("ai5-first", "ai5", "ai6", "ai")
-versions = pytest.mark.parametrize("package", VERSIONS)
+versions = pytest.mark.parametrize(
+    "package",
+    [*("ai5-first", "ai"), *(pytest.param(one, marks=pytest.mark.long) for one in ("ai5", "ai6"))],
+)
 
 
 def api(gateway: Gateway) -> str:

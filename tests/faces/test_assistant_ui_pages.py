@@ -17,12 +17,11 @@ from faces.example_pages import page as page
 from faces.example_pages import port as port
 from npm_packages import installed
 from stack import Gateway, Stack
-from topologies import FULL
 
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.slow,
-    pytest.mark.skipif(not FULL, reason="it installs and builds a page for 40 s: make faces"),
+    pytest.mark.long,
 ]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faces" / "assistant-ui"

@@ -21,7 +21,8 @@ APP = Path(__file__).with_name("agui_app.py")
 PACKAGES = Path(__file__).parents[2] / "examples" / "faces" / "copilotkit"
 SLOWLY = "".join(f"wörd{number} " for number in range(40))
 
-pytestmark = pytest.mark.timeout(400)
+# Its packages take half a minute to install: make faces.
+pytestmark = [pytest.mark.timeout(400), pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

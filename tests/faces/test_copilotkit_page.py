@@ -18,12 +18,11 @@ from faces.example_pages import port as port
 from npm_packages import installed
 from stack import Gateway, Stack
 from stepwire_core.values.ids import new_id
-from topologies import FULL
 
 pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.slow,
-    pytest.mark.skipif(not FULL, reason="it builds a page of 500 MB of packages: make faces"),
+    pytest.mark.long,
 ]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faces" / "copilotkit"

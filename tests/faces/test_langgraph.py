@@ -14,7 +14,12 @@ from stack import Gateway, Stack
 from stepwire_cli.dev.embedded_server import free_port
 from stepwire_core.values.ids import new_id
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("packages")]
+# make faces; test_langgraph_attach.py needs no packages.
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("packages"),
+    pytest.mark.long,
+]
 
 versions = pytest.mark.parametrize("package", ["react", "sdk"])
 """``useStream`` of ``@langchain/react``, and the controller of the newer SDK below it."""
@@ -49,7 +54,6 @@ def test_a_thread_shows_text_and_goes_on_after_a_reload(langgraph: Gateway, pack
 
 
 # Once in some ten runs on a busy machine the hook never has the tool below the subgraph.
-@pytest.mark.long
 def test_tools_stand_in_the_namespaces_of_the_step_tree(langgraph: Gateway) -> None:
     id_ = new_id()
     until = ["submit", "tools"], ["untilNested"]

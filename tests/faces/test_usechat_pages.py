@@ -40,7 +40,7 @@ def ask(page: Page, text: str) -> None:
     page.get_by_role("button", name="Send").click()
 
 
-@pytest.mark.parametrize("name", ["react", "vue"])
+@pytest.mark.parametrize("name", ["react", pytest.param("vue", marks=pytest.mark.long)])
 def test_a_reload_after_the_gateway_was_killed_has_every_character_once(
     page: Page, pages: dict[str, str], shared_stack: Stack, port: int, tmp_path: Path, name: str
 ) -> None:
