@@ -116,6 +116,7 @@ def test_what_nobody_in_the_browser_has_started_is_followed(
     gate.touch()
     expect(page.get_by_text(f"wörd{WORDS - 1}")).to_be_visible()
     assert answers(page) == [SLOWLY]
-    expect(page.get_by_label("Threads").get_by_text(f"gated {gate}"[:20])).to_be_visible()
+    listed = page.get_by_label("Threads").locator(f"a[href='#{session_id}']")
+    expect(listed).to_contain_text(f"gated {gate}"[:20])
     here.child.stop()
     worker.stop()
