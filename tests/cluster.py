@@ -267,7 +267,7 @@ def cluster(
                 made.primaries[0].ask(
                     "CLUSTER", "MEET", "127.0.0.1", node.port, node.known_bus_port
                 )
-        wait_until(made.is_up, "the cluster is complete")
+        wait_until(made.is_up, "the cluster is complete", 90)
         for primary, replica in zip(made.primaries, made.replicas, strict=False):
             wait_until(partial(_replicates, replica, primary), "a replica follows")
         yield made
