@@ -24,7 +24,7 @@ from stepwire_core.redis.standalone import (
     connect,
     connect_blocking,
 )
-from stepwire_core.redis.store import BlockingStore, Store, probe
+from stepwire_core.redis.store import BlockingStore, probe
 from stepwire_core.redis.topologies.opening import connect_blocking_to, open_store
 from stepwire_core.values.ids import new_id
 from topologies import TOPOLOGIES, Topologies, on_each
@@ -330,7 +330,7 @@ class TestOnAnEventLoop:
     async def test_a_probe_asks_for_a_write_and_leaves_nothing(
         self, own: EmbeddedServer, key: str
     ) -> None:
-        store: Store = connect(own.url)
+        store = connect(own.url)
         await probe(store, key)
         with Redis.from_url(own.url) as admin:
             assert admin.dbsize() == 0
