@@ -61,7 +61,7 @@ def _operations(
 
 def _describe(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) -> None:
     for parameter in operation.get("parameters", ()):
-        parameter["schema"] = _said(parameter["schema"])
+        parameter["schema"] = _without_null(parameter["schema"])
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
         # FastAPI's own; ours are problems.
@@ -73,7 +73,7 @@ def _describe(route: GuardedRoute, operation: dict[str, Any], *, is_open: bool) 
         operation["security"] = [{scheme: []} for scheme in _SCHEMES.get(route.need.right, _USUAL)]
 
 
-def _said(schema: dict[str, Any]) -> dict[str, Any]:
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a parameter that may be left out: in an address or a header nothing is null,
     and a client that goes by the document would send the word."""
     kinds: list[dict[str, Any]] = [

@@ -9,10 +9,15 @@ from pydantic import ValidationError
 
 from stepwire_core.errors import InvalidArgument
 from stepwire_core.values.ids import derived_id
-from stepwire_gateway.api.asks import NewAnswer
+from stepwire_gateway.api.asks import NewAnswer, answer_ask
+from stepwire_gateway.api.idempotency import Idempotency
 
 if TYPE_CHECKING:
+    from fastapi import Request
+
     from stepwire_core.wire.documents import AskDocument
+    from stepwire_gateway.auth.caller import Caller
+    from stepwire_gateway.services import Services
 
 
 def answer_with(ask: AskDocument, value: Any) -> NewAnswer:
@@ -49,8 +54,20 @@ def made(ask: AskDocument, answer: dict[str, Any]) -> NewAnswer:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise InvalidArgument(
-            f"resume: this does not answer ask {ask.id!r} of kind {ask.kind!r}: {first['msg']}"
+            f"this does not answer ask {ask.id!r} of kind {ask.kind!r}: {first['msg']}"
         ) from None
+
+
+async def give(
+    request: Request, services: Services, caller: Caller, ask: AskDocument, answer: NewAnswer
+) -> None:
+    """Store an answer; the same again is taken once.
+
+    Raises:
+        AskEnded: the ask has another answer.
+    """
+    idempotency = Idempotency(request, caller, None)
+    await answer_ask(services, idempotency, ask.session_id, ask.id, answer)
 
 
 def _one_of(value: Any, *names: str) -> Any:

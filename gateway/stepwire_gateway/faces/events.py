@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from stepwire_gateway.hub.frames import Frame
 
 _DATA: Final = b"\ndata: "
-_RUN_START: Final = "run.start"
+RUN_START: Final = "run.start"
+STEP_START: Final = "step.start"
 _HAS_PARENT: Final = b'"parent_run_id":"'
 
 
@@ -29,6 +30,12 @@ class FaceEvent:
     is_retold: bool = False
     """Whether a snapshot tells it, which holds the newest state of its document: a retold
     ``step.start`` has the whole text so far, and there are no retold deltas."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Of an event with a step: whether it says that the step has ended. A retold start has the
+        newest state of its step, whose end follows, after what is below it."""
+        return self.type != STEP_START and self.data["ended_at"] is not None
 
 
 def event_of(frame: Frame) -> FaceEvent:
@@ -59,7 +66,7 @@ class Scope:
         """
         if self.run_id is None or frame.run_id in self._run_ids:
             return True
-        if frame.type == _RUN_START and _HAS_PARENT in frame.encoded:
+        if frame.type == RUN_START and _HAS_PARENT in frame.encoded:
             return self.takes_run(event_of(frame).data)
         return False
 

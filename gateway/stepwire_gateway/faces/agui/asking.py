@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 
 from stepwire_core.errors import AskNotFound, InvalidArgument
-from stepwire_gateway.api.asks import answer_ask
-from stepwire_gateway.api.idempotency import Idempotency
-from stepwire_gateway.faces.asking import answer_with, made
+from stepwire_gateway.faces.asking import answer_with, give, made
 from stepwire_gateway.faces.starting import stop
+from stepwire_gateway.faces.tool_values import value_of
 
 if TYPE_CHECKING:
     from stepwire_core.wire.documents import AskDocument
@@ -42,8 +40,7 @@ async def resume(
     answers = [_answer(ask, entry) for ask, entry in zip(asks, entries, strict=True)]
     for ask, answer in zip(asks, answers, strict=True):
         if answer is not None:
-            idempotency = Idempotency(request, caller, None)
-            await answer_ask(services, idempotency, session_id, ask.id, answer)
+            await give(request, services, caller, ask, answer)
         elif ask.run_id is not None:
             caller.require("cancel", session_id)
             await stop(services, session_id, ask.run_id)
@@ -70,7 +67,7 @@ async def results(
         found = ask
         submission = {"submitted": True, "props": _props(message.text)}
         answer = made(ask, {"submission": submission})
-        await answer_ask(services, Idempotency(request, caller, None), session_id, ask.id, answer)
+        await give(request, services, caller, ask, answer)
     return found
 
 
@@ -83,10 +80,7 @@ def _last_results(messages: list[AgUiMessage]) -> list[AgUiMessage]:
 
 def _props(text: str) -> dict[str, Any]:
     """The result of a tool as an object: what it is, or under ``result``."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
+    value = value_of(text)
     return value if isinstance(value, dict) else {"result": value}
 
 

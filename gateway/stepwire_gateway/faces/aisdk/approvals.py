@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request
 
 from stepwire_core.errors import InvalidArgument
-from stepwire_core.values.ids import derived_id
-from stepwire_gateway.api.asks import NewAnswer, answer_ask
-from stepwire_gateway.api.idempotency import Idempotency
 from stepwire_gateway.faces.aisdk.mapping import TOOL, UiMessageMapping
+from stepwire_gateway.faces.asking import give, made
 from stepwire_gateway.faces.starting import Started, as_id, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stepwire_core.wire.documents import AskDocument
+    from stepwire_gateway.api.asks import NewAnswer
     from stepwire_gateway.auth.caller import Caller
     from stepwire_gateway.faces.aisdk.bodies import Approval, UiMessage
     from stepwire_gateway.faces.aisdk.mapping import Chunk
@@ -128,8 +127,7 @@ async def answer_approvals(
     asks = [(await services.log.ask(session_id, given.id), given) for given in message.approvals]
     answers = [(ask, _answer(ask, given)) for ask, given in asks]
     for ask, answer in answers:
-        idempotency = Idempotency(request, caller, None)
-        await answer_ask(services, idempotency, session_id, ask.id, answer)
+        await give(request, services, caller, ask, answer)
     return Started(session_id, run_id, "", after=None)
 
 
@@ -139,5 +137,4 @@ def _answer(ask: AskDocument, given: Approval) -> NewAnswer:
     chosen = next(
         action.id for action in ask.actions if action.payload.get("approved") is given.approved
     )
-    # Known again by what it says: the client sends it anew when its connection was lost.
-    return NewAnswer(id=derived_id("answer", ask.session_id, ask.id, chosen), action=chosen)
+    return made(ask, {"action": chosen})

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.kinds import RUN_END
 from stepwire_core.wire.words import ON_MESSAGE, REPLACES, USER_MESSAGE
-from stepwire_gateway.faces.aisdk.mapping import RUN_START, STEP_START, UiMessageMapping
-from stepwire_gateway.faces.events import Scope
+from stepwire_gateway.faces.aisdk.mapping import UiMessageMapping
+from stepwire_gateway.faces.events import RUN_START, STEP_START, Scope
 from stepwire_gateway.faces.retelling import retold
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
 from stepwire_gateway.faces.mapping import data_frame
 from stepwire_gateway.faces.told_texts import Texts
+from stepwire_gateway.faces.tool_values import problem_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +18,6 @@ Chunk = dict[str, Any]
 
 DONE: Final = b"data: [DONE]\n\n"
 
-RUN_START: Final = "run.start"
-STEP_START: Final = "step.start"
 _PARTS: Final = {
     "ask": "data-ask",
     "ask.end": "data-ask",
@@ -96,9 +94,7 @@ class UiMessageMapping:
             case "run.end" if data["run_id"] == self._run_id and not data["will_retry"]:
                 yield from self._end(data)
             case "step.start" | "step.update" | "step.end":
-                # A retold start has the newest state: its end follows, after what is below it.
-                is_start = event.type == STEP_START
-                yield from self._step(data, has_ended=not is_start and data["ended_at"] is not None)
+                yield from self._step(data, has_ended=event.has_ended)
             case "step.delta":
                 yield from self._delta(data)
             case "step.remove":
@@ -224,14 +220,14 @@ class UiMessageMapping:
         call = {"toolCallId": id_, "dynamic": True, "providerExecuted": True}
         if self._inputs.get(id_) != given:
             self._inputs[id_] = given
-            name, value = step["name"], _value(step["input"])
+            name, value = step["name"], value_of(step["input"])
             yield call | {"type": "tool-input-available", "toolName": name, "input": value}
         if not has_ended:
             return
         if step["status"] == "ok":
-            yield call | {"type": "tool-output-available", "output": _value(step["output"])}
+            yield call | {"type": "tool-output-available", "output": value_of(step["output"])}
         else:
-            text = (step["error"] or {}).get("message") or f"the step is {step['status']}"
+            text = problem_of(step, "step")
             yield call | {"type": "tool-output-error", "errorText": text}
 
     def _put(self, type_: str, document: dict[str, Any], above: str | None) -> Chunk:
@@ -240,15 +236,16 @@ class UiMessageMapping:
         return {"type": type_, "id": document["id"], "data": document}
 
     def _remove(self, id_: str) -> Iterator[Chunk]:
-        if id_ in self._parts:
-            yield from self._close(id_)
-        self._kinds.pop(id_, None)
-        yield _removed("data-step", id_)
-        for below, type_ in self._below.pop(id_, {}).items():
+        # Not by calling itself: steps may be nested deeper than calls.
+        gone = [(id_, "data-step")]
+        while gone:
+            id_, type_ = gone.pop()
             if type_ == "data-step":
-                yield from self._remove(below)
-            else:
-                yield _removed(type_, below)
+                if id_ in self._parts:
+                    yield from self._close(id_)
+                self._kinds.pop(id_, None)
+                gone += reversed(self._below.pop(id_, {}).items())
+            yield _removed(type_, id_)
 
     def _element(self, element: dict[str, Any]) -> Iterator[Chunk]:
         id_, step_id = element["id"], element["step_id"]
@@ -267,14 +264,6 @@ class UiMessageMapping:
         if self._kinds.get(step_id) in _RETRIEVALS:
             name = element["name"]
             yield {"type": "source-document", "sourceId": id_, "mediaType": mime, "title": name}
-
-
-def _value(text: str) -> object:
-    """The input or output of a tool: the JSON that it is, else the text."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _removed(type_: str, id_: str) -> Chunk:

@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.kinds import RUN_END, TEXT_DELTA
 from stepwire_core.wire.words import ASSISTANT_MESSAGE
-from stepwire_gateway.faces.aisdk.mapping import (
-    DONE,
-    RUN_START,
-    STEP_START,
-    Chunk,
-    UiMessageMapping,
-)
+from stepwire_gateway.faces.aisdk.mapping import DONE, Chunk, UiMessageMapping
+from stepwire_gateway.faces.events import RUN_START, STEP_START
 from stepwire_gateway.faces.mapping import data_frame
 
 if TYPE_CHECKING:

@@ -10,10 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stepwire_core.errors import Forbidden, InvalidArgument
 from stepwire_core.values.ids import new_id
-from stepwire_gateway.api.asks import answer_ask
-from stepwire_gateway.api.idempotency import Idempotency
 from stepwire_gateway.faces.answers import answering
-from stepwire_gateway.faces.asking import answer_with
+from stepwire_gateway.faces.asking import answer_with, give
 from stepwire_gateway.faces.starting import Said, ensure_session, say, stop
 from stepwire_gateway.http.bodies import Object, require_bounded
 
@@ -117,8 +115,7 @@ async def input_respond(
     asks = [await services.log.ask(session_id, one.interrupt_id) for one in responses]
     answers = [answer_with(ask, one.response) for ask, one in zip(asks, responses, strict=True)]
     for ask, answer in zip(asks, answers, strict=True):
-        idempotency = Idempotency(request, caller, None)
-        await answer_ask(services, idempotency, session_id, ask.id, answer)
+        await give(request, services, caller, ask, answer)
     return {}
 
 

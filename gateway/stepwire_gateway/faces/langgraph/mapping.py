@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.kinds import RUN_END
 from stepwire_core.wire.words import ASSISTANT_MESSAGE, IN_TURN
+from stepwire_gateway.faces.events import STEP_START
 from stepwire_gateway.faces.langgraph.paths import Paths
 from stepwire_gateway.faces.langgraph.transcript import (
     ROLES,
@@ -15,10 +16,10 @@ from stepwire_gateway.faces.langgraph.transcript import (
     call_id,
     outcome,
     result_id,
-    value_of,
 )
 from stepwire_gateway.faces.mapping import data_frame
 from stepwire_gateway.faces.told_texts import Texts
+from stepwire_gateway.faces.tool_values import problem_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from stepwire_gateway.faces.langgraph.filters import Subscription
 
 Event = dict[str, Any]
-
-STEP_START: Final = "step.start"
 
 _ENDS: Final = {"ok": "completed", "cancelled": "interrupted"}
 
@@ -62,7 +61,7 @@ class LangGraphMapping:
         self._inputs: dict[str, int] = {}
         """The hashes of the inputs of tools, as they were told."""
         self._later: list[Event] = []
-        """What is told when a snapshot has been retold."""
+        """Events that are held back until a snapshot has been retold."""
         self._retold_ids: set[str] = set()
         """The steps of the snapshot that is being retold."""
         self._seq = 0
@@ -80,7 +79,7 @@ class LangGraphMapping:
         return self._encoded(events)
 
     def retold(self) -> bytes:
-        # What was removed while the client was behind.
+        # Steps that were removed while the client was behind.
         gone, self._retold_ids = self._kinds.keys() - self._retold_ids, set()
         removals = [event for id_ in gone for event in self._remove(id_)]
         later, self._later = self._later, []
@@ -117,9 +116,7 @@ class LangGraphMapping:
             case "run.start" | "run.end" if _is_root(data):
                 yield from self._run(event)
             case "step.start" | "step.update" | "step.end":
-                # A retold start has the newest state: its end follows, after what is below it.
-                is_start = event.type == STEP_START
-                yield from self._step(data, has_ended=not is_start and data["ended_at"] is not None)
+                yield from self._step(data, has_ended=event.has_ended)
             case "step.delta":
                 yield from self._delta(data)
             case "step.remove":
@@ -181,8 +178,7 @@ class LangGraphMapping:
         state = _ENDS.get(run["status"], "failed")
         if state != "failed":
             return self._lifecycle(run, state)
-        error = (run["error"] or {}).get("message") or f"the run is {run['status']}"
-        return self._lifecycle(run, state, error=error)
+        return self._lifecycle(run, state, error=problem_of(run, "run"))
 
     # -- steps -----------------------------------------------------------------------------------
 
@@ -251,7 +247,7 @@ class LangGraphMapping:
         return self._said(id_, {"event": "message-start", "id": id_} | about)
 
     def _whole(self, id_: str, block: Event, **about: str) -> Iterator[Event]:
-        """A message from its beginning to its end: it does not matter what was told before."""
+        """A message from its beginning to its end, whatever the client has of it."""
         yield self._start(id_, **(about or {"role": self._roles[id_]["type"]}))
         yield self._said(id_, {"event": "content-block-finish", "index": 0, "content": block})
         yield self._said(id_, {"event": "message-finish"})

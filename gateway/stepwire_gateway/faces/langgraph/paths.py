@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_gateway.faces.langgraph.transcript import ROLES, TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+LEVELS: Final = 32
+"""A step that is nested deeper stands in the namespace of the step at this level: with all of its
+levels, each event of a deep tree would be as long as the tree is deep."""
 
 
 class Paths:
@@ -29,7 +34,7 @@ class Paths:
         if type_ not in ROLES:
             # Their client takes what is below "tools:" for the tool's own.
             name = "tools" if type_ == TOOL else step["name"].replace(":", "_")
-            path = (*path, f"{name}:{id_}")
+            path = (*path[:LEVELS], f"{name}:{id_}")
         self._paths[id_] = path
         before = self._above.pop(id_, None)
         if before is not None:
@@ -44,6 +49,11 @@ class Paths:
         self._paths.pop(step_id, None)
         if (above := self._above.pop(step_id, None)) is not None:
             self._below.get(above, set()).discard(step_id)
-        for below in self._below.pop(step_id, set()).copy():
+        # Not by calling itself: steps may be nested deeper than calls.
+        gone = self._below.pop(step_id, set())
+        while gone:
+            below = gone.pop()
             yield below
-            yield from self.remove(below)
+            self._paths.pop(below, None)
+            self._above.pop(below, None)
+            gone |= self._below.pop(below, set())

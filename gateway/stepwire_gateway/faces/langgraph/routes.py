@@ -36,7 +36,7 @@ ThreadId = Annotated[str, Path(max_length=1000)]
 async def read_state(
     services: ServicesDep, caller: CallerDep, thread_id: ThreadId
 ) -> dict[str, Any]:
-    """What has been said, and whether an answer is under way."""
+    """The messages so far, and whether an answer is under way."""
     session_id = session_of(caller, "read", thread_id)
     snapshot = await services.hub.snapshots.whole(session_id)
     return await state_of(snapshot, thread_id)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def state_of(snapshot: WrittenSnapshot, thread_id: str) -> dict[str, Any]:
-    """The messages that are final. What is under way is told by the stream, which a client opens
+    """The messages that are final. The stream tells the ones under way; a client opens it
     where ``next`` is not empty."""
     paths, messages = Paths(), list[dict[str, Any]]()
     async for event in retold(snapshot, Scope()):

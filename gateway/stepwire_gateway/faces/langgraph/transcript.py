@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwire_core.wire.words import ASSISTANT_MESSAGE, USER_MESSAGE
+from stepwire_gateway.faces.tool_values import problem_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,14 +22,6 @@ def result_id(step_id: str) -> str:
     return f"{step_id}-result"
 
 
-def value_of(text: str) -> Any:
-    """The input or output of a tool: the JSON that it is, else the text."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
 def arguments(step: dict[str, Any]) -> dict[str, Any]:
     """The input of a tool as an object."""
     value = value_of(step["input"])
@@ -37,10 +29,8 @@ def arguments(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def outcome(step: dict[str, Any]) -> str:
-    """What a tool has returned, or why it has failed."""
-    if step["status"] == "ok":
-        return str(step["output"])
-    return (step["error"] or {}).get("message") or f"the step is {step['status']}"
+    """The output of a tool, or the reason for its failure."""
+    return str(step["output"]) if step["status"] == "ok" else problem_of(step, "step")
 
 
 def ended_messages(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
