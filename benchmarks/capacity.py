@@ -242,7 +242,7 @@ class _Round:
 
     costs: Costs
     mixed: Sequence[tuple[_Window, Mapping[str, float]]]
-    """What was used under loads of everything, and what the costs say of each part."""
+    """The processor time that was used under loads of everything, and that the costs predict."""
     further_stream_bytes: float
     """Memory of a stream among those that were opened for the mixed load."""
 
@@ -339,7 +339,7 @@ async def _talk(
 
 
 class _Alone:
-    """What each thing takes by itself: beyond what is taken without it."""
+    """The cost of each thing by itself: beyond the cost of a process without it."""
 
     def __init__(
         self,
@@ -414,7 +414,7 @@ class _Alone:
         wake-ups as there were."""
         said = {}
         running, _, runs = self._windows["run"]
-        # What a run sends beside pieces of text is among its own costs.
+        # The events of a run beside pieces of text are among its own costs.
         of_runs = did_per_s["run"] * running.delivered / runs
         for part in _PARTS:
             event_s, wake_s, _ = self._events[part]

@@ -404,32 +404,22 @@ def figures(
 
     def frames(name: str, of: list[list[Frames]], peer: int, called: str) -> list[Row]:
         ours, theirs = ([turn[at] for turn in of] for at in (0, peer))
-        goals = (">= 0.95", "<= 1.2") if peer == 1 else ("", "")
+        fps, cost = (">= 0.95", "<= 1.2") if peer == 1 else ("", "")
+        figures: list[tuple[str, str, Callable[[Frames], float], str]] = [
+            ("", "frames/s", lambda one: one.fps, fps),
+            (", processor", "ms a frame", lambda one: one.frame_ms, cost),
+            (", script, style and layout", "ms a frame", lambda one: one.work_ms, cost),
+        ]
         return [
             Row(
-                f"{what}{name}",
-                "frames/s",
-                [one.fps for one in ours],
+                f"{what}{name}{of_what}",
+                unit,
+                [figure(one) for one in ours],
                 called,
-                [one.fps for one in theirs],
-                goals[0],
-            ),
-            Row(
-                f"{what}{name}, processor",
-                "ms a frame",
-                [one.frame_ms for one in ours],
-                called,
-                [one.frame_ms for one in theirs],
-                goals[1],
-            ),
-            Row(
-                f"{what}{name}, script, style and layout",
-                "ms a frame",
-                [one.work_ms for one in ours],
-                called,
-                [one.work_ms for one in theirs],
-                goals[1],
-            ),
+                [figure(one) for one in theirs],
+                goal,
+            )
+            for of_what, unit, figure, goal in figures
         ]
 
     few = f"{SHORT:,} steps"

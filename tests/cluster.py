@@ -194,8 +194,8 @@ class Cluster:
         wait_until(has_one_epoch, "all nodes have heard of the last move")
 
     def cut_off(self, node: ClusterNode) -> None:
-        """From now on no node of the cluster hears of this one, nor this one of them; what comes
-        from clients and replicas does. Their buses are behind proxies."""
+        """From now on this node and the other primaries do not reach each other. Clients and its
+        own replicas still reach it. The buses are behind proxies."""
         own_id = node.id.encode()
         for other in self.nodes:
             assert other.bus is not None

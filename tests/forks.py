@@ -209,7 +209,7 @@ def _load() -> Callable[[], None]:
     with loading_modules():
         for name in ("stepwire_cli.main", "stepwire._worker.arq_worker", "stepwire_gateway.server"):
             importlib.import_module(name)
-    # What is loaded stays, and is shared with the children as long as no collection looks at it.
+    # The children share the loaded modules as long as no garbage collection looks at them.
     gc.freeze()
     return main
 

@@ -168,7 +168,7 @@ export function folded(held: readonly SessionEntry[], type: string, data: unknow
   if (type === "sessions") {
     const { sessions, unavailable = [] } = data as SessionPage;
     const before = new Map(held.map((entry) => [entry.id, entry]));
-    // What was known of a session stays while its server is away.
+    // A session stays as it was known while its server is away.
     const kept = unavailable.flatMap((id) => before.get(id) ?? []);
     const all = [...kept, ...sessions.map((entry) => {
       const known = before.get(entry.id);

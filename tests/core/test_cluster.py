@@ -95,7 +95,7 @@ def test_a_node_that_has_not_heard_of_a_failover_is_not_believed() -> None:
     # If no other one answers, what it says is better than nothing.
     map_.learn_from_the_rest([StoreUnavailable("silent")])
     assert map_.node_of(5) == ("old", 1)
-    # What was said in an earlier look is forgotten.
+    # Answers from an earlier look are forgotten.
     assert map_.learn(view(1, 4, b"new"))
     map_.learn_from_the_rest([StoreUnavailable("silent")])
     assert map_.node_of(5) == ("new", 1)
@@ -107,7 +107,7 @@ def test_a_node_that_is_cut_off_is_not_believed_by_a_process_that_starts() -> No
     assert not map_.learn(view(0, 9, b"old", is_up=False))
     assert map_.learn(view(1, 4, b"new"))
     assert map_.node_of(5) == ("new", 1)
-    # Where no node holds the cluster for complete, the others have their slots all the same.
+    # If no node reports a complete cluster, the slots that have a node are used anyway.
     for epoch, owner in ((5, b"one"), (6, b"two")):
         assert not map_.learn(view(0, epoch, owner, is_up=False))
     map_.learn_from_the_rest([])

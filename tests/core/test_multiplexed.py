@@ -133,7 +133,7 @@ async def test_after_a_call_whose_time_is_over_its_connection_gets_no_other_one(
         await server.asked(2)
         assert not patient.done()
         server.may_answer.set()
-        # What was sent before has its own time.
+        # Calls that were sent before keep their own time limits.
         assert [await patient, await later] == [b"patient", b"later"]
         assert server.received == [["patient", "impatient"], ["later"]]
 
@@ -188,7 +188,7 @@ async def test_closing_fails_what_waits() -> None:
 
 
 async def test_a_connection_that_is_lost_while_it_is_probed_is_made_anew() -> None:
-    """What a killed server leaves behind is probed first, as after a long silence."""
+    """After a server was killed, its connections are probed first, as after a long silence."""
     async with served() as (server, connection):
         assert await ask(connection, "before") == b"before"
         assert server.pool is not None

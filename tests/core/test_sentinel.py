@@ -21,7 +21,7 @@ Known = dict[str, dict[str, Any]]
 
 
 def names(port: int, epoch: int, **fields: Any) -> Known:
-    """What a Sentinel says that takes the server at this port for the primary."""
+    """The reply of a Sentinel that takes the server at this port for the primary."""
     up = {"is_master": True, "is_sdown": False, "is_odown": False}
     return {"orders": {"ip": "10.0.0.1", "port": port, "config-epoch": epoch} | up | fields}
 
@@ -65,7 +65,7 @@ def located(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_a_sentinel_that_was_left_behind_is_found_out(located: Callable[..., Any]) -> None:
-    """As in redis/redis#13335: one of three names the old primary until somebody restarts it."""
+    """As in redis/redis#13335: one of three names the old primary until an operator restarts it."""
     replies = names(1, 5), names(2, 6), names(2, 6)
     # Nothing is known yet, and the connection to the old one is refused later.
     assert await located(*replies) == (1, "a")

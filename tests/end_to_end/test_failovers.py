@@ -140,7 +140,7 @@ async def test_another_primary_and_back_again_while_sessions_stream(
         await talks.begin(clients)
         await asyncio.to_thread(place.hand_over, session)
         assert place.primary(session) is not first
-        # Of a server on which nothing was written nobody need be told.
+        # Clients are told of a server only if something was written there.
         while not (was_over := is_over(clients[0])) and len(epochs_of(clients[0])) == 1:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         await asyncio.to_thread(place.hand_over, session)
@@ -295,7 +295,7 @@ class TestAPrimaryOfAClusterThatIsCutOff:
                 talks.assert_right(each, client)
                 epochs = {event.cursor.epoch for event in client.received}
                 assert len(epochs) > 1 or was_over or each not in concerned
-            # As long as it is cut off, and says so, nobody believes it.
+            # As long as the node is cut off, and says so, clients do not go by it.
             for gateway in (talks.gateway, stack.gateway()):
                 for each in talks.sessions:
                     # On a busy machine nodes may take one another for down, for a moment.

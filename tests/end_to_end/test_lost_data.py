@@ -96,7 +96,7 @@ Fill = Callable[[EmbeddedServer, Redis, str], Callable[[], object]]
 def no_room_in_memory(own: EmbeddedServer, redis: Redis, key: str) -> Callable[[], object]:
     """Another program has filled it up, and goes."""
     memory = cast("dict[str, int]", redis.info("memory"))
-    # What is on its way to replicas is no reason to refuse.
+    # Data on its way to replicas does not count as used memory.
     counted = memory["used_memory"] - memory["mem_not_counted_for_evict"]
     redis.set(key, b"x" * ROOM)
     redis.config_set("maxmemory", counted + ROOM // 2)

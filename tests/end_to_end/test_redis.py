@@ -326,7 +326,7 @@ def test_requests_over_connections_that_a_nat_has_forgotten_are_answered_at_once
 
 
 def connections(redis: Redis) -> dict[str, int]:
-    """Those that calls are made over: for how many seconds nothing has come over each."""
+    """The connections that calls are made over, with the seconds for which each was silent."""
     clients = cast("list[dict[str, str]]", redis.client_list(_type="normal"))
     return {client["id"]: int(client["idle"]) for client in clients}
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import stepwire as cl
 
 WORDS = 40
+SLOWLY = "".join(f"wörd{number} " for number in range(WORDS))
+"""The answer to ``slowly`` and to ``gated``."""
 
 
 @cl.step(type="tool")

@@ -34,6 +34,12 @@ def served(example: Path, gateway_port: int, count: int) -> Iterator[dict[str, s
         serving.kill()
 
 
+def ask(page: Page, text: str) -> None:
+    """Send a message on a page of a chat of ours."""
+    page.get_by_label("Message").fill(text)
+    page.get_by_role("button", name="Send").click()
+
+
 def origin_of(address: str) -> str:
     """Of a page that is served."""
     return "/".join(address.split("/")[:3])

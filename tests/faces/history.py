@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import strategies
+from hypothesis import HealthCheck, given, settings, strategies
 
 from documents import a_run, a_step, an_element
 from stepwire_core.wire.events import (
@@ -17,6 +19,9 @@ from stepwire_core.wire.events import (
     run_start_event,
     step_event,
 )
+from topologies import FULL
+
+EXAMPLES = int(os.environ.get("STEPWIRE_TEST_EXAMPLES") or ("500" if FULL else "8"))
 
 RUN = "run"
 TYPES = ("assistant_message", "tool", "chain")
@@ -40,6 +45,16 @@ ops = strategies.lists(
     ),
     max_size=25,
 )
+
+
+def over_histories(test: Callable[..., None]) -> Callable[..., None]:
+    """A test of drawn histories: it gets the operations of one as ``drawn``."""
+    bounded = settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    return bounded(given(drawn=ops)(test))
 
 
 @dataclass

@@ -7,14 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from faces.app import WORDS
+from faces.app import SLOWLY
 from faces.ui_chat import chat, said, text_of
 from stack import Gateway
 from stepwire_core.values.ids import new_id
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("usechat")]
 
-SLOWLY = "".join(f"wörd{number} " for number in range(WORDS))
 
 versions = pytest.mark.parametrize(
     "package",

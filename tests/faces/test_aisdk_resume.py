@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faces.app import WORDS
+from faces.app import SLOWLY, WORDS
 from faces.conftest import APP
 from faces.ui_chat import Shown, chat, said
 from faces.ui_fold import UiFold
@@ -19,7 +19,6 @@ from stepwire_gateway.faces.mapping import data_frame
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("usechat")]
 
-SLOWLY = "".join(f"wörd{number} " for number in range(WORDS))
 HALF = "".join(f"wörd{number} " for number in range(WORDS // 2))
 versions = pytest.mark.parametrize("package", ["ai5-first", "ai5", "ai6", "ai"])
 

@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import browser as browser
-from faces.app import WORDS
+from faces.app import SLOWLY
 from faces.conftest import APP
-from faces.example_pages import origin_of, served
+from faces.example_pages import ask, origin_of, served
 from faces.example_pages import page as page
 from faces.example_pages import port as port
 from npm_packages import installed
@@ -25,7 +25,6 @@ pytestmark = [
 ]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faces" / "assistant-ui"
-SLOWLY = "".join(f"wörd{number} " for number in range(WORDS))
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +38,6 @@ def pages(port: int) -> Iterator[dict[str, str]]:
 def gateway(stack: Stack, port: int, pages: dict[str, str]) -> Gateway:
     origin = origin_of(pages["sdk"])
     return stack.gateway(port=port, STEPWIRE_FACES="aisdk", STEPWIRE_CORS_ORIGINS=origin)
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_label("Message").fill(text)
-    page.get_by_role("button", name="Send").click()
 
 
 def idle(page: Page) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-
 from event_log import Writer
-from faces.history import RUN, History, ops
+from faces.history import RUN, History, over_histories
 from faces.ui_fold import UiFold
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.log.event_log import LogTail, open_log
@@ -26,11 +23,6 @@ from stepwire_gateway.hub.frames import event_frame
 from stepwire_gateway.hub.snapshots import Snapshots
 from stepwire_gateway.hub.written_snapshot import WrittenSnapshot
 from stepwire_gateway.prefix import Prefix
-
-EXAMPLES = int(
-    os.environ.get("STEPWIRE_TEST_EXAMPLES")
-    or ("500" if os.environ.get("STEPWIRE_TEST_FULL") else "8")
-)
 
 
 class Stored:
@@ -124,12 +116,7 @@ def _parts(told: bytes) -> list[dict[str, Any]]:
     return parts
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(drawn=ops)
+@over_histories
 def test_wherever_a_client_attaches_it_has_the_whole_in_the_end(
     server: EmbeddedServer, drawn: list[tuple[Any, ...]]
 ) -> None:
@@ -162,12 +149,7 @@ async def _check(redis_url: str, history: History) -> None:
         assert history.removed or set(whole.files) == set(client.files)
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(drawn=ops)
+@over_histories
 def test_at_whatever_number_a_client_comes_back_it_has_every_chunk_once(
     server: EmbeddedServer, drawn: list[tuple[Any, ...]]
 ) -> None:
@@ -175,12 +157,7 @@ def test_at_whatever_number_a_client_comes_back_it_has_every_chunk_once(
     asyncio.run(_check_numbers(server.url, History.of(new_id(), drawn), ends_say_more(drawn)))
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(drawn=ops)
+@over_histories
 def test_a_client_that_sends_its_message_back_has_the_whole_in_the_end(
     server: EmbeddedServer, drawn: list[tuple[Any, ...]]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import browser as browser
-from faces.app import WORDS
+from faces.app import SLOWLY, WORDS
 from faces.conftest import APP
 from faces.example_pages import origin_of, served
 from faces.example_pages import page as page
@@ -26,7 +26,6 @@ pytestmark = [
 ]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faces" / "copilotkit"
-SLOWLY = "".join(f"wörd{number} " for number in range(WORDS)).strip()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_a_reload_after_the_gateway_was_killed_has_every_character_once(
     gate.touch()
     expect(page.get_by_text(f"wörd{WORDS - 1}")).to_be_visible()
     expect(page.locator("[data-copilot-running=false]").first).to_be_visible()
-    assert answers(page) == ["You said: hello 😀", SLOWLY]
+    assert answers(page) == ["You said: hello 😀", SLOWLY.strip()]
     asked = page.get_by_test_id("copilot-user-message").all_inner_texts()
     assert [text.strip() for text in asked] == ["hello", f"gated {gate}"]
     second.child.stop()
@@ -115,7 +114,7 @@ def test_what_nobody_in_the_browser_has_started_is_followed(
     expect(page.get_by_text("wörd3")).to_be_visible()
     gate.touch()
     expect(page.get_by_text(f"wörd{WORDS - 1}")).to_be_visible()
-    assert answers(page) == [SLOWLY]
+    assert answers(page) == [SLOWLY.strip()]
     listed = page.get_by_label("Threads").locator(f"a[href='#{session_id}']")
     expect(listed).to_contain_text(f"gated {gate}"[:20])
     here.child.stop()

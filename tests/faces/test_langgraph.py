@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faces.app import WORDS
+from faces.app import SLOWLY
 from faces.conftest import APP
 from faces.stream_hook import PACKAGES, starting, thread
 from npm_packages import installed
@@ -23,8 +23,6 @@ pytestmark = [
 
 versions = pytest.mark.parametrize("package", ["react", "sdk"])
 """``useStream`` of ``@langchain/react``, and the controller of the newer SDK below it."""
-
-SLOWLY = "".join(f"wörd{number} " for number in range(WORDS))
 
 
 @pytest.fixture(scope="module")

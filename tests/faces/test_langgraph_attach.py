@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-
-from faces.history import RUN, History, ops
-from faces.test_attaching import EXAMPLES, Stored
+from faces.history import RUN, History, over_histories
+from faces.test_attaching import Stored
 from faces.thread_fold import ThreadFold
 from stepwire_cli.dev.embedded_server import EmbeddedServer
 from stepwire_core.values.ids import new_id
@@ -21,12 +19,7 @@ from stepwire_gateway.faces.retelling import retold
 CHANNELS = ["values", "lifecycle", "input", "messages", "tools"]
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(drawn=ops)
+@over_histories
 def test_wherever_a_client_attaches_or_comes_back_it_has_the_whole_in_the_end(
     server: EmbeddedServer, drawn: list[tuple[Any, ...]]
 ) -> None:

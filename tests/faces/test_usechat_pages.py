@@ -10,17 +10,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import browser as browser
-from faces.app import WORDS
+from faces.app import SLOWLY
 from faces.conftest import APP
-from faces.example_pages import origin_of, served
+from faces.example_pages import ask, origin_of, served
 from faces.example_pages import page as page
 from faces.example_pages import port as port
 from faces.ui_chat import USECHAT
 from stack import Gateway, Stack
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("usechat")]
-
-SLOWLY = "".join(f"wörd{number} " for number in range(WORDS))
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +31,6 @@ def pages(usechat: Path, port: int) -> Iterator[dict[str, str]]:
 def gateway(stack: Stack, port: int, pages: dict[str, str]) -> Gateway:
     origin = origin_of(pages["react"])
     return stack.gateway(port=port, STEPWIRE_FACES="aisdk", STEPWIRE_CORS_ORIGINS=origin)
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_label("Message").fill(text)
-    page.get_by_role("button", name="Send").click()
 
 
 @pytest.mark.parametrize("name", ["react", pytest.param("vue", marks=pytest.mark.long)])

@@ -57,11 +57,9 @@ from stepwire_core.wire.events import (
 )
 from stepwire_gateway.hub import feed as _feed
 from stepwire_gateway.hub.hub import Hub
+from topologies import FULL
 
-EXAMPLES = int(
-    os.environ.get("STEPWIRE_TEST_EXAMPLES")
-    or ("3000" if os.environ.get("STEPWIRE_TEST_FULL") else "40")
-)
+EXAMPLES = int(os.environ.get("STEPWIRE_TEST_EXAMPLES") or ("3000" if FULL else "40"))
 STEPS = 40
 SETTLE_S = 10
 NEVER_S = 1_000.0

@@ -32,7 +32,7 @@ const MESSAGE_PX = 120;
 const MOST_FRAMES = 30;
 /** Until what comes into view with a row that is gone to has been measured. */
 const ARRIVED_FRAMES = 3;
-/** Momentum has ended when the list has not moved for so long. */
+/** Momentum has ended once the list stands still for so long. */
 const STILL_MS = 150;
 
 /** The list, of which the page has what is seen. */

@@ -100,7 +100,7 @@ class SessionFacts:
             if is_needed:
                 raise
             return Missing.AWAY
-        except Exception as error:  # noqa: BLE001 - what is there is not a session: it is gone
+        except Exception as error:  # noqa: BLE001 - the value there is not a session, so the session is gone
             UNREADABLE.note("session", id_, str(error), session_id=id_)
             return Missing.GONE
         return _facts(values)

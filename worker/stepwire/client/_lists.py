@@ -123,7 +123,7 @@ def _fold(held: dict[str, SessionEntry], event: Event) -> list[str]:
         case "sessions":
             before = dict(held)
             held.clear()
-            # What was known of a session stays while its server is away.
+            # A session stays as it was known while its server is away.
             held |= {id_: before[id_] for id_ in _unavailable(data) if id_ in before}
             held |= {entry.id: entry for entry in _documents(SessionEntry, data, "sessions")}
             return list(dict.fromkeys([*before, *held]))

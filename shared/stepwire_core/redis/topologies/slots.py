@@ -56,7 +56,7 @@ Problem = StoreRefused | StoreUnavailable
 
 
 class View(NamedTuple):
-    """What one node knows of the cluster."""
+    """The state of the cluster as one node reports it."""
 
     by: Node
     is_up: bool
